@@ -1,0 +1,45 @@
+//! The nouns of the registry as plain data, one file each. How they are written is in `format`.
+
+pub mod access;
+pub mod comment;
+pub mod model;
+pub mod person;
+pub mod request;
+pub mod settings;
+pub mod version;
+pub mod webhook;
+
+pub use access::{Access, Grant, Level};
+pub use comment::Comment;
+pub use model::Model;
+pub use person::Person;
+pub use request::{Request, RequestState, Review, Verdict};
+pub use settings::Settings;
+pub use version::Version;
+pub use webhook::Webhook;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::name::Key;
+
+/// Tags: a value of up to 100 000 characters for each key.
+pub type Tags = BTreeMap<Key, crate::text::Text>;
+
+/// `stages/<Stage>.toml`: which versions are in the stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StagePointer {
+    /// The numbers of the versions that are in this stage.
+    #[schemars(inner(range(min = 1)))]
+    pub versions: BTreeSet<u64>,
+}
+
+/// `aliases/<alias>.toml`: which version the alias names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AliasPointer {
+    /// The number of the version.
+    #[schemars(range(min = 1))]
+    pub version: u64,
+}

@@ -1,0 +1,88 @@
+//! A person who uses the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::name::ModelName;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// `people/<user>.toml`: a person. The id is the name of the file and may be a pseudonym.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Person {
+    /// The name that is shown.
+    #[schemars(default)]
+    pub name: Text,
+    /// E-mail addresses; a commit by one of them is by this person, and mail goes to the first.
+    #[schemars(default)]
+    pub emails: BTreeSet<Text>,
+    /// Logins at the git host, where they differ from the id.
+    #[schemars(default)]
+    pub logins: BTreeSet<Text>,
+    /// Keys that sign this person's commits.
+    #[schemars(default)]
+    pub keys: Vec<SigningKey>,
+    /// What mail the person gets.
+    #[schemars(default)]
+    pub notifications: Notifications,
+}
+
+/// A key that signs commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SigningKey {
+    /// An SSH public key (`ssh-ed25519 AAAA…`) or an OpenPGP fingerprint (`openpgp:…`).
+    pub key: Text,
+    /// From when on it counts.
+    pub added_at: Option<Timestamp>,
+    /// From when on it no longer counts.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What mail a person gets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Notifications {
+    /// `true` turns all mail of this registry off.
+    #[schemars(default)]
+    pub off: bool,
+    /// For each model, what to be told about it.
+    #[schemars(default)]
+    pub models: BTreeMap<ModelName, ModelNotifications>,
+}
+
+/// What a person is told about a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ModelNotifications {
+    /// How much; absent: `all` for who registered the model, else `followed`.
+    pub notify: Option<Notify>,
+    /// Versions that are followed besides those that the person commented on, moved or requested.
+    #[schemars(default)]
+    pub follow: BTreeSet<u64>,
+}
+
+/// How much a person is told about a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Notify {
+    /// All new activity.
+    All,
+    /// Activity on versions that the person follows.
+    Followed,
+    /// Nothing.
+    Mute,
+}
+
+impl Notify {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::All, Self::Followed, Self::Mute];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Followed => "followed",
+            Self::Mute => "mute",
+        }
+    }
+}

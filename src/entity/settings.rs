@@ -1,0 +1,225 @@
+//! The registry's own settings: its name, its layout, whose word counts, and the rules of its stages.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Level;
+use super::version::Threshold;
+use crate::name::{Id, Key, Principal};
+use crate::stage::Stage;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// The version of the file format that this program reads and writes.
+pub const FORMAT: u64 = 1;
+
+/// `greenroom.toml`: the registry.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Settings {
+    /// The registry's id.
+    pub id: Id,
+    /// The registry's name.
+    pub name: Text,
+    /// The version of the file format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub format: u64,
+    /// Where models and versions lie.
+    #[schemars(default)]
+    pub layout: Layout,
+    /// Whose word counts.
+    #[schemars(default)]
+    pub identity: Identity,
+    /// Rules of stages, and stages besides the built-in ones.
+    #[schemars(default)]
+    pub stages: BTreeMap<Stage, StageRule>,
+}
+
+/// Where models and versions lie in the tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `models/<name>/versions/<n>/`: pleasant to browse.
+    #[default]
+    Flat,
+    /// `models/<2 hex>/<name>/versions/<hundreds>/<n>/`: fast with very many models or versions.
+    Sharded,
+}
+
+impl Layout {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Flat, Self::Sharded];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::Sharded => "sharded",
+        }
+    }
+}
+
+/// Whose word counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Identity {
+    /// What proves who acts.
+    #[schemars(default)]
+    pub authority: Authority,
+    /// Whether one's own approval counts towards the quorum of one's own request; for a registry of one person.
+    #[schemars(default)]
+    pub self_approval: bool,
+}
+
+/// What proves who acts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Authority {
+    /// The commit's author, as written: local registries.
+    #[default]
+    Author,
+    /// The git host's word about who pushed.
+    Pusher,
+    /// The signature of the commit.
+    Signature,
+}
+
+impl Authority {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Author, Self::Pusher, Self::Signature];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Author => "author",
+            Self::Pusher => "pusher",
+            Self::Signature => "signature",
+        }
+    }
+}
+
+/// What must hold for a version to enter a stage.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct StageRule {
+    /// The stages a version may come from; absent: any.
+    pub from: Option<Vec<Stage>>,
+    /// The level that moves versions in and out; absent: `CAN_MANAGE_PRODUCTION_VERSIONS` for Production, else `CAN_MANAGE_STAGING_VERSIONS`.
+    pub level: Option<Level>,
+    /// Approvals needed besides the requester's; 0: who has the level may act alone.
+    #[schemars(default)]
+    pub approvals: u64,
+    /// Whose approvals count; absent: of those who may make the transition.
+    pub approvers: Option<Vec<Principal>>,
+    /// Whether entering archives the versions that are there.
+    #[schemars(default)]
+    pub exclusive: bool,
+    /// Evidence that the version must have.
+    #[schemars(default)]
+    pub require: Evidence,
+    /// Windows in which nothing enters.
+    #[schemars(default)]
+    pub frozen: Vec<Freeze>,
+}
+
+/// Evidence that a version must have to enter a stage.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Evidence {
+    /// A description.
+    #[schemars(default)]
+    pub description: bool,
+    /// Its files in the registry.
+    #[schemars(default)]
+    pub artifacts: bool,
+    /// A signed commit.
+    #[schemars(default)]
+    pub signed: bool,
+    /// Tags with these values; `"*"` for any value.
+    #[schemars(default)]
+    pub tags: BTreeMap<Key, Text>,
+    /// Metrics that compare so, such as `">= 0.85"`.
+    #[schemars(default)]
+    pub metrics: BTreeMap<Key, Threshold>,
+}
+
+/// A window in which nothing enters a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Freeze {
+    /// Its first moment; a date means its start in UTC.
+    pub from: Moment,
+    /// The first moment after it; a date means its end in UTC.
+    pub to: Moment,
+    /// Why.
+    #[schemars(default)]
+    pub reason: Text,
+}
+
+/// A date (UTC) or a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Moment {
+    /// A day.
+    Day(Day),
+    /// A point in time.
+    At(Timestamp),
+}
+
+/// A day in UTC, held as its first moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day(pub Timestamp);
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.to_string().get(..10).unwrap_or_default())
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl JsonSchema for Day {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Day".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "description": "A day in UTC: 2026-12-20.", "type": "string", "format": "date" })
+    }
+}
+
+impl Freeze {
+    /// Whether a moment lies within the window.
+    pub fn holds_at(&self, now: Timestamp) -> bool {
+        let start = match self.from {
+            Moment::Day(Day(t)) | Moment::At(t) => t,
+        };
+        let end = match self.to {
+            Moment::Day(Day(t)) => t.plus_millis(86_400_000),
+            Moment::At(t) => t,
+        };
+        start <= now && now < end
+    }
+}
+
+impl Settings {
+    /// The stages of this registry in their order: built-in, then declared.
+    pub fn known_stages(&self) -> Vec<Stage> {
+        let declared = self.stages.keys().filter(|s| matches!(s, Stage::Declared(_))).cloned();
+        Stage::BUILT_IN.into_iter().chain(declared).collect()
+    }
+
+    /// The rule of a stage, if it has one.
+    pub fn rule(&self, stage: &Stage) -> Option<&StageRule> {
+        self.stages.get(stage)
+    }
+
+    /// The level that moves a version into or out of a stage.
+    pub fn level_for(&self, stage: &Stage) -> Level {
+        let default = match stage {
+            Stage::Production => Level::CanManageProductionVersions,
+            Stage::None | Stage::Staging | Stage::Archived | Stage::Declared(_) => Level::CanManageStagingVersions,
+        };
+        self.rule(stage).and_then(|r| r.level).unwrap_or(default)
+    }
+}

@@ -1,0 +1,158 @@
+//! A webhook: where to tell of which events. Its secrets lie outside git, under the names given here.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::name::{Id, Key, ModelName, UserName};
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// `webhooks/<id>.toml`: a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Webhook {
+    /// The webhook's id.
+    pub id: Id,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who made it.
+    pub created_by: UserName,
+    /// A name for people.
+    #[schemars(default)]
+    pub name: Text,
+    /// What it is for.
+    #[schemars(default)]
+    pub description: Text,
+    /// The model whose events are told; absent: those of the whole registry.
+    pub model: Option<ModelName>,
+    /// Which events: Databricks' names, MLflow's `entity.action`, or ours such as `version.transitioned`; `*` for all.
+    pub events: BTreeSet<EventPattern>,
+    /// Whether it is told anything.
+    #[schemars(default)]
+    pub state: WebhookState,
+    /// The shape of what is sent.
+    #[schemars(default)]
+    pub profile: Profile,
+    /// Where to: an https address.
+    pub url: Option<Text>,
+    /// A job to start instead of an address.
+    pub job: Option<Job>,
+    /// Whether the certificate is not checked; only for tests.
+    #[schemars(default)]
+    pub insecure: bool,
+    /// The name of the secret that signs what is sent.
+    pub secret: Option<Key>,
+    /// The name of the secret that is sent as the `Authorization` header.
+    pub authorization: Option<Key>,
+}
+
+/// Whether a webhook is told anything; the words are Databricks'.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WebhookState {
+    /// Events and tests.
+    #[default]
+    Active,
+    /// Tests only.
+    TestMode,
+    /// Nothing.
+    Disabled,
+}
+
+impl WebhookState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Active, Self::TestMode, Self::Disabled];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::TestMode => "TEST_MODE",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+/// The shape of what a webhook sends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Databricks' registry webhooks.
+    #[default]
+    Databricks,
+    /// MLflow 3's webhooks.
+    Mlflow,
+    /// CloudEvents 1.0, structured.
+    Cloudevents,
+    /// A Slack message.
+    Slack,
+    /// A Microsoft Teams card.
+    Teams,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Databricks, Self::Mlflow, Self::Cloudevents, Self::Slack, Self::Teams];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Databricks => "databricks",
+            Self::Mlflow => "mlflow",
+            Self::Cloudevents => "cloudevents",
+            Self::Slack => "slack",
+            Self::Teams => "teams",
+        }
+    }
+}
+
+/// A job that a webhook starts, in the shape of Databricks' `job_spec`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Job {
+    /// The job's id.
+    pub id: Text,
+    /// The workspace it runs in.
+    #[schemars(default)]
+    pub workspace_url: Text,
+}
+
+/// The name of an event that a webhook is told of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct EventPattern(#[schemars(regex(pattern = r"^(\*|[A-Z][A-Z_]*|[a-z_]+\.([a-z_]+|\*))$"))] String);
+
+/// Why a text names no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} names no event; write for example MODEL_VERSION_CREATED, version.transitioned, version.* or *")]
+pub struct InvalidEventPattern(String);
+
+impl EventPattern {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for EventPattern {
+    type Err = InvalidEventPattern;
+    fn from_str(s: &str) -> Result<Self, InvalidEventPattern> {
+        let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let upper =
+            s.starts_with(|c: char| c.is_ascii_uppercase()) && s.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let dotted = s.split_once('.').is_some_and(|(a, b)| word(a) && (b == "*" || word(b)));
+        if s == "*" || upper || dotted {
+            Ok(Self(s.to_owned()))
+        } else {
+            Err(InvalidEventPattern(crate::text::quoted(s)))
+        }
+    }
+}

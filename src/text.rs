@@ -1,0 +1,150 @@
+//! Text that people write: which characters may be stored, and how any text is shown safely.
+//!
+//! Stored text reaches terminals, mails and web pages. So it may hold no control character except
+//! line feed and tab, and none of the invisible characters that reorder or hide what is read.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+/// The longest description or comment, in bytes.
+pub const MAX_TEXT: usize = 100_000;
+
+/// Whether `c` reorders or hides its neighbours: bidirectional controls, zero-width and tag characters.
+pub const fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// Whether `c` may stand in a single-line value such as a name or a tag.
+pub fn is_plain(c: char) -> bool {
+    !c.is_control() && !is_invisible(c)
+}
+
+/// Why a text cannot be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidText {
+    /// A control, bidirectional or zero-width character.
+    #[error(
+        "the character U+{:04X} at position {at} is not allowed: control, bidirectional and zero-width \
+         characters are refused, line feeds and tabs are fine", *.c as u32
+    )]
+    Character {
+        /// The character.
+        c: char,
+        /// Its position, counted in characters from 1.
+        at: usize,
+    },
+    /// More bytes than allowed.
+    #[error("the text has {len} bytes; at most {max} are allowed")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+}
+
+/// Says whether `s` may be stored as text of several lines of at most `max` bytes.
+pub fn check(s: &str, max: usize) -> Result<(), InvalidText> {
+    if s.len() > max {
+        return Err(InvalidText::TooLong { len: s.len(), max });
+    }
+    match s.chars().enumerate().find(|&(_, c)| !(is_plain(c) || c == '\n' || c == '\t')) {
+        Some((i, c)) => Err(InvalidText::Character { c, at: i + 1 }),
+        None => Ok(()),
+    }
+}
+
+/// A description, comment or other text of several lines that may be stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct Text(#[schemars(length(max = 100_000))] String);
+
+impl Text {
+    /// Takes a text; carriage returns before line feeds are dropped, as git does with text.
+    pub fn new(s: &str) -> Result<Self, InvalidText> {
+        let s = s.replace("\r\n", "\n");
+        check(&s, MAX_TEXT)?;
+        Ok(Self(s))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its first line that is not blank, for lists.
+    pub fn first_line(&self) -> &str {
+        self.0.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default()
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Shows any text in one line: control and invisible characters appear as `\u{…}`, so that nothing
+/// from a repository drives a terminal or forges a line of a log (SEC-62).
+pub fn one_line(s: &str) -> Cow<'_, str> {
+    escape(s, |c| !is_plain(c))
+}
+
+/// Shows any text with its line feeds and tabs; every other control character is escaped.
+pub fn many_lines(s: &str) -> Cow<'_, str> {
+    escape(s, |c| !is_plain(c) && c != '\n' && c != '\t')
+}
+
+fn escape(s: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !s.chars().any(&bad) {
+        return Cow::Borrowed(s);
+    }
+    let mut out = String::with_capacity(s.len() + 8);
+    for c in s.chars() {
+        match c {
+            '\n' if bad(c) => out.push_str("\\n"),
+            '\t' if bad(c) => out.push_str("\\t"),
+            c if bad(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Quotes a value for a message, escaped and cut at 120 characters.
+pub fn quoted(s: &str) -> String {
+    let cut: String = s.chars().take(120).collect();
+    let dots = if cut.len() < s.len() { "…" } else { "" };
+    format!("'{}{dots}'", one_line(&cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_keeps_lines_and_refuses_what_drives_a_terminal() {
+        assert_eq!(Text::new("a\r\nb\tc").map(|t| t.to_string()), Ok("a\nb\tc".to_owned()));
+        for bad in ["\u{1b}[31m", "a\u{202e}b", "zero\u{200b}width", "bell\u{7}", "c1\u{9b}", "cr\rhere"] {
+            assert!(Text::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn shown_text_never_holds_a_control_character() {
+        assert_eq!(one_line("a\u{1b}]52;c;x\u{7}\nb"), "a\\u{1b}]52;c;x\\u{7}\\nb");
+        assert_eq!(many_lines("a\n\u{1b}b"), "a\n\\u{1b}b");
+        assert!(matches!(one_line("plain"), Cow::Borrowed(_)));
+    }
+}

@@ -1,0 +1,345 @@
+//! Trees of files addressed by object id: how the pure core sees a git repository, or a folder, or memory.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::rc::Rc;
+
+use sha2::{Digest as _, Sha256};
+
+/// An object id: 20 bytes (SHA-1) or 32 (SHA-256).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Oid {
+    bytes: [u8; 32],
+    len: u8,
+}
+
+impl Oid {
+    /// From 20 or 32 bytes; anything else gives none.
+    pub fn from_bytes(b: &[u8]) -> Option<Self> {
+        let len = u8::try_from(b.len()).ok().filter(|l| matches!(l, 20 | 32))?;
+        let mut bytes = [0; 32];
+        bytes.get_mut(..b.len())?.copy_from_slice(b);
+        Some(Self { bytes, len })
+    }
+
+    /// From 40 or 64 hexadecimal digits.
+    pub fn from_hex(s: &str) -> Option<Self> {
+        let pairs = s.as_bytes().chunks(2);
+        let bytes: Option<Vec<u8>> = pairs.map(|p| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok()).collect();
+        Self::from_bytes(&bytes?)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The first twelve hexadecimal digits, for people.
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(12).collect()
+    }
+}
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Oid({self})")
+    }
+}
+
+impl serde::Serialize for Oid {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// What a tree entry is, by git's modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A folder (040000).
+    Tree,
+    /// A file (100644).
+    File,
+    /// A file that may be run (100755).
+    Executable,
+    /// A symbolic link (120000).
+    Symlink,
+    /// A commit of another repository (160000).
+    Submodule,
+}
+
+impl Kind {
+    /// Whether it holds bytes that we read.
+    pub const fn is_file(self) -> bool {
+        match self {
+            Self::File | Self::Executable => true,
+            Self::Tree | Self::Symlink | Self::Submodule => false,
+        }
+    }
+
+    /// For messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tree => "folder",
+            Self::File => "file",
+            Self::Executable => "executable file",
+            Self::Symlink => "symbolic link",
+            Self::Submodule => "submodule",
+        }
+    }
+}
+
+/// One line of a tree. A name that is not UTF-8 is kept with replacement characters and thus matches nothing known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The name within its folder.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The object it names.
+    pub id: Oid,
+}
+
+/// Why an object could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// The object is not there.
+    #[error("object {0} is missing from the repository; fetch it, or run `git fsck`")]
+    Missing(Oid),
+    /// The object is there and not what it should be.
+    #[error("object {id} is damaged: {why}")]
+    Damaged {
+        /// The object.
+        id: Oid,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file is larger than the reader takes.
+    #[error("object {id} has {size} bytes; at most {max} are read")]
+    TooLarge {
+        /// The object.
+        id: Oid,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        max: u64,
+    },
+    /// The outside failed.
+    #[error("object {id} could not be read")]
+    Io {
+        /// The object.
+        id: Oid,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A store of trees and files by id.
+pub trait Objects {
+    /// The entries of a tree in git's order.
+    fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError>;
+
+    /// The bytes of a file of at most `max` bytes.
+    ///
+    /// The size is checked before the bytes are read, so that a huge file costs nothing.
+    fn blob(&self, id: &Oid, max: u64) -> Result<Vec<u8>, TreeError>;
+}
+
+/// Changes to files: the new bytes, or none for a file that goes. Paths are relative to the repository's root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// For each path what shall be there.
+    pub files: BTreeMap<String, Change>,
+}
+
+/// What shall be at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A file with these bytes.
+    Write(Vec<u8>),
+    /// What is there already under an id: a folder or file is moved or copied without reading it.
+    Link(Kind, Oid),
+    /// Nothing; a folder goes with all it holds.
+    Remove,
+}
+
+impl Patch {
+    /// Puts a file.
+    pub fn write(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.files.insert(path.into(), Change::Write(bytes.into()));
+    }
+
+    /// Puts what an id names.
+    pub fn link(&mut self, path: impl Into<String>, kind: Kind, id: Oid) {
+        self.files.insert(path.into(), Change::Link(kind, id));
+    }
+
+    /// Takes a file or folder away.
+    pub fn remove(&mut self, path: impl Into<String>) {
+        self.files.insert(path.into(), Change::Remove);
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+/// A store that can also make the tree that a patch leads to.
+pub trait Stage: Objects {
+    /// Gives the id of `root` with the patch applied; nothing of it is visible to others yet.
+    ///
+    /// Removals happen before writes, so a folder can give way to a file and a moved folder can be changed within.
+    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, TreeError>;
+}
+
+/// Trees in memory, with ids of their own (SHA-256 over the content): for tests, and for a folder on disk.
+#[derive(Debug, Default)]
+pub struct Memory {
+    trees: RefCell<HashMap<Oid, Rc<[Entry]>>>,
+    blobs: RefCell<HashMap<Oid, Rc<[u8]>>>,
+}
+
+impl Memory {
+    /// Stores bytes and gives their id.
+    pub fn put_blob(&self, bytes: &[u8]) -> Oid {
+        let id = address(b"blob\0", bytes);
+        self.blobs.borrow_mut().entry(id).or_insert_with(|| Rc::from(bytes));
+        id
+    }
+
+    /// Stores a tree and gives its id; the entries are put in git's order.
+    pub fn put_tree(&self, mut entries: Vec<Entry>) -> Oid {
+        entries.sort_by(|a, b| git_order(a).cmp(git_order(b)));
+        let mut bytes = Vec::new();
+        for e in &entries {
+            bytes.extend_from_slice(e.kind.as_str().as_bytes());
+            bytes.push(b' ');
+            bytes.extend_from_slice(e.name.as_bytes());
+            bytes.push(0);
+            bytes.extend_from_slice(e.id.as_bytes());
+        }
+        let id = address(b"tree\0", &bytes);
+        self.trees.borrow_mut().entry(id).or_insert_with(|| entries.into());
+        id
+    }
+
+    /// Stores files given by path and gives the id of the root tree.
+    pub fn put_files<'p>(&self, files: impl IntoIterator<Item = (&'p str, &'p [u8])>) -> Oid {
+        let mut patch = Patch::default();
+        for (path, bytes) in files {
+            patch.write(path, bytes);
+        }
+        self.apply(None, &sorted(&patch)).unwrap_or_else(|| self.put_tree(Vec::new()))
+    }
+
+    /// Applies changes given as path parts to a tree; none when nothing is left.
+    fn apply(&self, root: Option<Oid>, changes: &[(Vec<&str>, &Change)]) -> Option<Oid> {
+        let mut entries: BTreeMap<String, (Kind, Oid)> = BTreeMap::new();
+        if let Some(tree) = root.and_then(|r| self.trees.borrow().get(&r).cloned()) {
+            entries.extend(tree.iter().map(|e| (e.name.clone(), (e.kind, e.id))));
+        }
+        let mut at = 0;
+        while let Some((path, _)) = changes.get(at) {
+            let Some(&name) = path.first() else {
+                at += 1;
+                continue;
+            };
+            let same = changes.iter().skip(at).take_while(|(p, _)| p.first() == Some(&name)).count();
+            let mut inner = Vec::new();
+            for (path, change) in changes.iter().skip(at).take(same) {
+                let rest: Vec<&str> = path.iter().skip(1).copied().collect();
+                if !rest.is_empty() {
+                    inner.push((rest, *change));
+                    continue;
+                }
+                match change {
+                    Change::Write(bytes) => entries.insert(name.to_owned(), (Kind::File, self.put_blob(bytes))),
+                    Change::Link(kind, id) => entries.insert(name.to_owned(), (*kind, *id)),
+                    Change::Remove => entries.remove(name),
+                };
+            }
+            if !inner.is_empty() {
+                let below = entries.get(name).filter(|(k, _)| *k == Kind::Tree).map(|(_, id)| *id);
+                match self.apply(below, &inner) {
+                    Some(id) => entries.insert(name.to_owned(), (Kind::Tree, id)),
+                    None => entries.remove(name),
+                };
+            }
+            at += same;
+        }
+        let entries: Vec<Entry> = entries.into_iter().map(|(name, (kind, id))| Entry { name, kind, id }).collect();
+        if entries.is_empty() { None } else { Some(self.put_tree(entries)) }
+    }
+}
+
+/// The changes of a patch by path parts, in an order that keeps each folder's changes together.
+fn sorted(patch: &Patch) -> Vec<(Vec<&str>, &Change)> {
+    let mut changes: Vec<(Vec<&str>, &Change)> =
+        patch.files.iter().map(|(p, c)| (p.split('/').filter(|s| !s.is_empty()).collect(), c)).collect();
+    changes.sort_by(|a, b| a.0.cmp(&b.0));
+    changes
+}
+
+/// Git sorts a folder as if its name ended in a slash.
+fn git_order(e: &Entry) -> impl Iterator<Item = u8> + '_ {
+    let slash = (e.kind == Kind::Tree).then_some(b'/');
+    e.name.bytes().chain(slash)
+}
+
+fn address(kind: &[u8], bytes: &[u8]) -> Oid {
+    let hash = Sha256::new().chain_update(kind).chain_update(bytes).finalize();
+    let mut oid = Oid { bytes: [0; 32], len: 32 };
+    oid.bytes.copy_from_slice(&hash);
+    oid
+}
+
+impl Objects for Memory {
+    fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
+        self.trees.borrow().get(id).cloned().ok_or(TreeError::Missing(*id))
+    }
+
+    fn blob(&self, id: &Oid, max: u64) -> Result<Vec<u8>, TreeError> {
+        let blobs = self.blobs.borrow();
+        let bytes = blobs.get(id).ok_or(TreeError::Missing(*id))?;
+        let size = bytes.len() as u64;
+        if size > max { Err(TreeError::TooLarge { id: *id, size, max }) } else { Ok(bytes.to_vec()) }
+    }
+}
+
+impl Stage for Memory {
+    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, TreeError> {
+        Ok(self.apply(root, &sorted(patch)).unwrap_or_else(|| self.put_tree(Vec::new())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_writes_removes_and_drops_empty_folders() -> Result<(), TreeError> {
+        let store = Memory::default();
+        let root = store.put_files([("a/b/c", &b"1"[..]), ("a/d", b"2"), ("e", b"3")]);
+        let mut patch = Patch::default();
+        patch.remove("a/b/c");
+        patch.write("e/f", "4");
+        let next = store.stage(Some(root), &patch)?;
+        assert_eq!(next, store.put_files([("a/d", &b"2"[..]), ("e/f", b"4")]));
+        Ok(())
+    }
+
+    #[test]
+    fn ids_read_back() {
+        let hex = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(Oid::from_hex(hex).map(|o| o.to_string()).as_deref(), Some(hex));
+        assert!(Oid::from_hex("12").is_none());
+    }
+}
