@@ -5,14 +5,34 @@
 //! module may name only modules of the groups above its own (`tests/it/tidy.rs` checks it), and only
 //! the groups from `git` on touch the outside world.
 
+// characters: what may be stored and how it is shown
+pub mod text;
+
 // words: validated newtypes
 pub mod name;
 pub mod stage;
-pub mod text;
 pub mod time;
 
 // nouns: plain data
 pub mod entity;
 
-// state: one tree as a value
+// bytes and nouns: where things lie, how they are written and read
+pub mod format;
+
+// trees: files by object id
 pub mod tree;
+
+// state: one tree as a value
+pub mod snapshot;
+
+// what happened: events
+pub mod event;
+
+// seeing: two states differ by events
+pub mod diff;
+
+// asking: actions
+pub mod action;
+
+// movement: an action becomes changed files
+pub mod apply;

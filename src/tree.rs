@@ -200,6 +200,93 @@ pub trait Stage: Objects {
     fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, TreeError>;
 }
 
+/// A file that differs between two trees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// The path from the root that was compared.
+    pub path: String,
+    /// What was there.
+    pub before: Option<Entry>,
+    /// What is there.
+    pub after: Option<Entry>,
+}
+
+/// How much of two trees is compared before giving up.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most tree entries looked at.
+    pub entries: usize,
+    /// The deepest folder.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: 20_000_000, depth: 64 }
+    }
+}
+
+/// A store and a tree in it; none for the empty tree.
+pub type Side<'o> = (&'o dyn Objects, Option<Oid>);
+
+/// Lists the files that differ between two trees, sorted by path. Folders with the same id are skipped unseen, so the
+/// cost follows the change. Beyond the limits it is an error: a verdict must never rest on half a comparison.
+pub fn changes(before: Side<'_>, after: Side<'_>, limits: Limits) -> Result<Vec<FileChange>, TreeError> {
+    let mut walk = Walk { before: before.0, after: after.0, limits, seen: 0, out: Vec::new() };
+    walk.compare("", before.1, after.1, 0)?;
+    walk.out.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(walk.out)
+}
+
+struct Walk<'o> {
+    before: &'o dyn Objects,
+    after: &'o dyn Objects,
+    limits: Limits,
+    seen: usize,
+    out: Vec<FileChange>,
+}
+
+impl Walk<'_> {
+    fn compare(&mut self, at: &str, before: Option<Oid>, after: Option<Oid>, depth: usize) -> Result<(), TreeError> {
+        if before == after {
+            return Ok(());
+        }
+        let nothing: Rc<[Entry]> = Rc::new([]);
+        let old = before.map_or_else(|| Ok(nothing.clone()), |id| self.before.tree(&id))?;
+        let new = after.map_or_else(|| Ok(nothing.clone()), |id| self.after.tree(&id))?;
+        self.seen = self.seen.saturating_add(old.len()).saturating_add(new.len());
+        if self.seen > self.limits.entries || depth > self.limits.depth {
+            let id = after.or(before).unwrap_or(Oid { bytes: [0; 32], len: 20 });
+            let Limits { entries, depth } = self.limits;
+            let why = format!("it leads to more than {entries} entries, or folders deeper than {depth}");
+            return Err(TreeError::Damaged { id, why });
+        }
+        let mut pairs: BTreeMap<&str, (Option<&Entry>, Option<&Entry>)> = BTreeMap::new();
+        for e in old.iter() {
+            pairs.entry(&e.name).or_default().0 = Some(e);
+        }
+        for e in new.iter() {
+            pairs.entry(&e.name).or_default().1 = Some(e);
+        }
+        for (name, (old, new)) in pairs {
+            if old.map(|e| (e.kind, e.id)) == new.map(|e| (e.kind, e.id)) {
+                continue;
+            }
+            let path = if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") };
+            let tree = |e: Option<&Entry>| e.filter(|e| e.kind == Kind::Tree).map(|e| e.id);
+            let file = |e: Option<&Entry>| e.filter(|e| e.kind != Kind::Tree).cloned();
+            if tree(old).is_some() || tree(new).is_some() {
+                self.compare(&path, tree(old), tree(new), depth + 1)?;
+            }
+            let (before, after) = (file(old), file(new));
+            if before.is_some() || after.is_some() {
+                self.out.push(FileChange { path, before, after });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Trees in memory, with ids of their own (SHA-256 over the content): for tests, and for a folder on disk.
 #[derive(Debug, Default)]
 pub struct Memory {

@@ -1,0 +1,96 @@
+//! Grants, groups and people.
+
+use std::collections::BTreeSet;
+
+use super::{Draft, Noun, Refusal};
+use crate::entity::{Access, Level, Person};
+use crate::format::path;
+use crate::name::{GroupName, ModelName, Principal, UserName};
+use crate::snapshot::File;
+
+/// The grants of a model or of the registry: the file if it is there, and its path within the registry.
+fn file(d: &Draft<'_, '_>, model: Option<&ModelName>) -> Result<(Option<File<Access>>, String), Refusal> {
+    match model {
+        Some(name) => {
+            let path = format!("{}/access.toml", d.snapshot.paths()?.model(name));
+            Ok((d.model(name)?.access()?, path))
+        }
+        None => Ok((d.snapshot.access_file()?.cloned(), "access.toml".to_owned())),
+    }
+}
+
+fn change(d: &mut Draft<'_, '_>, model: Option<&ModelName>, change: impl FnOnce(&mut Access)) -> Result<(), Refusal> {
+    match file(d, model)? {
+        (Some(file), _) => d.edit(&file, change),
+        (None, path) => {
+            let mut access = Access::default();
+            change(&mut access);
+            d.put(&path, &access);
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn grant(
+    d: &mut Draft<'_, '_>,
+    model: Option<&ModelName>,
+    to: &Principal,
+    level: Level,
+) -> Result<(), Refusal> {
+    change(d, model, |a| a.grant(to.clone(), level))
+}
+
+pub(super) fn revoke(d: &mut Draft<'_, '_>, model: Option<&ModelName>, to: &Principal) -> Result<(), Refusal> {
+    let there = file(d, model)?.0.and_then(|f| f.value).is_some_and(|a| a.granted(to).is_some());
+    if !there {
+        let place = model.map_or_else(|| "registry-wide".to_owned(), |m| format!("on '{m}'"));
+        return Err(Refusal::not_found(Noun::Grant, format!("{to} has no grant {place} that could be revoked")));
+    }
+    change(d, model, |a| a.grants.retain(|g| g.to != *to))
+}
+
+pub(super) fn change_group(
+    d: &mut Draft<'_, '_>,
+    group: &GroupName,
+    add: &BTreeSet<UserName>,
+    remove: &BTreeSet<UserName>,
+) -> Result<(), Refusal> {
+    if *group == GroupName::everyone() {
+        return Err(Refusal::invalid("everyone is a group that holds all; its members are not listed"));
+    }
+    change(d, None, |a| {
+        let members = a.groups.entry(group.clone()).or_default();
+        members.extend(add.iter().cloned());
+        members.retain(|m| !remove.contains(m));
+    })
+}
+
+pub(super) fn delete_group(d: &mut Draft<'_, '_>, group: &GroupName) -> Result<(), Refusal> {
+    if !d.snapshot.access()?.groups.contains_key(group) {
+        return Err(Refusal::not_found(Noun::Group, format!("there is no group '{group}'")));
+    }
+    change(d, None, |a| drop(a.groups.remove(group)))
+}
+
+pub(super) fn add_person(d: &mut Draft<'_, '_>, user: &UserName, person: &Person) -> Result<(), Refusal> {
+    if d.snapshot.person(user)?.is_some() {
+        return Err(Refusal::exists(Noun::Person, format!("there is a person '{user}' already")));
+    }
+    d.put(&path::person(user), person);
+    Ok(())
+}
+
+fn person(d: &Draft<'_, '_>, user: &UserName) -> Result<File<Person>, Refusal> {
+    d.snapshot.person(user)?.ok_or_else(|| Refusal::not_found(Noun::Person, format!("there is no person '{user}'")))
+}
+
+pub(super) fn change_person(d: &mut Draft<'_, '_>, user: &UserName, new: &Person) -> Result<(), Refusal> {
+    let file = person(d, user)?;
+    d.edit(&file, |p| *p = new.clone())
+}
+
+pub(super) fn remove_person(d: &mut Draft<'_, '_>, user: &UserName) -> Result<(), Refusal> {
+    let file = person(d, user)?;
+    d.patch.remove(file.path);
+    Ok(())
+}

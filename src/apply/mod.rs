@@ -1,0 +1,270 @@
+//! Applying an action to a snapshot: the files that shall change, or why it cannot be.
+//!
+//! Nothing is judged here. Whether the actor *may* is for the rules, which see the two states and never the
+//! action; refusals here are of what cannot even be said: what is not there, what is there already.
+
+mod access;
+mod model;
+mod registry;
+mod request;
+mod stage;
+mod version;
+mod webhook;
+
+use crate::action::Action;
+use crate::entity::request::Request;
+use crate::format::{self, Record};
+use crate::name::{Id, ModelName, UserName};
+use crate::snapshot::{File, ModelView, Snapshot, VersionView};
+use crate::time::Timestamp;
+use crate::tree::{Patch, TreeError};
+
+pub use crate::apply::stage::target;
+pub use registry::companions;
+
+/// Who acts, when, and where new ids come from: all that is not in the state.
+pub struct Context<'a> {
+    /// Who acts.
+    pub actor: UserName,
+    /// The time of the act.
+    pub now: Timestamp,
+    /// Gives ten random bytes.
+    pub random: &'a mut dyn FnMut() -> [u8; 10],
+    /// The SHA-256 of what a reviewer of the version sees, for the reviews that are written.
+    pub subject: &'a SubjectOf<'a>,
+}
+
+/// Gives the SHA-256 of what a reviewer of a version for a stage sees; `rules::stage::subject` is the one there is.
+pub type SubjectOf<'a> =
+    dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<crate::name::Digest, TreeError> + 'a;
+
+impl Context<'_> {
+    fn id(&mut self) -> Id {
+        Id::from_parts(self.now.as_millis(), (self.random)())
+    }
+}
+
+/// A kind of thing that was not found or is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noun {
+    /// A registry.
+    Registry,
+    /// A registered model.
+    Model,
+    /// A model version.
+    Version,
+    /// An alias.
+    Alias,
+    /// A transition request.
+    Request,
+    /// A comment.
+    Comment,
+    /// A grant.
+    Grant,
+    /// A group.
+    Group,
+    /// A person.
+    Person,
+    /// A webhook.
+    Webhook,
+}
+
+/// Why an action cannot be applied. Where MLflow has a text for it, that is the text.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// What it speaks of is not there.
+    #[error("{message}")]
+    NotFound {
+        /// The kind of thing.
+        noun: Noun,
+        /// The sentence.
+        message: String,
+    },
+    /// What it would make is there already.
+    #[error("{message}")]
+    Exists {
+        /// The kind of thing.
+        noun: Noun,
+        /// The sentence.
+        message: String,
+    },
+    /// It makes no sense as asked.
+    #[error("{message}")]
+    Invalid {
+        /// The sentence.
+        message: String,
+    },
+    /// A file that it would change has faults that leave nothing to change.
+    #[error("{problem}; mend the file first (`greenroom check` lists every fault)")]
+    Faulty {
+        /// The first fault.
+        problem: format::Problem,
+    },
+    /// An object cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+impl Refusal {
+    fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into() }
+    }
+
+    fn not_found(noun: Noun, message: impl Into<String>) -> Self {
+        Self::NotFound { noun, message: message.into() }
+    }
+
+    fn exists(noun: Noun, message: impl Into<String>) -> Self {
+        Self::Exists { noun, message: message.into() }
+    }
+
+    /// MLflow's text for a model that is not there.
+    pub fn no_model(name: &ModelName) -> Self {
+        Self::not_found(Noun::Model, format!("Registered Model with name={name} not found"))
+    }
+
+    /// MLflow's text for a version that is not there.
+    pub fn no_version(name: &ModelName, version: u64) -> Self {
+        Self::not_found(Noun::Version, format!("Model Version (name={name}, version={version}) not found"))
+    }
+
+    /// MLflow's text for an alias that is not there.
+    pub fn no_alias(alias: &str) -> Self {
+        Self::not_found(Noun::Alias, format!("Registered model alias {alias} not found."))
+    }
+}
+
+/// Gives the files that shall change for an action; none if the state is as asked already.
+pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> Result<Patch, Refusal> {
+    let mut draft = Draft { snapshot, patch: Patch::default() };
+    let d = &mut draft;
+    match action {
+        Action::CreateRegistry { settings, maker } => registry::create(d, cx, settings, maker),
+        Action::ChangeSettings { settings } => registry::change(d, settings),
+        Action::Reshard { layout } => registry::reshard(d, *layout),
+        Action::CreateModel { model, description, tags } => model::create(d, cx, model, description, tags),
+        Action::DescribeModel { model, description } => d.edit_model(model, |m| m.description = description.clone()),
+        Action::RenameModel { model, to } => model::rename(d, model, to),
+        Action::DeleteModel { model } => model::delete(d, model),
+        Action::SetModelTag { model, key, value } => {
+            d.edit_model(model, |m| drop(m.tags.insert(key.clone(), value.clone())))
+        }
+        Action::DeleteModelTag { model, key } => d.edit_model(model, |m| drop(m.tags.remove(key))),
+        Action::CreateVersion { model, new } => version::create(d, cx, model, new),
+        Action::DescribeVersion { model, version, description } => {
+            d.edit_version(model, *version, |v| v.description = description.clone())
+        }
+        Action::SetStatus { model, version, status, message } => d.edit_version(model, *version, |v| {
+            v.status = *status;
+            v.status_message = message.clone();
+        }),
+        Action::AddEvidence { model, version, params, metrics } => {
+            version::add_evidence(d, model, *version, params, metrics)
+        }
+        Action::DeleteVersion { model, version } => version::delete(d, model, *version),
+        Action::SetVersionTag { model, version, key, value } => {
+            d.edit_version(model, *version, |v| drop(v.tags.insert(key.clone(), value.clone())))
+        }
+        Action::DeleteVersionTag { model, version, key } => {
+            d.edit_version(model, *version, |v| drop(v.tags.remove(key)))
+        }
+        Action::SetAlias { model, alias, version } => version::set_alias(d, model, alias, *version),
+        Action::DeleteAlias { model, alias } => version::delete_alias(d, model, alias),
+        Action::Transition { model, version, to, archive_existing } => {
+            stage::transition(d, cx, model, *version, to, *archive_existing)
+        }
+        Action::CreateRequest { model, version, to, archive_existing, comment } => {
+            request::create(d, cx, model, *version, to, *archive_existing, comment)
+        }
+        Action::ApproveRequest { model, version, which, archive_existing, comment } => {
+            request::approve(d, cx, model, *version, which, *archive_existing, comment)
+        }
+        Action::RejectRequest { model, version, which, comment } => {
+            request::reject(d, cx, model, *version, which, comment)
+        }
+        Action::CancelRequest { model, version, which, comment } => {
+            request::cancel(d, cx, model, *version, which, comment)
+        }
+        Action::AddComment { model, version, text } => request::add_comment(d, cx, model, *version, text),
+        Action::EditComment { model, version, id, text } => request::edit_comment(d, cx, model, *version, id, text),
+        Action::DeleteComment { model, version, id } => request::delete_comment(d, model, *version, id),
+        Action::Grant { model, to, level } => access::grant(d, model.as_ref(), to, *level),
+        Action::Revoke { model, to } => access::revoke(d, model.as_ref(), to),
+        Action::ChangeGroup { group, add, remove } => access::change_group(d, group, add, remove),
+        Action::DeleteGroup { group } => access::delete_group(d, group),
+        Action::AddPerson { user, person } => access::add_person(d, user, person),
+        Action::ChangePerson { user, person } => access::change_person(d, user, person),
+        Action::RemovePerson { user } => access::remove_person(d, user),
+        Action::CreateWebhook { new } => webhook::create(d, cx, new),
+        Action::ChangeWebhook { id, new } => webhook::change(d, id, new),
+        Action::DeleteWebhook { id } => webhook::delete(d, id),
+    }?;
+    Ok(draft.patch)
+}
+
+/// The state and the changes collected so far.
+struct Draft<'s, 'o> {
+    snapshot: &'s Snapshot<'o>,
+    patch: Patch,
+}
+
+impl<'o> Draft<'_, 'o> {
+    fn model(&self, name: &ModelName) -> Result<ModelView<'o>, Refusal> {
+        self.snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))
+    }
+
+    fn version(&self, name: &ModelName, number: u64) -> Result<(ModelView<'o>, VersionView<'o>), Refusal> {
+        let model = self.model(name)?;
+        let version = model.version(number)?.ok_or_else(|| Refusal::no_version(name, number))?;
+        Ok((model, version))
+    }
+
+    /// Puts a new file; the path is relative to the registry's root.
+    fn put<T: Record>(&mut self, path: &str, value: &T) {
+        self.patch.write(self.snapshot.full_path(path), format::print(value));
+    }
+
+    /// Changes a file, leaving alone what does not change.
+    fn edit<T: Record>(&mut self, file: &File<T>, change: impl FnOnce(&mut T)) -> Result<(), Refusal> {
+        let before = usable(file)?;
+        let mut after = before.clone();
+        change(&mut after);
+        if after != before {
+            let bytes = self.snapshot.objects().blob(&file.id, format::MAX_FILE)?;
+            let text = String::from_utf8_lossy(&bytes);
+            self.patch.write(file.path.clone(), format::edit::edit(&text, &before, &after));
+        }
+        Ok(())
+    }
+
+    fn edit_model(&mut self, name: &ModelName, change: impl FnOnce(&mut crate::entity::Model)) -> Result<(), Refusal> {
+        let file = self.model(name)?.file()?.ok_or_else(|| Refusal::no_model(name))?;
+        self.edit(&file, change)
+    }
+
+    fn edit_version(
+        &mut self,
+        name: &ModelName,
+        number: u64,
+        change: impl FnOnce(&mut crate::entity::Version),
+    ) -> Result<(), Refusal> {
+        let (_, view) = self.version(name, number)?;
+        let file = view.file()?.ok_or_else(|| Refusal::no_version(name, number))?;
+        self.edit(&file, change)
+    }
+
+    fn edit_request(&mut self, file: &File<Request>, change: impl FnOnce(&mut Request)) -> Result<(), Refusal> {
+        self.edit(file, change)
+    }
+}
+
+/// What a file says, or its first fault as a refusal.
+fn usable<T: Record>(file: &File<T>) -> Result<T, Refusal> {
+    file.value.clone().ok_or_else(|| Refusal::Faulty {
+        problem: file
+            .problems
+            .first()
+            .cloned()
+            .unwrap_or_else(|| format::Problem::of_file(file.path.clone(), "file", "the file cannot be read")),
+    })
+}

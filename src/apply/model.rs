@@ -1,0 +1,75 @@
+//! Registering, renaming and deleting models.
+
+use super::{Context, Draft, Noun, Refusal};
+use crate::entity::{Access, Level, Model, Tags};
+use crate::name::{ModelName, Principal};
+use crate::text::Text;
+use crate::tree::Kind;
+
+pub(super) fn create(
+    d: &mut Draft<'_, '_>,
+    cx: &mut Context<'_>,
+    name: &ModelName,
+    description: &Text,
+    tags: &Tags,
+) -> Result<(), Refusal> {
+    free(d, name)?;
+    let model = Model {
+        id: cx.id(),
+        name: name.clone(),
+        created_at: cx.now,
+        created_by: cx.actor.clone(),
+        description: description.clone(),
+        retired: None,
+        tags: tags.clone(),
+    };
+    let folder = d.snapshot.paths()?.model(name);
+    d.put(&format!("{folder}/model.toml"), &model);
+    // Who registers a model manages it. Who manages the whole registry needs no grant of his own.
+    if d.snapshot.registry_level(&cx.actor)? < Some(Level::CanManage) {
+        let mut access = Access::default();
+        access.grant(Principal::User(cx.actor.clone()), Level::CanManage);
+        d.put(&format!("{folder}/access.toml"), &access);
+    }
+    Ok(())
+}
+
+/// Refuses a name that is taken, or that people and file systems would take for another.
+fn free(d: &Draft<'_, '_>, name: &ModelName) -> Result<(), Refusal> {
+    if d.snapshot.model(name)?.is_some() {
+        return Err(Refusal::exists(Noun::Model, format!("Registered Model (name={name}) already exists.")));
+    }
+    Ok(())
+}
+
+/// Moves the model's folder by id; only `model.toml` and its webhooks change.
+pub(super) fn rename(d: &mut Draft<'_, '_>, from: &ModelName, to: &ModelName) -> Result<(), Refusal> {
+    let view = d.model(from)?;
+    if from == to {
+        return Ok(());
+    }
+    free(d, to)?;
+    let file = view.file()?.ok_or_else(|| Refusal::no_model(from))?;
+    let folder = d.snapshot.full_path(&d.snapshot.paths()?.model(to));
+    d.patch.remove(view.path.clone());
+    d.patch.link(folder.clone(), Kind::Tree, view.tree);
+    let moved = crate::snapshot::File { path: format!("{folder}/model.toml"), ..file };
+    d.edit(&moved, |m| m.name = to.clone())?;
+    for webhook in d.snapshot.webhooks()?.values() {
+        if webhook.value.as_ref().is_some_and(|w| w.model.as_ref() == Some(from)) {
+            d.edit(webhook, |w| w.model = Some(to.clone()))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn delete(d: &mut Draft<'_, '_>, name: &ModelName) -> Result<(), Refusal> {
+    let view = d.model(name)?;
+    d.patch.remove(view.path);
+    for webhook in d.snapshot.webhooks()?.values() {
+        if webhook.value.as_ref().is_some_and(|w| w.model.as_ref() == Some(name)) {
+            d.patch.remove(webhook.path.clone());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Making a registry, changing its settings and its layout.
+
+use super::{Context, Draft, Noun, Refusal};
+use crate::entity::settings::Layout;
+use crate::entity::{Access, Level, Person, Settings};
+use crate::format::path::{self, Paths};
+use crate::format::{Kind, schema};
+use crate::name::Principal;
+use crate::tree::Kind as EntryKind;
+
+/// What git shall know of the registry's files: bytes stay as they are, and model files are Git LFS's, but for the
+/// small texts that are committed as themselves.
+const GITATTRIBUTES: &str = "\
+# Written by `greenroom init`. Bytes stay as they are; the files of models are Git LFS's, small texts aside.
+*.toml -text
+models/** -text
+models/**/artifacts/** filter=lfs diff=lfs merge=lfs -text
+";
+
+/// Files that the registry writes beside its own, for git and editors: path and content.
+///
+/// `inline` are the patterns of model files that are committed as themselves.
+pub fn companions(inline: &[&str]) -> Vec<(String, String)> {
+    let mut attributes = GITATTRIBUTES.to_owned();
+    for pattern in inline {
+        attributes.push_str(&format!("models/**/artifacts/**/{pattern} !filter !diff !merge -text\n"));
+    }
+    let mut out = vec![(".gitattributes".to_owned(), attributes), (".taplo.toml".to_owned(), schema::taplo())];
+    for kind in Kind::ALL {
+        out.push((format!(".greenroom/schema/{}.schema.json", kind.as_str()), schema::schema(kind)));
+    }
+    out
+}
+
+/// Model files that are committed as themselves when they are small texts; all others become Git LFS pointers.
+pub const INLINE: [&str; 10] =
+    ["MLmodel", "*.yaml", "*.yml", "*.json", "*.txt", "*.md", "*.toml", "*.cfg", "*.ini", "*.py"];
+
+pub(super) fn create(
+    d: &mut Draft<'_, '_>,
+    cx: &Context<'_>,
+    settings: &Settings,
+    maker: &Person,
+) -> Result<(), Refusal> {
+    if d.snapshot.settings_file()?.is_some() {
+        let place = if d.snapshot.at().is_empty() { "here" } else { d.snapshot.at() };
+        return Err(Refusal::exists(Noun::Registry, format!("there is a registry {place} already")));
+    }
+    d.put("greenroom.toml", settings);
+    let mut access = Access::default();
+    access.grant(Principal::User(cx.actor.clone()), Level::CanManage);
+    d.put("access.toml", &access);
+    d.put(&path::person(&cx.actor), maker);
+    for (path, content) in companions(&INLINE) {
+        d.patch.write(d.snapshot.full_path(&path), content);
+    }
+    Ok(())
+}
+
+pub(super) fn change(d: &mut Draft<'_, '_>, settings: &Settings) -> Result<(), Refusal> {
+    let file = d.snapshot.settings_file()?.ok_or_else(no_registry)?;
+    if settings.layout != d.snapshot.layout()? {
+        return Err(Refusal::invalid("the layout is changed by `greenroom reshard`, which moves the files too"));
+    }
+    d.edit(file, |s| *s = settings.clone())
+}
+
+fn no_registry() -> Refusal {
+    Refusal::not_found(Noun::Registry, "there is no registry here; make one with `greenroom init`")
+}
+
+/// Moves each model and version to where the layout wants it. Folders are moved by id, so nothing is read but trees.
+pub(super) fn reshard(d: &mut Draft<'_, '_>, layout: Layout) -> Result<(), Refusal> {
+    let file = d.snapshot.settings_file()?.ok_or_else(no_registry)?;
+    if d.snapshot.layout()? == layout {
+        return Ok(());
+    }
+    d.edit(file, |s| s.layout = layout)?;
+    let paths = Paths(layout);
+    for view in d.snapshot.models()? {
+        let name = match view.dir.name() {
+            Some(name) => name,
+            None => match view.file()? {
+                Some(file) => super::usable(&file)?.name,
+                None => continue,
+            },
+        };
+        let folder = d.snapshot.full_path(&paths.model(&name));
+        d.patch.remove(view.path.clone());
+        let tree = d.snapshot.objects().tree(&view.tree)?;
+        for entry in tree.iter().filter(|e| e.name != "versions") {
+            d.patch.link(format!("{folder}/{}", entry.name), entry.kind, entry.id);
+        }
+        for version in view.versions()? {
+            let place = format!("{folder}/{}", paths.version_in_model(version.number));
+            d.patch.link(place, EntryKind::Tree, version.tree);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Registering and deleting versions; their aliases and evidence.
+
+use std::collections::BTreeMap;
+
+use super::{Context, Draft, Refusal};
+use crate::action::NewVersion;
+use crate::entity::version::Metric;
+use crate::entity::{AliasPointer, StagePointer, Version};
+use crate::format::path;
+use crate::name::{AliasName, Key, ModelName};
+use crate::text::Text;
+
+pub(super) fn create(
+    d: &mut Draft<'_, '_>,
+    cx: &mut Context<'_>,
+    model: &ModelName,
+    new: &NewVersion,
+) -> Result<(), Refusal> {
+    let number = match d.snapshot.model(model)? {
+        Some(view) => view.next_version()?,
+        None if new.create_model => {
+            super::model::create(d, cx, model, &Text::default(), &BTreeMap::new())?;
+            1
+        }
+        None => return Err(Refusal::no_model(model)),
+    };
+    let version = Version {
+        id: cx.id(),
+        created_at: cx.now,
+        created_by: cx.actor.clone(),
+        description: new.description.clone(),
+        status: new.status,
+        status_message: Text::default(),
+        source: new.source.clone(),
+        artifacts: new.artifacts.clone(),
+        tags: new.tags.clone(),
+        params: new.params.clone(),
+        metrics: new.metrics.clone(),
+        schema: new.schema.clone(),
+        model: new.info.clone(),
+        environment: new.environment.clone(),
+    };
+    let folder = d.snapshot.paths()?.version(model, number);
+    d.put(&format!("{folder}/version.toml"), &version);
+    let full = d.snapshot.full_path(&folder);
+    for (path, change) in &new.files.files {
+        d.patch.files.insert(format!("{full}/artifacts/{path}"), change.clone());
+    }
+    if let Some(attributes) = &new.attributes {
+        d.patch.write(format!("{full}/.gitattributes"), attributes.clone());
+    }
+    for alias in &new.aliases {
+        point(d, model, alias, number)?;
+    }
+    Ok(())
+}
+
+pub(super) fn add_evidence(
+    d: &mut Draft<'_, '_>,
+    model: &ModelName,
+    number: u64,
+    params: &BTreeMap<Key, Text>,
+    metrics: &BTreeMap<Key, Metric>,
+) -> Result<(), Refusal> {
+    let (_, view) = d.version(model, number)?;
+    let known = view.file()?.and_then(|f| f.value);
+    let changed = known.and_then(|v| {
+        let param = params.iter().find(|(k, p)| v.params.get(*k).is_some_and(|old| old != *p)).map(|(k, _)| k.clone());
+        let metric =
+            || metrics.iter().find(|(k, m)| v.metrics.get(*k).is_some_and(|old| old != *m)).map(|(k, _)| k.clone());
+        param.or_else(metric)
+    });
+    if let Some(key) = changed {
+        let message =
+            format!("'{key}' of version {number} is recorded with another value; evidence is added, never changed");
+        return Err(Refusal::invalid(message));
+    }
+    d.edit_version(model, number, |v| {
+        v.params.extend(params.clone());
+        v.metrics.extend(metrics.clone());
+    })
+}
+
+/// Takes the version's folder away, and what points at it. Its number is never used again.
+pub(super) fn delete(d: &mut Draft<'_, '_>, model: &ModelName, number: u64) -> Result<(), Refusal> {
+    let (view, version) = d.version(model, number)?;
+    d.patch.remove(version.path);
+    for (_, file) in view.stages()? {
+        if file.value.as_ref().is_some_and(|p| p.versions.contains(&number)) {
+            repoint(d, &file, |p| p.versions.retain(|v| *v != number))?;
+        }
+    }
+    for (_, file) in view.aliases()? {
+        if file.value.as_ref().is_some_and(|p| p.version == number) {
+            d.patch.remove(file.path);
+        }
+    }
+    if view.highest()? == number {
+        d.edit_model(model, |m| m.retired = m.retired.max(Some(number)))?;
+    }
+    Ok(())
+}
+
+/// Changes a stage pointer; one that points at nothing goes.
+pub(super) fn repoint(
+    d: &mut Draft<'_, '_>,
+    file: &crate::snapshot::File<StagePointer>,
+    change: impl FnOnce(&mut StagePointer),
+) -> Result<(), Refusal> {
+    let mut after = super::usable(file)?;
+    change(&mut after);
+    if after.versions.is_empty() {
+        d.patch.remove(file.path.clone());
+        return Ok(());
+    }
+    d.edit(file, |p| *p = after)
+}
+
+pub(super) fn set_alias(
+    d: &mut Draft<'_, '_>,
+    model: &ModelName,
+    alias: &AliasName,
+    number: u64,
+) -> Result<(), Refusal> {
+    d.version(model, number)?;
+    point(d, model, alias, number)
+}
+
+fn point(d: &mut Draft<'_, '_>, model: &ModelName, alias: &AliasName, version: u64) -> Result<(), Refusal> {
+    let there = match d.snapshot.model(model)? {
+        Some(view) => view.alias(alias)?,
+        None => None,
+    };
+    match there {
+        Some(file) => d.edit(&file, |p| p.version = version),
+        None => {
+            let folder = d.snapshot.paths()?.model(model);
+            d.put(&format!("{folder}/aliases/{}", path::alias_file(alias)), &AliasPointer { version });
+            Ok(())
+        }
+    }
+}
+
+pub(super) fn delete_alias(d: &mut Draft<'_, '_>, model: &ModelName, alias: &AliasName) -> Result<(), Refusal> {
+    if let Some(file) = d.model(model)?.alias(alias)? {
+        d.patch.remove(file.path);
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! Two snapshots differ by a list of typed events: the one way in which anything is judged, logged or announced.
+//!
+//! The files that differ (found by object id, so the cost follows the change) are grouped by what they are of; only
+//! those are read. Files are matched by what they *are*, not where they lie, so a change of layout yields no event;
+//! models are matched by id, so a renamed folder is a rename.
+//!
+//! The order of events is part of the contract:
+//! 1. the registry: settings, groups, grants, people, webhooks;
+//! 2. each model by name: the model itself, its grants; each version rising: itself, its comments, its requests;
+//!    transitions (those that made way last); aliases; deleted versions;
+//! 3. other files by path.
+
+mod fields;
+mod model;
+mod registry;
+
+use std::collections::BTreeMap;
+
+use crate::event::Event;
+use crate::format::path::{Location, ModelDir};
+use crate::name::ModelName;
+use crate::snapshot::{File, Snapshot};
+use crate::tree::{self, Entry, FileChange, Limits, TreeError};
+
+/// What differs between two snapshots.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Diff {
+    /// What happened, in the documented order.
+    pub events: Vec<Event>,
+    /// The files that differ, with paths from the registry's root.
+    pub files: Vec<FileChange>,
+}
+
+/// Lists what happened between two snapshots.
+///
+/// # Errors
+/// Only when an object cannot be read, or more differs than `limits` allow.
+pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Result<Diff, TreeError> {
+    let files = tree::changes((before.objects(), before.root()), (after.objects(), after.root()), limits)?;
+    if files.is_empty() {
+        return Ok(Diff::default());
+    }
+    let mut touched = Touched::of(&files, before, after)?;
+    let renames = touched.pair_renames(before, after)?;
+    let mut events = registry::events(&touched, before, after)?;
+    for (dir, changes) in touched.by_model() {
+        events.extend(model::events(&dir, renames.get(&dir), &changes, before, after)?);
+    }
+    events.extend(touched.strays.iter().map(|f| Event::FileChanged {
+        path: after.full_path(&f.path),
+        before: f.before.as_ref().map(|e| e.id),
+        after: f.after.as_ref().map(|e| e.id),
+    }));
+    Ok(Diff { events, files })
+}
+
+/// The two sides of a file.
+type Pair = (Option<Entry>, Option<Entry>);
+
+/// The files that differ, by what they are.
+struct Touched {
+    known: BTreeMap<Location, Pair>,
+    strays: Vec<FileChange>,
+}
+
+impl Touched {
+    fn of(files: &[FileChange], before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Self, TreeError> {
+        let (old_layout, new_layout) = (before.layout()?, after.layout()?);
+        let mut known: BTreeMap<Location, Pair> = BTreeMap::new();
+        let mut strays: BTreeMap<String, Pair> = BTreeMap::new();
+        for file in files {
+            if let Some(entry) = &file.before {
+                match Location::parse(&file.path, old_layout) {
+                    Ok(Location::Companion(_)) | Err(_) => {
+                        strays.entry(file.path.clone()).or_default().0 = Some(entry.clone())
+                    }
+                    Ok(place) => known.entry(place).or_default().0 = Some(entry.clone()),
+                }
+            }
+            if let Some(entry) = &file.after {
+                match Location::parse(&file.path, new_layout) {
+                    Ok(Location::Companion(_)) | Err(_) => {
+                        strays.entry(file.path.clone()).or_default().1 = Some(entry.clone())
+                    }
+                    Ok(place) => known.entry(place).or_default().1 = Some(entry.clone()),
+                }
+            }
+        }
+        known.retain(|_, pair| differs(pair));
+        let strays = strays.into_iter().map(|(path, (before, after))| FileChange { path, before, after }).collect();
+        Ok(Self { known, strays })
+    }
+
+    /// Finds models whose folder went while a folder with the same id came, and puts what is left to compare of the
+    /// old folder under the new one. Gives for each new folder the old one.
+    fn pair_renames(
+        &mut self,
+        before: &Snapshot<'_>,
+        after: &Snapshot<'_>,
+    ) -> Result<BTreeMap<ModelDir, (ModelDir, ModelName)>, TreeError> {
+        let mut gone = BTreeMap::new();
+        let mut came = Vec::new();
+        for (place, pair) in &self.known {
+            let Location::Model(dir) = place else { continue };
+            match pair {
+                (Some(_), None) => {
+                    if let Some(model) = model_in(before, dir)? {
+                        gone.insert(model.id.clone(), (dir.clone(), model.name));
+                    }
+                }
+                (None, Some(_)) => {
+                    if let Some(model) = model_in(after, dir)? {
+                        came.push((model.id, dir.clone()));
+                    }
+                }
+                (Some(_), Some(_)) | (None, None) => {}
+            }
+        }
+        let mut renames = BTreeMap::new();
+        for (id, new) in came {
+            let Some((old, name)) = gone.remove(&id) else { continue };
+            let moved: Vec<Location> = self.known.keys().filter(|l| l.model() == Some(&old)).cloned().collect();
+            for place in moved {
+                if let Some((was, _)) = self.known.remove(&place) {
+                    self.known.entry(place.in_model(&new)).or_default().0 = was;
+                }
+            }
+            renames.insert(new, (old, name));
+        }
+        self.known.retain(|_, pair| differs(pair));
+        Ok(renames)
+    }
+
+    /// The files of models, by folder; a renamed model is listed even if nothing else of it changed.
+    fn by_model(&self) -> BTreeMap<ModelDir, Vec<(&Location, &Pair)>> {
+        let mut out: BTreeMap<ModelDir, Vec<(&Location, &Pair)>> = BTreeMap::new();
+        for (place, pair) in &self.known {
+            if let Some(dir) = place.model() {
+                out.entry(dir.clone()).or_default().push((place, pair));
+            }
+        }
+        out
+    }
+}
+
+fn differs((before, after): &Pair) -> bool {
+    before.as_ref().map(|e| (e.kind, e.id)) != after.as_ref().map(|e| (e.kind, e.id))
+}
+
+/// The model in a folder, by whatever shard it lies in.
+fn model_in(snapshot: &Snapshot<'_>, dir: &ModelDir) -> Result<Option<crate::entity::Model>, TreeError> {
+    match snapshot.model_in(dir)? {
+        Some(view) => Ok(view.file()?.and_then(|f| f.value)),
+        None => Ok(None),
+    }
+}
+
+/// The two sides of a file as they were read: what an event needs of them.
+enum Sides<T> {
+    /// Neither side can be used, or nothing is there.
+    Nothing,
+    /// It came.
+    Came(T),
+    /// It went.
+    Went(T),
+    /// It changed.
+    Changed(T, T),
+    /// It can no longer be read.
+    Broke(String),
+    /// It can be read again.
+    Mended(String),
+}
+
+fn sides<T: PartialEq>(before: Option<File<T>>, after: Option<File<T>>) -> Sides<T> {
+    match (before, after) {
+        (None, None) => Sides::Nothing,
+        (None, Some(new)) => match new.value {
+            Some(value) => Sides::Came(value),
+            None => Sides::Broke(new.path),
+        },
+        (Some(old), None) => match old.value {
+            Some(value) => Sides::Went(value),
+            None => Sides::Mended(old.path),
+        },
+        (Some(old), Some(new)) => match (old.value, new.value) {
+            (Some(a), Some(b)) if a == b => Sides::Nothing,
+            (Some(a), Some(b)) => Sides::Changed(a, b),
+            (_, None) => Sides::Broke(new.path),
+            (None, Some(_)) => Sides::Mended(new.path),
+        },
+    }
+}
+
+impl<T> Sides<T> {
+    /// Turns the sides into events by three questions; what cannot be read gives its own event.
+    fn events(
+        self,
+        came: impl FnOnce(T) -> Vec<Event>,
+        went: impl FnOnce(T) -> Vec<Event>,
+        changed: impl FnOnce(T, T) -> Vec<Event>,
+    ) -> Vec<Event> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Came(new) => came(new),
+            Self::Went(old) => went(old),
+            Self::Changed(old, new) => changed(old, new),
+            Self::Broke(path) => vec![Event::FileUnreadable { path }],
+            Self::Mended(path) => vec![Event::FileRepaired { path }],
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Events of the registry itself: settings, groups, grants, people, webhooks.
+
+use std::collections::BTreeMap;
+
+use super::{Touched, sides};
+use crate::entity::{Access, Level};
+use crate::event::Event;
+use crate::format::path::{self, Location};
+use crate::name::{ModelName, Principal};
+use crate::snapshot::Snapshot;
+use crate::tree::TreeError;
+
+/// Lists what happened outside the models.
+pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Vec<Event>, TreeError> {
+    let mut out = Vec::new();
+    for place in touched.known.keys() {
+        match place {
+            Location::Settings => {
+                out.extend(sides(before.settings_file()?.cloned(), after.settings_file()?.cloned()).events(
+                    |settings| vec![Event::RegistryCreated { settings }],
+                    |settings| vec![Event::RegistryDeleted { settings }],
+                    |before, after| vec![Event::SettingsChanged { before, after }],
+                ));
+            }
+            Location::Access => {
+                let nothing = Access::default;
+                out.extend(sides(before.access_file()?.cloned(), after.access_file()?.cloned()).events(
+                    |new| access(None, &nothing(), &new),
+                    |old| access(None, &old, &nothing()),
+                    |old, new| access(None, &old, &new),
+                ));
+            }
+            Location::Person(user) => {
+                out.extend(sides(before.person(user)?, after.person(user)?).events(
+                    |person| vec![Event::PersonAdded { user: user.clone(), person }],
+                    |person| vec![Event::PersonRemoved { user: user.clone(), person }],
+                    |before, after| vec![Event::PersonChanged { user: user.clone(), before, after }],
+                ));
+            }
+            Location::Webhook(id) => {
+                let file = path::webhook(id);
+                out.extend(sides(before.file(&file)?, after.file(&file)?).events(
+                    |webhook| vec![Event::WebhookCreated { webhook }],
+                    |webhook| vec![Event::WebhookDeleted { webhook }],
+                    |before, after| vec![Event::WebhookChanged { before, after }],
+                ));
+            }
+            Location::Model(_)
+            | Location::ModelAccess(_)
+            | Location::Stage(..)
+            | Location::Alias(..)
+            | Location::Version(..)
+            | Location::Request(..)
+            | Location::Comment(..)
+            | Location::Artifact(..)
+            | Location::Companion(_) => {}
+        }
+    }
+    Ok(out)
+}
+
+/// Lists the differences of two lists of grants and groups: groups first, for grants may name them.
+pub(super) fn access(model: Option<&ModelName>, before: &Access, after: &Access) -> Vec<Event> {
+    let mut out = Vec::new();
+    for (group, members) in &after.groups {
+        match before.groups.get(group) {
+            None => out.push(Event::GroupCreated { group: group.clone(), members: members.clone() }),
+            Some(old) if old == members => {}
+            Some(old) => out.push(Event::GroupChanged {
+                group: group.clone(),
+                added: members.difference(old).cloned().collect(),
+                removed: old.difference(members).cloned().collect(),
+            }),
+        }
+    }
+    let (old, new) = (levels(before), levels(after));
+    for (to, level) in &new {
+        let before = old.get(to).copied();
+        if before != Some(*level) {
+            out.push(Event::Granted { model: model.cloned(), to: to.clone(), level: *level, before });
+        }
+    }
+    for (to, level) in old.into_iter().filter(|(to, _)| !new.contains_key(to)) {
+        out.push(Event::Revoked { model: model.cloned(), to, level });
+    }
+    for (group, members) in before.groups.iter().filter(|(g, _)| !after.groups.contains_key(*g)) {
+        out.push(Event::GroupDeleted { group: group.clone(), members: members.clone() });
+    }
+    out
+}
+
+/// The level that each principal is granted.
+fn levels(access: &Access) -> BTreeMap<Principal, Level> {
+    access.grants.iter().filter_map(|g| Some((g.to.clone(), access.granted(&g.to)?))).collect()
+}

@@ -1,0 +1,409 @@
+//! What can be seen to have happened: the closed set of events, each the difference of two states.
+//!
+//! An event carries enough to rebuild the state: folding the events of a whole history gives the registry.
+//! Their names are dotted, `noun.verb`, and stay the same in the log, webhooks, mail and pages.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::entity::version::{Metric, Status};
+use crate::entity::{Comment, Level, Model, Person, Request, Review, Settings, Version, Webhook};
+use crate::name::{AliasName, GroupName, Id, Key, ModelName, Principal, UserName};
+use crate::stage::Stage;
+use crate::text::Text;
+use crate::tree::Oid;
+
+/// What caused a version to change its stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Cause {
+    /// Somebody moved it.
+    Direct,
+    /// A request was approved in the same step.
+    Request {
+        /// The request.
+        id: Id,
+    },
+    /// Another version entered the stage it was in, and it was archived in the same step.
+    MadeWay {
+        /// The version that entered.
+        for_version: u64,
+    },
+}
+
+/// Something that happened to the registry.
+///
+/// Kinds that rules always refuse (`…altered`) are here as well: whatever the format can express has its event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event")]
+#[expect(missing_docs, reason = "the fields are the nouns they name; each variant says what happened")]
+pub enum Event {
+    /// A registry was made.
+    #[serde(rename = "registry.created")]
+    RegistryCreated { settings: Settings },
+    /// Its settings changed.
+    #[serde(rename = "registry.settings_changed")]
+    SettingsChanged { before: Settings, after: Settings },
+    /// Its settings are gone, and with them the registry.
+    #[serde(rename = "registry.deleted")]
+    RegistryDeleted { settings: Settings },
+    /// A level was granted, or changed from `before`; without a model: registry-wide.
+    #[serde(rename = "access.granted")]
+    Granted { model: Option<ModelName>, to: Principal, level: Level, before: Option<Level> },
+    /// A grant was taken back.
+    #[serde(rename = "access.revoked")]
+    Revoked { model: Option<ModelName>, to: Principal, level: Level },
+    /// A group was made.
+    #[serde(rename = "group.created")]
+    GroupCreated { group: GroupName, members: BTreeSet<UserName> },
+    /// Members of a group came or went.
+    #[serde(rename = "group.changed")]
+    GroupChanged { group: GroupName, added: BTreeSet<UserName>, removed: BTreeSet<UserName> },
+    /// A group is gone.
+    #[serde(rename = "group.deleted")]
+    GroupDeleted { group: GroupName, members: BTreeSet<UserName> },
+    /// A person was added.
+    #[serde(rename = "person.added")]
+    PersonAdded { user: UserName, person: Person },
+    /// What is known of a person changed.
+    #[serde(rename = "person.changed")]
+    PersonChanged { user: UserName, before: Person, after: Person },
+    /// A person was removed.
+    #[serde(rename = "person.removed")]
+    PersonRemoved { user: UserName, person: Person },
+    /// A webhook was made.
+    #[serde(rename = "webhook.created")]
+    WebhookCreated { webhook: Webhook },
+    /// A webhook changed.
+    #[serde(rename = "webhook.changed")]
+    WebhookChanged { before: Webhook, after: Webhook },
+    /// A webhook is gone.
+    #[serde(rename = "webhook.deleted")]
+    WebhookDeleted { webhook: Webhook },
+
+    /// A model was registered.
+    #[serde(rename = "model.created")]
+    ModelCreated { model: ModelName, created: Model },
+    /// A model was renamed.
+    #[serde(rename = "model.renamed")]
+    ModelRenamed { model: ModelName, from: ModelName },
+    /// A model's description changed.
+    #[serde(rename = "model.described")]
+    ModelDescribed { model: ModelName, description: Text, before: Text },
+    /// A tag of a model was set.
+    #[serde(rename = "model.tag_set")]
+    ModelTagSet { model: ModelName, key: Key, value: Text, before: Option<Text> },
+    /// A tag of a model was deleted.
+    #[serde(rename = "model.tag_deleted")]
+    ModelTagDeleted { model: ModelName, key: Key, value: Text },
+    /// What may not change in a model changed.
+    #[serde(rename = "model.altered")]
+    ModelAltered { model: ModelName, before: Model, after: Model },
+    /// A model was deleted with all its versions.
+    #[serde(rename = "model.deleted")]
+    ModelDeleted { model: ModelName, deleted: Model },
+
+    /// A version was registered.
+    #[serde(rename = "version.created")]
+    VersionCreated { model: ModelName, version: u64, created: Version, artifacts: Option<Oid> },
+    /// A version's description changed.
+    #[serde(rename = "version.described")]
+    VersionDescribed { model: ModelName, version: u64, description: Text, before: Text },
+    /// A version became ready, or failed.
+    #[serde(rename = "version.status_changed")]
+    StatusChanged { model: ModelName, version: u64, status: Status, message: Text, before: Status },
+    /// A tag of a version was set.
+    #[serde(rename = "version.tag_set")]
+    VersionTagSet { model: ModelName, version: u64, key: Key, value: Text, before: Option<Text> },
+    /// A tag of a version was deleted.
+    #[serde(rename = "version.tag_deleted")]
+    VersionTagDeleted { model: ModelName, version: u64, key: Key, value: Text },
+    /// A parameter was added.
+    #[serde(rename = "version.param_added")]
+    ParamAdded { model: ModelName, version: u64, key: Key, value: Text },
+    /// A metric was added.
+    #[serde(rename = "version.metric_added")]
+    MetricAdded { model: ModelName, version: u64, key: Key, value: Metric },
+    /// What may not change in a version changed.
+    #[serde(rename = "version.altered")]
+    VersionAltered { model: ModelName, version: u64, before: Box<Version>, after: Box<Version> },
+    /// The files of a version changed.
+    #[serde(rename = "version.artifacts_changed")]
+    ArtifactsChanged { model: ModelName, version: u64, before: Option<Oid>, after: Option<Oid> },
+    /// A version moved from one stage to another.
+    #[serde(rename = "version.transitioned")]
+    Transitioned { model: ModelName, version: u64, from: Stage, to: Stage, cause: Cause },
+    /// A version was deleted with its comments and requests.
+    #[serde(rename = "version.deleted")]
+    VersionDeleted { model: ModelName, version: u64, deleted: Version },
+
+    /// A comment was written.
+    #[serde(rename = "comment.created")]
+    CommentCreated { model: ModelName, version: u64, comment: Comment },
+    /// A comment was edited.
+    #[serde(rename = "comment.edited")]
+    CommentEdited { model: ModelName, version: u64, before: Comment, after: Comment },
+    /// What may not change in a comment changed.
+    #[serde(rename = "comment.altered")]
+    CommentAltered { model: ModelName, version: u64, before: Comment, after: Comment },
+    /// A comment was deleted.
+    #[serde(rename = "comment.deleted")]
+    CommentDeleted { model: ModelName, version: u64, comment: Comment },
+
+    /// A transition was requested.
+    #[serde(rename = "request.created")]
+    RequestCreated { model: ModelName, version: u64, request: Request },
+    /// A request was reviewed and is still open.
+    #[serde(rename = "request.reviewed")]
+    RequestReviewed { model: ModelName, version: u64, review: Review, request: Request },
+    /// A request was approved; the transition happened in the same step.
+    #[serde(rename = "request.approved")]
+    RequestApproved { model: ModelName, version: u64, request: Request },
+    /// A request was rejected.
+    #[serde(rename = "request.rejected")]
+    RequestRejected { model: ModelName, version: u64, request: Request },
+    /// A request was cancelled; `overtaken` when the version entered the stage in the same step by another way.
+    #[serde(rename = "request.cancelled")]
+    RequestCancelled { model: ModelName, version: u64, overtaken: bool, request: Request },
+    /// What may not change in a request changed.
+    #[serde(rename = "request.altered")]
+    RequestAltered { model: ModelName, version: u64, before: Request, after: Request },
+    /// A request was deleted.
+    #[serde(rename = "request.deleted")]
+    RequestDeleted { model: ModelName, version: u64, request: Request },
+
+    /// An alias was set, or moved from version `before`.
+    #[serde(rename = "alias.set")]
+    AliasSet { model: ModelName, alias: AliasName, version: u64, before: Option<u64> },
+    /// An alias was deleted.
+    #[serde(rename = "alias.deleted")]
+    AliasDeleted { model: ModelName, alias: AliasName, version: u64 },
+
+    /// A file that is none of the registry's nouns changed.
+    #[serde(rename = "file.changed")]
+    FileChanged { path: String, before: Option<Oid>, after: Option<Oid> },
+    /// A file of the registry can no longer be read.
+    #[serde(rename = "file.unreadable")]
+    FileUnreadable { path: String },
+    /// A file of the registry can be read again.
+    #[serde(rename = "file.repaired")]
+    FileRepaired { path: String },
+}
+
+impl Event {
+    /// The event's dotted name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RegistryCreated { .. } => "registry.created",
+            Self::SettingsChanged { .. } => "registry.settings_changed",
+            Self::RegistryDeleted { .. } => "registry.deleted",
+            Self::Granted { .. } => "access.granted",
+            Self::Revoked { .. } => "access.revoked",
+            Self::GroupCreated { .. } => "group.created",
+            Self::GroupChanged { .. } => "group.changed",
+            Self::GroupDeleted { .. } => "group.deleted",
+            Self::PersonAdded { .. } => "person.added",
+            Self::PersonChanged { .. } => "person.changed",
+            Self::PersonRemoved { .. } => "person.removed",
+            Self::WebhookCreated { .. } => "webhook.created",
+            Self::WebhookChanged { .. } => "webhook.changed",
+            Self::WebhookDeleted { .. } => "webhook.deleted",
+            Self::ModelCreated { .. } => "model.created",
+            Self::ModelRenamed { .. } => "model.renamed",
+            Self::ModelDescribed { .. } => "model.described",
+            Self::ModelTagSet { .. } => "model.tag_set",
+            Self::ModelTagDeleted { .. } => "model.tag_deleted",
+            Self::ModelAltered { .. } => "model.altered",
+            Self::ModelDeleted { .. } => "model.deleted",
+            Self::VersionCreated { .. } => "version.created",
+            Self::VersionDescribed { .. } => "version.described",
+            Self::StatusChanged { .. } => "version.status_changed",
+            Self::VersionTagSet { .. } => "version.tag_set",
+            Self::VersionTagDeleted { .. } => "version.tag_deleted",
+            Self::ParamAdded { .. } => "version.param_added",
+            Self::MetricAdded { .. } => "version.metric_added",
+            Self::VersionAltered { .. } => "version.altered",
+            Self::ArtifactsChanged { .. } => "version.artifacts_changed",
+            Self::Transitioned { .. } => "version.transitioned",
+            Self::VersionDeleted { .. } => "version.deleted",
+            Self::CommentCreated { .. } => "comment.created",
+            Self::CommentEdited { .. } => "comment.edited",
+            Self::CommentAltered { .. } => "comment.altered",
+            Self::CommentDeleted { .. } => "comment.deleted",
+            Self::RequestCreated { .. } => "request.created",
+            Self::RequestReviewed { .. } => "request.reviewed",
+            Self::RequestApproved { .. } => "request.approved",
+            Self::RequestRejected { .. } => "request.rejected",
+            Self::RequestCancelled { .. } => "request.cancelled",
+            Self::RequestAltered { .. } => "request.altered",
+            Self::RequestDeleted { .. } => "request.deleted",
+            Self::AliasSet { .. } => "alias.set",
+            Self::AliasDeleted { .. } => "alias.deleted",
+            Self::FileChanged { .. } => "file.changed",
+            Self::FileUnreadable { .. } => "file.unreadable",
+            Self::FileRepaired { .. } => "file.repaired",
+        }
+    }
+
+    /// The model that it happened to.
+    pub const fn model(&self) -> Option<&ModelName> {
+        match self {
+            Self::RegistryCreated { .. }
+            | Self::SettingsChanged { .. }
+            | Self::RegistryDeleted { .. }
+            | Self::GroupCreated { .. }
+            | Self::GroupChanged { .. }
+            | Self::GroupDeleted { .. }
+            | Self::PersonAdded { .. }
+            | Self::PersonChanged { .. }
+            | Self::PersonRemoved { .. }
+            | Self::FileChanged { .. }
+            | Self::FileUnreadable { .. }
+            | Self::FileRepaired { .. } => None,
+            Self::Granted { model, .. } | Self::Revoked { model, .. } => model.as_ref(),
+            Self::WebhookCreated { webhook }
+            | Self::WebhookChanged { after: webhook, .. }
+            | Self::WebhookDeleted { webhook } => webhook.model.as_ref(),
+            Self::ModelCreated { model, .. }
+            | Self::ModelRenamed { model, .. }
+            | Self::ModelDescribed { model, .. }
+            | Self::ModelTagSet { model, .. }
+            | Self::ModelTagDeleted { model, .. }
+            | Self::ModelAltered { model, .. }
+            | Self::ModelDeleted { model, .. }
+            | Self::AliasSet { model, .. }
+            | Self::AliasDeleted { model, .. } => Some(model),
+            Self::VersionCreated { model, .. }
+            | Self::VersionDescribed { model, .. }
+            | Self::StatusChanged { model, .. }
+            | Self::VersionTagSet { model, .. }
+            | Self::VersionTagDeleted { model, .. }
+            | Self::ParamAdded { model, .. }
+            | Self::MetricAdded { model, .. }
+            | Self::VersionAltered { model, .. }
+            | Self::ArtifactsChanged { model, .. }
+            | Self::Transitioned { model, .. }
+            | Self::VersionDeleted { model, .. }
+            | Self::CommentCreated { model, .. }
+            | Self::CommentEdited { model, .. }
+            | Self::CommentAltered { model, .. }
+            | Self::CommentDeleted { model, .. }
+            | Self::RequestCreated { model, .. }
+            | Self::RequestReviewed { model, .. }
+            | Self::RequestApproved { model, .. }
+            | Self::RequestRejected { model, .. }
+            | Self::RequestCancelled { model, .. }
+            | Self::RequestAltered { model, .. }
+            | Self::RequestDeleted { model, .. } => Some(model),
+        }
+    }
+
+    /// The version that it happened to; an alias belongs to the version it is set to.
+    pub const fn version(&self) -> Option<u64> {
+        match self {
+            Self::RegistryCreated { .. }
+            | Self::SettingsChanged { .. }
+            | Self::RegistryDeleted { .. }
+            | Self::Granted { .. }
+            | Self::Revoked { .. }
+            | Self::GroupCreated { .. }
+            | Self::GroupChanged { .. }
+            | Self::GroupDeleted { .. }
+            | Self::PersonAdded { .. }
+            | Self::PersonChanged { .. }
+            | Self::PersonRemoved { .. }
+            | Self::WebhookCreated { .. }
+            | Self::WebhookChanged { .. }
+            | Self::WebhookDeleted { .. }
+            | Self::ModelCreated { .. }
+            | Self::ModelRenamed { .. }
+            | Self::ModelDescribed { .. }
+            | Self::ModelTagSet { .. }
+            | Self::ModelTagDeleted { .. }
+            | Self::ModelAltered { .. }
+            | Self::ModelDeleted { .. }
+            | Self::FileChanged { .. }
+            | Self::FileUnreadable { .. }
+            | Self::FileRepaired { .. } => None,
+            Self::AliasSet { version, .. }
+            | Self::AliasDeleted { version, .. }
+            | Self::VersionCreated { version, .. }
+            | Self::VersionDescribed { version, .. }
+            | Self::StatusChanged { version, .. }
+            | Self::VersionTagSet { version, .. }
+            | Self::VersionTagDeleted { version, .. }
+            | Self::ParamAdded { version, .. }
+            | Self::MetricAdded { version, .. }
+            | Self::VersionAltered { version, .. }
+            | Self::ArtifactsChanged { version, .. }
+            | Self::Transitioned { version, .. }
+            | Self::VersionDeleted { version, .. }
+            | Self::CommentCreated { version, .. }
+            | Self::CommentEdited { version, .. }
+            | Self::CommentAltered { version, .. }
+            | Self::CommentDeleted { version, .. }
+            | Self::RequestCreated { version, .. }
+            | Self::RequestReviewed { version, .. }
+            | Self::RequestApproved { version, .. }
+            | Self::RequestRejected { version, .. }
+            | Self::RequestCancelled { version, .. }
+            | Self::RequestAltered { version, .. }
+            | Self::RequestDeleted { version, .. } => Some(*version),
+        }
+    }
+
+    /// Who the files say did it, where they say so: the creator, reviewer or closer. A claim, not an authority.
+    pub fn claimed_by(&self) -> Option<&UserName> {
+        match self {
+            Self::ModelCreated { created, .. } => Some(&created.created_by),
+            Self::VersionCreated { created, .. } => Some(&created.created_by),
+            Self::WebhookCreated { webhook } => Some(&webhook.created_by),
+            Self::CommentCreated { comment, .. } => Some(&comment.created_by),
+            Self::RequestCreated { request, .. } => Some(&request.created_by),
+            Self::RequestReviewed { review, .. } => Some(&review.by),
+            Self::RequestApproved { request, .. }
+            | Self::RequestRejected { request, .. }
+            | Self::RequestCancelled { request, .. } => request.closed_by.as_ref(),
+            Self::RegistryCreated { .. }
+            | Self::SettingsChanged { .. }
+            | Self::RegistryDeleted { .. }
+            | Self::Granted { .. }
+            | Self::Revoked { .. }
+            | Self::GroupCreated { .. }
+            | Self::GroupChanged { .. }
+            | Self::GroupDeleted { .. }
+            | Self::PersonAdded { .. }
+            | Self::PersonChanged { .. }
+            | Self::PersonRemoved { .. }
+            | Self::WebhookChanged { .. }
+            | Self::WebhookDeleted { .. }
+            | Self::ModelRenamed { .. }
+            | Self::ModelDescribed { .. }
+            | Self::ModelTagSet { .. }
+            | Self::ModelTagDeleted { .. }
+            | Self::ModelAltered { .. }
+            | Self::ModelDeleted { .. }
+            | Self::VersionDescribed { .. }
+            | Self::StatusChanged { .. }
+            | Self::VersionTagSet { .. }
+            | Self::VersionTagDeleted { .. }
+            | Self::ParamAdded { .. }
+            | Self::MetricAdded { .. }
+            | Self::VersionAltered { .. }
+            | Self::ArtifactsChanged { .. }
+            | Self::Transitioned { .. }
+            | Self::VersionDeleted { .. }
+            | Self::CommentEdited { .. }
+            | Self::CommentAltered { .. }
+            | Self::CommentDeleted { .. }
+            | Self::RequestAltered { .. }
+            | Self::RequestDeleted { .. }
+            | Self::AliasSet { .. }
+            | Self::AliasDeleted { .. }
+            | Self::FileChanged { .. }
+            | Self::FileUnreadable { .. }
+            | Self::FileRepaired { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! For each noun its fields in the order of the file: one list gives the reader and the writer.
+
+use toml_edit::{Item, Table};
+
+use super::read::{Fields, FromTable, FromToml, Node};
+use super::write::{self, ToTable, ToToml, put, put_some, put_unless_default};
+use crate::entity::access::{Access, Grant, Level};
+use crate::entity::comment::Comment;
+use crate::entity::model::Model;
+use crate::entity::person::{ModelNotifications, Notifications, Notify, Person, SigningKey};
+use crate::entity::request::{Request, RequestState, Review, Verdict};
+use crate::entity::settings::{
+    Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Moment, Settings, StageRule,
+};
+use crate::entity::version::{
+    Artifacts, Column, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold, Version,
+};
+use crate::entity::webhook::{EventPattern, Job, Profile, Webhook, WebhookState};
+use crate::entity::{AliasPointer, StagePointer};
+use crate::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
+use crate::stage::Stage;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// Lists the fields of a table: `required`, `optional` (an `Option`), `default` (left out when it has its default),
+/// `blocks` (an array of tables, printed as `[[key]]`), `one_line` (a default table printed on one line).
+macro_rules! table {
+    ($type:ident { $($field:ident $(as $key:literal)? : $mode:ident),* $(,)? }) => {
+        impl FromTable for $type {
+            fn from_table(fields: &mut Fields<'_, '_>) -> Option<Self> {
+                $(let $field = table!(@read fields, $mode, table!(@key $field $($key)?));)*
+                Some(Self { $($field: table!(@take $mode, $field)),* })
+            }
+        }
+        impl ToTable for $type {
+            fn to_table(&self, out: &mut Table) {
+                $(table!(@write out, $mode, table!(@key $field $($key)?), &self.$field);)*
+            }
+        }
+        impl FromToml for $type {
+            fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+                let mut fields = node.fields()?;
+                let value = Self::from_table(&mut fields);
+                fields.finish();
+                value
+            }
+        }
+        impl ToToml for $type {
+            fn to_toml(&self) -> Item {
+                let mut out = Table::new();
+                self.to_table(&mut out);
+                Item::Table(out)
+            }
+        }
+    };
+    (@key $field:ident) => { stringify!($field) };
+    (@key $field:ident $key:literal) => { $key };
+    (@read $f:ident, required, $key:expr) => { $f.required($key) };
+    (@read $f:ident, optional, $key:expr) => { $f.optional($key) };
+    (@read $f:ident, $default:ident, $key:expr) => { $f.default($key) };
+    (@take required, $v:ident) => { $v? };
+    (@take $other:ident, $v:ident) => { $v };
+    (@write $o:ident, required, $key:expr, $v:expr) => { put($o, $key, $v) };
+    (@write $o:ident, optional, $key:expr, $v:expr) => { put_some($o, $key, $v.as_ref()) };
+    (@write $o:ident, default, $key:expr, $v:expr) => { put_unless_default($o, $key, $v) };
+    (@write $o:ident, blocks, $key:expr, $v:expr) => {
+        if !$v.is_empty() { $o.insert($key, write::blocks($v)); }
+    };
+    (@write $o:ident, one_line, $key:expr, $v:expr) => {
+        if *$v != Default::default() { $o.insert($key, Item::Value(write::inline($v.to_toml()))); }
+    };
+}
+
+table!(Settings {
+    id: required,
+    name: required,
+    format: required,
+    layout: default,
+    identity: default,
+    stages: default,
+});
+table!(Identity { authority: default, self_approval: default });
+table!(StageRule {
+    from: optional,
+    level: optional,
+    approvals: default,
+    approvers: optional,
+    exclusive: default,
+    require: one_line,
+    frozen: default,
+});
+table!(Evidence { description: default, artifacts: default, signed: default, tags: default, metrics: default });
+table!(Freeze { from: required, to: required, reason: default });
+table!(Access { grants: default, groups: default });
+table!(Grant { to: required, level: required });
+table!(Person { name: default, emails: default, logins: default, keys: blocks, notifications: default });
+table!(SigningKey { key: required, added_at: optional, revoked_at: optional });
+table!(Notifications { off: default, models: default });
+table!(ModelNotifications { notify: optional, follow: default });
+table!(Model {
+    id: required,
+    name: required,
+    created_at: required,
+    created_by: required,
+    description: default,
+    retired: optional,
+    tags: default,
+});
+table!(Version {
+    id: required,
+    created_at: required,
+    created_by: required,
+    description: default,
+    status: default,
+    status_message: default,
+    source: default,
+    artifacts: optional,
+    tags: default,
+    params: default,
+    metrics: default,
+    schema: optional,
+    model: optional,
+    environment: optional,
+});
+table!(Source { uri: default, run_id: default, run_link: default, model_id: default });
+table!(Artifacts { digest: required, size: required, files: required });
+table!(Schema { inputs: default, outputs: default, params: default });
+table!(Column { name: default, kind as "type": required, optional: default, default: default });
+table!(ModelInfo { flavors: default, mlflow_version: default, python_version: default, created_at: optional });
+table!(Environment { conda_file: default, channels: default, conda: default, pip: default });
+table!(Request {
+    id: required,
+    to: required,
+    created_by: required,
+    created_at: required,
+    comment: default,
+    archive_existing: default,
+    state: default,
+    closed_by: optional,
+    closed_at: optional,
+    close_comment: default,
+    review: blocks,
+});
+table!(Review { by: required, at: required, verdict: required, comment: default, subject: required });
+table!(Comment { id: required, created_by: required, created_at: required, edited_at: optional, text: required });
+table!(Webhook {
+    id: required,
+    created_at: required,
+    created_by: required,
+    name: default,
+    description: default,
+    model: optional,
+    events: required,
+    state: default,
+    profile: default,
+    url: optional,
+    job: optional,
+    insecure: default,
+    secret: optional,
+    authorization: optional,
+});
+table!(Job { id: required, workspace_url: default });
+table!(StagePointer { versions: required });
+table!(AliasPointer { version: required });
+
+/// Values that are strings with a grammar of their own.
+macro_rules! grammar {
+    ($($type:ty),*) => {$(
+        impl FromToml for $type {
+            fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+                node.parse()
+            }
+        }
+        impl ToToml for $type {
+            fn to_toml(&self) -> Item {
+                write::string(&self.to_string())
+            }
+        }
+    )*};
+}
+grammar!(ModelName, AliasName, Key, UserName, GroupName, Id, Digest, Principal, Stage, Threshold, EventPattern);
+
+/// Values that are one of a closed set of words.
+macro_rules! words {
+    ($($type:ty),*) => {$(
+        impl FromToml for $type {
+            fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+                node.word(&Self::ALL, Self::as_str)
+            }
+        }
+        impl ToToml for $type {
+            fn to_toml(&self) -> Item {
+                write::string(self.as_str())
+            }
+        }
+    )*};
+}
+words!(Layout, Authority, Level, Status, RequestState, Verdict, WebhookState, Profile, Notify);
+
+impl FromToml for Text {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        node.check("text", Self::new(node.string()?))
+    }
+}
+
+impl ToToml for Text {
+    fn to_toml(&self) -> Item {
+        write::string(self.as_str())
+    }
+}
+
+impl FromToml for bool {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        node.boolean()
+    }
+}
+
+impl ToToml for bool {
+    fn to_toml(&self) -> Item {
+        toml_edit::value(*self)
+    }
+}
+
+impl FromToml for u64 {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        node.check("value", Self::try_from(node.integer()?).map_err(|_| "the number must not be negative"))
+    }
+}
+
+impl ToToml for u64 {
+    fn to_toml(&self) -> Item {
+        // TOML's integers are signed; no count of ours comes near the limit.
+        toml_edit::value(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+}
+
+impl FromToml for i64 {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        node.integer()
+    }
+}
+
+impl ToToml for i64 {
+    fn to_toml(&self) -> Item {
+        toml_edit::value(*self)
+    }
+}
+
+impl FromToml for f64 {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        node.number()
+    }
+}
+
+impl ToToml for f64 {
+    fn to_toml(&self) -> Item {
+        toml_edit::value(*self)
+    }
+}
+
+impl FromToml for Timestamp {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        let d = node.datetime()?;
+        if d.date.is_none() || d.time.is_none() || d.offset.is_none() {
+            return node.wrong("value", "a point in time needs date, time and offset: 2026-03-01T12:00:00Z");
+        }
+        node.check("value", d.to_string().parse())
+    }
+}
+
+impl ToToml for Timestamp {
+    fn to_toml(&self) -> Item {
+        datetime(&self.to_string())
+    }
+}
+
+impl FromToml for Moment {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        let d = node.datetime()?;
+        if d.time.is_none() && d.offset.is_none() {
+            return node.check("value", d.to_string().parse()).map(|t| Self::Day(Day(t)));
+        }
+        Timestamp::from_toml(node).map(Self::At)
+    }
+}
+
+impl ToToml for Moment {
+    fn to_toml(&self) -> Item {
+        match self {
+            Self::Day(day) => datetime(&day.to_string()),
+            Self::At(t) => t.to_toml(),
+        }
+    }
+}
+
+impl FromToml for Metric {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        if !node.is_table() {
+            return node.number().map(Self::Value);
+        }
+        let mut fields = node.fields()?;
+        let value = fields.required("value");
+        let (step, timestamp) = (fields.optional("step"), fields.optional("timestamp"));
+        fields.finish();
+        Some(Self::At { value: value?, step, timestamp })
+    }
+}
+
+impl ToToml for Metric {
+    fn to_toml(&self) -> Item {
+        match self {
+            Self::Value(v) => v.to_toml(),
+            Self::At { value, step, timestamp } => {
+                let mut out = Table::new();
+                put(&mut out, "value", value);
+                put_some(&mut out, "step", step.as_ref());
+                put_some(&mut out, "timestamp", timestamp.as_ref());
+                Item::Value(write::inline(Item::Table(out)))
+            }
+        }
+    }
+}
+
+/// A date-time value; the texts that we print always parse.
+fn datetime(s: &str) -> Item {
+    s.parse::<toml_edit::Datetime>().map_or_else(|_| write::string(s), toml_edit::value)
+}
+
+/// Whether the settings are of a format that this program knows.
+pub fn known_format(settings: &Settings) -> bool {
+    settings.format == FORMAT
+}

@@ -1,0 +1,125 @@
+//! Editing a file as a person would: what changed is changed, and every other byte and comment stays.
+
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
+
+use super::write::{ToTable, arrange};
+use super::{Record, parse, print};
+
+/// Gives `text` with what differs between `before` (what the text says) and `after` changed.
+///
+/// If the text cannot be edited in place so that it then says `after`, the canonical form is given instead.
+pub fn edit<T: Record>(text: &str, before: &T, after: &T) -> String {
+    let Ok(mut doc) = text.parse::<DocumentMut>() else { return print(after) };
+    merge(doc.as_table_mut(), &canonical(before), &canonical(after));
+    let edited = doc.to_string();
+    let (value, _) = parse::<T>("", edited.as_bytes());
+    if value.as_ref() == Some(after) { edited } else { print(after) }
+}
+
+fn canonical<T: ToTable>(value: &T) -> Table {
+    let mut out = Table::new();
+    value.to_table(&mut out);
+    out
+}
+
+/// Carries the difference of two tables into a third.
+fn merge(into: &mut dyn TableLike, before: &dyn TableLike, after: &dyn TableLike) {
+    for (key, old) in before.iter() {
+        if !old.is_none() && after.get(key).is_none_or(Item::is_none) {
+            into.remove(key);
+        }
+    }
+    for (key, new) in after.iter() {
+        let old = before.get(key);
+        if old.is_some_and(|old| same(old, new)) {
+            continue;
+        }
+        match into.get_mut(key) {
+            Some(there) => merge_item(there, old, new),
+            None => {
+                into.insert(key, new.clone());
+            }
+        }
+    }
+}
+
+fn merge_item(there: &mut Item, old: Option<&Item>, new: &Item) {
+    if let (Some(into), Some(new)) = (there.as_table_like_mut(), new.as_table_like()) {
+        let nothing = Table::new();
+        merge(into, old.and_then(Item::as_table_like).unwrap_or(&nothing), new);
+        return;
+    }
+    match (&mut *there, new) {
+        (Item::Value(Value::Array(into)), Item::Value(Value::Array(new))) => merge_array(into, new),
+        (Item::ArrayOfTables(into), Item::ArrayOfTables(new)) => append(into, new),
+        (Item::Value(into), Item::Value(new)) => {
+            let decor = into.decor().clone();
+            *into = new.clone();
+            *into.decor_mut() = decor;
+        }
+        _ => *there = new.clone(),
+    }
+}
+
+/// Keeps the elements that stay, with their comments; takes out those that go and appends the new ones.
+fn merge_array(into: &mut Array, new: &Array) {
+    let wanted: Vec<String> = new.iter().map(plain).collect();
+    into.retain(|v| wanted.contains(&plain(v)));
+    let kept: Vec<String> = into.iter().map(plain).collect();
+    if wanted.iter().filter(|w| kept.contains(w)).ne(kept.iter()) {
+        *into = new.clone();
+        return;
+    }
+    for (i, value) in new.iter().enumerate() {
+        if into.get(i).map(plain).as_deref() != wanted.get(i).map(String::as_str) {
+            into.insert_formatted(i, value.clone());
+        }
+    }
+    arrange(into);
+}
+
+/// Appends the tables that are new at the end; anything else replaces all.
+fn append(into: &mut ArrayOfTables, new: &ArrayOfTables) {
+    let same = into.iter().zip(new.iter()).all(|(a, b)| same_table(a, b));
+    if !same || into.len() > new.len() {
+        *into = new.clone();
+        return;
+    }
+    for table in new.iter().skip(into.len()) {
+        into.push(table.clone());
+    }
+}
+
+fn same(a: &Item, b: &Item) -> bool {
+    match (a.as_table_like(), b.as_table_like()) {
+        (Some(a), Some(b)) => same_table(a, b),
+        _ => match (a, b) {
+            (Item::Value(a), Item::Value(b)) => plain(a) == plain(b),
+            (Item::ArrayOfTables(a), Item::ArrayOfTables(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same_table(a, b))
+            }
+            _ => a.is_none() && b.is_none(),
+        },
+    }
+}
+
+fn same_table(a: &dyn TableLike, b: &dyn TableLike) -> bool {
+    a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w)))
+}
+
+/// A value's meaning as text, without comments and spacing.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(s) => format!("{:?}", s.value()),
+        Value::Integer(i) => i.value().to_string(),
+        Value::Float(f) => format!("{:?}", f.value()),
+        Value::Boolean(b) => b.value().to_string(),
+        Value::Datetime(d) => d.value().to_string(),
+        Value::Array(a) => format!("[{}]", a.iter().map(plain).collect::<Vec<_>>().join(",")),
+        Value::InlineTable(t) => {
+            let mut fields: Vec<String> = t.iter().map(|(k, v)| format!("{k:?}={}", plain(v))).collect();
+            fields.sort();
+            format!("{{{}}}", fields.join(","))
+        }
+    }
+}

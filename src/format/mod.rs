@@ -1,0 +1,145 @@
+//! Bytes ⇄ nouns: where each thing lies, how it is written, read, edited, and described by a JSON Schema.
+//!
+//! Reading is lenient and complete ([`parse`]): it gives what can be used and every fault with its place.
+//! Printing is canonical ([`print`]). Editing ([`edit::edit`]) leaves alone what it does not change.
+
+pub mod codec;
+pub mod edit;
+pub mod path;
+pub mod problem;
+pub mod read;
+pub mod schema;
+pub mod strict;
+pub mod write;
+
+use toml_edit::DocumentMut;
+
+use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
+pub use problem::Problem;
+use read::FromTable;
+use write::ToTable;
+
+/// The largest file of ours that is read, in bytes; checked before anything is parsed.
+pub const MAX_FILE: u64 = 256 * 1024;
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `greenroom.toml`
+    Settings,
+    /// `access.toml`
+    Access,
+    /// `people/<user>.toml`
+    Person,
+    /// `model.toml`
+    Model,
+    /// `stages/<Stage>.toml`
+    Stage,
+    /// `aliases/<alias>.toml`
+    Alias,
+    /// `version.toml`
+    Version,
+    /// `requests/<id>.toml`
+    Request,
+    /// `comments/<id>.toml`
+    Comment,
+    /// `webhooks/<id>.toml`
+    Webhook,
+}
+
+impl Kind {
+    /// All of them, in the order of the tree.
+    pub const ALL: [Self; 10] = [
+        Self::Settings,
+        Self::Access,
+        Self::Person,
+        Self::Model,
+        Self::Stage,
+        Self::Alias,
+        Self::Version,
+        Self::Request,
+        Self::Comment,
+        Self::Webhook,
+    ];
+
+    /// Its name, as in `greenroom schema <kind>` and `schema/<kind>.schema.json`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settings => "greenroom",
+            Self::Access => "access",
+            Self::Person => "person",
+            Self::Model => "model",
+            Self::Stage => "stage",
+            Self::Alias => "alias",
+            Self::Version => "version",
+            Self::Request => "request",
+            Self::Comment => "comment",
+            Self::Webhook => "webhook",
+        }
+    }
+
+    /// The files of this kind as a glob, in both layouts, for editors.
+    pub const fn globs(self) -> &'static [&'static str] {
+        match self {
+            Self::Settings => &["greenroom.toml"],
+            Self::Access => &["access.toml", "models/*/access.toml", "models/*/*/access.toml"],
+            Self::Person => &["people/*.toml"],
+            Self::Model => &["models/*/model.toml", "models/*/*/model.toml"],
+            Self::Stage => &["models/*/stages/*.toml", "models/*/*/stages/*.toml"],
+            Self::Alias => &["models/*/aliases/*.toml", "models/*/*/aliases/*.toml"],
+            Self::Version => &["models/*/versions/*/version.toml", "models/*/*/versions/*/*/version.toml"],
+            Self::Request => &["models/*/versions/*/requests/*.toml", "models/*/*/versions/*/*/requests/*.toml"],
+            Self::Comment => &["models/*/versions/*/comments/*.toml", "models/*/*/versions/*/*/comments/*.toml"],
+            Self::Webhook => &["webhooks/*.toml"],
+        }
+    }
+}
+
+/// A noun that is a file of its own.
+pub trait Record: FromTable + ToTable + PartialEq + Clone {
+    /// The kind of its file.
+    const KIND: Kind;
+}
+
+macro_rules! records {
+    ($($type:ident = $kind:ident),* $(,)?) => {$(
+        impl Record for $type {
+            const KIND: Kind = Kind::$kind;
+        }
+    )*};
+}
+records!(
+    Settings = Settings,
+    Access = Access,
+    Person = Person,
+    Model = Model,
+    StagePointer = Stage,
+    AliasPointer = Alias,
+    Version = Version,
+    Request = Request,
+    Comment = Comment,
+    Webhook = Webhook,
+);
+
+/// Reads a file. Gives what can be used and all faults, each with its place; `path` names the file in them.
+pub fn parse<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
+    read::read(path, bytes)
+}
+
+/// Reads a file as the gate does: besides [`parse`], the text must be TOML 1.0 with nothing hidden in it.
+pub fn parse_strict<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
+    let (value, mut problems) = parse(path, bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        problems.extend(strict::check(path, text));
+        problems.sort();
+        problems.dedup();
+    }
+    (value, problems)
+}
+
+/// Prints the canonical form of a file.
+pub fn print<T: Record>(value: &T) -> String {
+    let mut doc = DocumentMut::new();
+    value.to_table(doc.as_table_mut());
+    doc.to_string()
+}

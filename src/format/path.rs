@@ -1,0 +1,456 @@
+//! Where each thing lies: the names of files and folders, in the flat and the sharded layout.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::entity::settings::Layout;
+use crate::name::{AliasName, Id, ModelName, UserName, fold};
+use crate::stage::Stage;
+
+/// The longest name of a folder before it is abbreviated with a hash; file systems stop at 255 bytes.
+const MAX_DIR: usize = 200;
+
+/// The folder name of a registered model: its name with unusual bytes percent-encoded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelDir(String);
+
+impl ModelDir {
+    /// The folder of a model.
+    pub fn of(name: &ModelName) -> Self {
+        let encoded = encode(name.as_str());
+        if encoded.len() <= MAX_DIR {
+            return Self(encoded);
+        }
+        // Cut before an escape sequence, never within one; the hash keeps different names apart.
+        let mut end = 150;
+        while encoded
+            .get(..end)
+            .is_some_and(|s| s.ends_with('%') || s.get(s.len() - 2..).is_some_and(|t| t.starts_with('%')))
+        {
+            end -= 1;
+        }
+        Self(format!("{}~{}", encoded.get(..end).unwrap_or_default(), hex(&hash(name.as_str()), 8)))
+    }
+
+    /// Reads the name of a folder; none if no model can have it.
+    pub fn parse(dir: &str) -> Option<Self> {
+        let abbreviated = dir.split_once('~').is_some_and(|(head, tail)| {
+            tail.len() == 16
+                && tail.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+                && head.bytes().all(|b| is_kept(b) || b == b'%')
+        });
+        let exact = || decode(dir).is_some_and(|name| ModelName::new(name).is_ok());
+        (abbreviated || exact()).then(|| Self(dir.to_owned()))
+    }
+
+    /// The model's name; none for an abbreviated folder, whose `model.toml` has it.
+    pub fn name(&self) -> Option<ModelName> {
+        ModelName::new(decode(&self.0)?).ok()
+    }
+
+    /// The folder's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ModelDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The shard of a model: two hexadecimal digits of the SHA-256 of its *folded* name, so that names which
+/// differ only by case or normalisation meet in one shard and are found without a look at the others.
+pub fn shard(name: &ModelName) -> String {
+    hex(&hash(name.as_str()), 1)
+}
+
+/// The folder of hundreds that a version lies in: `0003` for the versions 300 to 399.
+pub fn hundred(number: u64) -> String {
+    format!("{:04}", number / 100)
+}
+
+/// A file of the registry, as its path says. Paths are relative to the registry's root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Location {
+    /// `greenroom.toml`
+    Settings,
+    /// `access.toml`
+    Access,
+    /// `people/<user>.toml`
+    Person(UserName),
+    /// `webhooks/<id>.toml`
+    Webhook(Id),
+    /// `models/<name>/model.toml`
+    Model(ModelDir),
+    /// `models/<name>/access.toml`
+    ModelAccess(ModelDir),
+    /// `models/<name>/stages/<Stage>.toml`
+    Stage(ModelDir, Stage),
+    /// `models/<name>/aliases/<alias>.toml`
+    Alias(ModelDir, AliasName),
+    /// `models/<name>/versions/<n>/version.toml`
+    Version(ModelDir, u64),
+    /// `models/<name>/versions/<n>/requests/<id>.toml`
+    Request(ModelDir, u64, Id),
+    /// `models/<name>/versions/<n>/comments/<id>.toml`
+    Comment(ModelDir, u64, Id),
+    /// `models/<name>/versions/<n>/artifacts/…`, with the path in the model folder
+    Artifact(ModelDir, u64, String),
+    /// A file beside the registry's own: README, `.gitattributes`, `.mailmap`, CODEOWNERS, CI, documentation.
+    Companion(String),
+}
+
+impl Location {
+    /// Reads a path. An error says why nothing of the registry can lie there.
+    pub fn parse(path: &str, layout: Layout) -> Result<Self, String> {
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts.as_slice() {
+            ["greenroom.toml"] => Ok(Self::Settings),
+            ["access.toml"] => Ok(Self::Access),
+            ["people", file] => {
+                let name = stem(file)?;
+                let user = decode(name).and_then(|s| UserName::new(s).ok());
+                user.map(Self::Person).ok_or_else(|| format!("'{name}' is no person's id"))
+            }
+            ["webhooks", file] => id(file).map(Self::Webhook),
+            ["models", "README.md"] => Ok(Self::Companion(path.to_owned())),
+            ["models", rest @ ..] => Self::in_models(path, rest, layout),
+            _ if is_companion(&parts) => Ok(Self::Companion(path.to_owned())),
+            _ => Err("no file of a registry lies here".to_owned()),
+        }
+    }
+
+    /// The model that the file belongs to.
+    pub const fn model(&self) -> Option<&ModelDir> {
+        match self {
+            Self::Settings | Self::Access | Self::Person(_) | Self::Webhook(_) | Self::Companion(_) => None,
+            Self::Model(m)
+            | Self::ModelAccess(m)
+            | Self::Stage(m, _)
+            | Self::Alias(m, _)
+            | Self::Version(m, _)
+            | Self::Request(m, _, _)
+            | Self::Comment(m, _, _)
+            | Self::Artifact(m, _, _) => Some(m),
+        }
+    }
+
+    /// The same file of another model.
+    #[must_use]
+    pub fn in_model(self, dir: &ModelDir) -> Self {
+        let dir = dir.clone();
+        match self {
+            Self::Settings | Self::Access | Self::Person(_) | Self::Webhook(_) | Self::Companion(_) => self,
+            Self::Model(_) => Self::Model(dir),
+            Self::ModelAccess(_) => Self::ModelAccess(dir),
+            Self::Stage(_, stage) => Self::Stage(dir, stage),
+            Self::Alias(_, alias) => Self::Alias(dir, alias),
+            Self::Version(_, n) => Self::Version(dir, n),
+            Self::Request(_, n, id) => Self::Request(dir, n, id),
+            Self::Comment(_, n, id) => Self::Comment(dir, n, id),
+            Self::Artifact(_, n, path) => Self::Artifact(dir, n, path),
+        }
+    }
+
+    fn in_models(path: &str, rest: &[&str], layout: Layout) -> Result<Self, String> {
+        let (dir, rest) = match (layout, rest) {
+            (Layout::Flat, [dir, rest @ ..]) => (*dir, rest),
+            (Layout::Sharded, [shard, dir, rest @ ..]) if is_shard(shard) => (*dir, rest),
+            (Layout::Sharded, _) => {
+                return Err("in the sharded layout models lie in models/<2 hex digits>/<name>/".into());
+            }
+            (Layout::Flat, []) => return Err("models/ is a folder".to_owned()),
+        };
+        let model = ModelDir::parse(dir).ok_or_else(|| format!("'{dir}' is not the folder name of a model"))?;
+        let wrong_shard = |name: ModelName| !path.starts_with(&format!("models/{}/", shard(&name)));
+        if layout == Layout::Sharded && model.name().is_some_and(wrong_shard) {
+            return Err("the model lies in the wrong shard; `greenroom reshard` puts it right".to_owned());
+        }
+        match rest {
+            ["model.toml"] => Ok(Self::Model(model)),
+            ["access.toml"] => Ok(Self::ModelAccess(model)),
+            ["README.md"] => Ok(Self::Companion(path.to_owned())),
+            ["stages", file] => stage(file).map(|s| Self::Stage(model, s)),
+            ["aliases", file] => {
+                let name = stem(file)?;
+                let alias = decode(name).and_then(|s| AliasName::new(s).ok());
+                alias.map(|a| Self::Alias(model, a)).ok_or_else(|| format!("'{name}' is no alias"))
+            }
+            ["versions", rest @ ..] => Self::in_versions(model, rest, layout),
+            _ => Err("no file of a model lies here".to_owned()),
+        }
+    }
+
+    fn in_versions(model: ModelDir, rest: &[&str], layout: Layout) -> Result<Self, String> {
+        let (number, rest) = match (layout, rest) {
+            (Layout::Flat, [n, rest @ ..]) => (number(n)?, rest),
+            (Layout::Sharded, [hundreds, n, rest @ ..]) => {
+                let number = number(n)?;
+                if hundred(number) != *hundreds {
+                    return Err(format!("version {number} belongs in the folder {}", hundred(number)));
+                }
+                (number, rest)
+            }
+            (Layout::Flat | Layout::Sharded, _) => return Err("no version lies here".to_owned()),
+        };
+        match rest {
+            ["version.toml"] => Ok(Self::Version(model, number)),
+            ["requests", file] => id(file).map(|i| Self::Request(model, number, i)),
+            ["comments", file] => id(file).map(|i| Self::Comment(model, number, i)),
+            ["artifacts", path @ ..] if !path.is_empty() => Ok(Self::Artifact(model, number, path.join("/"))),
+            _ => Err("no file of a version lies here".to_owned()),
+        }
+    }
+}
+
+/// Where things are written: the paths of a layout.
+#[derive(Debug, Clone, Copy)]
+pub struct Paths(pub Layout);
+
+impl Paths {
+    /// The folder of a model.
+    pub fn model(self, name: &ModelName) -> String {
+        match self.0 {
+            Layout::Flat => format!("models/{}", ModelDir::of(name)),
+            Layout::Sharded => format!("models/{}/{}", shard(name), ModelDir::of(name)),
+        }
+    }
+
+    /// The folder of a version within the folder of its model.
+    pub fn version_in_model(self, number: u64) -> String {
+        match self.0 {
+            Layout::Flat => format!("versions/{number}"),
+            Layout::Sharded => format!("versions/{}/{number}", hundred(number)),
+        }
+    }
+
+    /// The folder of a version.
+    pub fn version(self, name: &ModelName, number: u64) -> String {
+        format!("{}/{}", self.model(name), self.version_in_model(number))
+    }
+}
+
+/// `people/<user>.toml`
+pub fn person(user: &UserName) -> String {
+    format!("people/{}.toml", encode(user.as_str()))
+}
+
+/// `webhooks/<id>.toml`
+pub fn webhook(id: &Id) -> String {
+    format!("webhooks/{id}.toml")
+}
+
+/// The file name of an alias within `aliases/`.
+pub fn alias_file(alias: &AliasName) -> String {
+    format!("{}.toml", encode(alias.as_str()))
+}
+
+/// The alias that a file name stands for.
+pub fn alias_of(file: &str) -> Option<AliasName> {
+    AliasName::new(decode(stem(file).ok()?)?).ok()
+}
+
+/// The stage that a file name stands for.
+pub fn stage_of(file: &str) -> Option<Stage> {
+    stage(file).ok()
+}
+
+/// The id that a file name stands for.
+pub fn id_of(file: &str) -> Option<Id> {
+    id(file).ok()
+}
+
+/// The person that a file name stands for.
+pub fn person_of(file: &str) -> Option<UserName> {
+    UserName::new(decode(stem(file).ok()?)?).ok()
+}
+
+/// The version that a folder name stands for.
+pub fn number_of(dir: &str) -> Option<u64> {
+    number(dir).ok()
+}
+
+fn stem(file: &str) -> Result<&str, String> {
+    file.strip_suffix(".toml").ok_or_else(|| "only .toml files lie here".to_owned())
+}
+
+fn id(file: &str) -> Result<Id, String> {
+    Id::new(stem(file)?).map_err(|e| e.to_string())
+}
+
+fn stage(file: &str) -> Result<Stage, String> {
+    let name = stem(file)?;
+    match name.parse::<Stage>() {
+        Ok(Stage::None) => Err("a version in no stage file is in None; there is no file for it".to_owned()),
+        Ok(stage) if stage.as_str() == name => Ok(stage),
+        Ok(stage) => Err(format!("the file must be named {stage}.toml")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn number(dir: &str) -> Result<u64, String> {
+    let canonical = |n: &u64| *n > 0 && *n <= i64::MAX as u64 && n.to_string() == dir;
+    dir.parse().ok().filter(canonical).ok_or_else(|| format!("'{dir}' is no version number"))
+}
+
+fn is_shard(s: &str) -> bool {
+    s.len() == 2 && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Files that may lie beside the registry's own; whoever manages the registry may write them.
+fn is_companion(parts: &[&str]) -> bool {
+    const DIRS: [&str; 7] = [".greenroom", ".github", ".gitlab", ".gitea", ".forgejo", "docs", "inference"];
+    const FILES: [&str; 11] = [
+        ".gitattributes",
+        ".gitignore",
+        ".mailmap",
+        ".taplo.toml",
+        ".gitlab-ci.yml",
+        ".lfsconfig",
+        ".editorconfig",
+        "CODEOWNERS",
+        "README.md",
+        "README",
+        "LICENSE",
+    ];
+    match parts {
+        [file] => FILES.contains(file),
+        [dir, ..] => DIRS.contains(dir),
+        [] => false,
+    }
+}
+
+const fn is_kept(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
+}
+
+/// Percent-encodes a name for a file system: bytes outside `[A-Za-z0-9._-]`, a dot at either end, and the first
+/// byte of a name that Windows reserves.
+pub fn encode(name: &str) -> String {
+    use std::fmt::Write as _;
+    let last = name.len().saturating_sub(1);
+    let mut out = String::with_capacity(name.len());
+    for (i, b) in name.bytes().enumerate() {
+        let edge_dot = b == b'.' && (i == 0 || i == last);
+        if is_kept(b) && !edge_dot && !(i == 0 && is_reserved(name)) {
+            out.push(char::from(b));
+        } else {
+            let _ = write!(out, "%{b:02X}");
+        }
+    }
+    out
+}
+
+/// The name that an encoded one stands for; none unless encoding it again gives the same.
+pub fn decode(encoded: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.bytes();
+    while let Some(b) = rest.next() {
+        if b != b'%' {
+            bytes.push(b);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+    }
+    String::from_utf8(bytes).ok().filter(|name| encode(name) == encoded)
+}
+
+/// Whether Windows reserves a name, with or without an extension.
+fn is_reserved(name: &str) -> bool {
+    let base = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
+    let numbered = |s: &str| base.strip_prefix(s).is_some_and(|n| matches!(n.as_bytes(), [b'0'..=b'9']));
+    matches!(base.as_str(), "CON" | "PRN" | "AUX" | "NUL") || numbered("COM") || numbered("LPT")
+}
+
+fn hash(name: &str) -> [u8; 32] {
+    Sha256::digest(fold(name).as_bytes()).into()
+}
+
+fn hex(bytes: &[u8], count: usize) -> String {
+    bytes.iter().take(count).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_folders_and_back() {
+        for (name, dir) in [
+            ("churn", "churn"),
+            ("Wine quality", "Wine%20quality"),
+            (".hidden", "%2Ehidden"),
+            ("x.git", "x.git"),
+            ("end.", "end%2E"),
+            ("CON", "%43ON"),
+            ("com1.x", "%63om1.x"),
+            ("größe", "gr%C3%B6%C3%9Fe"),
+            ("50%", "50%25"),
+            ("a\\b", "a%5Cb"),
+        ] {
+            assert_eq!(encode(name), dir);
+            assert_eq!(decode(dir).as_deref(), Some(name));
+        }
+        for alias in ["%41", "%2f", "%4", "%zz"] {
+            assert_eq!(decode(alias), None, "{alias} is a second spelling or none");
+        }
+    }
+
+    #[test]
+    fn long_names_are_abbreviated_and_stay_apart() {
+        let name = |end: &str| ModelName::new(format!("{}{end}", "長".repeat(200))).unwrap();
+        let (a, b) = (ModelDir::of(&name("a")), ModelDir::of(&name("b")));
+        assert_ne!(a, b);
+        assert!(a.as_str().len() <= MAX_DIR);
+        assert_eq!(ModelDir::parse(a.as_str()), Some(a.clone()));
+        assert_eq!(a.name(), None);
+    }
+
+    #[test]
+    fn confusable_names_share_a_shard() {
+        assert_eq!(shard(&ModelName::new("Churn").unwrap()), shard(&ModelName::new("churn").unwrap()));
+    }
+
+    #[test]
+    fn each_file_has_one_place() {
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+        for path in [
+            "greenroom.toml",
+            "access.toml",
+            "people/alice%40example.com.toml",
+            "models/churn/model.toml",
+            "models/churn/stages/Production.toml",
+            "models/churn/aliases/champion.toml",
+            "models/churn/versions/3/version.toml",
+            "models/churn/versions/3/artifacts/a/b",
+            ".github/workflows/x.yml",
+            &format!("models/churn/versions/3/requests/{id}.toml"),
+            &format!("webhooks/{id}.toml"),
+        ] {
+            assert!(Location::parse(path, Layout::Flat).is_ok(), "{path}");
+        }
+        for path in [
+            "other.toml",
+            "models/churn/stages/None.toml",
+            "models/churn/stages/production.toml",
+            "models/churn/versions/03/version.toml",
+            "models/churn/versions/0/version.toml",
+            "models/a%62/model.toml",
+            "people/x.txt",
+            "models/churn/versions/3/artifacts",
+            "models/churn",
+            "people/../access.toml",
+        ] {
+            assert!(Location::parse(path, Layout::Flat).is_err(), "{path}");
+        }
+        let churn = ModelName::new("churn").unwrap();
+        let sharded = Paths(Layout::Sharded).version(&churn, 342);
+        assert_eq!(sharded, format!("models/{}/churn/versions/0003/342", shard(&churn)));
+        assert!(Location::parse(&format!("{sharded}/version.toml"), Layout::Sharded).is_ok());
+        assert!(Location::parse("models/00/churn/model.toml", Layout::Sharded).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! A fault in a file: where it is, what is wrong, what to do about it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A fault in a file of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// The file, as a path from the repository's root; empty when the fault is in no one file.
+    pub path: String,
+    /// The line, counted from 1; 0 when the fault is the file as a whole.
+    pub line: usize,
+    /// The column in characters, counted from 1; 0 with line 0.
+    pub column: usize,
+    /// The name of the rule that was broken.
+    pub rule: &'static str,
+    /// What is wrong, as a sentence without its full stop.
+    pub message: String,
+    /// What to do about it; may be empty.
+    pub help: String,
+}
+
+impl Problem {
+    /// A fault of a whole file.
+    pub fn of_file(path: impl Into<String>, rule: &'static str, message: impl Into<String>) -> Self {
+        Self { path: path.into(), line: 0, column: 0, rule, message: message.into(), help: String::new() }
+    }
+
+    /// The same fault with a way out.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    /// `path:line:column: message [rule]`, in one line and safe for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}", crate::text::one_line(&self.path))?;
+            if self.line > 0 {
+                write!(f, ":{}:{}", self.line, self.column)?;
+            }
+            f.write_str(": ")?;
+        }
+        write!(f, "{} [{}]", crate::text::one_line(&self.message), self.rule)
+    }
+}
+
+/// Turns a byte offset into line and column, both counted from 1.
+pub fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |i| i + 1);
+    let column = before.get(start..).map_or(0, |l| l.chars().count()) + 1;
+    (line, column)
+}

@@ -1,0 +1,88 @@
+//! The JSON Schemas (2020-12) of the files, made from the same types that read and write them.
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
+
+use super::Kind;
+use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
+
+/// Gives the JSON Schema of a kind of file, as text that ends in a line feed.
+pub fn schema(kind: Kind) -> String {
+    let schema = match kind {
+        Kind::Settings => of::<Settings>(kind),
+        Kind::Access => of::<Access>(kind),
+        Kind::Person => of::<Person>(kind),
+        Kind::Model => of::<Model>(kind),
+        Kind::Stage => of::<StagePointer>(kind),
+        Kind::Alias => of::<AliasPointer>(kind),
+        Kind::Version => of::<Version>(kind),
+        Kind::Request => of::<Request>(kind),
+        Kind::Comment => of::<Comment>(kind),
+        Kind::Webhook => of::<Webhook>(kind),
+    };
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// What `.taplo.toml` says, so that editors complete and check each file by its path.
+pub fn taplo() -> String {
+    let mut out = String::from(
+        "# Written by `greenroom init`: editors with a TOML language server complete and check the registry's files.\n\
+         include = [\"greenroom.toml\", \"access.toml\", \"people/**/*.toml\", \"models/**/*.toml\", \"webhooks/*.toml\"]\n\
+         exclude = [\"models/**/artifacts/**\"]\n",
+    );
+    for kind in Kind::ALL {
+        let globs: Vec<String> = kind.globs().iter().map(|g| format!("\"{g}\"")).collect();
+        out.push_str(&format!(
+            "\n[[rule]]\ninclude = [{}]\n\n[rule.schema]\npath = \".greenroom/schema/{}.schema.json\"\nenabled = true\n",
+            globs.join(", "),
+            kind.as_str()
+        ));
+    }
+    out
+}
+
+fn of<T: JsonSchema>(kind: Kind) -> Schema {
+    let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(close));
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), json!(format!("Greenroom {}", kind.as_str())));
+    schema
+}
+
+/// Makes a schema say what the reader does: no unknown keys, and `null` is nothing that TOML can write.
+fn close(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if object.contains_key("properties") {
+        object.entry("additionalProperties").or_insert(json!(false));
+    }
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|t| t != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            object.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(any)) = object.get_mut("anyOf") {
+        any.retain(|s| s.get("type") != Some(&json!("null")));
+        if let [one] = any.as_slice() {
+            let one = one.clone();
+            object.remove("anyOf");
+            if let Value::Object(one) = one {
+                object.extend(one);
+            }
+        }
+    }
+    for noise in ["default", "format"] {
+        let drop = match object.get(noise) {
+            Some(Value::String(format)) => noise == "format" && !format.starts_with("date"),
+            Some(_) => noise == "default",
+            None => false,
+        };
+        if drop {
+            object.remove(noise);
+        }
+    }
+}
