@@ -5,10 +5,12 @@
 //! module may name only modules of the groups above its own (`tests/it/tidy.rs` checks it), and only
 //! the groups from `git` on touch the outside world.
 
+// text: what is plain, one line, quoted
+pub mod text;
+
 // words: validated newtypes
 pub mod name;
 pub mod stage;
-pub mod text;
 pub mod time;
 
 // nouns: plain data
