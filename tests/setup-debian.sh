@@ -14,7 +14,8 @@ need git git --version
 need git-lfs git-lfs version
 need openssh-client sh -c 'command -v ssh-keygen'
 need gnupg gpg --version
-need npm npm --version
+# A node from elsewhere brings its npm, and Debian's would conflict with it.
+command -v node >/dev/null 2>&1 || need npm npm --version
 need python3-venv python3 -c 'import ensurepip, venv'
 
 [ -n "$missing" ] || exit 0
