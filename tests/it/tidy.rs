@@ -153,6 +153,7 @@ fn committed_texts() -> Vec<Source> {
 #[track_caller]
 fn settle(mut faults: Vec<Fault>) {
     faults.sort();
+    faults.dedup();
     let list: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), list.join("\n"));
 }
