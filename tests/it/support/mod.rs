@@ -1,0 +1,14 @@
+//! What integration tests share: a sandbox for processes, and the outside tools they compare with.
+//!
+//! ```ignore
+//! let sandbox = Sandbox::new();
+//! sandbox.greenroom(["init", "registry"]).success();
+//! let log = sandbox.bob().within("registry").at("2026-03-01T12:00:00Z").greenroom(["log", "-o", "json"]);
+//! assert_eq!(log.success().json(), serde_json::json!([]));
+//! ```
+
+mod provision;
+mod sandbox;
+pub mod tools;
+
+pub use sandbox::Sandbox;

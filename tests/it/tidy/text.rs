@@ -1,0 +1,161 @@
+//! What holds for a file as text: its first line, its size, words that do not belong, modules nobody declared.
+
+use super::rust;
+use super::{Fault, Source};
+
+/// Lines a file may have.
+pub const FILE_LINES: usize = 600;
+/// Lines a function may have.
+pub const FUNCTION_LINES: usize = 70;
+
+/// Faults of a file that does not say in its first line what it is.
+pub fn judge_header(source: &Source) -> Option<Fault> {
+    let says = source.text.starts_with("//! ") || source.text.starts_with("#![doc = include_str!");
+    (!says).then(|| Fault::new(&source.path, 1, "the first line says after `//! ` what the file holds"))
+}
+
+/// Faults of a file or function that is too long to read at once.
+pub fn judge_size(source: &Source) -> Vec<Fault> {
+    let lines = source.text.lines().count();
+    let file = (lines > FILE_LINES).then(|| {
+        Fault::new(&source.path, lines, format!("the file has {lines} lines; at most {FILE_LINES}, split it"))
+    });
+    let tokens = rust::tokens(&source.text);
+    let functions = rust::functions(&tokens).into_iter().filter(|f| f.length > FUNCTION_LINES).map(|f| {
+        let say = format!("`{}` has {} lines; at most {FUNCTION_LINES}, split it", f.name, f.length);
+        Fault::new(&source.path, f.line, say)
+    });
+    file.into_iter().chain(functions).collect()
+}
+
+/// Words that mark unfinished work, in comments and code (written in two halves, or this line would be found).
+const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+/// Macros that mark unfinished work.
+const UNFINISHED_MACROS: &[&str] = &["dbg", "todo", "unimplemented"];
+
+/// Faults of a file with marks of unfinished work.
+pub fn judge_finished(source: &Source) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (index, line) in source.text.lines().enumerate() {
+        let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if let Some(word) = words.find(|w| UNFINISHED.contains(w)) {
+            faults.push(Fault::new(&source.path, index + 1, format!("`{word}`: finish it, or take it out")));
+        }
+    }
+    for pair in rust::tokens(&source.text).windows(2) {
+        if UNFINISHED_MACROS.contains(&pair[0].text) && pair[1].text == "!" {
+            faults.push(Fault::new(
+                &source.path,
+                pair[0].line,
+                format!("`{}!`: finish it, or take it out", pair[0].text),
+            ));
+        }
+    }
+    faults
+}
+
+/// Faults of a file that names a folder of the machine it was written on.
+pub fn judge_host_paths(source: &Source, folders: &[&str]) -> Vec<Fault> {
+    let goes_on = |c: char| c.is_alphanumeric() || "._-~*})>".contains(c);
+    let mut faults = Vec::new();
+    for (index, line) in source.text.lines().enumerate() {
+        for folder in folders {
+            // `https://host/work/x` and `../work/x` are no such folder: there the path began earlier.
+            let begins = |(at, _): (usize, &str)| !line[..at].ends_with(goes_on);
+            if line.match_indices(folder).any(begins) {
+                let say = format!("names `{folder}`, a folder of the machine it was written on");
+                faults.push(Fault::new(&source.path, index + 1, say));
+            }
+        }
+    }
+    faults
+}
+
+/// Faults of the files that no `mod` line reaches, so that nothing compiles or runs them.
+pub fn judge_declared(sources: &[Source]) -> Vec<Fault> {
+    let declares = |parent: &str, name: &str| {
+        let parent = sources.iter().find(|s| s.path == parent);
+        parent.is_some_and(|p| rust::declared(&rust::tokens(&p.text)).contains(&name))
+    };
+    let mut faults = Vec::new();
+    for source in sources {
+        let Some((name, parents)) = parents(&source.path) else { continue };
+        if !parents.iter().any(|parent| declares(parent, name)) {
+            let say = format!("no `mod {name};` in {}: nothing compiles this file", parents.join(" or "));
+            faults.push(Fault::new(&source.path, 1, say));
+        }
+    }
+    faults
+}
+
+/// The module's name and the files that may declare it; none for the root of a crate.
+fn parents(path: &str) -> Option<(&str, Vec<String>)> {
+    if ["src/lib.rs", "src/main.rs", "tests/it/main.rs"].contains(&path) {
+        return None;
+    }
+    let stem = path.strip_suffix(".rs")?;
+    let (folder, name) = stem.strip_suffix("/mod").unwrap_or(stem).rsplit_once('/')?;
+    let parents = match folder {
+        "src" => vec!["src/lib.rs".to_owned(), "src/main.rs".to_owned()],
+        "tests/it" => vec!["tests/it/main.rs".to_owned()],
+        _ => vec![format!("{folder}.rs"), format!("{folder}/mod.rs")],
+    };
+    Some((name, parents))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source::new("src/a.rs", text)
+    }
+
+    #[test]
+    fn a_file_says_what_it_is() {
+        assert_eq!(judge_header(&source("//! Names.\n")), None);
+        assert!(judge_header(&source("use std::fmt;\n")).is_some());
+    }
+
+    #[test]
+    fn sizes_have_a_limit() {
+        let function = |lines: usize| format!("fn f() {{\n{}}}\n", "g();\n".repeat(lines - 2));
+        assert_eq!(judge_size(&source(&function(FUNCTION_LINES))), []);
+        let long = judge_size(&source(&function(FUNCTION_LINES + 1)));
+        assert_eq!(long, [Fault::new("src/a.rs", 1, "`f` has 71 lines; at most 70, split it")]);
+        assert_eq!(judge_size(&source(&"\n".repeat(FILE_LINES))), []);
+        assert_eq!(judge_size(&source(&"\n".repeat(FILE_LINES + 1))).len(), 1);
+    }
+
+    #[test]
+    fn unfinished_work_is_found_in_comments_and_code() {
+        let text = format!("// {}: later\nfn f() {{ {}!() }}\nlet dbg = 1; // xxx mastodon", UNFINISHED[0], "todo");
+        assert_eq!(judge_finished(&source(&text)).iter().map(|f| f.line).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn folders_of_this_machine_are_found_where_a_path_begins() {
+        let judge = |text| judge_host_paths(&source(text), &["/here/"]).len();
+        assert_eq!(judge("see /here/main.rs"), 1);
+        assert_eq!(judge("file:///here/main.rs"), 1);
+        assert_eq!(judge("https://a.b/here/ ../here/ {dir}/here/"), 0);
+    }
+
+    #[test]
+    fn a_forgotten_file_is_found() {
+        let file = |path, text| Source::new(path, text);
+        let mut all = vec![
+            file("src/lib.rs", "mod a;"),
+            file("src/a/mod.rs", "mod b;"),
+            file("src/a/b.rs", ""),
+            file("tests/it/main.rs", "mod race;"),
+            file("tests/it/race.rs", "mod part;"),
+            file("tests/it/race/part.rs", ""),
+        ];
+        assert_eq!(judge_declared(&all), []);
+        all.push(file("src/a/c.rs", ""));
+        all.push(file("tests/it/kill.rs", ""));
+        let found: Vec<_> = judge_declared(&all).into_iter().map(|f| f.path).collect();
+        assert_eq!(found, ["src/a/c.rs", "tests/it/kill.rs"]);
+    }
+}
