@@ -31,8 +31,14 @@ pub mod event;
 // seeing: two states differ by events
 pub mod diff;
 
+// words for what happened: an event as a sentence
+pub mod phrase;
+
 // asking: actions
 pub mod action;
 
 // movement: an action becomes changed files
 pub mod apply;
+
+// judgement: the law book
+pub mod rules;

@@ -1,0 +1,194 @@
+//! Events as sentences: the log, commit subjects, mails and pages say the same.
+
+use crate::event::{Cause, Event};
+use crate::name::ModelName;
+use crate::stage::Stage;
+use crate::text::one_line;
+
+/// Says what happened, without who did it: `move 'churn' version 3 from Staging to Production`. It follows "may not"
+/// and "to", and with a capital letter it is the subject of a commit.
+pub fn act(event: &Event) -> String {
+    let text = match event {
+        Event::RegistryCreated { settings } => format!("create the registry {}", settings.name),
+        Event::SettingsChanged { .. } => "change the registry's settings".to_owned(),
+        Event::RegistryDeleted { .. } => "delete the registry's settings".to_owned(),
+        Event::Granted { model, to, level, .. } => format!("grant {to} {level} {}", on(model.as_ref())),
+        Event::Revoked { model, to, level } => format!("revoke {level} of {to} {}", on(model.as_ref())),
+        Event::GroupCreated { group, .. } => format!("create the group {group}"),
+        Event::GroupChanged { group, added, removed } => {
+            let list = |verb: &str, names: &std::collections::BTreeSet<crate::name::UserName>| {
+                let names: Vec<&str> = names.iter().map(crate::name::UserName::as_str).collect();
+                if names.is_empty() { None } else { Some(format!("{verb} {}", names.join(", "))) }
+            };
+            let parts: Vec<String> = [list("add", added), list("remove", removed)].into_iter().flatten().collect();
+            format!("change the group {group}: {}", parts.join("; "))
+        }
+        Event::GroupDeleted { group, .. } => format!("delete the group {group}"),
+        Event::PersonAdded { user, .. } => format!("add the person {user}"),
+        Event::PersonChanged { user, .. } => format!("change the person {user}"),
+        Event::PersonRemoved { user, .. } => format!("remove the person {user}"),
+        Event::WebhookCreated { webhook } => format!("create the webhook {}", webhook.id),
+        Event::WebhookChanged { after, .. } => format!("change the webhook {}", after.id),
+        Event::WebhookDeleted { webhook } => format!("delete the webhook {}", webhook.id),
+        Event::ModelCreated { model, .. } => format!("register the model {model}"),
+        Event::ModelRenamed { model, from } => format!("rename the model {from} to {model}"),
+        Event::ModelDescribed { model, .. } => format!("describe the model {model}"),
+        Event::ModelTagSet { model, key, value, .. } => format!("tag {model}: {key} = {}", short(value.as_str())),
+        Event::ModelTagDeleted { model, key, .. } => format!("delete the tag {key} of {model}"),
+        Event::ModelAltered { model, .. } => format!("alter the record of {model}"),
+        Event::ModelDeleted { model, .. } => format!("delete the model {model}"),
+        Event::VersionCreated { model, version, .. } => format!("register {}", v(model, *version)),
+        Event::VersionDescribed { model, version, .. } => format!("describe {}", v(model, *version)),
+        Event::StatusChanged { model, version, status, .. } => {
+            format!("mark {} {}", v(model, *version), status.as_str())
+        }
+        Event::VersionTagSet { model, version, key, value, .. } => {
+            format!("tag {}: {key} = {}", v(model, *version), short(value.as_str()))
+        }
+        Event::VersionTagDeleted { model, version, key, .. } => {
+            format!("delete the tag {key} of {}", v(model, *version))
+        }
+        Event::ParamAdded { model, version, key, value } => {
+            format!("record the parameter {key} = {} of {}", short(value.as_str()), v(model, *version))
+        }
+        Event::MetricAdded { model, version, key, value } => {
+            format!("record the metric {key} = {value} of {}", v(model, *version))
+        }
+        Event::VersionAltered { model, version, .. } => format!("alter the record of {}", v(model, *version)),
+        Event::ArtifactsChanged { model, version, .. } => format!("change the files of {}", v(model, *version)),
+        Event::Transitioned { model, version, from, to, cause } => transition(model, *version, from, to, cause),
+        Event::VersionDeleted { model, version, .. } => format!("delete {}", v(model, *version)),
+        Event::CommentCreated { model, version, .. } => format!("comment on {}", v(model, *version)),
+        Event::CommentEdited { model, version, .. } => format!("edit a comment on {}", v(model, *version)),
+        Event::CommentAltered { model, version, .. } => format!("alter a comment on {}", v(model, *version)),
+        Event::CommentDeleted { model, version, .. } => format!("delete a comment on {}", v(model, *version)),
+        Event::RequestCreated { model, version, request } => {
+            format!("request {} for {}", request.to, v(model, *version))
+        }
+        Event::RequestReviewed { model, version, request, review } => {
+            let verb = match review.verdict {
+                crate::entity::Verdict::Approved => "approve",
+                crate::entity::Verdict::Rejected => "reject",
+            };
+            format!("{verb} {} for {} (more approvals are needed)", request.to, v(model, *version))
+        }
+        Event::RequestApproved { model, version, request } => {
+            format!("approve {} for {}", request.to, v(model, *version))
+        }
+        Event::RequestRejected { model, version, request } => {
+            format!("reject {} for {}", request.to, v(model, *version))
+        }
+        Event::RequestCancelled { model, version, request, overtaken } => {
+            let why = if *overtaken { " (overtaken)" } else { "" };
+            format!("cancel the request of {} for {}{why}", request.to, v(model, *version))
+        }
+        Event::RequestAltered { model, version, .. } => format!("alter a request for {}", v(model, *version)),
+        Event::RequestDeleted { model, version, .. } => format!("delete a request for {}", v(model, *version)),
+        Event::AliasSet { model, alias, version, .. } => format!("point {model}@{alias} at version {version}"),
+        Event::AliasDeleted { model, alias, .. } => format!("delete the alias {model}@{alias}"),
+        Event::FileChanged { path, before, after } => match (before, after) {
+            (None, _) => format!("add {path}"),
+            (Some(_), None) => format!("delete {path}"),
+            (Some(_), Some(_)) => format!("change {path}"),
+        },
+        Event::FileUnreadable { path } => format!("make {path} unreadable"),
+        Event::FileRepaired { path } => format!("mend {path}"),
+    };
+    one_line(&text).into_owned()
+}
+
+fn v(model: &ModelName, version: u64) -> String {
+    format!("{model} version {version}")
+}
+
+fn on(model: Option<&ModelName>) -> String {
+    model.map_or_else(|| "registry-wide".to_owned(), |m| format!("on {m}"))
+}
+
+fn short(value: &str) -> String {
+    let line = value.lines().next().unwrap_or_default();
+    if line.chars().count() > 40 || line.len() < value.len() {
+        format!("{}…", line.chars().take(40).collect::<String>())
+    } else {
+        line.to_owned()
+    }
+}
+
+fn transition(model: &ModelName, version: u64, from: &Stage, to: &Stage, cause: &Cause) -> String {
+    let why = match cause {
+        Cause::Direct => String::new(),
+        Cause::Request { .. } => " (approved)".to_owned(),
+        Cause::MadeWay { for_version } => format!(" (version {for_version} took its place)"),
+    };
+    format!("move {} from {from} to {to}{why}", v(model, version))
+}
+
+/// The subject of the commit that makes these events: what the first says, and how many more there are.
+///
+/// An approval is named rather than the transition it brings, a registration rather than what comes with it.
+pub fn subject(events: &[Event]) -> String {
+    let weight = |e: &&Event| match e {
+        Event::RegistryCreated { .. } => 0,
+        Event::ModelRenamed { .. } | Event::ModelDeleted { .. } | Event::VersionDeleted { .. } => 1,
+        Event::RequestApproved { .. } | Event::VersionCreated { .. } => 2,
+        Event::Transitioned { cause: Cause::Direct | Cause::Request { .. }, .. } => 3,
+        Event::ModelCreated { .. } => 4,
+        Event::RequestCancelled { overtaken: true, .. } | Event::Transitioned { .. } => 9,
+        Event::Granted { .. } | Event::FileChanged { .. } | Event::ModelAltered { .. } | Event::AliasDeleted { .. } => {
+            8
+        }
+        _ => 5,
+    };
+    let Some(first) = events.iter().min_by_key(weight) else { return "Change nothing".to_owned() };
+    let text = act(first);
+    let mut chars = text.chars();
+    let head = chars.next().map(|c| c.to_uppercase().chain(chars).collect::<String>()).unwrap_or_default();
+    let belongs = |e: &Event| match (first, e) {
+        (Event::RegistryCreated { .. }, _) => true,
+        (Event::VersionCreated { model, version, .. }, _) | (Event::RequestApproved { model, version, .. }, _) => {
+            e.model() == Some(model) && (e.version() == Some(*version) || e.version().is_none() || is_side_effect(e))
+        }
+        (Event::Transitioned { model, .. } | Event::VersionDeleted { model, .. }, _) => {
+            e.model() == Some(model)
+                && (is_side_effect(e) || matches!(e, Event::ModelAltered { .. } | Event::AliasDeleted { .. }))
+        }
+        (
+            Event::ModelCreated { model, .. } | Event::ModelRenamed { model, .. } | Event::ModelDeleted { model, .. },
+            _,
+        ) => e.model() == Some(model) && e.version().is_none(),
+        _ => false,
+    };
+    let more = events.iter().filter(|e| !std::ptr::eq(*e, first) && !belongs(e)).count();
+    if more == 0 { head } else { format!("{head} and {more} more") }
+}
+
+/// Whether an event only follows from another of the same step.
+fn is_side_effect(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Transitioned { cause: Cause::MadeWay { .. }, .. } | Event::RequestCancelled { overtaken: true, .. }
+    )
+}
+
+/// The trailers of a commit for people who read `git log`: what it is about, one line each, no line twice.
+///
+/// They are hints: nothing is ever judged by them.
+pub fn trailers(events: &[Event]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for event in events {
+        let subject = match (event.model(), event.version()) {
+            (Some(model), Some(version)) => format!("Greenroom-Subject: {}/{version}", one_line(model.as_str())),
+            (Some(model), None) => format!("Greenroom-Subject: {}", one_line(model.as_str())),
+            (None, _) => continue,
+        };
+        lines.push(subject);
+    }
+    for event in events {
+        lines.push(format!("Greenroom-Event: {}", event.name()));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    lines.retain(|l| seen.insert(l.clone()));
+    // A commit that touches very much names the first subjects only; `greenroom log` tells all.
+    lines.truncate(24);
+    lines.join("\n")
+}

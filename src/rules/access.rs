@@ -1,0 +1,391 @@
+//! Rules of permission: the table of the Databricks workspace registry, event by event.
+
+use super::{Faults, Step};
+use crate::entity::{Access, Level, Webhook};
+use crate::event::{Cause, Event};
+use crate::name::{ModelName, Principal, UserName};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::tree::TreeError;
+
+/// What an event needs of the actor.
+enum Needs {
+    /// Nothing but to be known to the registry.
+    Anyone,
+    /// A level on the model.
+    On(ModelName, Level),
+    /// A level registry-wide.
+    Registry(Level),
+    /// To be this person, or to have a level on the model.
+    SelfOr(UserName, ModelName, Level),
+    /// To be this person, or to manage the registry.
+    SelfOrManager(UserName),
+    /// To have made this model in the same step, or a level on it.
+    Maker(ModelName, Level),
+    /// Said by the stage rules.
+    Elsewhere,
+}
+
+pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    // Who makes the registry has nobody above; who acts in a tree that is no registry cannot.
+    if step.before.settings_file()?.is_none() {
+        return Ok(());
+    }
+    for event in &step.diff.events {
+        let (needs, path) = (needs(step, event)?, path_of(step, event)?);
+        let user = &step.actor.user;
+        let what = crate::phrase::act(event);
+        match needs {
+            Needs::Anyone | Needs::Elsewhere => {}
+            Needs::On(model, level) => lacks(step, &model, level, &what, path, faults)?,
+            Needs::Registry(level) => {
+                let has = step.before.registry_level(user)?;
+                if has < Some(level) {
+                    let who = managers(step.before, None, level)?;
+                    faults.add(
+                        path,
+                        format!("{user} may not {what}: it needs {level} of the registry; {}", holds(has)),
+                        who,
+                    );
+                }
+            }
+            Needs::SelfOr(one, model, level) if one != *user => lacks(step, &model, level, &what, path, faults)?,
+            Needs::SelfOrManager(one) if one != *user => {
+                if step.before.registry_level(user)? < Some(Level::CanManage) {
+                    let who = managers(step.before, None, Level::CanManage)?;
+                    faults.add(
+                        path,
+                        format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry"),
+                        who,
+                    );
+                }
+            }
+            Needs::SelfOr(..) | Needs::SelfOrManager(_) => {}
+            Needs::Maker(model, level) => {
+                let made =
+                    step.diff.events.iter().any(|e| matches!(e, Event::ModelCreated { model: m, .. } if *m == model));
+                if !made {
+                    lacks(step, &model, level, &what, path, faults)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn holds(level: Option<Level>) -> String {
+    level.map_or_else(|| "there is no grant".to_owned(), |l| format!("there is only {l}"))
+}
+
+fn lacks(
+    step: &Step<'_>,
+    model: &ModelName,
+    level: Level,
+    what: &str,
+    path: String,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    let user = &step.actor.user;
+    let has = step.before.level(user, model)?;
+    if has < Some(level) {
+        let who = managers(step.before, Some(model), level)?;
+        faults.add(path, format!("{user} may not {what}: it needs {level} on '{model}'; {}", holds(has)), who);
+    }
+    Ok(())
+}
+
+/// Who could do it: the principals that have the level.
+pub(super) fn managers(before: &Snapshot<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
+    let mut all: Vec<Principal> = Vec::new();
+    let mut take = |access: Access| all.extend(access.grants.into_iter().filter(|g| g.level >= level).map(|g| g.to));
+    take(before.access()?);
+    if let Some(view) = model.map_or(Ok(None), |m| before.model(m))? {
+        take(view.access()?.and_then(|f| f.value).unwrap_or_default());
+    }
+    all.sort();
+    all.dedup();
+    let names: Vec<String> = all.iter().take(8).map(Principal::to_string).collect();
+    match names.as_slice() {
+        [] => Ok("nobody has this level; whoever manages the registry can grant it".to_owned()),
+        _ => Ok(format!("ask {}", names.join(", "))),
+    }
+}
+
+/// The higher of the levels for the two ends of a transition.
+fn level_between(before: &Snapshot<'_>, from: &Stage, to: &Stage) -> Result<Level, TreeError> {
+    let level = |s: &Stage| before.settings().map(|set| set.map_or(Level::CanManage, |set| set.level_for(s)));
+    Ok(level(from)?.max(level(to)?))
+}
+
+/// The permission table. Every event is here; a new one does not compile until someone decides who may do it.
+fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
+    use Level::{CanEdit, CanManage, CanRead};
+    let now = |model: &ModelName| before_name(step, model);
+    Ok(match event {
+        Event::RegistryCreated { .. }
+        | Event::SettingsChanged { .. }
+        | Event::RegistryDeleted { .. }
+        | Event::GroupCreated { .. }
+        | Event::GroupChanged { .. }
+        | Event::GroupDeleted { .. }
+        | Event::PersonAdded { .. }
+        | Event::PersonRemoved { .. }
+        | Event::FileChanged { .. }
+        | Event::FileUnreadable { .. }
+        | Event::FileRepaired { .. } => companion(step, event)?,
+        Event::Granted { model, to, level, .. } => match model {
+            Some(model) if own_grant(step, to, *level) => Needs::Maker(now(model), CanManage),
+            Some(model) => Needs::On(now(model), CanManage),
+            None => Needs::Registry(CanManage),
+        },
+        Event::Revoked { model, .. } => match model {
+            Some(model) => Needs::On(now(model), CanManage),
+            None => Needs::Registry(CanManage),
+        },
+        // What proves who someone is cannot be in his own hands: an added address would make him somebody else.
+        Event::PersonChanged { user, before, after } => {
+            let same = (&before.emails, &before.logins, &before.keys) == (&after.emails, &after.logins, &after.keys);
+            if same { Needs::SelfOrManager(user.clone()) } else { Needs::Registry(CanManage) }
+        }
+        Event::WebhookCreated { webhook } | Event::WebhookDeleted { webhook } => webhook_needs(step, webhook),
+        Event::WebhookChanged { before, after } => match (&before.model, &after.model) {
+            (Some(old), Some(new)) if now(new) == *old || old == new => Needs::On(old.clone(), CanManage),
+            (Some(_) | None, Some(_) | None) => Needs::Registry(CanManage),
+        },
+        Event::ModelCreated { .. } => Needs::Anyone,
+        Event::ModelDescribed { model, .. }
+        | Event::ModelTagSet { model, .. }
+        | Event::ModelTagDeleted { model, .. } => Needs::On(now(model), CanEdit),
+        Event::ModelRenamed { model, .. } | Event::ModelAltered { model, .. } => {
+            altered_or(step, model, event, now(model))
+        }
+        Event::ModelDeleted { model, .. } => Needs::On(model.clone(), CanManage),
+        Event::VersionCreated { model, .. } => Needs::Maker(now(model), CanEdit),
+        Event::VersionDescribed { model, .. }
+        | Event::StatusChanged { model, .. }
+        | Event::VersionTagSet { model, .. }
+        | Event::VersionTagDeleted { model, .. }
+        | Event::ParamAdded { model, .. }
+        | Event::MetricAdded { model, .. }
+        | Event::VersionAltered { model, .. }
+        | Event::ArtifactsChanged { model, .. } => Needs::On(now(model), CanEdit),
+        Event::Transitioned { model, from, to, cause, .. } => match cause {
+            // An approval that completes a quorum carries its own authority, which the stage rules examine.
+            Cause::Request { .. } if has_approvers(step, to)? => Needs::Elsewhere,
+            // Archiving what was there is part of the transition that entered.
+            Cause::MadeWay { .. } => Needs::Elsewhere,
+            Cause::Direct | Cause::Request { .. } => {
+                Needs::Maker(now(model), level_between(step.before, from, to)?).unless_maker_of_active(to)
+            }
+        },
+        Event::VersionDeleted { model, .. } => Needs::On(now(model), CanManage),
+        Event::CommentCreated { model, .. } => Needs::Maker(now(model), CanRead),
+        Event::CommentEdited { before, .. } | Event::CommentAltered { before, .. } => {
+            Needs::SelfOrManager(before.created_by.clone())
+        }
+        Event::CommentDeleted { model, comment, .. } => {
+            Needs::SelfOr(comment.created_by.clone(), now(model), CanManage)
+        }
+        Event::RequestCreated { model, .. } => Needs::Maker(now(model), CanRead),
+        Event::RequestReviewed { model, version, request, .. }
+        | Event::RequestApproved { model, version, request }
+        | Event::RequestRejected { model, version, request } => {
+            if approves(step, &request.to)? {
+                return Ok(Needs::Anyone);
+            }
+            let from = stage_before(step, model, *version)?;
+            Needs::On(now(model), level_between(step.before, &from, &request.to)?)
+        }
+        Event::RequestCancelled { overtaken: true, .. } => Needs::Elsewhere,
+        Event::RequestCancelled { model, request, .. } => {
+            Needs::SelfOr(request.created_by.clone(), now(model), CanManage)
+        }
+        Event::RequestAltered { model, .. } | Event::RequestDeleted { model, .. } => Needs::On(now(model), CanManage),
+        Event::AliasSet { model, .. } | Event::AliasDeleted { model, .. } => Needs::Maker(now(model), CanEdit),
+    })
+}
+
+impl Needs {
+    /// Who registers a model in the same step may point its versions at Archived or None, but not into use.
+    fn unless_maker_of_active(self, to: &Stage) -> Self {
+        match self {
+            Self::Maker(model, level) if to.is_active() => Self::On(model, level),
+            other => other,
+        }
+    }
+}
+
+fn webhook_needs(step: &Step<'_>, webhook: &Webhook) -> Needs {
+    match &webhook.model {
+        Some(model) => Needs::On(before_name(step, model), Level::CanManage),
+        None => Needs::Registry(Level::CanManage),
+    }
+}
+
+/// Files beside the registry's own are its manager's. A version's own `.gitattributes` comes with its registration.
+fn companion(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
+    if let Event::FileChanged { path, before: None, .. } = event {
+        let attributes = path.strip_suffix(".gitattributes");
+        let layout = step.after.layout()?;
+        let inside = attributes.and_then(|folder| folder.strip_prefix(step.after.at()));
+        let of_version = inside.and_then(|folder| {
+            match crate::format::path::Location::parse(&format!("{folder}version.toml"), layout) {
+                Ok(crate::format::path::Location::Version(dir, _)) => dir.name(),
+                Ok(_) | Err(_) => None,
+            }
+        });
+        if let Some(model) = of_version {
+            return Ok(Needs::Maker(model, Level::CanEdit));
+        }
+    }
+    Ok(Needs::Registry(Level::CanManage))
+}
+
+/// A change of `retired` comes with the deletion that causes it; other alterations are refused as such.
+fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName) -> Needs {
+    match event {
+        Event::ModelAltered { .. }
+            if step.diff.events.iter().any(|e| matches!(e, Event::VersionDeleted { model: m, .. } if m == model)) =>
+        {
+            Needs::Elsewhere
+        }
+        Event::ModelAltered { .. } | Event::ModelRenamed { .. } => Needs::On(now, Level::CanManage),
+        _ => Needs::Elsewhere,
+    }
+}
+
+/// The name that a model had before the step: permissions hang on what was.
+fn before_name(step: &Step<'_>, model: &ModelName) -> ModelName {
+    let renamed = step.diff.events.iter().find_map(|e| match e {
+        Event::ModelRenamed { model: to, from } if to == model => Some(from.clone()),
+        _ => None,
+    });
+    renamed.unwrap_or_else(|| model.clone())
+}
+
+/// Whether a grant is the CAN_MANAGE that the maker of a model gets.
+fn own_grant(step: &Step<'_>, to: &Principal, level: Level) -> bool {
+    level == Level::CanManage && *to == Principal::User(step.actor.user.clone())
+}
+
+/// Whether the rule of a stage names the actor as one who approves.
+fn approves(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
+    let rule = step.before.settings()?.and_then(|s| s.rule(to));
+    for principal in rule.and_then(|r| r.approvers.as_ref()).into_iter().flatten() {
+        if step.before.is_member(&step.actor.user, principal)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the rule of a stage names who approves.
+fn has_approvers(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
+    Ok(step.before.settings()?.and_then(|s| s.rule(to)).is_some_and(|r| r.approvers.is_some()))
+}
+
+fn stage_before(step: &Step<'_>, model: &ModelName, version: u64) -> Result<Stage, TreeError> {
+    match step.before.model(&before_name(step, model))? {
+        Some(view) => view.stage_of(version),
+        None => Ok(Stage::None),
+    }
+}
+
+/// The file that an event is about, for the fault.
+fn path_of(step: &Step<'_>, event: &Event) -> Result<String, TreeError> {
+    let paths = step.after.paths()?;
+    let at = match (event.model(), event.version()) {
+        (Some(model), Some(version)) => match event {
+            Event::Transitioned { to, from, .. } => {
+                let stage = if *to == Stage::None { from } else { to };
+                format!("{}/stages/{stage}.toml", paths.model(model))
+            }
+            Event::AliasSet { alias, .. } | Event::AliasDeleted { alias, .. } => {
+                format!("{}/aliases/{}", paths.model(model), crate::format::path::alias_file(alias))
+            }
+            Event::CommentCreated { comment, .. } | Event::CommentDeleted { comment, .. } => {
+                format!("{}/comments/{}.toml", paths.version(model, version), comment.id)
+            }
+            Event::CommentEdited { after, .. } | Event::CommentAltered { after, .. } => {
+                format!("{}/comments/{}.toml", paths.version(model, version), after.id)
+            }
+            Event::RequestCreated { request, .. }
+            | Event::RequestReviewed { request, .. }
+            | Event::RequestApproved { request, .. }
+            | Event::RequestRejected { request, .. }
+            | Event::RequestCancelled { request, .. }
+            | Event::RequestDeleted { request, .. }
+            | Event::RequestAltered { after: request, .. } => {
+                format!("{}/requests/{}.toml", paths.version(model, version), request.id)
+            }
+            _ => format!("{}/version.toml", paths.version(model, version)),
+        },
+        (Some(model), None) => match event {
+            Event::Granted { .. } | Event::Revoked { .. } => format!("{}/access.toml", paths.model(model)),
+            Event::WebhookCreated { webhook }
+            | Event::WebhookDeleted { webhook }
+            | Event::WebhookChanged { after: webhook, .. } => crate::format::path::webhook(&webhook.id),
+            _ => format!("{}/model.toml", paths.model(model)),
+        },
+        (None, _) => match event {
+            Event::FileChanged { path, .. } | Event::FileUnreadable { path } | Event::FileRepaired { path } => {
+                return Ok(path.clone());
+            }
+            Event::PersonAdded { user, .. } | Event::PersonChanged { user, .. } | Event::PersonRemoved { user, .. } => {
+                crate::format::path::person(user)
+            }
+            Event::WebhookCreated { webhook }
+            | Event::WebhookDeleted { webhook }
+            | Event::WebhookChanged { after: webhook, .. } => crate::format::path::webhook(&webhook.id),
+            Event::Granted { .. }
+            | Event::Revoked { .. }
+            | Event::GroupCreated { .. }
+            | Event::GroupChanged { .. }
+            | Event::GroupDeleted { .. } => "access.toml".to_owned(),
+            _ => "greenroom.toml".to_owned(),
+        },
+    };
+    Ok(step.after.full_path(&at))
+}
+
+pub(super) fn manager_left(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let touched = step.diff.events.iter().any(|e| {
+        matches!(
+            e,
+            Event::Granted { model: None, .. }
+                | Event::Revoked { model: None, .. }
+                | Event::RegistryCreated { .. }
+                | Event::GroupChanged { .. }
+                | Event::GroupDeleted { .. }
+                | Event::PersonRemoved { .. }
+        )
+    });
+    if !touched || step.after.settings_file()?.is_none() {
+        return Ok(());
+    }
+    let access = step.after.access()?;
+    let people = step.after.people()?;
+    let someone = access.grants.iter().filter(|g| g.level == Level::CanManage).any(|g| match &g.to {
+        Principal::User(u) => people.contains_key(u),
+        Principal::Group(group) => match access.groups.get(group) {
+            Some(members) => members.iter().any(|m| people.contains_key(m)),
+            None => *group == crate::name::GroupName::everyone() && !people.is_empty(),
+        },
+    });
+    if !someone {
+        let help = "keep a grant of CAN_MANAGE to a person in people/, or to a group with one";
+        faults.add(step.after.full_path("access.toml"), "nobody would manage the registry any more", help);
+    }
+    Ok(())
+}
+
+pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for event in &step.diff.events {
+        let Some(name) = event.claimed_by() else { continue };
+        if !step.actor.may_claim(name) {
+            let message = format!("the file says that {name} did this, but {} acts", step.actor.user);
+            faults.add(path_of(step, event)?, message, format!("let {name} do it, or write {}", step.actor.user));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Rules of files: where they lie, what they are, how they are written.
+
+use super::{Faults, Step};
+use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
+use crate::format::codec::known_format;
+use crate::format::path::{Location, ModelDir};
+use crate::format::{MAX_FILE, Problem, Record, parse_strict};
+use crate::tree::{Entry, FileChange, Kind, TreeError};
+
+/// The files that are there after the step and differ from before.
+fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s Entry)> {
+    step.diff.files.iter().filter_map(|f| Some((f, f.after.as_ref()?)))
+}
+
+pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let layout = step.after.layout()?;
+    for (file, entry) in written(step) {
+        let path = step.after.full_path(&file.path);
+        match Location::parse(&file.path, layout) {
+            Err(why) => faults.add(path, why, "take the file out, or move it out of the registry's folder"),
+            Ok(_) if entry.kind == Kind::File => {}
+            Ok(Location::Artifact(..)) if entry.kind == Kind::Executable => {}
+            Ok(_) => {
+                let message = format!("a {} lies where a plain file belongs", entry.kind.as_str());
+                faults.add(path, message, "commit it as a plain file with mode 100644");
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let layout = step.after.layout()?;
+    for (file, entry) in written(step).filter(|(_, e)| e.kind.is_file()) {
+        let path = step.after.full_path(&file.path);
+        let Ok(place) = Location::parse(&file.path, layout) else { continue };
+        let parse: fn(&str, &[u8]) -> Vec<Problem> = match place {
+            Location::Settings => strict::<Settings>,
+            Location::Access | Location::ModelAccess(_) => strict::<Access>,
+            Location::Person(_) => strict::<Person>,
+            Location::Webhook(_) => strict::<Webhook>,
+            Location::Model(_) => strict::<Model>,
+            Location::Stage(..) => strict::<StagePointer>,
+            Location::Alias(..) => strict::<AliasPointer>,
+            Location::Version(..) => strict::<Version>,
+            Location::Request(..) => strict::<Request>,
+            Location::Comment(..) => strict::<Comment>,
+            Location::Artifact(..) | Location::Companion(_) => continue,
+        };
+        match step.after.objects().blob(&entry.id, MAX_FILE) {
+            Ok(bytes) => parse(&path, &bytes).into_iter().for_each(|p| faults.problem(p)),
+            Err(TreeError::TooLarge { size, max, .. }) => {
+                faults.add(path, format!("the file has {size} bytes; at most {max} are allowed"), "");
+            }
+            Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => return Err(e),
+        }
+    }
+    if let Some(file) = step.after.settings_file()? {
+        if file.value.as_ref().is_some_and(|s| !known_format(s)) {
+            let help = "use a newer greenroom, which knows this format";
+            faults.add(file.path.clone(), "the registry has a format that this program does not know", help);
+        }
+    } else if step.before.settings_file()?.is_some() {
+        faults.add(step.after.full_path("greenroom.toml"), "the registry's settings are gone", "keep greenroom.toml");
+    }
+    Ok(())
+}
+
+fn strict<T: Record>(path: &str, bytes: &[u8]) -> Vec<Problem> {
+    parse_strict::<T>(path, bytes).1
+}
+
+pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let layout = step.after.layout()?;
+    for (file, _) in written(step) {
+        let Ok(place) = Location::parse(&file.path, layout) else { continue };
+        let at = || step.after.full_path(&file.path);
+        match place {
+            Location::Model(dir) => {
+                let model = step.after.file::<Model>(&file.path)?.and_then(|f| f.value);
+                if let Some(model) = model.filter(|m| ModelDir::of(&m.name) != dir) {
+                    let message = format!("the file names the model '{}', but lies in the folder '{dir}'", model.name);
+                    faults.add(at(), message, format!("name the folder '{}'", ModelDir::of(&model.name)));
+                }
+            }
+            Location::Webhook(id) => {
+                let said = step.after.file::<Webhook>(&file.path)?.and_then(|f| f.value).map(|w| w.id);
+                agree(said, &id, at(), faults);
+            }
+            Location::Request(_, _, id) => {
+                let said = step.after.file::<Request>(&file.path)?.and_then(|f| f.value).map(|r| r.id);
+                agree(said, &id, at(), faults);
+            }
+            Location::Comment(_, _, id) => {
+                let said = step.after.file::<Comment>(&file.path)?.and_then(|f| f.value).map(|c| c.id);
+                agree(said, &id, at(), faults);
+            }
+            Location::Version(dir, _)
+            | Location::Artifact(dir, _, _)
+            | Location::ModelAccess(dir)
+            | Location::Stage(dir, _)
+            | Location::Alias(dir, _) => whole(step, &dir, faults)?,
+            Location::Settings | Location::Access | Location::Person(_) | Location::Companion(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faults: &mut Faults) {
+    if let Some(said) = said.filter(|s| s != id) {
+        faults.add(path, format!("the file holds the id {said}, but its name is another"), "make the two agree");
+    }
+}
+
+/// A model has a `model.toml`, each version a `version.toml`; model-level grants hold no groups.
+fn whole(step: &Step<'_>, dir: &ModelDir, faults: &mut Faults) -> Result<(), TreeError> {
+    let Some(view) = step.after.model_in(dir)? else { return Ok(()) };
+    if view.file()?.is_none() {
+        faults.add(format!("{}/model.toml", view.path), "the model has no model.toml", "add it, or delete the folder");
+    }
+    if let Some(file) = view.access()?.filter(|f| f.value.as_ref().is_some_and(|a| !a.groups.is_empty())) {
+        faults.add(file.path, "groups belong in the registry's own access.toml", "move them there");
+    }
+    let numbers = step.diff.files.iter().filter_map(|f| match Location::parse(&f.path, step.after.layout().ok()?) {
+        Ok(
+            Location::Version(d, n)
+            | Location::Request(d, n, _)
+            | Location::Comment(d, n, _)
+            | Location::Artifact(d, n, _),
+        ) if d == *dir => Some(n),
+        Ok(_) | Err(_) => None,
+    });
+    for number in numbers.collect::<std::collections::BTreeSet<u64>>() {
+        if let Some(version) = view.version(number)?.filter(|v| matches!(v.file(), Ok(None))) {
+            let help = "add it, or delete the folder";
+            faults.add(format!("{}/version.toml", version.path), "the version has no version.toml", help);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn artifacts(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let layout = step.after.layout()?;
+    for (file, _) in written(step) {
+        let Ok(Location::Artifact(_, _, path)) = Location::parse(&file.path, layout) else { continue };
+        if let Some(bad) = path.split('/').find(|s| !plain_segment(s)) {
+            let message = format!("{} is no name for a model file", crate::text::quoted(bad));
+            faults.add(
+                step.after.full_path(&file.path),
+                message,
+                "rename the file; control characters, `\\`, `:` and .git are out",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether every file system can hold a name, and git cannot take it for its own.
+fn plain_segment(s: &str) -> bool {
+    let git = s.trim_end_matches(['.', ' ']).to_lowercase();
+    !matches!(s, "" | "." | "..")
+        && s.len() <= 255
+        && s.chars().all(|c| crate::text::is_plain(c) && !matches!(c, '\\' | ':' | '\u{fffd}'))
+        && !matches!(git.as_str(), ".git" | "git~1" | ".gitattributes" | ".gitmodules" | ".gitignore" | ".lfsconfig")
+}

@@ -1,0 +1,320 @@
+//! Rules of the past: what was recorded stays, numbers are used once, and times are those of the step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Faults, Step};
+use crate::entity::{Request, RequestState, Verdict, Version};
+use crate::event::{Cause, Event};
+use crate::name::{Id, ModelName};
+use crate::time::Timestamp;
+use crate::tree::TreeError;
+
+/// How far clocks may be apart, in milliseconds.
+const SKEW: i64 = 300_000;
+
+fn model_path(step: &Step<'_>, model: &ModelName) -> Result<String, TreeError> {
+    Ok(step.after.full_path(&format!("{}/model.toml", step.after.paths()?.model(model))))
+}
+
+fn version_path(step: &Step<'_>, model: &ModelName, version: u64, rest: &str) -> Result<String, TreeError> {
+    Ok(step.after.full_path(&format!("{}/{rest}", step.after.paths()?.version(model, version))))
+}
+
+pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    const HELP: &str = "put it back as it was";
+    for event in &step.diff.events {
+        match event {
+            Event::SettingsChanged { before, after } if before.id != after.id => {
+                faults.add(step.after.full_path("greenroom.toml"), "the registry's id may not change", HELP);
+            }
+            Event::ModelAltered { model, before, after } => {
+                let retired = before.retired;
+                let only_retired = *before == crate::entity::Model { retired, ..after.clone() }
+                    || before.id == after.id
+                        && before.created_at == after.created_at
+                        && before.created_by == after.created_by;
+                if !only_retired {
+                    faults.add(
+                        model_path(step, model)?,
+                        "id, created_at and created_by of a model may not change",
+                        HELP,
+                    );
+                }
+            }
+            Event::VersionAltered { model, version, before, after } => {
+                let message =
+                    format!("what was recorded of version {version} may not change: {}", altered(before, after));
+                faults.add(version_path(step, model, *version, "version.toml")?, message, HELP);
+            }
+            Event::ArtifactsChanged { model, version, .. } => {
+                if !completes(step, model, *version)? {
+                    let message = format!("the files of version {version} may not change");
+                    let help = "put them back, and register the changed files as a new version";
+                    faults.add(version_path(step, model, *version, "artifacts")?, message, help);
+                }
+            }
+            Event::CommentAltered { model, version, after, .. } => {
+                let path = version_path(step, model, *version, &format!("comments/{}.toml", after.id))?;
+                faults.add(path, "id, created_by and created_at of a comment may not change", HELP);
+            }
+            Event::RequestAltered { model, version, before, after } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", after.id))?;
+                let message = if before.state == RequestState::Pending {
+                    "a request is only reviewed or closed; what it asks may not change"
+                } else {
+                    "a closed request may not change"
+                };
+                faults.add(path, message, HELP);
+            }
+            Event::RequestDeleted { model, version, request } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                faults.add(path, "a request may not be deleted; it is part of the record", "cancel it instead");
+            }
+            Event::ModelDescribed { .. } | Event::StatusChanged { .. } | Event::VersionDescribed { .. } => {}
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a change of files completes a registration that was pending, or one that had no files of its own.
+fn completes(step: &Step<'_>, model: &ModelName, version: u64) -> Result<bool, TreeError> {
+    let Some(view) = step.before.model(model)? else { return Ok(false) };
+    let Some(version) = view.version(version)? else { return Ok(false) };
+    let status = version.file()?.and_then(|f| f.value).map(|v| v.status);
+    Ok(status == Some(crate::entity::version::Status::PendingRegistration) && version.artifacts()?.is_none())
+}
+
+/// Names the fields of a version that changed and may not.
+fn altered(before: &Version, after: &Version) -> String {
+    let mut out = Vec::new();
+    let mut note = |differs: bool, name: &str| {
+        if differs {
+            out.push(name.to_owned());
+        }
+    };
+    note(before.id != after.id, "id");
+    note(before.created_at != after.created_at, "created_at");
+    note(before.created_by != after.created_by, "created_by");
+    note(before.source != after.source, "source");
+    note(before.artifacts != after.artifacts, "artifacts");
+    note(before.schema != after.schema, "schema");
+    note(before.model != after.model, "model");
+    note(before.environment != after.environment, "environment");
+    note(before.params.iter().any(|(k, v)| after.params.get(k) != Some(v)), "params");
+    note(before.metrics.iter().any(|(k, v)| after.metrics.get(k) != Some(v)), "metrics");
+    out.join(", ")
+}
+
+pub(super) fn numbers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let mut created: BTreeMap<&ModelName, BTreeSet<u64>> = BTreeMap::new();
+    let mut deleted: BTreeMap<&ModelName, BTreeSet<u64>> = BTreeMap::new();
+    for event in &step.diff.events {
+        match event {
+            Event::VersionCreated { model, version, .. } => {
+                created.entry(model).or_default().insert(*version);
+            }
+            Event::VersionDeleted { model, version, .. } => {
+                deleted.entry(model).or_default().insert(*version);
+            }
+            _ => {}
+        }
+    }
+    for (model, numbers) in &created {
+        let old = step.diff.events.iter().find_map(|e| match e {
+            Event::ModelRenamed { model: to, from } if to == *model => Some(from),
+            _ => None,
+        });
+        let mut next = match step.before.model(old.unwrap_or(model))? {
+            Some(view) => view.next_version()?,
+            None => 1,
+        };
+        for number in numbers {
+            if *number != next {
+                let message = format!(
+                    "the next version of '{model}' is {next}, not {number}: numbers are consecutive and never reused"
+                );
+                let help = format!("move the folder to versions/{next}");
+                faults.add(version_path(step, model, *number, "version.toml")?, message, help);
+            }
+            next = next.max(*number).saturating_add(1);
+        }
+    }
+    for (model, numbers) in &deleted {
+        let Some(view) = step.after.model(model)? else { continue };
+        let retired = view.file()?.and_then(|f| f.value).and_then(|m| m.retired).unwrap_or(0);
+        let highest = numbers.iter().next_back().copied().unwrap_or(0);
+        if highest > view.highest()? && retired < highest {
+            let message = format!("version {highest} was the highest; its number would be free again");
+            faults.add(model_path(step, model)?, message, format!("write `retired = {highest}`"));
+        }
+    }
+    for event in &step.diff.events {
+        let Event::ModelAltered { model, before, after } = event else { continue };
+        let highest = deleted.get(model).and_then(|n| n.iter().next_back().copied());
+        if after.retired < before.retired || after.retired > before.retired.max(highest) {
+            let message = "`retired` is the highest number of a deleted version; it changes only with a deletion";
+            faults.add(model_path(step, model)?, message, "put it back as it was");
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for event in &step.diff.events {
+        match event {
+            Event::RequestCreated { model, version, request } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                if request.state != RequestState::Pending || !request.review.is_empty() || request.closed_by.is_some() {
+                    faults.add(
+                        path.clone(),
+                        "a request starts pending, without reviews",
+                        "let others review it in a later step",
+                    );
+                }
+                one_open(step, model, *version, request, path, faults)?;
+            }
+            Event::RequestReviewed { model, version, review, request } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                reviewed_by_actor(step, &review.by, path.clone(), faults);
+                if review.verdict == Verdict::Rejected {
+                    faults.add(path, "a rejection closes the request", "write state = \"rejected\"");
+                }
+            }
+            Event::RequestApproved { model, version, request } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                closed(step, request, Some(Verdict::Approved), &path, faults);
+                let moved = step.diff.events.iter().any(|e| {
+                    matches!(e, Event::Transitioned { model: m, version: v, to, cause: Cause::Request { id }, .. }
+                        if m == model && v == version && *to == request.to && *id == request.id)
+                });
+                if !moved {
+                    let message =
+                        format!("the request is approved, but version {version} does not enter {}", request.to);
+                    faults.add(path, message, "approve and move in the same change");
+                }
+            }
+            Event::RequestRejected { model, version, request } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                closed(step, request, Some(Verdict::Rejected), &path, faults);
+            }
+            Event::RequestCancelled { model, version, request, .. } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                closed(step, request, None, &path, faults);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One person has one open request for a version and stage.
+fn one_open(
+    step: &Step<'_>,
+    model: &ModelName,
+    version: u64,
+    request: &Request,
+    path: String,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    let Some(view) = step.after.model(model)? else { return Ok(()) };
+    let Some(version) = view.version(version)? else { return Ok(()) };
+    let twin = version.requests()?.into_values().filter_map(|f| f.value).find(|r| {
+        r.id != request.id
+            && r.state == RequestState::Pending
+            && r.to == request.to
+            && r.created_by == request.created_by
+    });
+    if let Some(twin) = twin.filter(|_| request.state == RequestState::Pending) {
+        let message = format!("{} has an open request for {} already: {}", twin.created_by, twin.to, twin.id);
+        faults.add(path, message, "cancel one of the two");
+    }
+    if view.stage_of(version.number)? == request.to && request.state == RequestState::Pending {
+        let at = format!("{}/requests/{}.toml", version.path, request.id);
+        faults.add(
+            at,
+            format!("version {} is in {} already", version.number, request.to),
+            "there is nothing to ask for",
+        );
+    }
+    Ok(())
+}
+
+fn reviewed_by_actor(step: &Step<'_>, by: &crate::name::UserName, path: String, faults: &mut Faults) {
+    if !step.actor.may_claim(by) {
+        faults.add(
+            path,
+            format!("the review is {by}'s, but {} acts", step.actor.user),
+            "let everyone review for himself",
+        );
+    }
+}
+
+/// A closed request says by whom and when, and holds the review that closed it.
+fn closed(step: &Step<'_>, request: &Request, verdict: Option<Verdict>, path: &str, faults: &mut Faults) {
+    if request.closed_by.is_none() || request.closed_at.is_none() {
+        faults.add(path, "a closed request has closed_by and closed_at", "add who closed it and when");
+    }
+    let Some(verdict) = verdict else { return };
+    match request.review.last() {
+        Some(last) if last.verdict == verdict && Some(&last.by) == request.closed_by.as_ref() => {
+            reviewed_by_actor(step, &last.by, path.to_owned(), faults);
+        }
+        Some(_) | None => {
+            let message = format!("a request that is {} ends with that review by who closed it", verdict.as_str());
+            faults.add(path, message, "add the [[review]]");
+        }
+    }
+}
+
+pub(super) fn times(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for event in &step.diff.events {
+        let mut now = |at: Timestamp, id: Option<&Id>, path: String, what: &str| {
+            let latest = step.at.plus_millis(SKEW);
+            if at > latest {
+                faults.add(
+                    path.clone(),
+                    format!("{what} {at} lies after the step, which is of {}", step.at),
+                    "set your clock",
+                );
+            }
+            // A made-up id could be another's: the time in it must be its creation's.
+            if id.and_then(Id::millis).is_some_and(|millis| (millis - at.as_millis()).abs() > SKEW) {
+                faults.add(path, "the time in the id is not created_at", "let greenroom make the id");
+            }
+        };
+        match event {
+            Event::ModelCreated { model, created } => {
+                now(created.created_at, Some(&created.id), model_path(step, model)?, "created_at");
+            }
+            Event::VersionCreated { model, version, created, .. } => {
+                let path = version_path(step, model, *version, "version.toml")?;
+                now(created.created_at, Some(&created.id), path, "created_at");
+            }
+            Event::CommentCreated { model, version, comment } => {
+                let path = version_path(step, model, *version, &format!("comments/{}.toml", comment.id))?;
+                now(comment.created_at, Some(&comment.id), path, "created_at");
+            }
+            Event::CommentEdited { model, version, after, .. } => {
+                let path = version_path(step, model, *version, &format!("comments/{}.toml", after.id))?;
+                now(after.edited_at.unwrap_or(after.created_at), None, path, "edited_at");
+            }
+            Event::RequestCreated { model, version, request } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                now(request.created_at, Some(&request.id), path, "created_at");
+            }
+            Event::RequestReviewed { model, version, review, request } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                now(review.at, None, path, "the time of the review");
+            }
+            Event::RequestApproved { model, version, request }
+            | Event::RequestRejected { model, version, request }
+            | Event::RequestCancelled { model, version, request, .. } => {
+                let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
+                now(request.closed_at.unwrap_or(request.created_at), None, path, "closed_at");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

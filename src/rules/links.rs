@@ -1,0 +1,276 @@
+//! Rules of references: what points at something points at what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Faults, Step, line_of};
+use crate::entity::{Access, Webhook};
+use crate::event::Event;
+use crate::name::{Id, ModelName, Principal, fold};
+use crate::snapshot::Snapshot;
+use crate::tree::TreeError;
+
+pub(super) fn pointers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let touched: BTreeSet<&ModelName> = step
+        .diff
+        .events
+        .iter()
+        .filter(|e| {
+            matches!(
+                e,
+                Event::Transitioned { .. }
+                    | Event::AliasSet { .. }
+                    | Event::VersionDeleted { .. }
+                    | Event::ModelCreated { .. }
+                    | Event::FileRepaired { .. }
+            )
+        })
+        .filter_map(Event::model)
+        .collect();
+    for model in touched {
+        let Some(view) = step.after.model(model)? else { continue };
+        let mut targets: Vec<(String, u64, &str)> = Vec::new();
+        for (_, file) in view.stages()? {
+            targets.extend(
+                file.value.unwrap_or_default().versions.into_iter().map(|v| (file.path.clone(), v, "in the stage")),
+            );
+        }
+        for (_, file) in view.aliases()? {
+            targets.extend(file.value.map(|p| (file.path, p.version, "named by the alias")));
+        }
+        for (path, version, what) in targets {
+            if view.version(version)?.is_none() {
+                let message = format!("version {version} of '{model}' is {what}, but there is no such version");
+                faults.add(path, message, "point it at a version that exists, or delete the file");
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let mut ids: BTreeMap<Id, String> = BTreeMap::new();
+    for event in &step.diff.events {
+        match event {
+            Event::ModelCreated { model, .. } | Event::ModelRenamed { model, .. } => {
+                let path = step.after.full_path(&format!("{}/model.toml", step.after.paths()?.model(model)));
+                for other in step.after.confusable(model)? {
+                    let message = format!("'{model}' and '{other}' differ only by case or Unicode normalisation");
+                    faults.add(path.clone(), message, "choose a name that people and file systems tell apart");
+                }
+            }
+            Event::AliasSet { model, alias, before: None, .. } => {
+                let Some(view) = step.after.model(model)? else { continue };
+                let twin =
+                    view.aliases()?.into_iter().find(|(a, _)| a != alias && fold(a.as_str()) == fold(alias.as_str()));
+                if let Some((twin, file)) = twin {
+                    let message =
+                        format!("the aliases '{alias}' and '{twin}' differ only by case or Unicode normalisation");
+                    faults.add(file.path, message, "choose one of the two");
+                }
+            }
+            Event::PersonAdded { .. } | Event::PersonChanged { .. } => {}
+            _ => {}
+        }
+        if let Some((id, path)) = new_id(step, event)? {
+            if let Some(other) = ids.insert(id.clone(), path.clone()) {
+                faults.add(path, format!("the id {id} is used in {other} too"), "let greenroom make the ids");
+            }
+        }
+    }
+    one_owner(step, faults)
+}
+
+/// The id that an event brings into the registry, and its file.
+fn new_id(step: &Step<'_>, event: &Event) -> Result<Option<(Id, String)>, TreeError> {
+    let paths = step.after.paths()?;
+    let full = |p: String| step.after.full_path(&p);
+    Ok(match event {
+        Event::ModelCreated { model, created } => {
+            Some((created.id.clone(), full(format!("{}/model.toml", paths.model(model)))))
+        }
+        Event::VersionCreated { model, version, created, .. } => {
+            Some((created.id.clone(), full(format!("{}/version.toml", paths.version(model, *version)))))
+        }
+        Event::CommentCreated { model, version, comment } => {
+            Some((comment.id.clone(), full(format!("{}/comments/{}.toml", paths.version(model, *version), comment.id))))
+        }
+        Event::RequestCreated { model, version, request } => {
+            Some((request.id.clone(), full(format!("{}/requests/{}.toml", paths.version(model, *version), request.id))))
+        }
+        Event::WebhookCreated { webhook } => {
+            Some((webhook.id.clone(), full(crate::format::path::webhook(&webhook.id))))
+        }
+        _ => None,
+    })
+}
+
+/// An e-mail address or login belongs to one person: two owners would leave open who acts.
+fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let touched = step.diff.events.iter().any(|e| matches!(e, Event::PersonAdded { .. } | Event::PersonChanged { .. }));
+    if !touched {
+        return Ok(());
+    }
+    let mut owners: BTreeMap<String, String> = BTreeMap::new();
+    for (user, file) in step.after.people()? {
+        let Some(person) = &file.value else { continue };
+        let marks = person.emails.iter().map(|e| format!("e-mail address {}", e.as_str().to_lowercase()));
+        for mark in marks.chain(person.logins.iter().map(|l| format!("login {l}"))) {
+            if let Some(other) = owners.insert(mark.clone(), user.to_string()) {
+                faults.add(file.path.clone(), format!("the {mark} is {other}'s already"), "give it to one person only");
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let after = step.after;
+    let access_touched = step.diff.events.iter().any(|e| {
+        matches!(
+            e,
+            Event::Granted { .. }
+                | Event::GroupCreated { .. }
+                | Event::GroupChanged { .. }
+                | Event::GroupDeleted { .. }
+        )
+    });
+    let people_gone = step.diff.events.iter().any(|e| matches!(e, Event::PersonRemoved { .. }));
+    if access_touched || people_gone {
+        if let Some(file) = after.access_file()? {
+            let access = file.value.clone().unwrap_or_default();
+            check_access(after, &file.path, &access, faults)?;
+            for (group, members) in &access.groups {
+                for member in members {
+                    if after.person(member)?.is_none() {
+                        let line = line_of(after, &file.path, group.as_str())?;
+                        let message = format!("'{member}' in the group '{group}' is no person of this registry");
+                        faults.at(
+                            (file.path.clone(), line),
+                            message,
+                            format!("greenroom person add {member} --email …"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    let models: BTreeSet<&ModelName> = step
+        .diff
+        .events
+        .iter()
+        .filter_map(|e| match e {
+            Event::Granted { model: Some(model), .. } => Some(model),
+            _ => None,
+        })
+        .collect();
+    for model in models {
+        if let Some(file) = after.model(model)?.map_or(Ok(None), |v| v.access())? {
+            check_access(after, &file.path, &file.value.clone().unwrap_or_default(), faults)?;
+        }
+    }
+    let settings_touched = step.diff.events.iter().any(|e| {
+        matches!(e, Event::SettingsChanged { .. } | Event::RegistryCreated { .. } | Event::GroupDeleted { .. })
+    });
+    if let Some(settings) = after.settings()?.filter(|_| settings_touched || people_gone) {
+        let path = after.full_path("greenroom.toml");
+        for (stage, rule) in &settings.stages {
+            for to in rule.approvers.iter().flatten() {
+                if !exists(after, to)? {
+                    let line = line_of(after, &path, &format!("[stages.{stage}"))?;
+                    let message = format!("the approver '{to}' of {stage} does not exist");
+                    faults.at((path.clone(), line), message, "add the person or group first");
+                }
+            }
+            let able = rule.approvers.as_ref().map(|list| people_in(after, list)).transpose()?;
+            if able.is_some_and(|n| (n as u64) < rule.approvals) {
+                let line = line_of(after, &path, &format!("[stages.{stage}"))?;
+                let message = format!("{stage} asks for {} approvals, but fewer people may approve", rule.approvals);
+                faults.at((path.clone(), line), message, "name more approvers");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn people_in(snapshot: &Snapshot<'_>, list: &[Principal]) -> Result<usize, TreeError> {
+    let mut count = 0;
+    for user in snapshot.people()?.keys() {
+        for principal in list {
+            if snapshot.is_member(user, principal)? {
+                count += 1;
+                break;
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn exists(snapshot: &Snapshot<'_>, to: &Principal) -> Result<bool, TreeError> {
+    match to {
+        Principal::User(user) => Ok(snapshot.person(user)?.is_some()),
+        Principal::Group(group) => {
+            Ok(*group == crate::name::GroupName::everyone() || snapshot.access()?.groups.contains_key(group))
+        }
+    }
+}
+
+fn check_access(after: &Snapshot<'_>, path: &str, access: &Access, faults: &mut Faults) -> Result<(), TreeError> {
+    let mut seen = BTreeSet::new();
+    for grant in &access.grants {
+        if !seen.insert(&grant.to) {
+            faults.add(path, format!("'{}' has two grants here", grant.to), "keep the one that counts");
+        }
+        if !exists(after, &grant.to)? {
+            let help = match &grant.to {
+                Principal::User(user) => format!("greenroom person add {user} --email …"),
+                Principal::Group(group) => format!("greenroom access group {group} --add …"),
+            };
+            faults.add(path, format!("'{}' is granted {}, but does not exist", grant.to, grant.level), help);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for event in &step.diff.events {
+        let (Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. }) = event else {
+            continue;
+        };
+        let path = step.after.full_path(&crate::format::path::webhook(&webhook.id));
+        if let Some(model) = &webhook.model {
+            if step.after.model(model)?.is_none() {
+                faults.add(path.clone(), format!("there is no model '{model}'"), "name a model that exists");
+            }
+        }
+        if webhook.url.is_some() == webhook.job.is_some() {
+            faults.add(path.clone(), "a webhook has either a url or a job", "keep one of the two");
+        }
+        if webhook.events.is_empty() {
+            faults.add(path.clone(), "a webhook needs at least one event", "name the events");
+        }
+        if let Some(why) = bad_url(webhook) {
+            faults.add(path, why, "write https://host/path; secrets are named, not written");
+        }
+    }
+    Ok(())
+}
+
+/// Why an address may not be told of events: other schemes, hidden credentials, characters that URLs do not have.
+/// Whether its host may be reached is decided when it is connected to (SEC-36).
+fn bad_url(webhook: &Webhook) -> Option<&'static str> {
+    let url = webhook.url.as_ref()?.as_str();
+    let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
+        return Some("the url is not an https address");
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.is_empty() {
+        Some("the url names no host")
+    } else if host.contains('@') {
+        Some("the url holds credentials")
+    } else if url.contains('#') || url.len() > 2048 || !url.chars().all(|c| c.is_ascii_graphic()) || url.contains('\\')
+    {
+        Some("the url has a fragment, a character that URLs do not have, or more than 2048 bytes")
+    } else {
+        None
+    }
+}

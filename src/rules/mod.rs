@@ -1,0 +1,312 @@
+//! The one law book: named rules over two states, what happened between them, who acted, and when.
+//!
+//! The rules see what git can show and never how a change was asked for, so a hand edit, a push, the CLI and the
+//! server get the same verdict. Settings and permissions are always those of the state *before*: a change cannot
+//! grant itself what it needs. All rules run, and all faults are listed, sorted by place.
+
+mod access;
+mod files;
+mod history;
+mod links;
+pub mod stage;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::diff::Diff;
+use crate::format::Problem;
+use crate::name::UserName;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::TreeError;
+
+/// One step of history to be judged.
+pub struct Step<'a> {
+    /// The state before.
+    pub before: &'a Snapshot<'a>,
+    /// The state after.
+    pub after: &'a Snapshot<'a>,
+    /// What happened between them.
+    pub diff: &'a Diff,
+    /// Who acted.
+    pub actor: &'a Actor,
+    /// When: the time of the commit.
+    pub at: Timestamp,
+}
+
+/// Who acts, as the registry's `authority` establishes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// The one whose act it is: who lands the step.
+    pub user: UserName,
+    /// The author of the change, where somebody else lands it: a claim that is shown and gives no right.
+    pub author: Option<UserName>,
+    /// Whether the step is signed by the actor.
+    pub signed: bool,
+}
+
+impl Actor {
+    /// Someone who lands his own change.
+    pub fn of(user: UserName) -> Self {
+        Self { user, author: None, signed: false }
+    }
+
+    /// Whether a name that a file claims is the actor's or the author's.
+    fn may_claim(&self, name: &UserName) -> bool {
+        *name == self.user || self.author.as_ref() == Some(name)
+    }
+}
+
+/// What kind of rule was broken; it decides how an answer is coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// A file is not what the format asks for.
+    Format,
+    /// The actor may not do this.
+    Permission,
+    /// A stage rule does not hold.
+    Policy,
+    /// The past would be changed.
+    History,
+    /// Something points at what is not there.
+    Link,
+}
+
+/// A broken rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Fault {
+    /// Where and what.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// The kind of rule.
+    pub class: Class,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+/// What the rules say of a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// All faults, sorted by place; none means that the step may land.
+    pub faults: Vec<Fault>,
+}
+
+impl Verdict {
+    /// Whether the step may land.
+    pub fn passes(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+/// A named rule.
+pub struct Rule {
+    /// Its name, as faults quote it.
+    pub name: &'static str,
+    /// Its kind.
+    pub class: Class,
+    /// What it asks, in a sentence.
+    pub about: &'static str,
+    check: fn(&Step<'_>, &mut Faults) -> Result<(), TreeError>,
+}
+
+/// Collects the faults of one rule.
+struct Faults {
+    rule: &'static str,
+    class: Class,
+    out: Vec<Fault>,
+}
+
+impl Faults {
+    /// Adds a fault in a file, with a way out.
+    fn add(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+        self.at((path.into(), 0), message, help);
+    }
+
+    /// Adds a fault at a line of a file (0: the file as a whole).
+    fn at(&mut self, (path, line): (String, usize), message: impl Into<String>, help: impl Into<String>) {
+        let mut problem = Problem::of_file(path, self.rule, message).help(help);
+        if line > 0 {
+            problem.line = line;
+            problem.column = 1;
+        }
+        self.out.push(Fault { problem, class: self.class });
+    }
+
+    /// Adds a fault that reading a file brought up, under its own name.
+    fn problem(&mut self, problem: Problem) {
+        self.out.push(Fault { problem, class: self.class });
+    }
+}
+
+/// All rules in the order in which they are described.
+pub static RULES: &[Rule] = &[
+    Rule {
+        name: "path",
+        class: Class::Format,
+        about: "Only files that the registry knows lie in it, as plain files.",
+        check: files::paths,
+    },
+    Rule {
+        name: "file",
+        class: Class::Format,
+        about: "Each changed file is TOML 1.0 in UTF-8 with known keys and right types; at most 256 KiB.",
+        check: files::readable,
+    },
+    Rule {
+        name: "place",
+        class: Class::Format,
+        about: "A file says what its path says: names and ids agree.",
+        check: files::places,
+    },
+    Rule {
+        name: "artifact",
+        class: Class::Format,
+        about: "Model files are plain files with names that every file system can hold.",
+        check: files::artifacts,
+    },
+    Rule {
+        name: "permission",
+        class: Class::Permission,
+        about: "The actor has the level that each event needs, by the permissions before the step.",
+        check: access::permission,
+    },
+    Rule {
+        name: "manager",
+        class: Class::Permission,
+        about: "Somebody keeps CAN_MANAGE of the registry.",
+        check: access::manager_left,
+    },
+    Rule {
+        name: "author",
+        class: Class::Permission,
+        about: "Nobody writes in another's name: creators, reviewers and closers are who acts.",
+        check: access::authors,
+    },
+    Rule {
+        name: "stage-known",
+        class: Class::Policy,
+        about: "Stages are built in or declared in greenroom.toml.",
+        check: stage::known,
+    },
+    Rule { name: "stage-one", class: Class::Policy, about: "A version is in one stage.", check: stage::one },
+    Rule {
+        name: "stage-from",
+        class: Class::Policy,
+        about: "A version enters a stage from the stages that its rule allows.",
+        check: stage::from,
+    },
+    Rule {
+        name: "stage-approvals",
+        class: Class::Policy,
+        about: "A version enters a stage with the approvals that its rule asks for, given to what is there now.",
+        check: stage::approvals,
+    },
+    Rule {
+        name: "stage-exclusive",
+        class: Class::Policy,
+        about: "An exclusive stage holds one version.",
+        check: stage::exclusive,
+    },
+    Rule {
+        name: "stage-evidence",
+        class: Class::Policy,
+        about: "A version enters a stage with the evidence that its rule asks for.",
+        check: stage::evidence,
+    },
+    Rule {
+        name: "stage-frozen",
+        class: Class::Policy,
+        about: "Nothing enters a stage in a freeze.",
+        check: stage::frozen,
+    },
+    Rule {
+        name: "active",
+        class: Class::Policy,
+        about: "What is in an active stage is not deleted, nor its model renamed or deleted.",
+        check: stage::active,
+    },
+    Rule {
+        name: "immutable",
+        class: Class::History,
+        about: "What was recorded stays: identity, source, files, evidence, reviews, closed requests.",
+        check: history::immutable,
+    },
+    Rule {
+        name: "number",
+        class: Class::History,
+        about: "Version numbers are consecutive and never used twice.",
+        check: history::numbers,
+    },
+    Rule {
+        name: "request",
+        class: Class::History,
+        about: "A request starts open and is closed by the act that its state names.",
+        check: history::requests,
+    },
+    Rule {
+        name: "time",
+        class: Class::History,
+        about: "Times are those of the step; none lies in the future.",
+        check: history::times,
+    },
+    Rule {
+        name: "pointer",
+        class: Class::Link,
+        about: "Stages and aliases point at versions that are there.",
+        check: links::pointers,
+    },
+    Rule {
+        name: "name",
+        class: Class::Link,
+        about: "No two models or aliases differ only by case or Unicode normalisation; no id is used twice.",
+        check: links::names,
+    },
+    Rule {
+        name: "principal",
+        class: Class::Link,
+        about: "Grants, groups and approvers name people and groups that exist.",
+        check: links::principals,
+    },
+    Rule {
+        name: "webhook",
+        class: Class::Link,
+        about: "A webhook has one target, a model that exists, and an https address without secrets.",
+        check: links::webhooks,
+    },
+];
+
+/// Judges a step by all rules.
+///
+/// # Errors
+/// When an object cannot be read: then there is no verdict, and nothing may land.
+pub fn judge(step: &Step<'_>) -> Result<Verdict, TreeError> {
+    let mut faults = Vec::new();
+    for rule in RULES {
+        let mut found = Faults { rule: rule.name, class: rule.class, out: Vec::new() };
+        (rule.check)(step, &mut found)?;
+        faults.extend(found.out);
+    }
+    faults.sort();
+    faults.dedup();
+    Ok(Verdict { faults })
+}
+
+/// The line of a file on which a text stands first, counted from 1; 0 where it does not.
+fn line_of(snapshot: &Snapshot<'_>, full_path: &str, needle: &str) -> Result<usize, TreeError> {
+    let Some(path) = full_path.strip_prefix(snapshot.at()) else { return Ok(0) };
+    let Some(entry) = snapshot.entry(path)?.filter(|e| e.kind.is_file()) else { return Ok(0) };
+    match snapshot.objects().blob(&entry.id, crate::format::MAX_FILE) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            Ok(text.lines().position(|l| l.trim_start().starts_with(needle)).map_or(0, |i| i + 1))
+        }
+        Err(TreeError::TooLarge { .. }) => Ok(0),
+        Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => Err(e),
+    }
+}

@@ -1,0 +1,445 @@
+//! Rules of stages: from where, with whose approval, with what evidence, when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Faults, Step, line_of};
+use crate::entity::settings::{Evidence, StageRule};
+use crate::entity::{Request, RequestState, Settings, Verdict, Version};
+use crate::event::{Cause, Event};
+use crate::name::{Digest, ModelName, Principal, UserName};
+use crate::snapshot::{ModelView, Snapshot, VersionView};
+use crate::stage::Stage;
+use crate::tree::TreeError;
+
+/// A version that enters a stage in the step.
+struct Entry<'e> {
+    model: &'e ModelName,
+    version: u64,
+    from: &'e Stage,
+    to: &'e Stage,
+    cause: &'e Cause,
+}
+
+fn entries<'e>(step: &'e Step<'_>) -> impl Iterator<Item = Entry<'e>> {
+    step.diff.events.iter().filter_map(|e| match e {
+        Event::Transitioned { model, version, from, to, cause } => {
+            Some(Entry { model, version: *version, from, to, cause })
+        }
+        _ => None,
+    })
+}
+
+/// Entries into stages whose rule (as it was before the step) says something.
+fn ruled<'e>(step: &'e Step<'_>) -> Result<Vec<(Entry<'e>, &'e StageRule)>, TreeError> {
+    let Some(settings) = step.before.settings()? else { return Ok(Vec::new()) };
+    Ok(entries(step).filter_map(|e| Some((settings.rule(e.to)?, e))).map(|(r, e)| (e, r)).collect())
+}
+
+/// The stage pointer that an entry is about.
+fn pointer(step: &Step<'_>, e: &Entry<'_>) -> Result<String, TreeError> {
+    let stage = if *e.to == Stage::None { e.from } else { e.to };
+    Ok(step.after.full_path(&format!("{}/stages/{stage}.toml", step.after.paths()?.model(e.model))))
+}
+
+/// Where a stage's rule stands, for the message.
+fn source(step: &Step<'_>, stage: &Stage) -> Result<String, TreeError> {
+    let path = step.before.full_path("greenroom.toml");
+    let line = line_of(step.before, &path, &format!("[stages.{stage}"))?;
+    Ok(if line > 0 { format!("{path}:{line}") } else { path })
+}
+
+pub(super) fn known(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let settings = step.after.settings()?;
+    let known = settings.map_or_else(|| Stage::BUILT_IN.to_vec(), Settings::known_stages);
+    let list = known.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
+    let help = format!("use one of {list}, or declare the stage in greenroom.toml");
+    for e in entries(step).filter(|e| !known.contains(e.to)) {
+        faults.add(pointer(step, &e)?, format!("'{}' is not a stage of this registry", e.to), help.clone());
+    }
+    for event in &step.diff.events {
+        if let Event::RequestCreated { model, version, request } = event {
+            if !known.contains(&request.to) {
+                let path = request_path(step, model, *version, request)?;
+                faults.add(path, format!("'{}' is not a stage of this registry", request.to), help.clone());
+            }
+        }
+    }
+    // A declared stage that versions are in cannot be undeclared; only a change of settings makes this look worth it.
+    if let Some(Event::SettingsChanged { before, .. }) =
+        step.diff.events.iter().find(|e| matches!(e, Event::SettingsChanged { .. }))
+    {
+        let dropped: Vec<Stage> = before.known_stages().into_iter().filter(|s| !known.contains(s)).collect();
+        for view in if dropped.is_empty() { Vec::new() } else { step.after.models()? } {
+            for (stage, file) in view.stages()?.into_iter().filter(|(s, _)| dropped.contains(s)) {
+                faults.add(
+                    file.path,
+                    format!("versions are in '{stage}', which would no longer be declared"),
+                    "move them first",
+                );
+            }
+        }
+    }
+    if let Some(rules) = settings.map(|s| &s.stages).filter(|_| touches_settings(step)) {
+        for (stage, rule) in rules {
+            let unknown = rule.from.iter().flatten().find(|s| !known.contains(s));
+            let path = step.after.full_path("greenroom.toml");
+            if let Some(unknown) = unknown {
+                let line = line_of(step.after, &path, &format!("[stages.{stage}"))?;
+                faults.at(
+                    (path, line),
+                    format!("`from` of {stage} names '{unknown}', which is no stage"),
+                    help.clone(),
+                );
+            } else if *stage == Stage::None {
+                faults.add(path, "None takes no rule: a version is in None when it is in no stage", "take it out");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn touches_settings(step: &Step<'_>) -> bool {
+    step.diff.events.iter().any(|e| matches!(e, Event::SettingsChanged { .. } | Event::RegistryCreated { .. }))
+}
+
+pub(super) fn one(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for model in touched_models(step) {
+        let Some(view) = step.after.model(model)? else { continue };
+        let mut seen: BTreeMap<u64, Stage> = BTreeMap::new();
+        for (stage, file) in view.stages()? {
+            for version in file.value.unwrap_or_default().versions {
+                if let Some(other) = seen.insert(version, stage.clone()) {
+                    let message = format!("version {version} of '{model}' is in {other} and in {stage}");
+                    faults.add(file.path.clone(), message, "take it out of one of the two files");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The models whose stage pointers changed.
+fn touched_models<'e>(step: &'e Step<'_>) -> BTreeSet<&'e ModelName> {
+    step.diff
+        .events
+        .iter()
+        .filter(|e| matches!(e, Event::Transitioned { .. } | Event::ModelCreated { .. }))
+        .filter_map(Event::model)
+        .collect()
+}
+
+pub(super) fn from(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for (e, rule) in ruled(step)? {
+        let Some(allowed) = rule.from.as_ref().filter(|a| !a.contains(e.from)) else { continue };
+        if matches!(e.cause, Cause::MadeWay { .. }) {
+            continue;
+        }
+        let list = allowed.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
+        let message =
+            format!("version {} of '{}' may enter {} only from {list}; it is in {}", e.version, e.model, e.to, e.from);
+        let first = allowed.first().unwrap_or(&Stage::None);
+        faults.add(
+            pointer(step, &e)?,
+            message,
+            format!("move it to {first} first (the rule is in {})", source(step, e.to)?),
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn exclusive(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for (e, _) in ruled(step)?.into_iter().filter(|(_, r)| r.exclusive) {
+        let Some(view) = step.after.model(e.model)? else { continue };
+        let there = view.stage_map()?.values().filter(|s| *s == e.to).count();
+        if there > 1 {
+            let message = format!("{} holds one version of a model; '{}' would have {there} there", e.to, e.model);
+            let help = format!("archive the others in the same change (the rule is in {})", source(step, e.to)?);
+            faults.add(pointer(step, &e)?, message, help);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn frozen(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for (e, rule) in ruled(step)? {
+        if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(step.at)) {
+            let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
+            let message =
+                format!("{} is frozen at {}{reason}: version {} may not enter", e.to, step.at.short(), e.version);
+            faults.add(
+                pointer(step, &e)?,
+                message,
+                format!("wait until it ends (the window is in {})", source(step, e.to)?),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn evidence(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for (e, rule) in ruled(step)? {
+        let version = version_of(step.after, e.model, e.version)?;
+        let missing = match &version {
+            Some(v) => lacking(v, &rule.require, step.actor.signed),
+            None => continue,
+        };
+        for (what, help) in missing {
+            let message = format!("version {} of '{}' may not enter {}: {what}", e.version, e.model, e.to);
+            faults.add(pointer(step, &e)?, message, format!("{help} (the rule is in {})", source(step, e.to)?));
+        }
+    }
+    Ok(())
+}
+
+fn version_of(snapshot: &Snapshot<'_>, model: &ModelName, version: u64) -> Result<Option<Version>, TreeError> {
+    let Some(view) = snapshot.model(model)? else { return Ok(None) };
+    let Some(version) = view.version(version)? else { return Ok(None) };
+    Ok(version.file()?.and_then(|f| f.value))
+}
+
+/// What a version lacks of the evidence that a rule asks for: what is wrong, and what to do.
+pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    if asked.description && v.description.is_empty() {
+        out.push(("it has no description".to_owned(), "describe the version first".to_owned()));
+    }
+    if asked.artifacts && v.artifacts.is_none() {
+        let help = "register it again from a folder, so that its files are in the registry";
+        out.push(("its files are not in the registry".to_owned(), help.to_owned()));
+    }
+    if asked.signed && !signed {
+        out.push((
+            "the commit must be signed by who makes it".to_owned(),
+            "sign it (`git config commit.gpgSign true`)".to_owned(),
+        ));
+    }
+    for (key, wanted) in &asked.tags {
+        let any = wanted.as_str() == "*";
+        let help = format!("set the tag '{key}'{}", if any { String::new() } else { format!(" to '{wanted}'") });
+        match v.tags.get(key) {
+            None => out.push((format!("the tag '{key}' is missing"), help)),
+            Some(value) if !any && value != wanted => {
+                out.push((format!("the tag '{key}' is '{value}', not '{wanted}'"), help));
+            }
+            Some(_) => {}
+        }
+    }
+    for (key, threshold) in &asked.metrics {
+        match v.metrics.get(key) {
+            None => out
+                .push((format!("the metric '{key}' is missing"), format!("record '{key}', which must be {threshold}"))),
+            Some(metric) if !threshold.holds(metric.value()) => {
+                let what = format!("the metric '{key}' is {metric}, which is not {threshold}");
+                out.push((what, "promote a version that reaches it".to_owned()));
+            }
+            Some(_) => {}
+        }
+    }
+    out
+}
+
+pub(super) fn active(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for event in &step.diff.events {
+        let (model, only, what) = match event {
+            Event::VersionDeleted { model, version, .. } => {
+                (before_name(step, model), Some(*version), "delete the version")
+            }
+            Event::ModelDeleted { model, .. } => (model.clone(), None, "delete the model"),
+            Event::ModelRenamed { from, .. } => (from.clone(), None, "rename the model"),
+            _ => continue,
+        };
+        let Some(view) = step.before.model(&model)? else { continue };
+        for (version, stage) in view.stage_map()? {
+            if stage.is_active() && only.is_none_or(|o| o == version) {
+                let message = format!("version {version} of '{model}' is in {stage}: you may not {what}");
+                faults.add(format!("{}/stages/{stage}.toml", view.path), message, "transition it to Archived first");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn before_name(step: &Step<'_>, model: &ModelName) -> ModelName {
+    let from = step.diff.events.iter().find_map(|e| match e {
+        Event::ModelRenamed { model: to, from } if to == model => Some(from.clone()),
+        _ => None,
+    });
+    from.unwrap_or_else(|| model.clone())
+}
+
+fn request_path(step: &Step<'_>, model: &ModelName, version: u64, request: &Request) -> Result<String, TreeError> {
+    let folder = step.after.paths()?.version(model, version);
+    Ok(step.after.full_path(&format!("{folder}/requests/{}.toml", request.id)))
+}
+
+/// The SHA-256 of what a reviewer sees: the version's content, its stage, the evidence that the rule asks for, and the
+/// rule itself. An approval counts only while this stays the same; unrelated changes leave it alone.
+pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<Digest, TreeError> {
+    let version = match model.version(number)? {
+        Some(view) => view.file()?.and_then(|f| f.value),
+        None => None,
+    };
+    let rule = snapshot.settings()?.and_then(|s| s.rule(to)).cloned().unwrap_or_default();
+    let asked = &rule.require;
+    let seen = version.map(|v| {
+        let tags: BTreeMap<_, _> = asked.tags.keys().map(|k| (k.clone(), v.tags.get(k).cloned())).collect();
+        let metrics: BTreeMap<_, _> = asked.metrics.keys().map(|k| (k.clone(), v.metrics.get(k).copied())).collect();
+        let description = asked.description.then(|| v.description.clone());
+        serde_json::json!({
+            "id": v.id, "source": v.source, "artifacts": v.artifacts, "schema": v.schema, "model": v.model,
+            "environment": v.environment, "status": v.status,
+            "tags": tags, "metrics": metrics.into_iter().map(|(k, m)| (k.to_string(), m.map(|m| m.to_string()))).collect::<BTreeMap<_, _>>(),
+            "description": description,
+        })
+    });
+    let tree = match model.version(number)? {
+        Some(view) => view.artifacts()?,
+        None => None,
+    };
+    let from = model.stage_of(number)?;
+    let all = serde_json::json!({
+        "format": 1, "version": number, "from": from, "to": to, "seen": seen, "rule": rule,
+        "tree": tree.is_some(),
+    });
+    let hex: String = Sha256::digest(all.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    // 64 hexadecimal digits always make a digest.
+    Digest::new(hex).map_err(|e| TreeError::Damaged { id: model.tree, why: e.to_string() })
+}
+
+pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let nothing = StageRule::default();
+    let Some(settings) = step.before.settings()? else { return Ok(()) };
+    for e in entries(step).filter(|e| !matches!(e.cause, Cause::MadeWay { .. })) {
+        let rule = settings.rule(e.to).unwrap_or(&nothing);
+        let request = match e.cause {
+            Cause::Request { id } => approved_request(step, e.model, e.version, id)?,
+            Cause::Direct | Cause::MadeWay { .. } => None,
+        };
+        if rule.approvals == 0 && rule.approvers.is_none() {
+            continue;
+        }
+        let Some(request) = request else {
+            let needed = rule.approvals.max(1);
+            let message = format!(
+                "version {} of '{}' may enter {} only through a request with {needed} approval(s)",
+                e.version, e.model, e.to
+            );
+            let help = format!(
+                "`greenroom request create {} {} {}`, then others approve: {} (the rule is in {})",
+                e.model,
+                e.version,
+                e.to,
+                who(step, e.model, e.from, e.to, rule, settings)?,
+                source(step, e.to)?
+            );
+            faults.add(pointer(step, &e)?, message, help);
+            continue;
+        };
+        let view = step.before.model(&before_name(step, e.model))?;
+        let Some(view) = view else { continue };
+        let subject = subject(step.before, &view, e.version, e.to)?;
+        let tally = tally(step, &e, &request, rule, settings, &subject)?;
+        let needed = rule.approvals.max(1);
+        if (tally.counted.len() as u64) < needed {
+            let path = request_path(step, e.model, e.version, &request)?;
+            let mut message = format!("{} of {needed} approval(s) count", tally.counted.len());
+            for (by, why) in &tally.void {
+                message.push_str(&format!("; {by}'s does not: {why}"));
+            }
+            let help = format!("others can approve: {}", who(step, e.model, e.from, e.to, rule, settings)?);
+            faults.add(path, message, help);
+        }
+    }
+    Ok(())
+}
+
+/// Whose approvals count and whose do not.
+struct Tally {
+    counted: BTreeSet<UserName>,
+    void: Vec<(UserName, &'static str)>,
+}
+
+fn tally(
+    step: &Step<'_>,
+    e: &Entry<'_>,
+    request: &Request,
+    rule: &StageRule,
+    settings: &Settings,
+    subject: &Digest,
+) -> Result<Tally, TreeError> {
+    let mut out = Tally { counted: BTreeSet::new(), void: Vec::new() };
+    // A claim that somebody else lands makes the one who lands it a requester too (design: four eyes).
+    let landed_here =
+        matches!(step.before.model(e.model)?.map(|m| requests(&m, e.version)), Some(Ok(r)) if r.contains(&request.id));
+    let requester = |u: &UserName| *u == request.created_by || (!landed_here && *u == step.actor.user);
+    for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved) {
+        if out.counted.contains(&review.by) {
+            continue;
+        }
+        let allowed = match &rule.approvers {
+            Some(list) => member_of_any(step.before, &review.by, list)?,
+            None => {
+                let level = settings.level_for(e.from).max(settings.level_for(e.to));
+                step.before.level(&review.by, &before_name(step, e.model))? >= Some(level)
+            }
+        };
+        if requester(&review.by) && !settings.identity.self_approval {
+            out.void.push((review.by.clone(), "nobody approves an own request"));
+        } else if review.subject != *subject {
+            out.void.push((review.by.clone(), "the version, its stage or the rule changed since"));
+        } else if !allowed {
+            out.void.push((review.by.clone(), "there is no right to approve this"));
+        } else {
+            out.counted.insert(review.by.clone());
+        }
+    }
+    Ok(out)
+}
+
+fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<crate::name::Id>, TreeError> {
+    match model.version(version)? {
+        Some(view) => Ok(view.requests()?.into_keys().collect()),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn member_of_any(snapshot: &Snapshot<'_>, user: &UserName, list: &[Principal]) -> Result<bool, TreeError> {
+    for principal in list {
+        if snapshot.is_member(user, principal)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Who could approve.
+fn who(
+    step: &Step<'_>,
+    model: &ModelName,
+    from: &Stage,
+    to: &Stage,
+    rule: &StageRule,
+    settings: &Settings,
+) -> Result<String, TreeError> {
+    match &rule.approvers {
+        Some(list) => Ok(list.iter().map(Principal::to_string).collect::<Vec<_>>().join(", ")),
+        None => {
+            let level = settings.level_for(from).max(settings.level_for(to));
+            super::access::managers(step.before, Some(&before_name(step, model)), level)
+        }
+    }
+}
+
+fn approved_request(
+    step: &Step<'_>,
+    model: &ModelName,
+    version: u64,
+    id: &crate::name::Id,
+) -> Result<Option<Request>, TreeError> {
+    let Some(view) = step.after.model(model)? else { return Ok(None) };
+    let Some(version): Option<VersionView<'_>> = view.version(version)? else { return Ok(None) };
+    let found = version.requests()?.remove(id).and_then(|f| f.value);
+    Ok(found.filter(|r| r.state == RequestState::Approved))
+}
