@@ -42,3 +42,6 @@ pub mod apply;
 
 // judgement: the law book
 pub mod rules;
+
+// the outside
+pub mod git;

@@ -130,6 +130,14 @@ pub enum TreeError {
         /// The limit in bytes.
         max: u64,
     },
+    /// A patch would write to a path that is not safe on every system.
+    #[error("{path} cannot be written: {why}")]
+    Path {
+        /// The path, quoted.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The outside failed.
     #[error("object {id} could not be read")]
     Io {

@@ -1,0 +1,214 @@
+//! What can go wrong with a repository, each with what to do about it.
+
+use std::path::PathBuf;
+
+use crate::tree::{Oid, TreeError};
+
+/// The error of a library below, kept as the cause.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why something could not be done with the repository.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// Nothing here is a repository.
+    #[error(
+        "{} is not in a git repository; go to one, or make one with `git init`", .path.display()
+    )]
+    NotARepository {
+        /// Where the search began.
+        path: PathBuf,
+    },
+    /// The repository belongs to somebody else, so its settings might run their programs.
+    #[error(
+        "the repository at {0} belongs to another user (git calls this dubious ownership); \
+         if you trust it, run `git config --global --add safe.directory {0}`", .path.display()
+    )]
+    Untrusted {
+        /// The repository.
+        path: PathBuf,
+    },
+    /// A bare repository inside the work tree of another may have come with it, settings and all.
+    #[error(
+        "{0} is a bare repository inside the work tree of {1} and may have come with it; \
+         if it is yours, name it: GIT_DIR={0}", .git_dir.display(), .outer.display()
+    )]
+    Embedded {
+        /// The bare repository.
+        git_dir: PathBuf,
+        /// The work tree around it.
+        outer: PathBuf,
+    },
+    /// References are kept in a format that is not read here.
+    #[error(
+        "{0} keeps its references in the format `{1}`, which is not supported; \
+         run `git -C {0} refs migrate --ref-format=files`", .path.display(), .format
+    )]
+    RefFormat {
+        /// The repository.
+        path: PathBuf,
+        /// The format's name.
+        format: String,
+    },
+    /// The history ends before its beginning.
+    #[error("the repository is a shallow clone and this needs its history; run `git fetch --unshallow`")]
+    Shallow,
+    /// HEAD is on no branch.
+    #[error("HEAD is on no branch (detached), so there is no branch to write to; run `git switch <branch>`")]
+    Detached,
+    /// The text names no commit.
+    #[error("{} is no commit of this repository", .rev)]
+    UnknownRevision {
+        /// The text, quoted.
+        rev: String,
+        /// Why.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// Git does not know who commits.
+    #[error(
+        "git does not know who you are: run `git config --global user.name \"Your Name\"` and \
+         `git config --global user.email you@example.org`"
+    )]
+    NoIdentity,
+    /// An object could not be read.
+    #[error(transparent)]
+    Object(#[from] TreeError),
+    /// Another process of ours is writing.
+    #[error(
+        "another process{} is writing to this repository and did not finish within {} s; try again \
+         (the lock is {})", .pid.map(|p| format!(" ({p})")).unwrap_or_default(), .seconds, .path.display()
+    )]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that holds it, if it said so.
+        pid: Option<u32>,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A lock of git's own stays.
+    #[error(
+        "git's lock {0} is held; when no git process is running here, one was killed: remove it with `rm '{0}'`",
+        .path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// It may not be written to.
+    #[error("the repository cannot be written to: {} is read-only for this user", .path.display())]
+    ReadOnly {
+        /// What refused.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The branch is checked out somewhere else, where it would seem to be reverted.
+    #[error(
+        "{branch} is checked out in the work tree {0}, which would seem to undo the change; \
+         run the command there, or run `git -C {0} switch --detach`", .path.display()
+    )]
+    CheckedOut {
+        /// The branch.
+        branch: String,
+        /// The other work tree.
+        path: PathBuf,
+    },
+    /// Signing was asked for by git's settings and failed.
+    #[error("the commit could not be signed: {why}; see user.signingKey and gpg.format, or set commit.gpgSign=false")]
+    Signing {
+        /// What failed.
+        why: String,
+        /// Why.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The disk refused.
+    #[error("could not {what} {}", .path.display())]
+    Io {
+        /// The verb.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Git's data refused.
+    #[error("could not {what}")]
+    Git {
+        /// What was tried.
+        what: String,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl GitError {
+    /// Wraps an error of the git library; a file system that is read-only or refuses access is told apart.
+    pub(super) fn git(what: impl Into<String>, source: gix::Error) -> Self {
+        Self::Git { what: what.into(), source: Box::new(source) }
+    }
+
+    /// Wraps an error of the file system.
+    pub(super) fn io(what: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        let path = path.into();
+        if is_read_only(&source) {
+            Self::ReadOnly { path, source: Box::new(source) }
+        } else {
+            Self::Io { what, path, source }
+        }
+    }
+
+    /// Wraps an error of the git library while writing below `path`.
+    pub(super) fn write(what: impl Into<String>, path: impl Into<PathBuf>, source: gix::Error) -> Self {
+        if io_cause(&source).is_some_and(is_read_only) {
+            Self::ReadOnly { path: path.into(), source: Box::new(source) }
+        } else {
+            Self::git(what, source)
+        }
+    }
+}
+
+fn is_read_only(e: &std::io::Error) -> bool {
+    matches!(e.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// The error of the operating system behind an error of the git library.
+pub(super) fn io_cause(e: &gix::Error) -> Option<&std::io::Error> {
+    e.iter_errors().find_map(|e| e.downcast_ref::<std::io::Error>())
+}
+
+/// Why commits were not published. Unless said otherwise nothing of them can be seen.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Somebody else was faster: read again, apply again.
+    #[error("the branch moved meanwhile")]
+    Moved {
+        /// Where it is now; none if it is gone.
+        actual: Option<Oid>,
+    },
+    /// Files that the change touches have changes of their own in the work tree or index.
+    #[error(
+        "the change touches files with changes that are not committed: {}; commit, stash or move them first",
+        crate::git::worktree::list(.paths)
+    )]
+    Dirty {
+        /// The files, sorted.
+        paths: Vec<String>,
+    },
+    /// The branch was moved, but the disk did not confirm that this would survive a power cut.
+    #[error("commit {commit} has landed, but the disk did not confirm it; check `git log` before trying again")]
+    Unconfirmed {
+        /// The newest commit.
+        commit: Oid,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// Something failed before the branch moved.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}

@@ -1,0 +1,96 @@
+//! Making a repository fit for a registry: new or already there, with the settings that a registry wants.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::{GitError, Repo};
+
+/// Settings of every registry: a log of the branch is evidence, in bare repositories too.
+const ALWAYS: [(&str, &str); 1] = [("core.logAllRefUpdates", "true")];
+
+/// Settings of a bare repository, which is pushed to: what git itself can refuse, it refuses, and what it writes, it
+/// flushes. History is never rewound, and what was pushed can be traced.
+const SERVED: [(&str, &str); 11] = [
+    ("core.fsync", "all"),
+    ("core.useReplaceRefs", "false"),
+    ("core.protectHFS", "true"),
+    ("core.protectNTFS", "true"),
+    ("receive.fsckObjects", "true"),
+    ("receive.denyNonFastForwards", "true"),
+    ("receive.denyDeleteCurrent", "true"),
+    ("receive.maxInputSize", "16m"),
+    ("receive.shallowUpdate", "false"),
+    ("receive.autogc", "false"),
+    ("gc.reflogExpire", "never"),
+];
+
+/// Faults of objects that git only warns of unless told otherwise.
+const FSCK_ERRORS: [&str; 15] = [
+    "zeroPaddedFilemode",
+    "hasDot",
+    "hasDotdot",
+    "hasDotgit",
+    "nullSha1",
+    "fullPathname",
+    "emptyName",
+    "nulInCommit",
+    "badFilemode",
+    "largePathname",
+    "gitmodulesSymlink",
+    "gitmodulesParse",
+    "gitattributesSymlink",
+    "gitignoreSymlink",
+    "mailmapSymlink",
+];
+
+impl Repo {
+    /// Opens the repository at `dir`, or makes one there (bare or with a work tree), and sets what a registry wants.
+    ///
+    /// References are kept as files. The branch is `init.defaultBranch`, or `main`. What the repository already sets
+    /// is left as it is.
+    pub fn init(dir: &Path, bare: bool) -> Result<Self, GitError> {
+        let repo = match Self::open(dir) {
+            Ok(repo) => repo,
+            Err(GitError::NotARepository { .. }) => {
+                std::fs::create_dir_all(dir).map_err(|e| GitError::io("create", dir, e))?;
+                let made = if bare { gix::init_bare(dir) } else { gix::init(dir) };
+                made.map_err(|e| GitError::write(format!("make a repository in {}", dir.display()), dir, e))?;
+                Self::open(dir)?
+            }
+            Err(e) => return Err(e),
+        };
+        repo.configure()?;
+        Self::open(dir)
+    }
+
+    /// Adds the settings that are missing.
+    fn configure(&self) -> Result<(), GitError> {
+        let path = self.common_dir().join("config");
+        let failed = |e: gix::Error| GitError::write("read or change the repository's settings", &path, e);
+        let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(std::time::Duration::from_secs(5));
+        let mut settings =
+            gix::config::File::from_path_no_includes(path.clone(), gix::config::Source::Local).map_err(failed)?;
+        let mut wanted: Vec<(String, &str)> = ALWAYS.map(|(k, v)| (k.to_owned(), v)).to_vec();
+        if self.work_dir().is_none() {
+            wanted.extend(SERVED.map(|(k, v)| (k.to_owned(), v)));
+            wanted.extend(FSCK_ERRORS.map(|id| (format!("receive.fsck.{id}"), "error")));
+        }
+        wanted.retain(|(key, _)| settings.string(key.as_str()).is_none());
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        for (key, value) in &wanted {
+            settings.set_raw_value(key.as_str(), *value).map_err(failed)?;
+        }
+        let mut lock = gix::lock::File::acquire_to_update_resource(&path, wait, None, 0).map_err(failed)?;
+        let io = |e| GitError::io("write", &path, e);
+        lock.with_mut(|f| {
+            settings.write_to(&mut *f).map_err(std::io::Error::other)?;
+            f.flush()?;
+            f.sync_all()
+        })
+        .map_err(io)?;
+        lock.commit().map_err(|e| io(e.error))?;
+        Ok(())
+    }
+}

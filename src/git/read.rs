@@ -1,0 +1,278 @@
+//! Reading: objects, commits, revisions, identities. Every object is checked against its id.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use gix::bstr::{BStr, ByteSlice as _};
+use gix::objs::{CommitRef, Find as _, Kind as ObjectKind, TreeRefIter};
+use gix::odb::Header as _;
+
+use super::error::io_cause;
+use super::{GitError, Repo, oid};
+use crate::text::quoted;
+use crate::time::Timestamp;
+use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+
+/// How many tree entries are remembered before all are forgotten.
+const MEMO_ENTRIES: usize = 200_000;
+
+/// How long a revision may be, in bytes.
+const MAX_REVISION: usize = 1024;
+
+/// Trees already read, by id.
+#[derive(Debug, Default)]
+pub(super) struct TreeMemo {
+    trees: HashMap<Oid, Rc<[Entry]>>,
+    entries: usize,
+}
+
+impl TreeMemo {
+    fn put(&mut self, id: Oid, tree: &Rc<[Entry]>) {
+        if self.entries.saturating_add(tree.len()) > MEMO_ENTRIES {
+            *self = Self::default();
+        }
+        self.entries = self.entries.saturating_add(tree.len());
+        self.trees.insert(id, Rc::clone(tree));
+    }
+}
+
+/// Who did something and when, as a commit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ident {
+    /// The name.
+    pub name: String,
+    /// The e-mail address.
+    pub email: String,
+    /// When; commits keep whole seconds.
+    pub time: Timestamp,
+    /// The offset of the local time from UTC in seconds, east positive.
+    pub offset: i32,
+}
+
+impl Ident {
+    /// An identity at a time in UTC.
+    pub fn new(name: impl Into<String>, email: impl Into<String>, time: Timestamp) -> Self {
+        Self { name: name.into(), email: email.into(), time, offset: 0 }
+    }
+
+    /// From the library's form. A time that cannot be read counts as 1970, as in git.
+    fn from_git(who: gix::actor::SignatureRef<'_>) -> Self {
+        let time = who.time().unwrap_or_default();
+        Self {
+            name: who.name.trim().to_str_lossy().into_owned(),
+            email: who.email.trim().to_str_lossy().into_owned(),
+            time: Timestamp::from_seconds(time.seconds),
+            offset: time.offset,
+        }
+    }
+
+    /// To the library's form; characters that would break the commit's header are left out, as git does.
+    pub(super) fn to_git(&self) -> gix::actor::Signature {
+        gix::actor::Signature {
+            name: clean(&self.name).into(),
+            email: clean(&self.email).into(),
+            time: gix::date::Time::new(self.time.as_seconds(), self.offset),
+        }
+    }
+}
+
+/// Leaves out what git leaves out of names and addresses.
+fn clean(s: &str) -> String {
+    let crud = |c: char| c <= ' ' || matches!(c, '.' | ',' | ':' | ';' | '<' | '>' | '"' | '\\' | '\'');
+    s.trim_matches(crud).chars().filter(|c| !matches!(c, '<' | '>' | '\n' | '\r' | '\0')).collect()
+}
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its id.
+    pub id: Oid,
+    /// Its root tree.
+    pub tree: Oid,
+    /// The commits before it: none for the first, several for a merge.
+    pub parents: Vec<Oid>,
+    /// Who made the change.
+    pub author: Ident,
+    /// Who put it here.
+    pub committer: Ident,
+    /// The first paragraph of the message, on one line.
+    pub subject: String,
+    /// The rest of the message.
+    pub body: String,
+    /// Whether it carries a signature (which may be a bad one).
+    pub signed: bool,
+}
+
+impl Repo {
+    /// The branch that HEAD is on, in full: `refs/heads/main`. It need not exist yet.
+    pub fn branch(&self) -> Result<String, GitError> {
+        match self.inner.head_name() {
+            Ok(Some(name)) => Ok(name.as_bstr().to_string()),
+            Ok(None) => Err(GitError::Detached),
+            Err(e) => Err(GitError::git("read HEAD", e)),
+        }
+    }
+
+    /// The newest commit of HEAD; none if nothing was committed yet.
+    pub fn head(&self) -> Result<Option<Oid>, GitError> {
+        let head = self.inner.head().map_err(|e| GitError::git("read HEAD", e))?;
+        Ok(head.id().map(|id| oid(id.detach())))
+    }
+
+    /// The object that a reference such as `refs/heads/main` names; none if there is no such reference.
+    pub fn reference(&self, name: &str) -> Result<Option<Oid>, GitError> {
+        let what = || format!("read the reference {}", quoted(name));
+        let Some(mut found) = self.inner.try_find_reference(name).map_err(|e| GitError::git(what(), e))? else {
+            return Ok(None);
+        };
+        let id = found.follow_to_object().map_err(|e| GitError::git(what(), e))?;
+        Ok(Some(oid(id.detach())))
+    }
+
+    /// The commit that any revision git knows stands for: a branch, a tag, an id or its beginning, `HEAD~3`.
+    pub fn resolve(&self, rev: &str) -> Result<Oid, GitError> {
+        let unknown = |source: Option<gix::Error>| GitError::UnknownRevision {
+            rev: quoted(rev),
+            source: source.map(|e| Box::new(e).into()),
+        };
+        if rev.is_empty() || rev.len() > MAX_REVISION {
+            return Err(unknown(None));
+        }
+        let found = self.inner.rev_parse_single(rev).map_err(|e| unknown(Some(e)))?;
+        let id = oid(found.detach());
+        match self.any(&id)?.0 {
+            ObjectKind::Commit => Ok(id),
+            ObjectKind::Tag => {
+                let object = found.object().map_err(|e| unknown(Some(e)))?;
+                Ok(oid(object.peel_to_commit().map_err(|e| unknown(Some(e)))?.id))
+            }
+            ObjectKind::Tree | ObjectKind::Blob => Err(unknown(None)),
+        }
+    }
+
+    /// Reads a commit.
+    pub fn commit(&self, id: &Oid) -> Result<Commit, GitError> {
+        let bytes = self.object(id, ObjectKind::Commit)?;
+        let c = self.parse_commit(id, &bytes)?;
+        let damaged = |e: gix::Error| TreeError::Damaged { id: *id, why: e.to_string() };
+        let message = c.message();
+        Ok(Commit {
+            id: *id,
+            tree: oid(c.tree()),
+            parents: c.parents().map(oid).collect(),
+            author: Ident::from_git(c.author().map_err(damaged)?),
+            committer: Ident::from_git(c.committer().map_err(damaged)?),
+            subject: message.summary().to_str_lossy().into_owned(),
+            body: message.body.unwrap_or_default().to_str_lossy().trim_end().to_owned(),
+            signed: c.extra_headers().find("gpgsig").is_some() || c.extra_headers().find("gpgsig-sha256").is_some(),
+        })
+    }
+
+    /// The root tree of a commit.
+    pub fn tree_of(&self, commit: &Oid) -> Result<Oid, GitError> {
+        let bytes = self.object(commit, ObjectKind::Commit)?;
+        Ok(oid(self.parse_commit(commit, &bytes)?.tree()))
+    }
+
+    pub(super) fn parse_commit<'b>(&self, id: &Oid, bytes: &'b [u8]) -> Result<CommitRef<'b>, TreeError> {
+        CommitRef::from_bytes(bytes, self.inner.object_hash())
+            .map_err(|e| TreeError::Damaged { id: *id, why: e.to_string() })
+    }
+
+    /// The author and the committer as git would take them now: from GIT_AUTHOR_*, GIT_COMMITTER_* and settings.
+    pub fn identity(&self) -> Result<(Ident, Ident), GitError> {
+        let get = |who: Option<gix::Result<gix::actor::SignatureRef<'_>>>| match who {
+            Some(Ok(who)) if !who.name.trim().is_empty() => Ok(Ident::from_git(who)),
+            Some(Ok(_)) | None => Err(GitError::NoIdentity),
+            Some(Err(e)) => Err(GitError::git("read who commits", e)),
+        };
+        Ok((get(self.inner.author())?, get(self.inner.committer())?))
+    }
+
+    /// The name and address that `.mailmap` gives a person who appears under several.
+    pub fn resolve_ident(&self, who: &Ident) -> Ident {
+        let mailmap = self.mailmap.get_or_init(|| self.inner.open_mailmap());
+        let given = who.to_git();
+        let mut buf = gix::date::parse::TimeBuf::default();
+        let found = mailmap.resolve(given.to_ref(&mut buf));
+        Ident {
+            name: found.name.to_str_lossy().into_owned(),
+            email: found.email.to_str_lossy().into_owned(),
+            ..who.clone()
+        }
+    }
+
+    /// The bytes of an object of the kind that is wanted, checked against its id.
+    pub(super) fn object(&self, id: &Oid, want: ObjectKind) -> Result<Vec<u8>, TreeError> {
+        match self.any(id)? {
+            (kind, bytes) if kind == want => Ok(bytes),
+            (kind, _) => Err(TreeError::Damaged { id: *id, why: format!("it is a {kind}, not a {want}") }),
+        }
+    }
+
+    /// The kind and bytes of an object, checked against its id.
+    fn any(&self, id: &Oid) -> Result<(ObjectKind, Vec<u8>), TreeError> {
+        let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
+        if git_id.is_empty_tree() {
+            return Ok((ObjectKind::Tree, Vec::new()));
+        }
+        let mut bytes = Vec::new();
+        let found = self.inner.objects.try_find(&git_id, &mut bytes).map_err(|e| unreadable(id, e))?;
+        let data = found.ok_or(TreeError::Missing(*id))?;
+        data.verify_checksum(&git_id)
+            .map_err(|_| TreeError::Damaged { id: *id, why: "its content does not have this id".to_owned() })?;
+        let kind = data.kind;
+        Ok((kind, bytes))
+    }
+}
+
+/// Tells a disk that fails from an object that is wrong.
+fn unreadable(id: &Oid, e: gix::Error) -> TreeError {
+    match io_cause(&e).map(|e| e.raw_os_error()) {
+        Some(Some(_)) => TreeError::Io { id: *id, source: Box::new(e) },
+        Some(None) | None => TreeError::Damaged { id: *id, why: e.to_string() },
+    }
+}
+
+fn kind_of(mode: gix::objs::tree::EntryMode) -> Kind {
+    match mode.kind() {
+        gix::objs::tree::EntryKind::Tree => Kind::Tree,
+        gix::objs::tree::EntryKind::Blob => Kind::File,
+        gix::objs::tree::EntryKind::BlobExecutable => Kind::Executable,
+        gix::objs::tree::EntryKind::Link => Kind::Symlink,
+        gix::objs::tree::EntryKind::Commit => Kind::Submodule,
+    }
+}
+
+impl Objects for Repo {
+    fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
+        if let Some(known) = self.trees.borrow().trees.get(id) {
+            return Ok(Rc::clone(known));
+        }
+        let bytes = self.object(id, ObjectKind::Tree)?;
+        let entries: Result<Rc<[Entry]>, _> = TreeRefIter::from_bytes(&bytes, self.inner.object_hash())
+            .map(|e| e.map(|e| Entry { name: name_of(e.filename), kind: kind_of(e.mode), id: oid(e.oid) }))
+            .collect();
+        let entries = entries.map_err(|e| TreeError::Damaged { id: *id, why: e.to_string() })?;
+        self.trees.borrow_mut().put(*id, &entries);
+        Ok(entries)
+    }
+
+    fn blob(&self, id: &Oid, max: u64) -> Result<Vec<u8>, TreeError> {
+        let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
+        let header = self.inner.objects.try_header(&git_id).map_err(|e| unreadable(id, e))?;
+        let size = header.ok_or(TreeError::Missing(*id))?.size();
+        if size > max {
+            return Err(TreeError::TooLarge { id: *id, size, max });
+        }
+        self.object(id, ObjectKind::Blob)
+    }
+}
+
+fn name_of(name: &BStr) -> String {
+    match name.to_str_lossy() {
+        Cow::Borrowed(s) => s.to_owned(),
+        Cow::Owned(s) => s,
+    }
+}

@@ -1,0 +1,112 @@
+//! Signing commits as git is configured: `commit.gpgSign`, `gpg.format`, `user.signingKey`.
+//!
+//! Which key to use may stand in the repository's settings; which program to run may not. A repository that came from
+//! elsewhere must not be able to name one, so programs are taken from the user's and the system's settings.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use gix::bstr::{BString, ByteSlice as _};
+use gix::commit::sign::{Format, Options};
+
+use super::{Draft, GitError, Repo};
+use crate::text::one_line;
+
+/// Makes signatures with one key.
+pub(super) struct Signer {
+    options: Options,
+}
+
+impl Signer {
+    /// The commit with its signature. Runs `ssh-keygen` or `gpg`, without a shell.
+    pub(super) fn sign(&self, commit: gix::objs::Commit) -> Result<gix::objs::Commit, GitError> {
+        commit.sign(self.options.clone()).map_err(|e| {
+            let said = e.metadata_merged().get("stderr").map(|v| one_line(v.to_string().trim()).into_owned());
+            let program = self.options.program.to_string_lossy().into_owned();
+            let why = said.map_or_else(|| format!("`{program}` failed"), |s| format!("`{program}` said: {s}"));
+            GitError::Signing { why, source: Some(Box::new(e)) }
+        })
+    }
+}
+
+impl Repo {
+    /// Who signs the drafts; none if the settings do not ask for signatures.
+    pub(super) fn signer(&self, drafts: &[Draft]) -> Result<Option<Signer>, GitError> {
+        let settings = self.inner.config_snapshot();
+        if settings.boolean("commit.gpgSign") != Some(true) {
+            return Ok(None);
+        }
+        let format = match settings.string("gpg.format").map(|f| f.to_string()).as_deref() {
+            None | Some("openpgp") => Format::OpenPgp,
+            Some("x509") => Format::X509,
+            Some("ssh") => Format::Ssh,
+            Some(other) => return Err(wrong(format!("gpg.format is `{}`", one_line(other)))),
+        };
+        let program = match format {
+            Format::OpenPgp => {
+                self.users("gpg.openpgp.program").or_else(|| self.users("gpg.program")).unwrap_or("gpg".into())
+            }
+            Format::X509 => self.users("gpg.x509.program").unwrap_or("gpgsm".into()),
+            Format::Ssh => self.users("gpg.ssh.program").unwrap_or("ssh-keygen".into()),
+        };
+        let key = settings.string("user.signingKey").filter(|k| !k.is_empty());
+        let signing_key = match (key, format) {
+            (Some(key), Format::Ssh) => home_path(key.as_bstr()),
+            (Some(key), Format::OpenPgp | Format::X509) => native(key.as_bstr()),
+            (None, Format::Ssh) => self.default_ssh_key()?,
+            (None, Format::OpenPgp | Format::X509) => {
+                let who = drafts.first().map(|d| format!("{} <{}>", d.committer.name, d.committer.email));
+                who.unwrap_or_default().into()
+            }
+        };
+        let options = Options {
+            format,
+            program: home_path(program.as_bstr()),
+            program_arguments: Vec::new(),
+            signing_key,
+            environment: Vec::new(),
+        };
+        Ok(Some(Signer { options }))
+    }
+
+    /// A setting that does not come from the repository.
+    fn users(&self, key: &str) -> Option<BString> {
+        let settings = self.inner.config_snapshot();
+        let not_repository = |m: &gix::config::file::Metadata| m.source.kind() != gix::config::source::Kind::Repository;
+        settings.plumbing().string_filter(key, not_repository).filter(|v| !v.is_empty())
+    }
+
+    /// The first key that `gpg.ssh.defaultKeyCommand` prints, such as `ssh-add -L`.
+    fn default_ssh_key(&self) -> Result<OsString, GitError> {
+        let none = || wrong("user.signingKey is not set".to_owned());
+        let command = self.users("gpg.ssh.defaultKeyCommand").ok_or_else(none)?.to_string();
+        let mut words = command.split_whitespace();
+        let program = words.next().ok_or_else(none)?;
+        let output = Command::new(program).args(words).stdin(Stdio::null()).output().map_err(|e| {
+            GitError::Signing { why: format!("`{}` did not start", one_line(program)), source: Some(Box::new(e)) }
+        })?;
+        let key = output.stdout.lines().next().unwrap_or_default().trim();
+        if output.status.success() && (key.starts_with(b"ssh-") || key.starts_with(b"key::")) {
+            Ok(native(key.as_bstr()))
+        } else {
+            Err(wrong(format!("`{}` printed no key", one_line(&command))))
+        }
+    }
+}
+
+fn wrong(why: String) -> GitError {
+    GitError::Signing { why, source: None }
+}
+
+fn native(text: &gix::bstr::BStr) -> OsString {
+    text.to_os_str_lossy().into_owned()
+}
+
+/// A path in which `~/` stands for the home folder.
+fn home_path(text: &gix::bstr::BStr) -> OsString {
+    match (text.strip_prefix(b"~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(PathBuf::from(native(rest.as_bstr()))).into_os_string(),
+        (Some(_) | None, _) => native(text),
+    }
+}

@@ -1,0 +1,227 @@
+//! Building trees in memory: a patch becomes a root tree that only this [`Repo`] can read.
+//!
+//! Trees are edited as bytes: the lines that stay are copied as they are, so a folder of ten thousand models costs
+//! one pass, and entries that we would never write (odd modes, names that are no UTF-8) are kept.
+
+use std::collections::BTreeMap;
+
+use gix::bstr::ByteSlice as _;
+use gix::objs::tree::{EntryKind, EntryMode};
+use gix::objs::{Exists as _, Kind as ObjectKind, TreeRefIter, Write as _};
+
+use super::{Repo, oid};
+use crate::text::quoted;
+use crate::tree::{Change, Kind, Oid, Patch, Stage, TreeError};
+
+/// How many folders deep a path may go.
+const MAX_DEPTH: usize = 64;
+
+/// How long a path may be, in bytes.
+const MAX_PATH: usize = 4096;
+
+/// One change with what is left of its path.
+type Left<'p> = (&'p [&'p str], &'p Change);
+
+/// An entry that a tree shall have: its mode and object.
+type Wanted = (EntryMode, gix::ObjectId);
+
+/// One line of a tree as it is stored.
+struct Line<'t> {
+    name: &'t [u8],
+    folder: bool,
+    bytes: &'t [u8],
+}
+
+impl Line<'_> {
+    /// Git sorts a folder as if its name ended in a slash.
+    fn cmp_to(&self, name: &str, folder: bool) -> std::cmp::Ordering {
+        let mine = self.name.iter().copied().chain(self.folder.then_some(b'/'));
+        mine.cmp(name.bytes().chain(folder.then_some(b'/')))
+    }
+}
+
+impl Stage for Repo {
+    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, TreeError> {
+        let mut paths = Vec::with_capacity(patch.files.len());
+        for (path, change) in &patch.files {
+            paths.push((parts(path, change)?, change));
+        }
+        paths.sort_by(|a, b| a.0.cmp(&b.0));
+        let changes: Vec<Left<'_>> = paths.iter().map(|(p, c)| (p.as_slice(), *c)).collect();
+        let tree = match root {
+            Some(id) => Some(self.id(&id).ok_or(TreeError::Missing(id))?),
+            None => None,
+        };
+        match self.edit(tree, &changes)? {
+            Some(id) => Ok(oid(id)),
+            None => Ok(oid(self.put(ObjectKind::Tree, &[], None)?)),
+        }
+    }
+}
+
+impl Repo {
+    /// Forgets all that was staged and not published.
+    pub fn discard_staged(&self) {
+        self.inner.objects.reset_object_memory();
+        self.trees.take();
+    }
+
+    /// Applies changes, sorted by path, to a tree; none if nothing is left in it.
+    fn edit(&self, tree: Option<gix::ObjectId>, changes: &[Left<'_>]) -> Result<Option<gix::ObjectId>, TreeError> {
+        let groups: Vec<&[Left<'_>]> = changes.chunk_by(|a, b| a.0.first() == b.0.first()).collect();
+        let old = match tree {
+            Some(id) => self.object(&oid(id), ObjectKind::Tree)?,
+            None => Vec::new(),
+        };
+        let mut current: BTreeMap<&[u8], Option<Wanted>> =
+            groups.iter().filter_map(|g| Some((name_of(g)?.as_bytes(), None))).collect();
+        let kept = self.split(tree, &old, &mut current)?;
+        let mut wanted: Vec<(&str, Wanted)> = Vec::new();
+        for group in groups {
+            let Some(name) = name_of(group) else { continue };
+            let now = current.get(name.as_bytes()).copied().flatten();
+            if let Some(entry) = self.entry(now, group)? {
+                wanted.push((name, entry));
+            }
+        }
+        let bytes = merge(&kept, wanted, old.len());
+        if bytes.is_empty() { Ok(None) } else { self.put(ObjectKind::Tree, &bytes, tree).map(Some) }
+    }
+
+    /// The lines of a tree that stay as they are; those whose names are keys of `current` are put there instead.
+    fn split<'t>(
+        &self,
+        id: Option<gix::ObjectId>,
+        bytes: &'t [u8],
+        current: &mut BTreeMap<&[u8], Option<Wanted>>,
+    ) -> Result<Vec<Line<'t>>, TreeError> {
+        let mut kept = Vec::with_capacity(bytes.len() / 32);
+        let mut iter = TreeRefIter::from_bytes(bytes, self.inner.object_hash());
+        let mut start = 0;
+        while let Some(entry) = iter.next() {
+            let entry = entry
+                .map_err(|e| TreeError::Damaged { id: id.map_or_else(|| self.no_id(), oid), why: e.to_string() })?;
+            let end = iter.offset_to_next_entry(bytes);
+            let line = bytes.get(start..end).unwrap_or_default();
+            start = end;
+            match current.get_mut(entry.filename.as_bytes()) {
+                Some(slot) => *slot = Some((entry.mode, entry.oid.to_owned())),
+                None => kept.push(Line { name: entry.filename, folder: entry.mode.is_tree(), bytes: line }),
+            }
+        }
+        Ok(kept)
+    }
+
+    /// What shall be under a name, given what is there and the changes at it and below it.
+    ///
+    /// The change at the name itself comes first; then, if that leaves a folder, the changes within. A file is not
+    /// disturbed by removals below it, which belong to a folder that gave way to it.
+    fn entry(&self, now: Option<Wanted>, group: &[Left<'_>]) -> Result<Option<Wanted>, TreeError> {
+        let mut entry = now;
+        let mut below = Vec::new();
+        for (path, change) in group {
+            match (path.split_first(), change) {
+                (Some((_, rest)), change) if !rest.is_empty() => below.push((rest, *change)),
+                (_, Change::Remove) => entry = None,
+                (_, Change::Link(kind, id)) => entry = Some((mode_of(*kind), self.linked(*kind, id)?)),
+                (_, Change::Write(bytes)) => {
+                    let known = now.filter(|(mode, _)| mode.is_blob()).map(|(_, id)| id);
+                    entry = Some((EntryKind::Blob.into(), self.put(ObjectKind::Blob, bytes, known)?));
+                }
+            }
+        }
+        let folder = entry.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| id);
+        let only_removals = below.iter().all(|(_, c)| matches!(c, Change::Remove));
+        if below.is_empty() || (folder.is_none() && only_removals) {
+            return Ok(entry);
+        }
+        Ok(self.edit(folder, &below)?.map(|id| (EntryKind::Tree.into(), id)))
+    }
+
+    /// The object that a link names, which must be there.
+    fn linked(&self, kind: Kind, id: &Oid) -> Result<gix::ObjectId, TreeError> {
+        let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
+        let elsewhere = matches!(kind, Kind::Submodule);
+        if elsewhere || git_id.is_empty_tree() || self.inner.objects.exists(&git_id) {
+            Ok(git_id)
+        } else {
+            Err(TreeError::Missing(*id))
+        }
+    }
+
+    /// The id of an object that does not exist yet.
+    fn no_id(&self) -> Oid {
+        oid(self.inner.object_hash().null())
+    }
+
+    /// Keeps an object in memory and gives its id; nothing is kept if it is `known`.
+    fn put(&self, kind: ObjectKind, bytes: &[u8], known: Option<gix::ObjectId>) -> Result<gix::ObjectId, TreeError> {
+        let failed = |source: gix::Error| TreeError::Io { id: self.no_id(), source: Box::new(source) };
+        let id = gix::objs::compute_hash(self.inner.object_hash(), kind, bytes).map_err(failed)?;
+        if known != Some(id) {
+            self.inner.objects.write_buf_with_known_id(kind, bytes, id).map_err(failed)?;
+        }
+        Ok(id)
+    }
+}
+
+/// The name that a group of changes has in common.
+fn name_of<'p>(group: &[Left<'p>]) -> Option<&'p str> {
+    group.first().and_then(|(path, _)| path.first().copied())
+}
+
+/// Puts the lines that stay and the entries that shall be there in git's order.
+fn merge(kept: &[Line<'_>], mut wanted: Vec<(&str, Wanted)>, size: usize) -> Vec<u8> {
+    let folder = |(mode, _): &Wanted| mode.is_tree();
+    wanted.sort_by(|a, b| {
+        let key = |(name, entry): &(&str, Wanted)| format!("{name}{}", if folder(entry) { "/" } else { "" });
+        key(a).cmp(&key(b))
+    });
+    let mut out = Vec::with_capacity(size + wanted.len() * 64);
+    let mut kept = kept.iter().peekable();
+    for (name, entry) in wanted {
+        while let Some(line) = kept.next_if(|l| l.cmp_to(name, folder(&entry)).is_lt()) {
+            out.extend_from_slice(line.bytes);
+        }
+        let (mode, id) = entry;
+        out.extend_from_slice(mode.as_bytes(&mut Default::default()));
+        out.push(b' ');
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.extend_from_slice(id.as_slice());
+    }
+    kept.for_each(|line| out.extend_from_slice(line.bytes));
+    out
+}
+
+fn mode_of(kind: Kind) -> EntryMode {
+    match kind {
+        Kind::Tree => EntryKind::Tree,
+        Kind::File => EntryKind::Blob,
+        Kind::Executable => EntryKind::BlobExecutable,
+        Kind::Symlink => EntryKind::Link,
+        Kind::Submodule => EntryKind::Commit,
+    }
+    .into()
+}
+
+/// The parts of a path. What is written must be a safe name on every system; what is removed may have any name.
+fn parts<'p>(path: &'p str, change: &Change) -> Result<Vec<&'p str>, TreeError> {
+    let refuse = |why: String| TreeError::Path { path: quoted(path), why };
+    let parts: Vec<&str> = path.split('/').collect();
+    if parts.len() > MAX_DEPTH || path.len() > MAX_PATH {
+        return Err(refuse(format!("it is longer than {MAX_PATH} bytes or {MAX_DEPTH} folders")));
+    }
+    if parts.iter().any(|p| p.is_empty()) {
+        return Err(refuse("a part of it is empty".to_owned()));
+    }
+    let written = match change {
+        Change::Write(_) | Change::Link(..) => parts.as_slice(),
+        Change::Remove => &[],
+    };
+    for part in written {
+        let all = gix::validate::path::component::Options::default();
+        gix::validate::path::component((*part).into(), None, all).map_err(|e| refuse(e.to_string()))?;
+    }
+    Ok(parts)
+}

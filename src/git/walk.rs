@@ -1,0 +1,125 @@
+//! History: the first-parent line, what had landed by a time, and what is new to a branch.
+
+use gix::objs::CommitRefIter;
+
+use super::{GitError, Repo, oid};
+use crate::time::Timestamp;
+use crate::tree::{Oid, TreeError};
+
+/// One commit of the first-parent line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The commit.
+    pub commit: Oid,
+    /// Its root tree.
+    pub tree: Oid,
+    /// The commit before it on the line; none for the first.
+    pub parent: Option<Oid>,
+    /// When its committer says it was made.
+    pub time: Timestamp,
+}
+
+/// The first-parent line, newest first. Ends with an error where a shallow clone was cut.
+pub struct Walk<'r> {
+    repo: &'r Repo,
+    graph: Option<gix::commitgraph::Graph>,
+    cut: Vec<Oid>,
+    next: Option<Oid>,
+    from_cut: bool,
+}
+
+impl std::fmt::Debug for Walk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walk").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Repo {
+    /// The commits from `tip` back along first parents. Git's commit-graph is used where there is one.
+    pub fn first_parents(&self, tip: Oid) -> Result<Walk<'_>, GitError> {
+        let graph = self.inner.commit_graph_if_enabled().ok().flatten();
+        self.walk(tip, graph)
+    }
+
+    /// The same, each commit read and checked against its id: for an audit.
+    pub fn first_parents_checked(&self, tip: Oid) -> Result<Walk<'_>, GitError> {
+        self.walk(tip, None)
+    }
+
+    fn walk(&self, tip: Oid, graph: Option<gix::commitgraph::Graph>) -> Result<Walk<'_>, GitError> {
+        let cut = self.inner.shallow_commits().map_err(|e| GitError::git("read which commits are shallow", e))?;
+        let cut = cut.map(|c| c.iter().map(oid).collect()).unwrap_or_default();
+        Ok(Walk { repo: self, graph, cut, next: Some(tip), from_cut: false })
+    }
+
+    /// The newest commit on the first-parent line of `tip` that had landed by `time`; none if none had.
+    ///
+    /// A commit landed when the latest of its own and all earlier committer times had come, so that a clock that went
+    /// wrong once changes the answer for that moment only. Looks at the whole line.
+    pub fn landed_at(&self, tip: Oid, time: Timestamp) -> Result<Option<Oid>, GitError> {
+        let mut newest = None;
+        for step in self.first_parents(tip)? {
+            let step = step?;
+            newest = if step.time > time { None } else { newest.or(Some(step.commit)) };
+        }
+        Ok(newest)
+    }
+
+    /// The commits that can be reached from `tip` and from none of `known`, newest first; none if more than `max`.
+    ///
+    /// `known` commits that do not exist are an error.
+    pub fn new_commits(&self, tip: Oid, known: &[Oid], max: usize) -> Result<Option<Vec<Oid>>, GitError> {
+        let id = |o: &Oid| self.id(o).ok_or(TreeError::Missing(*o));
+        let hidden = known.iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        let failed = |e: gix::Error| GitError::git("walk the history", e);
+        let walk = self.inner.rev_walk([id(&tip)?]).with_hidden(hidden).all().map_err(failed)?;
+        let mut found = Vec::new();
+        for commit in walk {
+            if found.len() >= max {
+                return Ok(None);
+            }
+            found.push(oid(commit.map_err(failed)?.id));
+        }
+        Ok(Some(found))
+    }
+}
+
+impl Walk<'_> {
+    fn step(&self, commit: Oid) -> Result<Step, GitError> {
+        let id = self.repo.id(&commit).ok_or(TreeError::Missing(commit))?;
+        let known = self.graph.as_ref().and_then(|g| Some((g, g.commit_by_id(id)?)));
+        if let Some((graph, c)) = known {
+            let damaged = |e: gix::Error| GitError::git("read the commit-graph; run `git commit-graph write`", e);
+            let parent = c.parent1().map_err(damaged)?.map(|p| oid(graph.id_at(p)));
+            let seconds = i64::try_from(c.committer_timestamp()).unwrap_or(i64::MAX);
+            return Ok(Step { commit, tree: oid(c.root_tree_id()), parent, time: Timestamp::from_seconds(seconds) });
+        }
+        let bytes = self.repo.object(&commit, gix::objs::Kind::Commit)?;
+        let damaged = |e: gix::Error| TreeError::Damaged { id: commit, why: e.to_string() };
+        let header = |b| CommitRefIter::from_bytes(b, self.repo.inner.object_hash());
+        let who = header(&bytes).committer().map_err(damaged)?;
+        Ok(Step {
+            commit,
+            tree: oid(header(&bytes).tree_id().map_err(damaged)?),
+            parent: header(&bytes).parent_ids().next().map(oid),
+            time: Timestamp::from_seconds(who.time().unwrap_or_default().seconds),
+        })
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<Step, GitError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let commit = self.next.take()?;
+        if self.from_cut {
+            return Some(Err(GitError::Shallow));
+        }
+        let step = self.step(commit);
+        if let Ok(step) = &step {
+            self.from_cut = self.cut.contains(&commit);
+            self.next = step.parent;
+        }
+        Some(step)
+    }
+}
