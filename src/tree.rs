@@ -130,14 +130,6 @@ pub enum TreeError {
         /// The limit in bytes.
         max: u64,
     },
-    /// A patch would write to a path that is not safe on every system.
-    #[error("{path} cannot be written: {why}")]
-    Path {
-        /// The path, quoted.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
     /// The outside failed.
     #[error("object {id} could not be read")]
     Io {
@@ -200,12 +192,28 @@ impl Patch {
     }
 }
 
+/// Why a patch could not be staged.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A path that it writes is not safe on every system.
+    #[error("{path} cannot be written: {why}")]
+    Path {
+        /// The path, quoted.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An object could not be read.
+    #[error(transparent)]
+    Object(#[from] TreeError),
+}
+
 /// A store that can also make the tree that a patch leads to.
 pub trait Stage: Objects {
     /// Gives the id of `root` with the patch applied; nothing of it is visible to others yet.
     ///
     /// Removals happen before writes, so a folder can give way to a file and a moved folder can be changed within.
-    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, TreeError>;
+    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, StageError>;
 }
 
 /// A file that differs between two trees.
@@ -410,7 +418,7 @@ impl Objects for Memory {
 }
 
 impl Stage for Memory {
-    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, TreeError> {
+    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, StageError> {
         Ok(self.apply(root, &sorted(patch)).unwrap_or_else(|| self.put_tree(Vec::new())))
     }
 }
@@ -420,7 +428,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patch_writes_removes_and_drops_empty_folders() -> Result<(), TreeError> {
+    fn a_patch_writes_removes_and_drops_empty_folders() -> Result<(), StageError> {
         let store = Memory::default();
         let root = store.put_files([("a/b/c", &b"1"[..]), ("a/d", b"2"), ("e", b"3")]);
         let mut patch = Patch::default();

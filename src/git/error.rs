@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::tree::{Oid, TreeError};
+use crate::tree::{Oid, StageError, TreeError};
 
 /// The error of a library below, kept as the cause.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -73,6 +73,9 @@ pub enum GitError {
     /// An object could not be read.
     #[error(transparent)]
     Object(#[from] TreeError),
+    /// A change could not be staged.
+    #[error(transparent)]
+    Stage(StageError),
     /// Another process of ours is writing.
     #[error(
         "another process{} is writing to this repository and did not finish within {} s; try again \
@@ -144,6 +147,15 @@ pub enum GitError {
         #[source]
         source: Cause,
     },
+}
+
+impl From<StageError> for GitError {
+    fn from(e: StageError) -> Self {
+        match e {
+            StageError::Object(e) => Self::Object(e),
+            StageError::Path { .. } => Self::Stage(e),
+        }
+    }
 }
 
 impl GitError {

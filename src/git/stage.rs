@@ -11,7 +11,7 @@ use gix::objs::{Exists as _, Kind as ObjectKind, TreeRefIter, Write as _};
 
 use super::{Repo, oid};
 use crate::text::quoted;
-use crate::tree::{Change, Kind, Oid, Patch, Stage, TreeError};
+use crate::tree::{Change, Kind, Oid, Patch, Stage, StageError, TreeError};
 
 /// How many folders deep a path may go.
 const MAX_DEPTH: usize = 64;
@@ -41,7 +41,7 @@ impl Line<'_> {
 }
 
 impl Stage for Repo {
-    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, TreeError> {
+    fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, StageError> {
         let mut paths = Vec::with_capacity(patch.files.len());
         for (path, change) in &patch.files {
             paths.push((parts(path, change)?, change));
@@ -206,8 +206,8 @@ fn mode_of(kind: Kind) -> EntryMode {
 }
 
 /// The parts of a path. What is written must be a safe name on every system; what is removed may have any name.
-fn parts<'p>(path: &'p str, change: &Change) -> Result<Vec<&'p str>, TreeError> {
-    let refuse = |why: String| TreeError::Path { path: quoted(path), why };
+fn parts<'p>(path: &'p str, change: &Change) -> Result<Vec<&'p str>, StageError> {
+    let refuse = |why: String| StageError::Path { path: quoted(path), why };
     let parts: Vec<&str> = path.split('/').collect();
     if parts.len() > MAX_DEPTH || path.len() > MAX_PATH {
         return Err(refuse(format!("it is longer than {MAX_PATH} bytes or {MAX_DEPTH} folders")));

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::time::Timestamp;
-use crate::tree::{Kind, Objects as _, Patch, Stage as _, TreeError};
+use crate::tree::{Kind, Objects as _, Patch, Stage as _, StageError, TreeError};
 
 /// A folder of its own with a home of its own, gone afterwards.
 struct Sandbox {
@@ -241,7 +241,7 @@ fn names_that_are_unsafe_somewhere_are_refused_and_bad_ones_can_go() {
         "a:b",
     ] {
         let refused = repo.stage(None, &patch(&[(path, "x")]));
-        assert!(matches!(refused, Err(TreeError::Path { .. })), "{path:?}: {refused:?}");
+        assert!(matches!(refused, Err(StageError::Path { .. })), "{path:?}: {refused:?}");
     }
     for path in ["a", ".gitattributes", "models/%2e/ü", "x.y-z_0"] {
         assert!(repo.stage(None, &patch(&[(path, "x")])).is_ok(), "{path:?}");
