@@ -25,8 +25,9 @@ pub mod tree;
 // state: one tree as a value
 pub mod snapshot;
 
-// what happened: events
+// what happened, what is meant: events, references
 pub mod event;
+pub mod reference;
 
 // seeing: two states differ by events
 pub mod diff;
@@ -43,5 +44,8 @@ pub mod apply;
 // judgement: the law book
 pub mod rules;
 
-// the outside
+// the outside: a repository on disk
 pub mod git;
+
+// the transaction: read, apply, judge, commit
+pub mod registry;

@@ -31,6 +31,11 @@ impl Signer {
 }
 
 impl Repo {
+    /// Whether commits are signed here.
+    pub fn signs(&self) -> bool {
+        self.inner.config_snapshot().boolean("commit.gpgSign") == Some(true)
+    }
+
     /// Who signs the drafts; none if the settings do not ask for signatures.
     pub(super) fn signer(&self, drafts: &[Draft]) -> Result<Option<Signer>, GitError> {
         let settings = self.inner.config_snapshot();

@@ -1,0 +1,171 @@
+//! References to models and versions: `models:/churn/3`, `models:/churn/Production`, `models:/churn@champion`,
+//! each with `@{moment}` for the past.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::name::{AliasName, InvalidName, ModelName};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::tree::TreeError;
+
+/// A reference as it is written. `models:/` may be left out.
+///
+/// ```
+/// use greenroom::reference::{ModelRef, Pick};
+/// let r: ModelRef = "models:/churn/Production@{2026-03-01}".parse()?;
+/// assert_eq!(r.model.as_str(), "churn");
+/// assert_eq!(r.moment.as_deref(), Some("2026-03-01"));
+/// assert!(matches!(r.pick, Pick::Stage(_)));
+/// # Ok::<(), greenroom::reference::InvalidRef>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRef {
+    /// The model.
+    pub model: ModelName,
+    /// Which of its versions.
+    pub pick: Pick,
+    /// A time or git revision: as of then.
+    pub moment: Option<String>,
+}
+
+/// Which version of a model is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// The model itself.
+    Model,
+    /// A number.
+    Number(u64),
+    /// The highest number in a stage.
+    Stage(Stage),
+    /// What an alias points at.
+    Alias(AliasName),
+    /// The highest number of all, in any stage, as MLflow's `latest`.
+    Latest,
+}
+
+/// Why a text is no reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRef {
+    /// The model's name is none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// What follows the model is none of the forms.
+    #[error(
+        "{0} is no reference; write models:/NAME/VERSION, models:/NAME/STAGE or models:/NAME@ALIAS, with @{{TIME or REVISION}} for the past"
+    )]
+    Form(String),
+}
+
+impl FromStr for ModelRef {
+    type Err = InvalidRef;
+
+    fn from_str(s: &str) -> Result<Self, InvalidRef> {
+        let wrong = || InvalidRef::Form(crate::text::quoted(s));
+        let rest = s.strip_prefix("models:/").unwrap_or(s);
+        let (rest, moment) = match rest.split_once("@{") {
+            Some((rest, moment)) => {
+                let moment = moment.strip_suffix('}').filter(|m| !m.is_empty()).ok_or_else(wrong)?;
+                (rest, Some(moment.to_owned()))
+            }
+            None => (rest, None),
+        };
+        if let Some((model, which)) = rest.split_once('/') {
+            let pick = if which.eq_ignore_ascii_case("latest") {
+                Pick::Latest
+            } else if which.bytes().all(|b| b.is_ascii_digit()) {
+                Pick::Number(which.parse().map_err(|_| wrong())?)
+            } else {
+                Pick::Stage(which.parse().map_err(|_| wrong())?)
+            };
+            return Ok(Self { model: model.parse()?, pick, moment });
+        }
+        // A model's name may hold `@` itself; then the slash forms say which is meant.
+        if let Some((model, alias)) = rest.rsplit_once('@') {
+            let pick = if alias.eq_ignore_ascii_case("latest") {
+                Pick::Latest
+            } else {
+                Pick::Alias(alias.parse().map_err(|_| wrong())?)
+            };
+            return Ok(Self { model: model.parse()?, pick, moment });
+        }
+        Ok(Self { model: rest.parse()?, pick: Pick::Model, moment })
+    }
+}
+
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "models:/{}", self.model)?;
+        match &self.pick {
+            Pick::Model => {}
+            Pick::Number(n) => write!(f, "/{n}")?,
+            Pick::Stage(s) => write!(f, "/{s}")?,
+            Pick::Alias(a) => write!(f, "@{a}")?,
+            Pick::Latest => write!(f, "/latest")?,
+        }
+        match &self.moment {
+            Some(m) => write!(f, "@{{{m}}}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a reference leads to in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A version's number.
+    Version(u64),
+    /// The model is there, but nothing that was asked for.
+    Nothing,
+    /// There is no such model.
+    NoModel,
+}
+
+/// Finds the version that is meant. A stage means the highest number in it, as for MLflow.
+pub fn resolve(snapshot: &Snapshot<'_>, model: &ModelName, pick: &Pick) -> Result<Found, TreeError> {
+    let Some(view) = snapshot.model(model)? else { return Ok(Found::NoModel) };
+    let number = match pick {
+        Pick::Model => None,
+        Pick::Number(n) => view.version(*n)?.map(|v| v.number),
+        Pick::Latest => Some(view.highest()?).filter(|n| *n > 0),
+        Pick::Alias(alias) => view.alias(alias)?.and_then(|f| f.value).map(|p| p.version),
+        Pick::Stage(Stage::None) => {
+            let staged = view.stage_map()?;
+            view.versions()?.into_iter().rev().map(|v| v.number).find(|n| !staged.contains_key(n))
+        }
+        Pick::Stage(stage) => {
+            let pointers = view.stages()?;
+            let named = |s: &Stage| s.as_str().eq_ignore_ascii_case(stage.as_str());
+            let pointer = pointers.into_iter().find(|(s, _)| named(s)).and_then(|(_, f)| f.value);
+            pointer.and_then(|p| p.versions.into_iter().next_back())
+        }
+    };
+    Ok(number.map_or(Found::Nothing, Found::Version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_read_and_print() {
+        for s in [
+            "models:/churn",
+            "models:/churn/3",
+            "models:/churn/Production",
+            "models:/churn@champion",
+            "models:/churn/latest",
+            "models:/wine quality/Staging@{2026-03-01}",
+            "models:/churn@champion@{HEAD~3}",
+        ] {
+            assert_eq!(s.parse::<ModelRef>().map(|r| r.to_string()), Ok(s.to_owned()));
+        }
+        assert_eq!(
+            "churn/production".parse::<ModelRef>().map(|r| r.to_string()),
+            Ok("models:/churn/Production".into())
+        );
+        for bad in ["", "models:/", "churn/", "churn/a b", "churn@", "churn/3@{", "churn@{}", "a:b/3"] {
+            assert!(bad.parse::<ModelRef>().is_err(), "{bad}");
+        }
+    }
+}

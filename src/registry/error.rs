@@ -1,0 +1,78 @@
+//! What can go wrong with a registry as a whole.
+
+use std::path::PathBuf;
+
+use super::Outcome;
+use crate::apply::Refusal;
+use crate::git::{GitError, PublishError};
+use crate::tree::{StageError, TreeError};
+
+/// Why something could not be done with a registry.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The repository holds no registry.
+    #[error("the repository at {} holds no registry; make one with `greenroom init`", .path.display())]
+    NotARegistry {
+        /// Where the search began.
+        path: PathBuf,
+    },
+    /// The repository holds several, and nothing says which is meant.
+    #[error("the repository holds several registries: {}; go into one, or name it with -C", .folders.join(", "))]
+    SeveralRegistries {
+        /// Their folders.
+        folders: Vec<String>,
+    },
+    /// An e-mail address cannot stand for a person.
+    #[error("the address {} is nobody's in this registry; `greenroom person add ID --email {email}` adds someone", crate::text::quoted(.email))]
+    NoPerson {
+        /// The address.
+        email: String,
+    },
+    /// Neither a time nor a revision.
+    #[error("{0} is neither a time (2026-03-01, 2026-03-01T12:00:00Z) nor a revision of the repository")]
+    NoMoment(String),
+    /// Nothing had landed yet.
+    #[error("nothing had landed by {0}")]
+    BeforeHistory(String),
+    /// The action cannot be applied.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The rules refuse the change.
+    #[error("the change breaks {} rule(s)", .outcome.verdict.faults.len())]
+    Denied {
+        /// What would have happened, and the verdict.
+        outcome: Box<Outcome>,
+    },
+    /// Others were faster again and again.
+    #[error("others changed the registry again and again meanwhile; try again")]
+    Contended,
+    /// The commit could not be made.
+    #[error(transparent)]
+    Publish(PublishError),
+    /// Git's side failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The change cannot be written as a tree.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// An object cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+impl From<PublishError> for RegistryError {
+    fn from(e: PublishError) -> Self {
+        Self::Publish(e)
+    }
+}
+
+/// An error's text with those of its causes.
+pub(super) fn with_causes(e: &dyn std::error::Error) -> String {
+    let mut out = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        out.push_str(&format!(": {e}"));
+        cause = e.source();
+    }
+    out
+}

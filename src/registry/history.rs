@@ -1,0 +1,130 @@
+//! The past: what a time or revision means, and each step of history as events.
+
+use serde::Serialize;
+
+use super::{Registry, RegistryError};
+use crate::diff::{self, Diff};
+use crate::event::Event;
+use crate::git::{Ident, Walk};
+use crate::name::UserName;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{Limits, Oid};
+
+/// One step of history.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogEntry {
+    /// The commit.
+    pub commit: Oid,
+    /// When it landed: the committer's time.
+    pub at: Timestamp,
+    /// Who made the change, as a person of the registry.
+    pub by: UserName,
+    /// The author's name as written.
+    pub author: String,
+    /// The committer as a person, where it is somebody else.
+    pub landed_by: Option<UserName>,
+    /// Whether the commit carries a signature.
+    pub signed: bool,
+    /// What was said besides: the commit's body without trailers.
+    pub comment: String,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// The steps of history, newest first.
+pub struct Steps<'r> {
+    registry: &'r Registry,
+    walk: Walk<'r>,
+}
+
+impl Registry {
+    /// The commit that a time or git revision means. A time means what had landed by then.
+    pub fn moment(&self, moment: &str) -> Result<Oid, RegistryError> {
+        if let Ok(time) = moment.parse::<Timestamp>() {
+            let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
+            let landed = self.repo().landed_at(head, time)?;
+            return landed.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()));
+        }
+        let commit = self.repo().resolve(moment);
+        commit.map_err(|_| RegistryError::NoMoment(crate::text::quoted(moment)))
+    }
+
+    /// The registry as of a moment, or as of now.
+    pub fn as_of(&self, moment: Option<&str>) -> Result<Snapshot<'_>, RegistryError> {
+        match moment {
+            Some(moment) => self.snapshot_of(Some(self.moment(moment)?)),
+            None => self.snapshot(),
+        }
+    }
+
+    /// What differs between two commits; none stands for the time before the first.
+    pub fn diff(&self, before: Option<Oid>, after: Option<Oid>) -> Result<Diff, RegistryError> {
+        Ok(diff::diff(&self.snapshot_of(before)?, &self.snapshot_of(after)?, Limits::default())?)
+    }
+
+    /// The steps of the first-parent line from `tip` back. Steps without events of the registry are left out.
+    pub fn steps(&self, tip: Oid) -> Result<Steps<'_>, RegistryError> {
+        Ok(Steps { registry: self, walk: self.repo().first_parents(tip)? })
+    }
+
+    /// One step of history: what a commit changed against its first parent.
+    pub fn step(&self, commit: Oid, parent: Option<Oid>) -> Result<LogEntry, RegistryError> {
+        let after = self.snapshot_of(Some(commit))?;
+        let events = diff::diff(&self.snapshot_of(parent)?, &after, Limits::default())?.events;
+        let info = self.repo().commit(&commit)?;
+        let by = self.name_of(&after, &info.author)?;
+        let landed_by = self.name_of(&after, &info.committer)?;
+        Ok(LogEntry {
+            commit,
+            at: info.committer.time,
+            landed_by: (landed_by != by).then_some(landed_by),
+            by,
+            author: info.author.name,
+            signed: info.signed,
+            comment: without_trailers(&info.body),
+            events,
+        })
+    }
+
+    /// The person of an identity; an address that can be nobody's id is shown with what an id may hold.
+    fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
+        match self.person_of(snapshot, who) {
+            Ok(user) => Ok(user),
+            Err(RegistryError::NoPerson { email }) => {
+                let plain: String =
+                    email.chars().filter(|c| c.is_ascii_alphanumeric() || "._@+-".contains(*c)).take(100).collect();
+                UserName::new(format!("x{plain}")).map_err(|_| RegistryError::NoPerson { email })
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Result<LogEntry, RegistryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let step = match self.walk.next()? {
+                Ok(step) => step,
+                Err(e) => return Some(Err(e.into())),
+            };
+            match self.registry.step(step.commit, step.parent) {
+                Ok(entry) if entry.events.is_empty() => {}
+                other => return Some(other),
+            }
+        }
+    }
+}
+
+/// The body of a commit without the trailers at its end.
+fn without_trailers(body: &str) -> String {
+    let body = body.trim();
+    let is_trailer = |line: &str| {
+        line.split_once(": ")
+            .is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    };
+    let (rest, last) = body.rsplit_once("\n\n").unwrap_or(("", body));
+    if last.lines().all(is_trailer) { rest.trim().to_owned() } else { body.to_owned() }
+}

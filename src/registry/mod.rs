@@ -1,0 +1,295 @@
+//! The transaction: read, apply, judge, commit; again if the head moved meanwhile. And reading: as of, history.
+//!
+//! This is the one way in which greenroom changes a registry. The state is built in memory and judged before any of
+//! it is written, so a refused change leaves nothing behind.
+
+mod error;
+mod history;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::action::Action;
+use crate::apply::{self, Context};
+use crate::diff::{self, Diff};
+use crate::git::{Draft, Durability, Ident, PublishError, Repo};
+use crate::name::UserName;
+use crate::phrase;
+use crate::rules::{self, Actor, Step, Verdict};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{Limits, Objects as _, Oid, Stage as _};
+
+pub use error::RegistryError;
+pub use history::{LogEntry, Steps};
+
+/// How often an action is applied anew because the head moved.
+const ATTEMPTS: usize = 20;
+
+/// How long another of our writers is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// A registry in a git repository.
+pub struct Registry {
+    repo: Repo,
+    branch: String,
+    at: String,
+}
+
+/// Who asks for a change.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// The person in the registry.
+    pub user: UserName,
+    /// The commit's author.
+    pub author: Ident,
+    /// The commit's committer.
+    pub committer: Ident,
+}
+
+/// How a change is made.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What to say in the commit's body: why.
+    pub comment: String,
+    /// Only show what would happen.
+    pub dry_run: bool,
+    /// Answer before the disk confirms.
+    pub relaxed: bool,
+}
+
+/// What a change did, or would do.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The commit; none if nothing changed or nothing was to be written.
+    pub commit: Option<Oid>,
+    /// What happened.
+    pub diff: Diff,
+    /// What the rules say.
+    pub verdict: Verdict,
+    /// The commit's message.
+    pub message: String,
+    /// Why the work tree did not follow, if it did not.
+    pub left_behind: Option<String>,
+}
+
+impl Registry {
+    /// Finds the registry that a folder lies in: at the root of the repository, in a folder above `dir`, or in the
+    /// one folder at the top of the repository that holds a registry.
+    pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
+        let repo = Repo::discover(dir)?;
+        let branch = repo.branch()?;
+        let found = Self { repo, branch, at: String::new() };
+        let at = found.locate(dir)?;
+        Ok(Self { at, ..found })
+    }
+
+    /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
+    pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
+        let branch = repo.branch()?;
+        Ok(Self { repo, branch, at: at.to_owned() })
+    }
+
+    fn locate(&self, dir: &Path) -> Result<String, RegistryError> {
+        let none = || RegistryError::NotARegistry { path: dir.to_owned() };
+        let Some(root) = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()? else { return Err(none()) };
+        let is_registry = |at: &str| -> Result<bool, RegistryError> {
+            Ok(Snapshot::new(&self.repo, Some(root), at)?.entry("greenroom.toml")?.is_some())
+        };
+        if is_registry("")? {
+            return Ok(String::new());
+        }
+        for folder in self.folders_above(dir) {
+            if is_registry(&folder)? {
+                return Ok(folder);
+            }
+        }
+        let mut found = Vec::new();
+        for entry in self.repo.tree(&root)?.iter().filter(|e| e.kind == crate::tree::Kind::Tree) {
+            let at = format!("{}/", entry.name);
+            if is_registry(&at)? {
+                found.push(at);
+            }
+        }
+        match found.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(none()),
+            several => Err(RegistryError::SeveralRegistries { folders: several.to_vec() }),
+        }
+    }
+
+    /// The folders from `dir` up to the work tree's root, as paths in the repository that end in a slash.
+    fn folders_above(&self, dir: &Path) -> Vec<String> {
+        let real = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
+        let Some(root) = self.repo.work_dir().map(|r| real(&r)) else { return Vec::new() };
+        let dir = real(dir);
+        let Ok(inside) = dir.strip_prefix(&root) else { return Vec::new() };
+        let above = inside.ancestors().filter(|p| !p.as_os_str().is_empty());
+        above.filter_map(|p| p.to_str()).map(|p| format!("{p}/")).collect()
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// The branch that holds the registry, in full.
+    pub fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    /// The registry's folder in the repository: empty, or ending in a slash.
+    pub fn at(&self) -> &str {
+        &self.at
+    }
+
+    /// Where greenroom keeps what is not in git: the index, and later secrets and cursors.
+    pub fn state_dir(&self) -> PathBuf {
+        self.repo.common_dir().join("greenroom")
+    }
+
+    /// The newest commit; none before the first.
+    pub fn head(&self) -> Result<Option<Oid>, RegistryError> {
+        Ok(self.repo.reference(&self.branch)?)
+    }
+
+    /// The registry as of the newest commit.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, RegistryError> {
+        self.snapshot_of(self.head()?)
+    }
+
+    /// The registry as of a commit; empty without one.
+    pub fn snapshot_of(&self, commit: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
+        let root = commit.map(|c| self.repo.tree_of(&c)).transpose()?;
+        self.snapshot_in(root)
+    }
+
+    /// The registry in a root tree.
+    pub fn snapshot_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
+        Ok(Snapshot::new(&self.repo, root, &self.at)?)
+    }
+
+    /// The person that an identity stands for: the one with its e-mail address (after `.mailmap`), else the address.
+    pub fn person_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
+        let email = self.repo.resolve_ident(who).email;
+        // The usual id of a person is the start of the address; a look at that file spares reading all people.
+        let guess = email.split('@').next().and_then(|local| UserName::new(local).ok());
+        if let Some(guess) = guess {
+            let person = snapshot.person(&guess)?.and_then(|f| f.value);
+            if person.is_some_and(|p| p.emails.iter().any(|e| e.as_str().eq_ignore_ascii_case(&email))) {
+                return Ok(guess);
+            }
+        }
+        if let Some(user) = snapshot.person_by_email(&email)? {
+            return Ok(user);
+        }
+        UserName::new(email.to_lowercase()).map_err(|_| RegistryError::NoPerson { email })
+    }
+
+    /// Makes a change: applies the actions one after the other, judges what they come to, and commits it as one step.
+    ///
+    /// When the head moved meanwhile, all of it is done again on the new head.
+    pub fn change(
+        &self,
+        asker: &Asker,
+        actions: &[Action],
+        now: Timestamp,
+        options: &Options,
+    ) -> Result<Outcome, RegistryError> {
+        if options.dry_run {
+            let (_, outcome) = self.prepare(self.head()?, asker, actions, now, options)?;
+            self.repo.discard_staged();
+            return Ok(outcome);
+        }
+        let mut lock = self.repo.lock(LOCK_WAIT)?;
+        for _ in 0..ATTEMPTS {
+            let head = self.head()?;
+            let prepared = self.prepare(head, asker, actions, now, options);
+            let (tree, mut outcome) = match prepared {
+                Ok(prepared) => prepared,
+                Err(e) => {
+                    self.repo.discard_staged();
+                    return Err(e);
+                }
+            };
+            if !outcome.verdict.passes() {
+                self.repo.discard_staged();
+                return Err(RegistryError::Denied { outcome: Box::new(outcome) });
+            }
+            let Some(tree) = tree else { return Ok(outcome) };
+            let draft = Draft {
+                tree,
+                merged: Vec::new(),
+                author: asker.author.clone(),
+                committer: asker.committer.clone(),
+                message: outcome.message.clone(),
+            };
+            let durability = if options.relaxed { Durability::Relaxed } else { Durability::Full };
+            match self.repo.publish(&mut lock, &self.branch, head, &[draft], durability) {
+                Ok(published) => {
+                    outcome.commit = published.commits.last().copied();
+                    outcome.left_behind = published.left_behind.map(|e| error::with_causes(&e));
+                    return Ok(outcome);
+                }
+                Err(PublishError::Moved { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(RegistryError::Contended)
+    }
+
+    /// Builds the state that the actions lead to, in memory, and judges it. No tree where nothing would change.
+    fn prepare(
+        &self,
+        head: Option<Oid>,
+        asker: &Asker,
+        actions: &[Action],
+        now: Timestamp,
+        options: &Options,
+    ) -> Result<(Option<Oid>, Outcome), RegistryError> {
+        let root = head.map(|c| self.repo.tree_of(&c)).transpose()?;
+        let before = self.snapshot_in(root)?;
+        let mut random = random_bytes;
+        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::stage::subject };
+        let mut tree = root;
+        for action in actions {
+            let snapshot = self.snapshot_in(tree)?;
+            let patch = apply::apply(&snapshot, action, &mut cx)?;
+            if !patch.is_empty() {
+                tree = Some(self.repo.stage(tree, &patch)?);
+            }
+        }
+        let after = self.snapshot_in(tree)?;
+        let diff = diff::diff(&before, &after, Limits::default())?;
+        let signed = self.repo.signs();
+        let actor = Actor { signed, ..Actor::of(asker.user.clone()) };
+        let verdict = rules::judge(&Step { before: &before, after: &after, diff: &diff, actor: &actor, at: now })?;
+        let message = message(&diff, &options.comment);
+        let tree = tree.filter(|t| Some(*t) != root);
+        Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))
+    }
+}
+
+/// The message of a commit: what happened, why, and trailers for people who read `git log`.
+fn message(diff: &Diff, comment: &str) -> String {
+    let subject = if diff.events.is_empty() {
+        "Rearrange the registry's files".to_owned()
+    } else {
+        phrase::subject(&diff.events)
+    };
+    let trailers = phrase::trailers(&diff.events);
+    let parts = [subject.as_str(), comment.trim(), trailers.as_str()];
+    parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Ten random bytes for an id. The system's source of randomness does not fail once the machine is up; if it ever
+/// does, the time and process id keep ids apart well enough, and the rules refuse one that is used twice.
+fn random_bytes() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    if getrandom::fill(&mut bytes).is_err() {
+        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let seed = nanos ^ (u128::from(std::process::id()) << 64);
+        bytes.copy_from_slice(seed.to_le_bytes().get(..10).unwrap_or(&[0; 10]));
+    }
+    bytes
+}
