@@ -42,3 +42,6 @@ pub mod apply;
 
 // judgement: the law book
 pub mod rules;
+
+// the outside: all I/O on disk
+pub mod artifact;
