@@ -17,6 +17,8 @@ use super::ArtifactError;
 use super::copy::{self, Copied};
 use crate::name::Digest;
 
+/// A file of at most this size is read into memory first: if the store has it, nothing is written.
+const SMALL: u64 = 1 << 20;
 /// From this size on a file is synced as soon as it is written, while other threads go on.
 const SYNC_ALONE_FROM: u64 = 8 << 20;
 /// From this many files on one sync of the file system is cheaper than one for each file.
@@ -109,9 +111,21 @@ impl Store {
         size: u64,
         seen: &dyn Fn(u64),
     ) -> Result<Staged, ArtifactError> {
-        self.stage_with(size, |to| {
-            copy::copy_file(file, to, size, seen).map_err(ArtifactError::io("copy into the store", origin))
-        })
+        let failed = ArtifactError::io("copy into the store", origin);
+        if size > SMALL {
+            return self.stage_with(size, |to| copy::copy_file(file, to, size, seen).map_err(&failed));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size + 1).unwrap_or_default());
+        file.take(SMALL + 1).read_to_end(&mut bytes).map_err(&failed)?;
+        if bytes.len() as u64 <= SMALL {
+            let copied = Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 };
+            if self.has(&copied.sha256, copied.size) {
+                seen(copied.size);
+                return Ok(Staged { copied, temp: None, synced: true });
+            }
+        }
+        // A file that grew meanwhile goes on where the bytes in memory end.
+        self.stage_with(size, |to| copy::copy(&mut (&bytes[..]).chain(file), to, size, seen).map_err(&failed))
     }
 
     fn stage_with(
