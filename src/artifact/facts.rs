@@ -10,6 +10,9 @@ const MAX_FACT: usize = 4096;
 /// A schema or environment with more text than this is not taken over: `version.toml` is to stay small.
 const MAX_PART: usize = 96 * 1024;
 
+/// More notes than this help nobody.
+const MAX_NOTES: usize = 50;
+
 /// Facts about a model, as far as its folder tells. Faults are notes: any folder can be registered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
@@ -50,24 +53,29 @@ pub fn gather(read: Read<'_>) -> Facts {
         let found = found.or_else(|| environment.as_ref().and_then(conda_python).map(str::to_owned));
         info.python_version = text(found.as_deref().unwrap_or_default());
     }
-    Facts {
+    let facts = Facts {
         schema: schema.filter(|s| small("the schema", schema_text(s), &mut notes)),
         environment: environment.filter(|e| small("the environment", environment_text(e), &mut notes)),
         model: known.then_some(info),
         run_id: text(mlmodel.run_id.as_deref().unwrap_or_default()),
         model_id: text(mlmodel.model_id.as_deref().unwrap_or_default()),
         artifact_uri: mlmodel.artifact_uri(),
-        notes,
-    }
+        notes: Vec::new(),
+    };
+    notes.truncate(MAX_NOTES);
+    Facts { notes, ..facts }
 }
 
-/// Text from a model folder as it may be stored: one line, escaped, cut.
+/// Text from a model folder as it may be stored: one line, escaped; what is cut ends in `…`.
 pub(super) fn text(s: &str) -> Text {
-    let mut end = s.len().min(MAX_FACT);
-    while !s.is_char_boundary(end) {
-        end -= 1;
-    }
-    Text::new(&one_line(s.get(..end).unwrap_or_default())).unwrap_or_default()
+    let shown = one_line(s);
+    let cut = if shown.len() <= MAX_FACT {
+        shown
+    } else {
+        let end = shown.floor_char_boundary(MAX_FACT);
+        format!("{}…", shown.get(..end).unwrap_or_default()).into()
+    };
+    Text::new(&cut).unwrap_or_default()
 }
 
 fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
@@ -87,4 +95,55 @@ fn schema_text(schema: &Schema) -> usize {
 
 fn environment_text(e: &Environment) -> usize {
     [&e.channels, &e.conda, &e.pip].into_iter().flatten().map(|t| 8 + t.as_str().len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(files: &[(&str, &str)]) -> Facts {
+        gather(&|name, _| Ok(files.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_bytes().to_vec())))
+    }
+
+    #[test]
+    fn the_version_of_python_is_looked_for_in_three_places() {
+        let python = |files: &[(&str, &str)]| from(files).model.map(|m| m.python_version.to_string());
+        let conda = ("conda.yaml", "dependencies: ['python=3.8.8=h1', pip]");
+        let env = ("python_env.yaml", "python: 3.10");
+        assert_eq!(
+            python(&[("MLmodel", "flavors: {python_function: {python_version: 3.11.7}}"), env]).as_deref(),
+            Some("3.11.7")
+        );
+        assert_eq!(python(&[("MLmodel", "flavors: {}"), env, conda]).as_deref(), Some("3.10"), "as it is written");
+        assert_eq!(python(&[("MLmodel", "flavors: {}"), conda]).as_deref(), Some("3.8.8"));
+        assert_eq!(python(&[env]), None, "without MLmodel there is no model to tell of");
+    }
+
+    #[test]
+    fn the_conda_file_that_mlmodel_names_is_read() {
+        let mlmodel = "flavors: {python_function: {env: {conda: env/c.yaml}}}";
+        let facts = from(&[("MLmodel", mlmodel), ("env/c.yaml", "channels: [a]"), ("conda.yaml", "channels: [b]")]);
+        let environment = facts.environment.unwrap_or_default();
+        assert_eq!((environment.conda_file.as_str(), environment.channels.len()), ("env/c.yaml", 1));
+        let away = from(&[("MLmodel", "flavors: {python_function: {env: ../../c.yaml}}")]);
+        assert_eq!(away.environment, None);
+    }
+
+    #[test]
+    fn what_would_swell_the_version_is_noted_instead() {
+        let column = r#"{"type": "double", "name": "a column with a name", "required": true}"#;
+        let wide = format!("signature: {{inputs: '[{}]'}}", vec![column; 5000].join(","));
+        let facts = from(&[("MLmodel", &wide), ("requirements.txt", &"package==1.0 --hash=sha256:0\n".repeat(3))]);
+        assert_eq!(facts.schema, None);
+        assert!(facts.notes.iter().any(|n| n.starts_with("the schema has")), "{:?}", facts.notes);
+        assert_eq!(facts.environment.map(|e| e.pip.len()), Some(1));
+        assert_eq!(text(&"ä".repeat(5000)).as_str().len(), MAX_FACT + '…'.len_utf8());
+    }
+
+    #[test]
+    fn hostile_text_is_escaped() {
+        let facts = from(&[("MLmodel", "run_id: \"a\\e[31m\\nb\"\nmodel_id: 'x\u{202e}y'")]);
+        assert_eq!(facts.run_id.as_str(), "a\\u{1b}[31m\\nb");
+        assert_eq!(facts.model_id.as_str(), "x\\u{202e}y");
+    }
 }

@@ -1,7 +1,8 @@
 //! Writing a version's files to a folder: every byte is checked, and the folder appears whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,7 +41,8 @@ pub fn fetch(
         Some(_) | None => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(ArtifactError::io("create", parent))?;
-    let temp = tempfile::Builder::new().prefix(".greenroom-").tempdir_in(parent);
+    let private = Permissions::from_mode(0o700);
+    let temp = tempfile::Builder::new().prefix(".greenroom-").permissions(private).tempdir_in(parent);
     let temp = temp.map_err(ArtifactError::io("create a folder in", parent))?;
     // Within the private folder, so that the one that stays has the usual permissions.
     let folder = temp.path().join("model");

@@ -72,11 +72,7 @@ fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Optio
     } else {
         return None;
     };
-    let old = if logged_before_1_18(model) {
-        " The model was logged before MLflow 1.18, which wrote the channel 'defaults' unless told otherwise."
-    } else {
-        ""
-    };
+    let old = age_hint(model);
     let message = format!(
         "{found}. Use of that channel may need a licence under Anaconda's terms of service.{old} Nothing forces you to \
          use it: to change the environment, log the model again with `conda_env` set to one whose channels are \
@@ -124,14 +120,16 @@ fn is_package(dependency: &str) -> bool {
     !matches!(name.to_lowercase().as_str(), "python" | "pip" | "")
 }
 
-/// Also when it is not known which MLflow wrote the model: the first that says so is 1.18's age.
-fn logged_before_1_18(model: Option<&ModelInfo>) -> bool {
+/// A sentence for models of an MLflow that wrote the channel unasked, or that say nothing of theirs.
+fn age_hint(model: Option<&ModelInfo>) -> String {
     let version = model.map(|m| m.mlflow_version.as_str()).unwrap_or_default();
     let mut numbers = version.split('.').map(|n| n.parse::<u32>().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) < (1, 18),
-        (Some(_) | None, _) => version.is_empty(),
-    }
+    let age = match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) < (1, 18) => format!("This one says MLflow {}", one_line(version)),
+        _ if version.is_empty() => "This one does not say which MLflow logged it".to_owned(),
+        _ => return String::new(),
+    };
+    format!(" Models logged before MLflow 1.18 have the channel 'defaults' unless told otherwise. {age}.")
 }
 
 fn pip_index(environment: &Environment) -> Option<Finding> {

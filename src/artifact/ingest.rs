@@ -378,7 +378,10 @@ mod tests {
         let bench = Bench::new(&[("a", b"1"), ("b", b"22"), ("c", b"3")])?;
         let with = |limits: Limits| ingest(&bench.model(), &bench.store, &limits, &|_, _| {});
         let defaults = Limits::default();
-        assert!(matches!(with(Limits { files: 2, ..defaults }), Err(ArtifactError::TooMuch { what: "files", max: 2 })));
+        assert!(matches!(
+            with(Limits { files: 2, ..defaults }),
+            Err(ArtifactError::TooMuch { what: "files and folders", max: 2 })
+        ));
         assert!(matches!(with(Limits { total: 3, ..defaults }), Err(ArtifactError::TooMuch { what: "bytes", max: 3 })));
         assert!(with(Limits { files: 3, total: 4, ..defaults }).is_ok());
         Ok(())

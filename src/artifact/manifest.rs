@@ -1,5 +1,6 @@
 //! The files of a version, read from its tree, and their digest.
 
+use std::collections::HashMap;
 use std::io::Read as _;
 
 use sha2::{Digest as _, Sha256};
@@ -7,9 +8,10 @@ use sha2::{Digest as _, Sha256};
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
 use super::store::{Store, check};
-use super::{ArtifactError, FileEntry, Limits, Place, copy};
+use super::{ArtifactError, Budget, FileEntry, Limits, Place, copy};
 use crate::entity::version::Artifacts;
-use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+use crate::name::Digest;
+use crate::tree::{Kind, Objects, Oid, TreeError};
 
 /// Sums up files: their digest, size and number. The order does not matter.
 ///
@@ -27,8 +29,10 @@ pub fn summary<P>(files: &[FileEntry<P>]) -> Artifacts {
 
 /// Lists the files of a version's `artifacts` tree, sorted by path. Files in the store are not read.
 pub fn list(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Vec<FileEntry<Place>>, ArtifactError> {
-    let mut files = Vec::new();
-    list_folder(objects, tree, None, limits, &mut files)?;
+    let mut listing =
+        Listing { objects, blob: limits.blob, budget: Budget::new(limits), known: HashMap::new(), files: Vec::new() };
+    listing.folder(tree, None)?;
+    let mut files = listing.files;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     match clash(files.iter().map(|f| &f.path)) {
         Some((a, b)) => Err(ArtifactError::Clash(a, b)),
@@ -36,49 +40,57 @@ pub fn list(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Vec<Fi
     }
 }
 
-/// The depth is bounded by that of a [`FilePath`].
-fn list_folder(
-    objects: &dyn Objects,
-    tree: &Oid,
-    at: Option<&FilePath>,
-    limits: &Limits,
-    files: &mut Vec<FileEntry<Place>>,
-) -> Result<(), ArtifactError> {
-    let failed = |path: &str| {
-        let path = path.to_owned();
-        |source: TreeError| ArtifactError::Tree { path, source }
-    };
-    for entry in objects.tree(tree).map_err(failed(at.map_or("", FilePath::as_str)))?.iter() {
-        let path = match at {
-            Some(folder) => folder.join(&entry.name),
-            None => FilePath::new(&entry.name),
-        }?;
-        match entry.kind {
-            Kind::Tree => list_folder(objects, &entry.id, Some(&path), limits, files)?,
-            Kind::File | Kind::Executable => {
-                if files.len() >= limits.files {
-                    return Err(ArtifactError::TooMuch { what: "files", max: limits.files as u64 });
-                }
-                let bytes = objects.blob(&entry.id, limits.blob).map_err(failed(path.as_str()))?;
-                files.push(file(path, entry, &bytes)?);
-            }
-            Kind::Symlink | Kind::Submodule => {
-                return Err(ArtifactError::Kind { path: path.to_string(), kind: entry.kind.as_str() });
-            }
-        }
-    }
-    Ok(())
+/// A listing under way.
+struct Listing<'o> {
+    objects: &'o dyn Objects,
+    blob: u64,
+    budget: Budget,
+    /// What each blob stands for: a hostile tree may name one blob many times, and it is read once.
+    known: HashMap<Oid, (u64, Digest, Place)>,
+    files: Vec<FileEntry<Place>>,
 }
 
-fn file(path: FilePath, entry: &Entry, bytes: &[u8]) -> Result<FileEntry<Place>, ArtifactError> {
-    match Pointer::parse(bytes) {
-        Ok(Some(Pointer { sha256, size })) => Ok(FileEntry { path, size, sha256, place: Place::Stored }),
-        Ok(None) => {
-            let (size, sha256) = (bytes.len() as u64, copy::sha256(bytes));
-            Ok(FileEntry { path, size, sha256, place: Place::Blob(entry.id) })
+impl Listing<'_> {
+    /// The depth is bounded by that of a [`FilePath`].
+    fn folder(&mut self, tree: &Oid, at: Option<&FilePath>) -> Result<(), ArtifactError> {
+        let entries = self.objects.tree(tree).map_err(unreadable(at.map_or("", FilePath::as_str)))?;
+        for entry in entries.iter() {
+            self.budget.take()?;
+            let path = match at {
+                Some(folder) => folder.join(&entry.name),
+                None => FilePath::new(&entry.name),
+            }?;
+            match entry.kind {
+                Kind::Tree => self.folder(&entry.id, Some(&path))?,
+                Kind::File | Kind::Executable => {
+                    let (size, sha256, place) = self.file(&path, entry.id)?;
+                    self.files.push(FileEntry { path, size, sha256, place });
+                }
+                Kind::Symlink | Kind::Submodule => {
+                    return Err(ArtifactError::Kind { path: path.to_string(), kind: entry.kind.as_str() });
+                }
+            }
         }
-        Err(source) => Err(ArtifactError::Pointer { path, source }),
+        Ok(())
     }
+
+    fn file(&mut self, path: &FilePath, id: Oid) -> Result<(u64, Digest, Place), ArtifactError> {
+        if let Some(known) = self.known.get(&id) {
+            return Ok(known.clone());
+        }
+        let bytes = self.objects.blob(&id, self.blob).map_err(unreadable(path.as_str()))?;
+        let found = match Pointer::parse(&bytes) {
+            Ok(Some(Pointer { sha256, size })) => (size, sha256, Place::Stored),
+            Ok(None) => (bytes.len() as u64, copy::sha256(&bytes), Place::Blob(id)),
+            Err(source) => return Err(ArtifactError::Pointer { path: path.clone(), source }),
+        };
+        self.known.insert(id, found.clone());
+        Ok(found)
+    }
+}
+
+fn unreadable(path: &str) -> impl Fn(TreeError) -> ArtifactError {
+    |source| ArtifactError::Tree { path: path.to_owned(), source }
 }
 
 /// The files whose bytes are not in the store, or are there with another size.
@@ -96,9 +108,7 @@ pub fn read_file(
 ) -> Result<Vec<u8>, ArtifactError> {
     let bytes = match file.place {
         _ if file.size > max => return Err(ArtifactError::TooMuch { what: "bytes to show", max }),
-        Place::Blob(id) => {
-            objects.blob(&id, max).map_err(|source| ArtifactError::Tree { path: file.path.to_string(), source })?
-        }
+        Place::Blob(id) => objects.blob(&id, max).map_err(unreadable(file.path.as_str()))?,
         Place::Stored if !store.has(&file.sha256, file.size) => {
             return Err(ArtifactError::Missing(vec![file.clone()]));
         }
@@ -117,7 +127,7 @@ pub fn read_file(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Memory;
+    use crate::tree::{Entry, Memory};
 
     fn entry(path: &str, bytes: &[u8]) -> Result<FileEntry<()>, super::super::path::InvalidPath> {
         Ok(FileEntry { path: FilePath::new(path)?, size: bytes.len() as u64, sha256: copy::sha256(bytes), place: () })
@@ -177,6 +187,12 @@ mod tests {
         assert!(matches!(with(Limits { files: 1, ..defaults }), Err(ArtifactError::TooMuch { .. })));
         assert!(matches!(with(Limits { blob: 2, ..defaults }), Err(ArtifactError::Tree { .. })));
         assert!(with(Limits { files: 2, blob: 3, ..defaults }).is_ok());
+        let mut bomb = objects.put_tree(Vec::new());
+        for _ in 0..20 {
+            let entry = |name: &str| Entry { name: name.to_owned(), kind: Kind::Tree, id: bomb };
+            bomb = objects.put_tree(["a", "b", "c", "d"].map(entry).to_vec());
+        }
+        assert!(matches!(list(&objects, &bomb, &defaults), Err(ArtifactError::TooMuch { .. })), "folders count");
         let deep = vec!["d"; 40].join("/");
         let root = objects.put_files([(deep.as_str(), &b"1"[..])]);
         assert!(matches!(list(&objects, &root, &defaults), Err(ArtifactError::Path(_))));

@@ -11,6 +11,9 @@ use crate::entity::version::{Column, ModelInfo, Schema};
 use crate::name::Key;
 use crate::text::{Text, quoted};
 
+/// More flavors than this are not recorded.
+const MAX_FLAVORS: usize = 64;
+
 /// What is of interest in `MLmodel`.
 ///
 /// The plain fields are read as text whatever they look like, so that an id of digits stays as it is written.
@@ -48,7 +51,10 @@ impl MlModel {
     /// What made the model; what cannot be taken over is noted.
     pub fn info(&self, notes: &mut Vec<String>) -> ModelInfo {
         let mut flavors = BTreeMap::new();
-        for (name, flavor) in &self.flavors {
+        if self.flavors.len() > MAX_FLAVORS {
+            notes.push(format!("MLmodel: it names {} flavors, {MAX_FLAVORS} are recorded", self.flavors.len()));
+        }
+        for (name, flavor) in self.flavors.iter().take(MAX_FLAVORS) {
             let Ok(key) = Key::new(name.as_str()) else {
                 notes.push(format!("MLmodel: the flavor {} has a name that cannot be recorded", quoted(name)));
                 continue;

@@ -77,8 +77,8 @@ pub enum Place {
 /// How much is taken from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Files of a model.
-    pub files: usize,
+    /// Files and folders of a model.
+    pub files: u64,
     /// Bytes of a file that is committed as it is, when it is read back; ours have at most [`ingest::MAX_INLINE`].
     pub blob: u64,
     /// Bytes of all files together.
@@ -86,9 +86,28 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 50 000 files, 16 MiB a committed file, 16 TiB in all.
+    /// 50 000 files and folders, 16 MiB a committed file, 16 TiB in all.
     fn default() -> Self {
         Self { files: 50_000, blob: 16 << 20, total: 16 << 40 }
+    }
+}
+
+/// How many files and folders may still come. Folders count, lest a tree of folders alone be endless.
+#[derive(Debug)]
+struct Budget {
+    left: u64,
+    max: u64,
+}
+
+impl Budget {
+    const fn new(limits: &Limits) -> Self {
+        Self { left: limits.files, max: limits.files }
+    }
+
+    fn take(&mut self) -> Result<(), ArtifactError> {
+        let none = ArtifactError::TooMuch { what: "files and folders", max: self.max };
+        self.left = self.left.checked_sub(1).ok_or(none)?;
+        Ok(())
     }
 }
 
@@ -178,6 +197,9 @@ pub enum ArtifactError {
         /// Its size in bytes.
         size: u64,
     },
+    /// An object went while it was needed.
+    #[error("the object {0} was removed from the store meanwhile, perhaps by `git lfs prune`; try again")]
+    Removed(Digest),
     /// Bytes that were sent are not those that were announced.
     #[error("the bytes received are not those announced: {} bytes with SHA-256 {} instead of {} bytes with {}",
         found.size, found.sha256, expected.size, expected.sha256)]

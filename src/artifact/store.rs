@@ -166,7 +166,11 @@ impl Store {
         for Staged { copied, temp, .. } in staged {
             let path = self.path(&copied.sha256);
             folders.extend(path.ancestors().skip(1).take_while(|f| f.starts_with(&self.objects)).map(Path::to_owned));
-            let Some(temp) = temp.filter(|_| !self.has(&copied.sha256, copied.size)) else { continue };
+            let temp = match (temp, self.has(&copied.sha256, copied.size)) {
+                (_, true) => continue,
+                (Some(temp), false) => temp,
+                (None, false) => return Err(ArtifactError::Removed(copied.sha256)),
+            };
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder).map_err(ArtifactError::io("create", folder))?;
             }
@@ -334,6 +338,18 @@ mod tests {
         assert_eq!(mode & 0o222, 0, "finished bytes are read-only");
         drop(staged);
         assert_eq!(incoming(&store), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn an_object_that_goes_before_the_commit_is_missed() -> Outcome {
+        let (dir, store) = bench()?;
+        let file = dir.path().join("abc");
+        fs::write(&file, "abc")?;
+        let put = store.put_file(&file)?;
+        let staged = store.stage_file(&mut File::open(&file)?, &file, 3, &|_| {})?;
+        fs::remove_file(store.path(&put.sha256))?;
+        assert!(matches!(store.commit(vec![staged]), Err(ArtifactError::Removed(sha)) if sha == put.sha256));
         Ok(())
     }
 

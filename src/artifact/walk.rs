@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 
 use super::path::{FilePath, InvalidPath};
-use super::{ArtifactError, Limits};
+use super::{ArtifactError, Budget, Limits};
 use crate::text::quoted;
 
 /// A file that was found.
@@ -77,7 +77,8 @@ impl Root {
     /// Finds all files beneath, depth first; symbolic links, sockets, pipes and devices are errors.
     pub fn walk(&self, limits: &Limits) -> Result<Walked, ArtifactError> {
         let mut walked = Walked::default();
-        self.walk_folder(&self.handle, None, limits, &mut walked)?;
+        let mut budget = Budget::new(limits);
+        self.walk_folder(&self.handle, None, &mut budget, &mut walked)?;
         walked.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(walked)
     }
@@ -87,7 +88,7 @@ impl Root {
         &self,
         folder: &OwnedFd,
         at: Option<&FilePath>,
-        limits: &Limits,
+        budget: &mut Budget,
         walked: &mut Walked,
     ) -> Result<(), ArtifactError> {
         let here = at.map_or_else(|| self.path.clone(), |p| self.display(p));
@@ -98,21 +99,19 @@ impl Root {
             if name == "." || name == ".." {
                 continue;
             }
+            budget.take()?;
             let path = child(at, name)?;
             let failed = |e: rustix::io::Errno| ArtifactError::io("open", &here.join(name))(e.into());
             let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 let below = openat(folder, name, flags(true), Mode::empty()).map_err(failed)?;
-                self.walk_folder(&below, Some(&path), limits, walked)?;
+                self.walk_folder(&below, Some(&path), budget, walked)?;
             } else if let Some(kind) = refused(&stat) {
                 return Err(ArtifactError::NotAFile { path: here.join(name), kind });
             } else if left_out(&path) {
                 walked.left_out.push(path);
             } else {
                 walked.files.push(Found { path, size: size(&stat) });
-            }
-            if walked.files.len() > limits.files {
-                return Err(ArtifactError::TooMuch { what: "files", max: limits.files as u64 });
             }
         }
         Ok(())
