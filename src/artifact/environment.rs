@@ -89,11 +89,11 @@ pub fn python(python_env_file: &str, read: Read<'_>, notes: &mut Vec<String>) ->
 
 /// The version of Python among conda dependencies: `python=3.11.7`.
 pub fn conda_python(environment: &Environment) -> Option<&str> {
-    let version = |d: &'_ str| -> Option<usize> {
-        let rest = d.strip_prefix("python")?.trim_start();
-        rest.starts_with('=').then(|| d.len() - rest.trim_start_matches('=').trim_start().len())
-    };
-    environment.conda.iter().map(|d| d.as_str()).find_map(|d| d.get(version(d)?..)?.split('=').next())
+    environment.conda.iter().find_map(|dependency| {
+        let pinned = dependency.as_str().strip_prefix("python")?.trim_start().strip_prefix('=')?;
+        let version = pinned.trim_start_matches('=').split('=').next()?.trim();
+        if version.is_empty() { None } else { Some(version) }
+    })
 }
 
 fn yaml_file<T: serde::de::DeserializeOwned>(name: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<T> {

@@ -99,6 +99,8 @@ fn environment_text(e: &Environment) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn from(files: &[(&str, &str)]) -> Facts {
@@ -138,6 +140,55 @@ mod tests {
         assert!(facts.notes.iter().any(|n| n.starts_with("the schema has")), "{:?}", facts.notes);
         assert_eq!(facts.environment.map(|e| e.pip.len()), Some(1));
         assert_eq!(text(&"ä".repeat(5000)).as_str().len(), MAX_FACT + '…'.len_utf8());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_facts(mlmodel in yaml_like(), conda in yaml_like(), pip in yaml_like()) {
+            let facts = from(&[("MLmodel", &mlmodel), ("conda.yaml", &conda), ("requirements.txt", &pip)]);
+            prop_assert!(facts.notes.len() <= MAX_NOTES);
+            prop_assert!(facts.notes.iter().all(|n| n.chars().all(crate::text::is_plain)), "{:?}", facts.notes);
+        }
+    }
+
+    /// Pieces of these files, and noise, in any order.
+    fn yaml_like() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "flavors:",
+            "\n",
+            "  ",
+            "- ",
+            "python_function:",
+            "env: ",
+            "signature:",
+            "inputs: ",
+            "'[{\"type\": ",
+            "\"tensor\"}]'",
+            "{",
+            "}",
+            "[",
+            "]",
+            "channels:",
+            "dependencies:",
+            "pip:",
+            "defaults",
+            "&a ",
+            "*a",
+            "<<: ",
+            "!!binary ",
+            "://",
+            "u:p@h/",
+            "run_id: ",
+            "1e999",
+            "null",
+            "\u{202e}",
+            "|",
+            "\"",
+            "'",
+            ": ",
+            "# ",
+        ]);
+        prop_oneof![prop::collection::vec(pieces, 0..30).prop_map(|p| p.concat()), any::<String>(),]
     }
 
     #[test]

@@ -277,6 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn findings_follow_from_what_was_recorded() -> Outcome {
+        let dir = tempfile::tempdir()?;
+        let store = Store::at(dir.path());
+        let found = |name: &str| -> Result<Vec<_>, ArtifactError> {
+            let facts = ingest(&sample(name), &store, &Limits::default(), &|_, _| {})?.facts;
+            let found = crate::artifact::findings(facts.model.as_ref(), facts.environment.as_ref());
+            Ok(found.iter().map(|f| format!("{} {}", f.level, f.id)).collect())
+        };
+        assert_eq!(found("conda-defaults")?, ["warning conda-defaults-channel"]);
+        assert_eq!(found("sklearn-cloudpickle")?, Vec::<String>::new());
+        Ok(())
+    }
+
+    #[test]
     fn the_same_bytes_are_stored_once() -> Outcome {
         let weights = vec![7; 100_000];
         let bench = Bench::new(&[("a.bin", &weights), ("sub/b.bin", &weights)])?;

@@ -1,14 +1,16 @@
 //! The files of a version, read from its tree, and their digest.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::Read as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
 use super::store::{Store, check};
-use super::{ArtifactError, Budget, FileEntry, Limits, Place, copy};
+use super::{ArtifactError, Budget, FileEntry, Limits, Place, Progress, copy, parallel};
 use crate::entity::version::Artifacts;
 use crate::name::Digest;
 use crate::tree::{Kind, Objects, Oid, TreeError};
@@ -97,6 +99,27 @@ fn unreadable(path: &str) -> impl Fn(TreeError) -> ArtifactError {
 pub fn missing(files: &[FileEntry<Place>], store: &Store) -> Vec<FileEntry<Place>> {
     let away = |f: &&FileEntry<Place>| f.place == Place::Stored && !store.has(&f.sha256, f.size);
     files.iter().filter(away).cloned().collect()
+}
+
+/// Reads all bytes of files in the store with all cores, and gives what is wrong with which; nothing when all is well.
+///
+/// Files in the tree are not read again: git checks its own objects.
+pub fn verify(files: &[FileEntry<Place>], store: &Store, progress: Progress<'_>) -> Vec<(FilePath, ArtifactError)> {
+    let stored: Vec<_> = files.iter().filter(|f| f.place == Place::Stored).collect();
+    let total = stored.iter().map(|f| f.size).fold(0, u64::saturating_add);
+    let done = AtomicU64::new(0);
+    let judged = parallel::map(&stored, |file| {
+        let fault = if store.has(&file.sha256, file.size) {
+            store.verify(&file.sha256, file.size).err()
+        } else {
+            Some(ArtifactError::Missing(vec![(*file).clone()]))
+        };
+        progress(done.fetch_add(file.size, Ordering::Relaxed).saturating_add(file.size), total);
+        Ok::<_, Infallible>(fault.map(|fault| (file.path.clone(), fault)))
+    });
+    match judged {
+        Ok(judged) => judged.into_iter().flatten().collect(),
+    }
 }
 
 /// Reads one file of at most `max` bytes and checks it, to show it.
@@ -196,6 +219,29 @@ mod tests {
         let deep = vec!["d"; 40].join("/");
         let root = objects.put_files([(deep.as_str(), &b"1"[..])]);
         assert!(matches!(list(&objects, &root, &defaults), Err(ArtifactError::Path(_))));
+    }
+
+    #[test]
+    fn missing_and_damaged_files_are_told_apart() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let store = Store::at(dir.path());
+        let objects = Memory::default();
+        let mut patch = crate::tree::Patch::default();
+        for (name, bytes) in [("away", b"111"), ("bad", b"222"), ("good", b"333")] {
+            let announced = copy::Copied { sha256: copy::sha256(bytes), size: 3 };
+            patch.write(name, Pointer { sha256: announced.sha256.clone(), size: 3 }.to_string());
+            if name != "away" {
+                store.receive(&mut &bytes[..], &announced)?;
+            }
+        }
+        let bad = store.path(&copy::sha256(b"222"));
+        std::fs::remove_file(&bad)?;
+        std::fs::write(&bad, "22x")?;
+        let root = crate::tree::Stage::stage(&objects, None, &patch)?;
+        let faults = verify(&list(&objects, &root, &Limits::default())?, &store, &|_, _| {});
+        let shown: Vec<_> = faults.iter().map(|(p, e)| (p.as_str(), matches!(e, ArtifactError::Missing(_)))).collect();
+        assert_eq!(shown, [("away", true), ("bad", false)]);
+        Ok(())
     }
 
     #[test]

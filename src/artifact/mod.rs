@@ -30,7 +30,7 @@ pub use facts::Facts;
 pub use fetch::fetch;
 pub use findings::{Finding, findings};
 pub use ingest::{Ingested, add_to_patch, ingest};
-pub use manifest::{list, missing, read_file, summary};
+pub use manifest::{list, missing, read_file, summary, verify};
 pub use path::FilePath;
 pub use pointer::Pointer;
 pub use store::Store;

@@ -48,7 +48,7 @@ pub enum InvalidPath {
     Normal(String),
     /// A name by which git is steered.
     #[error(
-        "the path {0} has a name that steers git (.git, .gitattributes, .gitmodules); a model folder may not hold \
+        "the path {0} has a name that steers git (.git, .gitattributes, .gitmodules, .lfsconfig); a model folder may not hold \
          one: remove it, or register the folder of the model alone"
     )]
     Git(String),
@@ -132,6 +132,10 @@ pub fn clash<'p>(paths: impl IntoIterator<Item = &'p FilePath>) -> Option<(Strin
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -184,6 +188,17 @@ mod tests {
             &deep,
         ] {
             assert!(FilePath::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leaves_its_folder(path in "[a./\\\\: \u{301}~G-]{0,12}|\\PC{0,12}") {
+            if let Ok(path) = FilePath::new(&path) {
+                let parts: Vec<_> = Path::new(path.as_str()).components().collect();
+                prop_assert_eq!(parts.len(), path.segments().count());
+                prop_assert!(parts.iter().all(|c| matches!(c, Component::Normal(_))));
+            }
         }
     }
 

@@ -77,7 +77,7 @@ impl Store {
         check(sha256, size, found)
     }
 
-    /// Stores a file and gives its SHA-256 and size in bytes; durable on return.
+    /// Stores a file and gives its SHA-256 and size in bytes; durable on return. A symbolic link is followed.
     pub fn put_file(&self, path: &Path) -> Result<Copied, ArtifactError> {
         let mut file = File::open(path).map_err(ArtifactError::io("open", path))?;
         let size = file.metadata().map_err(ArtifactError::io("read", path))?.len();
