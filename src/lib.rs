@@ -44,7 +44,8 @@ pub mod apply;
 // judgement: the law book
 pub mod rules;
 
-// the outside: a repository on disk
+// the outside: a repository on disk, the files of models
+pub mod artifact;
 pub mod git;
 
 // the transaction: read, apply, judge, commit

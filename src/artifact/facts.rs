@@ -1,0 +1,200 @@
+//! What a model folder says about itself, in the words of `version.toml`.
+
+use super::environment::{conda_python, environment, file, python};
+use super::mlmodel::MlModel;
+use crate::entity::version::{Column, Environment, ModelInfo, Schema};
+use crate::text::{Text, one_line};
+
+/// A text longer than this many bytes is cut when it is taken over.
+const MAX_FACT: usize = 4096;
+/// A schema or environment with more text than this is not taken over: `version.toml` is to stay small.
+const MAX_PART: usize = 96 * 1024;
+
+/// More notes than this help nobody.
+const MAX_NOTES: usize = 50;
+
+/// Facts about a model, as far as its folder tells. Faults are notes: any folder can be registered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// What it takes and gives.
+    pub schema: Option<Schema>,
+    /// What made it; none without a readable `MLmodel`.
+    pub model: Option<ModelInfo>,
+    /// What it needs to run.
+    pub environment: Option<Environment>,
+    /// The MLflow run that made it; empty if unknown.
+    pub run_id: Text,
+    /// The MLflow logged model; empty if unknown.
+    pub model_id: Text,
+    /// Where the logged model's files were; empty if unknown.
+    pub artifact_uri: Text,
+    /// What people should know: left out, unreadable, suspicious.
+    pub notes: Vec<String>,
+}
+
+/// Reads a file of the model folder by its path, of at most so many bytes; none if it is not there. The error is one
+/// line that says why not.
+pub type Read<'r> = &'r dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, String>;
+
+/// Gathers the facts from `MLmodel` and the environment files.
+pub fn gather(read: Read<'_>) -> Facts {
+    let mut notes = Vec::new();
+    let parsed = file("MLmodel", read, &mut notes).and_then(|bytes| {
+        let parsed = MlModel::parse(&bytes);
+        parsed.map_err(|why| notes.push(format!("MLmodel cannot be read: {why}"))).ok()
+    });
+    let known = parsed.is_some();
+    let mlmodel = parsed.unwrap_or_default();
+    let mut info = mlmodel.info(&mut notes);
+    let schema = mlmodel.schema(&mut notes);
+    let environment = environment(mlmodel.conda_file(), read, &mut notes);
+    if known && info.python_version.is_empty() {
+        let found = python(mlmodel.python_env_file(), read, &mut notes);
+        let found = found.or_else(|| environment.as_ref().and_then(conda_python).map(str::to_owned));
+        info.python_version = text(found.as_deref().unwrap_or_default());
+    }
+    let facts = Facts {
+        schema: schema.filter(|s| small("the schema", schema_text(s), &mut notes)),
+        environment: environment.filter(|e| small("the environment", environment_text(e), &mut notes)),
+        model: known.then_some(info),
+        run_id: text(mlmodel.run_id.as_deref().unwrap_or_default()),
+        model_id: text(mlmodel.model_id.as_deref().unwrap_or_default()),
+        artifact_uri: mlmodel.artifact_uri(),
+        notes: Vec::new(),
+    };
+    notes.truncate(MAX_NOTES);
+    Facts { notes, ..facts }
+}
+
+/// Text from a model folder as it may be stored: one line, escaped; what is cut ends in `…`.
+pub(super) fn text(s: &str) -> Text {
+    let shown = one_line(s);
+    let cut = if shown.len() <= MAX_FACT {
+        shown
+    } else {
+        let end = shown.floor_char_boundary(MAX_FACT);
+        format!("{}…", shown.get(..end).unwrap_or_default()).into()
+    };
+    Text::new(&cut).unwrap_or_default()
+}
+
+fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
+    if bytes > MAX_PART {
+        notes.push(format!(
+            "{what} has {bytes} bytes of text, more than the {MAX_PART} that are recorded; it is in the model's own files"
+        ));
+    }
+    bytes <= MAX_PART
+}
+
+/// The bytes that a schema takes in `version.toml`, about.
+fn schema_text(schema: &Schema) -> usize {
+    let column = |c: &Column| 32 + c.name.as_str().len() + c.kind.as_str().len() + c.default.as_str().len();
+    [&schema.inputs, &schema.outputs, &schema.params].into_iter().flatten().map(column).sum()
+}
+
+fn environment_text(e: &Environment) -> usize {
+    [&e.channels, &e.conda, &e.pip].into_iter().flatten().map(|t| 8 + t.as_str().len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn from(files: &[(&str, &str)]) -> Facts {
+        gather(&|name, _| Ok(files.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_bytes().to_vec())))
+    }
+
+    #[test]
+    fn the_version_of_python_is_looked_for_in_three_places() {
+        let python = |files: &[(&str, &str)]| from(files).model.map(|m| m.python_version.to_string());
+        let conda = ("conda.yaml", "dependencies: ['python=3.8.8=h1', pip]");
+        let env = ("python_env.yaml", "python: 3.10");
+        assert_eq!(
+            python(&[("MLmodel", "flavors: {python_function: {python_version: 3.11.7}}"), env]).as_deref(),
+            Some("3.11.7")
+        );
+        assert_eq!(python(&[("MLmodel", "flavors: {}"), env, conda]).as_deref(), Some("3.10"), "as it is written");
+        assert_eq!(python(&[("MLmodel", "flavors: {}"), conda]).as_deref(), Some("3.8.8"));
+        assert_eq!(python(&[env]), None, "without MLmodel there is no model to tell of");
+    }
+
+    #[test]
+    fn the_conda_file_that_mlmodel_names_is_read() {
+        let mlmodel = "flavors: {python_function: {env: {conda: env/c.yaml}}}";
+        let facts = from(&[("MLmodel", mlmodel), ("env/c.yaml", "channels: [a]"), ("conda.yaml", "channels: [b]")]);
+        let environment = facts.environment.unwrap_or_default();
+        assert_eq!((environment.conda_file.as_str(), environment.channels.len()), ("env/c.yaml", 1));
+        let away = from(&[("MLmodel", "flavors: {python_function: {env: ../../c.yaml}}")]);
+        assert_eq!(away.environment, None);
+    }
+
+    #[test]
+    fn what_would_swell_the_version_is_noted_instead() {
+        let column = r#"{"type": "double", "name": "a column with a name", "required": true}"#;
+        let wide = format!("signature: {{inputs: '[{}]'}}", vec![column; 5000].join(","));
+        let facts = from(&[("MLmodel", &wide), ("requirements.txt", &"package==1.0 --hash=sha256:0\n".repeat(3))]);
+        assert_eq!(facts.schema, None);
+        assert!(facts.notes.iter().any(|n| n.starts_with("the schema has")), "{:?}", facts.notes);
+        assert_eq!(facts.environment.map(|e| e.pip.len()), Some(1));
+        assert_eq!(text(&"ä".repeat(5000)).as_str().len(), MAX_FACT + '…'.len_utf8());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_facts(mlmodel in yaml_like(), conda in yaml_like(), pip in yaml_like()) {
+            let facts = from(&[("MLmodel", &mlmodel), ("conda.yaml", &conda), ("requirements.txt", &pip)]);
+            prop_assert!(facts.notes.len() <= MAX_NOTES);
+            prop_assert!(facts.notes.iter().all(|n| n.chars().all(crate::text::is_plain)), "{:?}", facts.notes);
+        }
+    }
+
+    /// Pieces of these files, and noise, in any order.
+    fn yaml_like() -> impl Strategy<Value = String> {
+        let pieces = prop::sample::select(vec![
+            "flavors:",
+            "\n",
+            "  ",
+            "- ",
+            "python_function:",
+            "env: ",
+            "signature:",
+            "inputs: ",
+            "'[{\"type\": ",
+            "\"tensor\"}]'",
+            "{",
+            "}",
+            "[",
+            "]",
+            "channels:",
+            "dependencies:",
+            "pip:",
+            "defaults",
+            "&a ",
+            "*a",
+            "<<: ",
+            "!!binary ",
+            "://",
+            "u:p@h/",
+            "run_id: ",
+            "1e999",
+            "null",
+            "\u{202e}",
+            "|",
+            "\"",
+            "'",
+            ": ",
+            "# ",
+        ]);
+        prop_oneof![prop::collection::vec(pieces, 0..30).prop_map(|p| p.concat()), any::<String>(),]
+    }
+
+    #[test]
+    fn hostile_text_is_escaped() {
+        let facts = from(&[("MLmodel", "run_id: \"a\\e[31m\\nb\"\nmodel_id: 'x\u{202e}y'")]);
+        assert_eq!(facts.run_id.as_str(), "a\\u{1b}[31m\\nb");
+        assert_eq!(facts.model_id.as_str(), "x\\u{202e}y");
+    }
+}

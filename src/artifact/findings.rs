@@ -1,0 +1,244 @@
+//! Findings: what people should know about a model before they use it, derived from what was recorded of it.
+
+use std::fmt;
+
+use crate::entity::version::{Environment, ModelInfo};
+use crate::text::one_line;
+
+/// Something that people should know about a version. It forces nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of finding, for machines.
+    pub id: &'static str,
+    /// How sure and how grave.
+    pub level: Level,
+    /// What was found and what to do, for people.
+    pub message: String,
+}
+
+/// How sure and how grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// It may be so, depending on settings elsewhere.
+    Possible,
+    /// It is so.
+    Warning,
+}
+
+impl Level {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Possible => "possible",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The channel of Anaconda, whose terms of service ask larger organisations for a licence.
+pub const CONDA_DEFAULTS: &str = "conda-defaults-channel";
+/// pip is told to use other package indexes.
+pub const PIP_INDEX: &str = "pip-index";
+
+/// What is to be known about a model with this environment.
+pub fn findings(model: Option<&ModelInfo>, environment: Option<&Environment>) -> Vec<Finding> {
+    let Some(environment) = environment else { return Vec::new() };
+    conda_defaults(model, environment).into_iter().chain(pip_index(environment)).collect()
+}
+
+fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Option<Finding> {
+    if environment.conda_file.is_empty() {
+        return None;
+    }
+    let file = one_line(environment.conda_file.as_str());
+    let (level, found) = if let Some(channel) = environment.channels.iter().find(|c| is_defaults(c.as_str())) {
+        (Level::Warning, format!("{file} lists the channel '{}', which is Anaconda's", one_line(channel.as_str())))
+    } else if let Some(package) = environment.conda.iter().find(|d| from_defaults(d.as_str())) {
+        (Level::Warning, format!("{file} takes '{}' from a channel of Anaconda", one_line(package.as_str())))
+    } else if environment.channels.is_empty() && environment.conda.iter().any(|d| is_package(d.as_str())) {
+        (
+            Level::Possible,
+            format!("{file} names no channel, so conda takes packages from its own setting, by default 'defaults'"),
+        )
+    } else {
+        return None;
+    };
+    let old = age_hint(model);
+    let message = format!(
+        "{found}. Use of that channel may need a licence under Anaconda's terms of service.{old} Nothing forces you to \
+         use it: to change the environment, log the model again with `conda_env` set to one whose channels are \
+         ['conda-forge'], and register that as a new version."
+    );
+    Some(Finding { id: CONDA_DEFAULTS, level, message })
+}
+
+const DEFAULTS: [&str; 8] = ["defaults", "anaconda", "main", "r", "msys2", "pkgs/main", "pkgs/r", "pkgs/msys2"];
+
+/// Whether a channel is one of Anaconda's own, by name or address.
+fn is_defaults(channel: &str) -> bool {
+    let channel = channel.trim().to_lowercase();
+    let Some((_, address)) = channel.split_once("://") else {
+        let host_first = channel.split_once('/').is_some_and(|(host, path)| of_anaconda(host, path));
+        return DEFAULTS.contains(&channel.as_str()) || host_first;
+    };
+    let (authority, path) = address.split_once('/').unwrap_or((address, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    of_anaconda(host.split(':').next().unwrap_or_default(), path)
+}
+
+fn of_anaconda(host: &str, path: &str) -> bool {
+    // A token may stand before the channel: `t/<token>/main`.
+    let path = path.strip_prefix("t/").and_then(|p| p.split_once('/')).map_or(path, |(_, path)| path);
+    let first = path.split('/').next().unwrap_or_default();
+    match host {
+        "repo.anaconda.com" | "repo.continuum.io" => true,
+        "conda.anaconda.org" => matches!(first, "anaconda" | "main"),
+        _ => false,
+    }
+}
+
+/// Whether a dependency names one of those channels: `defaults::numpy`, `conda-forge/linux-64::x` does not.
+fn from_defaults(dependency: &str) -> bool {
+    dependency.split_once("::").is_some_and(|(channel, _)| {
+        // A channel may be followed by a platform: `main/linux-64::numpy`.
+        is_defaults(channel) || channel.rsplit_once('/').is_some_and(|(channel, _)| is_defaults(channel))
+    })
+}
+
+/// Whether a dependency is more than Python and pip themselves.
+fn is_package(dependency: &str) -> bool {
+    let name = dependency.split(|c: char| c.is_whitespace() || "=<>!~[".contains(c)).next().unwrap_or_default();
+    !matches!(name.to_lowercase().as_str(), "python" | "pip" | "")
+}
+
+/// A sentence for models of an MLflow that wrote the channel unasked, or that say nothing of theirs.
+fn age_hint(model: Option<&ModelInfo>) -> String {
+    let version = model.map(|m| m.mlflow_version.as_str()).unwrap_or_default();
+    let mut numbers = version.split('.').map(|n| n.parse::<u32>().ok());
+    let age = match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) < (1, 18) => format!("This one says MLflow {}", one_line(version)),
+        _ if version.is_empty() => "This one does not say which MLflow logged it".to_owned(),
+        _ => return String::new(),
+    };
+    format!(" Models logged before MLflow 1.18 have the channel 'defaults' unless told otherwise. {age}.")
+}
+
+fn pip_index(environment: &Environment) -> Option<Finding> {
+    let options = ["--extra-index-url", "--index-url", "-i", "--find-links", "-f"];
+    let names = |line: &&str| {
+        let word = line.split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
+        options.contains(&word)
+    };
+    let lines: Vec<&str> = environment.pip.iter().map(|l| l.as_str()).filter(names).collect();
+    let first = lines.first()?;
+    let more = if lines.len() > 1 { format!(" and {} more", lines.len() - 1) } else { String::new() };
+    let message = format!(
+        "The pip requirements use another package index ('{}'{more}). Whoever loads the model must reach it and trust \
+         it; with an extra index, a public package of the same name may be taken instead of a private one.",
+        one_line(first)
+    );
+    Some(Finding { id: PIP_INDEX, level: Level::Info, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Text;
+
+    fn environment(channels: &[&str], conda: &[&str], pip: &[&str]) -> Environment {
+        let texts = |list: &[&str]| list.iter().filter_map(|s| Text::new(s).ok()).collect();
+        Environment {
+            conda_file: Text::new("conda.yaml").unwrap_or_default(),
+            channels: texts(channels),
+            conda: texts(conda),
+            pip: texts(pip),
+        }
+    }
+
+    fn level(channels: &[&str], conda: &[&str]) -> Option<Level> {
+        conda_defaults(None, &environment(channels, conda, &[])).map(|f| f.level)
+    }
+
+    #[test]
+    fn channels_of_anaconda_are_warned_of() {
+        for bad in [
+            "defaults",
+            " Defaults ",
+            "anaconda",
+            "main",
+            "r",
+            "msys2",
+            "pkgs/main",
+            "pkgs/r",
+            "pkgs/msys2",
+            "https://repo.anaconda.com/pkgs/main",
+            "http://repo.continuum.io/pkgs/free",
+            "https://conda.anaconda.org/anaconda/linux-64",
+            "https://conda.anaconda.org/t/***/main",
+            "conda.anaconda.org/main",
+            "https://REPO.anaconda.com:443/x",
+        ] {
+            assert_eq!(level(&["conda-forge", bad], &["python"]), Some(Level::Warning), "{bad}");
+        }
+        for good in ["conda-forge", "nodefaults", "pytorch", "https://conda.anaconda.org/conda-forge", "bioconda/main"]
+        {
+            assert_eq!(level(&[good], &["python", "numpy"]), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn a_dependency_may_name_its_channel() {
+        assert_eq!(level(&["conda-forge"], &["defaults::numpy=1.2"]), Some(Level::Warning));
+        assert_eq!(level(&["conda-forge"], &["main/linux-64::numpy"]), Some(Level::Warning));
+        assert_eq!(level(&["conda-forge"], &["conda-forge::numpy"]), None);
+    }
+
+    #[test]
+    fn no_channel_is_a_possible_use_of_defaults() {
+        assert_eq!(level(&[], &["python=3.8", "pip", "scikit-learn"]), Some(Level::Possible));
+        assert_eq!(level(&[], &["python=3.8", "pip<=23"]), None);
+        assert_eq!(level(&["nodefaults"], &["scikit-learn"]), None);
+    }
+
+    #[test]
+    fn the_message_says_what_to_do() {
+        let model = |version: &str| ModelInfo {
+            mlflow_version: Text::new(version).unwrap_or_default(),
+            ..ModelInfo::default()
+        };
+        let say = |version: &str| {
+            let found = findings(Some(&model(version)), Some(&environment(&["defaults"], &[], &[])));
+            found.into_iter().map(|f| f.message).collect::<String>()
+        };
+        let old = say("1.17.0");
+        for part in
+            ["conda.yaml", "licence", "Nothing forces", "conda_env", "conda-forge", "new version", "MLflow 1.18"]
+        {
+            assert!(old.contains(part), "{part}: {old}");
+        }
+        assert!(say("").contains("before MLflow 1.18") && say("0.9.1").contains("before MLflow 1.18"));
+        assert!(
+            !say("1.18.0").contains("before")
+                && !say("3.17.2").contains("before")
+                && !say("2.0.0rc1").contains("before")
+        );
+    }
+
+    #[test]
+    fn other_package_indexes_are_told_of() {
+        let of = |pip: &[&str]| findings(None, Some(&environment(&["conda-forge"], &[], pip)));
+        let found = of(&["mlflow", "--extra-index-url https://pypi.corp/simple", "--index-url=https://x/"]);
+        assert_eq!(found.iter().map(|f| (f.id, f.level)).collect::<Vec<_>>(), [(PIP_INDEX, Level::Info)]);
+        assert!(found.iter().all(|f| f.message.contains("pypi.corp") && f.message.contains("and 1 more")));
+        assert_eq!(of(&["mlflow", "flask"]), Vec::new());
+    }
+}

@@ -1,0 +1,259 @@
+//! The files of a model: from a folder into the registry and back, every byte checked by SHA-256.
+//!
+//! Small text files are committed as they are. The others go into a content store in Git LFS's own layout, with a
+//! pointer in the tree for each, so that the stock `git lfs` pushes and pulls them:
+//!
+//! ```text
+//! folder ── ingest ──▶ store + Ingested ── add_to_patch ──▶ tree
+//! folder ◀── fetch ─── store + entries  ◀───── list ─────── tree
+//! ```
+//!
+//! Nothing in a model is ever run or unpickled; `MLmodel` and the environment files are read as data.
+
+pub mod copy;
+pub mod environment;
+pub mod facts;
+pub mod fetch;
+pub mod findings;
+pub mod ingest;
+pub mod manifest;
+pub mod mlmodel;
+pub mod parallel;
+pub mod path;
+pub mod pointer;
+pub mod signature;
+pub mod store;
+pub mod walk;
+pub mod yaml;
+
+pub use facts::Facts;
+pub use fetch::fetch;
+pub use findings::{Finding, findings};
+pub use ingest::{Ingested, add_to_patch, ingest};
+pub use manifest::{list, missing, read_file, summary, verify};
+pub use path::FilePath;
+pub use pointer::Pointer;
+pub use store::Store;
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::entity::version::Artifacts;
+use crate::name::Digest;
+use crate::tree::{Oid, TreeError};
+
+/// A file of a model: its path in the folder, its bytes by number and SHA-256, and where they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry<P> {
+    /// Path in the model folder.
+    pub path: FilePath,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 of the bytes.
+    pub sha256: Digest,
+    /// Where the bytes are: [`Content`] for a file that comes in, [`Place`] for one in a tree.
+    pub place: P,
+}
+
+/// Where the bytes of a file that was taken in are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Here: a small text, committed as it is.
+    Inline(Vec<u8>),
+    /// In the content store; the tree gets a pointer.
+    Stored,
+}
+
+/// Where the bytes of a file of a version are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the tree.
+    Blob(Oid),
+    /// In the content store; the tree has a pointer.
+    Stored,
+}
+
+/// How much is taken from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Files and folders of a model.
+    pub files: u64,
+    /// Bytes of a file that is committed as it is, when it is read back; ours have at most [`ingest::MAX_INLINE`].
+    pub blob: u64,
+    /// Bytes of all files together.
+    pub total: u64,
+}
+
+impl Default for Limits {
+    /// 50 000 files and folders, 16 MiB a committed file, 16 TiB in all.
+    fn default() -> Self {
+        Self { files: 50_000, blob: 16 << 20, total: 16 << 40 }
+    }
+}
+
+/// How many files and folders may still come. Folders count, lest a tree of folders alone be endless.
+#[derive(Debug)]
+struct Budget {
+    left: u64,
+    max: u64,
+}
+
+impl Budget {
+    const fn new(limits: &Limits) -> Self {
+        Self { left: limits.files, max: limits.files }
+    }
+
+    fn take(&mut self) -> Result<(), ArtifactError> {
+        let none = ArtifactError::TooMuch { what: "files and folders", max: self.max };
+        self.left = self.left.checked_sub(1).ok_or(none)?;
+        Ok(())
+    }
+}
+
+/// Gets how many bytes are done, and of how many; called from several threads.
+pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
+
+/// Why files could not be taken in, listed or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// The file system failed.
+    #[error("could not {doing} {}{}", path.display(), hint(source))]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A path that is not allowed in a model folder.
+    #[error("a file cannot be part of a model")]
+    Path(#[from] path::InvalidPath),
+    /// Not a file or folder.
+    #[error("{} is a {kind}; a model folder may hold files and folders only: replace it by what it stands for, or remove it", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A file was written to while it was read.
+    #[error("{} changed while it was read; wait until nothing writes to it and try again", .0.display())]
+    Changed(PathBuf),
+    /// No file at all.
+    #[error("{} holds no file; give the folder of a model, such as one that `mlflow.<flavor>.save_model` wrote", .0.display())]
+    Empty(PathBuf),
+    /// More than a limit allows.
+    #[error("the model has more than {max} {what}; split it, or register it by address instead of copying it")]
+    TooMuch {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        max: u64,
+    },
+    /// Two names that some systems take for one.
+    #[error(
+        "'{0}' and '{1}' differ only by case or Unicode form, so they cannot both exist on macOS or Windows: rename one"
+    )]
+    Clash(String, String),
+    /// Something else than a file in a version's tree.
+    #[error("'{path}' is a {kind} in the version's artifacts; only files and folders may be there")]
+    Kind {
+        /// Path in the version's artifacts.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A broken pointer.
+    #[error("'{path}' is damaged")]
+    Pointer {
+        /// Path in the version's artifacts.
+        path: FilePath,
+        /// What is wrong with it.
+        source: pointer::InvalidPointer,
+    },
+    /// An object of the repository could not be read.
+    #[error("the version's artifacts could not be read at '{path}'")]
+    Tree {
+        /// Path in the version's artifacts; empty for their root.
+        path: String,
+        /// Why.
+        source: TreeError,
+    },
+    /// Files whose bytes are not on this machine.
+    #[error("{}", missing_text(.0))]
+    Missing(Vec<FileEntry<Place>>),
+    /// The bytes are not those that the SHA-256 names.
+    #[error(
+        "the stored object {expected} is damaged: it has {size} bytes with SHA-256 {found}; move it away and run \
+         `git lfs fetch` to get it again, or restore it from a backup"
+    )]
+    Damaged {
+        /// The SHA-256 it should have.
+        expected: Digest,
+        /// The SHA-256 it has.
+        found: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// An object went while it was needed.
+    #[error("the object {0} was removed from the store meanwhile, perhaps by `git lfs prune`; try again")]
+    Removed(Digest),
+    /// Bytes that were sent are not those that were announced.
+    #[error("the bytes received are not those announced: {} bytes with SHA-256 {} instead of {} bytes with {}",
+        found.size, found.sha256, expected.size, expected.sha256)]
+    Unexpected {
+        /// What was announced.
+        expected: copy::Copied,
+        /// What came.
+        found: copy::Copied,
+    },
+    /// The files are not those that were registered.
+    #[error(
+        "the files are not those that were registered: {} files, {} bytes, digest {} instead of {} files, {} bytes, \
+         digest {}", found.files, found.size, found.digest, expected.files, expected.size, expected.digest
+    )]
+    Mismatch {
+        /// What was registered.
+        expected: Artifacts,
+        /// What is there.
+        found: Artifacts,
+    },
+    /// The destination is taken.
+    #[error("{} exists already and is not an empty folder; give another destination, or remove it", .0.display())]
+    Exists(PathBuf),
+}
+
+impl ArtifactError {
+    /// For `map_err`: what was tried, and with which path.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+/// What to do about the failures that people can mend.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and try again",
+        io::ErrorKind::PermissionDenied => "; check its owner and permissions",
+        _ => "",
+    }
+}
+
+/// Names the missing files, a few of them in full, and what to do.
+fn missing_text(files: &[FileEntry<Place>]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = match files {
+        [_] => "1 file is not on this machine:".to_owned(),
+        _ => format!("{} files are not on this machine:", files.len()),
+    };
+    for f in files.iter().take(SHOWN) {
+        let _ = write!(text, "\n  {} ({} bytes, SHA-256 {})", f.path, f.size, f.sha256);
+    }
+    if files.len() > SHOWN {
+        let _ = write!(text, "\n  and {} more", files.len() - SHOWN);
+    }
+    text.push_str("\nget them with `git lfs fetch`, or `git lfs pull` in a work tree, and try again");
+    text
+}

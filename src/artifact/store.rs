@@ -1,0 +1,394 @@
+//! The content store: files by their SHA-256, in the layout of Git LFS.
+//!
+//! `<lfs>/objects/<aa>/<bb>/<sha256>`, where `<lfs>` is `<git common dir>/lfs` or what `lfs.storage` names. An object
+//! appears under its name only when it is complete, by a rename, and is never written to again: `git lfs` makes hard
+//! links to it. What is being written lies in `<lfs>/incoming` (git-lfs clears its own `tmp` of all it does not know).
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::{NamedTempFile, TempPath};
+
+use super::ArtifactError;
+use super::copy::{self, Copied};
+use crate::name::Digest;
+
+/// A file of at most this size is read into memory first: if the store has it, nothing is written.
+const SMALL: u64 = 1 << 20;
+/// From this size on a file is synced as soon as it is written, while other threads go on.
+const SYNC_ALONE_FROM: u64 = 8 << 20;
+/// From this many files on one sync of the file system is cheaper than one for each file.
+const SYNC_ALL_FROM: usize = 16;
+/// Leftovers of a crash are removed after this time.
+const STALE: Duration = Duration::from_hours(48);
+
+/// A content store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    objects: PathBuf,
+    incoming: PathBuf,
+}
+
+/// Bytes that are in the store and not yet under their name. Dropped, they are gone.
+#[derive(Debug)]
+#[must_use = "staged bytes are dropped unless they are committed"]
+pub struct Staged {
+    /// What they are.
+    pub copied: Copied,
+    /// Where they are; none if the store has them already.
+    temp: Option<TempPath>,
+    synced: bool,
+}
+
+impl Store {
+    /// The store in `lfs`: `<git common dir>/lfs`, or the folder that `lfs.storage` names. Nothing is created yet.
+    pub fn at(lfs: impl AsRef<Path>) -> Self {
+        let lfs = lfs.as_ref();
+        Self { objects: lfs.join("objects"), incoming: lfs.join("incoming") }
+    }
+
+    /// Where an object is, or would be.
+    pub fn path(&self, sha256: &Digest) -> PathBuf {
+        let hex = sha256.as_str();
+        let [a, b] = [0..2, 2..4].map(|r| hex.get(r).unwrap_or_default());
+        self.objects.join(a).join(b).join(hex)
+    }
+
+    /// Whether an object of that SHA-256 and size is there. The bytes are not read; [`Store::verify`] does.
+    pub fn has(&self, sha256: &Digest, size: u64) -> bool {
+        fs::symlink_metadata(self.path(sha256)).is_ok_and(|m| m.is_file() && m.len() == size)
+    }
+
+    /// Opens an object to read it. Whoever passes the bytes on must check them.
+    pub fn open(&self, sha256: &Digest) -> Result<File, ArtifactError> {
+        let path = self.path(sha256);
+        File::open(&path).map_err(ArtifactError::io("open the stored object", &path))
+    }
+
+    /// Reads an object and checks that it has that SHA-256 and size.
+    pub fn verify(&self, sha256: &Digest, size: u64) -> Result<(), ArtifactError> {
+        let mut file = self.open(sha256)?;
+        let path = self.path(sha256);
+        let found = copy::hash(&mut file, size, &|_| {}).map_err(ArtifactError::io("read the stored object", &path))?;
+        check(sha256, size, found)
+    }
+
+    /// Stores a file and gives its SHA-256 and size in bytes; durable on return. A symbolic link is followed.
+    pub fn put_file(&self, path: &Path) -> Result<Copied, ArtifactError> {
+        let mut file = File::open(path).map_err(ArtifactError::io("open", path))?;
+        let size = file.metadata().map_err(ArtifactError::io("read", path))?.len();
+        let staged = self.stage_file(&mut file, path, size, &|_| {})?;
+        let copied = staged.copied.clone();
+        self.commit(vec![staged])?;
+        Ok(copied)
+    }
+
+    /// Stores bytes that come in, such as an upload, if they are those that were announced; durable on return.
+    ///
+    /// Short, long or wrong bytes leave nothing behind, and reading stops one byte after the announced size.
+    pub fn receive(&self, from: &mut dyn Read, announced: &Copied) -> Result<(), ArtifactError> {
+        let mut limited = from.take(announced.size.saturating_add(1));
+        let staged = self.stage_with(announced.size, |to| {
+            copy::copy(&mut limited, to, announced.size, &|_| {}).map_err(ArtifactError::io("store", &self.incoming))
+        })?;
+        if staged.copied != *announced {
+            return Err(ArtifactError::Unexpected { expected: announced.clone(), found: staged.copied });
+        }
+        self.commit(vec![staged])
+    }
+
+    /// Copies an open file of likely `size` bytes into the store, not yet under its name.
+    ///
+    /// `origin` is for messages; `seen` gets the number of bytes of each step.
+    pub fn stage_file(
+        &self,
+        file: &mut File,
+        origin: &Path,
+        size: u64,
+        seen: &dyn Fn(u64),
+    ) -> Result<Staged, ArtifactError> {
+        let failed = ArtifactError::io("copy into the store", origin);
+        if size > SMALL {
+            return self.stage_with(size, |to| copy::copy_file(file, to, size, seen).map_err(&failed));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size + 1).unwrap_or_default());
+        file.take(SMALL + 1).read_to_end(&mut bytes).map_err(&failed)?;
+        if bytes.len() as u64 <= SMALL {
+            let copied = Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 };
+            if self.has(&copied.sha256, copied.size) {
+                seen(copied.size);
+                return Ok(Staged { copied, temp: None, synced: true });
+            }
+        }
+        // A file that grew meanwhile goes on where the bytes in memory end.
+        self.stage_with(size, |to| copy::copy(&mut (&bytes[..]).chain(file), to, size, seen).map_err(&failed))
+    }
+
+    fn stage_with(
+        &self,
+        size: u64,
+        fill: impl FnOnce(&mut File) -> Result<Copied, ArtifactError>,
+    ) -> Result<Staged, ArtifactError> {
+        let mut temp = self.temp_file().map_err(ArtifactError::io("create a file in", &self.incoming))?;
+        let copied = fill(temp.as_file_mut())?;
+        if self.has(&copied.sha256, copied.size) {
+            return Ok(Staged { copied, temp: None, synced: true });
+        }
+        let synced = size >= SYNC_ALONE_FROM;
+        seal(temp.as_file(), synced).map_err(ArtifactError::io("write to", temp.path()))?;
+        Ok(Staged { copied, temp: Some(temp.into_temp_path()), synced })
+    }
+
+    /// A new file that only this user can read, under a name that nobody can guess.
+    fn temp_file(&self) -> io::Result<NamedTempFile> {
+        if !self.incoming.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.incoming)?;
+        }
+        tempfile::Builder::new().prefix("put-").rand_bytes(12).tempfile_in(&self.incoming)
+    }
+
+    /// Gives staged bytes their names. On return they are durable: data first, then names, then folders.
+    ///
+    /// An object that is there with the right size is kept; one of another size is replaced.
+    pub fn commit(&self, staged: Vec<Staged>) -> Result<(), ArtifactError> {
+        if staged.is_empty() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.objects).map_err(ArtifactError::io("create", &self.objects))?;
+        let all = staged.len() >= SYNC_ALL_FROM;
+        let unsynced = staged.iter().filter(|s| !s.synced).filter_map(|s| s.temp.as_deref());
+        self.sync(unsynced, all)?;
+        let mut folders = BTreeSet::new();
+        for Staged { copied, temp, .. } in staged {
+            let path = self.path(&copied.sha256);
+            folders.extend(path.ancestors().skip(1).take_while(|f| f.starts_with(&self.objects)).map(Path::to_owned));
+            let temp = match (temp, self.has(&copied.sha256, copied.size)) {
+                (_, true) => continue,
+                (Some(temp), false) => temp,
+                (None, false) => return Err(ArtifactError::Removed(copied.sha256)),
+            };
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).map_err(ArtifactError::io("create", folder))?;
+            }
+            temp.persist(&path).map_err(|e| ArtifactError::io("put in place", &path)(e.error))?;
+        }
+        folders.extend(self.objects.parent().map(Path::to_owned));
+        self.sync(folders.iter().map(PathBuf::as_path), all)
+    }
+
+    /// Makes files or folders durable: each, or at once all that the file system has.
+    fn sync<'p>(&self, paths: impl Iterator<Item = &'p Path>, all: bool) -> Result<(), ArtifactError> {
+        if all && sync_file_system(&self.objects).map_err(ArtifactError::io("sync", &self.objects))? {
+            return Ok(());
+        }
+        for path in paths {
+            File::open(path).and_then(|f| f.sync_all()).map_err(ArtifactError::io("sync", path))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a crash left in `incoming` days ago. Failures don't matter: the next call tries again.
+    pub fn sweep(&self, now: SystemTime) {
+        let Ok(entries) = fs::read_dir(&self.incoming) else { return };
+        for entry in entries.flatten() {
+            let modified = entry.metadata().and_then(|m| m.modified());
+            if modified.is_ok_and(|m| now.duration_since(m).is_ok_and(|age| age > STALE)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Compares what was read with what it should be.
+pub(super) fn check(sha256: &Digest, size: u64, found: Copied) -> Result<(), ArtifactError> {
+    if found.sha256 == *sha256 && found.size == size {
+        return Ok(());
+    }
+    Err(ArtifactError::Damaged { expected: sha256.clone(), found: found.sha256, size: found.size })
+}
+
+/// Makes a finished file read-only, as git's own objects are, and durable if asked to.
+fn seal(file: &File, sync: bool) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o444))?;
+    if sync { file.sync_all() } else { Ok(()) }
+}
+
+/// Syncs the whole file system of a folder; false where the system has no such call.
+#[cfg(target_os = "linux")]
+fn sync_file_system(folder: &Path) -> io::Result<bool> {
+    rustix::fs::syncfs(File::open(folder)?)?;
+    Ok(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(_: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn bench() -> io::Result<(tempfile::TempDir, Store)> {
+        let dir = tempfile::tempdir()?;
+        let store = Store::at(dir.path().join("lfs"));
+        Ok((dir, store))
+    }
+
+    fn announced(bytes: &[u8]) -> Copied {
+        Copied { sha256: copy::sha256(bytes), size: bytes.len() as u64 }
+    }
+
+    fn incoming(store: &Store) -> usize {
+        fs::read_dir(&store.incoming).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn an_object_lies_where_git_lfs_looks_for_it() -> Outcome {
+        let (dir, store) = bench()?;
+        let file = dir.path().join("abc");
+        fs::write(&file, "abc")?;
+        let put = store.put_file(&file)?;
+        assert_eq!(put, announced(b"abc"));
+        let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let path = dir.path().join("lfs/objects/ba/78").join(sha);
+        assert_eq!(fs::read(&path)?, b"abc");
+        assert_eq!(path.metadata()?.mode() & 0o7777, 0o444);
+        assert_eq!(store.incoming.metadata()?.mode() & 0o7777, 0o700);
+        assert_eq!(incoming(&store), 0);
+        store.verify(&put.sha256, 3)?;
+        Ok(())
+    }
+
+    #[test]
+    fn an_object_of_the_right_size_is_kept_and_of_the_wrong_size_replaced() -> Outcome {
+        let (dir, store) = bench()?;
+        let file = dir.path().join("abc");
+        fs::write(&file, "abc")?;
+        let put = store.put_file(&file)?;
+        let path = store.path(&put.sha256);
+        let inode = path.metadata()?.ino();
+        store.put_file(&file)?;
+        assert_eq!(path.metadata()?.ino(), inode);
+        fs::remove_file(&path)?;
+        fs::write(&path, "torn off")?;
+        assert!(!store.has(&put.sha256, put.size));
+        store.put_file(&file)?;
+        assert_eq!(fs::read(&path)?, b"abc");
+        Ok(())
+    }
+
+    #[test]
+    fn damage_is_found() -> Outcome {
+        let (dir, store) = bench()?;
+        let file = dir.path().join("abc");
+        fs::write(&file, "abc")?;
+        let put = store.put_file(&file)?;
+        let path = store.path(&put.sha256);
+        fs::remove_file(&path)?;
+        fs::write(&path, "abd")?;
+        assert!(matches!(store.verify(&put.sha256, 3), Err(ArtifactError::Damaged { .. })));
+        fs::remove_file(&path)?;
+        assert!(matches!(store.verify(&put.sha256, 3), Err(ArtifactError::Io { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn what_comes_in_must_be_what_was_announced() -> Outcome {
+        let (_dir, store) = bench()?;
+        let good = announced(b"abc");
+        for wrong in [&b"ab"[..], b"abd", b"abcd", b""] {
+            let received = store.receive(&mut &wrong[..], &good);
+            assert!(matches!(received, Err(ArtifactError::Unexpected { .. })), "{wrong:?}");
+            assert!(!store.has(&good.sha256, 3));
+        }
+        let mut endless = io::repeat(1);
+        assert!(store.receive(&mut endless, &Copied { size: 5 << 20, ..good.clone() }).is_err());
+        let mut broken = (&b"ab"[..]).chain(Broken);
+        assert!(matches!(store.receive(&mut broken, &good), Err(ArtifactError::Io { .. })));
+        assert_eq!(incoming(&store), 0, "nothing is left behind");
+        store.receive(&mut &b"abc"[..], &good)?;
+        assert!(store.has(&good.sha256, 3));
+        Ok(())
+    }
+
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn staged_bytes_are_invisible_and_vanish_unless_committed() -> Outcome {
+        let (dir, store) = bench()?;
+        let file = dir.path().join("abc");
+        fs::write(&file, "abc")?;
+        let staged = store.stage_file(&mut File::open(&file)?, &file, 3, &|_| {})?;
+        assert!(!store.has(&staged.copied.sha256, 3));
+        let mode = fs::read_dir(&store.incoming)?.next().ok_or("staged")??.metadata()?.mode();
+        assert_eq!(mode & 0o222, 0, "finished bytes are read-only");
+        drop(staged);
+        assert_eq!(incoming(&store), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn an_object_that_goes_before_the_commit_is_missed() -> Outcome {
+        let (dir, store) = bench()?;
+        let file = dir.path().join("abc");
+        fs::write(&file, "abc")?;
+        let put = store.put_file(&file)?;
+        let staged = store.stage_file(&mut File::open(&file)?, &file, 3, &|_| {})?;
+        fs::remove_file(store.path(&put.sha256))?;
+        assert!(matches!(store.commit(vec![staged]), Err(ArtifactError::Removed(sha)) if sha == put.sha256));
+        Ok(())
+    }
+
+    #[test]
+    fn many_objects_are_committed_together() -> Outcome {
+        let (dir, store) = bench()?;
+        let mut staged = Vec::new();
+        for i in 0..100_u32 {
+            let file = dir.path().join("file");
+            fs::write(&file, i.to_le_bytes())?;
+            staged.push(store.stage_file(&mut File::open(&file)?, &file, 4, &|_| {})?);
+        }
+        store.commit(staged)?;
+        for i in 0..100_u32 {
+            store.verify(&copy::sha256(&i.to_le_bytes()), 4)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn threads_may_store_the_same_bytes_at_once() -> Outcome {
+        let (dir, store) = bench()?;
+        let file = dir.path().join("file");
+        fs::write(&file, vec![9; 100_000])?;
+        super::super::parallel::map(&[(); 32], |()| store.put_file(&file).map(drop))?;
+        store.verify(&copy::sha256(&[9; 100_000]), 100_000)?;
+        assert_eq!(incoming(&store), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn leftovers_are_swept_after_days() -> Outcome {
+        let (_dir, store) = bench()?;
+        fs::create_dir_all(&store.incoming)?;
+        fs::write(store.incoming.join("put-old"), "x")?;
+        store.sweep(SystemTime::now());
+        assert_eq!(incoming(&store), 1);
+        store.sweep(SystemTime::now() + STALE + Duration::from_secs(60));
+        assert_eq!(incoming(&store), 0);
+        Ok(())
+    }
+}
