@@ -50,3 +50,6 @@ pub mod git;
 
 // the transaction: read, apply, judge, commit
 pub mod registry;
+
+// the person: commands
+pub mod cli;

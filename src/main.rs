@@ -1,3 +1,5 @@
-//! The `greenroom` program.
+//! The `greenroom` program: everything is in `greenroom::cli`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    greenroom::cli::main()
+}

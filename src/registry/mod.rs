@@ -284,7 +284,7 @@ fn message(diff: &Diff, comment: &str) -> String {
 
 /// Ten random bytes for an id. The system's source of randomness does not fail once the machine is up; if it ever
 /// does, the time and process id keep ids apart well enough, and the rules refuse one that is used twice.
-fn random_bytes() -> [u8; 10] {
+pub fn random_bytes() -> [u8; 10] {
     let mut bytes = [0; 10];
     if getrandom::fill(&mut bytes).is_err() {
         let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();

@@ -1,0 +1,132 @@
+//! Making a change and saying what it did: the same for every command that changes something.
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{DIM, GREEN, RED, YELLOW, styled};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use crate::action::Action;
+use crate::name::UserName;
+use crate::phrase;
+use crate::registry::{Options, Outcome, Registry, RegistryError};
+use crate::text::{Text, one_line};
+
+/// Flags of every command that changes something.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ChangeArgs {
+    /// Show what would happen, the verdict and the commit, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Say why; it becomes part of the record
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Act as this person of the registry instead of git's identity
+    #[arg(long = "as", value_name = "PERSON")]
+    named: Option<UserName>,
+    /// Don't wait until the disk confirms
+    #[arg(long, hide_short_help = true)]
+    relaxed: bool,
+}
+
+impl ChangeArgs {
+    /// The message as a text that may be stored; empty without one.
+    pub(super) fn text(&self) -> Result<Text, CliError> {
+        let given = self.message.as_deref().unwrap_or_default();
+        Text::new(given).map_err(|e| CliError::usage(format!("--message: {e}")))
+    }
+}
+
+/// Makes the change as one commit and prints what happened.
+///
+/// The message goes into the commit; commands that store it in a file of its own call [`apply_silently`].
+pub(super) fn apply(session: &mut Session, args: &ChangeArgs, actions: &[Action]) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let comment = args.text()?.as_str().to_owned();
+    run(session, &registry, args, actions, comment)
+}
+
+/// Makes the change without repeating the message in the commit, for actions that store it themselves.
+pub(super) fn apply_stored(session: &mut Session, args: &ChangeArgs, actions: &[Action]) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    run(session, &registry, args, actions, String::new())
+}
+
+fn run(
+    session: &mut Session,
+    registry: &Registry,
+    args: &ChangeArgs,
+    actions: &[Action],
+    comment: String,
+) -> Result<Exit, CliError> {
+    let asker = session.asker(registry, args.named.as_ref())?;
+    let now = session.now(&asker.committer);
+    let options = Options { comment, dry_run: args.dry_run, relaxed: args.relaxed };
+    match registry.change(&asker, actions, now, &options) {
+        Ok(outcome) => print(session, &outcome, args.dry_run),
+        Err(RegistryError::Refused(e)) => Err(e.into()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Prints what a change did, or would do.
+pub(super) fn print(session: &mut Session, outcome: &Outcome, dry_run: bool) -> Result<Exit, CliError> {
+    let exit = super::report::exit_for(&outcome.verdict.faults);
+    if session.out.is_json() {
+        session.out.json(&json!({
+            "commit": outcome.commit,
+            "dry_run": dry_run,
+            "events": outcome.diff.events,
+            "faults": outcome.verdict.faults,
+            "message": outcome.message,
+        }))?;
+    } else {
+        as_text(session, outcome, dry_run);
+    }
+    if let Some(why) = &outcome.left_behind {
+        let hint = "the commit stands; `git status` shows the work tree, `git restore .` brings it up to date";
+        return Err(CliError::new(Exit::Conflict, format!("the work tree did not follow: {why}")).hint(hint));
+    }
+    Ok(exit)
+}
+
+fn as_text(session: &mut Session, outcome: &Outcome, dry_run: bool) {
+    let out = &mut session.out;
+    if outcome.diff.files.is_empty() {
+        out.line("Nothing to do: it is so already.");
+        return;
+    }
+    if dry_run {
+        out.line("Would make this commit:");
+        out.line("");
+        out.block(&outcome.message, "    ");
+        out.line("");
+    }
+    for event in &outcome.diff.events {
+        out.line(format!("  {}", one_line(&phrase::act(event))));
+    }
+    if outcome.diff.events.is_empty() {
+        out.line(format!("  rearrange {} files", outcome.diff.files.len()));
+    }
+    if dry_run {
+        out.line("");
+        if outcome.verdict.passes() {
+            out.line(styled(GREEN, "The rules allow it."));
+        } else {
+            out.line(styled(RED, "The rules refuse it:"));
+            for fault in &outcome.verdict.faults {
+                out.line(format!("  {fault}"));
+                if !fault.problem.help.is_empty() {
+                    out.line(format!("    {}", one_line(&fault.problem.help)));
+                }
+            }
+        }
+    }
+    if let Some(commit) = outcome.commit {
+        out.line(format!(
+            "{} {}",
+            styled(YELLOW, &commit.short()),
+            styled(DIM, outcome.message.lines().next().unwrap_or_default())
+        ));
+    }
+}

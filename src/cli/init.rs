@@ -1,0 +1,108 @@
+//! `greenroom init`: makes a registry.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::change::{self, ChangeArgs};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use crate::action::Action;
+use crate::entity::settings::{FORMAT, Identity, Layout};
+use crate::entity::{Person, Settings};
+use crate::git::Repo;
+use crate::name::{Id, UserName};
+use crate::registry::{Asker, Options, Registry, random_bytes};
+use crate::text::Text;
+
+/// Make a registry in a new or existing git repository; who makes it manages it
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The folder of the repository
+    #[arg(value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// The registry's name; by default the folder's
+    #[arg(long)]
+    name: Option<String>,
+    /// Put the registry into this folder of the repository
+    #[arg(long, value_name = "FOLDER")]
+    at: Option<String>,
+    /// Make a bare repository, for a server
+    #[arg(long)]
+    bare: bool,
+    /// Where models and versions lie: `flat` is pleasant to browse, `sharded` is fast with very many
+    #[arg(long, value_parser = layout, default_value = "flat")]
+    layout: Layout,
+    /// The maker's id in the registry; by default the start of git's e-mail address
+    #[arg(long, value_name = "ID")]
+    maker: Option<UserName>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Reads a layout.
+pub(super) fn layout(s: &str) -> Result<Layout, String> {
+    Layout::ALL.into_iter().find(|l| l.as_str() == s).ok_or_else(|| "must be flat or sharded".to_owned())
+}
+
+pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let dir = session.path(&args.dir);
+    let at = folder(args.at.as_deref().unwrap_or_default())?;
+    std::fs::create_dir_all(&dir).map_err(|e| CliError {
+        causes: vec![e.to_string()],
+        ..CliError::new(Exit::Failed, format!("could not make the folder {}", dir.display()))
+    })?;
+    let repo = Repo::init(&dir, args.bare)?;
+    let (author, committer) = repo.identity()?;
+    let real = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+    let registry = Registry::with(repo, &at)?;
+    let user = match args.maker {
+        Some(user) => user,
+        None => id_for(&author.email)?,
+    };
+    let name = args.name.or_else(|| real.file_name().map(|n| n.to_string_lossy().trim_end_matches(".git").to_owned()));
+    let text = |s: &str| Text::new(s).map_err(|e| CliError::usage(e.to_string()));
+    let now = session.now(&committer);
+    let settings = Settings {
+        id: Id::from_parts(now.as_millis(), random_bytes()),
+        name: text(&name.unwrap_or_else(|| "registry".to_owned()))?,
+        format: FORMAT,
+        layout: args.layout,
+        identity: Identity::default(),
+        stages: std::collections::BTreeMap::new(),
+    };
+    let maker = Person { name: text(&author.name)?, emails: [text(&author.email)?].into(), ..Person::default() };
+    let asker = Asker { user, author, committer };
+    let options = Options { comment: args.change.text()?.as_str().to_owned(), ..Options::default() };
+    let outcome = registry.change(&asker, &[Action::CreateRegistry { settings, maker }], now, &options)?;
+    if !session.out.is_json() {
+        session.out.line(format!(
+            "Made a registry in {}; {} manages it.",
+            crate::text::one_line(&real.to_string_lossy()),
+            asker.user
+        ));
+    }
+    change::print(session, &outcome, false)
+}
+
+/// A folder of the repository as a prefix: empty, or ending in a slash.
+fn folder(given: &str) -> Result<String, CliError> {
+    let parts: Vec<&str> = given.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    if parts.iter().any(|p| *p == ".." || p.to_lowercase() == ".git") || given.starts_with('/') {
+        return Err(CliError::usage(format!(
+            "--at: {} is no folder within the repository",
+            crate::text::quoted(given)
+        )));
+    }
+    Ok(if parts.is_empty() { String::new() } else { format!("{}/", parts.join("/")) })
+}
+
+/// The id that an e-mail address suggests: its start, with what an id may hold.
+pub(super) fn id_for(email: &str) -> Result<UserName, CliError> {
+    let local = email.split('@').next().unwrap_or_default();
+    let plain: String = local.chars().filter(|c| c.is_ascii_alphanumeric() || "._+-".contains(*c)).collect();
+    UserName::new(plain.trim_start_matches(['.', '_', '+', '-'])).map_err(|e| {
+        CliError::new(Exit::Failed, format!("the address {} suggests no id: {e}", crate::text::quoted(email)))
+            .hint("name one with --maker")
+    })
+}

@@ -1,0 +1,102 @@
+//! The person at a terminal: a command is parsed, becomes actions or a question, and its answer is printed.
+
+mod change;
+mod init;
+mod model;
+mod output;
+mod report;
+mod session;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use output::Output;
+use report::{CliError, Exit};
+use session::Session;
+
+/// A model registry whose database is a git repository.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 exists already, 5 refused by a permission or rule,
+/// 6 conflict with another writer or with uncommitted changes, 7 verification failed.
+#[derive(Debug, Parser)]
+#[command(name = "greenroom", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Work on the registry of this folder instead of the current one
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    dir: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
+    output: Format,
+    /// When to use colours; NO_COLOR is honoured
+    #[arg(long, value_enum, default_value_t = When::Auto, global = true, value_name = "WHEN")]
+    color: When,
+    /// Never show long output in a pager
+    #[arg(long, global = true)]
+    no_pager: bool,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs; the fields are stable
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::InitArgs),
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Clap prints help and version to stdout with success, and usage faults to stderr.
+            let code = if e.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return if e.print().is_ok() { code.into() } else { Exit::Failed.into() };
+        }
+    };
+    let mut session = Session::new(cli.global.clone(), Output::new(&cli.global));
+    let result = run(cli.command, &mut session);
+    let finished = session.out.finish();
+    match result.and_then(|exit| finished.map(|()| exit).map_err(CliError::from)) {
+        Ok(exit) => exit.into(),
+        Err(e) => report::print(&e, &cli.global).into(),
+    }
+}
+
+fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        Command::Init(args) => init::run(args, session),
+        Command::Model(command) => model::run(command, session),
+    }
+}

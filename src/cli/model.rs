@@ -1,0 +1,224 @@
+//! `greenroom model`: registered models.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::change::{self, ChangeArgs};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::table::Table;
+use crate::action::Action;
+use crate::apply::Refusal;
+use crate::entity::Tags;
+use crate::name::{Key, ModelName};
+use crate::snapshot::ModelView;
+use crate::text::Text;
+
+/// Manage registered models
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelCommand {
+    Create(CreateArgs),
+    List(ListArgs),
+    Show(NameArgs),
+    Rename(RenameArgs),
+    Delete(DeleteArgs),
+    Describe(DescribeArgs),
+}
+
+/// Register a model
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The model's name
+    name: ModelName,
+    /// What the model is for (Markdown)
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+    /// A tag; may be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
+    tags: Vec<(Key, Text)>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// List the registered models
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// Show a model with its versions in stages and its aliases
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
+    /// The model's name
+    name: ModelName,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// Rename a model; its versions must be in None or Archived
+#[derive(Debug, Args)]
+pub(super) struct RenameArgs {
+    /// The model's name
+    name: ModelName,
+    /// Its new name
+    new_name: ModelName,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Delete a model with all its versions, which must be in None or Archived
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// The model's name
+    name: ModelName,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Change a model's description
+#[derive(Debug, Args)]
+pub(super) struct DescribeArgs {
+    /// The model's name
+    name: ModelName,
+    /// The new description (Markdown); empty to clear it
+    description: String,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Reads `KEY=VALUE`.
+pub(super) fn pair(s: &str) -> Result<(Key, Text), String> {
+    let (key, value) = s.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.parse().map_err(|e: crate::name::InvalidName| e.to_string())?, text(value)?))
+}
+
+/// Reads a text that may be stored.
+pub(super) fn text(s: &str) -> Result<Text, String> {
+    Text::new(s).map_err(|e| e.to_string())
+}
+
+pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        ModelCommand::Create(a) => {
+            let tags: Tags = a.tags.into_iter().collect();
+            let description = text(&a.description).map_err(CliError::usage)?;
+            change::apply(session, &a.change, &[Action::CreateModel { model: a.name, description, tags }])
+        }
+        ModelCommand::List(a) => list(&a, session),
+        ModelCommand::Show(a) => show(&a, session),
+        ModelCommand::Rename(a) => {
+            change::apply(session, &a.change, &[Action::RenameModel { model: a.name, to: a.new_name }])
+        }
+        ModelCommand::Delete(a) => {
+            session.confirm_deletion(
+                &format!("the model '{}' with all its versions", a.name),
+                a.name.as_str(),
+                a.yes,
+            )?;
+            change::apply(session, &a.change, &[Action::DeleteModel { model: a.name }])
+        }
+        ModelCommand::Describe(a) => {
+            let description = text(&a.description).map_err(CliError::usage)?;
+            change::apply(session, &a.change, &[Action::DescribeModel { model: a.name, description }])
+        }
+    }
+}
+
+/// A model with the field names of the REST contract.
+pub(super) fn as_json(view: &ModelView<'_>) -> Result<Option<Value>, CliError> {
+    let Some(model) = view.file()?.and_then(|f| f.value) else { return Ok(None) };
+    let stages = view.stages()?;
+    let latest: Vec<Value> = stages
+        .into_iter()
+        .filter_map(|(stage, file)| Some((stage, file.value?.versions.into_iter().next_back()?)))
+        .map(|(stage, version)| json!({"version": version, "current_stage": stage}))
+        .collect();
+    let aliases: Vec<Value> = view
+        .aliases()?
+        .into_iter()
+        .filter_map(|(alias, file)| Some(json!({"alias": alias, "version": file.value?.version})))
+        .collect();
+    let tags: Vec<Value> = model.tags.iter().map(|(k, v)| json!({"key": k, "value": v})).collect();
+    Ok(Some(json!({
+        "name": model.name,
+        "id": model.id,
+        "creation_timestamp": model.created_at.as_millis(),
+        "user_id": model.created_by,
+        "description": model.description,
+        "latest_versions": latest,
+        "aliases": aliases,
+        "tags": tags,
+    })))
+}
+
+fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let snapshot = registry.as_of(args.at.as_deref())?;
+    let mut all = Vec::new();
+    for view in snapshot.models()? {
+        if let Some(model) = as_json(&view)? {
+            all.push((view, model));
+        }
+    }
+    all.sort_by(|a, b| a.1["name"].as_str().cmp(&b.1["name"].as_str()));
+    if session.out.is_json() {
+        session.out.json(&all.iter().map(|(_, m)| m).collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    if all.is_empty() {
+        session.out.line("No models yet. Register one: greenroom register NAME PATH");
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["NAME", "LATEST", "STAGING", "PRODUCTION", "CREATED BY", "DESCRIPTION"]);
+    for (view, m) in &all {
+        let latest = view.highest()?;
+        let of = |stage: &str| {
+            let found = m["latest_versions"].as_array().and_then(|l| l.iter().find(|v| v["current_stage"] == stage));
+            found.map_or_else(|| "-".to_owned(), |v| v["version"].to_string())
+        };
+        let file = view.file()?.and_then(|f| f.value);
+        let line = file.map(|f| f.description.first_line().to_owned()).unwrap_or_default();
+        let latest = if latest == 0 { "-".to_owned() } else { latest.to_string() };
+        let text = |key: &str| m[key].as_str().unwrap_or_default().to_owned();
+        table.row([text("name"), latest, of("Staging"), of("Production"), text("user_id"), line]);
+    }
+    table.print(&mut session.out);
+    Ok(Exit::Ok)
+}
+
+fn show(args: &NameArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let snapshot = registry.as_of(args.at.as_deref())?;
+    let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
+    let found = as_json(&view)?.ok_or_else(|| Refusal::no_model(&args.name))?;
+    if session.out.is_json() {
+        session.out.json(&found)?;
+        return Ok(Exit::Ok);
+    }
+    let file = view.file()?.and_then(|f| f.value).ok_or_else(|| Refusal::no_model(&args.name))?;
+    let out = &mut session.out;
+    out.foreign(&format!("Model:       {}", file.name));
+    out.foreign(&format!("Id:          {}", file.id));
+    out.foreign(&format!("Created:     {} by {}", file.created_at.short(), file.created_by));
+    for (key, value) in &file.tags {
+        out.foreign(&format!("Tag:         {key} = {value}"));
+    }
+    for (stage, pointer) in view.stages()? {
+        let versions: Vec<String> = pointer.value.unwrap_or_default().versions.iter().map(u64::to_string).collect();
+        out.foreign(&format!("In {:<10}{}", format!("{stage}:"), versions.join(", ")));
+    }
+    for (alias, pointer) in view.aliases()? {
+        out.foreign(&format!("Alias:       @{alias} is version {}", pointer.value.map_or(0, |p| p.version)));
+    }
+    if !file.description.is_empty() {
+        out.line("");
+        out.block(file.description.as_str(), "    ");
+    }
+    Ok(Exit::Ok)
+}

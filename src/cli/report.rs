@@ -1,0 +1,217 @@
+//! Errors as people see them: a message, its causes, a hint, and the exit code. The one place that translates.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::{Format, Global};
+use crate::apply::Refusal;
+use crate::git::{GitError, PublishError};
+use crate::registry::{Outcome, RegistryError};
+use crate::rules::Class;
+use crate::text::{many_lines, one_line};
+
+/// The exit codes; they are documented in `greenroom --help` and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Failed, for a reason that has no code of its own.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// What was named is not there.
+    NotFound = 3,
+    /// What was to be made is there already.
+    Exists = 4,
+    /// A permission or rule refuses it.
+    Refused = 5,
+    /// Another writer, or uncommitted changes, are in the way.
+    Conflict = 6,
+    /// What was checked is not what it should be.
+    Unverified = 7,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error on its way to the terminal.
+#[derive(Debug)]
+pub(super) struct CliError {
+    pub(super) exit: Exit,
+    /// What failed.
+    pub(super) message: String,
+    /// Why, outermost first.
+    pub(super) causes: Vec<String>,
+    /// What to do about it.
+    pub(super) hints: Vec<String>,
+    /// What the rules said, if they refused.
+    pub(super) denied: Option<Box<Outcome>>,
+}
+
+impl CliError {
+    /// An error with a message.
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new(), denied: None }
+    }
+
+    /// What was named is not there.
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Exit::NotFound, message)
+    }
+
+    /// The command line is wrong.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// The same with a way out.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// From any error, with its causes.
+    pub(super) fn of(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut causes: Vec<String> = Vec::new();
+        let mut cause = error.source();
+        let message = error.to_string();
+        while let Some(e) = cause {
+            let text = e.to_string();
+            // Some libraries repeat the cause in the error's own text.
+            if !message.contains(&text) && causes.last().is_none_or(|last| !last.contains(&text)) {
+                causes.push(text);
+            }
+            cause = e.source();
+        }
+        Self { causes, ..Self::new(exit, message) }
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(e: std::io::Error) -> Self {
+        Self::of(Exit::Failed, &e)
+    }
+}
+
+impl From<crate::tree::TreeError> for CliError {
+    fn from(e: crate::tree::TreeError) -> Self {
+        Self::of(Exit::Failed, &e)
+    }
+}
+
+impl From<GitError> for CliError {
+    fn from(e: GitError) -> Self {
+        let exit = match &e {
+            GitError::NotARepository { .. } | GitError::UnknownRevision { .. } => Exit::NotFound,
+            GitError::Busy { .. } | GitError::Locked { .. } | GitError::CheckedOut { .. } => Exit::Conflict,
+            GitError::Untrusted { .. }
+            | GitError::Embedded { .. }
+            | GitError::RefFormat { .. }
+            | GitError::Shallow
+            | GitError::Detached
+            | GitError::NoIdentity
+            | GitError::Object(_)
+            | GitError::Stage(_)
+            | GitError::ReadOnly { .. }
+            | GitError::Signing { .. }
+            | GitError::Io { .. }
+            | GitError::Git { .. } => Exit::Failed,
+        };
+        Self::of(exit, &e)
+    }
+}
+
+impl From<Refusal> for CliError {
+    fn from(e: Refusal) -> Self {
+        let exit = match &e {
+            Refusal::NotFound { .. } => Exit::NotFound,
+            Refusal::Exists { .. } => Exit::Exists,
+            Refusal::Invalid { .. } | Refusal::Faulty { .. } | Refusal::Tree(_) => Exit::Failed,
+        };
+        Self::of(exit, &e)
+    }
+}
+
+impl From<RegistryError> for CliError {
+    fn from(e: RegistryError) -> Self {
+        match e {
+            RegistryError::Refused(e) => e.into(),
+            RegistryError::Git(e) => e.into(),
+            RegistryError::Tree(e) => e.into(),
+            RegistryError::Denied { outcome } => {
+                let message = "the change is refused; nothing was written".to_owned();
+                Self { denied: Some(outcome), ..Self::new(Exit::Refused, message) }
+            }
+            RegistryError::Publish(PublishError::Dirty { .. }) | RegistryError::Contended => {
+                Self::of(Exit::Conflict, &e)
+            }
+            RegistryError::NotARegistry { .. } | RegistryError::NoMoment(_) | RegistryError::BeforeHistory(_) => {
+                Self::of(Exit::NotFound, &e)
+            }
+            RegistryError::SeveralRegistries { .. }
+            | RegistryError::NoPerson { .. }
+            | RegistryError::Stage(_)
+            | RegistryError::Publish(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+/// Prints an error to stderr: as text, or as one JSON object. A closed pipe is no error.
+pub(super) fn print(e: &CliError, global: &Global) -> Exit {
+    use std::io::Write as _;
+    if e.message.contains("Broken pipe") {
+        return Exit::Ok;
+    }
+    let mut err = anstream::stderr().lock();
+    let text = match global.output {
+        Format::Json => {
+            let faults = e.denied.as_ref().map(|o| &o.verdict.faults);
+            let body = json!({"error": {
+                "code": e.exit as u8, "message": e.message, "causes": e.causes, "hints": e.hints, "faults": faults,
+            }});
+            format!("{body}\n")
+        }
+        Format::Text => as_text(e),
+    };
+    // There is nobody left to tell that telling failed.
+    let _ = err.write_all(text.as_bytes());
+    e.exit
+}
+
+fn as_text(e: &CliError) -> String {
+    let bold = anstyle::Style::new().bold();
+    let red = bold.fg_color(Some(anstyle::AnsiColor::Red.into()));
+    let mut out = format!("{red}error:{red:#} {}\n", many_lines(&e.message));
+    for cause in &e.causes {
+        out.push_str(&format!("  because: {}\n", one_line(cause)));
+    }
+    for fault in e.denied.iter().flat_map(|o| &o.verdict.faults) {
+        out.push_str(&format!("  {fault}\n"));
+        if !fault.problem.help.is_empty() {
+            out.push_str(&format!("    {}\n", one_line(&fault.problem.help)));
+        }
+    }
+    for hint in &e.hints {
+        out.push_str(&format!("{bold}hint:{bold:#} {}\n", many_lines(hint)));
+    }
+    out
+}
+
+/// The exit code for what the rules refuse: links and files that are wrong are faults, not refusals of a person.
+pub(super) fn exit_for(faults: &[crate::rules::Fault]) -> Exit {
+    let refused = |c: Class| match c {
+        Class::Permission | Class::Policy | Class::History => true,
+        Class::Format | Class::Link => false,
+    };
+    if faults.is_empty() {
+        Exit::Ok
+    } else if faults.iter().any(|f| refused(f.class)) {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    }
+}

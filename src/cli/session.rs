@@ -1,0 +1,102 @@
+//! What a command works with: the registry, who acts, the clock, the output.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::output::Output;
+use super::report::CliError;
+use super::{Global, report::Exit};
+use crate::git::Ident;
+use crate::name::UserName;
+use crate::registry::{Asker, Registry};
+use crate::time::Timestamp;
+
+/// One run of the program.
+pub(super) struct Session {
+    global: Global,
+    pub(super) out: Output,
+}
+
+impl Session {
+    pub(super) fn new(global: Global, out: Output) -> Self {
+        Self { global, out }
+    }
+
+    /// The folder to work in.
+    pub(super) fn dir(&self) -> PathBuf {
+        self.global.dir.clone().unwrap_or_else(|| PathBuf::from("."))
+    }
+
+    /// A path given on the command line; like git, it is relative to the folder of `-C`.
+    pub(super) fn path(&self, given: &Path) -> PathBuf {
+        self.dir().join(given)
+    }
+
+    /// Opens the registry.
+    pub(super) fn registry(&self) -> Result<Registry, CliError> {
+        Ok(Registry::discover(&self.dir())?)
+    }
+
+    /// Who acts: git's identity, or the person named by `--as` with git's committer.
+    pub(super) fn asker(&self, registry: &Registry, named: Option<&UserName>) -> Result<Asker, CliError> {
+        let (author, committer) = registry.repo().identity()?;
+        let snapshot = registry.snapshot()?;
+        let Some(user) = named else {
+            let user = registry.person_of(&snapshot, &author)?;
+            return Ok(Asker { user, author, committer });
+        };
+        let person = snapshot.person(user)?.and_then(|f| f.value).ok_or_else(|| {
+            CliError::not_found(format!("there is no person '{user}'"))
+                .hint(format!("greenroom person add {user} --email …"))
+        })?;
+        let email = person.emails.iter().next().ok_or_else(|| {
+            let hint = format!("greenroom person set {user} --email …");
+            CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint)
+        })?;
+        let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() };
+        let author = Ident { name: name.to_owned(), email: email.as_str().to_owned(), ..author };
+        Ok(Asker { user: user.clone(), author, committer })
+    }
+
+    /// Now; or the committer's date where the environment sets it, as git does.
+    pub(super) fn now(&self, committer: &Ident) -> Timestamp {
+        if std::env::var_os("GIT_COMMITTER_DATE").is_some() {
+            return committer.time;
+        }
+        clock()
+    }
+
+    /// Asks a question on the terminal; without one the answer is no.
+    pub(super) fn ask(&mut self, question: &str) -> Result<Option<String>, CliError> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        self.out.flush()?;
+        let mut err = anstream::stderr().lock();
+        write!(err, "{question} ")?;
+        err.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        Ok(Some(answer.trim().to_owned()))
+    }
+
+    /// Makes sure that something is meant to be deleted: `--yes`, or its name typed at a prompt.
+    pub(super) fn confirm_deletion(&mut self, what: &str, name: &str, yes: bool) -> Result<(), CliError> {
+        if yes {
+            return Ok(());
+        }
+        let shown = crate::text::one_line(name).into_owned();
+        match self.ask(&format!("Delete {what}? It cannot be undone. Type '{shown}' to confirm:"))? {
+            Some(answer) if answer == name => Ok(()),
+            Some(_) => Err(CliError::new(Exit::Failed, "not confirmed; nothing was deleted")),
+            None => Err(CliError::usage(format!("deleting {what} needs --yes where nobody can be asked"))),
+        }
+    }
+}
+
+/// The system's clock.
+pub(super) fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
