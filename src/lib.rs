@@ -25,8 +25,9 @@ pub mod tree;
 // state: one tree as a value
 pub mod snapshot;
 
-// what happened: events
+// what happened: events; answers: the search language
 pub mod event;
+pub mod search;
 
 // seeing: two states differ by events
 pub mod diff;
