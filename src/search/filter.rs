@@ -286,10 +286,8 @@ impl Keys {
         let Some((piece, right)) = clause.right else { return Err(SearchError::Null(self.what)) };
         let key = self.key(left)?;
         let value = match &key {
-            Key::Tag(_) => match piece {
-                Piece::Text | Piece::Identifier => Value::Text(unquoted(right)?),
-                _ => return Err(SearchError::TagValue(right.to_owned())),
-            },
+            Key::Tag(_) if matches!(piece, Piece::Text | Piece::Identifier) => Value::Text(unquoted(right)?),
+            Key::Tag(_) => return Err(SearchError::TagValue(right.to_owned())),
             Key::Attribute(attribute) => self.value(*attribute, piece, right)?,
         };
         Ok((key, clause.comparator, value))
@@ -298,10 +296,7 @@ impl Keys {
     fn key(self, written: &str) -> Result<Key, SearchError> {
         let (entity, key) = written.split_once('.').unwrap_or(("attribute", written));
         match entity {
-            "tag" | "tags" => {
-                let key = without(key, '\'').or_else(|| without(key, '"')).unwrap_or(key);
-                Ok(Key::Tag(without(key, '`').unwrap_or(key).to_owned()))
-            }
+            "tag" | "tags" => Ok(Key::Tag(bare_key(key).to_owned())),
             "attribute" => match self.attributes.iter().find(|a| a.as_str() == key) {
                 Some(&attribute) => Ok(Key::Attribute(attribute)),
                 None => Err(self.unknown(key)),
@@ -328,6 +323,12 @@ impl Keys {
             _ => Err(SearchError::AttributeValue(right.to_owned())),
         }
     }
+}
+
+/// A key without its quotes, and then without its backticks.
+pub(super) fn bare_key(key: &str) -> &str {
+    let key = without(key, '\'').or_else(|| without(key, '"')).unwrap_or(key);
+    without(key, '`').unwrap_or(key)
 }
 
 /// What stands between two `quote`s.

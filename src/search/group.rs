@@ -87,14 +87,14 @@ fn has_several_statements(words: &[Token<'_>]) -> bool {
     let mut level = 0_i32;
     let mut ended = false;
     for word in words {
-        match word.kind {
-            Kind::Space => continue,
-            _ if ended => return true,
-            Kind::Open => level += 1,
-            Kind::Close => level -= 1,
-            Kind::Semicolon => ended = level <= 0,
-            _ => {}
+        if word.kind == Kind::Space {
+            continue;
         }
+        if ended {
+            return true;
+        }
+        level += i32::from(word.kind == Kind::Open) - i32::from(word.kind == Kind::Close);
+        ended = word.kind == Kind::Semicolon && level <= 0;
     }
     false
 }
@@ -145,10 +145,10 @@ impl<'a> Grouped<'a> {
             let (passed, behind) = rest.split_at(taken);
             rest = behind;
             for item in passed.iter().filter(|_| !is_picked) {
-                match item.piece {
-                    Piece::Comparison(at) => found.push(Found::Comparison(at)),
-                    Piece::And => {}
-                    _ => wrong.push(self.text(*item)),
+                if let Piece::Comparison(at) = item.piece {
+                    found.push(Found::Comparison(at));
+                } else if item.piece != Piece::And {
+                    wrong.push(self.text(*item));
                 }
             }
         }
@@ -209,14 +209,12 @@ fn parentheses(words: &[Token<'_>]) -> Vec<Item> {
     let mut closes = vec![None; words.len()];
     let mut open = Vec::new();
     for (i, word) in words.iter().enumerate() {
-        match word.kind {
-            Kind::Open => open.push(i),
-            Kind::Close => {
-                if let Some(close) = open.pop().and_then(|o: usize| closes.get_mut(o)) {
-                    *close = Some(i);
-                }
-            }
-            _ => {}
+        if word.kind == Kind::Open {
+            open.push(i);
+        } else if word.kind == Kind::Close
+            && let Some(close) = open.pop().and_then(|o: usize| closes.get_mut(o))
+        {
+            *close = Some(i);
         }
     }
     let mut out = Vec::with_capacity(words.len());
@@ -269,11 +267,8 @@ fn identifiers(items: &[Item]) -> Vec<Item> {
     let mut out: Vec<Item> = Vec::with_capacity(called.len());
     let mut after_dot = false;
     for item in called {
-        let joins = match item.piece {
-            Piece::Dot => true,
-            Piece::Identifier | Piece::Text | Piece::Function => after_dot,
-            _ => false,
-        };
+        let is_name = matches!(item.piece, Piece::Identifier | Piece::Text | Piece::Function);
+        let joins = item.piece == Piece::Dot || (after_dot && is_name);
         match out.last_mut() {
             Some(last) if joins && last.piece == Piece::Identifier => {
                 last.end = item.end;
@@ -372,10 +367,8 @@ fn aliases(items: &[Item]) -> Vec<Item> {
     let mut out = Vec::with_capacity(items.len());
     let mut i = 0;
     while let Some(&item) = items.get(i) {
-        let takes = match item.piece {
-            Piece::Comparison(_) => true,
-            piece => is_value(piece) && !matches!(piece, Piece::Text | Piece::Null),
-        };
+        let is_value = is_value(item.piece) && !matches!(item.piece, Piece::Text | Piece::Null);
+        let takes = is_value || matches!(item.piece, Piece::Comparison(_));
         match items.get(i + 1).filter(|n| takes && n.piece == Piece::Identifier) {
             Some(next) => {
                 out.push(Item { piece: Piece::Identifier, end: next.end, ..item });

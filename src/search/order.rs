@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::error::{SearchError, at_most};
+use super::filter::bare_key;
 use super::group::{Piece, pieces};
 use super::{ModelRow, Models, Target, VersionRow, Versions, python};
 
@@ -160,6 +161,11 @@ impl Entry {
             }
             _ => return Err(unreadable()),
         };
+        // Without white space between them MLflow takes both for the key.
+        let (key, second) = match second {
+            Some(second) if key.len() + second.len() == written.len() => (written, None),
+            second => (key, second),
+        };
         let direction = match second {
             None => Direction::Ascending,
             Some(second) => {
@@ -186,7 +192,7 @@ fn direction(word: &str) -> Option<Direction> {
 /// The key of versions; one behind `tag.` counts, as in MLflow, if it is the name of an attribute.
 fn version_key(written: &str) -> Result<VersionKey, SearchError> {
     let (entity, key) = written.split_once('.').unwrap_or(("attribute", written));
-    let key = key.trim_matches(['\'', '"', '`']);
+    let key = bare_key(key);
     let known = match key {
         "name" => Some(VersionKey::Name),
         "version_number" => Some(VersionKey::Number),

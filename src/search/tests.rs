@@ -532,11 +532,19 @@ proptest! {
     }
 
     #[test]
-    fn what_is_typed_into_the_box_finds_the_names_that_hold_it(text in "[^%_'\"\\\\]{1,40}") {
-        let typed = text.trim();
-        prop_assume!(!typed.is_empty() && !typed.contains("tags."));
+    fn free_text_in_the_box_is_always_a_filter(text in ".{0,60}") {
+        prop_assume!(!text.contains("tags."));
         let filter = Filter::models(&box_filter(&text));
         prop_assert!(filter.is_ok(), "{:?} {:?}", box_filter(&text), filter);
+    }
+
+    #[test]
+    fn what_is_typed_into_the_box_finds_the_names_that_hold_it(before in ".{0,9}", text in "[^%_'\"]{1,40}") {
+        let typed = text.trim();
+        prop_assume!(!typed.is_empty() && !typed.contains("tags."));
+        let name: &'static str = Box::leak(format!("{before}{}!", typed.to_uppercase()).into_boxed_str());
+        prop_assume!(name.to_lowercase().contains(&typed.to_lowercase()));
+        prop_assert!(Filter::models(&box_filter(&text)).is_ok_and(|f| f.matches(&model(name, 0, &[]))));
     }
 
     #[test]
