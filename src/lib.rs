@@ -28,6 +28,7 @@ pub mod snapshot;
 // what happened, what is meant: events, references
 pub mod event;
 pub mod reference;
+pub mod search;
 
 // seeing: two states differ by events
 pub mod diff;

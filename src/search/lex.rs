@@ -1,0 +1,369 @@
+//! The words of a filter: names, texts, numbers, comparators.
+//!
+//! They are cut as `sqlparse` cuts SQL, which MLflow uses, as far as that decides what a filter means or
+//! how its mistakes are told. A comment, a dollar-quoted text and the like are [`Kind::Other`]: no filter
+//! with them is valid there either.
+
+/// What a word is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// White space.
+    Space,
+    /// A name, plain or in backticks.
+    Name,
+    /// A name or text in double quotes.
+    Quoted,
+    /// A text in single quotes.
+    Text,
+    /// `42`, `-1`.
+    Integer,
+    /// `1.5`, `1e3`: what no attribute takes.
+    Float,
+    /// `=`, `!=`, `LIKE`, `NOT LIKE` and whatever else is made of `<>=~!`.
+    Comparator,
+    /// A reserved word.
+    Keyword,
+    /// `+`, `-` and the like.
+    Operator,
+    /// `(`
+    Open,
+    /// `)`
+    Close,
+    /// `.`
+    Dot,
+    /// `,`
+    Comma,
+    /// `;`
+    Semicolon,
+    /// Anything else.
+    Other,
+}
+
+/// A word and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// The word.
+    pub(super) text: &'a str,
+    /// Its first byte.
+    pub(super) start: usize,
+}
+
+impl Token<'_> {
+    /// The byte after it.
+    pub(super) const fn end(&self) -> usize {
+        self.start + self.text.len()
+    }
+
+    /// Whether it is this reserved word, given in upper case.
+    pub(super) fn is_keyword(&self, word: &str) -> bool {
+        self.kind == Kind::Keyword && self.text.eq_ignore_ascii_case(word)
+    }
+}
+
+/// Reserved words that people meet; `sqlparse` knows 800, and none of them may be a bare key.
+const KEYWORDS: &[&str] = &[
+    "ALL",
+    "AND",
+    "ANY",
+    "AS",
+    "ASC",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "COMMENT",
+    "CREATE",
+    "DATE",
+    "DELETE",
+    "DESC",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "EXISTS",
+    "FALSE",
+    "FROM",
+    "GO",
+    "GROUP",
+    "HAVING",
+    "IF",
+    "IN",
+    "INSERT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "KEY",
+    "LIMIT",
+    "NOT",
+    "NULL",
+    "OF",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OWNER",
+    "SELECT",
+    "SET",
+    "SOURCE",
+    "START",
+    "TABLE",
+    "TEXT",
+    "THEN",
+    "TIMESTAMP",
+    "TRUE",
+    "TYPE",
+    "UNION",
+    "UPDATE",
+    "USER",
+    "USING",
+    "VALUE",
+    "VALUES",
+    "VERSION",
+    "WHEN",
+    "WHERE",
+    "XOR",
+];
+
+/// Reserved words that stay so before an opening parenthesis.
+const NEVER_FUNCTIONS: &[&str] = &["CASE", "IN", "VALUES", "USING", "FROM", "AS"];
+
+/// Reserved words of two words, and comparators with NOT.
+const PAIRS: &[(&str, &str, Kind)] = &[
+    ("ORDER", "BY", Kind::Keyword),
+    ("GROUP", "BY", Kind::Keyword),
+    ("NOT", "NULL", Kind::Keyword),
+    ("NOT", "LIKE", Kind::Comparator),
+    ("NOT", "ILIKE", Kind::Comparator),
+    ("NOT", "RLIKE", Kind::Comparator),
+    ("NOT", "REGEXP", Kind::Comparator),
+];
+
+/// Whether Python and `sqlparse` take `c` for white space.
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+fn in_word(c: char) -> bool {
+    c == '_' || c.is_alphanumeric()
+}
+
+/// Cuts a text into words; joined they are the text again.
+pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
+    let mut out: Vec<Token<'_>> = Vec::new();
+    let mut start = 0;
+    while let Some(rest) = text.get(start..).filter(|r| !r.is_empty()) {
+        let after_dot = out.last().is_some_and(|t| t.kind == Kind::Dot);
+        let after_word = text.get(..start).and_then(|s| s.chars().next_back()).is_some_and(in_word);
+        let (kind, len) = word(rest, after_dot, after_word);
+        out.push(Token { kind, text: rest.get(..len).unwrap_or(rest), start });
+        start += len.max(1);
+    }
+    out
+}
+
+/// The kind and length of the first word; `after_dot`: directly behind a dot; `after_word`: behind a letter.
+fn word(rest: &str, after_dot: bool, after_word: bool) -> (Kind, usize) {
+    let first = rest.chars().next().unwrap_or(' ');
+    if let Some(len) = comment(rest) {
+        return (Kind::Other, len);
+    }
+    if is_space(first) {
+        return (Kind::Space, rest.find(|c| !is_space(c)).unwrap_or(rest.len()));
+    }
+    let quoted = match first {
+        '`' => quoted(rest, b'`', false).map(|len| (Kind::Name, len)),
+        '\'' => quoted(rest, b'\'', true).map(|len| (Kind::Text, len)),
+        '"' => quoted(rest, b'"', true).map(|len| (Kind::Quoted, len)),
+        '?' | '$' | ':' | '%' => placeholder(rest, after_word).map(|len| (Kind::Name, len)),
+        _ => number(rest),
+    };
+    if let Some(found) = quoted {
+        return found;
+    }
+    if in_word(first) {
+        return name(rest, after_dot);
+    }
+    let run = |set: &str| rest.find(|c| !set.contains(c)).unwrap_or(rest.len());
+    match first {
+        '(' => (Kind::Open, 1),
+        ')' => (Kind::Close, 1),
+        '.' => (Kind::Dot, 1),
+        ',' => (Kind::Comma, 1),
+        ';' => (Kind::Semicolon, 1),
+        '<' if rest.starts_with("<@") => (Kind::Operator, 2),
+        '<' | '>' | '=' | '~' | '!' => (Kind::Comparator, run("<>=~!")),
+        '-' => (Kind::Operator, 1),
+        '*' => (Kind::Operator, 1),
+        '+' | '/' | '@' | '#' | '%' | '^' | '&' | '|' => (Kind::Operator, run("+/@#%^&|-")),
+        other => (Kind::Other, other.len_utf8()),
+    }
+}
+
+/// The length of a comment at the start.
+fn comment(rest: &str) -> Option<usize> {
+    if rest.starts_with("--") || rest.starts_with("# ") {
+        return Some(rest.find(['\r', '\n']).map_or(rest.len(), |at| at + 1));
+    }
+    let inner = rest.strip_prefix("/*")?;
+    inner.find("*/").map(|at| at + 4)
+}
+
+/// The length of a quoted text at the start. A doubled quote, and with `escapes` one behind a backslash, does
+/// not end it, unless no other quote could.
+fn quoted(rest: &str, quote: u8, escapes: bool) -> Option<usize> {
+    let bytes = rest.as_bytes();
+    let mut fallback = None;
+    let mut at = 1;
+    while let Some(&b) = bytes.get(at) {
+        let next_is_quote = bytes.get(at + 1) == Some(&quote);
+        if b == quote && next_is_quote {
+            fallback = Some(at + 1);
+            at += 2;
+        } else if b == quote {
+            return Some(at + 1);
+        } else if escapes && b == b'\\' && next_is_quote {
+            fallback = Some(at + 2);
+            at += 2;
+        } else {
+            at += 1;
+        }
+    }
+    fallback
+}
+
+/// The length of a placeholder such as `?`, `:x`, `%s`.
+fn placeholder(rest: &str, after_word: bool) -> Option<usize> {
+    if rest.starts_with("%s") {
+        return Some(2);
+    }
+    let name = rest.get(1..)?;
+    let len = name.find(|c| !in_word(c)).unwrap_or(name.len());
+    match rest.bytes().next()? {
+        b'?' => Some(1),
+        b'$' | b':' if !after_word && len > 0 => Some(1 + len),
+        _ => None,
+    }
+}
+
+/// The kind and length of a number at the start; one that runs into letters is none, but with an exponent.
+fn number(rest: &str) -> Option<(Kind, usize)> {
+    let bytes = rest.as_bytes();
+    let digits = |from: usize| bytes.iter().skip(from).take_while(|b| b.is_ascii_digit()).count();
+    let sign = usize::from(bytes.first() == Some(&b'-'));
+    let whole = digits(sign);
+    let mut end = sign + whole;
+    let hex = rest.get(sign..)?.strip_prefix(['0']).and_then(|r| r.strip_prefix(['x', 'X']));
+    if let Some(len) = hex.map(|h| h.bytes().take_while(u8::is_ascii_hexdigit).count()).filter(|&len| len > 0) {
+        return Some((Kind::Other, sign + 2 + len));
+    }
+    let fraction = if bytes.get(end) == Some(&b'.') { digits(end + 1) } else { 0 };
+    let exponent_at = if fraction > 0 { end + 1 + fraction } else { end };
+    if whole > 0 && matches!(bytes.get(exponent_at), Some(b'e' | b'E')) {
+        let minus = usize::from(bytes.get(exponent_at + 1) == Some(&b'-'));
+        let exponent = digits(exponent_at + 1 + minus);
+        if exponent > 0 {
+            return Some((Kind::Float, exponent_at + 1 + minus + exponent));
+        }
+    }
+    let mut kind = Kind::Integer;
+    if bytes.get(end) == Some(&b'.') && whole + fraction > 0 {
+        kind = Kind::Float;
+        end += 1 + fraction;
+    }
+    let runs_on = rest.get(end..).and_then(|r| r.chars().next()).is_some_and(|c| c == '_' || c.is_alphabetic());
+    if runs_on || (kind == Kind::Integer && whole == 0) { None } else { Some((kind, end)) }
+}
+
+/// The kind and length of a word of letters.
+fn name(rest: &str, after_dot: bool) -> (Kind, usize) {
+    let len = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
+    let (word, behind) = rest.split_at(len);
+    let is = |w: &&str| word.eq_ignore_ascii_case(w);
+    let never_function = NEVER_FUNCTIONS.iter().any(is);
+    let before_dot = behind.trim_start_matches(is_space).strip_prefix('.');
+    let before_dot = before_dot.is_some_and(|r| !r.starts_with(|c: char| c.is_ascii_digit()));
+    if !never_function && (after_dot || before_dot || behind.starts_with('(')) {
+        return (Kind::Name, len);
+    }
+    for (one, two, kind) in PAIRS {
+        let second = behind.trim_start_matches(is_space);
+        let gap = behind.len() - second.len();
+        if is(one) && gap > 0 && starts_with_word(second, two) {
+            return (*kind, len + gap + two.len());
+        }
+    }
+    if ["LIKE", "ILIKE", "RLIKE", "REGEXP"].iter().any(is) {
+        return (Kind::Comparator, len);
+    }
+    (if KEYWORDS.iter().any(is) { Kind::Keyword } else { Kind::Name }, len)
+}
+
+fn starts_with_word(text: &str, word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|t| t.eq_ignore_ascii_case(word))
+        && !text.get(word.len()..).is_some_and(|r| r.starts_with(in_word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kind::*;
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<(Kind, &str)> {
+        tokens(text).into_iter().filter(|t| t.kind != Space).map(|t| (t.kind, t.text)).collect()
+    }
+
+    #[test]
+    fn a_filter_is_cut_into_words() {
+        assert_eq!(
+            kinds("name LIKE 'a%' and tags.`k 1`!=\"x\""),
+            [
+                (Name, "name"),
+                (Comparator, "LIKE"),
+                (Text, "'a%'"),
+                (Keyword, "and"),
+                (Name, "tags"),
+                (Dot, "."),
+                (Name, "`k 1`"),
+                (Comparator, "!="),
+                (Quoted, "\"x\""),
+            ]
+        );
+        assert_eq!(kinds("NOT  ilike"), [(Comparator, "NOT  ilike")]);
+        assert_eq!(
+            kinds("run_id IN('a')"),
+            [(Name, "run_id"), (Keyword, "IN"), (Open, "("), (Text, "'a'"), (Close, ")")]
+        );
+        assert_eq!(kinds("tags.version"), [(Name, "tags"), (Dot, "."), (Name, "version")]);
+        assert_eq!(kinds("version"), [(Keyword, "version")]);
+        assert_eq!(kinds("a -- b"), [(Name, "a"), (Other, "-- b")]);
+    }
+
+    #[test]
+    fn a_quote_ends_where_sqlparse_ends_it() {
+        assert_eq!(kinds("'it''s'"), [(Text, "'it''s'")]);
+        assert_eq!(kinds(r"'a\'b'"), [(Text, r"'a\'b'")]);
+        assert_eq!(kinds(r"'a\'"), [(Text, r"'a\'")]);
+        assert_eq!(kinds("''"), [(Text, "''")]);
+        assert_eq!(kinds("'''"), [(Text, "''"), (Other, "'")]);
+        assert_eq!(kinds("'open"), [(Other, "'"), (Name, "open")]);
+    }
+
+    #[test]
+    fn numbers_are_integers_or_not() {
+        for (text, kind) in [
+            ("42", Integer),
+            ("-1", Integer),
+            ("1.5", Float),
+            (".5", Float),
+            ("5.", Float),
+            ("1e5", Float),
+            ("0x1F", Other),
+            ("1a", Name),
+        ] {
+            assert_eq!(kinds(text), [(kind, text)], "{text}");
+        }
+        assert_eq!(kinds("5-3"), [(Integer, "5"), (Integer, "-3")]);
+        assert_eq!(kinds("-"), [(Operator, "-")]);
+    }
+}

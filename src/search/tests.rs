@@ -1,0 +1,574 @@
+//! What MLflow's search language means, one sentence a row.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A model or version; a version if its number is not 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Row {
+    name: &'static str,
+    number: u64,
+    run_id: &'static str,
+    source: &'static str,
+    created: i64,
+    updated: i64,
+    tags: &'static [(&'static str, &'static str)],
+    is_of_prompt: bool,
+}
+
+impl Row {
+    fn tag(&self, key: &str) -> Option<&str> {
+        self.tags.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)
+    }
+}
+
+impl ModelRow for Row {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn last_updated(&self) -> Timestamp {
+        Timestamp::from_millis(self.updated)
+    }
+    fn tag(&self, key: &str) -> Option<&str> {
+        self.tag(key)
+    }
+}
+
+impl VersionRow for Row {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn number(&self) -> u64 {
+        self.number
+    }
+    fn run_id(&self) -> &str {
+        self.run_id
+    }
+    fn source_path(&self) -> &str {
+        self.source
+    }
+    fn created(&self) -> Timestamp {
+        Timestamp::from_millis(self.created)
+    }
+    fn last_updated(&self) -> Timestamp {
+        Timestamp::from_millis(self.updated)
+    }
+    fn tag(&self, key: &str) -> Option<&str> {
+        self.tag(key)
+    }
+    fn is_of_prompt(&self) -> bool {
+        self.is_of_prompt
+    }
+}
+
+const fn model(name: &'static str, updated: i64, tags: &'static [(&'static str, &'static str)]) -> Row {
+    Row { name, number: 0, run_id: "", source: "", created: 0, updated, tags, is_of_prompt: false }
+}
+
+const fn version(name: &'static str, number: u64, run_id: &'static str, source: &'static str, updated: i64) -> Row {
+    Row { name, number, run_id, source, created: 100 - updated, updated, tags: &[], is_of_prompt: false }
+}
+
+const MODELS: &[Row] = &[
+    model("Beer", 3, &[("team", "red"), ("my key", "1"), ("a.b", "x")]),
+    model("wine", 2, &[("team", "Blue"), ("version", "v1")]),
+    model("wine 2", 1, &[("Team", "red"), (IS_PROMPT, "false")]),
+    model("it's", 2, &[("team", "")]),
+    model("hello", 9, &[(IS_PROMPT, "true"), ("team", "red")]),
+];
+
+const VERSIONS: &[Row] = &[
+    version("Beer", 1, "r1", "s3://b/1", 1),
+    version("Beer", 2, "r2", "s3://b/2", 4),
+    version("wine", 1, "", "models:/Beer/1", 4),
+    version("wine", 10, "r1", "s3://b/10", 2),
+    Row { tags: &[(IS_PROMPT, "true"), ("k", "v")], is_of_prompt: true, ..version("hello", 1, "", "dummy-source", 9) },
+];
+
+fn models(filter: &str) -> Result<Vec<&'static str>, String> {
+    let filter = Filter::models(filter).map_err(|e| e.to_string())?;
+    Ok(MODELS.iter().filter(|m| filter.matches(*m)).map(|m| m.name).collect())
+}
+
+fn versions(filter: &str) -> Result<Vec<String>, String> {
+    let filter = Filter::versions(filter).map_err(|e| e.to_string())?;
+    Ok(VERSIONS.iter().filter(|v| filter.matches(*v)).map(|v| format!("{}/{}", v.name, v.number)).collect())
+}
+
+#[test]
+fn models_are_found_by_name_and_tags() {
+    let all = ["Beer", "wine", "wine 2", "it's"];
+    for (filter, want) in [
+        // Nothing asked is everything.
+        ("", &all[..]),
+        // Comparators of texts, in any case.
+        ("name = 'wine'", &["wine"]),
+        ("name != 'wine'", &["Beer", "wine 2", "it's"]),
+        ("name LIKE 'wine%'", &["wine", "wine 2"]),
+        ("name like 'WINE%'", &[]),
+        ("name ILIKE 'WINE%'", &["wine", "wine 2"]),
+        ("name LIKE 'w_ne'", &["wine"]),
+        ("name IN ('wine', \"Beer\")", &["Beer", "wine"]),
+        ("name in('wine',)", &["wine"]),
+        ("name NOT IN ('wine', 'Beer')", &["wine 2", "it's"]),
+        ("name not  in ('wine', 'Beer')", &["wine 2", "it's"]),
+        ("attribute.name = 'wine'", &["wine"]),
+        ("name='wine'", &["wine"]),
+        ("\tname\n=\r\n'wine' ", &["wine"]),
+        // Quotes: either kind, and no escape in them.
+        ("name = \"it's\"", &["it's"]),
+        ("name = 'it''s'", &[]),
+        (r"name = 'it\'s'", &[]),
+        // All clauses hold; AND in any case, one too many or too few.
+        ("name LIKE 'wine%' AND name LIKE '%2'", &["wine 2"]),
+        ("name LIKE 'wine%' and name LIKE '%2'", &["wine 2"]),
+        ("AND name = 'wine' AND", &["wine"]),
+        ("name LIKE 'wine%' name LIKE '%2'", &["wine 2"]),
+        ("name LIKE 'wine%' AND AND name LIKE '%2'", &["wine 2"]),
+        ("AND", &all[..]),
+        // Tags: either word, case-sensitive keys, quotes for odd ones.
+        ("tags.team = 'red'", &["Beer"]),
+        ("tag.team = 'red'", &["Beer"]),
+        ("tags.Team = 'red'", &["wine 2"]),
+        ("tags.`my key` = '1'", &["Beer"]),
+        ("tags.\"my key\" = '1'", &["Beer"]),
+        ("tags.'my key' = '1'", &["Beer"]),
+        ("tags.a.b = 'x'", &["Beer"]),
+        ("tags.`a.b` = 'x'", &["Beer"]),
+        ("tags.version = 'v1'", &["wine"]),
+        ("tags.team LIKE '%e%'", &["Beer", "wine"]),
+        ("tags.team ILIKE 'b%'", &["wine"]),
+        ("tags.team = ''", &["it's"]),
+        ("tags.team != 'red'", &["wine", "it's"]),
+        ("tags.nobody != 'red'", &[]),
+        ("tags.team != 'red' AND tags.team != ''", &["wine"]),
+        ("tags.team = 'red' AND tags.team = 'blue'", &[]),
+    ] {
+        assert_eq!(models(filter), Ok(want.to_vec()), "{filter}");
+    }
+}
+
+#[test]
+fn prompts_are_hidden_unless_asked_for() {
+    let plain = ["Beer", "wine", "wine 2", "it's"];
+    for (filter, want) in [
+        ("tag.`mlflow.prompt.is_prompt` != 'true'", &plain[..]),
+        ("tags.`mlflow.prompt.is_prompt` = 'false'", &plain),
+        ("tags.mlflow.prompt.is_prompt LIKE 'x'", &plain),
+        ("tags.`mlflow.prompt.is_prompt` = 'true'", &["hello"]),
+        ("tags.`mlflow.prompt.is_prompt` != 'false'", &["hello"]),
+        ("tags.`mlflow.prompt.is_prompt` != 'FALSE'", &["wine 2", "hello"]),
+        ("tags.`mlflow.prompt.is_prompt` = 'TRUE'", &[]),
+        ("name LIKE 'wi%' AND tag.`mlflow.prompt.is_prompt` != 'true'", &["wine", "wine 2"]),
+        ("tags.team = 'red' AND tag.`mlflow.prompt.is_prompt` = 'true'", &["hello"]),
+        // The first clause on the tag decides; the client adds its own behind that of the user.
+        ("tags.`mlflow.prompt.is_prompt` = 'true' AND tag.`mlflow.prompt.is_prompt` != 'true'", &[]),
+        ("tags.`mlflow.prompt.is_prompt` != 'true' AND tag.`mlflow.prompt.is_prompt` = 'true'", &plain),
+    ] {
+        assert_eq!(models(filter), Ok(want.to_vec()), "{filter}");
+    }
+    assert_eq!(versions("tags.k = 'v'"), Ok(vec![]));
+    assert_eq!(
+        versions("name = 'hello' AND tag.`mlflow.prompt.is_prompt` = 'true' AND tags.k = 'v'"),
+        Ok(vec!["hello/1".into()])
+    );
+}
+
+#[test]
+fn versions_are_found_by_number_run_and_source_too() {
+    for (filter, want) in [
+        ("", &["Beer/1", "Beer/2", "wine/1", "wine/10"][..]),
+        ("name = 'Beer'", &["Beer/1", "Beer/2"]),
+        ("run_id = 'r1'", &["Beer/1", "wine/10"]),
+        ("run_id IN ('r1', 'r2')", &["Beer/1", "Beer/2", "wine/10"]),
+        ("run_id NOT IN ('r1', 'r2')", &["wine/1"]),
+        ("run_id != 'r1'", &["Beer/2", "wine/1"]),
+        ("source_path LIKE 's3:%' AND name = 'wine'", &["wine/10"]),
+        ("source_path = 'models:/Beer/1'", &["wine/1"]),
+        ("version_number = 2", &["Beer/2"]),
+        ("version_number != 1", &["Beer/2", "wine/10"]),
+        ("version_number > 2", &["wine/10"]),
+        ("version_number >= 2", &["Beer/2", "wine/10"]),
+        ("version_number < 2", &["Beer/1", "wine/1"]),
+        ("version_number <= 2 AND name = 'Beer'", &["Beer/1", "Beer/2"]),
+        ("attribute.version_number = '10'", &["wine/10"]),
+        ("version_number = \" 1_0 \"", &["wine/10"]),
+        ("version_number > -1 and version_number<2", &["Beer/1", "wine/1"]),
+    ] {
+        assert_eq!(versions(filter), Ok(want.iter().map(|s| (*s).to_owned()).collect()), "{filter}");
+    }
+}
+
+#[test]
+fn wrong_filters_are_refused_in_mlflows_words() {
+    let unquoted = "Parameter value is either not quoted or unidentified quote types used for string value";
+    let quoted_or_list = "Expected a quoted string value or a list of quoted string values for attributes. Got value";
+    let list = "While parsing a list in the query, expected a non-empty list of string values, but got";
+    for (filter, error) in [
+        ("foo = 'x'", "Invalid attribute key 'foo' specified. Valid keys are '{'name'}'".to_owned()),
+        ("version_number = 1", "Invalid attribute key 'version_number' specified. Valid keys are '{'name'}'".into()),
+        ("Name = 'x'", "Invalid attribute key 'Name' specified. Valid keys are '{'name'}'".into()),
+        ("`name` = 'x'", "Invalid attribute key '`name`' specified. Valid keys are '{'name'}'".into()),
+        ("attribute.`name` = 'x'", "Invalid attribute key '`name`' specified. Valid keys are '{'name'}'".into()),
+        ("params.x = 'y'", "Invalid entity type 'params'. Valid entity types are ('attribute', 'tag', 'tags')".into()),
+        ("attr.name = 'y'", "Invalid entity type 'attr'. Valid entity types are ('attribute', 'tag', 'tags')".into()),
+        (
+            "attributes.name = 'y'",
+            "Invalid entity type 'attributes'. Valid entity types are ('attribute', 'tag', 'tags')".into(),
+        ),
+        ("name > 'x'", "Invalid comparator for attribute: >".into()),
+        ("name == 'x'", "Invalid comparator for attribute: ==".into()),
+        ("name <> 'x'", "Invalid comparator for attribute: <>".into()),
+        ("name not like 'x'", "Invalid comparator for attribute: NOT LIKE".into()),
+        ("name RLIKE 'x'", "Invalid comparator for attribute: RLIKE".into()),
+        ("tags.k > 'x'", "Invalid comparator for tag: >".into()),
+        ("name = s1", format!("{unquoted} s1. Use either single or double quotes.")),
+        ("tags.k = s1", format!("{unquoted} s1. Use either single or double quotes.")),
+        ("name = 5", format!("{quoted_or_list} 5")),
+        ("name = NULL", format!("{quoted_or_list} NULL")),
+        ("name = ('x')", format!("{quoted_or_list} ('x')")),
+        ("tags.k = 5", "Expected a quoted string value for tag (e.g. 'my-value'). Got value 5".into()),
+        ("tags.k IN ('x')", "Expected a quoted string value for tag (e.g. 'my-value'). Got value ('x')".into()),
+        ("name = 'a' OR name = 'b'", "Invalid clause(s) in filter string: OR".into()),
+        ("NOT name = 'a'", "Invalid clause(s) in filter string: NOT".into()),
+        ("(name = 'a')", "Invalid clause(s) in filter string: (name = 'a')".into()),
+        ("name LIKE", "Invalid clause(s) in filter string: name, LIKE".into()),
+        ("name IN 'x'", "Invalid clause(s) in filter string: name, IN, 'x'".into()),
+        ("name = 'a' foo", "Invalid clause(s) in filter string: name = 'a' foo".into()),
+        ("name = 'a' ORDER BY name", "Invalid clause(s) in filter string: ORDER BY, name".into()),
+        ("name = 'a';", "Invalid clause(s) in filter string: ;".into()),
+        ("name = 'a", "Invalid clause(s) in filter string: name, =, ', a".into()),
+        ("name = 'a' -- x", "Invalid clause(s) in filter string: -- x".into()),
+        ("name IN ('a') name IN ('b')", "Invalid clause(s) in filter string: name, IN, ('a') name, IN, ('b')".into()),
+        ("'name' = 'x'", "Invalid comparison clause. Expected 'Identifier' found ''name''".into()),
+        ("tags.a/b = 'x'", "Invalid comparison clause. Expected 'Identifier' found 'tags.a/b'".into()),
+        (
+            "name = 'a'; name = 'b'",
+            "Search filter contained multiple expression \"name = 'a'; name = 'b'\". Provide AND-ed expression list."
+                .into(),
+        ),
+        ("   ", "Invalid filter '   '. Could not be parsed.".into()),
+        ("name IN ()", format!("{list} empty list")),
+        ("name IN ('a',,)", format!("{list} ill-formed list.")),
+        ("name IN (wine)", format!("{list} ill-formed list.")),
+        (
+            "name IN (1, 2)",
+            "While parsing a list in the query, expected string value, punctuation, or whitespace, but got different \
+             type in list: (1, 2)"
+                .into(),
+        ),
+        ("name IS NULL", "IS NULL / IS NOT NULL is not supported for registered model search.".into()),
+        ("tags.k is not null", "IS NULL / IS NOT NULL is not supported for registered model search.".into()),
+        // Keys and values are looked at before comparators.
+        ("name > 'x' AND foo = 'y'", "Invalid attribute key 'foo' specified. Valid keys are '{'name'}'".into()),
+    ] {
+        assert_eq!(models(filter), Err(error), "{filter}");
+    }
+}
+
+#[test]
+fn wrong_filters_of_versions_are_refused_in_mlflows_words() {
+    let number = "Invalid value for numeric attribute 'version_number':";
+    for (filter, error) in [
+        (
+            "foo = 'x'",
+            "Invalid attribute key 'foo' specified. Valid keys are '{'name', 'version_number', 'run_id', \
+             'source_path'}'"
+                .to_owned(),
+        ),
+        ("run_id > 'x'", "Invalid comparator for attribute: >".into()),
+        ("version_number LIKE '1'", "Invalid comparator for attribute version_number: LIKE".into()),
+        (
+            "source_path IN ('x')",
+            "Only ['name', 'run_id'] attributes support comparison with a list of quoted string values.".into(),
+        ),
+        (
+            "version_number IN ('1')",
+            "Only ['name', 'run_id'] attributes support comparison with a list of quoted string values.".into(),
+        ),
+        ("run_id IN (", "Invalid clause(s) in filter string: run_id, IN, (".into()),
+        ("run_id IN", "Invalid clause(s) in filter string: run_id, IN".into()),
+        ("version_number = 1.5", format!("{number} 1.5")),
+        ("version_number = '1.5'", format!("{number} '1.5'")),
+        ("version_number = 'it''s'", format!("{number} \"it''s\"")),
+        ("version_number = 99999999999999999999", format!("{number} 99999999999999999999")),
+        (
+            "name = 5",
+            "Only the '{'version_number', 'creation_timestamp', 'last_updated_timestamp'}' attributes support \
+             comparison with numeric values."
+                .into(),
+        ),
+        ("version = 1", "Invalid clause(s) in filter string: version, =, 1".into()),
+        ("run_id IS NULL", "IS NULL / IS NOT NULL is not supported for model version search.".into()),
+    ] {
+        assert_eq!(versions(filter), Err(error), "{filter}");
+    }
+}
+
+#[test]
+fn filters_have_limits() {
+    let clauses = |n: usize| vec!["name = 'a'"; n].join(" AND ");
+    assert!(Filter::models(&clauses(MAX_CLAUSES)).is_ok());
+    assert_eq!(
+        models(&clauses(MAX_CLAUSES + 1)),
+        Err("Invalid search: filter has 51 clauses; at most 50 are allowed".into())
+    );
+    let long = format!("name = '{}'", "a".repeat(MAX_FILTER));
+    assert_eq!(models(&long), Err("Invalid search: filter has 8201 bytes; at most 8192 are allowed".into()));
+    for hostile in
+        ["(".repeat(MAX_FILTER), "'a".repeat(4000), "a.".repeat(4000), "a=".repeat(4000), "`'\"".repeat(2000)]
+    {
+        assert!(Filter::models(&hostile).is_err());
+    }
+}
+
+fn entries(order_by: &[&str]) -> Vec<String> {
+    order_by.iter().map(|s| (*s).to_owned()).collect()
+}
+
+#[test]
+fn models_are_ordered_by_name_or_last_change() {
+    for (order_by, want) in [
+        (&[][..], ["Beer", "it's", "wine", "wine 2"]),
+        (&["name ASC"], ["Beer", "it's", "wine", "wine 2"]),
+        (&["name desc"], ["wine 2", "wine", "it's", "Beer"]),
+        (&["`name` DESC"], ["wine 2", "wine", "it's", "Beer"]),
+        (&["name\t\nDESC"], ["wine 2", "wine", "it's", "Beer"]),
+        (&["timestamp"], ["wine 2", "it's", "wine", "Beer"]),
+        (&["timestamp DESC"], ["Beer", "it's", "wine", "wine 2"]),
+        (&["last_updated_timestamp DESC"], ["Beer", "it's", "wine", "wine 2"]),
+        (&["timestamp DESC", "name DESC"], ["Beer", "wine", "it's", "wine 2"]),
+    ] {
+        let order = Order::models(&entries(order_by)).map_err(|e| format!("{order_by:?}: {e}")).unwrap();
+        let mut rows: Vec<_> = MODELS[..4].to_vec();
+        rows.sort_by(|a, b| order.compare(a, b));
+        assert_eq!(rows.iter().map(|r| r.name).collect::<Vec<_>>(), want, "{order_by:?}");
+    }
+}
+
+#[test]
+fn versions_are_ordered_by_name_number_or_time() {
+    for (order_by, want) in [
+        (&[][..], "Beer/2 wine/1 wine/10 Beer/1"),
+        (&["name"], "Beer/2 Beer/1 wine/10 wine/1"),
+        (&["version_number DESC"], "wine/10 Beer/2 Beer/1 wine/1"),
+        (&["version_number"], "Beer/1 wine/1 Beer/2 wine/10"),
+        (&["name", "version_number ASC"], "Beer/1 Beer/2 wine/1 wine/10"),
+        (&["attribute.`name` DESC"], "wine/10 wine/1 Beer/2 Beer/1"),
+        (&["creation_timestamp"], "Beer/2 wine/1 wine/10 Beer/1"),
+        (&["last_updated_timestamp"], "Beer/1 wine/10 Beer/2 wine/1"),
+    ] {
+        let order = Order::versions(&entries(order_by)).map_err(|e| format!("{order_by:?}: {e}")).unwrap();
+        let mut rows: Vec<_> = VERSIONS[..4].to_vec();
+        rows.sort_by(|a, b| order.compare(a, b));
+        let got: Vec<_> = rows.iter().map(|r| format!("{}/{}", r.name, r.number)).collect();
+        assert_eq!(got.join(" "), want, "{order_by:?}");
+    }
+}
+
+#[test]
+fn wrong_orders_are_refused_in_mlflows_words() {
+    let keys = "{'name', 'version_number', 'creation_timestamp', 'last_updated_timestamp'}";
+    let models = |o: &[&str]| Order::models(&entries(o)).map(|_| ()).map_err(|e| e.to_string());
+    let versions = |o: &[&str]| Order::versions(&entries(o)).map(|_| ()).map_err(|e| e.to_string());
+    assert_eq!(
+        models(&["creation_timestamp"]),
+        Err("Invalid order by key 'creation_timestamp' specified. Valid keys are '{'timestamp', 'name'}'".into())
+    );
+    assert_eq!(
+        versions(&["run_id"]),
+        Err(format!("Invalid attribute key 'run_id' specified. Valid keys are '{keys}'"))
+    );
+    assert_eq!(versions(&["tags.x"]), Err(format!("Invalid order by key 'x' specified. Valid keys are {keys}")));
+    for read in [&models as &dyn Fn(&[&str]) -> Result<(), String>, &versions] {
+        assert_eq!(read(&["name sideways"]), Err("Invalid ordering key in order_by clause 'name sideways'.".into()));
+        for bad in [
+            "version DESC",
+            "",
+            "name DESC NULLS LAST",
+            "name, name",
+            " name",
+            "name ",
+            "name asc asc",
+            "TIMESTAMP",
+            "(name)",
+            "name;",
+            "it's",
+            "na-me",
+        ] {
+            assert_eq!(read(&[bad]), Err(format!("Invalid order_by clause '{bad}'. Could not be parsed.")));
+        }
+        assert_eq!(
+            read(&["name", "name DESC"]),
+            Err("`order_by` contains duplicate fields: ['name', 'name DESC']".into())
+        );
+        assert_eq!(read(&["name"; 17]), Err("Invalid search: order_by has 17 entries; at most 16 are allowed".into()));
+    }
+    assert_eq!(
+        models(&["timestamp", "last_updated_timestamp"]),
+        Err("`order_by` contains duplicate fields: ['timestamp', 'last_updated_timestamp']".into())
+    );
+}
+
+#[test]
+fn a_page_has_at_least_one_row_and_at_most_the_limit() {
+    let size = |limits: PageLimits, given| limits.size(given).map(PageSize::get).map_err(|e| e.to_string());
+    let hint = "for parameter 'max_results' supplied:  Hint: Value was of type 'str'. See the API docs for more \
+                information about request parameters.";
+    assert_eq!(size(PageLimits::MODELS, None), Ok(100));
+    assert_eq!(size(PageLimits::MODELS, Some("1000")), Ok(1000));
+    assert_eq!(size(PageLimits::MODELS, Some("1001")), Err(format!("Invalid value \"1001\" {hint}")));
+    assert_eq!(size(PageLimits::MODELS, Some("x")), Err(format!("Invalid value \"x\" {hint}")));
+    assert_eq!(size(PageLimits::VERSIONS, None), Ok(200_000));
+    assert_eq!(size(PageLimits::VERSIONS, Some("200001")), Err(format!("Invalid value \"200001\" {hint}")));
+    assert_eq!(size(PageLimits::DATABRICKS_VERSIONS, Some("10001")), Err(format!("Invalid value \"10001\" {hint}")));
+    for (given, shown) in [("0", "0"), ("-5", "-5")] {
+        assert_eq!(
+            size(PageLimits::VERSIONS, Some(given)),
+            Err(format!("Invalid value for max_results. It must be a positive integer, but got {shown}"))
+        );
+    }
+}
+
+#[test]
+fn a_page_token_serves_one_search_at_one_commit() {
+    let key = TokenKey::new([7; 32]);
+    let query = Query::models("name LIKE 'w%'", &[]).unwrap();
+    let token = query.token(100, "abc123", &key);
+    assert_eq!(query.start("", &key), Ok(Start { offset: 0, commit: None }));
+    assert_eq!(query.start(&token, &key), Ok(Start { offset: 100, commit: Some("abc123".into()) }));
+    for other in [Query::models("", &[]).unwrap(), Query::models("name LIKE 'w%'", &entries(&["name"])).unwrap()] {
+        assert_eq!(other.start(&token, &key), Err(SearchError::TokenForeign));
+    }
+    let versions = Query::versions("name LIKE 'w%'", &[]).unwrap();
+    assert_eq!(versions.start(&token, &key), Err(SearchError::TokenForeign));
+    assert_eq!(query.start(&token, &TokenKey::new([8; 32])), Err(SearchError::TokenForeign));
+    assert_ne!(query.token(101, "abc123", &key), token);
+}
+
+#[test]
+fn bad_page_tokens_are_refused_in_mlflows_words() {
+    use base64::Engine as _;
+    let key = TokenKey::new([7; 32]);
+    let query = Query::models("", &[]).unwrap();
+    let start = |token: &str| query.start(token, &key).map_err(|e| e.to_string());
+    let encoded = |text: &str| base64::engine::general_purpose::URL_SAFE.encode(text);
+    assert_eq!(start("evilhax"), Err("Invalid page token, could not base64-decode".into()));
+    assert_eq!(start(&encoded("notjson")), Err("Invalid page token, decoded value=b'notjson'".into()));
+    assert_eq!(start(&encoded("{}")), Err("Invalid page token, parsed value={}".into()));
+    assert_eq!(start(&encoded("{\"offset\":5}")), Err("Invalid page token, parsed value={\"offset\":5}".into()));
+    let forged = "{\"offset\":5,\"commit\":\"abc\",\"code\":\"00\"}";
+    assert_eq!(start(&encoded(forged)), Err(SearchError::TokenForeign.to_string()));
+    assert_eq!(
+        start(&"A".repeat(2000)),
+        Err("Invalid search: page_token has 2000 bytes; at most 1024 are allowed".into())
+    );
+}
+
+#[test]
+fn an_offset_behind_the_last_row_is_an_empty_page() {
+    let query = Query::models("", &[]).unwrap();
+    let page = query.page(MODELS, 50, PageLimits::MODELS.size(None).unwrap());
+    assert_eq!(page, Page { rows: vec![], next: None });
+}
+
+#[test]
+fn a_page_deep_in_many_rows_is_the_one_of_the_sorted_answer() {
+    let rows: Vec<Row> =
+        (0..100_000).map(|i| Row { updated: i * 7919 % 1000, number: i as u64, ..MODELS[i as usize % 4] }).collect();
+    let query = Query::versions("tags.team = 'red' AND name ILIKE 'b%'", &[]).unwrap();
+    let page = query.page(&rows, 1000, PageLimits::VERSIONS.size(Some("100")).unwrap());
+    let mut sorted: Vec<&Row> = rows.iter().filter(|r| query.filter.matches(r)).collect();
+    sorted.sort_by(|a, b| query.order.compare(a, b));
+    assert_eq!(page, Page { rows: sorted[1000..1100].to_vec(), next: Some(1100) });
+}
+
+/// Pieces that filters are made of.
+fn pieces() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "name",
+        "run_id",
+        "version_number",
+        "tags.k",
+        "tags.`k k`",
+        "attribute.name",
+        "=",
+        "!=",
+        "LIKE",
+        "IN",
+        "NOT",
+        "IS",
+        "NULL",
+        "AND",
+        "(",
+        ")",
+        ",",
+        "'a'",
+        "\"b\"",
+        "1",
+        "1.5",
+        ";",
+        "'",
+        "\\",
+        "%",
+        ".",
+        "`",
+        " ",
+        "é",
+        "--",
+    ]);
+    prop::collection::vec(words, 0..24).prop_map(|w| w.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_a_search_panic(text in prop_oneof![".{0,300}", pieces()]) {
+        let entries = [text.clone()];
+        let _ = (Query::models(&text, &entries), Query::versions(&text, &entries));
+        let _ = (Filter::models(&text), Filter::versions(&text), PageLimits::MODELS.size(Some(&text)));
+        let _ = Query::models("", &[]).unwrap().start(&text, &TokenKey::new([0; 32]));
+    }
+
+    #[test]
+    fn free_text_in_the_box_is_always_a_filter(text in ".{0,60}") {
+        prop_assume!(!text.contains("tags."));
+        let filter = Filter::models(&box_filter(&text));
+        prop_assert!(filter.is_ok(), "{:?} {:?}", box_filter(&text), filter);
+    }
+
+    #[test]
+    fn what_is_typed_into_the_box_finds_the_names_that_hold_it(before in ".{0,9}", text in "[^%_'\"]{1,40}") {
+        let typed = text.trim();
+        prop_assume!(!typed.is_empty() && !typed.contains("tags."));
+        let name: &'static str = Box::leak(format!("{before}{}!", typed.to_uppercase()).into_boxed_str());
+        prop_assume!(name.to_lowercase().contains(&typed.to_lowercase()));
+        prop_assert!(Filter::models(&box_filter(&text)).is_ok_and(|f| f.matches(&model(name, 0, &[]))));
+    }
+
+    #[test]
+    fn all_pages_together_are_the_whole_answer(
+        changes in prop::collection::vec(0_i64..5, 0..60),
+        size in 1_usize..9,
+        order in prop::sample::select(vec!["name", "version_number DESC", "last_updated_timestamp", "creation_timestamp DESC"]),
+    ) {
+        let rows: Vec<Row> =
+            changes.iter().enumerate().map(|(i, &c)| version(["a", "b", "c"][i % 3], i as u64, "", "", c)).collect();
+        let query = Query::versions("name != 'c'", &entries(&[order])).unwrap();
+        let mut whole: Vec<Row> = rows.iter().filter(|r| query.filter.matches(*r)).copied().collect();
+        whole.sort_by(|a, b| query.order.compare(a, b));
+        let size = PageLimits::VERSIONS.size(Some(&size.to_string())).unwrap();
+        let key = TokenKey::new([1; 32]);
+        let mut paged = Vec::new();
+        let mut token = String::new();
+        loop {
+            let start = query.start(&token, &key).unwrap();
+            let page = query.page(rows.iter().copied(), start.offset, size);
+            prop_assert!(page.rows.len() <= size.get());
+            paged.extend(page.rows);
+            let Some(next) = page.next else { break };
+            token = query.token(next, "c0ffee", &key);
+        }
+        prop_assert_eq!(paged, whole);
+    }
+}
