@@ -34,10 +34,10 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Work on the registry of this folder instead of the current one
-    #[arg(short = 'C', value_name = "DIR", global = true)]
+    #[arg(id = "global_dir", short = 'C', value_name = "DIR", global = true)]
     dir: Option<PathBuf>,
     /// How to print
-    #[arg(short, long, value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
+    #[arg(id = "global_output", short = 'o', long = "output", value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
     output: Format,
     /// When to use colours; NO_COLOR is honoured
     #[arg(long, value_enum, default_value_t = When::Auto, global = true, value_name = "WHEN")]
