@@ -1,3 +1,43 @@
-//! Benchmarks.
+//! The benchmark: `cargo bench`. It prints a table of medians beside the goals, with ratios to floors of the same run.
+//!
+//! `cargo bench -- --quick` leaves out the largest registries; `cargo bench -- NAME…` runs single parts:
+//! mutation, cli, read, index, diff, hash. Machines are noisy: compare ratios, not milliseconds.
 
-fn main() {}
+mod generate;
+mod measure;
+mod parts;
+
+use generate::Shape;
+use greenroom::entity::settings::Layout;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let quick = args.iter().any(|a| a == "--quick");
+    let named: Vec<&str> = args.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
+    let wanted = |part: &str| named.is_empty() || named.contains(&part);
+    let temp = tempfile::tempdir().expect("a temporary folder");
+    let sharded = |models, versions| Shape { models, versions, layout: Layout::Sharded };
+    let flat = |models| Shape { models, versions: 10, layout: Layout::Flat };
+    let mut shapes = vec![sharded(100, 10), flat(100), sharded(1_000, 10), flat(1_000)];
+    if !quick {
+        shapes.extend([sharded(10_000, 10), sharded(1, 10_000)]);
+    }
+    println!("| what | measured | goal | |\n|---|---|---|---|");
+    if wanted("hash") {
+        parts::hash(temp.path(), quick);
+    }
+    for shape in shapes {
+        let start = std::time::Instant::now();
+        let dir = generate::registry(temp.path(), shape);
+        eprintln!("generated {} in {:.1} s", dir.display(), start.elapsed().as_secs_f64());
+        let bench = parts::Bench::new(dir, shape);
+        for (name, part) in parts::ALL {
+            if wanted(name) {
+                part(&bench);
+            }
+        }
+        if let Err(e) = std::fs::remove_dir_all(&bench.dir) {
+            eprintln!("could not remove {}: {e}", bench.dir.display());
+        }
+    }
+}
