@@ -7,6 +7,7 @@ use super::output::{DIM, GREEN, RED, YELLOW, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::action::Action;
+use crate::event::Event;
 use crate::name::UserName;
 use crate::phrase;
 use crate::registry::{Options, Outcome, Registry, RegistryError};
@@ -39,7 +40,7 @@ impl ChangeArgs {
 
 /// Makes the change as one commit and prints what happened.
 ///
-/// The message goes into the commit; commands that store it in a file of its own call [`apply_silently`].
+/// The message goes into the commit; commands that store it in a file of its own call [`apply_stored`].
 pub(super) fn apply(session: &mut Session, args: &ChangeArgs, actions: &[Action]) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let comment = args.text()?.as_str().to_owned();
@@ -102,8 +103,14 @@ fn as_text(session: &mut Session, outcome: &Outcome, dry_run: bool) {
         out.block(&outcome.message, "    ");
         out.line("");
     }
-    for event in &outcome.diff.events {
+    // Files that only accompany the data are told one by one where they are few.
+    let beside = outcome.diff.events.iter().filter(|e| matches!(e, Event::FileChanged { .. })).count();
+    let few = beside <= 3;
+    for event in outcome.diff.events.iter().filter(|e| few || !matches!(e, Event::FileChanged { .. })) {
         out.line(format!("  {}", one_line(&phrase::act(event))));
+    }
+    if !few {
+        out.line(format!("  write {beside} files for git and editors"));
     }
     if outcome.diff.events.is_empty() {
         out.line(format!("  rearrange {} files", outcome.diff.files.len()));
