@@ -1,5 +1,7 @@
 //! Transition requests and comments.
 
+use std::collections::BTreeSet;
+
 use super::stage::{enter, may_archive, target};
 use super::{Context, Draft, Noun, Refusal};
 use crate::action::Which;
@@ -104,7 +106,7 @@ pub(super) fn approve(
     may_archive(&request.to, archive)?;
     let subject = (cx.subject)(d.snapshot, &view, number, &request.to)?;
     let settings = d.snapshot.settings()?;
-    let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, |r| r.approvals);
+    let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, crate::entity::settings::StageRule::needed);
     let own = settings.is_some_and(|s| s.identity.self_approval);
     let mut after = request.clone();
     after.review.push(Review {
@@ -114,11 +116,15 @@ pub(super) fn approve(
         comment: comment.clone(),
         subject: subject.clone(),
     });
-    let mut by: Vec<_> =
-        after.review.iter().filter(|r| r.verdict == Verdict::Approved && r.subject == subject).collect();
-    by.retain(|r| own || r.by != request.created_by);
-    by.sort_by_key(|r| &r.by);
-    by.dedup_by_key(|r| &r.by);
+    // The rules count alike; an approval that does not count is kept and completes nothing.
+    let from = view.stage_of(number)?;
+    let mut by = BTreeSet::new();
+    for review in after.review.iter().filter(|r| r.verdict == Verdict::Approved && r.subject == subject) {
+        let own = review.by == request.created_by && !own;
+        if !own && d.snapshot.may_approve(&review.by, model, &from, &request.to)? {
+            by.insert(&review.by);
+        }
+    }
     let complete = by.len() as u64 >= needed;
     if complete {
         after.state = RequestState::Approved;

@@ -202,6 +202,13 @@ impl Freeze {
     }
 }
 
+impl StageRule {
+    /// How many approvals an entry needs. Who names approvers wants at least one of them.
+    pub fn needed(&self) -> u64 {
+        if self.approvers.is_some() { self.approvals.max(1) } else { self.approvals }
+    }
+}
+
 impl Settings {
     /// The stages of this registry in their order: built-in, then declared.
     pub fn known_stages(&self) -> Vec<Stage> {

@@ -317,11 +317,11 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
             Cause::Request { id } => approved_request(step, e.model, e.version, id)?,
             Cause::Direct | Cause::MadeWay { .. } => None,
         };
-        if rule.approvals == 0 && rule.approvers.is_none() {
+        if rule.needed() == 0 {
             continue;
         }
         let Some(request) = request else {
-            let needed = rule.approvals.max(1);
+            let needed = rule.needed();
             let message = format!(
                 "version {} of '{}' may enter {} only through a request with {needed} approval(s)",
                 e.version, e.model, e.to
@@ -340,8 +340,8 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
         let view = step.before.model(&before_name(step, e.model))?;
         let Some(view) = view else { continue };
         let subject = subject(step.before, &view, e.version, e.to)?;
-        let tally = tally(step, &e, &request, rule, settings, &subject)?;
-        let needed = rule.approvals.max(1);
+        let tally = tally(step, &e, &request, settings, &subject)?;
+        let needed = rule.needed();
         if (tally.counted.len() as u64) < needed {
             let path = request_path(step, e.model, e.version, &request)?;
             let mut message = format!("{} of {needed} approval(s) count", tally.counted.len());
@@ -365,7 +365,6 @@ fn tally(
     step: &Step<'_>,
     e: &Entry<'_>,
     request: &Request,
-    rule: &StageRule,
     settings: &Settings,
     subject: &Digest,
 ) -> Result<Tally, TreeError> {
@@ -378,13 +377,7 @@ fn tally(
         if out.counted.contains(&review.by) {
             continue;
         }
-        let allowed = match &rule.approvers {
-            Some(list) => member_of_any(step.before, &review.by, list)?,
-            None => {
-                let level = settings.level_for(e.from).max(settings.level_for(e.to));
-                step.before.level(&review.by, &before_name(step, e.model))? >= Some(level)
-            }
-        };
+        let allowed = step.before.may_approve(&review.by, &before_name(step, e.model), e.from, e.to)?;
         if requester(&review.by) && !settings.identity.self_approval {
             out.void.push((review.by.clone(), "nobody approves an own request"));
         } else if review.subject != *subject {
@@ -403,15 +396,6 @@ fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<crate::name::Id>,
         Some(view) => Ok(view.requests()?.into_keys().collect()),
         None => Ok(Vec::new()),
     }
-}
-
-fn member_of_any(snapshot: &Snapshot<'_>, user: &UserName, list: &[Principal]) -> Result<bool, TreeError> {
-    for principal in list {
-        if snapshot.is_member(user, principal)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Who could approve.
