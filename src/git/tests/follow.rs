@@ -1,7 +1,5 @@
 //! The work tree and index.
 
-use std::time::SystemTime;
-
 use super::*;
 
 #[test]
@@ -106,21 +104,17 @@ fn untouched_dirty_files_stay_as_they_are() {
 fn an_edit_within_the_second_of_the_index_is_not_overlooked() {
     let sandbox = Sandbox::new();
     let dir = sandbox.with_commit("r");
-    let repo = open(&dir);
-    let file = dir.join("README.md");
-    let time = std::fs::metadata(&file).unwrap().modified().unwrap();
-    // Same size, same time: only the second in which the index was written gives the edit away.
-    std::fs::write(&file, "HELLO\n").unwrap();
-    std::fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
     sandbox.git(&dir, &["config", "core.trustctime", "false"]);
-    let index = std::fs::File::options().write(true).open(dir.join(".git/index")).unwrap();
-    index.set_modified(time).unwrap();
-    assert_eq!(sandbox.git(&dir, &["status", "--porcelain"]), " M README.md");
-    index.set_modified(time).unwrap();
+    let set_time = |file: &str, time| {
+        std::fs::File::options().write(true).open(dir.join(file)).unwrap().set_modified(time).unwrap();
+    };
+    let time = std::fs::metadata(dir.join("README.md")).unwrap().modified().unwrap();
+    // Same size, same time: only the second in which the index was written gives the edit away.
+    std::fs::write(dir.join("README.md"), "HELLO\n").unwrap();
+    set_time("README.md", time);
+    set_time(".git/index", time);
     commit(&open(&dir), &patch(&[("other", "1\n")]), "other");
-    drop(repo);
-    let index = std::fs::File::options().write(true).open(dir.join(".git/index")).unwrap();
-    index.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+    set_time(".git/index", time + Duration::from_secs(60));
     assert_eq!(sandbox.git(&dir, &["status", "--porcelain"]), " M README.md");
 }
 
