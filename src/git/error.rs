@@ -49,6 +49,9 @@ pub enum GitError {
         /// The format's name.
         format: String,
     },
+    /// A hook judges a push; it may not write.
+    #[error("a push is being judged, so nothing can be written: a hook must not change the repository")]
+    Quarantined,
     /// The history ends before its beginning.
     #[error("the repository is a shallow clone and this needs its history; run `git fetch --unshallow`")]
     Shallow,

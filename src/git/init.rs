@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{GitError, Repo};
 
-/// Settings of every registry: a log of the branch is evidence, in bare repositories too.
-const ALWAYS: [(&str, &str); 1] = [("core.logAllRefUpdates", "true")];
+/// The log of the branch is evidence, in bare repositories too.
+const LOG: &str = "core.logAllRefUpdates";
 
 /// Settings of a bare repository, which is pushed to: what git itself can refuse, it refuses, and what it writes, it
 /// flushes. History is never rewound, and what was pushed can be traced.
@@ -47,7 +47,7 @@ impl Repo {
     /// Opens the repository at `dir`, or makes one there (bare or with a work tree), and sets what a registry wants.
     ///
     /// References are kept as files. The branch is `init.defaultBranch`, or `main`. What the repository already sets
-    /// is left as it is.
+    /// is left as it is, but for a log of references that is switched off.
     pub fn init(dir: &Path, bare: bool) -> Result<Self, GitError> {
         let repo = match Self::open(dir) {
             Ok(repo) => repo,
@@ -70,12 +70,15 @@ impl Repo {
         let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(std::time::Duration::from_secs(5));
         let mut settings =
             gix::config::File::from_path_no_includes(path.clone(), gix::config::Source::Local).map_err(failed)?;
-        let mut wanted: Vec<(String, &str)> = ALWAYS.map(|(k, v)| (k.to_owned(), v)).to_vec();
+        let mut wanted = Vec::new();
         if self.work_dir().is_none() {
             wanted.extend(SERVED.map(|(k, v)| (k.to_owned(), v)));
             wanted.extend(FSCK_ERRORS.map(|id| (format!("receive.fsck.{id}"), "error")));
         }
         wanted.retain(|(key, _)| settings.string(key.as_str()).is_none());
+        if !settings.string(LOG).is_some_and(|v| v == "true" || v == "always") {
+            wanted.push((LOG.to_owned(), "true"));
+        }
         if wanted.is_empty() {
             return Ok(());
         }

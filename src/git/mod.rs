@@ -10,6 +10,7 @@
 mod error;
 mod init;
 mod lock;
+mod quarantine;
 mod read;
 mod sign;
 mod stage;
@@ -22,9 +23,11 @@ mod tests;
 
 use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use error::{Cause, GitError, PublishError};
 pub use lock::RepoLock;
+pub use quarantine::HookEnv;
 pub use read::{Commit, Ident};
 pub use walk::{Step, Walk};
 pub use write::{Draft, Durability, Published};
@@ -35,13 +38,20 @@ use crate::tree::Oid;
 const OVERRIDES: [&str; 3] =
     ["core.useReplaceRefs=false", "core.deltaBaseCacheLimit=96m", "gitoxide.objects.allocLimit=256m"];
 
+/// How long locks of git's own are waited for.
+const GIT_LOCK_WAIT: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
+
 /// An open repository. Objects that are staged live in its memory; nothing else is kept between calls but caches.
 ///
 /// It is for one thread; opening another costs about 0.1 ms.
 pub struct Repo {
     inner: gix::Repository,
+    git_dir: PathBuf,
+    common_dir: PathBuf,
     trees: RefCell<read::TreeMemo>,
     mailmap: OnceCell<gix::mailmap::Snapshot>,
+    /// The store that leads to the objects in quarantine, kept as long as they are read.
+    quarantine: Option<tempfile::TempDir>,
 }
 
 impl std::fmt::Debug for Repo {
@@ -75,35 +85,31 @@ impl Repo {
         if let Some(format) = inner.config_snapshot().string("extensions.refStorage").filter(|f| *f != "files") {
             return Err(GitError::RefFormat { path: inner.git_dir().to_owned(), format: format.to_string() });
         }
+        let canonical = |p: &Path| p.canonicalize().map_err(|e| GitError::io("find", p, e));
+        let (git_dir, common_dir) = (canonical(inner.git_dir())?, canonical(inner.common_dir())?);
         inner.objects.enable_object_memory();
-        Ok(Self { inner, trees: RefCell::default(), mailmap: OnceCell::new() })
+        Ok(Self { inner, git_dir, common_dir, trees: RefCell::default(), mailmap: OnceCell::new(), quarantine: None })
     }
 
     /// Security: a cloned work tree may hold a bare repository whose settings are the attacker's.
     fn refuse_embedded(&self) -> Result<(), GitError> {
-        let git_dir = self.inner.git_dir();
-        if self.inner.workdir().is_some() {
-            return Ok(());
-        }
-        let Some(above) = git_dir.canonicalize().ok().and_then(|d| d.parent().map(Path::to_owned)) else {
-            return Ok(());
-        };
-        match gix::discover::upwards(&above) {
+        let (None, Some(above)) = (self.inner.workdir(), self.git_dir.parent()) else { return Ok(()) };
+        match gix::discover::upwards(above) {
             Ok((gix::discover::repository::Path::WorkTree(outer), _)) => {
-                Err(GitError::Embedded { git_dir: git_dir.to_owned(), outer })
+                Err(GitError::Embedded { git_dir: self.git_dir.clone(), outer })
             }
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// The folder with HEAD and the index: of a linked work tree its own.
+    /// The folder with HEAD and the index: of a linked work tree its own. Absolute, without symbolic links.
     pub fn git_dir(&self) -> &Path {
-        self.inner.git_dir()
+        &self.git_dir
     }
 
-    /// The folder with objects, branches and settings, which all linked work trees share.
+    /// The folder with objects, branches and settings, which all linked work trees share. Absolute as well.
     pub fn common_dir(&self) -> &Path {
-        self.inner.common_dir()
+        &self.common_dir
     }
 
     /// The folder of the checked-out files; none if bare.

@@ -9,19 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::{Flags, Mode, Stage, Stat};
 use gix::index::fs::Metadata as IndexMetadata;
 
 use super::lock::Held;
-use super::{GitError, PublishError, Repo, RepoLock};
+use super::{GIT_LOCK_WAIT, GitError, PublishError, Repo, RepoLock};
 use crate::text::one_line;
-use crate::tree::{Entry, Kind, Objects as _, Oid, TreeError};
-
-/// How long git's lock on the index is waited for.
-const INDEX_WAIT: Duration = Duration::from_secs(5);
+use crate::tree::{Entry, Kind, Limits, Objects as _, Oid, TreeError, changes};
 
 /// How many paths a message lists.
 const LISTED: usize = 10;
@@ -77,10 +73,10 @@ impl Repo {
         if changes.is_empty() {
             return Ok(None);
         }
-        let path = self.inner.index_path();
-        let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(INDEX_WAIT);
+        let path = self.index_path();
+        let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(GIT_LOCK_WAIT);
         let index_lock = gix::lock::File::acquire_to_update_resource(&path, wait, None, 0).map_err(|e| {
-            let stands = path.with_file_name("index.lock");
+            let stands = path.with_added_extension("lock");
             if e.is_retryable() && stands.exists() {
                 GitError::Locked { path: stands }
             } else {
@@ -93,8 +89,15 @@ impl Repo {
         Ok(Some(Follow { root, index, lock: index_lock, changes }))
     }
 
-    fn read_index(&self) -> Result<gix::index::File, GitError> {
+    /// Where the index is, without symbolic links; `GIT_INDEX_FILE` may say.
+    fn index_path(&self) -> PathBuf {
         let path = self.inner.index_path();
+        let folder = path.parent().and_then(|p| p.canonicalize().ok());
+        folder.zip(path.file_name()).map_or(path.clone(), |(folder, name)| folder.join(name))
+    }
+
+    fn read_index(&self) -> Result<gix::index::File, GitError> {
+        let path = self.index_path();
         let index = gix::index::File::at_or_default(&path, self.inner.object_hash(), false, Default::default())
             .map_err(|e| GitError::git("read the index; see `git fsck`, or remove it and run `git reset`", e))?;
         if index.is_sparse() {
@@ -108,34 +111,9 @@ impl Repo {
 
     /// The files that differ between two trees, by path.
     fn differences(&self, old: Option<&Oid>, new: &Oid) -> Result<BTreeMap<String, Difference>, GitError> {
-        let mut found = BTreeMap::new();
-        self.differ("", old.copied(), Some(*new), &mut found)?;
-        Ok(found)
-    }
-
-    fn differ(
-        &self,
-        at: &str,
-        old: Option<Oid>,
-        new: Option<Oid>,
-        found: &mut BTreeMap<String, Difference>,
-    ) -> Result<(), TreeError> {
-        if old == new {
-            return Ok(());
-        }
-        let entries = |id: Option<Oid>| id.map(|id| self.tree(&id)).transpose();
-        let (old, new) = (entries(old)?, entries(new)?);
-        let (old, new) = (old.as_deref().unwrap_or_default(), new.as_deref().unwrap_or_default());
-        for (name, (a, b)) in pair(old, new) {
-            let path = if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") };
-            let folder = |e: Option<&Entry>| e.filter(|e| e.kind == Kind::Tree).map(|e| e.id);
-            let file = |e: Option<&Entry>| e.filter(|e| e.kind != Kind::Tree).map(|e| (e.kind, e.id));
-            if file(a) != file(b) {
-                found.insert(path.clone(), (file(a), file(b)));
-            }
-            self.differ(&path, folder(a), folder(b), found)?;
-        }
-        Ok(())
+        let there = |e: Option<Entry>| e.map(|e| (e.kind, e.id));
+        let found = changes((self, old.copied()), (self, Some(*new)), Limits::default())?;
+        Ok(found.into_iter().map(|c| (c.path, (there(c.before), there(c.after)))).collect())
     }
 
     /// Refuses to move a branch under another work tree's feet, as git refuses a push to it.
@@ -168,22 +146,6 @@ impl Repo {
         }
         Ok(())
     }
-}
-
-/// The entries of two trees by name.
-fn pair<'e>(old: &'e [Entry], new: &'e [Entry]) -> BTreeMap<&'e str, (Option<&'e Entry>, Option<&'e Entry>)> {
-    let same = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-    let (old, new) = (old.get(same..).unwrap_or_default(), new.get(same..).unwrap_or_default());
-    let same = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
-    let mut pairs: BTreeMap<&str, (Option<&Entry>, Option<&Entry>)> = BTreeMap::new();
-    for e in old.iter().take(old.len() - same) {
-        pairs.entry(&e.name).or_default().0 = Some(e);
-    }
-    for e in new.iter().take(new.len() - same) {
-        pairs.entry(&e.name).or_default().1 = Some(e);
-    }
-    pairs.retain(|_, (a, b)| a != b);
-    pairs
 }
 
 fn refuse_dirty(

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 use std::time::Duration;
 
 use gix::objs::{Exists as _, Kind as ObjectKind, TreeRefIter, Write as _};
@@ -15,12 +16,9 @@ use gix::refs::{FullName, Target};
 
 use super::error::io_cause;
 use super::lock::Held;
-use super::{GitError, Ident, PublishError, Repo, RepoLock, oid};
+use super::{GIT_LOCK_WAIT, GitError, Ident, PublishError, Repo, RepoLock, oid};
 use crate::text::quoted;
 use crate::tree::{Oid, TreeError};
-
-/// How long locks of git's own are waited for.
-const GIT_LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// A commit to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +86,9 @@ impl Repo {
         let Some(last) = drafts.last() else {
             return Ok(Published { commits: Vec::new(), left_behind: None });
         };
+        if self.quarantine.is_some() {
+            return Err(GitError::Quarantined.into());
+        }
         let commits = self.make_commits(expected, drafts)?;
         let Some(&tip) = commits.last() else {
             return Ok(Published { commits, left_behind: None });

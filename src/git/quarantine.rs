@@ -1,0 +1,94 @@
+//! Reading what is being pushed: before git accepts a push, its objects lie in a folder of their own (quarantine).
+//!
+//! The git library does not look there. So an empty object store is made that names the quarantine and the
+//! repository's own objects as its alternates, and all is read through it. Nothing is written to the quarantine: git
+//! would take it over with the push.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::{GitError, Repo, cannot_open, options};
+
+/// What of the environment says where a hook's objects lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookEnv {
+    /// `GIT_DIR`: the repository, seen from the hook's working folder.
+    pub git_dir: PathBuf,
+    /// `GIT_QUARANTINE_PATH` and `GIT_OBJECT_DIRECTORY`: where new objects lie.
+    pub objects: Vec<PathBuf>,
+    /// `GIT_ALTERNATE_OBJECT_DIRECTORIES`: where older ones lie, as a list.
+    pub alternates: OsString,
+}
+
+impl HookEnv {
+    /// Reads the environment; none if this is no hook of git's before which objects are in quarantine.
+    pub fn read() -> Option<Self> {
+        let quarantine = std::env::var_os("GIT_QUARANTINE_PATH")?;
+        let objects = [Some(quarantine), std::env::var_os("GIT_OBJECT_DIRECTORY")];
+        Some(Self {
+            git_dir: std::env::var_os("GIT_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),
+            objects: objects.into_iter().flatten().map(PathBuf::from).collect(),
+            alternates: std::env::var_os("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default(),
+        })
+    }
+}
+
+impl Repo {
+    /// Opens a repository as a hook sees it: with the objects in quarantine. It can be read only.
+    ///
+    /// Every folder that the environment names must be there: to overlook one would mean to judge half a push.
+    pub fn open_quarantined(env: &HookEnv) -> Result<Self, GitError> {
+        let git_dir = canonical(&env.git_dir)?;
+        let opened = options().open_path_as_is(true).open(&git_dir).map_err(|e| cannot_open(&git_dir, e))?;
+        let mut inner = opened.to_thread_local();
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        let listed = split_list(&env.alternates)?;
+        let own = inner.objects.store_ref().path().to_owned();
+        for dir in env.objects.iter().chain(&listed).chain([&own]) {
+            let dir = canonical(dir)?;
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        let (store, alternates) = alternates_of(&dirs)?;
+        let mut objects = gix::odb::at(alternates, inner.object_hash())
+            .map_err(|e| GitError::io("open the object store in", store.path(), e))?;
+        objects.set_pack_cache(|| Box::new(gix::odb::pack::cache::lru::MemoryCappedHashmap::new(64 << 20)));
+        inner.objects = gix::odb::memory::Proxy::new(objects, inner.object_hash());
+        let mut repo = Self::new(inner)?;
+        repo.quarantine = Some(store);
+        Ok(repo)
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, GitError> {
+    path.canonicalize().map_err(|e| GitError::io("find", path, e))
+}
+
+/// Makes an empty store whose alternates are these folders; gives its folder to keep and the path to open.
+fn alternates_of(dirs: &[PathBuf]) -> Result<(tempfile::TempDir, PathBuf), GitError> {
+    let store = tempfile::tempdir().map_err(|e| GitError::io("create a folder in", std::env::temp_dir(), e))?;
+    let mut text = Vec::new();
+    for dir in dirs {
+        let bytes = dir.as_os_str().as_encoded_bytes();
+        if bytes.contains(&b'\n') {
+            return Err(GitError::io("use as an object store", dir, std::io::ErrorKind::InvalidInput.into()));
+        }
+        text.extend_from_slice(bytes);
+        text.push(b'\n');
+    }
+    let info = store.path().join("info");
+    let written = std::fs::create_dir(&info).and_then(|()| std::fs::write(info.join("alternates"), text));
+    written.map_err(|e| GitError::io("write", &info, e))?;
+    let path = store.path().to_owned();
+    Ok((store, path))
+}
+
+/// Splits git's list of folders. One that git had to quote (it begins with `"`) is refused.
+fn split_list(list: &OsStr) -> Result<Vec<PathBuf>, GitError> {
+    let dirs: Vec<PathBuf> = std::env::split_paths(list).filter(|p| !p.as_os_str().is_empty()).collect();
+    match dirs.iter().find(|d| d.as_os_str().as_encoded_bytes().starts_with(b"\"")) {
+        Some(quoted) => Err(GitError::io("read the quoted path", quoted, std::io::ErrorKind::InvalidInput.into())),
+        None => Ok(dirs),
+    }
+}
