@@ -201,13 +201,7 @@ impl<'o> Snapshot<'o> {
 
     /// Whether a person's approval of a move of a model's version counts: the approvers that the stage's rule names,
     /// else those who may make the move.
-    pub fn may_approve(
-        &self,
-        user: &UserName,
-        model: &ModelName,
-        from: &Stage,
-        to: &Stage,
-    ) -> Result<bool, TreeError> {
+    pub fn may_approve(&self, user: &UserName, model: &ModelName, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
         let Some(settings) = self.settings()? else { return Ok(false) };
         let Some(approvers) = settings.rule(to).and_then(|r| r.approvers.as_ref()) else {
             let level = settings.level_for(from).max(settings.level_for(to));

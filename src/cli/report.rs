@@ -116,6 +116,7 @@ impl From<GitError> for CliError {
             | GitError::NoIdentity
             | GitError::Object(_)
             | GitError::Stage(_)
+            | GitError::Quarantined
             | GitError::ReadOnly { .. }
             | GitError::Signing { .. }
             | GitError::Io { .. }

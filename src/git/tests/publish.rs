@@ -224,7 +224,8 @@ fn the_lock_is_waited_for_and_says_who_holds_it() {
         other => panic!("{other:?}"),
     }
     drop(held);
-    assert!(repo.lock(Duration::ZERO).is_ok());
+    // A process that another test starts holds a copy of the descriptor for a moment.
+    assert!(repo.lock(Duration::from_secs(5)).is_ok());
 }
 
 #[test]
