@@ -129,17 +129,17 @@ name!(
     /// use greenroom::name::{AliasName, ModelName};
     /// let model: ModelName = AliasName::new("champion")?;
     /// ```
-    ModelName, check_model, #[schemars(length(min = 1, max = 256), regex(pattern = "^[^/:\\x00-\\x1f\\x7f]+$"))]
+    ModelName, check_model, #[schemars(length(min = 1, max = 256), regex(pattern = "^[^/:\\x00-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]+$"))]
 );
 
 name!(
     /// An alias of a registered model, such as `champion`.
-    AliasName, check_alias, #[schemars(length(min = 1, max = 255), regex(pattern = "^[\\w-]+$"))]
+    AliasName, check_alias, #[schemars(length(min = 1, max = 255), regex(pattern = "^[\\p{Alphabetic}\\p{N}_-]+$"))]
 );
 
 name!(
     /// The key of a tag, parameter or metric.
-    Key, check_key, #[schemars(length(min = 1, max = 250))]
+    Key, check_key, #[schemars(length(min = 1, max = 250), regex(pattern = "^[\\p{Alphabetic}\\p{N}_/.: -]+$"))]
 );
 
 name!(

@@ -61,7 +61,15 @@ pub fn check(s: &str, max: usize) -> Result<(), InvalidText> {
 /// A description, comment or other text of several lines that may be stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
-pub struct Text(#[schemars(length(max = 100_000))] String);
+pub struct Text(
+    #[schemars(
+        length(max = 100_000),
+        regex(
+            pattern = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]*$"
+        )
+    )]
+    String,
+);
 
 impl Text {
     /// Takes a text; carriage returns before line feeds are dropped, as git does with text.

@@ -32,7 +32,7 @@ pub type Tags = BTreeMap<Key, crate::text::Text>;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StagePointer {
     /// The numbers of the versions that are in this stage.
-    #[schemars(inner(range(min = 1)))]
+    #[schemars(length(min = 1), inner(range(min = 1)))]
     pub versions: BTreeSet<u64>,
 }
 

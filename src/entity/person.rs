@@ -58,6 +58,7 @@ pub struct ModelNotifications {
     pub notify: Option<Notify>,
     /// Versions that are followed besides those that the person commented on, moved or requested.
     #[schemars(default)]
+    #[schemars(inner(range(min = 1)))]
     pub follow: BTreeSet<u64>,
 }
 

@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 
 /// `webhooks/<id>.toml`: a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["job"] }]))]
 pub struct Webhook {
     /// The webhook's id.
     pub id: Id,
@@ -29,6 +30,7 @@ pub struct Webhook {
     /// The model whose events are told; absent: those of the whole registry.
     pub model: Option<ModelName>,
     /// Which events: Databricks' names, MLflow's `entity.action`, or ours such as `version.transitioned`; `*` for all.
+    #[schemars(length(min = 1))]
     pub events: BTreeSet<EventPattern>,
     /// Whether it is told anything.
     #[schemars(default)]

@@ -1,5 +1,7 @@
 //! For each noun its fields in the order of the file: one list gives the reader and the writer.
 
+use std::collections::BTreeSet;
+
 use toml_edit::{Item, Table};
 
 use super::read::{Fields, FromTable, FromToml, Node};
@@ -22,7 +24,7 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// Lists the fields of a table: `required`, `optional` (an `Option`), `default` (left out when it has its default),
+/// Lists the fields of a table: `required` (`pointer`: and naming versions), `optional` (an `Option`), `default` (left out when it has its default),
 /// `blocks` (an array of tables, printed as `[[key]]`), `one_line` (a default table printed on one line).
 macro_rules! table {
     ($type:ident { $($field:ident $(as $key:literal)? : $mode:ident),* $(,)? }) => {
@@ -56,11 +58,14 @@ macro_rules! table {
     (@key $field:ident) => { stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
     (@read $f:ident, required, $key:expr) => { $f.required($key) };
+    (@read $f:ident, pointer, $key:expr) => { $f.checked($key, Pointed::named) };
     (@read $f:ident, optional, $key:expr) => { $f.optional($key) };
     (@read $f:ident, $default:ident, $key:expr) => { $f.default($key) };
     (@take required, $v:ident) => { $v? };
+    (@take pointer, $v:ident) => { $v? };
     (@take $other:ident, $v:ident) => { $v };
     (@write $o:ident, required, $key:expr, $v:expr) => { put($o, $key, $v) };
+    (@write $o:ident, pointer, $key:expr, $v:expr) => { put($o, $key, $v) };
     (@write $o:ident, optional, $key:expr, $v:expr) => { put_some($o, $key, $v.as_ref()) };
     (@write $o:ident, default, $key:expr, $v:expr) => { put_unless_default($o, $key, $v) };
     (@write $o:ident, blocks, $key:expr, $v:expr) => {
@@ -160,8 +165,28 @@ table!(Webhook {
     authorization: optional,
 });
 table!(Job { id: required, workspace_url: default });
-table!(StagePointer { versions: required });
-table!(AliasPointer { version: required });
+table!(StagePointer { versions: pointer });
+table!(AliasPointer { version: pointer });
+
+/// Version numbers that a pointer may name: from 1 on, and at least one.
+trait Pointed {
+    fn named(&self) -> Result<(), &'static str>;
+}
+
+impl Pointed for u64 {
+    fn named(&self) -> Result<(), &'static str> {
+        if *self == 0 { Err("versions are counted from 1") } else { Ok(()) }
+    }
+}
+
+impl Pointed for BTreeSet<u64> {
+    fn named(&self) -> Result<(), &'static str> {
+        if self.is_empty() {
+            return Err("a stage that no version is in has no file; delete it");
+        }
+        self.iter().try_for_each(Pointed::named)
+    }
+}
 
 /// Values that are strings with a grammar of their own.
 macro_rules! grammar {

@@ -203,6 +203,17 @@ impl<'a, 'd> Fields<'a, 'd> {
         None
     }
 
+    /// A field that must be there and pass a check.
+    pub fn checked<T: FromToml>(
+        &mut self,
+        key: &'static str,
+        check: impl FnOnce(&T) -> Result<(), &'static str>,
+    ) -> Option<T> {
+        let value = self.required::<T>(key)?;
+        self.node(key)?.check("value", check(&value))?;
+        Some(value)
+    }
+
     /// A field that may be absent.
     pub fn optional<T: FromToml>(&mut self, key: &'static str) -> Option<T> {
         T::from_toml(self.node(key)?)

@@ -28,7 +28,7 @@ enum Needs {
 
 pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     // Who makes the registry has nobody above; who acts in a tree that is no registry cannot.
-    if step.before.settings_file()?.is_none() {
+    if step.founds()? {
         return Ok(());
     }
     for event in &step.diff.events {
@@ -380,6 +380,9 @@ pub(super) fn manager_left(step: &Step<'_>, faults: &mut Faults) -> Result<(), T
 }
 
 pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    if step.founds()? {
+        return Ok(());
+    }
     for event in &step.diff.events {
         let Some(name) = event.claimed_by() else { continue };
         if !step.actor.may_claim(name) {

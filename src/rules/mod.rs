@@ -35,6 +35,13 @@ pub struct Step<'a> {
     pub at: Timestamp,
 }
 
+impl Step<'_> {
+    /// Whether the step makes the registry: then there is nobody above who acts, and what it brings was not done here.
+    fn founds(&self) -> Result<bool, TreeError> {
+        Ok(self.before.settings_file()?.is_none())
+    }
+}
+
 /// Who acts, as the registry's `authority` establishes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {

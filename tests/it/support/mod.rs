@@ -10,5 +10,6 @@
 mod provision;
 mod sandbox;
 pub mod tools;
+pub mod trees;
 
 pub use sandbox::Sandbox;
