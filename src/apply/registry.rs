@@ -4,37 +4,19 @@ use super::{Context, Draft, Noun, Refusal};
 use crate::entity::settings::Layout;
 use crate::entity::{Access, Level, Person, Settings};
 use crate::format::path::{self, Paths};
-use crate::format::{Kind, schema};
+use crate::format::{Kind, attributes, schema};
 use crate::name::Principal;
 use crate::tree::Kind as EntryKind;
 
-/// What git shall know of the registry's files: bytes stay as they are, and model files are Git LFS's, but for the
-/// small texts that are committed as themselves.
-const GITATTRIBUTES: &str = "\
-# Written by `greenroom init`. Bytes stay as they are; the files of models are Git LFS's, small texts aside.
-*.toml -text
-models/** -text
-models/**/artifacts/** filter=lfs diff=lfs merge=lfs -text
-";
-
 /// Files that the registry writes beside its own, for git and editors: path and content.
-///
-/// `inline` are the patterns of model files that are committed as themselves.
-pub fn companions(inline: &[&str]) -> Vec<(String, String)> {
-    let mut attributes = GITATTRIBUTES.to_owned();
-    for pattern in inline {
-        attributes.push_str(&format!("models/**/artifacts/**/{pattern} !filter !diff !merge -text\n"));
-    }
-    let mut out = vec![(".gitattributes".to_owned(), attributes), (".taplo.toml".to_owned(), schema::taplo())];
+pub fn companions() -> Vec<(String, String)> {
+    let mut out =
+        vec![(".gitattributes".to_owned(), attributes::registry()), (".taplo.toml".to_owned(), schema::taplo())];
     for kind in Kind::ALL {
         out.push((format!(".greenroom/schema/{}.schema.json", kind.as_str()), schema::schema(kind)));
     }
     out
 }
-
-/// Model files that are committed as themselves when they are small texts; all others become Git LFS pointers.
-pub const INLINE: [&str; 10] =
-    ["MLmodel", "*.yaml", "*.yml", "*.json", "*.txt", "*.md", "*.toml", "*.cfg", "*.ini", "*.py"];
 
 pub(super) fn create(
     d: &mut Draft<'_, '_>,
@@ -51,7 +33,7 @@ pub(super) fn create(
     access.grant(Principal::User(cx.actor.clone()), Level::CanManage);
     d.put("access.toml", &access);
     d.put(&path::person(&cx.actor), maker);
-    for (path, content) in companions(&INLINE) {
+    for (path, content) in companions() {
         d.patch.write(d.snapshot.full_path(&path), content);
     }
     Ok(())

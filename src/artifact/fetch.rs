@@ -116,7 +116,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::artifact::{Ingested, add_to_patch, ingest};
+    use crate::artifact::{Ingested, Keep, add_to_patch, ingest};
     use crate::tree::{Memory, Patch, Stage as _};
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -143,7 +143,7 @@ mod tests {
                 fs::create_dir_all(path.parent().ok_or("a parent")?)?;
                 fs::write(path, bytes)?;
             }
-            let taken = ingest(&folder, &self.store, &Limits::default(), &|_, _| {})?;
+            let taken = ingest(&folder, Keep::In(&self.store), &Limits::default(), &|_, _| {})?;
             let mut patch = Patch::default();
             add_to_patch(&taken, "a", &mut patch);
             let root = self.objects.stage(None, &patch)?;

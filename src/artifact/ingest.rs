@@ -1,5 +1,6 @@
 //! Taking in a model folder: walk it, hash it, keep its bytes, read its facts.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +13,20 @@ use super::store::{Staged, Store};
 use super::walk::{Found, Root, Stamp, Walked};
 use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, parallel, summary};
 use crate::entity::version::Artifacts;
+use crate::format::attributes::{self, may_be_inline};
 use crate::tree::Patch;
 
 /// The largest text file in bytes that is committed as it is.
 pub const MAX_INLINE: u64 = 8 * 1024;
+
+/// What becomes of the bytes of files that are not committed as they are.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep<'s> {
+    /// They are kept in the store.
+    In(&'s Store),
+    /// They are hashed only: to see what would be registered.
+    Nothing,
+}
 
 /// A model folder that was taken in.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,17 +39,19 @@ pub struct Ingested {
     pub facts: Facts,
 }
 
-/// Takes in a model folder, or a single file: every file is hashed, and kept in the store unless it is small text.
+/// Takes in a model folder, or a single file: every file is hashed, and kept unless it is small text.
 ///
-/// What is stored is durable on return. The bytes of each file are those that its hash names, and a file that changes
+/// What is kept is durable on return. The bytes of each file are those that its hash names, and a file that changes
 /// meanwhile is an error. Nothing outside of `source` is read; symbolic links, devices and the like are errors.
 pub fn ingest(
     source: &Path,
-    store: &Store,
+    keep: Keep<'_>,
     limits: &Limits,
     progress: Progress<'_>,
 ) -> Result<Ingested, ArtifactError> {
-    store.sweep(SystemTime::now());
+    if let Keep::In(store) = keep {
+        store.sweep(SystemTime::now());
+    }
     let (root, walked) = find(source, limits)?;
     let total: u64 = walked.files.iter().map(|f| f.size).fold(0, u64::saturating_add);
     if walked.files.is_empty() {
@@ -52,10 +65,15 @@ pub fn ingest(
     }
     let done = AtomicU64::new(0);
     let seen = |n| progress(done.fetch_add(n, Ordering::Relaxed).saturating_add(n), total);
-    let taken = parallel::map(&walked.files, |found| take(&root, found, store, &seen))?;
+    let taken = parallel::map(&walked.files, |found| take(&root, found, keep, &seen))?;
     let (files, staged): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-    store.commit(staged.into_iter().flatten().collect())?;
-    let facts = facts(&files, &walked.left_out, store);
+    if let Keep::In(store) = keep {
+        store.commit(staged.into_iter().flatten().collect())?;
+    }
+    let facts = facts(&files, &walked.left_out, &|file| match keep {
+        Keep::In(store) => store.open(&file.sha256),
+        Keep::Nothing => root.file(&file.path),
+    });
     Ok(Ingested { artifacts: summary(&files), files, facts })
 }
 
@@ -78,27 +96,36 @@ fn find(source: &Path, limits: &Limits) -> Result<(Root, Walked), ArtifactError>
     Ok((Root::open(&folder)?, Walked { files: vec![Found { path, size: meta.len() }], left_out: Vec::new() }))
 }
 
-/// Reads one file, into memory or into the store.
+/// Reads one file, into memory or to where it is kept.
 fn take(
     root: &Root,
     found: &Found,
-    store: &Store,
+    keep: Keep<'_>,
     seen: &dyn Fn(u64),
 ) -> Result<(FileEntry<Content>, Option<Staged>), ArtifactError> {
     let shown = root.display(&found.path);
     let mut file = root.file(&found.path)?;
     let failed = ArtifactError::io("read", &shown);
     let before = Stamp::of(&file).map_err(&failed)?;
-    let (copied, place, staged) = match read_text(&mut file, before.size).map_err(&failed)? {
+    // For Git LFS an empty file is its own pointer.
+    let may_be_inline = before.size == 0 || may_be_inline(found.path.as_str());
+    let text = if may_be_inline { read_text(&mut file, before.size) } else { Ok(None) };
+    let (copied, place, staged) = match text.map_err(&failed)? {
         Some(text) => {
             let copied = copy::Copied { sha256: copy::sha256(&text), size: text.len() as u64 };
             seen(copied.size);
             (copied, Content::Inline(text), None)
         }
-        None => {
-            let staged = store.stage_file(&mut file, &shown, before.size, seen)?;
-            (staged.copied.clone(), Content::Stored, Some(staged))
-        }
+        None => match keep {
+            Keep::In(store) => {
+                let staged = store.stage_file(&mut file, &shown, before.size, seen)?;
+                (staged.copied.clone(), Content::Stored, Some(staged))
+            }
+            Keep::Nothing => {
+                let copied = copy::hash(&mut file, before.size, seen).map_err(&failed)?;
+                (copied, Content::Stored, None)
+            }
+        },
     };
     if Stamp::of(&file).map_err(&failed)? != before || copied.size != before.size || found.size != before.size {
         return Err(ArtifactError::Changed(shown.clone()));
@@ -108,7 +135,7 @@ fn take(
 }
 
 /// The bytes of a file that shall be committed as it is; else none, and the file is at its start again.
-fn read_text(file: &mut std::fs::File, size: u64) -> io::Result<Option<Vec<u8>>> {
+fn read_text(file: &mut File, size: u64) -> io::Result<Option<Vec<u8>>> {
     if size > MAX_INLINE {
         return Ok(None);
     }
@@ -127,15 +154,18 @@ fn is_inline(bytes: &[u8]) -> bool {
     text && bytes.len() as u64 <= MAX_INLINE && !mentions_lfs(bytes)
 }
 
+/// Opens a file that was taken in and is not in memory.
+type Open<'o> = &'o dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>;
+
 /// Reads what the model says about itself, and notes what was left out or looks wrong.
-fn facts(files: &[FileEntry<Content>], left_out: &[FilePath], store: &Store) -> Facts {
+fn facts(files: &[FileEntry<Content>], left_out: &[FilePath], open: Open<'_>) -> Facts {
     let read = |path: &str, max: u64| match files.iter().find(|f| f.path.as_str() == path) {
         None => Ok(None),
         Some(f) if f.size > max => Err(format!("it has {} bytes, at most {max} are read", f.size)),
         Some(FileEntry { place: Content::Inline(bytes), .. }) => Ok(Some(bytes.clone())),
         Some(f) => {
             let mut bytes = Vec::new();
-            let read = store.open(&f.sha256).map_err(|e| e.to_string())?.take(max).read_to_end(&mut bytes);
+            let read = open(f).map_err(|e| e.to_string())?.take(max).read_to_end(&mut bytes);
             read.map(|_| Some(bytes)).map_err(|e| e.to_string())
         }
     };
@@ -147,7 +177,7 @@ fn facts(files: &[FileEntry<Content>], left_out: &[FilePath], store: &Store) -> 
         let names: Vec<&str> = left_out.iter().take(10).map(FilePath::as_str).collect();
         facts.notes.push(format!("left out, as no part of the model: {}", names.join(", ")));
     }
-    for file in files.iter().filter(|f| is_pointer(f, store)).take(10) {
+    for file in files.iter().filter(|f| is_pointer(f, open)).take(10) {
         facts.notes.push(format!(
             "{} is a Git LFS pointer, not the file it stands for; run `git lfs pull` where it came from and register again",
             file.path
@@ -163,23 +193,30 @@ fn no_mlmodel(files: &[FileEntry<Content>]) -> String {
 }
 
 /// Whether a file that was taken in is itself a pointer: the folder comes from a clone without its large files.
-fn is_pointer(file: &FileEntry<Content>, store: &Store) -> bool {
+fn is_pointer(file: &FileEntry<Content>, open: Open<'_>) -> bool {
     if file.place != Content::Stored || file.size >= MAX_POINTER as u64 {
         return false;
     }
     let mut bytes = Vec::new();
-    let read = store.open(&file.sha256).map(|f| f.take(MAX_POINTER as u64).read_to_end(&mut bytes));
+    let read = open(file).map(|f| f.take(MAX_POINTER as u64).read_to_end(&mut bytes));
     matches!(read, Ok(Ok(_))) && matches!(Pointer::parse(&bytes), Ok(Some(_)))
 }
 
-/// Puts the files under `<prefix>/`: small texts as they are, the others as pointers.
+/// What the version's own `.gitattributes` must say, so that git takes the files for what they are; none if nothing.
+pub fn attributes(ingested: &Ingested) -> Option<String> {
+    let stored = ingested.files.iter().filter(|f| f.place == Content::Stored);
+    attributes::version(stored.map(|f| f.path.as_str()))
+}
+
+/// Puts the files under `<prefix>/`, or at the top without one: small texts as they are, the others as pointers.
 pub fn add_to_patch(ingested: &Ingested, prefix: &str, patch: &mut Patch) {
     for file in &ingested.files {
         let bytes = match &file.place {
             Content::Inline(bytes) => bytes.clone(),
             Content::Stored => Pointer { sha256: file.sha256.clone(), size: file.size }.to_string().into_bytes(),
         };
-        patch.write(format!("{prefix}/{}", file.path), bytes);
+        let path = if prefix.is_empty() { file.path.to_string() } else { format!("{prefix}/{}", file.path) };
+        patch.write(path, bytes);
     }
 }
 
@@ -218,7 +255,7 @@ mod tests {
         }
 
         fn ingest(&self) -> Result<Ingested, ArtifactError> {
-            ingest(&self.model(), &self.store, &Limits::default(), &|_, _| {})
+            ingest(&self.model(), Keep::In(&self.store), &Limits::default(), &|_, _| {})
         }
 
         /// The names of all files in the store, below `objects` and `incoming`.
@@ -236,7 +273,7 @@ mod tests {
     fn a_real_model_is_taken_in() -> Outcome {
         let dir = tempfile::tempdir()?;
         let store = Store::at(dir.path());
-        let taken = ingest(&sample("sklearn-skops"), &store, &Limits::default(), &|_, _| {})?;
+        let taken = ingest(&sample("sklearn-skops"), Keep::In(&store), &Limits::default(), &|_, _| {})?;
         let stored: Vec<&str> =
             taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.path.as_str()).collect();
         assert_eq!(stored, ["model.skops"]);
@@ -281,7 +318,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let store = Store::at(dir.path());
         let found = |name: &str| -> Result<Vec<_>, ArtifactError> {
-            let facts = ingest(&sample(name), &store, &Limits::default(), &|_, _| {})?.facts;
+            let facts = ingest(&sample(name), Keep::In(&store), &Limits::default(), &|_, _| {})?.facts;
             let found = crate::artifact::findings(facts.model.as_ref(), facts.environment.as_ref());
             Ok(found.iter().map(|f| format!("{} {}", f.level, f.id)).collect())
         };
@@ -307,13 +344,15 @@ mod tests {
         let pointer = Pointer { sha256: copy::sha256(b"x"), size: 1 }.to_string();
         let long = "a".repeat(8193);
         let bench = Bench::new(&[
-            ("text", b"gr\xc3\xbc\xc3\x9fe\n"),
+            ("text.txt", b"gr\xc3\xbc\xc3\x9fe\n"),
             ("empty", b""),
-            ("nul", b"a\0b"),
-            ("latin1", b"gr\xfc\xdfe"),
-            ("pointer", pointer.as_bytes()),
-            ("long", long.as_bytes()),
-            ("edge", &long.as_bytes()[1..]),
+            ("binary", b"a\0b"),
+            ("short", b"text of another name"),
+            ("nul.txt", b"a\0b"),
+            ("latin1.md", b"gr\xfc\xdfe"),
+            ("pointer.json", pointer.as_bytes()),
+            ("long list.json", long.as_bytes()),
+            ("MLmodel", &long.as_bytes()[1..]),
         ])?;
         let taken = bench.ingest()?;
         let mut patch = Patch::default();
@@ -323,18 +362,45 @@ mod tests {
             Some(Change::Link(..) | Change::Remove) | None => Vec::new(),
         };
         for (name, is_pointer) in [
-            ("text", false),
+            ("text.txt", false),
             ("empty", false),
-            ("edge", false),
-            ("nul", true),
-            ("latin1", true),
-            ("pointer", true),
-            ("long", true),
+            ("MLmodel", false),
+            ("binary", true),
+            ("short", true),
+            ("nul.txt", true),
+            ("latin1.md", true),
+            ("pointer.json", true),
+            ("long list.json", true),
         ] {
             assert_eq!(matches!(Pointer::parse(&written(name)), Ok(Some(_))), is_pointer, "{name}");
         }
-        assert_ne!(written("pointer"), pointer.as_bytes(), "a pointer to the pointer, so that its own bytes come back");
-        assert!(taken.facts.notes.iter().any(|n| n.starts_with("pointer is a Git LFS pointer")), "{:?}", taken.facts);
+        let attributes = attributes(&taken).unwrap_or_default();
+        let listed: Vec<&str> =
+            attributes.lines().filter_map(|l| l.strip_suffix(" filter=lfs diff=lfs merge=lfs -text")).collect();
+        let want =
+            ["artifacts/latin1.md", "\"artifacts/long list.json\"", "artifacts/nul.txt", "artifacts/pointer.json"];
+        assert_eq!(listed, want);
+        assert_ne!(
+            written("pointer.json"),
+            pointer.as_bytes(),
+            "a pointer to the pointer, so that its own bytes come back"
+        );
+        assert!(
+            taken.facts.notes.iter().any(|n| n.starts_with("pointer.json is a Git LFS pointer")),
+            "{:?}",
+            taken.facts
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_store_the_same_is_said_and_nothing_kept() -> Outcome {
+        let large = format!("flavors: {{}}\n{}", "#".repeat(9000));
+        let bench = Bench::new(&[("MLmodel", large.as_bytes()), ("m.bin", &[0; 3 << 20]), ("a.txt", b"a")])?;
+        let dry = ingest(&bench.model(), Keep::Nothing, &Limits::default(), &|_, _| {})?;
+        assert_eq!(bench.stored(), Vec::<String>::new());
+        assert!(dry.facts.model.is_some());
+        assert_eq!(dry, bench.ingest()?);
         Ok(())
     }
 
@@ -358,7 +424,7 @@ mod tests {
         let bench = Bench::new(&[("file", b"x")])?;
         let link = bench.dir.path().join("link");
         symlink(bench.model(), &link)?;
-        let taken = ingest(&link, &bench.store, &Limits::default(), &|_, _| {});
+        let taken = ingest(&link, Keep::In(&bench.store), &Limits::default(), &|_, _| {});
         assert!(matches!(taken, Err(ArtifactError::NotAFile { kind: "symbolic link", .. })));
         Ok(())
     }
@@ -381,7 +447,7 @@ mod tests {
         fs::create_dir_all(empty.model().join("sub/sub"))?;
         assert!(matches!(empty.ingest(), Err(ArtifactError::Empty(_))));
         assert!(matches!(
-            ingest(Path::new("/nowhere/at/all"), &empty.store, &Limits::default(), &|_, _| {}),
+            ingest(Path::new("/nowhere/at/all"), Keep::In(&empty.store), &Limits::default(), &|_, _| {}),
             Err(ArtifactError::Io { .. })
         ));
         Ok(())
@@ -390,7 +456,7 @@ mod tests {
     #[test]
     fn limits_hold() -> Outcome {
         let bench = Bench::new(&[("a", b"1"), ("b", b"22"), ("c", b"3")])?;
-        let with = |limits: Limits| ingest(&bench.model(), &bench.store, &limits, &|_, _| {});
+        let with = |limits: Limits| ingest(&bench.model(), Keep::In(&bench.store), &limits, &|_, _| {});
         let defaults = Limits::default();
         assert!(matches!(
             with(Limits { files: 2, ..defaults }),
@@ -406,7 +472,7 @@ mod tests {
         let bench = Bench::new(&[("big.bin", &vec![1; 8 << 20])])?;
         let file = bench.model().join("big.bin");
         let tamper = |_, _| drop(fs::write(&file, vec![2; 8 << 20]));
-        let taken = ingest(&bench.model(), &bench.store, &Limits::default(), &tamper);
+        let taken = ingest(&bench.model(), Keep::In(&bench.store), &Limits::default(), &tamper);
         assert!(matches!(taken, Err(ArtifactError::Changed(path)) if path == file));
         assert_eq!(bench.stored(), Vec::<String>::new(), "nothing of it stays");
         Ok(())
@@ -434,7 +500,7 @@ mod tests {
     #[test]
     fn a_single_file_is_a_model_too() -> Outcome {
         let bench = Bench::new(&[("model.onnx", b"\0onnx"), ("other", b"x")])?;
-        let taken = ingest(&bench.model().join("model.onnx"), &bench.store, &Limits::default(), &|_, _| {})?;
+        let taken = ingest(&bench.model().join("model.onnx"), Keep::In(&bench.store), &Limits::default(), &|_, _| {})?;
         assert_eq!(taken.files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["model.onnx"]);
         Ok(())
     }
@@ -460,7 +526,7 @@ mod tests {
             assert!(done <= total);
             last.fetch_max(done, Ordering::Relaxed);
         };
-        let taken = ingest(&bench.model(), &bench.store, &Limits::default(), &note)?;
+        let taken = ingest(&bench.model(), Keep::In(&bench.store), &Limits::default(), &note)?;
         assert_eq!(last.into_inner(), taken.artifacts.size);
         Ok(())
     }

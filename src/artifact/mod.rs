@@ -29,7 +29,7 @@ pub mod yaml;
 pub use facts::Facts;
 pub use fetch::fetch;
 pub use findings::{Finding, findings};
-pub use ingest::{Ingested, add_to_patch, ingest};
+pub use ingest::{Ingested, Keep, add_to_patch, attributes, ingest};
 pub use manifest::{list, missing, read_file, summary, verify};
 pub use path::FilePath;
 pub use pointer::Pointer;

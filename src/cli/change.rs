@@ -31,6 +31,16 @@ pub(super) struct ChangeArgs {
 }
 
 impl ChangeArgs {
+    /// Whether nothing shall be changed.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// The person to act as, where one is named.
+    pub(super) fn person(&self) -> Option<&UserName> {
+        self.named.as_ref()
+    }
+
     /// The message as a text that may be stored; empty without one.
     pub(super) fn text(&self) -> Result<Text, CliError> {
         let given = self.message.as_deref().unwrap_or_default();
@@ -44,27 +54,29 @@ impl ChangeArgs {
 pub(super) fn apply(session: &mut Session, args: &ChangeArgs, actions: &[Action]) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let comment = args.text()?.as_str().to_owned();
-    run(session, &registry, args, actions, comment)
+    run(session, &registry, args, actions, comment, &[])
 }
 
 /// Makes the change without repeating the message in the commit, for actions that store it themselves.
 pub(super) fn apply_stored(session: &mut Session, args: &ChangeArgs, actions: &[Action]) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    run(session, &registry, args, actions, String::new())
+    run(session, &registry, args, actions, String::new(), &[])
 }
 
-fn run(
+/// Makes the change with a comment for the commit; `warnings` are told to whoever asked for it.
+pub(super) fn run(
     session: &mut Session,
     registry: &Registry,
     args: &ChangeArgs,
     actions: &[Action],
     comment: String,
+    warnings: &[String],
 ) -> Result<Exit, CliError> {
     let asker = session.asker(registry, args.named.as_ref())?;
     let now = session.now(&asker.committer);
     let options = Options { comment, dry_run: args.dry_run, relaxed: args.relaxed };
     match registry.change(&asker, actions, now, &options) {
-        Ok(outcome) => print(session, &outcome, args.dry_run),
+        Ok(outcome) => print_with(session, &outcome, args.dry_run, warnings),
         Err(RegistryError::Refused(e)) => Err(e.into()),
         Err(e) => Err(e.into()),
     }
@@ -72,6 +84,15 @@ fn run(
 
 /// Prints what a change did, or would do.
 pub(super) fn print(session: &mut Session, outcome: &Outcome, dry_run: bool) -> Result<Exit, CliError> {
+    print_with(session, outcome, dry_run, &[])
+}
+
+fn print_with(
+    session: &mut Session,
+    outcome: &Outcome,
+    dry_run: bool,
+    warnings: &[String],
+) -> Result<Exit, CliError> {
     let exit = super::report::exit_for(&outcome.verdict.faults);
     if session.out.is_json() {
         session.out.json(&json!({
@@ -80,9 +101,12 @@ pub(super) fn print(session: &mut Session, outcome: &Outcome, dry_run: bool) -> 
             "events": outcome.diff.events,
             "faults": outcome.verdict.faults,
             "message": outcome.message,
+            "warnings": warnings,
         }))?;
     } else {
         as_text(session, outcome, dry_run);
+        session.out.flush()?;
+        warnings.iter().for_each(|w| super::report::warn(w));
     }
     if let Some(why) = &outcome.left_behind {
         let hint = "the commit stands; `git status` shows the work tree, `git restore .` brings it up to date";

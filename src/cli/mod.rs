@@ -1,12 +1,16 @@
 //! The person at a terminal: a command is parsed, becomes actions or a question, and its answer is printed.
 
 mod change;
+mod fetch;
 mod init;
 mod model;
 mod output;
+mod progress;
+mod register;
 mod report;
 mod session;
 mod table;
+mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,6 +75,8 @@ enum When {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::InitArgs),
+    Register(register::RegisterArgs),
+    Fetch(fetch::FetchArgs),
     #[command(subcommand)]
     Model(model::ModelCommand),
 }
@@ -97,6 +103,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(args, session),
+        Command::Register(args) => register::run(args, session),
+        Command::Fetch(args) => fetch::run(&args, session),
         Command::Model(command) => model::run(command, session),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Format, Global};
 use crate::apply::Refusal;
+use crate::artifact::ArtifactError;
 use crate::git::{GitError, PublishError};
 use crate::registry::{Outcome, RegistryError};
 use crate::rules::Class;
@@ -137,6 +138,30 @@ impl From<Refusal> for CliError {
     }
 }
 
+impl From<ArtifactError> for CliError {
+    fn from(e: ArtifactError) -> Self {
+        let exit = match &e {
+            ArtifactError::Missing(_) => Exit::NotFound,
+            ArtifactError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
+            ArtifactError::Exists(_) => Exit::Exists,
+            ArtifactError::Damaged { .. }
+            | ArtifactError::Mismatch { .. }
+            | ArtifactError::Pointer { .. }
+            | ArtifactError::Unexpected { .. } => Exit::Unverified,
+            ArtifactError::Changed(_) | ArtifactError::Removed(_) => Exit::Conflict,
+            ArtifactError::Io { .. }
+            | ArtifactError::Path(_)
+            | ArtifactError::NotAFile { .. }
+            | ArtifactError::Empty(_)
+            | ArtifactError::TooMuch { .. }
+            | ArtifactError::Clash(..)
+            | ArtifactError::Kind { .. }
+            | ArtifactError::Tree { .. } => Exit::Failed,
+        };
+        Self::of(exit, &e)
+    }
+}
+
 impl From<RegistryError> for CliError {
     fn from(e: RegistryError) -> Self {
         match e {
@@ -159,6 +184,14 @@ impl From<RegistryError> for CliError {
             | RegistryError::Publish(_) => Self::of(Exit::Failed, &e),
         }
     }
+}
+
+/// Prints a warning to stderr.
+pub(super) fn warn(message: &str) {
+    use std::io::Write as _;
+    let yellow = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
+    // There is nobody left to tell that telling failed.
+    let _ = writeln!(anstream::stderr().lock(), "{yellow}warning:{yellow:#} {}", one_line(message));
 }
 
 /// Prints an error to stderr: as text, or as one JSON object. A closed pipe is no error.

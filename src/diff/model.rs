@@ -10,7 +10,7 @@ use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, ModelName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
-use crate::tree::TreeError;
+use crate::tree::{Oid, TreeError};
 
 /// What of a model is touched.
 #[derive(Default)]
@@ -26,6 +26,7 @@ struct Parts {
 struct VersionParts {
     file: bool,
     artifacts: bool,
+    attributes: Option<(Option<Oid>, Option<Oid>)>,
     requests: BTreeSet<Id>,
     comments: BTreeSet<Id>,
 }
@@ -33,7 +34,7 @@ struct VersionParts {
 impl Parts {
     fn of(changes: &[(&Location, &Pair)]) -> Self {
         let mut out = Self::default();
-        for (place, _) in changes {
+        for (place, pair) in changes {
             match place {
                 Location::ModelAccess(_) => out.access = true,
                 Location::Stage(..) => out.stages = true,
@@ -42,6 +43,10 @@ impl Parts {
                 }
                 Location::Version(_, n) => out.versions.entry(*n).or_default().file = true,
                 Location::Artifact(_, n, _) => out.versions.entry(*n).or_default().artifacts = true,
+                Location::Attributes(_, n) => {
+                    let ids = (pair.0.as_ref().map(|e| e.id), pair.1.as_ref().map(|e| e.id));
+                    out.versions.entry(*n).or_default().attributes = Some(ids);
+                }
                 Location::Request(_, n, id) => {
                     out.versions.entry(*n).or_default().requests.insert(id.clone());
                 }
@@ -183,8 +188,14 @@ impl Both<'_, '_> {
             }
             out.extend(events);
         }
-        if touched.artifacts && !whole && old_files != new_files {
+        let refilled = touched.artifacts && !whole && old_files != new_files;
+        if refilled {
             out.push(Event::ArtifactsChanged { model: model(), version: number, before: old_files, after: new_files });
+        }
+        // It comes and goes with the files; alone it is nothing of greenroom's doing.
+        if let Some((before, after)) = touched.attributes.filter(|_| !whole && !refilled) {
+            let folder = new.as_ref().or(old.as_ref()).map_or("", |v| v.path.as_str());
+            out.push(Event::FileChanged { path: format!("{folder}/.gitattributes"), before, after });
         }
         if !touched.comments.is_empty() {
             self.comments(s, &touched.comments, old.as_ref(), new.as_ref(), out)?;

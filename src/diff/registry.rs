@@ -53,6 +53,7 @@ pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<
             | Location::Request(..)
             | Location::Comment(..)
             | Location::Artifact(..)
+            | Location::Attributes(..)
             | Location::Companion(_) => {}
         }
     }

@@ -3,6 +3,7 @@
 //! Reading is lenient and complete ([`parse`]): it gives what can be used and every fault with its place.
 //! Printing is canonical ([`print`]). Editing ([`edit::edit`]) leaves alone what it does not change.
 
+pub mod attributes;
 pub mod codec;
 pub mod edit;
 pub mod path;

@@ -99,6 +99,8 @@ pub enum Location {
     Comment(ModelDir, u64, Id),
     /// `models/<name>/versions/<n>/artifacts/…`, with the path in the model folder
     Artifact(ModelDir, u64, String),
+    /// `models/<name>/versions/<n>/.gitattributes`
+    Attributes(ModelDir, u64),
     /// A file beside the registry's own: README, `.gitattributes`, `.mailmap`, CODEOWNERS, CI, documentation.
     Companion(String),
 }
@@ -134,7 +136,8 @@ impl Location {
             | Self::Version(m, _)
             | Self::Request(m, _, _)
             | Self::Comment(m, _, _)
-            | Self::Artifact(m, _, _) => Some(m),
+            | Self::Artifact(m, _, _)
+            | Self::Attributes(m, _) => Some(m),
         }
     }
 
@@ -152,6 +155,7 @@ impl Location {
             Self::Request(_, n, id) => Self::Request(dir, n, id),
             Self::Comment(_, n, id) => Self::Comment(dir, n, id),
             Self::Artifact(_, n, path) => Self::Artifact(dir, n, path),
+            Self::Attributes(_, n) => Self::Attributes(dir, n),
         }
     }
 
@@ -198,6 +202,7 @@ impl Location {
         };
         match rest {
             ["version.toml"] => Ok(Self::Version(model, number)),
+            [".gitattributes"] => Ok(Self::Attributes(model, number)),
             ["requests", file] => id(file).map(|i| Self::Request(model, number, i)),
             ["comments", file] => id(file).map(|i| Self::Comment(model, number, i)),
             ["artifacts", path @ ..] if !path.is_empty() => Ok(Self::Artifact(model, number, path.join("/"))),

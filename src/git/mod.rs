@@ -112,6 +112,14 @@ impl Repo {
         &self.common_dir
     }
 
+    /// The folder of Git LFS's objects: `lfs` in [`Self::common_dir`], or what `lfs.storage` names.
+    pub fn lfs_dir(&self) -> PathBuf {
+        let set = self.inner.config_snapshot().string("lfs.storage").filter(|s| !s.is_empty());
+        let named = set.and_then(|s| gix::path::from_bstring(s).ok());
+        // Like git-lfs: a relative path is relative to the repository, and joining an absolute one gives that.
+        self.common_dir().join(named.unwrap_or_else(|| PathBuf::from("lfs")))
+    }
+
     /// The folder of the checked-out files; none if bare.
     pub fn work_dir(&self) -> Option<PathBuf> {
         self.inner.workdir().map(Path::to_owned)

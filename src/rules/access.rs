@@ -132,7 +132,7 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
         | Event::PersonRemoved { .. }
         | Event::FileChanged { .. }
         | Event::FileUnreadable { .. }
-        | Event::FileRepaired { .. } => companion(step, event)?,
+        | Event::FileRepaired { .. } => Needs::Registry(CanManage),
         Event::Granted { model, to, level, .. } => match model {
             Some(model) if own_grant(step, to, *level) => Needs::Maker(now(model), CanManage),
             Some(model) => Needs::On(now(model), CanManage),
@@ -220,25 +220,6 @@ fn webhook_needs(step: &Step<'_>, webhook: &Webhook) -> Needs {
         Some(model) => Needs::On(before_name(step, model), Level::CanManage),
         None => Needs::Registry(Level::CanManage),
     }
-}
-
-/// Files beside the registry's own are its manager's. A version's own `.gitattributes` comes with its registration.
-fn companion(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
-    if let Event::FileChanged { path, before: None, .. } = event {
-        let attributes = path.strip_suffix(".gitattributes");
-        let layout = step.after.layout()?;
-        let inside = attributes.and_then(|folder| folder.strip_prefix(step.after.at()));
-        let of_version = inside.and_then(|folder| {
-            match crate::format::path::Location::parse(&format!("{folder}version.toml"), layout) {
-                Ok(crate::format::path::Location::Version(dir, _)) => dir.name(),
-                Ok(_) | Err(_) => None,
-            }
-        });
-        if let Some(model) = of_version {
-            return Ok(Needs::Maker(model, Level::CanEdit));
-        }
-    }
-    Ok(Needs::Registry(Level::CanManage))
 }
 
 /// A change of `retired` comes with the deletion that causes it; other alterations are refused as such.

@@ -4,7 +4,7 @@ use super::{Faults, Step};
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::codec::known_format;
 use crate::format::path::{Location, ModelDir};
-use crate::format::{MAX_FILE, Problem, Record, parse_strict};
+use crate::format::{MAX_FILE, Problem, Record, attributes, parse_strict};
 use crate::tree::{Entry, FileChange, Kind, TreeError};
 
 /// The files that are there after the step and differ from before.
@@ -45,6 +45,7 @@ pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             Location::Version(..) => strict::<Version>,
             Location::Request(..) => strict::<Request>,
             Location::Comment(..) => strict::<Comment>,
+            Location::Attributes(..) => git_attributes,
             Location::Artifact(..) | Location::Companion(_) => continue,
         };
         match step.after.objects().blob(&entry.id, MAX_FILE) {
@@ -68,6 +69,15 @@ pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 
 fn strict<T: Record>(path: &str, bytes: &[u8]) -> Vec<Problem> {
     parse_strict::<T>(path, bytes).1
+}
+
+/// A version's `.gitattributes` steers how git treats its files, and nothing else.
+fn git_attributes(path: &str, bytes: &[u8]) -> Vec<Problem> {
+    if std::str::from_utf8(bytes).is_ok_and(attributes::is_of_version) {
+        return Vec::new();
+    }
+    let message = "a version's .gitattributes may only say which of its files are Git LFS pointers";
+    vec![Problem::of_file(path.to_owned(), "file", message.to_owned())]
 }
 
 pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
@@ -97,6 +107,7 @@ pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
             }
             Location::Version(dir, _)
             | Location::Artifact(dir, _, _)
+            | Location::Attributes(dir, _)
             | Location::ModelAccess(dir)
             | Location::Stage(dir, _)
             | Location::Alias(dir, _) => whole(step, &dir, faults)?,
@@ -126,7 +137,8 @@ fn whole(step: &Step<'_>, dir: &ModelDir, faults: &mut Faults) -> Result<(), Tre
             Location::Version(d, n)
             | Location::Request(d, n, _)
             | Location::Comment(d, n, _)
-            | Location::Artifact(d, n, _),
+            | Location::Artifact(d, n, _)
+            | Location::Attributes(d, n),
         ) if d == *dir => Some(n),
         Ok(_) | Err(_) => None,
     });

@@ -1,0 +1,73 @@
+//! `greenroom fetch`: writes the files of a version to a folder, every byte verified.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::progress::{Progress, size};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::target;
+use crate::artifact::{self, Limits, Store};
+use crate::reference::{ModelRef, Pick};
+use crate::text::one_line;
+
+/// Write the files of a version to a folder and verify every byte
+///
+/// The folder appears whole or not at all. Exit code 3: there is no such version, or files of it are not on this
+/// machine; 7: bytes are not those that were registered.
+#[derive(Debug, Args)]
+pub(super) struct FetchArgs {
+    /// models:/NAME/VERSION, models:/NAME/STAGE or models:/NAME@ALIAS; with @{TIME or REVISION} for the past
+    #[arg(value_name = "REF")]
+    reference: ModelRef,
+    /// A folder that does not exist yet, or is empty
+    #[arg(value_name = "OUT")]
+    to: PathBuf,
+}
+
+pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let wanted = &args.reference;
+    if wanted.pick == Pick::Model {
+        let hint = format!("name one: {wanted}/3, {wanted}/Production, {wanted}@champion, {wanted}/latest");
+        return Err(CliError::usage(format!("which version of {} is meant?", wanted.model)).hint(hint));
+    }
+    let registry = session.registry()?;
+    let snapshot = registry.as_of(wanted.moment.as_deref())?;
+    let (_, view) = target::find(&snapshot, wanted)?;
+    let name = format!("{} version {}", wanted.model, view.number);
+    let faulty = || CliError::new(Exit::Failed, format!("the record of {name} cannot be read")).hint("greenroom check");
+    let version = view.file()?.and_then(|f| f.value).ok_or_else(faulty)?;
+    let (Some(tree), Some(expected)) = (view.artifacts()?, &version.artifacts) else {
+        let source = version.source.uri.as_str();
+        return Err(match source {
+            "" => CliError::not_found(format!("{name} has no files")),
+            _ => CliError::not_found(format!("the files of {name} were not copied; they are at {}", one_line(source))),
+        });
+    };
+    let store = Store::at(registry.repo().lfs_dir());
+    let to = session.path(&args.to);
+    let files = {
+        let progress = Progress::new("Fetching");
+        let seen = |done, total| progress.seen(done, total);
+        artifact::fetch(registry.repo(), &tree, &store, &to, expected, &Limits::default(), &seen)?
+    };
+    if session.out.is_json() {
+        let list: Vec<_> =
+            files.iter().map(|f| json!({"path": f.path.as_str(), "size": f.size, "sha256": f.sha256})).collect();
+        session.out.json(&json!({
+            "name": wanted.model,
+            "version": view.number,
+            "path": to.to_string_lossy(),
+            "digest": expected.digest,
+            "size": expected.size,
+            "files": list,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    let count = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };
+    let shown = one_line(&to.to_string_lossy()).into_owned();
+    session.out.line(format!("{name}: {count}, {}, verified, in {shown}", size(expected.size)));
+    Ok(Exit::Ok)
+}

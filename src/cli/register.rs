@@ -1,0 +1,176 @@
+//! `greenroom register`: a model folder, or the address of one, becomes a version.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::change::{self, ChangeArgs};
+use super::model::{pair, text};
+use super::progress::{Progress, size};
+use super::report::CliError;
+use super::report::Exit;
+use super::session::Session;
+use crate::action::{Action, NewVersion};
+use crate::artifact::{self, Content, Ingested, Keep, Limits, Store};
+use crate::entity::version::{Metric, Source};
+use crate::name::{AliasName, Key, ModelName};
+use crate::registry::{Options, Registry, RegistryError};
+use crate::text::{Text, one_line};
+
+/// Register a version of a model: a folder that MLflow wrote, any files, or an address
+///
+/// With PATH the files are copied into the registry: small texts are committed, the others are stored in the layout
+/// of Git LFS with a pointer for each, so that `git lfs push` and `git lfs pull` move them. What `MLmodel` and the
+/// environment files say is recorded with the version. With --source alone, only the address is recorded.
+/// The model is created if it is not there yet.
+#[derive(Debug, Args)]
+pub(super) struct RegisterArgs {
+    /// The model's name
+    name: ModelName,
+    /// The model folder, or a single file
+    #[arg(value_name = "PATH", required_unless_present = "source")]
+    path: Option<PathBuf>,
+    /// Where the model came from, such as s3://bucket/model or runs:/RUN/model
+    #[arg(long, value_name = "URI", value_parser = text)]
+    source: Option<Text>,
+    /// What is special about this version (Markdown)
+    #[arg(long, value_name = "TEXT", value_parser = text)]
+    description: Option<Text>,
+    /// A parameter of the run; may be given several times
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = pair)]
+    params: Vec<(Key, Text)>,
+    /// A metric of the run; may be given several times
+    #[arg(long = "metric", value_name = "KEY=NUMBER", value_parser = metric)]
+    metrics: Vec<(Key, Metric)>,
+    /// A tag; may be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
+    tags: Vec<(Key, Text)>,
+    /// An alias to point at the version; may be given several times
+    #[arg(long = "alias", value_name = "ALIAS")]
+    aliases: Vec<AliasName>,
+    /// The MLflow run that made it; by default what MLmodel says
+    #[arg(long, value_name = "ID", value_parser = text)]
+    run_id: Option<Text>,
+    /// A link to the run
+    #[arg(long, value_name = "URL", value_parser = text)]
+    run_link: Option<Text>,
+    /// The MLflow logged model; by default what MLmodel says
+    #[arg(long, value_name = "ID", value_parser = text)]
+    model_id: Option<Text>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Reads `KEY=NUMBER`.
+pub(super) fn metric(s: &str) -> Result<(Key, Metric), String> {
+    let (key, value) = s.split_once('=').ok_or("write KEY=NUMBER")?;
+    let number = value.trim().parse().map_err(|_| format!("{} is no number", crate::text::quoted(value)))?;
+    Ok((key.parse().map_err(|e: crate::name::InvalidName| e.to_string())?, Metric::Value(number)))
+}
+
+pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let mut new = NewVersion {
+        create_model: true,
+        description: args.description.unwrap_or_default(),
+        source: Source {
+            uri: args.source.unwrap_or_default(),
+            run_id: args.run_id.unwrap_or_default(),
+            run_link: args.run_link.unwrap_or_default(),
+            model_id: args.model_id.unwrap_or_default(),
+        },
+        tags: args.tags.into_iter().collect(),
+        params: args.params.into_iter().collect(),
+        metrics: args.metrics.into_iter().collect(),
+        aliases: args.aliases.into_iter().collect(),
+        ..NewVersion::default()
+    };
+    let mut warnings = Vec::new();
+    if let Some(path) = &args.path {
+        // Whoever may not register learns it before gigabytes are copied.
+        would_pass(session, &registry, &args.change, &args.name, &new)?;
+        let taken = take(session, &registry, path, args.change.is_dry_run())?;
+        if !session.out.is_json() {
+            session.out.line(summary(&taken));
+        }
+        warnings = fill(&mut new, taken);
+    }
+    let comment = args.change.text()?.as_str().to_owned();
+    let action = Action::CreateVersion { model: args.name, new: Box::new(new) };
+    change::run(session, &registry, &args.change, &[action], comment, &warnings)
+}
+
+/// Judges the registration without the files, and writes nothing.
+fn would_pass(
+    session: &Session,
+    registry: &Registry,
+    change: &ChangeArgs,
+    model: &ModelName,
+    new: &NewVersion,
+) -> Result<(), CliError> {
+    let asker = session.asker(registry, change.person())?;
+    let now = session.now(&asker.committer);
+    let action = Action::CreateVersion { model: model.clone(), new: Box::new(new.clone()) };
+    let options = Options { dry_run: true, ..Options::default() };
+    let outcome = registry.change(&asker, &[action], now, &options)?;
+    if outcome.verdict.passes() || change.is_dry_run() {
+        return Ok(());
+    }
+    Err(RegistryError::Denied { outcome: Box::new(outcome) }.into())
+}
+
+/// Takes the files in; for a dry run they are only hashed.
+fn take(session: &Session, registry: &Registry, path: &Path, dry_run: bool) -> Result<Ingested, CliError> {
+    let store = Store::at(registry.repo().lfs_dir());
+    let keep = if dry_run { Keep::Nothing } else { Keep::In(&store) };
+    let progress = Progress::new(if dry_run { "Hashing" } else { "Storing" });
+    Ok(artifact::ingest(&session.path(path), keep, &Limits::default(), &|done, total| progress.seen(done, total))?)
+}
+
+/// One line on what was taken in.
+fn summary(taken: &Ingested) -> String {
+    let stored: Vec<u64> = taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.size).collect();
+    let all = &taken.artifacts;
+    let files = if all.files == 1 { "1 file".to_owned() } else { format!("{} files", all.files) };
+    let digest = all.digest.as_str().get(..12).unwrap_or_default();
+    let in_store = match stored.as_slice() {
+        [] => String::new(),
+        sizes => format!("; {} of them in Git LFS's store ({})", sizes.len(), size(sizes.iter().sum())),
+    };
+    format!("{files}, {}, digest {digest}{in_store}", size(all.size))
+}
+
+/// Adds what the files are and say; what was given on the command line stands. Gives what people should know.
+fn fill(new: &mut NewVersion, taken: Ingested) -> Vec<String> {
+    artifact::add_to_patch(&taken, "", &mut new.files);
+    new.attributes = artifact::attributes(&taken);
+    new.artifacts = Some(taken.artifacts);
+    let facts = taken.facts;
+    let or = |given: &mut Text, found: Text| {
+        if given.is_empty() {
+            *given = found;
+        }
+    };
+    or(&mut new.source.uri, facts.artifact_uri);
+    or(&mut new.source.run_id, facts.run_id);
+    or(&mut new.source.model_id, facts.model_id);
+    let found = artifact::findings(facts.model.as_ref(), facts.environment.as_ref());
+    (new.schema, new.info, new.environment) = (facts.schema, facts.model, facts.environment);
+    facts.notes.into_iter().chain(found.into_iter().map(|f| f.message)).map(|s| one_line(&s).into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_a_key_and_a_number() {
+        let read = |s: &str| metric(s).map(|(k, m)| (k.to_string(), m.value()));
+        assert_eq!(read("auc=0.91"), Ok(("auc".to_owned(), 0.91)));
+        assert_eq!(read("loss=1e-3"), Ok(("loss".to_owned(), 0.001)));
+        assert!(read("loss=nan").is_ok_and(|(_, v)| v.is_nan()));
+        for bad in ["auc", "auc=", "auc=high", "=1"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}
