@@ -127,8 +127,9 @@ impl<'o> Snapshot<'o> {
     }
 
     /// The registry-wide grants and groups; empty where there are none.
-    pub fn access(&self) -> Result<Access, TreeError> {
-        Ok(self.access_file()?.and_then(|f| f.value.clone()).unwrap_or_default())
+    pub fn access(&self) -> Result<&Access, TreeError> {
+        static NOTHING: Access = Access { grants: Vec::new(), groups: BTreeMap::new() };
+        Ok(self.access_file()?.and_then(|f| f.value.as_ref()).unwrap_or(&NOTHING))
     }
 
     /// All people, by id.
@@ -160,7 +161,7 @@ impl<'o> Snapshot<'o> {
     pub fn groups_of(&self, user: &UserName) -> Result<Vec<GroupName>, TreeError> {
         let access = self.access()?;
         let mut out = vec![GroupName::everyone()];
-        out.extend(access.groups.into_iter().filter(|(_, members)| members.contains(user)).map(|(name, _)| name));
+        out.extend(access.groups.iter().filter(|(_, members)| members.contains(user)).map(|(name, _)| name.clone()));
         Ok(out)
     }
 
@@ -184,7 +185,7 @@ impl<'o> Snapshot<'o> {
 
     /// What a person may do registry-wide.
     pub fn registry_level(&self, user: &UserName) -> Result<Option<Level>, TreeError> {
-        self.level_in(&self.access()?, user)
+        self.level_in(self.access()?, user)
     }
 
     /// What a person may do with a model: the higher of the model's own grants and the registry-wide ones.

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 use crate::tree::{Patch, TreeError};
 
 pub use crate::apply::stage::target;
-pub use registry::{INLINE, companions};
+pub use registry::companions;
 
 /// Who acts, when, and where new ids come from: all that is not in the state.
 pub struct Context<'a> {

@@ -87,12 +87,7 @@ pub(super) fn print(session: &mut Session, outcome: &Outcome, dry_run: bool) -> 
     print_with(session, outcome, dry_run, &[])
 }
 
-fn print_with(
-    session: &mut Session,
-    outcome: &Outcome,
-    dry_run: bool,
-    warnings: &[String],
-) -> Result<Exit, CliError> {
+fn print_with(session: &mut Session, outcome: &Outcome, dry_run: bool, warnings: &[String]) -> Result<Exit, CliError> {
     let exit = super::report::exit_for(&outcome.verdict.faults);
     if session.out.is_json() {
         session.out.json(&json!({

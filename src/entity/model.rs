@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Tags;
-use crate::name::{Id, Key, ModelName, UserName};
+use crate::name::{Id, ModelName, UserName};
 use crate::text::Text;
 use crate::time::Timestamp;
 

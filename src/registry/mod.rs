@@ -263,7 +263,7 @@ impl Registry {
         let diff = diff::diff(&before, &after, Limits::default())?;
         let signed = self.repo.signs();
         let actor = Actor { signed, ..Actor::of(asker.user.clone()) };
-        let verdict = rules::judge(&Step { before: &before, after: &after, diff: &diff, actor: &actor, at: now })?;
+        let verdict = rules::judge(&Step::new(&before, &after, &diff, &actor, now))?;
         let message = message(&diff, &options.comment);
         let tree = tree.filter(|t| Some(*t) != root);
         Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))

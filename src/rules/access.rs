@@ -62,9 +62,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             }
             Needs::SelfOr(..) | Needs::SelfOrManager(_) => {}
             Needs::Maker(model, level) => {
-                let made =
-                    step.diff.events.iter().any(|e| matches!(e, Event::ModelCreated { model: m, .. } if *m == model));
-                if !made {
+                if !step.created(&model) {
                     lacks(step, &model, level, &what, path, faults)?;
                 }
             }
@@ -86,7 +84,7 @@ fn lacks(
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
     let user = &step.actor.user;
-    let has = step.before.level(user, model)?;
+    let has = step.level(model)?;
     if has < Some(level) {
         let who = managers(step.before, Some(model), level)?;
         faults.add(path, format!("{user} may not {what}: it needs {level} on '{model}'; {}", holds(has)), who);
@@ -97,10 +95,11 @@ fn lacks(
 /// Who could do it: the principals that have the level.
 pub(super) fn managers(before: &Snapshot<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
     let mut all: Vec<Principal> = Vec::new();
-    let mut take = |access: Access| all.extend(access.grants.into_iter().filter(|g| g.level >= level).map(|g| g.to));
+    let mut take =
+        |access: &Access| all.extend(access.grants.iter().filter(|g| g.level >= level).map(|g| g.to.clone()));
     take(before.access()?);
     if let Some(view) = model.map_or(Ok(None), |m| before.model(m))? {
-        take(view.access()?.and_then(|f| f.value).unwrap_or_default());
+        take(&view.access()?.and_then(|f| f.value).unwrap_or_default());
     }
     all.sort();
     all.dedup();
@@ -120,7 +119,7 @@ fn level_between(before: &Snapshot<'_>, from: &Stage, to: &Stage) -> Result<Leve
 /// The permission table. Every event is here; a new one does not compile until someone decides who may do it.
 fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
     use Level::{CanEdit, CanManage, CanRead};
-    let now = |model: &ModelName| before_name(step, model);
+    let now = |model: &ModelName| step.before_name(model);
     Ok(match event {
         Event::RegistryCreated { .. }
         | Event::SettingsChanged { .. }
@@ -217,7 +216,7 @@ impl Needs {
 
 fn webhook_needs(step: &Step<'_>, webhook: &Webhook) -> Needs {
     match &webhook.model {
-        Some(model) => Needs::On(before_name(step, model), Level::CanManage),
+        Some(model) => Needs::On(step.before_name(model), Level::CanManage),
         None => Needs::Registry(Level::CanManage),
     }
 }
@@ -233,15 +232,6 @@ fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName)
         Event::ModelAltered { .. } | Event::ModelRenamed { .. } => Needs::On(now, Level::CanManage),
         _ => Needs::Elsewhere,
     }
-}
-
-/// The name that a model had before the step: permissions hang on what was.
-fn before_name(step: &Step<'_>, model: &ModelName) -> ModelName {
-    let renamed = step.diff.events.iter().find_map(|e| match e {
-        Event::ModelRenamed { model: to, from } if to == model => Some(from.clone()),
-        _ => None,
-    });
-    renamed.unwrap_or_else(|| model.clone())
 }
 
 /// Whether a grant is the CAN_MANAGE that the maker of a model gets.
@@ -266,7 +256,7 @@ fn has_approvers(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
 }
 
 fn stage_before(step: &Step<'_>, model: &ModelName, version: u64) -> Result<Stage, TreeError> {
-    match step.before.model(&before_name(step, model))? {
+    match step.before.model(&step.before_name(model))? {
         Some(view) => view.stage_of(version),
         None => Ok(Stage::None),
     }

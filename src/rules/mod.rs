@@ -10,13 +10,17 @@ mod history;
 mod links;
 pub mod stage;
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::diff::Diff;
+use crate::entity::Level;
+use crate::event::Event;
 use crate::format::Problem;
-use crate::name::UserName;
+use crate::name::{ModelName, UserName};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::TreeError;
@@ -33,6 +37,62 @@ pub struct Step<'a> {
     pub actor: &'a Actor,
     /// When: the time of the commit.
     pub at: Timestamp,
+    moves: OnceCell<Moves>,
+    levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
+}
+
+/// Which models came and which had another name before.
+#[derive(Default)]
+struct Moves {
+    created: BTreeSet<ModelName>,
+    renamed: BTreeMap<ModelName, ModelName>,
+}
+
+impl<'a> Step<'a> {
+    /// A step from one state to another.
+    pub fn new(
+        before: &'a Snapshot<'a>,
+        after: &'a Snapshot<'a>,
+        diff: &'a Diff,
+        actor: &'a Actor,
+        at: Timestamp,
+    ) -> Self {
+        Self { before, after, diff, actor, at, moves: OnceCell::new(), levels: RefCell::default() }
+    }
+
+    fn moves(&self) -> &Moves {
+        self.moves.get_or_init(|| {
+            let mut out = Moves::default();
+            for event in &self.diff.events {
+                match event {
+                    Event::ModelCreated { model, .. } => drop(out.created.replace(model.clone())),
+                    Event::ModelRenamed { model, from } => drop(out.renamed.insert(model.clone(), from.clone())),
+                    _ => {}
+                }
+            }
+            out
+        })
+    }
+
+    /// The name that a model had before the step: permissions hang on what was.
+    fn before_name(&self, model: &ModelName) -> ModelName {
+        self.moves().renamed.get(model).unwrap_or(model).clone()
+    }
+
+    /// Whether a model was registered in this step.
+    fn created(&self, model: &ModelName) -> bool {
+        self.moves().created.contains(model)
+    }
+
+    /// What the actor may do with a model, by the permissions before the step.
+    fn level(&self, model: &ModelName) -> Result<Option<Level>, TreeError> {
+        if let Some(level) = self.levels.borrow().get(model) {
+            return Ok(*level);
+        }
+        let level = self.before.level(&self.actor.user, model)?;
+        self.levels.borrow_mut().insert(model.clone(), level);
+        Ok(level)
+    }
 }
 
 impl Step<'_> {

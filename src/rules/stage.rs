@@ -244,7 +244,7 @@ pub(super) fn active(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
     for event in &step.diff.events {
         let (model, only, what) = match event {
             Event::VersionDeleted { model, version, .. } => {
-                (before_name(step, model), Some(*version), "delete the version")
+                (step.before_name(model), Some(*version), "delete the version")
             }
             Event::ModelDeleted { model, .. } => (model.clone(), None, "delete the model"),
             Event::ModelRenamed { from, .. } => (from.clone(), None, "rename the model"),
@@ -259,14 +259,6 @@ pub(super) fn active(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
         }
     }
     Ok(())
-}
-
-fn before_name(step: &Step<'_>, model: &ModelName) -> ModelName {
-    let from = step.diff.events.iter().find_map(|e| match e {
-        Event::ModelRenamed { model: to, from } if to == model => Some(from.clone()),
-        _ => None,
-    });
-    from.unwrap_or_else(|| model.clone())
 }
 
 fn request_path(step: &Step<'_>, model: &ModelName, version: u64, request: &Request) -> Result<String, TreeError> {
@@ -337,7 +329,7 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
             faults.add(pointer(step, &e)?, message, help);
             continue;
         };
-        let view = step.before.model(&before_name(step, e.model))?;
+        let view = step.before.model(&step.before_name(e.model))?;
         let Some(view) = view else { continue };
         let subject = subject(step.before, &view, e.version, e.to)?;
         let tally = tally(step, &e, &request, settings, &subject)?;
@@ -377,7 +369,7 @@ fn tally(
         if out.counted.contains(&review.by) {
             continue;
         }
-        let allowed = step.before.may_approve(&review.by, &before_name(step, e.model), e.from, e.to)?;
+        let allowed = step.before.may_approve(&review.by, &step.before_name(e.model), e.from, e.to)?;
         if requester(&review.by) && !settings.identity.self_approval {
             out.void.push((review.by.clone(), "nobody approves an own request"));
         } else if review.subject != *subject {
@@ -411,7 +403,7 @@ fn who(
         Some(list) => Ok(list.iter().map(Principal::to_string).collect::<Vec<_>>().join(", ")),
         None => {
             let level = settings.level_for(from).max(settings.level_for(to));
-            super::access::managers(step.before, Some(&before_name(step, model)), level)
+            super::access::managers(step.before, Some(&step.before_name(model)), level)
         }
     }
 }

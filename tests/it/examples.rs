@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use greenroom::apply::{INLINE, companions};
+use greenroom::apply::companions;
 use greenroom::diff::diff;
 use greenroom::entity::settings::Layout;
 use greenroom::entity::{
@@ -64,7 +64,7 @@ fn kind_of(path: &str, layout: Layout) -> Option<Kind> {
         Location::Version(..) => Some(Kind::Version),
         Location::Request(..) => Some(Kind::Request),
         Location::Comment(..) => Some(Kind::Comment),
-        Location::Artifact(..) | Location::Companion(_) => None,
+        Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_) => None,
     }
 }
 
@@ -118,14 +118,14 @@ fn the_example_as_a_whole_breaks_no_rule() {
     let diff = diff(&before, &after, Limits::default()).unwrap();
     let actor = Actor::of(UserName::new("alice").unwrap());
     let at = "2026-03-04T00:00:00Z".parse().unwrap();
-    let verdict = judge(&Step { before: &before, after: &after, diff: &diff, actor: &actor, at }).unwrap();
+    let verdict = judge(&Step::new(&before, &after, &diff, &actor, at)).unwrap();
     let said: Vec<String> = verdict.faults.iter().map(|f| format!("{f} {}", f.problem.help)).collect();
     assert_eq!(said, [""; 0]);
 }
 
 #[test]
 fn the_example_holds_what_init_writes_for_git_and_editors() {
-    for (path, content) in companions(&INLINE) {
+    for (path, content) in companions() {
         let there = registry().join(&path);
         if std::env::var_os(WRITE).is_some() {
             fs::create_dir_all(there.parent().unwrap()).and_then(|()| fs::write(&there, &content)).unwrap();
