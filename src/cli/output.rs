@@ -67,17 +67,20 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        if self.pager && self.terminal && !self.is_json() && text.lines().count() > height() {
-            if let Some(mut pager) = pager() {
-                let colours = !matches!(anstream::ColorChoice::global(), anstream::ColorChoice::Never);
-                let plain = anstream::adapter::strip_str(&text).to_string();
-                if let Some(mut input) = pager.stdin.take() {
-                    // Who leaves the pager early closes the pipe; that is no error.
-                    let _ = input.write_all(if colours { text.as_bytes() } else { plain.as_bytes() });
-                }
-                pager.wait()?;
-                return Ok(());
+        if self.pager
+            && self.terminal
+            && !self.is_json()
+            && text.lines().count() > height()
+            && let Some(mut pager) = pager()
+        {
+            let colours = !matches!(anstream::ColorChoice::global(), anstream::ColorChoice::Never);
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            if let Some(mut input) = pager.stdin.take() {
+                // Who leaves the pager early closes the pipe; that is no error.
+                let _ = input.write_all(if colours { text.as_bytes() } else { plain.as_bytes() });
             }
+            pager.wait()?;
+            return Ok(());
         }
         let mut out = anstream::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

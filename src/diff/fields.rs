@@ -33,7 +33,7 @@ pub(super) fn model(old: &Model, new: &Model) -> Vec<Event> {
         out.push(Event::ModelDescribed { model: name.clone(), description, before });
     }
     tags(&old.tags, &new.tags, |key, value, before| {
-        out.push(Event::ModelTagSet { model: name.clone(), key, value, before })
+        out.push(Event::ModelTagSet { model: name.clone(), key, value, before });
     });
     for (key, value) in gone(&old.tags, &new.tags) {
         out.push(Event::ModelTagDeleted { model: name.clone(), key, value });
@@ -70,7 +70,7 @@ pub(super) fn version(s: Subject<'_>, old: &Version, new: &Version) -> Vec<Event
         out.push(Event::VersionDescribed { model: model.clone(), version, description, before });
     }
     tags(&old.tags, &new.tags, |key, value, before| {
-        out.push(Event::VersionTagSet { model: model.clone(), version, key, value, before })
+        out.push(Event::VersionTagSet { model: model.clone(), version, key, value, before });
     });
     for (key, value) in gone(&old.tags, &new.tags) {
         out.push(Event::VersionTagDeleted { model: model.clone(), version, key, value });

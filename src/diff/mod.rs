@@ -72,7 +72,7 @@ impl Touched {
             if let Some(entry) = &file.before {
                 match Location::parse(&file.path, old_layout) {
                     Ok(Location::Companion(_)) | Err(_) => {
-                        strays.entry(file.path.clone()).or_default().0 = Some(entry.clone())
+                        strays.entry(file.path.clone()).or_default().0 = Some(entry.clone());
                     }
                     Ok(place) => known.entry(place).or_default().0 = Some(entry.clone()),
                 }
@@ -80,7 +80,7 @@ impl Touched {
             if let Some(entry) = &file.after {
                 match Location::parse(&file.path, new_layout) {
                     Ok(Location::Companion(_)) | Err(_) => {
-                        strays.entry(file.path.clone()).or_default().1 = Some(entry.clone())
+                        strays.entry(file.path.clone()).or_default().1 = Some(entry.clone());
                     }
                     Ok(place) => known.entry(place).or_default().1 = Some(entry.clone()),
                 }

@@ -1,7 +1,7 @@
 //! Bytes ⇄ nouns: where each thing lies, how it is written, read, edited, and described by a JSON Schema.
 //!
 //! Reading is lenient and complete ([`parse`]): it gives what can be used and every fault with its place.
-//! Printing is canonical ([`print`]). Editing ([`edit::edit`]) leaves alone what it does not change.
+//! Printing is canonical ([`print()`]). Editing ([`edit::edit`]) leaves alone what it does not change.
 
 pub mod attributes;
 pub mod codec;

@@ -39,7 +39,7 @@ impl Scan<'_> {
         for (at, c) in self.text.char_indices() {
             match c {
                 '\u{feff}' if at == 0 => {
-                    self.fault(at, "bom", "the file starts with a byte order mark", "save it without")
+                    self.fault(at, "bom", "the file starts with a byte order mark", "save it without");
                 }
                 '\r' if !crlf => {
                     crlf = true;

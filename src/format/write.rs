@@ -40,7 +40,7 @@ pub fn array(values: impl IntoIterator<Item = Value>) -> Array {
     out
 }
 
-/// Lays an array out as [`array`] does.
+/// Lays an array out as [`array()`] does.
 pub fn arrange(array: &mut Array) {
     let several = array.len() > 1;
     for value in array.iter_mut() {

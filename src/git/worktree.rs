@@ -127,10 +127,9 @@ impl Repo {
         if self.git_dir() != common
             && on_branch(common)
             && self.inner.config_snapshot().boolean("core.bare") != Some(true)
+            && let Some(path) = common.parent().filter(|_| common.ends_with(".git"))
         {
-            if let Some(path) = common.parent().filter(|_| common.ends_with(".git")) {
-                return refuse(path.to_owned());
-            }
+            return refuse(path.to_owned());
         }
         let Ok(linked) = std::fs::read_dir(common.join("worktrees")) else { return Ok(()) };
         let mine = self.git_dir().canonicalize().ok();

@@ -46,12 +46,10 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
                     format!("what was recorded of version {version} may not change: {}", altered(before, after));
                 faults.add(version_path(step, model, *version, "version.toml")?, message, HELP);
             }
-            Event::ArtifactsChanged { model, version, .. } => {
-                if !completes(step, model, *version)? {
-                    let message = format!("the files of version {version} may not change");
-                    let help = "put them back, and register the changed files as a new version";
-                    faults.add(version_path(step, model, *version, "artifacts")?, message, help);
-                }
+            Event::ArtifactsChanged { model, version, .. } if !completes(step, model, *version)? => {
+                let message = format!("the files of version {version} may not change");
+                let help = "put them back, and register the changed files as a new version";
+                faults.add(version_path(step, model, *version, "artifacts")?, message, help);
             }
             Event::CommentAltered { model, version, after, .. } => {
                 let path = version_path(step, model, *version, &format!("comments/{}.toml", after.id))?;

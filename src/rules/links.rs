@@ -71,10 +71,10 @@ pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
             Event::PersonAdded { .. } | Event::PersonChanged { .. } => {}
             _ => {}
         }
-        if let Some((id, path)) = new_id(step, event)? {
-            if let Some(other) = ids.insert(id.clone(), path.clone()) {
-                faults.add(path, format!("the id {id} is used in {other} too"), "let greenroom make the ids");
-            }
+        if let Some((id, path)) = new_id(step, event)?
+            && let Some(other) = ids.insert(id.clone(), path.clone())
+        {
+            faults.add(path, format!("the id {id} is used in {other} too"), "let greenroom make the ids");
         }
     }
     one_owner(step, faults)
@@ -135,21 +135,17 @@ pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
         )
     });
     let people_gone = step.diff.events.iter().any(|e| matches!(e, Event::PersonRemoved { .. }));
-    if access_touched || people_gone {
-        if let Some(file) = after.access_file()? {
-            let access = file.value.clone().unwrap_or_default();
-            check_access(after, &file.path, &access, faults)?;
-            for (group, members) in &access.groups {
-                for member in members {
-                    if after.person(member)?.is_none() {
-                        let line = line_of(after, &file.path, group.as_str())?;
-                        let message = format!("'{member}' in the group '{group}' is no person of this registry");
-                        faults.at(
-                            (file.path.clone(), line),
-                            message,
-                            format!("greenroom person add {member} --email …"),
-                        );
-                    }
+    if (access_touched || people_gone)
+        && let Some(file) = after.access_file()?
+    {
+        let access = file.value.clone().unwrap_or_default();
+        check_access(after, &file.path, &access, faults)?;
+        for (group, members) in &access.groups {
+            for member in members {
+                if after.person(member)?.is_none() {
+                    let line = line_of(after, &file.path, group.as_str())?;
+                    let message = format!("'{member}' in the group '{group}' is no person of this registry");
+                    faults.at((file.path.clone(), line), message, format!("greenroom person add {member} --email …"));
                 }
             }
         }
@@ -237,10 +233,10 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             continue;
         };
         let path = step.after.full_path(&crate::format::path::webhook(&webhook.id));
-        if let Some(model) = &webhook.model {
-            if step.after.model(model)?.is_none() {
-                faults.add(path.clone(), format!("there is no model '{model}'"), "name a model that exists");
-            }
+        if let Some(model) = &webhook.model
+            && step.after.model(model)?.is_none()
+        {
+            faults.add(path.clone(), format!("there is no model '{model}'"), "name a model that exists");
         }
         if webhook.url.is_some() == webhook.job.is_some() {
             faults.add(path.clone(), "a webhook has either a url or a job", "keep one of the two");

@@ -59,11 +59,11 @@ pub(super) fn known(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
         faults.add(pointer(step, &e)?, format!("'{}' is not a stage of this registry", e.to), help.clone());
     }
     for event in &step.diff.events {
-        if let Event::RequestCreated { model, version, request } = event {
-            if !known.contains(&request.to) {
-                let path = request_path(step, model, *version, request)?;
-                faults.add(path, format!("'{}' is not a stage of this registry", request.to), help.clone());
-            }
+        if let Event::RequestCreated { model, version, request } = event
+            && !known.contains(&request.to)
+        {
+            let path = request_path(step, model, *version, request)?;
+            faults.add(path, format!("'{}' is not a stage of this registry", request.to), help.clone());
         }
     }
     // A declared stage that versions are in cannot be undeclared; only a change of settings makes this look worth it.

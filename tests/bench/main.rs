@@ -3,6 +3,13 @@
 //! `cargo bench -- --quick` leaves out the largest registries; `cargo bench -- NAME…` runs single parts:
 //! mutation, cli, read, index, diff, hash. Machines are noisy: compare ratios, not milliseconds.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark prints, and stops when it cannot measure"
+)]
+
 mod generate;
 mod measure;
 mod parts;

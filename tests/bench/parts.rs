@@ -280,7 +280,8 @@ pub fn hash(temp: &Path, quick: bool) {
         let _ = std::fs::remove_dir_all(&store_dir);
         let store = greenroom::artifact::Store::at(&store_dir);
         let limits = greenroom::artifact::Limits::default();
-        greenroom::artifact::ingest(&folder, &store, &limits, &|_, _| {}).expect("ingested");
+        greenroom::artifact::ingest(&folder, greenroom::artifact::Keep::In(&store), &limits, &|_, _| {})
+            .expect("ingested");
     };
     let hashed = || {
         let mut from = std::fs::File::open(&file).expect("a file");

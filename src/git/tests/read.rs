@@ -167,7 +167,8 @@ fn the_first_parent_line_is_walked_with_and_without_a_commit_graph() {
         let mut want: Vec<String> =
             sandbox.git(&dir, &["rev-list", "main", "^main~1^1"]).lines().map(str::to_owned).collect();
         let mut sorted = new.clone();
-        (sorted.sort(), want.sort());
+        sorted.sort();
+        want.sort();
         assert_eq!(sorted, want);
         assert_eq!(repo.new_commits(tip, &[old], 2).unwrap(), None);
     }
