@@ -1,6 +1,7 @@
 //! The person at a terminal: a command is parsed, becomes actions or a question, and its answer is printed.
 
 mod change;
+mod compare;
 mod fetch;
 mod init;
 mod model;
@@ -11,6 +12,7 @@ mod report;
 mod session;
 mod table;
 mod target;
+mod version;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +81,9 @@ enum Command {
     Fetch(fetch::FetchArgs),
     #[command(subcommand)]
     Model(model::ModelCommand),
+    #[command(subcommand)]
+    Version(version::VersionCommand),
+    Compare(compare::CompareArgs),
 }
 
 /// Runs the program with the arguments of the process.
@@ -106,5 +111,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Register(args) => register::run(args, session),
         Command::Fetch(args) => fetch::run(&args, session),
         Command::Model(command) => model::run(command, session),
+        Command::Version(command) => version::run(command, session),
+        Command::Compare(args) => compare::run(&args, session),
     }
 }

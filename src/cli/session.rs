@@ -30,7 +30,7 @@ impl Session {
 
     /// A path given on the command line; like git, it is relative to the folder of `-C`.
     pub(super) fn path(&self, given: &Path) -> PathBuf {
-        self.dir().join(given)
+        self.global.dir.as_ref().map_or_else(|| given.to_owned(), |dir| dir.join(given))
     }
 
     /// Opens the registry.

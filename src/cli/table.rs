@@ -7,14 +7,24 @@ use crate::text::one_line;
 
 /// A table being built row by row.
 pub(super) struct Table {
-    head: Vec<&'static str>,
+    head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// Starts a table with the names of its columns.
     pub(super) fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+        Self::with_head(head.iter().map(|h| (*h).to_owned()))
+    }
+
+    /// The same with names that are known only now.
+    pub(super) fn with_head(head: impl IntoIterator<Item = String>) -> Self {
+        Self { head: head.into_iter().collect(), rows: Vec::new() }
+    }
+
+    /// Whether there is no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Adds a row; the cells are escaped and cut at 60 columns.
@@ -37,7 +47,7 @@ impl Table {
                 cells.iter().zip(&widths).map(|(c, w)| format!("{c}{}", " ".repeat(w.saturating_sub(c.width()))));
             padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
-        out.line(styled(BOLD, &line(&self.head)));
+        out.line(styled(BOLD, &line(&self.head.iter().map(String::as_str).collect::<Vec<_>>())));
         for row in &self.rows {
             out.line(line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
         }

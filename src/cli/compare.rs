@@ -1,0 +1,196 @@
+//! `greenroom compare`: parameters, metrics and schema of versions, side by side.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::{BOLD, styled};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::table::Table;
+use super::target::{self, pick};
+use super::version::{aliases_by_version, as_json, column_type, metric_text, number_json};
+use crate::entity::Version;
+use crate::entity::version::{Column, Schema};
+use crate::name::ModelName;
+use crate::reference::{ModelRef, Pick};
+use crate::stage::Stage;
+use crate::text::one_line;
+
+/// Compare versions of a model: parameters, metrics and schema
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The model's name
+    name: ModelName,
+    /// Two or more versions: numbers, stages, @ALIAS or latest
+    #[arg(value_name = "VERSION", value_parser = pick, required = true, num_args = 2..)]
+    versions: Vec<Pick>,
+    /// Leave out what is the same in all of them
+    #[arg(long)]
+    only_differences: bool,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// A version that is compared.
+struct Side {
+    number: u64,
+    stage: Stage,
+    version: Version,
+    json: Value,
+}
+
+/// What is compared: a key, and its value in each version.
+struct Row {
+    key: String,
+    /// As people read it; none where the version has nothing of the kind.
+    shown: Vec<Option<String>>,
+    json: Vec<Value>,
+}
+
+impl Row {
+    fn differs(&self) -> bool {
+        self.shown.windows(2).any(|w| matches!(w, [a, b] if a != b))
+    }
+}
+
+/// Rows under a title, by the name they have in JSON.
+struct Part {
+    title: &'static str,
+    id: &'static str,
+    rows: Vec<Row>,
+}
+
+pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let sides = sides(args, session)?;
+    let parts = parts(&sides);
+    let kept = |row: &&Row| !args.only_differences || row.differs();
+    if session.out.is_json() {
+        let part = |p: &Part| {
+            let row = |r: &Row| json!({"key": r.key, "values": r.json, "differs": r.differs()});
+            (p.id.to_owned(), Value::from(p.rows.iter().filter(kept).map(row).collect::<Vec<_>>()))
+        };
+        let mut body = json!({
+            "name": args.name,
+            "versions": sides.iter().map(|s| &s.json).collect::<Vec<_>>(),
+        });
+        for (id, rows) in parts.iter().map(part) {
+            body[id] = rows;
+        }
+        session.out.json(&body)?;
+        return Ok(Exit::Ok);
+    }
+    let out = &mut session.out;
+    let heads: Vec<String> = sides.iter().map(|s| format!("VERSION {}", s.number)).collect();
+    let mut any = false;
+    for part in parts {
+        let rows: Vec<&Row> = part.rows.iter().filter(kept).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        if any {
+            out.line("");
+        }
+        any = true;
+        out.line(styled(BOLD, part.title));
+        let mut table = Table::with_head(std::iter::once(String::new()).chain(heads.iter().cloned()));
+        for row in rows {
+            let cells = row.shown.iter().map(|v| v.clone().unwrap_or_else(|| "-".to_owned()));
+            // A mark rather than a colour alone: not everybody sees one.
+            let mark = if !args.only_differences && row.differs() { "* " } else { "  " };
+            table.row(std::iter::once(format!("{mark}{}", row.key)).chain(cells));
+        }
+        table.print(out);
+    }
+    if !any {
+        let name = one_line(args.name.as_str()).into_owned();
+        out.line(format!("The versions of {name} do not differ in parameters, metrics or schema."));
+    }
+    Ok(Exit::Ok)
+}
+
+fn sides(args: &CompareArgs, session: &Session) -> Result<Vec<Side>, CliError> {
+    let registry = session.registry()?;
+    let snapshot = registry.as_of(args.at.as_deref())?;
+    let mut out = Vec::new();
+    for pick in &args.versions {
+        let wanted = ModelRef { model: args.name.clone(), pick: pick.clone(), moment: None };
+        let (model, view) = target::find(&snapshot, &wanted)?;
+        let number = view.number;
+        let faulty = || {
+            let message = format!("the record of {} version {number} cannot be read", args.name);
+            CliError::new(Exit::Failed, message).hint("greenroom check")
+        };
+        let version = view.file()?.and_then(|f| f.value).ok_or_else(faulty)?;
+        let stage = model.stage_of(number)?;
+        let aliases = aliases_by_version(&model)?.remove(&number).unwrap_or_default();
+        let json = as_json(&args.name, number, &version, &stage, &aliases);
+        out.push(Side { number, stage, version, json });
+    }
+    Ok(out)
+}
+
+fn parts(sides: &[Side]) -> Vec<Part> {
+    let about = vec![
+        row("stage", sides, |s| Some((s.stage.to_string(), json!(s.stage)))),
+        row("created", sides, |s| Some((s.version.created_at.short(), json!(s.version.created_at.as_millis())))),
+        row("created by", sides, |s| Some((s.version.created_by.to_string(), json!(s.version.created_by)))),
+        row("run", sides, |s| {
+            let run = &s.version.source.run_id;
+            (!run.is_empty()).then(|| (run.to_string(), json!(run)))
+        }),
+        row("files", sides, |s| {
+            let digest = &s.version.artifacts.as_ref()?.digest;
+            Some((digest.as_str().get(..12).unwrap_or_default().to_owned(), json!(digest)))
+        }),
+    ];
+    let params =
+        rows(sides, |s| s.version.params.iter().map(|(k, v)| (k.to_string(), (v.to_string(), json!(v)))).collect());
+    let metrics = rows(sides, |s| {
+        let one = |m: &crate::entity::version::Metric| (metric_text(m), number_json(m.value()));
+        s.version.metrics.iter().map(|(k, m)| (k.to_string(), one(m))).collect()
+    });
+    let columns = |of: fn(&Schema) -> &Vec<Column>| {
+        rows(sides, move |s| s.version.schema.as_ref().map_or_else(BTreeMap::new, |schema| named(of(schema))))
+    };
+    vec![
+        Part { title: "Versions", id: "about", rows: about },
+        Part { title: "Parameters", id: "params", rows: params },
+        Part { title: "Metrics", id: "metrics", rows: metrics },
+        Part { title: "Inputs", id: "inputs", rows: columns(|s| &s.inputs) },
+        Part { title: "Outputs", id: "outputs", rows: columns(|s| &s.outputs) },
+        Part { title: "Inference parameters", id: "inference_params", rows: columns(|s| &s.params) },
+    ]
+}
+
+/// What a version has of something: for people, and as JSON.
+type Cell = (String, Value);
+
+/// The columns of a schema by name; one without a name goes by its position.
+fn named(columns: &[Column]) -> BTreeMap<String, Cell> {
+    let key = |(i, c): (usize, &Column)| if c.name.is_empty() { format!("#{}", i + 1) } else { c.name.to_string() };
+    columns.iter().enumerate().map(|(i, c)| (key((i, c)), (column_type(c), json!(column_type(c))))).collect()
+}
+
+fn row(key: &str, sides: &[Side], cell: impl Fn(&Side) -> Option<Cell>) -> Row {
+    let cells: Vec<Option<Cell>> = sides.iter().map(cell).collect();
+    Row {
+        key: key.to_owned(),
+        shown: cells.iter().map(|c| c.as_ref().map(|(text, _)| text.clone())).collect(),
+        json: cells.into_iter().map(|c| c.map_or(Value::Null, |(_, json)| json)).collect(),
+    }
+}
+
+/// One row for each key that any version has, sorted.
+fn rows(sides: &[Side], cells: impl Fn(&Side) -> BTreeMap<String, Cell>) -> Vec<Row> {
+    let all: Vec<BTreeMap<String, Cell>> = sides.iter().map(cells).collect();
+    let keys: std::collections::BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
+    let one = |key: &String| Row {
+        key: key.clone(),
+        shown: all.iter().map(|m| m.get(key).map(|(text, _)| text.clone())).collect(),
+        json: all.iter().map(|m| m.get(key).map_or(Value::Null, |(_, json)| json.clone())).collect(),
+    };
+    keys.into_iter().map(one).collect()
+}

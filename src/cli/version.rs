@@ -1,0 +1,255 @@
+//! `greenroom version`: model versions.
+
+mod show;
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::change::{self, ChangeArgs};
+use super::model::{pair, text};
+use super::register::metric;
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::table::Table;
+use super::target::{Target, pick};
+use crate::action::Action;
+use crate::apply::Refusal;
+use crate::artifact;
+use crate::entity::Version;
+use crate::entity::version::{Column, Metric, Schema};
+use crate::name::{AliasName, Key, ModelName};
+use crate::reference::{ModelRef, Pick};
+use crate::snapshot::ModelView;
+use crate::stage::Stage;
+use crate::text::Text;
+
+pub(super) use show::{column_type, metric as metric_text};
+
+/// Manage model versions; `greenroom register` makes them
+#[derive(Debug, Subcommand)]
+pub(super) enum VersionCommand {
+    List(ListArgs),
+    Show(ShowArgs),
+    Describe(DescribeArgs),
+    Delete(DeleteArgs),
+    Record(RecordArgs),
+}
+
+/// List the versions of a model, newest first
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// The model's name
+    name: ModelName,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// Show all that is known of a version
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    target: Target,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// Change a version's description
+#[derive(Debug, Args)]
+pub(super) struct DescribeArgs {
+    /// The model's name
+    name: ModelName,
+    /// Its version: a number, a stage, @ALIAS or latest
+    #[arg(value_parser = pick)]
+    version: Pick,
+    /// The new description (Markdown); empty to clear it
+    #[arg(value_name = "TEXT", value_parser = text)]
+    description: Text,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Delete a version with its comments, requests and aliases; it must be in None or Archived
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Record parameters and metrics that became known later; what is recorded never changes
+#[derive(Debug, Args)]
+pub(super) struct RecordArgs {
+    #[command(flatten)]
+    target: Target,
+    /// A parameter; may be given several times
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = pair, required_unless_present = "metrics")]
+    params: Vec<(Key, Text)>,
+    /// A metric; may be given several times
+    #[arg(long = "metric", value_name = "KEY=NUMBER", value_parser = metric)]
+    metrics: Vec<(Key, Metric)>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) fn run(command: VersionCommand, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        VersionCommand::List(a) => list(&a, session),
+        VersionCommand::Show(a) => show::run(&a.target, a.at.as_deref(), session),
+        VersionCommand::Describe(a) => {
+            let wanted = ModelRef { model: a.name, pick: a.version, moment: None };
+            let version = super::target::find(&session.registry()?.snapshot()?, &wanted)?.1.number;
+            let action = Action::DescribeVersion { model: wanted.model, version, description: a.description };
+            change::apply(session, &a.change, &[action])
+        }
+        VersionCommand::Delete(a) => {
+            let (model, version) = a.target.of_now(&session.registry()?.snapshot()?)?;
+            let what = format!("version {version} of '{model}' with its comments and requests");
+            session.confirm_deletion(&what, &format!("{model}/{version}"), a.yes)?;
+            change::apply(session, &a.change, &[Action::DeleteVersion { model, version }])
+        }
+        VersionCommand::Record(a) => {
+            let (model, version) = a.target.of_now(&session.registry()?.snapshot()?)?;
+            let params = a.params.into_iter().collect();
+            let metrics = a.metrics.into_iter().collect();
+            change::apply(session, &a.change, &[Action::AddEvidence { model, version, params, metrics }])
+        }
+    }
+}
+
+/// A version with the field names of the REST contract, where it has them; its number is a number.
+pub(super) fn as_json(model: &ModelName, number: u64, v: &Version, stage: &Stage, aliases: &[AliasName]) -> Value {
+    let tags: Vec<Value> = v.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+    let params: Vec<Value> = v.params.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+    let findings: Vec<Value> = artifact::findings(v.model.as_ref(), v.environment.as_ref())
+        .iter()
+        .map(|f| json!({"id": f.id, "level": f.level.as_str(), "message": f.message}))
+        .collect();
+    json!({
+        "name": model,
+        "version": number,
+        "id": v.id,
+        "creation_timestamp": v.created_at.as_millis(),
+        "user_id": v.created_by,
+        "current_stage": stage,
+        "description": v.description,
+        "status": v.status,
+        "status_message": v.status_message,
+        "source": v.source.uri,
+        "run_id": v.source.run_id,
+        "run_link": v.source.run_link,
+        "model_id": v.source.model_id,
+        "tags": tags,
+        "aliases": aliases,
+        "artifacts": v.artifacts,
+        "params": params,
+        "metrics": v.metrics.iter().map(|(k, m)| metric_json(k, m)).collect::<Vec<_>>(),
+        "schema": v.schema.as_ref().map(schema_json),
+        "model": v.model,
+        "environment": v.environment,
+        "findings": findings,
+    })
+}
+
+/// A metric with the field names of the REST contract.
+fn metric_json(key: &Key, metric: &Metric) -> Value {
+    let (step, timestamp) = match metric {
+        Metric::Value(_) => (None, None),
+        Metric::At { step, timestamp, .. } => (*step, timestamp.map(|t| t.as_millis())),
+    };
+    json!({"key": key, "value": number_json(metric.value()), "step": step, "timestamp": timestamp})
+}
+
+/// A number; what JSON has no number for is a text, as in the JSON form of protocol buffers.
+pub(super) fn number_json(value: f64) -> Value {
+    if value.is_finite() {
+        json!(value)
+    } else if value.is_nan() {
+        json!("NaN")
+    } else {
+        json!(if value > 0.0 { "Infinity" } else { "-Infinity" })
+    }
+}
+
+fn schema_json(schema: &Schema) -> Value {
+    let column = |c: &Column| {
+        let mut out = json!({"name": c.name, "type": c.kind, "required": !c.optional});
+        if !c.default.is_empty() {
+            out["default"] = json!(c.default);
+        }
+        out
+    };
+    let all = |columns: &[Column]| columns.iter().map(column).collect::<Vec<_>>();
+    json!({"inputs": all(&schema.inputs), "outputs": all(&schema.outputs), "params": all(&schema.params)})
+}
+
+/// The aliases of each version of a model.
+pub(super) fn aliases_by_version(view: &ModelView<'_>) -> Result<BTreeMap<u64, Vec<AliasName>>, CliError> {
+    let mut out: BTreeMap<u64, Vec<AliasName>> = BTreeMap::new();
+    for (alias, file) in view.aliases()? {
+        if let Some(pointer) = file.value {
+            out.entry(pointer.version).or_default().push(alias);
+        }
+    }
+    Ok(out)
+}
+
+fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let snapshot = registry.as_of(args.at.as_deref())?;
+    let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
+    let stages = view.stage_map()?;
+    let aliases = aliases_by_version(&view)?;
+    let mut json = Vec::new();
+    let mut table = Table::new(&["VERSION", "STAGE", "STATUS", "CREATED", "BY", "ALIASES", "DESCRIPTION"]);
+    for version in view.versions()?.iter().rev() {
+        let number = version.number;
+        let stage = stages.get(&number).unwrap_or(&Stage::None);
+        let names = aliases.get(&number).map_or(&[][..], Vec::as_slice);
+        let Some(v) = version.file()?.and_then(|f| f.value) else {
+            table.row([&number.to_string(), stage.as_str(), "unreadable"]);
+            continue;
+        };
+        if session.out.is_json() {
+            json.push(as_json(&args.name, number, &v, stage, names));
+            continue;
+        }
+        let names: Vec<String> = names.iter().map(|a| format!("@{a}")).collect();
+        table.row([
+            &number.to_string(),
+            stage.as_str(),
+            v.status.as_str(),
+            &v.created_at.short(),
+            v.created_by.as_str(),
+            &names.join(" "),
+            v.description.first_line(),
+        ]);
+    }
+    if session.out.is_json() {
+        session.out.json(&json)?;
+    } else if table.is_empty() {
+        session.out.line(format!("No versions yet. Register one: greenroom register {} PATH", args.name));
+    } else {
+        table.print(&mut session.out);
+    }
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_json_lacks_are_words() {
+        assert_eq!(number_json(0.5), json!(0.5));
+        assert_eq!(number_json(f64::NAN), json!("NaN"));
+        assert_eq!(number_json(f64::NEG_INFINITY), json!("-Infinity"));
+    }
+}
