@@ -53,7 +53,7 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         ..CliError::new(Exit::Failed, format!("could not make the folder {}", dir.display()))
     })?;
     let repo = Repo::init(&dir, args.bare)?;
-    let (author, committer) = repo.identity()?;
+    let (author, committer) = session.identity(&repo)?;
     let real = dir.canonicalize().unwrap_or_else(|_| dir.clone());
     let registry = Registry::with(repo, &at)?;
     let user = match args.maker {

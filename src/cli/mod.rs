@@ -2,6 +2,7 @@
 
 mod change;
 mod compare;
+mod demo;
 mod fetch;
 mod init;
 mod model;
@@ -77,6 +78,7 @@ enum When {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::InitArgs),
+    Demo(demo::DemoArgs),
     Register(register::RegisterArgs),
     Fetch(fetch::FetchArgs),
     #[command(subcommand)]
@@ -108,6 +110,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(args, session),
+        Command::Demo(args) => demo::run(args, session),
         Command::Register(args) => register::run(args, session),
         Command::Fetch(args) => fetch::run(&args, session),
         Command::Model(command) => model::run(command, session),

@@ -216,7 +216,8 @@ pub(super) fn print(e: &CliError, global: &Global) -> Exit {
     e.exit
 }
 
-fn as_text(e: &CliError) -> String {
+/// An error as text, with its causes, what the rules said, and hints.
+pub(super) fn as_text(e: &CliError) -> String {
     let bold = anstyle::Style::new().bold();
     let red = bold.fg_color(Some(anstyle::AnsiColor::Red.into()));
     let mut out = format!("{red}error:{red:#} {}\n", many_lines(&e.message));

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::output::Output;
 use super::report::CliError;
 use super::{Global, report::Exit};
-use crate::git::Ident;
+use crate::git::{Ident, Repo};
 use crate::name::UserName;
 use crate::registry::{Asker, Registry};
 use crate::time::Timestamp;
@@ -15,12 +15,32 @@ use crate::time::Timestamp;
 /// One run of the program.
 pub(super) struct Session {
     global: Global,
+    played: Option<Played>,
     pub(super) out: Output,
+}
+
+/// Who acts and when, where that is not for git's settings and the clock to say: in the demo.
+pub(super) struct Played {
+    /// The person, and the time of the act.
+    pub(super) ident: Ident,
 }
 
 impl Session {
     pub(super) fn new(global: Global, out: Output) -> Self {
-        Self { global, out }
+        Self { global, played: None, out }
+    }
+
+    /// A run by a person of a play.
+    pub(super) fn played(global: Global, out: Output, played: Played) -> Self {
+        Self { global, played: Some(played), out }
+    }
+
+    /// The author and the committer of a commit that is made now.
+    pub(super) fn identity(&self, repo: &Repo) -> Result<(Ident, Ident), CliError> {
+        match &self.played {
+            Some(Played { ident }) => Ok((ident.clone(), ident.clone())),
+            None => Ok(repo.identity()?),
+        }
     }
 
     /// The folder to work in.
@@ -40,7 +60,7 @@ impl Session {
 
     /// Who acts: git's identity, or the person named by `--as` with git's committer.
     pub(super) fn asker(&self, registry: &Registry, named: Option<&UserName>) -> Result<Asker, CliError> {
-        let (author, committer) = registry.repo().identity()?;
+        let (author, committer) = self.identity(registry.repo())?;
         let snapshot = registry.snapshot()?;
         let Some(user) = named else {
             let user = registry.person_of(&snapshot, &author)?;
@@ -61,7 +81,7 @@ impl Session {
 
     /// Now; or the committer's date where the environment sets it, as git does.
     pub(super) fn now(&self, committer: &Ident) -> Timestamp {
-        if std::env::var_os("GIT_COMMITTER_DATE").is_some() {
+        if self.played.is_some() || std::env::var_os("GIT_COMMITTER_DATE").is_some() {
             return committer.time;
         }
         clock()
