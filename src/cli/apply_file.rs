@@ -204,3 +204,193 @@ fn is_time(within: &str, key: &str) -> bool {
 fn basic(s: &str) -> String {
     Value::from(s).to_string().replace('\u{7f}', "\\u007f")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::settings::{FORMAT, Identity, Layout};
+    use crate::entity::{Person, Settings};
+
+    fn settings() -> Settings {
+        Settings {
+            id: crate::name::Id::from_parts(0, [0; 10]),
+            name: crate::text::Text::default(),
+            format: FORMAT,
+            layout: Layout::Flat,
+            identity: Identity::default(),
+            stages: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn actions(text: &str) -> Result<Vec<Action>, Vec<String>> {
+        let mut settings = settings();
+        match parse("f", text) {
+            Ok(entries) => Ok(entries.into_iter().map(|e| e.action(&mut settings)).collect()),
+            Err(e) => Err(if e.causes.is_empty() { vec![e.message] } else { e.causes }),
+        }
+    }
+
+    const ID: &str = "0199a000-0000-7000-8000-00000000aaaa";
+
+    /// The rest of an entry for each word of the help.
+    fn sample(word: &str) -> String {
+        let version = r#""model": "m", "version": 1"#;
+        let rest = match word {
+            "settings.change" => r#""authority": "signature", "self_approval": true"#.to_owned(),
+            "stage.set" => r#""stage": "Canary", "approvals": 2, "require": {"metrics": {"auc": ">= 0.9"}},
+                "frozen": [{"from": "2026-12-20", "to": "2027-01-03T00:00:00Z"}]"#
+                .to_owned(),
+            "stage.unset" => r#""stage": "Canary""#.to_owned(),
+            "model.create" | "model.delete" => r#""model": "m""#.to_owned(),
+            "model.describe" => r#""model": "m", "description": "x""#.to_owned(),
+            "model.rename" => r#""model": "m", "to": "n""#.to_owned(),
+            "model.set_tag" => r#""model": "m", "key": "k", "value": "v""#.to_owned(),
+            "model.delete_tag" => r#""model": "m", "key": "k""#.to_owned(),
+            "version.create" => r#""model": "m", "source": "s3://b/1", "params": {"timestamp": "2026-01-01T00:00:00Z"},
+                "metrics": {"auc": 0.9, "f1": {"value": 1, "step": 3, "timestamp": "2026-01-01T00:00:00Z"}}"#
+                .to_owned(),
+            "version.describe" => format!(r#"{version}, "description": "a \"b\"\né \u00e9""#),
+            "version.set_status" => format!(r#"{version}, "status": "READY""#),
+            "version.add_evidence" => format!(r#"{version}, "params": {{"depth": "3"}}"#),
+            "version.set_tag" => format!(r#"{version}, "key": "k", "value": "v""#),
+            "version.delete_tag" => format!(r#"{version}, "key": "k""#),
+            "version.transition" | "request.create" => {
+                format!(r#"{version}, "to": "staging", "archive_existing": true"#)
+            }
+            "alias.set" => format!(r#"{version}, "alias": "a""#),
+            "alias.delete" => r#""model": "m", "alias": "a""#.to_owned(),
+            "version.delete" | "request.approve" => version.to_owned(),
+            "request.reject" => format!(r#"{version}, "stage": "Staging", "by": "bob", "comment": null"#),
+            "request.cancel" | "comment.delete" => format!(r#"{version}, "id": "{ID}""#),
+            "comment.add" => format!(r#"{version}, "text": "x""#),
+            "comment.edit" => format!(r#"{version}, "id": "{ID}", "text": "x""#),
+            "access.grant" => r#""to": "group:risk", "level": "CAN_READ", "model": "m""#.to_owned(),
+            "access.revoke" => r#""to": "bob""#.to_owned(),
+            "group.change" => r#""group": "risk", "add": ["bob"]"#.to_owned(),
+            "group.delete" => r#""group": "risk""#.to_owned(),
+            "person.add" | "person.change" => r#""user": "bob", "emails": ["bob@example.org"],
+                "keys": [{"key": "ssh-ed25519 AAAA", "added_at": "2026-01-01T00:00:00Z"}]"#
+                .to_owned(),
+            "person.remove" => r#""user": "bob""#.to_owned(),
+            "webhook.create" => r#""url": "https://example.org", "events": ["version.*"]"#.to_owned(),
+            "webhook.change" => format!(r#""id": "{ID}", "url": "https://example.org", "events": ["*"]"#),
+            "webhook.delete" => format!(r#""id": "{ID}""#),
+            other => panic!("{other} has no sample"),
+        };
+        format!(r#"{{"do": "{word}", {rest}}}"#)
+    }
+
+    /// The word for an action; none for what a file cannot ask for.
+    fn word_of(action: &Action) -> Option<&'static str> {
+        Some(match action {
+            Action::CreateRegistry { .. } | Action::Reshard { .. } => return None,
+            Action::ChangeSettings { .. } => "settings.change",
+            Action::CreateModel { .. } => "model.create",
+            Action::DescribeModel { .. } => "model.describe",
+            Action::RenameModel { .. } => "model.rename",
+            Action::DeleteModel { .. } => "model.delete",
+            Action::SetModelTag { .. } => "model.set_tag",
+            Action::DeleteModelTag { .. } => "model.delete_tag",
+            Action::CreateVersion { .. } => "version.create",
+            Action::DescribeVersion { .. } => "version.describe",
+            Action::SetStatus { .. } => "version.set_status",
+            Action::AddEvidence { .. } => "version.add_evidence",
+            Action::DeleteVersion { .. } => "version.delete",
+            Action::SetVersionTag { .. } => "version.set_tag",
+            Action::DeleteVersionTag { .. } => "version.delete_tag",
+            Action::SetAlias { .. } => "alias.set",
+            Action::DeleteAlias { .. } => "alias.delete",
+            Action::Transition { .. } => "version.transition",
+            Action::CreateRequest { .. } => "request.create",
+            Action::ApproveRequest { .. } => "request.approve",
+            Action::RejectRequest { .. } => "request.reject",
+            Action::CancelRequest { .. } => "request.cancel",
+            Action::AddComment { .. } => "comment.add",
+            Action::EditComment { .. } => "comment.edit",
+            Action::DeleteComment { .. } => "comment.delete",
+            Action::Grant { .. } => "access.grant",
+            Action::Revoke { .. } => "access.revoke",
+            Action::ChangeGroup { .. } => "group.change",
+            Action::DeleteGroup { .. } => "group.delete",
+            Action::AddPerson { .. } => "person.add",
+            Action::ChangePerson { .. } => "person.change",
+            Action::RemovePerson { .. } => "person.remove",
+            Action::CreateWebhook { .. } => "webhook.create",
+            Action::ChangeWebhook { .. } => "webhook.change",
+            Action::DeleteWebhook { .. } => "webhook.delete",
+        })
+    }
+
+    fn words() -> Vec<&'static str> {
+        WORDS.lines().filter_map(|l| l.split_whitespace().next()).filter(|w| w.contains('.')).collect()
+    }
+
+    #[test]
+    fn each_action_of_the_help_is_read_as_what_it_says() {
+        assert_eq!(words().len(), 36);
+        for word in words() {
+            let read = actions(&sample(word)).unwrap_or_else(|e| panic!("{word}: {e:?}"));
+            let wanted = if word.starts_with("stage.") { "settings.change" } else { word };
+            assert_eq!(read.iter().map(word_of).collect::<Vec<_>>(), [Some(wanted)], "{word}");
+        }
+    }
+
+    #[test]
+    fn toml_json_and_json_lines_say_the_same() {
+        let lines: Vec<String> = words().into_iter().map(|w| sample(w).replace('\n', " ")).collect();
+        let array = actions(&format!("[{}]", lines.join(",\n"))).unwrap();
+        assert_eq!(array.len(), words().len());
+        assert_eq!(actions(&lines.join("\n")), Ok(array.clone()));
+        assert_eq!(actions(&format!(r#"{{"action": [{}]}}"#, lines.join(","))), Ok(array));
+
+        let toml = "[[action]]\ndo = \"comment.add\"\nmodel = \"m\"\nversion = 2\ntext = '''\nover\nlines'''\n";
+        let json = r#"{"do": "comment.add", "model": "m", "version": 2, "text": "over\nlines"}"#;
+        assert_eq!(actions(toml), actions(json));
+    }
+
+    #[test]
+    fn changes_of_settings_build_on_those_before() {
+        let text = format!("{}\n{}\n{}", sample("settings.change"), sample("stage.set"), sample("stage.unset"));
+        let read = actions(&text).unwrap();
+        let Some(Action::ChangeSettings { settings }) = read.get(1) else { panic!("{read:?}") };
+        assert!(settings.identity.self_approval);
+        assert_eq!(settings.stages.values().map(|r| r.approvals).collect::<Vec<_>>(), [2]);
+        let Some(Action::ChangeSettings { settings }) = read.get(2) else { panic!("{read:?}") };
+        assert!(settings.stages.is_empty());
+    }
+
+    #[test]
+    fn a_person_is_read_whole() {
+        let read = actions(&sample("person.add")).unwrap();
+        let Some(Action::AddPerson { person: Person { keys, emails, .. }, .. }) = read.first() else {
+            panic!("{read:?}")
+        };
+        assert_eq!((keys.len(), emails.len()), (1, 1));
+        assert_eq!(keys[0].added_at.map(|t| t.to_string()), Some("2026-01-01T00:00:00.000Z".to_owned()));
+    }
+
+    #[test]
+    fn all_faults_are_listed_with_their_place() {
+        let toml = "[[action]]\ndo = \"model.create\"\nname = \"m\"\n\n[[action]]\ndo = \"model.make\"\n";
+        assert_eq!(
+            actions(toml),
+            Err(vec![
+                "f:1:1: `model` is missing in `action` [missing-key]".to_owned(),
+                "f:3:1: `name` is not a key of this table [unknown-key]".to_owned(),
+                "f:5:1: 'model.make' is no action; `greenroom apply --help` lists them [value]".to_owned(),
+            ])
+        );
+        let json = "{\"do\": \"model.delete\", \"model\": \"m\"}\n{\"do\": \"model.delete\", \"model\": \"a/b\"}";
+        let faults = actions(json).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].starts_with("f action 2: "), "{faults:?}");
+    }
+
+    #[test]
+    fn what_is_no_list_of_actions_is_refused() {
+        for bad in ["{", "[1]", "{} 1", "[null]", "{\"do\": 1}", "action = 1", "", "do = 'model.create'", "[[[]]]"] {
+            assert!(actions(bad).is_err(), "{bad}");
+        }
+        let deep = format!("{}{}", "[{\"a\":".repeat(5000), "}]".repeat(5000));
+        assert!(actions(&deep).is_err());
+    }
+}
