@@ -10,7 +10,7 @@ use crate::action::Action;
 use crate::event::Event;
 use crate::name::UserName;
 use crate::phrase;
-use crate::registry::{Options, Outcome, Registry, RegistryError};
+use crate::registry::{Options, Outcome, Registry};
 use crate::text::{Text, one_line};
 
 /// Flags of every command that changes something.
@@ -75,11 +75,8 @@ pub(super) fn run(
     let asker = session.asker(registry, args.named.as_ref())?;
     let now = session.now(&asker.committer);
     let options = Options { comment, dry_run: args.dry_run, relaxed: args.relaxed };
-    match registry.change(&asker, actions, now, &options) {
-        Ok(outcome) => print_with(session, &outcome, args.dry_run, warnings),
-        Err(RegistryError::Refused(e)) => Err(e.into()),
-        Err(e) => Err(e.into()),
-    }
+    let outcome = registry.change(&asker, actions, now, &options)?;
+    print_with(session, &outcome, args.dry_run, warnings)
 }
 
 /// Prints what a change did, or would do.

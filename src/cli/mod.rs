@@ -1,18 +1,30 @@
 //! The person at a terminal: a command is parsed, becomes actions or a question, and its answer is printed.
 
+mod access;
+mod alias;
+mod apply_entry;
+mod apply_file;
 mod change;
+mod comment;
 mod compare;
 mod demo;
 mod fetch;
 mod init;
 mod model;
 mod output;
+mod person;
+mod pick;
 mod progress;
 mod register;
 mod report;
+mod request;
 mod session;
+mod settings;
+mod stage;
 mod table;
+mod tag;
 mod target;
+mod transition;
 mod version;
 
 use std::path::PathBuf;
@@ -86,6 +98,24 @@ enum Command {
     #[command(subcommand)]
     Version(version::VersionCommand),
     Compare(compare::CompareArgs),
+    Transition(transition::TransitionArgs),
+    #[command(subcommand)]
+    Request(request::RequestCommand),
+    #[command(subcommand)]
+    Comment(comment::CommentCommand),
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
+    #[command(subcommand)]
+    Alias(alias::AliasCommand),
+    #[command(subcommand)]
+    Access(access::AccessCommand),
+    #[command(subcommand)]
+    Person(person::PersonCommand),
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
+    #[command(subcommand)]
+    Stage(stage::StageCommand),
+    Apply(apply_file::ApplyArgs),
 }
 
 /// Runs the program with the arguments of the process.
@@ -116,5 +146,15 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Model(command) => model::run(command, session),
         Command::Version(command) => version::run(command, session),
         Command::Compare(args) => compare::run(&args, session),
+        Command::Transition(args) => transition::run(args, session),
+        Command::Request(command) => request::run(command, session),
+        Command::Comment(command) => comment::run(command, session),
+        Command::Tag(command) => tag::run(command, session),
+        Command::Alias(command) => alias::run(command, session),
+        Command::Access(command) => access::run(command, session),
+        Command::Person(command) => person::run(command, session),
+        Command::Settings(command) => settings::run(command, session),
+        Command::Stage(command) => stage::run(command, session),
+        Command::Apply(args) => apply_file::run(&args, session),
     }
 }

@@ -51,12 +51,14 @@ pub(super) struct CliError {
     pub(super) hints: Vec<String>,
     /// What the rules said, if they refused.
     pub(super) denied: Option<Box<Outcome>>,
+    /// Which of several actions it was, counted from 0, if one of them.
+    pub(super) action: Option<usize>,
 }
 
 impl CliError {
     /// An error with a message.
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new(), denied: None }
+        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new(), denied: None, action: None }
     }
 
     /// What was named is not there.
@@ -166,6 +168,7 @@ impl From<RegistryError> for CliError {
     fn from(e: RegistryError) -> Self {
         match e {
             RegistryError::Refused(e) => e.into(),
+            RegistryError::RefusedAt { index, refusal } => Self { action: Some(index), ..refusal.into() },
             RegistryError::Git(e) => e.into(),
             RegistryError::Tree(e) => e.into(),
             RegistryError::Denied { outcome } => {

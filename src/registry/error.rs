@@ -37,6 +37,14 @@ pub enum RegistryError {
     /// The action cannot be applied.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// One of several actions cannot be applied.
+    #[error("{refusal}")]
+    RefusedAt {
+        /// Which of them, counted from 0.
+        index: usize,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The rules refuse the change.
     #[error("the change breaks {} rule(s)", .outcome.verdict.faults.len())]
     Denied {

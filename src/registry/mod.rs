@@ -252,9 +252,12 @@ impl Registry {
         let mut random = random_bytes;
         let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::stage::subject };
         let mut tree = root;
-        for action in actions {
+        for (index, action) in actions.iter().enumerate() {
             let snapshot = self.snapshot_in(tree)?;
-            let patch = apply::apply(&snapshot, action, &mut cx)?;
+            let patch = apply::apply(&snapshot, action, &mut cx).map_err(|refusal| match actions.len() {
+                1 => RegistryError::Refused(refusal),
+                _ => RegistryError::RefusedAt { index, refusal },
+            })?;
             if !patch.is_empty() {
                 tree = Some(self.repo.stage(tree, &patch)?);
             }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Faults, Step, line_of};
 use crate::entity::settings::{Evidence, StageRule};
-use crate::entity::{Request, RequestState, Settings, Verdict, Version};
+use crate::entity::{Request, RequestState, Review, Settings, Verdict, Version};
 use crate::event::{Cause, Event};
 use crate::name::{Digest, ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
@@ -362,25 +362,44 @@ fn tally(
 ) -> Result<Tally, TreeError> {
     let mut out = Tally { counted: BTreeSet::new(), void: Vec::new() };
     // A claim that somebody else lands makes the one who lands it a requester too (design: four eyes).
-    let landed_here =
-        matches!(step.before.model(e.model)?.map(|m| requests(&m, e.version)), Some(Ok(r)) if r.contains(&request.id));
-    let requester = |u: &UserName| *u == request.created_by || (!landed_here && *u == step.actor.user);
+    let model = step.before_name(e.model);
+    let landed_before =
+        matches!(step.before.model(&model)?.map(|m| requests(&m, e.version)), Some(Ok(r)) if r.contains(&request.id));
     for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved) {
         if out.counted.contains(&review.by) {
             continue;
         }
-        let allowed = step.before.may_approve(&review.by, &step.before_name(e.model), e.from, e.to)?;
-        if requester(&review.by) && !settings.identity.self_approval {
-            out.void.push((review.by.clone(), "nobody approves an own request"));
-        } else if review.subject != *subject {
-            out.void.push((review.by.clone(), "the version, its stage or the rule changed since"));
-        } else if !allowed {
-            out.void.push((review.by.clone(), "there is no right to approve this"));
-        } else {
-            out.counted.insert(review.by.clone());
+        let lander = !landed_before && review.by == step.actor.user && !settings.identity.self_approval;
+        let why = if lander { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
+        match why {
+            Some(why) => out.void.push((review.by.clone(), why)),
+            None => drop(out.counted.insert(review.by.clone())),
         }
     }
     Ok(out)
+}
+
+const OWN: &str = "nobody approves an own request";
+
+/// Why an approval does not count towards its request as things are; none if it does.
+pub fn objection(
+    snapshot: &Snapshot<'_>,
+    model: &ModelName,
+    from: &Stage,
+    request: &Request,
+    review: &Review,
+    subject: &Digest,
+) -> Result<Option<&'static str>, TreeError> {
+    let own = review.by == request.created_by && !snapshot.settings()?.is_some_and(|s| s.identity.self_approval);
+    Ok(if own {
+        Some(OWN)
+    } else if review.subject != *subject {
+        Some("the version, its stage or the rule changed since")
+    } else if !snapshot.may_approve(&review.by, model, from, &request.to)? {
+        Some("there is no right to approve this")
+    } else {
+        None
+    })
 }
 
 fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<crate::name::Id>, TreeError> {

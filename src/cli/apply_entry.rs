@@ -1,0 +1,274 @@
+//! The file of `greenroom apply`: what each entry is called, which fields it has, and the action it stands for.
+
+use std::collections::BTreeMap;
+
+use crate::action::{Action, NewVersion, NewWebhook, Which};
+use crate::entity::settings::{Authority, StageRule};
+use crate::entity::version::Source;
+use crate::entity::{Person, Settings};
+use crate::format::read::{Fields, FromTable, FromToml, Node};
+use crate::name::{Id, UserName};
+use crate::stage::Stage;
+use crate::text::Text;
+
+/// The words that `do` may be, as `greenroom apply --help` lists them.
+pub(super) const WORDS: &str = "\
+  settings.change        name, authority, self_approval
+  stage.set              stage, from, level, approvals, approvers, exclusive, require, frozen
+  stage.unset            stage
+  model.create           model, description, tags
+  model.describe         model, description
+  model.rename           model, to
+  model.delete           model
+  model.set_tag          model, key, value
+  model.delete_tag       model, key
+  version.create         model, source, run_id, run_link, model_id, description, status, tags, params, metrics,
+                         schema, environment, aliases, create_model
+  version.describe       model, version, description
+  version.set_status     model, version, status, message
+  version.add_evidence   model, version, params, metrics
+  version.delete         model, version
+  version.set_tag        model, version, key, value
+  version.delete_tag     model, version, key
+  version.transition     model, version, to, archive_existing
+  alias.set              model, alias, version
+  alias.delete           model, alias
+  request.create         model, version, to, archive_existing, comment
+  request.approve        model, version, stage or id, by, archive_existing, comment
+  request.reject         model, version, stage or id, by, comment
+  request.cancel         model, version, stage or id, by, comment
+  comment.add            model, version, text
+  comment.edit           model, version, id, text
+  comment.delete         model, version, id
+  access.grant           to, level, model
+  access.revoke          to, model
+  group.change           group, add, remove
+  group.delete           group
+  person.add             user, name, emails, logins, keys, notifications
+  person.change          user, and all that is to be known of the person
+  person.remove          user
+  webhook.create         name, description, model, events, state, profile, url, job, insecure, secret, authorization
+  webhook.change         id, and all that the webhook is to be
+  webhook.delete         id";
+
+/// An entry of the file.
+pub(super) struct Entry {
+    /// Its `do`.
+    pub(super) word: String,
+    what: What,
+}
+
+/// What an entry stands for.
+enum What {
+    /// An action.
+    Action(Action),
+    /// A change of some settings; the others stay as they are.
+    Settings { name: Option<Text>, authority: Option<Authority>, self_approval: Option<bool> },
+    /// The whole rule of a stage.
+    Rule(Stage, StageRule),
+    /// No rule for a stage.
+    NoRule(Stage),
+}
+
+/// The file: entries in their order.
+pub(super) struct Entries(pub(super) Vec<Entry>);
+
+impl FromTable for Entries {
+    fn from_table(fields: &mut Fields<'_, '_>) -> Option<Self> {
+        fields.required("action").map(Self)
+    }
+}
+
+impl FromToml for Entry {
+    fn from_toml(node: Node<'_, '_>) -> Option<Self> {
+        let mut fields = node.fields()?;
+        let word: Text = fields.required("do")?;
+        let Some(read) = read(word.as_str(), &mut fields) else {
+            let shown = crate::text::quoted(word.as_str());
+            return node.wrong("value", format!("{shown} is no action; `greenroom apply --help` lists them"));
+        };
+        fields.finish();
+        Some(Self { word: word.as_str().to_owned(), what: read? })
+    }
+}
+
+impl Entry {
+    /// The action; changes of settings build on `settings`, which are those before it.
+    pub(super) fn action(self, settings: &mut Settings) -> Action {
+        match self.what {
+            What::Action(action) => return action,
+            What::Settings { name, authority, self_approval } => {
+                let identity = &mut settings.identity;
+                identity.authority = authority.unwrap_or(identity.authority);
+                identity.self_approval = self_approval.unwrap_or(identity.self_approval);
+                settings.name = name.unwrap_or_else(|| settings.name.clone());
+            }
+            What::Rule(stage, rule) => drop(settings.stages.insert(stage, rule)),
+            What::NoRule(stage) => drop(settings.stages.remove(&stage)),
+        }
+        Action::ChangeSettings { settings: settings.clone() }
+    }
+}
+
+/// Reads the fields of an action, all of them before any that is missing ends it.
+macro_rules! action {
+    ($f:ident, $variant:ident { $($field:ident : $mode:ident),* $(,)? }) => {{
+        $(let $field = $f.$mode(stringify!($field));)*
+        (|| Some(What::Action(Action::$variant { $($field: action!(@take $mode, $field)),* })))()
+    }};
+    (@take required, $v:ident) => { $v? };
+    (@take $other:ident, $v:ident) => { $v };
+}
+
+/// What the fields say; the outer none: the word is unknown, the inner one: a field is missing or wrong.
+fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
+    Some(match word {
+        "settings.change" => {
+            let (name, authority) = (f.optional("name"), f.optional("authority"));
+            Some(What::Settings { name, authority, self_approval: f.optional("self_approval") })
+        }
+        "stage.set" => {
+            let stage = f.required("stage");
+            let rule = StageRule::from_table(f);
+            stage.zip(rule).map(|(stage, rule)| What::Rule(stage, rule))
+        }
+        "stage.unset" => f.required("stage").map(What::NoRule),
+        "model.create" => action!(f, CreateModel { model: required, description: default, tags: default }),
+        "model.describe" => action!(f, DescribeModel { model: required, description: required }),
+        "model.rename" => action!(f, RenameModel { model: required, to: required }),
+        "model.delete" => action!(f, DeleteModel { model: required }),
+        "model.set_tag" => action!(f, SetModelTag { model: required, key: required, value: required }),
+        "model.delete_tag" => action!(f, DeleteModelTag { model: required, key: required }),
+        "alias.set" => action!(f, SetAlias { model: required, alias: required, version: required }),
+        "alias.delete" => action!(f, DeleteAlias { model: required, alias: required }),
+        "comment.add" => action!(f, AddComment { model: required, version: required, text: required }),
+        "comment.edit" => action!(f, EditComment { model: required, version: required, id: required, text: required }),
+        "comment.delete" => action!(f, DeleteComment { model: required, version: required, id: required }),
+        "access.grant" => action!(f, Grant { model: optional, to: required, level: required }),
+        "access.revoke" => action!(f, Revoke { model: optional, to: required }),
+        "group.change" => action!(f, ChangeGroup { group: required, add: default, remove: default }),
+        "group.delete" => action!(f, DeleteGroup { group: required }),
+        "person.add" => person(f).map(|(user, person)| What::Action(Action::AddPerson { user, person })),
+        "person.change" => person(f).map(|(user, person)| What::Action(Action::ChangePerson { user, person })),
+        "person.remove" => action!(f, RemovePerson { user: required }),
+        "webhook.create" => webhook(f).map(|new| What::Action(Action::CreateWebhook { new })),
+        "webhook.change" => {
+            let id = f.required("id");
+            id.zip(webhook(f)).map(|(id, new)| What::Action(Action::ChangeWebhook { id, new }))
+        }
+        "webhook.delete" => action!(f, DeleteWebhook { id: required }),
+        _ if word.starts_with("version.") => version(word, f)?,
+        _ => request(word, f)?,
+    })
+}
+
+/// The actions on a version.
+fn version(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
+    Some(match word {
+        "version.create" => {
+            let model = f.required("model");
+            let new = new_version(f);
+            model.map(|model| What::Action(Action::CreateVersion { model, new: Box::new(new) }))
+        }
+        "version.describe" => {
+            action!(f, DescribeVersion { model: required, version: required, description: required })
+        }
+        "version.set_status" => {
+            action!(f, SetStatus { model: required, version: required, status: required, message: default })
+        }
+        "version.add_evidence" => {
+            action!(f, AddEvidence { model: required, version: required, params: default, metrics: default })
+        }
+        "version.delete" => action!(f, DeleteVersion { model: required, version: required }),
+        "version.set_tag" => {
+            action!(f, SetVersionTag { model: required, version: required, key: required, value: required })
+        }
+        "version.delete_tag" => action!(f, DeleteVersionTag { model: required, version: required, key: required }),
+        "version.transition" => {
+            action!(f, Transition { model: required, version: required, to: required, archive_existing: default })
+        }
+        _ => return None,
+    })
+}
+
+/// The actions on a request.
+fn request(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
+    if word == "request.create" {
+        return Some(action!(
+            f,
+            CreateRequest {
+                model: required,
+                version: required,
+                to: required,
+                archive_existing: default,
+                comment: default
+            }
+        ));
+    }
+    if !["request.approve", "request.reject", "request.cancel"].contains(&word) {
+        return None;
+    }
+    let (model, version) = (f.required("model"), f.required("version"));
+    let (which, comment) = (which(f), f.default("comment"));
+    let archive_existing = word == "request.approve" && f.default("archive_existing");
+    let action = model.zip(version).map(|(model, version)| match word {
+        "request.approve" => Action::ApproveRequest { model, version, which, archive_existing, comment },
+        "request.reject" => Action::RejectRequest { model, version, which, comment },
+        _ => Action::CancelRequest { model, version, which, comment },
+    });
+    Some(action.map(What::Action))
+}
+
+fn which(f: &mut Fields<'_, '_>) -> Which {
+    let (id, stage, by): (Option<Id>, Option<Stage>, Option<UserName>) =
+        (f.optional("id"), f.optional("stage"), f.optional("by"));
+    match (id, stage) {
+        (Some(id), _) => Which::Id(id),
+        (None, Some(stage)) => Which::Stage(stage, by),
+        (None, None) => Which::Only,
+    }
+}
+
+fn new_version(f: &mut Fields<'_, '_>) -> NewVersion {
+    NewVersion {
+        create_model: f.default("create_model"),
+        description: f.default("description"),
+        status: f.default("status"),
+        source: Source {
+            uri: f.default("source"),
+            run_id: f.default("run_id"),
+            run_link: f.default("run_link"),
+            model_id: f.default("model_id"),
+        },
+        tags: f.default("tags"),
+        params: f.default::<BTreeMap<_, _>>("params"),
+        metrics: f.default::<BTreeMap<_, _>>("metrics"),
+        schema: f.optional("schema"),
+        environment: f.optional("environment"),
+        aliases: f.default("aliases"),
+        ..NewVersion::default()
+    }
+}
+
+fn person(f: &mut Fields<'_, '_>) -> Option<(UserName, Person)> {
+    let user = f.required("user");
+    user.zip(Person::from_table(f))
+}
+
+fn webhook(f: &mut Fields<'_, '_>) -> Option<Box<NewWebhook>> {
+    let events = f.required("events");
+    let rest = NewWebhook {
+        name: f.default("name"),
+        description: f.default("description"),
+        model: f.optional("model"),
+        state: f.default("state"),
+        profile: f.default("profile"),
+        url: f.optional("url"),
+        job: f.optional("job"),
+        insecure: f.default("insecure"),
+        secret: f.optional("secret"),
+        authorization: f.optional("authorization"),
+        ..NewWebhook::default()
+    };
+    events.map(|events| Box::new(NewWebhook { events, ..rest }))
+}

@@ -1,0 +1,302 @@
+//! `greenroom person`: the people of the registry.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::change::{self, ChangeArgs};
+use super::model::text;
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::table::Table;
+use crate::action::Action;
+use crate::entity::Person;
+use crate::entity::person::SigningKey;
+use crate::name::{Principal, UserName};
+use crate::registry::Registry;
+use crate::text::{Text, one_line, quoted};
+use crate::time::Timestamp;
+
+/// The largest file of a public key that is read, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
+
+/// Manage the people of the registry
+#[derive(Debug, Subcommand)]
+pub(super) enum PersonCommand {
+    Add(AddArgs),
+    List(ListArgs),
+    Show(ShowArgs),
+    Set(SetArgs),
+    Remove(RemoveArgs),
+}
+
+/// Add a person; a commit by one of the addresses is then by this person
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// The person's id: a login, a pseudonym or an e-mail address
+    id: UserName,
+    #[command(flatten)]
+    known: KnownArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// What is known of a person.
+#[derive(Debug, Args)]
+struct KnownArgs {
+    /// An e-mail address; may be given several times
+    #[arg(long = "email", value_name = "ADDRESS", value_parser = address)]
+    emails: Vec<Text>,
+    /// The name that is shown
+    #[arg(long = "name", value_name = "TEXT", value_parser = text)]
+    shown: Option<Text>,
+    /// A login at the git host, where it is not the id; may be given several times
+    #[arg(long = "login", value_name = "LOGIN", value_parser = text)]
+    logins: Vec<Text>,
+    /// A key that signs the person's commits: a file with an SSH public key, the key itself, or `openpgp:FINGERPRINT`
+    #[arg(long = "key", value_name = "FILE|KEY")]
+    keys: Vec<String>,
+}
+
+/// List the people
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// Show a person with groups and grants
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The person's id
+    id: UserName,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// Change what is known of a person; addresses, logins and keys that are given are added
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// The person's id
+    id: UserName,
+    #[command(flatten)]
+    known: KnownArgs,
+    /// Take an e-mail address away
+    #[arg(long, value_name = "ADDRESS")]
+    remove_email: Vec<String>,
+    /// Take a login away
+    #[arg(long, value_name = "LOGIN")]
+    remove_login: Vec<String>,
+    /// Let a key no longer count from now on; a part of it that is unique names it
+    #[arg(long, value_name = "KEY")]
+    revoke_key: Vec<String>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Remove a person with all grants and group memberships
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// The person's id
+    id: UserName,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+fn address(s: &str) -> Result<Text, String> {
+    let plausible = s.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
+    if plausible && !s.contains(char::is_whitespace) { text(s) } else { Err("is no e-mail address".to_owned()) }
+}
+
+pub(super) fn run(command: PersonCommand, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        PersonCommand::Add(a) => {
+            let mut person = Person::default();
+            let now = now(session, &session.registry()?)?;
+            learn(session, &mut person, a.known, now)?;
+            change::apply(session, &a.change, &[Action::AddPerson { user: a.id, person }])
+        }
+        PersonCommand::Set(a) => set(a, session),
+        PersonCommand::Remove(a) => {
+            session.confirm_deletion(&format!("the person {}", a.id), a.id.as_str(), a.yes)?;
+            let actions = farewell(&session.registry()?, a.id)?;
+            change::apply(session, &a.change, &actions)
+        }
+        PersonCommand::List(a) => list(&a, session),
+        PersonCommand::Show(a) => show(&a, session),
+    }
+}
+
+fn now(session: &Session, registry: &Registry) -> Result<Timestamp, CliError> {
+    Ok(session.now(&registry.repo().identity()?.1))
+}
+
+/// Adds what is given to what is known.
+fn learn(session: &Session, person: &mut Person, known: KnownArgs, now: Timestamp) -> Result<(), CliError> {
+    person.emails.extend(known.emails);
+    person.logins.extend(known.logins);
+    if let Some(name) = known.shown {
+        person.name = name;
+    }
+    for given in &known.keys {
+        let key = read_key(session, given)?;
+        if !person.keys.iter().any(|k| k.key == key && k.revoked_at.is_none()) {
+            person.keys.push(SigningKey { key, added_at: Some(now), revoked_at: None });
+        }
+    }
+    Ok(())
+}
+
+/// A public key: given itself, or in a file.
+fn read_key(session: &Session, given: &str) -> Result<Text, CliError> {
+    let is_key =
+        |s: &str| ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-", "openpgp:"].iter().any(|start| s.starts_with(start));
+    let mut words = given.to_owned();
+    if !is_key(given) {
+        let path = session.path(Path::new(given));
+        let failed = |e: std::io::Error| CliError {
+            causes: vec![e.to_string()],
+            ..CliError::new(Exit::Failed, format!("could not read the key {}", quoted(given)))
+        };
+        words = String::new();
+        std::fs::File::open(&path).and_then(|f| f.take(MAX_KEY).read_to_string(&mut words)).map_err(failed)?;
+    }
+    if words.contains("PRIVATE KEY") {
+        let message = format!("{} holds a private key, which belongs into no repository", quoted(given));
+        return Err(CliError::usage(message).hint("give the public one; its name usually ends in .pub"));
+    }
+    let line = words.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    if !is_key(line) {
+        let message = format!("{} is no SSH public key (`ssh-ed25519 AAAA…`) nor `openpgp:FINGERPRINT`", quoted(given));
+        return Err(CliError::usage(message));
+    }
+    Text::new(line).map_err(|e| CliError::usage(e.to_string()))
+}
+
+fn known(registry: &Registry, user: &UserName, at: Option<&str>) -> Result<Person, CliError> {
+    let found = registry.as_of(at)?.person(user)?;
+    let file = found.ok_or_else(|| CliError::not_found(format!("there is no person '{user}'")))?;
+    file.value.ok_or_else(|| {
+        CliError::new(Exit::Failed, format!("{} cannot be read", one_line(&file.path))).hint("greenroom check")
+    })
+}
+
+fn set(args: SetArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let mut person = known(&registry, &args.id, None)?;
+    let now = now(session, &registry)?;
+    for email in &args.remove_email {
+        let before = person.emails.len();
+        person.emails.retain(|e| !e.as_str().eq_ignore_ascii_case(email));
+        had(before != person.emails.len(), &args.id, "address", email)?;
+    }
+    for login in &args.remove_login {
+        let before = person.logins.len();
+        person.logins.retain(|l| l.as_str() != login);
+        had(before != person.logins.len(), &args.id, "login", login)?;
+    }
+    for part in &args.revoke_key {
+        let live = |k: &&mut SigningKey| k.revoked_at.is_none() && k.key.as_str().contains(part.as_str());
+        let mut found: Vec<&mut SigningKey> = person.keys.iter_mut().filter(live).collect();
+        match found.as_mut_slice() {
+            [key] => key.revoked_at = Some(now),
+            [] => had(false, &args.id, "key", part)?,
+            _ => {
+                let message = format!("several keys of {} hold {}", args.id, quoted(part));
+                return Err(CliError::new(Exit::Failed, message).hint("give more of the key"));
+            }
+        }
+    }
+    learn(session, &mut person, args.known, now)?;
+    change::apply(session, &args.change, &[Action::ChangePerson { user: args.id, person }])
+}
+
+/// What removes a person and all that names the person as one who may do something.
+fn farewell(registry: &Registry, user: UserName) -> Result<Vec<Action>, CliError> {
+    let snapshot = registry.snapshot()?;
+    let to = Principal::User(user.clone());
+    let mut actions = Vec::new();
+    let access = snapshot.access()?;
+    if access.granted(&to).is_some() {
+        actions.push(Action::Revoke { model: None, to: to.clone() });
+    }
+    for (group, _) in access.groups.iter().filter(|(_, members)| members.contains(&user)) {
+        let (add, remove) = (BTreeSet::new(), BTreeSet::from([user.clone()]));
+        actions.push(Action::ChangeGroup { group: group.clone(), add, remove });
+    }
+    for view in snapshot.models()? {
+        if view.access()?.and_then(|f| f.value).is_some_and(|a| a.granted(&to).is_some()) {
+            let model = view.dir.name().or(view.file()?.and_then(|f| f.value).map(|m| m.name));
+            actions.extend(model.map(|model| Action::Revoke { model: Some(model), to: to.clone() }));
+        }
+    }
+    actions.push(Action::RemovePerson { user });
+    Ok(actions)
+}
+
+fn had(there: bool, user: &UserName, what: &str, value: &str) -> Result<(), CliError> {
+    if there { Ok(()) } else { Err(CliError::not_found(format!("{user} has no {what} {}", quoted(value)))) }
+}
+
+fn as_json(user: &UserName, p: &Person) -> Value {
+    json!({"id": user, "name": p.name, "emails": p.emails, "logins": p.logins, "keys": p.keys})
+}
+
+fn joined(set: &BTreeSet<Text>) -> String {
+    set.iter().map(Text::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let snapshot = registry.as_of(args.at.as_deref())?;
+    let people = snapshot.people()?;
+    let all: Vec<(&UserName, &Person)> = people.iter().filter_map(|(u, f)| Some((u, f.value.as_ref()?))).collect();
+    if session.out.is_json() {
+        session.out.json(&all.iter().map(|(u, p)| as_json(u, p)).collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["ID", "NAME", "E-MAIL", "LOGINS"]);
+    for (user, p) in all {
+        table.row([user.as_str(), p.name.as_str(), &joined(&p.emails), &joined(&p.logins)]);
+    }
+    table.print(&mut session.out);
+    Ok(Exit::Ok)
+}
+
+fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let p = known(&registry, &args.id, args.at.as_deref())?;
+    let snapshot = registry.as_of(args.at.as_deref())?;
+    let groups = snapshot.groups_of(&args.id)?;
+    let level = snapshot.registry_level(&args.id)?;
+    let out = &mut session.out;
+    if out.is_json() {
+        let mut value = as_json(&args.id, &p);
+        value["groups"] = json!(groups);
+        value["level"] = json!(level);
+        out.json(&value)?;
+        return Ok(Exit::Ok);
+    }
+    out.line(format!("Id:      {}", args.id));
+    out.foreign(&format!("Name:    {}", p.name));
+    out.foreign(&format!("E-mail:  {}", joined(&p.emails)));
+    if !p.logins.is_empty() {
+        out.foreign(&format!("Logins:  {}", joined(&p.logins)));
+    }
+    for k in &p.keys {
+        let revoked = k.revoked_at.map_or(String::new(), |t| format!(" (revoked {})", t.short()));
+        out.foreign(&format!("Key:     {}{revoked}", k.key));
+    }
+    let groups: Vec<&str> = groups.iter().map(crate::name::GroupName::as_str).collect();
+    out.line(format!("Groups:  {}", groups.join(", ")));
+    out.line(format!("Level:   {}", level.map_or("none registry-wide", crate::entity::Level::as_str)));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,56 @@
+//! `greenroom transition`: moves a version to a stage.
+
+use clap::Args;
+
+use super::change::{self, ChangeArgs};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use crate::action::Action;
+use crate::name::ModelName;
+use crate::rules::Class;
+use crate::stage::Stage;
+
+/// Move a version to a stage
+///
+/// It needs CAN_MANAGE_STAGING_VERSIONS, or CAN_MANAGE_PRODUCTION_VERSIONS when the version enters or leaves
+/// Production, and what the stage's rule asks for. Who may not move a version may request it: `greenroom request`.
+/// Open requests of the version for the same stage are overtaken and closed.
+#[derive(Debug, Args)]
+pub(super) struct TransitionArgs {
+    /// The model's name
+    name: ModelName,
+    /// The version's number
+    version: u64,
+    /// The stage: None, Staging, Production, Archived, or one that the registry declares
+    stage: Stage,
+    /// Archive the other versions that are in the stage
+    #[arg(long)]
+    archive_existing: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) fn run(args: TransitionArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let TransitionArgs { name: model, version, stage: to, archive_existing, change } = args;
+    let ask = format!("ask for it: greenroom request create {} {version} {to}", shell(model.as_str()));
+    let action = Action::Transition { model, version, to, archive_existing };
+    change::apply(session, &change, &[action]).map_err(|e| {
+        let faults = e.denied.iter().flat_map(|o| &o.verdict.faults);
+        if faults.clone().any(|f| f.class == Class::Permission) { e.hint(ask) } else { e }
+    })
+}
+
+/// A name as a word that a shell takes as one.
+pub(super) fn shell(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-@+".contains(c);
+    if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_command_that_is_shown_can_be_pasted() {
+        assert_eq!(super::shell("churn-v2"), "churn-v2");
+        assert_eq!(super::shell("wine quality's"), r"'wine quality'\''s'");
+    }
+}
