@@ -52,5 +52,8 @@ pub mod git;
 // the transaction: read, apply, judge, commit
 pub mod registry;
 
+// the derived index: history and searches without a walk
+pub mod index;
+
 // the person: commands
 pub mod cli;

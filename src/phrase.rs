@@ -97,6 +97,49 @@ pub fn act(event: &Event) -> String {
     one_line(&text).into_owned()
 }
 
+/// What belongs to an event besides what [`act`] says: who asked, who approved, what was said. One line each.
+pub fn details(event: &Event) -> Vec<String> {
+    let lines = match event {
+        Event::RequestApproved { request, .. } => approved(request),
+        Event::RequestCreated { request, .. } => vec![said(&request.created_by, request.comment.as_str())],
+        Event::RequestReviewed { review, .. } => vec![said(&review.by, review.comment.as_str())],
+        Event::RequestRejected { request, .. } => {
+            let by = format!("requested by {}", request.created_by);
+            let reviews = request.review.last().map(|r| said(&r.by, r.comment.as_str()));
+            [Some(by), reviews].into_iter().flatten().collect()
+        }
+        Event::RequestCancelled { request, .. } => {
+            let why = request.closed_by.as_ref().map(|by| said(by, request.close_comment.as_str()));
+            [Some(format!("requested by {}", request.created_by)), why].into_iter().flatten().collect()
+        }
+        Event::CommentCreated { comment, .. } | Event::CommentEdited { after: comment, .. } => {
+            vec![said(&comment.created_by, comment.text.as_str())]
+        }
+        _ => Vec::new(),
+    };
+    lines.into_iter().filter(|l| !l.is_empty()).map(|l| one_line(&l).into_owned()).collect()
+}
+
+/// Who asked for what was approved, and who approved it.
+fn approved(request: &crate::entity::Request) -> Vec<String> {
+    use crate::entity::Verdict;
+    let mut out = vec![format!("requested by {}", request.created_by)];
+    let approvals = request.review.iter().filter(|r| r.verdict == Verdict::Approved);
+    out.extend(approvals.map(|r| match r.comment.first_line() {
+        "" => format!("approved by {}", r.by),
+        why => format!("approved by {}: {}", r.by, short(why)),
+    }));
+    out
+}
+
+/// What somebody said, if anything: the first line.
+fn said(who: &crate::name::UserName, text: &str) -> String {
+    match text.lines().next() {
+        None | Some("") => String::new(),
+        Some(line) => format!("{who}: {line}"),
+    }
+}
+
 fn v(model: &ModelName, version: u64) -> String {
     format!("{model} version {version}")
 }

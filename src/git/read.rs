@@ -203,6 +203,19 @@ impl Repo {
         }
     }
 
+    /// What `.mailmap` says, as bytes that differ where it says something else: for what is derived from it.
+    pub fn mailmap_text(&self) -> Vec<u8> {
+        let mailmap = self.mailmap.get_or_init(|| self.inner.open_mailmap());
+        let mut out = Vec::new();
+        for entry in mailmap.iter() {
+            for field in [entry.new_name(), entry.new_email(), entry.old_name(), Some(entry.old_email())] {
+                out.extend_from_slice(field.map_or(&[][..], |f| f.as_ref()));
+                out.push(b'\n');
+            }
+        }
+        out
+    }
+
     /// The bytes of an object of the kind that is wanted, checked against its id.
     pub(super) fn object(&self, id: &Oid, want: ObjectKind) -> Result<Vec<u8>, TreeError> {
         match self.any(id)? {

@@ -43,7 +43,7 @@ impl Registry {
     pub fn moment(&self, moment: &str) -> Result<Oid, RegistryError> {
         if let Ok(time) = moment.parse::<Timestamp>() {
             let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
-            let landed = self.repo().landed_at(head, time)?;
+            let landed = (self.landed)(self, head, time)?;
             return landed.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()));
         }
         let commit = self.repo().resolve(moment);
@@ -70,8 +70,14 @@ impl Registry {
 
     /// One step of history: what a commit changed against its first parent.
     pub fn step(&self, commit: Oid, parent: Option<Oid>) -> Result<LogEntry, RegistryError> {
-        let after = self.snapshot_of(Some(commit))?;
-        let events = diff::diff(&self.snapshot_of(parent)?, &after, Limits::default())?.events;
+        let root = |c: Oid| self.repo().tree_of(&c);
+        self.step_between(commit, parent.map(root).transpose()?, root(commit)?)
+    }
+
+    /// One step of history whose root trees are known: `before` that of the first parent, `after` that of the commit.
+    pub fn step_between(&self, commit: Oid, before: Option<Oid>, after: Oid) -> Result<LogEntry, RegistryError> {
+        let after = self.snapshot_in(Some(after))?;
+        let events = diff::diff(&self.snapshot_in(before)?, &after, Limits::default())?.events;
         let info = self.repo().commit(&commit)?;
         let by = self.name_of(&after, &info.author)?;
         let landed_by = self.name_of(&after, &info.committer)?;

@@ -34,7 +34,11 @@ pub struct Registry {
     repo: Repo,
     branch: String,
     at: String,
+    landed: Landed,
 }
+
+/// How the commit is found that had landed by a time on the first-parent line of a tip; none if none had.
+pub type Landed = fn(&Registry, Oid, Timestamp) -> Result<Option<Oid>, RegistryError>;
 
 /// Who asks for a change.
 #[derive(Debug, Clone)]
@@ -79,7 +83,7 @@ impl Registry {
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = repo.branch()?;
-        let found = Self { repo, branch, at: String::new() };
+        let found = Self { repo, branch, at: String::new(), landed: walk };
         let at = found.locate(dir)?;
         Ok(Self { at, ..found })
     }
@@ -87,7 +91,13 @@ impl Registry {
     /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
         let branch = repo.branch()?;
-        Ok(Self { repo, branch, at: at.to_owned() })
+        Ok(Self { repo, branch, at: at.to_owned(), landed: walk })
+    }
+
+    /// The same registry with another way to find what had landed by a time: with the help of an index, which must
+    /// give what [`Repo::landed_at`] gives.
+    pub fn with_landed(self, landed: Landed) -> Self {
+        Self { landed, ..self }
     }
 
     fn locate(&self, dir: &Path) -> Result<String, RegistryError> {
@@ -271,6 +281,11 @@ impl Registry {
         let tree = tree.filter(|t| Some(*t) != root);
         Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))
     }
+}
+
+/// Finds what had landed by a look at the whole line.
+fn walk(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<Oid>, RegistryError> {
+    Ok(registry.repo.landed_at(tip, time)?)
 }
 
 /// The message of a commit: what happened, why, and trailers for people who read `git log`.

@@ -1,0 +1,212 @@
+//! Steps of history become records, and the registry at a commit becomes rows: the work of building, on all cores where
+//! there is much of it. It is done block by block and taken in order, so that memory does not grow with the history.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::thread;
+
+use super::effect::{Effect, ModelChange, effects};
+use super::error::{Fault, damaged};
+use super::head::State;
+use super::part::Reader;
+use super::record::{Posting, Record, key_of};
+use super::rows::{Chunk, ChunkKey, Directory, ModelRow, VersionFacts, Versions};
+use crate::format::path::{Location, ModelDir};
+use crate::git::{Repo, Step};
+use crate::name::ModelName;
+use crate::registry::Registry;
+use crate::snapshot::{Snapshot, VersionView};
+use crate::tree::Oid;
+
+/// How many jobs make it worth to start threads.
+const MANY: usize = 4;
+
+/// The most threads that build.
+const THREADS: usize = 8;
+
+/// Does the jobs, each with a registry of the thread that does it, and takes their results in order.
+pub(super) fn in_order<J: Sync, R: Send>(
+    registry: &Registry,
+    jobs: &[J],
+    work: impl Fn(&Registry, &J) -> Result<R, Fault> + Sync,
+    mut take: impl FnMut(R) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS);
+    if jobs.len() < MANY || threads < 2 {
+        return jobs.iter().try_for_each(|job| take(work(registry, job)?));
+    }
+    let (git_dir, at, work) = (registry.repo().git_dir(), registry.at(), &work);
+    thread::scope(|scope| {
+        let results: Vec<_> = (0..threads)
+            .map(|thread| {
+                let (send, receive) = mpsc::sync_channel::<Result<R, Fault>>(2);
+                scope.spawn(move || {
+                    let own = Repo::open(git_dir).map_err(Fault::from).and_then(|r| Ok(Registry::with(r, at)?));
+                    let own = match own {
+                        Ok(own) => own,
+                        Err(e) => return drop(send.send(Err(e))),
+                    };
+                    for job in jobs.iter().skip(thread).step_by(threads) {
+                        // Nobody receives any more once another job has failed.
+                        if send.send(work(&own, job)).is_err() {
+                            return;
+                        }
+                    }
+                });
+                receive
+            })
+            .collect();
+        for (_, receive) in jobs.iter().zip(results.iter().cycle()) {
+            take(receive.recv().map_err(|_| damaged("a thread that built it ended"))??)?;
+        }
+        Ok(())
+    })
+}
+
+/// A run of steps and the root tree before the first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block<'s> {
+    pub(super) before: Option<Oid>,
+    pub(super) steps: &'s [Step],
+}
+
+impl<'s> Block<'s> {
+    /// Cuts steps, oldest first, into blocks.
+    pub(super) fn cut(steps: &'s [Step], before: Option<Oid>, size: usize) -> Vec<Self> {
+        let befores = [before].into_iter().chain(steps.chunks(size).map(|block| block.last().map(|s| s.tree)));
+        befores.zip(steps.chunks(size)).map(|(before, steps)| Block { before, steps }).collect()
+    }
+}
+
+/// The records of a block.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    /// The commits with their times, and length and checksum of the record.
+    pub(super) steps: Vec<(Step, u32, u32)>,
+    /// The records one after the other.
+    pub(super) records: Vec<u8>,
+    /// The postings, with numbers counted from the block's first step.
+    pub(super) postings: Vec<Posting>,
+    /// What it means for the rows.
+    pub(super) effects: Vec<Effect>,
+}
+
+/// Finds out what each step of a block did.
+pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, Fault> {
+    let mut out = Encoded::default();
+    let mut before = block.before;
+    for (number, step) in block.steps.iter().enumerate() {
+        let entry = registry.step_between(step.commit, before, step.tree)?;
+        before = Some(step.tree);
+        let record = Record::of(&entry);
+        let bytes = record.encode()?;
+        let len = u32::try_from(bytes.len()).map_err(|_| damaged("a commit did more than a record can hold"))?;
+        out.steps.push((*step, len, crc32fast::hash(&bytes)));
+        out.records.extend_from_slice(&bytes);
+        out.postings.extend(record.postings(number as u64));
+        if entry.events.is_empty() {
+            continue;
+        }
+        let layout = registry.snapshot_in(before)?.layout()?;
+        let place = |path: &str| Location::parse(path.strip_prefix(registry.at())?, layout).ok();
+        out.effects.extend(entry.events.iter().flat_map(|e| effects(e, step.time.as_millis(), place)));
+    }
+    Ok(out)
+}
+
+/// The chunks that an index holds already.
+pub(super) struct Stored<'s> {
+    rows: Reader<'s>,
+    directory: &'s Directory,
+}
+
+impl<'s> Stored<'s> {
+    /// The chunks of an index.
+    pub(super) fn of(state: &'s State, directory: &'s Directory) -> Result<Self, Fault> {
+        Ok(Self { rows: state.rows.reader()?, directory })
+    }
+
+    /// The chunks of a model; all are looked at.
+    fn of_model(&self, model: [u8; 16]) -> Vec<ChunkKey> {
+        let mut out: Vec<_> = self.directory.keys().filter(|k| k.model == model).copied().collect();
+        out.sort_unstable();
+        out
+    }
+
+    fn read(&mut self, key: ChunkKey) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(place) = self.directory.get(&key) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        self.rows.checked(place.at, place.len, place.crc, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+/// The chunks of a model that are other than what is stored; without anything stored: all of them.
+pub(super) fn chunks(
+    snapshot: &Snapshot<'_>,
+    name: &ModelName,
+    change: &ModelChange,
+    mut stored: Option<&mut Stored<'_>>,
+) -> Result<Vec<Chunk>, Fault> {
+    let key = key_of(name);
+    let view = snapshot.model(name)?;
+    let file = view.as_ref().map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
+    // A file that names another model than its folder does is refused by the rules and is no row here.
+    let view = view.filter(|_| file.as_ref().is_none_or(|m| m.name == *name));
+    let mut out = Vec::new();
+    if change.fresh || view.is_none() {
+        out.extend(stored.as_ref().map_or_else(Vec::new, |s| s.of_model(key)).into_iter().map(Chunk::gone));
+        stored = None;
+    }
+    let Some(view) = view else { return Ok(out) };
+    let of_model = ChunkKey { model: key, hundred: ChunkKey::MODEL };
+    match file {
+        Some(model) => {
+            let known = match stored.as_mut().map(|s| s.read(of_model)).transpose()?.flatten() {
+                Some(bytes) => Some(ModelRow::decode(&bytes)?.updated),
+                None => None,
+            };
+            out.push(Chunk::model(key, &ModelRow::of(&model, change.changed.or(known)))?);
+        }
+        None => out.push(Chunk::gone(of_model)),
+    }
+    let touched: Vec<(u64, Option<VersionView<'_>>)> = if change.fresh || change.all.is_some() {
+        view.versions()?.into_iter().map(|v| (v.number, Some(v))).collect()
+    } else {
+        let one = |n: &u64| Ok((*n, view.version(*n)?));
+        change.versions.keys().map(one).collect::<Result<_, Fault>>()?
+    };
+    let stages = if touched.is_empty() { BTreeMap::new() } else { view.stage_map()? };
+    for run in touched.chunk_by(|a, b| ChunkKey::hundred(a.0) == ChunkKey::hundred(b.0)) {
+        let hundred = run.first().map_or(0, |(n, _)| ChunkKey::hundred(*n));
+        let chunk_key = ChunkKey { model: key, hundred };
+        let bytes = stored.as_mut().map(|s| s.read(chunk_key)).transpose()?.flatten();
+        let known = bytes.as_deref().map(Versions::decode).transpose()?.map_or_else(Vec::new, |v| v.rows);
+        let mut rows: BTreeMap<u64, VersionFacts<'_>> = known.into_iter().map(|r| (r.number, r)).collect();
+        for (number, version) in run {
+            let known = rows.remove(number).map(|r| r.updated);
+            let version = version.as_ref().map_or(Ok(None), VersionView::file)?.and_then(|f| f.value);
+            if let Some(version) = version {
+                let stage = stages.get(number).unwrap_or(&crate::stage::Stage::None);
+                let changed = change.version(*number).or(known);
+                rows.insert(*number, VersionFacts::of(*number, &version, stage, changed));
+            }
+        }
+        let versions = Versions { model: name.as_str().into(), rows: rows.into_values().collect() };
+        out.push(Chunk::versions(chunk_key, &versions)?);
+    }
+    Ok(out)
+}
+
+/// The names of all models that have rows.
+pub(super) fn names(snapshot: &Snapshot<'_>) -> Result<Vec<ModelName>, Fault> {
+    let mut out = Vec::new();
+    for view in snapshot.models()? {
+        let name = match view.dir.name() {
+            Some(name) => Some(name),
+            None => view.file()?.and_then(|f| f.value).map(|m| m.name).filter(|n| ModelDir::of(n) == view.dir),
+        };
+        out.extend(name);
+    }
+    Ok(out)
+}

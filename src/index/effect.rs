@@ -1,0 +1,220 @@
+//! What events mean for the rows of searches: which change, and when a model or version "last changed".
+//!
+//! That time is the committer's time of the newest event that counts, and never before the creation. Which events count
+//! is MLflow's rule: what is made, described, moved or deleted counts for the version or the model as [`effects`] says;
+//! tags, aliases, comments and requests count for nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::event::Event;
+use crate::format::path::{Location, ModelDir};
+use crate::name::ModelName;
+
+/// What one event means for the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// A model's own row changed; `changed` if that counts.
+    Model { model: ModelName, changed: Option<i64> },
+    /// A model is new, or gone: what is stored of the name says nothing any more.
+    Fresh { model: ModelName, changed: Option<i64> },
+    /// A model has another name; that counts for all its versions.
+    Renamed { from: ModelName, to: ModelName, at: i64 },
+    /// A version's row changed; `changed` if that counts.
+    Version { model: ModelName, number: u64, changed: Option<i64> },
+    /// It cannot be told which rows changed.
+    Unknown,
+}
+
+/// Lists what an event at a time means. `place` tells what lies at a path of the registry.
+pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Location>) -> Vec<Effect> {
+    let model = |m: &ModelName, changed| Effect::Model { model: m.clone(), changed };
+    let version = |m: &ModelName, number, changed| Effect::Version { model: m.clone(), number, changed };
+    match event {
+        Event::ModelCreated { model, .. } | Event::ModelDeleted { model, .. } => {
+            vec![Effect::Fresh { model: model.clone(), changed: Some(at) }]
+        }
+        Event::ModelRenamed { model, from } => {
+            vec![Effect::Renamed { from: from.clone(), to: model.clone(), at }]
+        }
+        Event::ModelDescribed { model: m, .. } => vec![model(m, Some(at))],
+        Event::ModelTagSet { model: m, .. } | Event::ModelTagDeleted { model: m, .. } => vec![model(m, None)],
+        // A file that names another model than its folder does is no row, and which row it was is not said.
+        Event::ModelAltered { before, after, .. } if before.name != after.name => vec![Effect::Unknown],
+        Event::ModelAltered { model: m, .. } => vec![model(m, None)],
+        Event::VersionCreated { model: m, version: n, created, .. } => {
+            vec![version(m, *n, Some(at)), model(m, Some(at.max(created.created_at.as_millis())))]
+        }
+        Event::Transitioned { model: m, version: n, .. } | Event::VersionDeleted { model: m, version: n, .. } => {
+            vec![version(m, *n, Some(at)), model(m, Some(at))]
+        }
+        Event::VersionDescribed { model: m, version: n, .. }
+        | Event::StatusChanged { model: m, version: n, .. }
+        | Event::VersionAltered { model: m, version: n, .. }
+        | Event::ArtifactsChanged { model: m, version: n, .. } => vec![version(m, *n, Some(at))],
+        Event::VersionTagSet { model: m, version: n, .. }
+        | Event::VersionTagDeleted { model: m, version: n, .. }
+        | Event::ParamAdded { model: m, version: n, .. }
+        | Event::MetricAdded { model: m, version: n, .. } => vec![version(m, *n, None)],
+        Event::FileUnreadable { path } | Event::FileRepaired { path } => of_file(place(path)),
+        Event::RegistryCreated { .. }
+        | Event::SettingsChanged { .. }
+        | Event::RegistryDeleted { .. }
+        | Event::Granted { .. }
+        | Event::Revoked { .. }
+        | Event::GroupCreated { .. }
+        | Event::GroupChanged { .. }
+        | Event::GroupDeleted { .. }
+        | Event::PersonAdded { .. }
+        | Event::PersonChanged { .. }
+        | Event::PersonRemoved { .. }
+        | Event::WebhookCreated { .. }
+        | Event::WebhookChanged { .. }
+        | Event::WebhookDeleted { .. }
+        | Event::CommentCreated { .. }
+        | Event::CommentEdited { .. }
+        | Event::CommentAltered { .. }
+        | Event::CommentDeleted { .. }
+        | Event::RequestCreated { .. }
+        | Event::RequestReviewed { .. }
+        | Event::RequestApproved { .. }
+        | Event::RequestRejected { .. }
+        | Event::RequestCancelled { .. }
+        | Event::RequestAltered { .. }
+        | Event::RequestDeleted { .. }
+        | Event::AliasSet { .. }
+        | Event::AliasDeleted { .. }
+        | Event::FileChanged { .. } => Vec::new(),
+    }
+}
+
+/// What it means that a file can be read no longer, or again.
+fn of_file(place: Option<Location>) -> Vec<Effect> {
+    let named = |dir: &ModelDir, effect: &dyn Fn(ModelName) -> Effect| dir.name().map_or(Effect::Unknown, effect);
+    match place {
+        Some(Location::Model(dir)) => vec![named(&dir, &|model| Effect::Model { model, changed: None })],
+        Some(Location::Version(dir, number)) => {
+            vec![named(&dir, &|model| Effect::Version { model, number, changed: None })]
+        }
+        // Settings that cannot be read may change the layout by which everything is found; a stage file that cannot be
+        // read comes with transitions.
+        Some(Location::Settings) | None => vec![Effect::Unknown],
+        Some(
+            Location::Access
+            | Location::Person(_)
+            | Location::Webhook(_)
+            | Location::ModelAccess(_)
+            | Location::Stage(..)
+            | Location::Alias(..)
+            | Location::Request(..)
+            | Location::Comment(..)
+            | Location::Artifact(..)
+            | Location::Companion(_),
+        ) => Vec::new(),
+    }
+}
+
+/// What became of a model since the index was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ModelChange {
+    /// What is stored of the model says nothing any more.
+    pub(super) fresh: bool,
+    /// When the model last changed, if it did by what counts.
+    pub(super) changed: Option<i64>,
+    /// When all versions last changed together.
+    pub(super) all: Option<i64>,
+    /// The versions whose rows changed, and when by what counts.
+    pub(super) versions: BTreeMap<u64, Option<i64>>,
+}
+
+impl ModelChange {
+    /// When a version last changed, as far as the events since then say.
+    pub(super) fn version(&self, number: u64) -> Option<i64> {
+        self.versions.get(&number).copied().flatten().or(self.all)
+    }
+}
+
+/// What became of the rows since the index was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// By model.
+    pub(super) models: HashMap<ModelName, ModelChange>,
+    /// Some rows changed, and nobody knows which.
+    pub(super) unknown: bool,
+}
+
+impl Changes {
+    /// Takes in what happened next.
+    pub(super) fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Model { model, changed } => {
+                let known = self.models.entry(model).or_default();
+                known.changed = changed.or(known.changed);
+            }
+            Effect::Fresh { model, changed } => {
+                self.models.insert(model, ModelChange { fresh: true, changed, ..ModelChange::default() });
+            }
+            Effect::Renamed { from, to, at } => {
+                let gone = ModelChange { fresh: true, ..ModelChange::default() };
+                self.models.insert(from, gone.clone());
+                self.models.insert(to, ModelChange { changed: Some(at), all: Some(at), ..gone });
+            }
+            Effect::Version { model, number, changed } => {
+                let known = self.models.entry(model).or_default();
+                let version = known.versions.entry(number).or_default();
+                *version = changed.or(*version);
+            }
+            Effect::Unknown => self.unknown = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::Stage;
+
+    fn name(s: &str) -> ModelName {
+        s.parse().unwrap()
+    }
+
+    fn moved(model: &str, version: u64) -> Event {
+        let (from, to) = (Stage::None, Stage::Staging);
+        Event::Transitioned { model: name(model), version, from, to, cause: crate::event::Cause::Direct }
+    }
+
+    #[test]
+    fn a_transition_counts_for_version_and_model_a_tag_for_neither() {
+        let mut changes = Changes::default();
+        let tag = Event::VersionTagDeleted {
+            model: name("churn"),
+            version: 1,
+            key: "k".parse().unwrap(),
+            value: Default::default(),
+        };
+        for (event, at) in [(moved("churn", 1), 10), (tag, 20)] {
+            effects(&event, at, |_| None).into_iter().for_each(|e| changes.apply(e));
+        }
+        let churn = &changes.models[&name("churn")];
+        assert_eq!((churn.changed, churn.version(1), churn.version(2)), (Some(10), Some(10), None));
+    }
+
+    #[test]
+    fn a_rename_counts_for_all_and_forgets_the_old_name() {
+        let mut changes = Changes::default();
+        let renamed = Event::ModelRenamed { model: name("new"), from: name("old") };
+        for (event, at) in [(moved("old", 1), 10), (renamed, 20), (moved("new", 2), 30)] {
+            effects(&event, at, |_| None).into_iter().for_each(|e| changes.apply(e));
+        }
+        assert_eq!(changes.models[&name("old")], ModelChange { fresh: true, ..ModelChange::default() });
+        let new = &changes.models[&name("new")];
+        assert_eq!((new.fresh, new.changed, new.version(1), new.version(2)), (true, Some(30), Some(20), Some(30)));
+    }
+
+    #[test]
+    fn a_file_without_a_known_place_makes_all_rows_unknown() {
+        let mut changes = Changes::default();
+        let event = Event::FileUnreadable { path: "greenroom.toml".to_owned() };
+        effects(&event, 1, |_| Some(Location::Settings)).into_iter().for_each(|e| changes.apply(e));
+        assert!(changes.unknown);
+    }
+}

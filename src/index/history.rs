@@ -1,0 +1,297 @@
+//! Questions about the past: the log of a model or version, and which commit had landed by a time.
+
+use super::error::{Fault, damaged};
+use super::head::State;
+use super::record::{Act, Posting, Record, StepRow, short_key};
+use super::{Index, IndexError, folder, key};
+use crate::name::{ModelName, UserName};
+use crate::registry::{Registry, RegistryError};
+use crate::time::Timestamp;
+use crate::tree::Oid;
+
+/// How many commits an index may be behind to help with a question about the past without being brought up to date.
+const BEHIND: usize = 1000;
+
+/// What a log is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Subject {
+    /// Everything.
+    #[default]
+    All,
+    /// A model and its versions, under the names that it had before, too.
+    Model(ModelName),
+    /// One version.
+    Version(ModelName, u64),
+}
+
+/// Which entries of the log are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct LogFilter {
+    /// What about.
+    pub subject: Subject,
+    /// What had not landed by then.
+    pub since: Option<Timestamp>,
+    /// What had landed by then.
+    pub until: Option<Timestamp>,
+    /// What this person did or landed.
+    pub by: Option<UserName>,
+    /// Events of this name, in which `*` stands for any text.
+    pub event: Option<String>,
+    /// The newest so many.
+    pub limit: Option<usize>,
+    /// Only entries with a smaller [`Entry::number`]: for the next page.
+    pub before: Option<u64>,
+}
+
+/// A commit in the log, with the events that were asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The commit's number on the first-parent line, from 0.
+    pub number: u64,
+    /// The commit.
+    pub commit: Oid,
+    /// Its first parent; none for the first commit.
+    pub parent: Option<Oid>,
+    /// When it landed: the committer's time.
+    pub at: Timestamp,
+    /// Who made the change, as a person of the registry.
+    pub by: String,
+    /// The author's name as written.
+    pub author: String,
+    /// The committer as a person, where it is somebody else.
+    pub landed_by: Option<String>,
+    /// Whether the commit carries a signature.
+    pub signed: bool,
+    /// What was said besides.
+    pub comment: String,
+    /// What happened; never empty.
+    pub acts: Vec<Act>,
+}
+
+impl Index<'_> {
+    /// The entries of the log that are wanted, newest first. Commits without such events are left out.
+    pub fn log(&mut self, filter: &LogFilter) -> Result<Vec<Entry>, IndexError> {
+        self.ask(|state| log(state, filter))
+    }
+
+    /// The newest commit that had landed by a time; none if none had. The same as
+    /// [`Repo::landed_at`](crate::git::Repo::landed_at) finds by looking at each commit.
+    pub fn landed_at(&mut self, time: Timestamp) -> Result<Option<Oid>, IndexError> {
+        self.ask(|state| match state.tip {
+            None => Ok(None),
+            Some(_) => landed_in(&state.steps.whole()?, state.count, time),
+        })
+    }
+}
+
+/// Finds what had landed by a time with the help of the stored index, if there is one that is not far behind `tip`;
+/// otherwise by a look at each commit. Changes nothing on disk.
+pub fn landed(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<Oid>, RegistryError> {
+    match landed_with_index(registry, tip, time) {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) | Err(Fault::Damaged(_)) => Ok(registry.repo().landed_at(tip, time)?),
+        Err(Fault::Other(IndexError::Registry(e))) => Err(e),
+        Err(Fault::Other(_)) => Ok(registry.repo().landed_at(tip, time)?),
+    }
+}
+
+/// The same; none if the index is of no help.
+fn landed_with_index(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<Option<Oid>>, Fault> {
+    let Some(state) = State::load(&folder(registry), &key(registry))? else { return Ok(None) };
+    let mut newer = Vec::new();
+    if state.tip != Some(tip) {
+        let mut known = false;
+        for step in registry.repo().first_parents(tip)?.take(BEHIND) {
+            let step = step?;
+            known = Some(step.commit) == state.tip;
+            if known {
+                break;
+            }
+            newer.push(step);
+        }
+        if !known {
+            return Ok(None);
+        }
+    }
+    let mut found = landed_in(&state.steps.whole()?, state.count, time)?;
+    if found == state.tip {
+        let landed = newer.iter().rev().take_while(|s| s.time <= time);
+        found = landed.last().map(|s| s.commit).or(found);
+    }
+    Ok(Some(found))
+}
+
+/// The last commit of the steps that had landed by a time.
+fn landed_in(steps: &[u8], count: u64, time: Timestamp) -> Result<Option<Oid>, Fault> {
+    match first_after(steps, count, time)? {
+        0 => Ok(None),
+        n => Ok(Some(row(steps, n - 1)?.commit)),
+    }
+}
+
+/// The number of the first commit that had not landed by a time.
+fn first_after(steps: &[u8], count: u64, time: Timestamp) -> Result<u64, Fault> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let landed = usize::try_from(middle).ok().and_then(|n| StepRow::landed(steps, n));
+        if landed.ok_or_else(|| damaged("the steps end too early"))? <= time.as_millis() {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+fn row(steps: &[u8], number: u64) -> Result<StepRow, Fault> {
+    let row = usize::try_from(number).ok().and_then(|n| StepRow::get(steps, n));
+    row.ok_or_else(|| damaged("the steps end too early"))
+}
+
+fn log(state: &State, filter: &LogFilter) -> Result<Vec<Entry>, Fault> {
+    if state.tip.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut log = Log::new(state)?;
+    let low = filter.since.map_or(Ok(0), |t| first_after(&log.steps, state.count, t))?;
+    let high = filter.until.map_or(Ok(state.count), |t| first_after(&log.steps, state.count, t))?;
+    let high = high.min(filter.before.unwrap_or(u64::MAX));
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    let mut out = Vec::new();
+    match &filter.subject {
+        Subject::All => {
+            for number in (low..high).rev() {
+                if out.len() >= limit {
+                    break;
+                }
+                out.extend(log.entry(number, filter, |_| true)?);
+            }
+        }
+        Subject::Model(model) => log.of_model(model, None, low..high, filter, &mut out)?,
+        Subject::Version(model, version) => log.of_model(model, Some(*version), low..high, filter, &mut out)?,
+    }
+    Ok(out)
+}
+
+/// The history part of an index, open for reading.
+struct Log<'s> {
+    state: &'s State,
+    steps: Vec<u8>,
+    records: super::part::Reader<'s>,
+}
+
+impl<'s> Log<'s> {
+    fn new(state: &'s State) -> Result<Self, Fault> {
+        Ok(Self { state, steps: state.steps.whole()?, records: state.records.reader()? })
+    }
+
+    fn record(&mut self, row: &StepRow) -> Result<Record, Fault> {
+        let mut bytes = Vec::new();
+        self.records.checked(row.at, row.len, row.crc, &mut bytes)?;
+        Record::decode(&bytes)
+    }
+
+    /// The entry of a number with the events that are wanted; none if there are none.
+    fn entry(
+        &mut self,
+        number: u64,
+        filter: &LogFilter,
+        wanted: impl Fn(&Act) -> bool,
+    ) -> Result<Option<Entry>, Fault> {
+        let row = row(&self.steps, number)?;
+        let mut record = self.record(&row)?;
+        record.acts.retain(|a| wanted(a) && filter.event.as_ref().is_none_or(|p| matches(p, &a.name)));
+        let by = filter.by.as_ref().map(UserName::as_str);
+        let is_by = by.is_none_or(|by| record.by == by || record.landed_by.as_deref() == Some(by));
+        if record.acts.is_empty() || !is_by {
+            return Ok(None);
+        }
+        let parent = match number {
+            0 => None,
+            n => Some(self::row(&self.steps, n - 1)?.commit),
+        };
+        let Record { at, by, author, landed_by, signed, comment, acts } = record;
+        let at = Timestamp::from_millis(at);
+        Ok(Some(Entry { number, commit: row.commit, parent, at, by, author, landed_by, signed, comment, acts }))
+    }
+
+    /// The entries of a model, or of one of its versions. Going back, the model's name is the one it had then.
+    fn of_model(
+        &mut self,
+        model: &ModelName,
+        version: Option<u64>,
+        numbers: std::ops::Range<u64>,
+        filter: &LogFilter,
+        out: &mut Vec<Entry>,
+    ) -> Result<(), Fault> {
+        let postings = self.state.postings.whole()?;
+        let mut name = model.as_str().to_owned();
+        let mut key = short_key(&name);
+        let mut last = None;
+        for posting in postings.chunks_exact(Posting::SIZE).rev() {
+            if !Posting::is_of(posting, key) {
+                continue;
+            }
+            let found = Posting::decode(posting).ok_or_else(|| damaged("the postings cannot be read"))?;
+            if found.number < numbers.start || out.len() >= filter.limit.unwrap_or(usize::MAX) {
+                break;
+            }
+            let is_wanted = version.is_none_or(|v| v == found.version);
+            if is_wanted && last != Some(found.number) && numbers.contains(&found.number) {
+                last = Some(found.number);
+                let is_of = |a: &Act| a.model.as_ref() == Some(&name) || a.renamed_from.as_ref() == Some(&name);
+                let wanted = |a: &Act| is_of(a) && version.is_none_or(|v| a.version == Some(v));
+                out.extend(self.entry(found.number, filter, wanted)?);
+            }
+            if found.renames {
+                let record = self.record(&row(&self.steps, found.number)?)?;
+                let renamed =
+                    record.acts.into_iter().find(|a| a.model.as_ref() == Some(&name) && a.renamed_from.is_some());
+                if let Some(from) = renamed.and_then(|a| a.renamed_from) {
+                    key = short_key(&from);
+                    name = from;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name matches a pattern in which `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(last) = pattern.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };
+    let between = parts.count().saturating_sub(1);
+    for part in pattern.split('*').skip(1).take(between) {
+        match rest.find(part) {
+            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_events_match_as_one_expects() {
+        for (pattern, name, is_match) in [
+            ("version.created", "version.created", true),
+            ("version.created", "version.created2", false),
+            ("version.*", "version.created", true),
+            ("*.created", "model.created", true),
+            ("*", "alias.set", true),
+            ("*tag*", "version.tag_set", true),
+            ("v*.*_set", "version.tag_set", true),
+            ("v*.*_set", "version.tag_deleted", false),
+            ("request", "request.created", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), is_match, "{pattern} {name}");
+        }
+    }
+}

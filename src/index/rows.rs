@@ -1,0 +1,416 @@
+//! Models and versions as searches need them, in chunks of a model's versions by the hundred, and the directory that
+//! says where each chunk is.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Fault, damaged};
+use super::record::{Fixed, take};
+use crate::entity::{Model, Tags, Version};
+use crate::search;
+use crate::stage::Stage;
+use crate::time::Timestamp;
+
+/// The longest description that a row holds, in bytes; a longer one is read from the registry where it is shown.
+pub const MAX_DESCRIPTION: usize = 256;
+
+/// A tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag<'a> {
+    /// Its key.
+    #[serde(borrow)]
+    pub key: Cow<'a, str>,
+    /// Its value.
+    #[serde(borrow)]
+    pub value: Cow<'a, str>,
+}
+
+impl Tag<'_> {
+    fn all(tags: &Tags) -> Vec<Self> {
+        let owned = |s: &str| Cow::Owned(s.to_owned());
+        tags.iter().map(|(k, v)| Tag { key: owned(k.as_str()), value: owned(v.as_str()) }).collect()
+    }
+
+    fn into_owned(self) -> Tag<'static> {
+        Tag { key: own(self.key), value: own(self.value) }
+    }
+}
+
+/// A registered model as a search finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRow<'a> {
+    /// The name.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// When it last changed by what counts (`event_times`), in milliseconds.
+    pub updated: i64,
+    /// Its tags.
+    #[serde(borrow)]
+    pub tags: Vec<Tag<'a>>,
+}
+
+impl ModelRow<'_> {
+    /// The row of a model that last changed at `bumped`, as far as is known.
+    pub(super) fn of(model: &Model, bumped: Option<i64>) -> ModelRow<'static> {
+        ModelRow {
+            name: Cow::Owned(model.name.as_str().to_owned()),
+            updated: model.created_at.as_millis().max(bumped.unwrap_or(i64::MIN)),
+            tags: Tag::all(&model.tags),
+        }
+    }
+
+    pub(super) fn into_owned(self) -> ModelRow<'static> {
+        ModelRow { name: own(self.name), tags: self.tags.into_iter().map(Tag::into_owned).collect(), ..self }
+    }
+}
+
+/// A version as its chunk holds it: without the name of its model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionFacts<'a> {
+    /// Its number.
+    pub number: u64,
+    /// When it was registered, in milliseconds.
+    pub created: i64,
+    /// When it last changed by what counts (`event_times`), in milliseconds.
+    pub updated: i64,
+    /// Who registered it.
+    #[serde(borrow)]
+    pub created_by: Cow<'a, str>,
+    /// The stage it is in.
+    #[serde(borrow)]
+    pub stage: Cow<'a, str>,
+    /// Whether it can be used: as MLflow writes it.
+    #[serde(borrow)]
+    pub status: Cow<'a, str>,
+    /// Why it cannot be used.
+    #[serde(borrow)]
+    pub status_message: Cow<'a, str>,
+    /// Its description; none if that is longer than [`MAX_DESCRIPTION`].
+    pub description: Option<String>,
+    /// Its source as it was registered.
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
+    /// The run that made it.
+    #[serde(borrow)]
+    pub run_id: Cow<'a, str>,
+    /// A link to the run.
+    #[serde(borrow)]
+    pub run_link: Cow<'a, str>,
+    /// The MLflow logged model.
+    #[serde(borrow)]
+    pub model_id: Cow<'a, str>,
+    /// Its tags.
+    #[serde(borrow)]
+    pub tags: Vec<Tag<'a>>,
+}
+
+impl VersionFacts<'_> {
+    /// The facts of a version that last changed at `bumped`, as far as is known.
+    pub(super) fn of(number: u64, version: &Version, stage: &Stage, bumped: Option<i64>) -> VersionFacts<'static> {
+        let owned = |s: &str| Cow::Owned(s.to_owned());
+        let description = Some(version.description.as_str()).filter(|d| d.len() <= MAX_DESCRIPTION);
+        VersionFacts {
+            number,
+            created: version.created_at.as_millis(),
+            updated: version.created_at.as_millis().max(bumped.unwrap_or(i64::MIN)),
+            created_by: owned(version.created_by.as_str()),
+            stage: owned(stage.as_str()),
+            status: Cow::Borrowed(version.status.as_str()),
+            status_message: owned(version.status_message.as_str()),
+            description: description.map(str::to_owned),
+            source: owned(version.source.uri.as_str()),
+            run_id: owned(version.source.run_id.as_str()),
+            run_link: owned(version.source.run_link.as_str()),
+            model_id: owned(version.source.model_id.as_str()),
+            tags: Tag::all(&version.tags),
+        }
+    }
+
+    pub(super) fn into_owned(self) -> VersionFacts<'static> {
+        VersionFacts {
+            created_by: own(self.created_by),
+            stage: own(self.stage),
+            status: own(self.status),
+            status_message: own(self.status_message),
+            source: own(self.source),
+            run_id: own(self.run_id),
+            run_link: own(self.run_link),
+            model_id: own(self.model_id),
+            tags: self.tags.into_iter().map(Tag::into_owned).collect(),
+            ..self
+        }
+    }
+}
+
+/// A version as a search finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRow<'a> {
+    /// The model's name.
+    pub model: Cow<'a, str>,
+    /// What is known of the version.
+    pub facts: VersionFacts<'a>,
+    /// Whether its model is a prompt.
+    pub of_prompt: bool,
+}
+
+impl VersionRow<'_> {
+    pub(super) fn into_owned(self) -> VersionRow<'static> {
+        VersionRow { model: own(self.model), facts: self.facts.into_owned(), of_prompt: self.of_prompt }
+    }
+}
+
+impl search::ModelRow for ModelRow<'_> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn last_updated(&self) -> Timestamp {
+        Timestamp::from_millis(self.updated)
+    }
+    fn tag(&self, key: &str) -> Option<&str> {
+        tag(&self.tags, key)
+    }
+}
+
+impl search::VersionRow for VersionRow<'_> {
+    fn name(&self) -> &str {
+        &self.model
+    }
+    fn number(&self) -> u64 {
+        self.facts.number
+    }
+    fn run_id(&self) -> &str {
+        &self.facts.run_id
+    }
+    fn source_path(&self) -> &str {
+        &self.facts.source
+    }
+    fn created(&self) -> Timestamp {
+        Timestamp::from_millis(self.facts.created)
+    }
+    fn last_updated(&self) -> Timestamp {
+        Timestamp::from_millis(self.facts.updated)
+    }
+    fn tag(&self, key: &str) -> Option<&str> {
+        tag(&self.facts.tags, key)
+    }
+    fn is_of_prompt(&self) -> bool {
+        self.of_prompt
+    }
+}
+
+fn tag<'t>(tags: &'t [Tag<'_>], key: &str) -> Option<&'t str> {
+    tags.iter().find(|t| t.key == key).map(|t| t.value.as_ref())
+}
+
+fn own(s: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(s.into_owned())
+}
+
+/// The versions of one model within one hundred.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Versions<'a> {
+    #[serde(borrow)]
+    pub(super) model: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) rows: Vec<VersionFacts<'a>>,
+}
+
+impl<'a> Versions<'a> {
+    /// From the bytes of a chunk.
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
+        postcard::from_bytes(bytes).map_err(|e| damaged(format!("versions cannot be read: {e}")))
+    }
+
+    /// Whether a version of it makes the model a prompt.
+    fn has_prompt(&self) -> bool {
+        self.rows.iter().any(|r| tag(&r.tags, search::IS_PROMPT) == Some("true"))
+    }
+}
+
+impl<'a> ModelRow<'a> {
+    /// From the bytes of a chunk.
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
+        postcard::from_bytes(bytes).map_err(|e| damaged(format!("a model cannot be read: {e}")))
+    }
+}
+
+/// What a chunk is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ChunkKey {
+    /// The model's key.
+    pub(super) model: [u8; 16],
+    /// Which hundred of its versions; [`Self::MODEL`] for the model itself.
+    pub(super) hundred: u64,
+}
+
+impl ChunkKey {
+    /// In the place of a hundred: the chunk is the model's own row.
+    pub(super) const MODEL: u64 = u64::MAX;
+
+    /// The hundred of a version.
+    pub(super) const fn hundred(number: u64) -> u64 {
+        number / 100
+    }
+}
+
+/// A chunk's bytes before they have a place; none take the chunk away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chunk {
+    pub(super) key: ChunkKey,
+    pub(super) bytes: Vec<u8>,
+    pub(super) of_prompt: bool,
+}
+
+impl Chunk {
+    /// No chunk any more.
+    pub(super) fn gone(key: ChunkKey) -> Self {
+        Self { key, bytes: Vec::new(), of_prompt: false }
+    }
+
+    /// The chunk of a model's own row.
+    pub(super) fn model(model: [u8; 16], row: &ModelRow<'_>) -> Result<Self, Fault> {
+        let key = ChunkKey { model, hundred: ChunkKey::MODEL };
+        Ok(Self { key, bytes: encode(row)?, of_prompt: false })
+    }
+
+    /// The chunk of versions; without versions it is gone.
+    pub(super) fn versions(key: ChunkKey, versions: &Versions<'_>) -> Result<Self, Fault> {
+        if versions.rows.is_empty() {
+            return Ok(Self::gone(key));
+        }
+        Ok(Self { key, bytes: encode(versions)?, of_prompt: versions.has_prompt() })
+    }
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, Fault> {
+    postcard::to_stdvec(value).map_err(|e| damaged(format!("rows cannot be written: {e}")))
+}
+
+/// Where a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) at: u64,
+    /// The chunk's length; 0 where it is gone.
+    pub(super) len: u32,
+    pub(super) crc: u32,
+    pub(super) of_prompt: bool,
+}
+
+/// The size of a row of the directory in bytes.
+pub(super) const DIRECTORY_ROW: usize = 41;
+
+/// A row of the directory.
+pub(super) fn directory_row(key: ChunkKey, place: Place) -> [u8; DIRECTORY_ROW] {
+    let mut out = Fixed::new();
+    out.put(&key.model);
+    out.put(&key.hundred.to_le_bytes());
+    out.put(&place.at.to_le_bytes());
+    out.put(&place.len.to_le_bytes());
+    out.put(&place.crc.to_le_bytes());
+    out.put(&[u8::from(place.of_prompt)]);
+    out.done()
+}
+
+fn read_row(mut row: &[u8]) -> Option<(ChunkKey, Place)> {
+    let key = ChunkKey { model: take(&mut row)?, hundred: u64::from_le_bytes(take(&mut row)?) };
+    let place = Place {
+        at: u64::from_le_bytes(take(&mut row)?),
+        len: u32::from_le_bytes(take(&mut row)?),
+        crc: u32::from_le_bytes(take(&mut row)?),
+        of_prompt: take::<1>(&mut row)? != [0],
+    };
+    Some((key, place))
+}
+
+/// The places of all chunks that count.
+pub(super) type Directory = HashMap<ChunkKey, Place, BuildHasherDefault<KeyHasher>>;
+
+/// Reads the whole directory; a later row of a chunk replaces an earlier one.
+pub(super) fn directory(part: &[u8]) -> Result<Directory, Fault> {
+    let rows = part.chunks_exact(DIRECTORY_ROW);
+    if !rows.remainder().is_empty() {
+        return Err(damaged("the directory ends within a row"));
+    }
+    let mut out = Directory::with_capacity_and_hasher(rows.len(), BuildHasherDefault::default());
+    for row in rows {
+        let (key, place) = read_row(row).ok_or_else(|| damaged("the directory cannot be read"))?;
+        if place.len == 0 {
+            out.remove(&key);
+        } else {
+            out.insert(key, place);
+        }
+    }
+    Ok(out)
+}
+
+/// Keys start with a cryptographic hash, so their bytes need no further mixing.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let first = bytes.first_chunk::<8>().map_or(bytes.len() as u64, |b| u64::from_le_bytes(*b));
+        self.0 = (self.0 ^ first).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::record::key;
+
+    fn facts(number: u64, tags: &[(&'static str, &'static str)]) -> VersionFacts<'static> {
+        let tags = tags.iter().map(|(k, v)| Tag { key: (*k).into(), value: (*v).into() }).collect();
+        VersionFacts {
+            number,
+            created: 1,
+            updated: 2,
+            created_by: "alice".into(),
+            stage: "None".into(),
+            status: "READY".into(),
+            status_message: "".into(),
+            description: Some("first".to_owned()),
+            source: "s3://b".into(),
+            run_id: "r".into(),
+            run_link: "".into(),
+            model_id: "".into(),
+            tags,
+        }
+    }
+
+    #[test]
+    fn chunks_read_back_and_know_prompts() {
+        let rows = vec![facts(1, &[]), facts(2, &[(search::IS_PROMPT, "true")])];
+        let versions = Versions { model: "churn".into(), rows };
+        let chunk = Chunk::versions(ChunkKey { model: key("churn"), hundred: 0 }, &versions).ok().unwrap();
+        assert!(chunk.of_prompt);
+        assert_eq!(Versions::decode(&chunk.bytes).ok(), Some(versions));
+        assert!(Versions::decode(&chunk.bytes[..chunk.bytes.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn the_last_row_of_a_chunk_counts() {
+        let key = ChunkKey { model: key("churn"), hundred: 3 };
+        let other = ChunkKey { hundred: ChunkKey::MODEL, ..key };
+        let place = |at, len| Place { at, len, crc: 7, of_prompt: false };
+        let rows = [(key, place(0, 5)), (other, place(5, 5)), (key, place(10, 6)), (other, place(0, 0))];
+        let part: Vec<u8> = rows.iter().flat_map(|(k, p)| directory_row(*k, *p)).collect();
+        let read = directory(&part).ok().unwrap();
+        assert_eq!(read.get(&key), Some(&place(10, 6)));
+        assert_eq!(read.get(&other), None);
+        assert!(directory(&part[1..]).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Searches: the rows that match a query, read chunk by chunk.
+
+use std::thread;
+
+use super::error::Fault;
+use super::head::State;
+use super::rows::{self, ChunkKey, ModelRow, Place, VersionRow, Versions};
+use super::{Index, IndexError};
+use crate::search::{Models, Page, PageSize, Query};
+use crate::tree::Oid;
+
+/// How many bytes of rows are read at once.
+const WINDOW: u64 = 1 << 20;
+
+/// How many bytes of rows are worth a second thread.
+const MUCH: u64 = 4 << 20;
+
+impl Index<'_> {
+    /// Answers a search of models: a page of those that match, in order.
+    pub fn search_models(
+        &mut self,
+        query: &Query<Models>,
+        offset: usize,
+        size: PageSize,
+    ) -> Result<Page<ModelRow<'static>>, IndexError> {
+        let rows = self.ask(|state| {
+            scan(
+                state,
+                |key| key.hundred == ChunkKey::MODEL,
+                |_, bytes, out| {
+                    let row = ModelRow::decode(bytes)?;
+                    if query.filter.matches(&row) {
+                        out.push(row.into_owned());
+                    }
+                    Ok(())
+                },
+            )
+        })?;
+        Ok(query.page(rows, offset, size))
+    }
+
+    /// Answers a search of versions: a page of those that match, in order.
+    pub fn search_versions(
+        &mut self,
+        query: &Query<crate::search::Versions>,
+        offset: usize,
+        size: PageSize,
+    ) -> Result<Page<VersionRow<'static>>, IndexError> {
+        let rows = self.ask(|state| {
+            scan(
+                state,
+                |key| key.hundred != ChunkKey::MODEL,
+                |of_prompt, bytes, out| {
+                    let versions = Versions::decode(bytes)?;
+                    for facts in versions.rows {
+                        let row = VersionRow { model: versions.model.as_ref().into(), facts, of_prompt };
+                        if query.filter.matches(&row) {
+                            out.push(row.into_owned());
+                        }
+                    }
+                    Ok(())
+                },
+            )
+        })?;
+        Ok(query.page(rows, offset, size))
+    }
+
+    /// Makes sure that the answers are of the commit that an earlier page was read at.
+    pub fn expect(&self, commit: Option<&str>) -> Result<(), IndexError> {
+        let now = self.tip().as_ref().map(Oid::to_string).unwrap_or_default();
+        if commit.is_none_or(|then| then == now) { Ok(()) } else { Err(IndexError::Moved) }
+    }
+}
+
+/// What a scan does with a chunk: whether its model is a prompt, its bytes, and where what is found goes.
+trait Look<R>: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync {}
+impl<R, F: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync> Look<R> for F {}
+
+/// Looks at all chunks of a kind, on two threads if there are many.
+fn scan<R: Send>(state: &State, of_kind: impl Fn(&ChunkKey) -> bool, look: impl Look<R>) -> Result<Vec<R>, Fault> {
+    if state.tip.is_none() {
+        return Ok(Vec::new());
+    }
+    let directory = rows::directory(&state.directory.whole()?)?;
+    let prompts: std::collections::HashSet<[u8; 16]> =
+        directory.iter().filter(|(_, p)| p.of_prompt).map(|(k, _)| k.model).collect();
+    let of_prompt = |key: &ChunkKey| !prompts.is_empty() && prompts.contains(&key.model);
+    let places = directory.iter().filter(|(k, _)| of_kind(k)).map(|(k, p)| Place { of_prompt: of_prompt(k), ..*p });
+    let mut places: Vec<Place> = places.collect();
+    places.sort_unstable_by_key(|p| p.at);
+    let bytes: u64 = places.iter().map(|p| u64::from(p.len)).sum();
+    if bytes < MUCH {
+        return some(state, &places, &look);
+    }
+    let (first, second) = places.split_at(places.len() / 2);
+    thread::scope(|scope| {
+        let other = scope.spawn(|| some(state, second, &look));
+        let mut out = some(state, first, &look)?;
+        match other.join() {
+            Ok(rest) => out.extend(rest?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(out)
+    })
+}
+
+/// Looks at chunks that are sorted by place; neighbours are read at once.
+fn some<R>(state: &State, places: &[Place], look: &impl Look<R>) -> Result<Vec<R>, Fault> {
+    let mut reader = state.rows.reader()?;
+    let (mut window, mut out) = (Vec::new(), Vec::new());
+    let mut rest = places;
+    while let Some(first) = rest.first() {
+        let near = rest.iter().take_while(|p| p.at + u64::from(p.len) - first.at <= WINDOW).count().max(1);
+        let (now, later) = rest.split_at(near);
+        let end = now.last().map_or(0, |p| p.at + u64::from(p.len));
+        reader.read(first.at, usize::try_from(end - first.at).unwrap_or(usize::MAX), &mut window)?;
+        for place in now {
+            let from = usize::try_from(place.at - first.at).unwrap_or(usize::MAX);
+            let chunk = window.get(from..from.saturating_add(place.len as usize)).unwrap_or_default();
+            if crc32fast::hash(chunk) != place.crc {
+                return Err(super::error::damaged(format!("the rows at {} do not match their checksum", place.at)));
+            }
+            look(place.of_prompt, chunk, &mut out)?;
+        }
+        rest = later;
+    }
+    Ok(out)
+}

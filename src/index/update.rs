@@ -1,0 +1,202 @@
+//! Bringing the index up to date: what history added since it was written, or all of it.
+
+use std::path::Path;
+
+use super::Progress;
+use super::build::{self, Block, Stored};
+use super::effect::{Changes, ModelChange};
+use super::error::Fault;
+use super::head::{State, generation};
+use super::part::Part;
+use super::record::{Posting, StepRow};
+use super::rows::{self, Chunk, Directory, Place, directory_row};
+use crate::git::Step;
+use crate::name::ModelName;
+use crate::registry::Registry;
+use crate::tree::Oid;
+
+/// How many steps are worked on at a time.
+const STEPS: usize = 256;
+
+/// How many models are worked on at a time.
+const MODELS: usize = 64;
+
+/// How many bytes wait in memory before they are written ahead of the head.
+const WAITING: usize = 16 << 20;
+
+/// How many bytes and chunks of no use are kept, beyond as many as are of use, before the rows are written anew.
+const SLACK: (u64, u64) = (1 << 20, 1000);
+
+/// Where an update writes.
+pub(super) struct Target<'a> {
+    /// The folder of the index.
+    pub(super) folder: &'a Path,
+    /// Whether this process may write there now.
+    pub(super) locked: bool,
+}
+
+/// Brings an index up to a commit of the first-parent line. When the last commit that it knows is not on that line,
+/// or when it cannot be told which rows changed, it begins from nothing.
+///
+/// After an error the state is of no use.
+pub(super) fn catch_up(
+    state: &mut State,
+    registry: &Registry,
+    tip: Oid,
+    target: &Target<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Fault> {
+    let (missing, is_known) = missing(registry, tip, state.tip)?;
+    if !is_known {
+        *state = State::empty(target.folder);
+    }
+    let before = match missing.first().and_then(|s| s.parent) {
+        Some(parent) => Some(registry.repo().tree_of(&parent)?),
+        None => None,
+    };
+    let from_nothing = state.tip.is_none();
+    let mut bar = Progress { done: 0, total: missing.len() as u64, what: "commits" };
+    let mut changes = Changes::default();
+    let blocks = Block::cut(&missing, before, STEPS);
+    build::in_order(registry, &blocks, build::encode, |block| {
+        bar.done += block.steps.len() as u64;
+        append(state, block, &mut changes);
+        if target.locked && state.unflushed() > WAITING {
+            // If the disk is full, what is in memory still answers; the final write reports it.
+            let _ = state.spill();
+        }
+        progress(bar);
+        Ok(())
+    })?;
+    if changes.unknown && !from_nothing {
+        *state = State::empty(target.folder);
+        return catch_up(state, registry, tip, target, progress);
+    }
+    if from_nothing {
+        all_rows(state, registry, tip, &changes, progress)?
+    } else {
+        some_rows(state, registry, tip, &changes)?
+    }
+    state.tip = Some(tip);
+    compact(state, target.folder)
+}
+
+/// The steps from after `known` to `tip`, oldest first; all steps, and false, if `known` is not on the line.
+fn missing(registry: &Registry, tip: Oid, known: Option<Oid>) -> Result<(Vec<Step>, bool), Fault> {
+    let mut steps = Vec::new();
+    for step in registry.repo().first_parents(tip)? {
+        let step = step?;
+        if Some(step.commit) == known {
+            steps.reverse();
+            return Ok((steps, true));
+        }
+        steps.push(step);
+    }
+    steps.reverse();
+    Ok((steps, false))
+}
+
+/// Adds the records of a block.
+fn append(state: &mut State, block: build::Encoded, changes: &mut Changes) {
+    let mut at = state.records.push(&block.records);
+    for posting in block.postings {
+        state.postings.push(&Posting { number: posting.number + state.count, ..posting }.encode());
+    }
+    for (step, len, crc) in block.steps {
+        state.landed = state.landed.max(step.time.as_millis());
+        state.steps.push(&StepRow { commit: step.commit, landed: state.landed, at, len, crc }.encode());
+        at += u64::from(len);
+        state.count += 1;
+    }
+    block.effects.into_iter().for_each(|e| changes.apply(e));
+}
+
+/// Writes the rows of all models as they are at the tip.
+fn all_rows(
+    state: &mut State,
+    registry: &Registry,
+    tip: Oid,
+    changes: &Changes,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Fault> {
+    let root = registry.repo().tree_of(&tip)?;
+    let names = build::names(&registry.snapshot_in(Some(root))?)?;
+    let jobs: Vec<&[ModelName]> = names.chunks(MODELS).collect();
+    let mut bar = Progress { done: 0, total: names.len() as u64, what: "models" };
+    let mut directory = Directory::default();
+    let work = |registry: &Registry, names: &&[ModelName]| {
+        let snapshot = registry.snapshot_in(Some(root))?;
+        let mut out = Vec::new();
+        for name in *names {
+            let known = changes.models.get(name).cloned().unwrap_or_default();
+            out.extend(build::chunks(&snapshot, name, &ModelChange { fresh: true, ..known }, None)?);
+        }
+        Ok((names.len(), out))
+    };
+    build::in_order(registry, &jobs, work, |(done, chunks)| {
+        chunks.into_iter().for_each(|c| put(state, &mut directory, c));
+        bar.done += done as u64;
+        progress(bar);
+        Ok(())
+    })
+}
+
+/// Writes the rows that changed.
+fn some_rows(state: &mut State, registry: &Registry, tip: Oid, changes: &Changes) -> Result<(), Fault> {
+    if changes.models.is_empty() {
+        return Ok(());
+    }
+    let snapshot = registry.snapshot_of(Some(tip))?;
+    let mut directory = rows::directory(&state.directory.whole()?)?;
+    let mut new = Vec::new();
+    let mut stored = Stored::of(state, &directory)?;
+    for (name, change) in &changes.models {
+        new.extend(build::chunks(&snapshot, name, change, Some(&mut stored))?);
+    }
+    drop(stored);
+    new.into_iter().for_each(|c| put(state, &mut directory, c));
+    Ok(())
+}
+
+/// Puts a chunk in the place of the one that was there.
+fn put(state: &mut State, directory: &mut Directory, chunk: Chunk) {
+    let old = directory.remove(&chunk.key);
+    if old.is_none() && chunk.bytes.is_empty() {
+        return;
+    }
+    state.live_bytes = state.live_bytes.saturating_sub(old.map_or(0, |p| u64::from(p.len)));
+    state.live_chunks = state.live_chunks.saturating_sub(u64::from(old.is_some()));
+    // A hundred versions of some megabytes each are the most that a chunk can have.
+    let len = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
+    let crc = crc32fast::hash(&chunk.bytes);
+    let place = Place { at: state.rows.push(&chunk.bytes), len, crc, of_prompt: chunk.of_prompt };
+    state.directory.push(&directory_row(chunk.key, place));
+    if len > 0 {
+        directory.insert(chunk.key, place);
+        state.live_bytes += u64::from(len);
+        state.live_chunks += 1;
+    }
+}
+
+/// Writes the rows anew when more of them are of no use than are of use.
+fn compact(state: &mut State, folder: &Path) -> Result<(), Fault> {
+    let chunks = state.directory.extent().len / rows::DIRECTORY_ROW as u64;
+    if state.rows.extent().len <= 2 * state.live_bytes + SLACK.0 && chunks <= 2 * state.live_chunks + SLACK.1 {
+        return Ok(());
+    }
+    let directory = rows::directory(&state.directory.whole()?)?;
+    let mut places: Vec<_> = directory.into_iter().collect();
+    places.sort_unstable_by_key(|(key, _)| *key);
+    let mut rows = Part::empty(folder, "rows", generation());
+    let mut new = Part::empty(folder, "directory", generation());
+    let mut reader = state.rows.reader()?;
+    let mut bytes = Vec::new();
+    for (key, place) in places {
+        reader.checked(place.at, place.len, place.crc, &mut bytes)?;
+        new.push(&directory_row(key, Place { at: rows.push(&bytes), ..place }));
+    }
+    drop(reader);
+    state.rows = rows;
+    state.directory = new;
+    Ok(())
+}
