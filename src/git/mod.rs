@@ -8,6 +8,7 @@
 //! followed, and programs (to sign) are taken from the user's settings only, never from the repository's.
 
 mod error;
+mod files;
 mod init;
 mod lock;
 mod quarantine;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use error::{Cause, GitError, PublishError};
+pub use files::WorkFile;
 pub use lock::RepoLock;
 pub use quarantine::HookEnv;
 pub use read::{Commit, Ident};
