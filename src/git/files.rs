@@ -67,8 +67,7 @@ impl Repo {
 
     fn untracked(&self, root: &Path, at: &str) -> Result<Vec<Vec<u8>>, GitError> {
         let failed = |why: String| {
-            let e = gix::Error::from_error(gix::error::message(why));
-            GitError::git("list the untracked files", e)
+            GitError::Git { what: "list the untracked files".to_owned(), source: why.into() }
         };
         let mut command = Command::new("git");
         command.args(["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.hooksPath=/dev/null"]);

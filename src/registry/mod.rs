@@ -5,6 +5,7 @@
 
 mod error;
 mod history;
+mod lint;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::tree::{Limits, Objects as _, Oid, Stage as _};
 
 pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
+pub use lint::Lint;
 
 /// How often an action is applied anew because the head moved.
 const ATTEMPTS: usize = 20;
