@@ -1,13 +1,18 @@
 //! The person at a terminal: a command is parsed, becomes actions or a question, and its answer is printed.
 
 mod change;
+mod check;
+mod doctor;
 mod fetch;
 mod init;
 mod model;
 mod output;
+mod program;
 mod progress;
 mod register;
 mod report;
+mod reshard;
+mod schema;
 mod session;
 mod table;
 mod target;
@@ -79,6 +84,12 @@ enum Command {
     Fetch(fetch::FetchArgs),
     #[command(subcommand)]
     Model(model::ModelCommand),
+    Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
+    Schema(schema::SchemaArgs),
+    Reshard(reshard::ReshardArgs),
+    Completions(program::CompletionsArgs),
+    Man(program::ManArgs),
 }
 
 /// Runs the program with the arguments of the process.
@@ -106,5 +117,11 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Register(args) => register::run(args, session),
         Command::Fetch(args) => fetch::run(&args, session),
         Command::Model(command) => model::run(command, session),
+        Command::Check(args) => check::run(&args, session),
+        Command::Doctor(args) => doctor::run(&args, session),
+        Command::Schema(args) => schema::run(&args, session),
+        Command::Reshard(args) => reshard::run(&args, session),
+        Command::Completions(args) => program::completions(&args, session),
+        Command::Man(args) => program::man(&args, session),
     }
 }

@@ -153,7 +153,10 @@ impl Location {
             | Self::ModelAccess(_)
             | Self::Stage(..)
             | Self::Alias(..) => None,
-            Self::Version(_, n) | Self::Request(_, n, _) | Self::Comment(_, n, _) | Self::Artifact(_, n, _)
+            Self::Version(_, n)
+            | Self::Request(_, n, _)
+            | Self::Comment(_, n, _)
+            | Self::Artifact(_, n, _)
             | Self::Attributes(_, n) => Some(*n),
         }
     }

@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::{Flags, Mode, Stage};
 
 use super::worktree::{executable, find, stat};
-use super::{GitError, Repo, oid};
-use crate::text::one_line;
+use super::{GitError, Repo, oid, program};
 use crate::tree::{Kind, Oid};
 
 /// A file of the work tree.
@@ -66,18 +64,10 @@ impl Repo {
     }
 
     fn untracked(&self, root: &Path, at: &str) -> Result<Vec<Vec<u8>>, GitError> {
-        let failed = |why: String| {
-            GitError::Git { what: "list the untracked files".to_owned(), source: why.into() }
-        };
-        let mut command = Command::new("git");
-        command.args(["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.hooksPath=/dev/null"]);
-        command.args(["ls-files", "-z", "--others", "--exclude-standard", "--", if at.is_empty() { "." } else { at }]);
-        let literal = command.env("GIT_LITERAL_PATHSPECS", "1").current_dir(root).stdin(Stdio::null());
-        let output = literal.output().map_err(|e| failed(format!("`git` did not start: {e}")))?;
-        if !output.status.success() {
-            return Err(failed(one_line(String::from_utf8_lossy(&output.stderr).trim()).into_owned()));
-        }
-        Ok(output.stdout.split(|b| *b == 0).filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect())
+        let paths = if at.is_empty() { "." } else { at };
+        let listed = program::ask(root, ["ls-files", "-z", "--others", "--exclude-standard", "--", paths])
+            .map_err(|why| GitError::Git { what: "list the untracked files".to_owned(), source: why.into() })?;
+        Ok(listed.split(|b| *b == 0).filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect())
     }
 }
 

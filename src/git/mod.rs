@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod init;
 mod lock;
+pub mod program;
 mod quarantine;
 mod read;
 mod sign;

@@ -54,9 +54,7 @@ impl Registry {
         let head = self.snapshot()?;
         let staged = self.stage_work_tree()?;
         let (after, mut lint) = match staged {
-            Some(s) => {
-                (self.snapshot_in(Some(s.tree))?, Lint { files: s.files, faults: s.faults, ..Lint::default() })
-            }
+            Some(s) => (self.snapshot_in(Some(s.tree))?, Lint { files: s.files, faults: s.faults, ..Lint::default() }),
             None => (self.snapshot()?, Lint::default()),
         };
         lint.faults.extend(rules::lint(&after)?.faults);

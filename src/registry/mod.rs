@@ -4,6 +4,7 @@
 //! it is written, so a refused change leaves nothing behind.
 
 mod error;
+pub mod health;
 mod history;
 mod lint;
 
