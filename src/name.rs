@@ -177,6 +177,13 @@ impl Id {
     }
 }
 
+impl UserName {
+    /// A name for where somebody is asked for and nobody is meant.
+    pub fn nobody() -> Self {
+        Self("nobody".to_owned())
+    }
+}
+
 impl GroupName {
     /// The group that holds everyone.
     pub fn everyone() -> Self {

@@ -5,19 +5,24 @@ mod alias;
 mod apply_entry;
 mod apply_file;
 mod change;
+mod check;
 mod comment;
 mod compare;
 mod demo;
+mod doctor;
 mod fetch;
 mod init;
 mod model;
 mod output;
 mod person;
 mod pick;
+mod program;
 mod progress;
 mod register;
 mod report;
 mod request;
+mod reshard;
+mod schema;
 mod session;
 mod settings;
 mod stage;
@@ -116,6 +121,12 @@ enum Command {
     #[command(subcommand)]
     Stage(stage::StageCommand),
     Apply(apply_file::ApplyArgs),
+    Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
+    Schema(schema::SchemaArgs),
+    Reshard(reshard::ReshardArgs),
+    Completions(program::CompletionsArgs),
+    Man(program::ManArgs),
 }
 
 /// Runs the program with the arguments of the process.
@@ -156,5 +167,11 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Settings(command) => settings::run(command, session),
         Command::Stage(command) => stage::run(command, session),
         Command::Apply(args) => apply_file::run(&args, session),
+        Command::Check(args) => check::run(&args, session),
+        Command::Doctor(args) => doctor::run(&args, session),
+        Command::Schema(args) => schema::run(&args, session),
+        Command::Reshard(args) => reshard::run(&args, session),
+        Command::Completions(args) => program::completions(&args, session),
+        Command::Man(args) => program::man(&args, session),
     }
 }

@@ -8,8 +8,10 @@
 //! followed, and programs (to sign) are taken from the user's settings only, never from the repository's.
 
 mod error;
+mod files;
 mod init;
 mod lock;
+pub mod program;
 mod quarantine;
 mod read;
 mod sign;
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use error::{Cause, GitError, PublishError};
+pub use files::WorkFile;
 pub use lock::RepoLock;
 pub use quarantine::HookEnv;
 pub use read::{Commit, Ident};

@@ -60,6 +60,19 @@ impl Stage for Repo {
 }
 
 impl Repo {
+    /// Keeps a file's bytes in memory and gives their id, for a [`Change::Link`].
+    pub fn stage_blob(&self, bytes: &[u8]) -> Result<Oid, TreeError> {
+        self.put(ObjectKind::Blob, bytes, None).map(oid)
+    }
+
+    /// Why a file could not be staged under a path, in words; none if it could.
+    pub fn path_fault(path: &str) -> Option<String> {
+        match parts(path, &Change::Write(Vec::new())) {
+            Err(StageError::Path { why, .. }) => Some(why),
+            Err(StageError::Object(_)) | Ok(_) => None,
+        }
+    }
+
     /// Forgets all that was staged and not published.
     pub fn discard_staged(&self) {
         self.inner.objects.reset_object_memory();

@@ -96,7 +96,7 @@ impl Repo {
         folder.zip(path.file_name()).map_or(path.clone(), |(folder, name)| folder.join(name))
     }
 
-    fn read_index(&self) -> Result<gix::index::File, GitError> {
+    pub(super) fn read_index(&self) -> Result<gix::index::File, GitError> {
         let path = self.index_path();
         let index = gix::index::File::at_or_default(&path, self.inner.object_hash(), false, Default::default())
             .map_err(|e| GitError::git("read the index; see `git fsck`, or remove it and run `git reset`", e))?;
@@ -247,7 +247,7 @@ fn only_holds(dir: &Path, path: &str, goes: &dyn Fn(&str) -> bool) -> Result<boo
 }
 
 /// The file at a path that is reached without following a symbolic link; none if there is nothing.
-fn find(root: &Path, path: &str) -> Result<Option<(PathBuf, Metadata)>, GitError> {
+pub(super) fn find(root: &Path, path: &str) -> Result<Option<(PathBuf, Metadata)>, GitError> {
     let mut at = root.to_owned();
     let mut parts = path.split('/').peekable();
     while let Some(part) = parts.next() {
@@ -265,7 +265,7 @@ fn find(root: &Path, path: &str) -> Result<Option<(PathBuf, Metadata)>, GitError
     Ok(None)
 }
 
-fn stat(file: &Path) -> Result<Stat, GitError> {
+pub(super) fn stat(file: &Path) -> Result<Stat, GitError> {
     let meta = IndexMetadata::from_path_no_follow(file).map_err(|e| GitError::io("look at", file, e))?;
     Ok(Stat::from_fs(&meta).unwrap_or_default())
 }
@@ -273,13 +273,13 @@ fn stat(file: &Path) -> Result<Stat, GitError> {
 /// Whether a file may be run, where the system knows such a thing.
 #[cfg(unix)]
 #[expect(clippy::unnecessary_wraps, reason = "other systems do not know")]
-fn executable(meta: &Metadata) -> Option<bool> {
+pub(super) fn executable(meta: &Metadata) -> Option<bool> {
     use std::os::unix::fs::PermissionsExt as _;
     Some(meta.permissions().mode() & 0o100 != 0)
 }
 
 #[cfg(not(unix))]
-fn executable(_: &Metadata) -> Option<bool> {
+pub(super) fn executable(_: &Metadata) -> Option<bool> {
     None
 }
 

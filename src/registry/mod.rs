@@ -4,7 +4,9 @@
 //! it is written, so a refused change leaves nothing behind.
 
 mod error;
+pub mod health;
 mod history;
+mod lint;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use crate::tree::{Limits, Objects as _, Oid, Stage as _};
 
 pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
+pub use lint::Lint;
 
 /// How often an action is applied anew because the head moved.
 const ATTEMPTS: usize = 20;

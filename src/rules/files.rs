@@ -1,5 +1,7 @@
 //! Rules of files: where they lie, what they are, how they are written.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Faults, Step};
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::codec::known_format;
@@ -82,6 +84,12 @@ fn git_attributes(path: &str, bytes: &[u8]) -> Vec<Problem> {
 
 pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
+    let mut models: BTreeMap<ModelDir, BTreeSet<u64>> = BTreeMap::new();
+    for place in step.diff.files.iter().filter_map(|f| Location::parse(&f.path, layout).ok()) {
+        if let Some(dir) = place.model() {
+            models.entry(dir.clone()).or_default().extend(place.version());
+        }
+    }
     for (file, _) in written(step) {
         let Ok(place) = Location::parse(&file.path, layout) else { continue };
         let at = || step.after.full_path(&file.path);
@@ -105,16 +113,19 @@ pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
                 let said = step.after.file::<Comment>(&file.path)?.and_then(|f| f.value).map(|c| c.id);
                 agree(said, &id, at(), faults);
             }
-            Location::Version(dir, _)
-            | Location::Artifact(dir, _, _)
-            | Location::Attributes(dir, _)
-            | Location::ModelAccess(dir)
-            | Location::Stage(dir, _)
-            | Location::Alias(dir, _) => whole(step, &dir, faults)?,
-            Location::Settings | Location::Access | Location::Person(_) | Location::Companion(_) => {}
+            Location::Version(..)
+            | Location::Artifact(..)
+            | Location::Attributes(..)
+            | Location::ModelAccess(_)
+            | Location::Stage(..)
+            | Location::Alias(..)
+            | Location::Settings
+            | Location::Access
+            | Location::Person(_)
+            | Location::Companion(_) => {}
         }
     }
-    Ok(())
+    models.into_iter().try_for_each(|(dir, versions)| whole(step, &dir, versions, faults))
 }
 
 fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faults: &mut Faults) {
@@ -124,7 +135,7 @@ fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faul
 }
 
 /// A model has a `model.toml`, each version a `version.toml`; model-level grants hold no groups.
-fn whole(step: &Step<'_>, dir: &ModelDir, faults: &mut Faults) -> Result<(), TreeError> {
+fn whole(step: &Step<'_>, dir: &ModelDir, versions: BTreeSet<u64>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(view) = step.after.model_in(dir)? else { return Ok(()) };
     if view.file()?.is_none() {
         faults.add(format!("{}/model.toml", view.path), "the model has no model.toml", "add it, or delete the folder");
@@ -132,17 +143,7 @@ fn whole(step: &Step<'_>, dir: &ModelDir, faults: &mut Faults) -> Result<(), Tre
     if let Some(file) = view.access()?.filter(|f| f.value.as_ref().is_some_and(|a| !a.groups.is_empty())) {
         faults.add(file.path, "groups belong in the registry's own access.toml", "move them there");
     }
-    let numbers = step.diff.files.iter().filter_map(|f| match Location::parse(&f.path, step.after.layout().ok()?) {
-        Ok(
-            Location::Version(d, n)
-            | Location::Request(d, n, _)
-            | Location::Comment(d, n, _)
-            | Location::Artifact(d, n, _)
-            | Location::Attributes(d, n),
-        ) if d == *dir => Some(n),
-        Ok(_) | Err(_) => None,
-    });
-    for number in numbers.collect::<std::collections::BTreeSet<u64>>() {
+    for number in versions {
         if let Some(version) = view.version(number)?.filter(|v| matches!(v.file(), Ok(None))) {
             let help = "add it, or delete the folder";
             faults.add(format!("{}/version.toml", version.path), "the version has no version.toml", help);

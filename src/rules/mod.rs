@@ -16,14 +16,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::diff::Diff;
+use crate::diff::{self, Diff};
 use crate::entity::Level;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::name::{ModelName, UserName};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::TreeError;
+use crate::tree::{Limits, TreeError};
 
 /// One step of history to be judged.
 pub struct Step<'a> {
@@ -348,13 +348,41 @@ pub static RULES: &[Rule] = &[
     },
 ];
 
+impl Rule {
+    /// Whether it says something of a state by itself, whatever steps led there and whoever took them.
+    pub fn of_state(&self) -> bool {
+        match self.class {
+            Class::Format | Class::Link => true,
+            Class::Policy => matches!(self.name, "stage-known" | "stage-one"),
+            Class::Permission | Class::History => false,
+        }
+    }
+}
+
+/// Judges a whole state, as if all of it had just been written, by the rules that need no step.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn lint(state: &Snapshot<'_>) -> Result<Verdict, TreeError> {
+    let before = Snapshot::new(state.objects(), None, state.at())?;
+    let diff = diff::diff(&before, state, Limits::default())?;
+    // No rule of a state asks who acted or when.
+    let nobody = Actor { user: UserName::nobody(), author: None, signed: false };
+    let step = Step::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
+    judge_by(RULES.iter().filter(|r| r.of_state()), &step)
+}
+
 /// Judges a step by all rules.
 ///
 /// # Errors
 /// When an object cannot be read: then there is no verdict, and nothing may land.
 pub fn judge(step: &Step<'_>) -> Result<Verdict, TreeError> {
+    judge_by(RULES.iter(), step)
+}
+
+fn judge_by<'r>(rules: impl Iterator<Item = &'r Rule>, step: &Step<'_>) -> Result<Verdict, TreeError> {
     let mut faults = Vec::new();
-    for rule in RULES {
+    for rule in rules {
         let mut found = Faults { rule: rule.name, class: rule.class, out: Vec::new() };
         (rule.check)(step, &mut found)?;
         faults.extend(found.out);

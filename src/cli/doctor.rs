@@ -1,0 +1,46 @@
+//! `greenroom doctor`: what could keep the registry from working well, and what to do about it.
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{GREEN, RED, YELLOW, styled};
+use super::progress::Progress;
+use super::report::{CliError, Exit};
+use super::session::Session;
+use crate::registry::health::{self, State};
+use crate::text::one_line;
+
+/// Look at the set-up, the repository and the stored files, and say what to do
+///
+/// Exit code 7 when something fails; what could merely be better does not count.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Read every byte of the stored files and compare it with its SHA-256
+    #[arg(long)]
+    verify: bool,
+}
+
+pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let mut checks = health::programs(&session.dir());
+    let registry = session.registry()?;
+    let progress = Progress::new("Verifying");
+    checks.extend(registry.health(args.verify, &|done, total| progress.seen(done, total))?);
+    drop(progress);
+    let failed = checks.iter().any(|c| c.state == State::Fail);
+    if session.out.is_json() {
+        session.out.json(&json!({"ok": !failed, "checks": checks}))?;
+    } else {
+        for check in &checks {
+            let (style, word) = match check.state {
+                State::Ok => (GREEN, "ok  "),
+                State::Warn => (YELLOW, "warn"),
+                State::Fail => (RED, "fail"),
+            };
+            session.out.line(format!("{}  {:<9} {}", styled(style, word), check.name, one_line(&check.message)));
+            if !check.help.is_empty() {
+                session.out.line(format!("      {}", one_line(&check.help)));
+            }
+        }
+    }
+    Ok(if failed { Exit::Unverified } else { Exit::Ok })
+}

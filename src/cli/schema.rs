@@ -1,0 +1,84 @@
+//! `greenroom schema`: the JSON Schemas of the registry's files, for editors and other programs.
+
+use clap::Args;
+use serde_json::json;
+
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::table::Table;
+use crate::apply;
+use crate::format::{Kind, schema};
+
+/// Print the JSON Schema (2020-12) of a kind of file
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// The kind of file, such as `model` or `version`
+    #[arg(value_parser = kind, value_name = "KIND", required_unless_present_any = ["list", "write"])]
+    kind: Option<Kind>,
+    /// List the kinds and where their files lie
+    #[arg(long, conflicts_with_all = ["kind", "write"])]
+    list: bool,
+    /// Write all of them, and `.taplo.toml`, into the registry's work tree, as `init` does; commit them with git
+    #[arg(long, conflicts_with = "kind")]
+    write: bool,
+}
+
+fn kind(s: &str) -> Result<Kind, String> {
+    let names = || Kind::ALL.map(Kind::as_str).join(", ");
+    Kind::ALL.into_iter().find(|k| k.as_str() == s).ok_or_else(|| format!("must be one of {}", names()))
+}
+
+pub(super) fn run(args: &SchemaArgs, session: &mut Session) -> Result<Exit, CliError> {
+    if let Some(kind) = args.kind {
+        // A schema is JSON whatever the output is to be.
+        session.out.line(schema::schema(kind).trim_end());
+    } else if args.write {
+        write(session)?;
+    } else if session.out.is_json() {
+        let all: Vec<_> = Kind::ALL.iter().map(|k| json!({"kind": k.as_str(), "files": k.globs()})).collect();
+        session.out.json(&all)?;
+    } else {
+        let mut table = Table::new(&["KIND", "FILES"]);
+        for kind in Kind::ALL {
+            table.row([kind.as_str(), kind.globs().first().copied().unwrap_or_default()]);
+        }
+        table.print(&mut session.out);
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes the files for editors where they differ; they are no part of the record, so no commit is made.
+fn write(session: &mut Session) -> Result<(), CliError> {
+    let registry = session.registry()?;
+    let Some(root) = registry.repo().work_dir() else {
+        return Err(CliError::new(Exit::Failed, "a bare repository has no work tree to write into")
+            .hint("clone it, run this in the clone, commit and push"));
+    };
+    let root = root.join(registry.at());
+    let mut written = Vec::new();
+    for (path, content) in apply::companions().into_iter().filter(|(p, _)| p != ".gitattributes") {
+        let file = root.join(&path);
+        let there = std::fs::symlink_metadata(&file);
+        if there.as_ref().is_ok_and(|m| !m.is_file()) {
+            return Err(CliError::new(Exit::Conflict, format!("{path} is no plain file; take it away first")));
+        }
+        if there.is_ok() && std::fs::read(&file).is_ok_and(|bytes| bytes == content.as_bytes()) {
+            continue;
+        }
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(&file, content)?;
+        written.push(path);
+    }
+    if session.out.is_json() {
+        return Ok(session.out.json(&json!({"written": written}))?);
+    }
+    for path in &written {
+        session.out.line(format!("  wrote {path}"));
+    }
+    let rest =
+        if written.is_empty() { "All files for editors are as they should be." } else { "Commit them with git." };
+    session.out.line(rest);
+    Ok(())
+}

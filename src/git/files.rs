@@ -1,0 +1,106 @@
+//! The work tree as it is now: which files lie in it, and which of them are as the index has them.
+//!
+//! Only the untracked files need the `git` program, which knows what is ignored; nothing that the repository's
+//! settings name is run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use gix::bstr::{BStr, ByteSlice as _};
+use gix::index::entry::{Flags, Mode, Stage};
+
+use super::worktree::{executable, find, stat};
+use super::{GitError, Repo, oid, program};
+use crate::tree::{Kind, Oid};
+
+/// A file of the work tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkFile {
+    /// As the index has it.
+    Recorded(Kind, Oid),
+    /// Changed or new; its bytes are on disk. What is not a file or symbolic link counts as a submodule.
+    Changed(Kind, PathBuf),
+}
+
+impl Repo {
+    /// The files beneath `at` (empty, or ending in a slash) that a commit of all changes would hold, by path from the
+    /// repository's root: tracked ones that are there, and untracked ones that git does not ignore.
+    ///
+    /// A name that is not UTF-8 is kept with replacement characters. None in a bare repository.
+    pub fn work_files(&self, at: &str) -> Result<Option<BTreeMap<String, WorkFile>>, GitError> {
+        let Some(root) = self.work_dir() else { return Ok(None) };
+        let index = self.read_index()?;
+        let mut out = BTreeMap::new();
+        for entry in index.entries() {
+            let path = entry.path(&index);
+            if !path.starts_with(at.as_bytes()) {
+                continue;
+            }
+            let name = path.to_str_lossy().into_owned();
+            let kind = kind_of(entry.mode);
+            if entry.flags.contains(Flags::SKIP_WORKTREE) || kind == Kind::Submodule {
+                out.insert(name, WorkFile::Recorded(kind, oid(entry.id)));
+                continue;
+            }
+            let known = entry.stage() == Stage::Unconflicted && !entry.flags.contains(Flags::INTENT_TO_ADD);
+            let Some((file, meta)) = look(&root, path)? else { continue };
+            let now = kind_on_disk(&meta);
+            let same = known
+                && now == kind
+                && stat(&file)?.matches(&entry.stat, Default::default())
+                && !entry.stat.is_racy(index.timestamp(), Default::default());
+            let state = if same { WorkFile::Recorded(kind, oid(entry.id)) } else { WorkFile::Changed(now, file) };
+            out.insert(name, state);
+        }
+        for path in self.untracked(&root, at)? {
+            let path = BStr::new(&path);
+            // Git lists a repository of its own as a folder.
+            let name = path.to_str_lossy().trim_end_matches('/').to_owned();
+            if let Some((file, meta)) = look(&root, BStr::new(path.strip_suffix(b"/").unwrap_or(path)))? {
+                out.insert(name, WorkFile::Changed(kind_on_disk(&meta), file));
+            }
+        }
+        Ok(Some(out))
+    }
+
+    fn untracked(&self, root: &Path, at: &str) -> Result<Vec<Vec<u8>>, GitError> {
+        let paths = if at.is_empty() { "." } else { at };
+        let listed = program::ask(root, ["ls-files", "-z", "--others", "--exclude-standard", "--", paths])
+            .map_err(|why| GitError::Git { what: "list the untracked files".to_owned(), source: why.into() })?;
+        Ok(listed.split(|b| *b == 0).filter(|p| !p.is_empty()).map(<[u8]>::to_vec).collect())
+    }
+}
+
+/// What lies at a path of the index; none if nothing does, or a name cannot be one of this system.
+fn look(root: &Path, path: &BStr) -> Result<Option<(PathBuf, std::fs::Metadata)>, GitError> {
+    match path.to_str() {
+        Ok(path) => find(root, path),
+        Err(_) => {
+            let Ok(inner) = path.to_path() else { return Ok(None) };
+            let file = root.join(inner);
+            Ok(std::fs::symlink_metadata(&file).ok().map(|meta| (file, meta)))
+        }
+    }
+}
+
+fn kind_on_disk(meta: &std::fs::Metadata) -> Kind {
+    if meta.is_symlink() {
+        Kind::Symlink
+    } else if !meta.is_file() {
+        Kind::Submodule
+    } else if executable(meta) == Some(true) {
+        Kind::Executable
+    } else {
+        Kind::File
+    }
+}
+
+fn kind_of(mode: Mode) -> Kind {
+    match mode {
+        Mode::FILE_EXECUTABLE => Kind::Executable,
+        Mode::SYMLINK => Kind::Symlink,
+        Mode::COMMIT => Kind::Submodule,
+        Mode::DIR => Kind::Tree,
+        _ => Kind::File,
+    }
+}

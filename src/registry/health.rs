@@ -1,0 +1,282 @@
+//! Is everything as it should be around a registry: the programs, who you are, the repository, the stored files.
+//!
+//! Each check gives one line and, unless all is well, what to do. The content is judged by [`crate::rules::lint`].
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::{Registry, RegistryError};
+use crate::artifact::{self, FileEntry, Limits, Place, Progress, Store};
+use crate::entity::settings::Layout;
+use crate::format::codec::known_format;
+use crate::git::program;
+use crate::rules;
+use crate::snapshot::Snapshot;
+use crate::text::one_line;
+
+/// From this many models on the sharded layout pays.
+const MANY_MODELS: usize = 500;
+
+/// As git's own `gc.auto`: from this many loose objects on they should be packed.
+const MANY_LOOSE: usize = 6_700;
+
+/// From this many commits on walking the history is slow without a commit-graph.
+const MANY_COMMITS: u64 = 5_000;
+
+/// A lock of git's that is older than this was left by a process that was killed.
+const OLD_LOCK: Duration = Duration::from_secs(600);
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// It works, and could be better.
+    Warn,
+    /// It does not work, or soon will not.
+    Fail,
+}
+
+/// The outcome of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at; stable, for programs.
+    pub name: &'static str,
+    /// How it came out.
+    pub state: State,
+    /// What was found, in one line.
+    pub message: String,
+    /// What to do; empty if all is well.
+    pub help: String,
+}
+
+impl Check {
+    fn ok(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, state: State::Ok, message: message.into(), help: String::new() }
+    }
+
+    fn warn(name: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { name, state: State::Warn, message: message.into(), help: help.into() }
+    }
+
+    fn fail(name: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { name, state: State::Fail, message: message.into(), help: help.into() }
+    }
+}
+
+/// The checks that need no registry: the programs.
+pub fn programs(dir: &Path) -> Vec<Check> {
+    let text = |bytes: Vec<u8>| one_line(String::from_utf8_lossy(&bytes).trim()).into_owned();
+    let git = match program::ask(dir, ["--version"]) {
+        Ok(said) => Check::ok("git", text(said)),
+        Err(why) => Check::fail("git", why, "install git; greenroom needs it to list files, push and tidy up"),
+    };
+    let lfs = match program::ask(dir, ["lfs", "version"]) {
+        Ok(said) => match program::ask(dir, ["config", "--get", "filter.lfs.clean"]) {
+            Ok(_) => Check::ok("git-lfs", text(said)),
+            Err(_) => Check::warn("git-lfs", "git-lfs is not set up for this user", "git lfs install"),
+        },
+        Err(_) => {
+            let help = "install git-lfs (Debian: apt install git-lfs), then `git lfs install`";
+            Check::warn("git-lfs", "git-lfs is missing, so the files of models cannot be pushed or pulled", help)
+        }
+    };
+    vec![git, lfs]
+}
+
+impl Registry {
+    /// All checks of a registry, in the order in which they are to be read; with `verify` every stored byte is read.
+    pub fn health(&self, verify: bool, progress: Progress<'_>) -> Result<Vec<Check>, RegistryError> {
+        let state = self.snapshot()?;
+        let mut out = vec![self.identity(&state)?, format(&state)?, layout(&state)?, content(&state)?];
+        out.extend([self.history()?, self.objects(), self.locks()]);
+        out.push(self.files(&state, verify, progress)?);
+        out.push(self.secrets());
+        Ok(out)
+    }
+
+    fn identity(&self, state: &Snapshot<'_>) -> Result<Check, RegistryError> {
+        let name = "identity";
+        let (author, _) = match self.repo.identity() {
+            Ok(found) => found,
+            Err(e) => return Ok(Check::fail(name, "git does not know who you are", e.to_string())),
+        };
+        let shown = one_line(&format!("{} <{}>", author.name, author.email)).into_owned();
+        let known = match self.person_of(state, &author) {
+            Ok(user) => state.person(&user)?.map(|_| user),
+            Err(_) => None,
+        };
+        Ok(match known {
+            Some(user) => Check::ok(name, format!("{shown} is {user}")),
+            None => {
+                let help = "greenroom person add ID --email ADDRESS, by somebody who manages the registry";
+                Check::warn(name, format!("{shown} is no person of this registry"), help)
+            }
+        })
+    }
+
+    fn history(&self) -> Result<Check, RegistryError> {
+        let name = "history";
+        if self.repo.is_shallow()? {
+            let help = "git fetch --unshallow";
+            return Ok(Check::fail(name, "the clone is shallow: the past cannot be read", help));
+        }
+        let dir = self.repo.common_dir();
+        let counted = program::ask(dir, ["rev-list", "--count", self.branch()]);
+        let commits = counted.ok().and_then(|n| String::from_utf8_lossy(&n).trim().parse::<u64>().ok());
+        let Some(commits) = commits else {
+            return Ok(Check::fail(name, "git cannot count the commits", "git fsck"));
+        };
+        let graph = ["objects/info/commit-graph", "objects/info/commit-graphs"].iter().any(|p| dir.join(p).exists());
+        if commits >= MANY_COMMITS && !graph {
+            let help = "git commit-graph write --reachable, or `git maintenance start` for good";
+            return Ok(Check::warn(name, format!("{commits} commits and no commit-graph: the log is slow"), help));
+        }
+        let unit = if commits == 1 { "commit" } else { "commits" };
+        Ok(Check::ok(name, format!("{commits} {unit} on {}", one_line(self.branch.trim_start_matches("refs/heads/")))))
+    }
+
+    fn objects(&self) -> Check {
+        let folder = self.repo.common_dir().join("objects");
+        let count = |dir: &Path, end: &str| {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.filter(|e| e.file_name().to_string_lossy().ends_with(end)).count()
+        };
+        let loose: usize = (0..=255_u8).map(|b| count(&folder.join(format!("{b:02x}")), "")).sum();
+        let packs = count(&folder.join("pack"), ".pack");
+        let message = format!("{loose} loose objects, {packs} packs");
+        if loose >= MANY_LOOSE || packs >= 50 {
+            return Check::warn("objects", message, "git maintenance run, or `git maintenance start` for good");
+        }
+        Check::ok("objects", message)
+    }
+
+    fn locks(&self) -> Check {
+        let mut old = Vec::new();
+        for dir in [self.repo.git_dir(), self.repo.common_dir(), &self.repo.common_dir().join("refs")] {
+            old_locks(dir, 0, dir.ends_with("refs"), &mut old);
+        }
+        old.sort();
+        old.dedup();
+        if old.is_empty() {
+            return Check::ok("locks", "none was left behind");
+        }
+        let help = format!("if no git process runs here: rm {}", old.join(" "));
+        Check::fail("locks", format!("{} lock(s) stand since more than ten minutes", old.len()), help)
+    }
+
+    /// Whether the store has the files that pointers of the newest state name.
+    fn files(&self, state: &Snapshot<'_>, verify: bool, progress: Progress<'_>) -> Result<Check, RegistryError> {
+        let name = "files";
+        let store = Store::at(self.repo.lfs_dir());
+        let (mut files, mut unreadable) = (Vec::<FileEntry<Place>>::new(), Vec::new());
+        for model in state.models()? {
+            for version in model.versions()? {
+                let Some(tree) = version.artifacts()? else { continue };
+                match artifact::list(&self.repo, &tree, &Limits::default()) {
+                    Ok(found) => files.extend(found.into_iter().filter(|f| f.place == Place::Stored)),
+                    Err(e) => unreadable.push(format!("{}: {e}", version.path)),
+                }
+            }
+        }
+        if let Some(first) = unreadable.first() {
+            let message = format!("the files of {} version(s) cannot be listed; the first: {first}", unreadable.len());
+            return Ok(Check::fail(name, one_line(&message), "greenroom check; git fsck"));
+        }
+        files.sort_by(|a, b| a.sha256.cmp(&b.sha256));
+        files.dedup_by(|a, b| a.sha256 == b.sha256);
+        let missing = artifact::missing(&files, &store);
+        if verify {
+            files.retain(|f| store.has(&f.sha256, f.size));
+            if let Some((path, e)) = artifact::verify(&files, &store, progress).first() {
+                let message = one_line(&format!("{path}: {e}")).into_owned();
+                return Ok(Check::fail(name, message, "restore it from a backup, or `git lfs fetch` it again"));
+            }
+        }
+        let stored = files.len();
+        if !missing.is_empty() {
+            let message = format!("{} of the stored files are not on this machine", missing.len());
+            return Ok(Check::warn(name, message, "git lfs fetch"));
+        }
+        let how = if verify { ", every byte verified" } else { "" };
+        Ok(Check::ok(name, format!("{stored} stored files, all here{how}")))
+    }
+
+    #[cfg(unix)]
+    fn secrets(&self) -> Check {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |p: &Path| std::fs::metadata(p).ok().map(|m| m.permissions().mode() & 0o777);
+        let folder = self.state_dir();
+        let secrets = folder.join("secrets.toml");
+        if mode(&folder).is_some_and(|m| m & 0o002 != 0) {
+            let help = format!("chmod o-w {}", one_line(&folder.to_string_lossy()));
+            return Check::fail("secrets", "everybody on this machine may write to greenroom's own folder", help);
+        }
+        match mode(&secrets) {
+            Some(m) if m & 0o077 != 0 => {
+                let help = format!("chmod 600 {}", one_line(&secrets.to_string_lossy()));
+                Check::fail("secrets", "others on this machine may read secrets.toml", help)
+            }
+            Some(_) => Check::ok("secrets", "only you may read them"),
+            None => Check::ok("secrets", "none are kept here"),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn secrets(&self) -> Check {
+        Check::ok("secrets", "who may read them is the system's to say")
+    }
+}
+
+fn format(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
+    let name = "format";
+    Ok(match state.settings()? {
+        None => Check::fail(name, "greenroom.toml cannot be read", "greenroom check says what is wrong with it"),
+        Some(s) if !known_format(s) => {
+            let message = format!("the registry has format {}, which this greenroom does not know", s.format);
+            Check::fail(name, message, "use a newer greenroom")
+        }
+        Some(s) => Check::ok(name, format!("version {}", s.format)),
+    })
+}
+
+fn layout(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
+    let (layout, models) = (state.layout()?, state.models()?.len());
+    let unit = if models == 1 { "model" } else { "models" };
+    let message = format!("{models} {unit}, {}", layout.as_str());
+    Ok(match layout {
+        Layout::Flat if models > MANY_MODELS => {
+            let help = "greenroom reshard sharded: commits stay small and fast with very many models";
+            Check::warn("layout", message, help)
+        }
+        Layout::Flat | Layout::Sharded => Check::ok("layout", message),
+    })
+}
+
+fn content(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
+    let faults = rules::lint(state)?.faults;
+    Ok(match faults.first() {
+        None => Check::ok("content", "all files are as they should be"),
+        Some(first) => {
+            let message = format!("{} fault(s) in the newest commit; the first: {first}", faults.len());
+            Check::fail("content", message, "greenroom check tells them all")
+        }
+    })
+}
+
+/// Collects lock files that are old, in a folder and, for references, the folders in it.
+fn old_locks(dir: &Path, depth: usize, deep: bool, out: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
+        if meta.is_dir() && deep && depth < 16 {
+            old_locks(&path, depth + 1, deep, out);
+        }
+        let age = meta.modified().ok().and_then(|t| SystemTime::now().duration_since(t).ok()).unwrap_or_default();
+        if meta.is_file() && path.extension().is_some_and(|e| e == "lock") && age > OLD_LOCK {
+            out.push(one_line(&path.to_string_lossy()).into_owned());
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Looking at a whole registry as it lies there, uncommitted edits included, and saying all that is wrong with it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::{Asker, Registry, RegistryError};
+use crate::apply;
+use crate::artifact::{Pointer, copy, findings};
+use crate::diff;
+use crate::format::{Problem, attributes};
+use crate::git::{GitError, Repo, WorkFile};
+use crate::rules::{self, Actor, Class, Fault, Step};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{Kind, Limits, Oid, Patch, Stage as _};
+
+/// The largest file that is read into memory, in bytes; larger ones are no files of a registry.
+const MAX_READ: u64 = 128 << 20;
+
+/// What is wrong with a registry, and what should be known about it.
+#[derive(Debug, Default)]
+pub struct Lint {
+    /// How many files were looked at.
+    pub files: usize,
+    /// The files that differ from the last commit, by path from the repository's root.
+    pub changed: Vec<String>,
+    /// Broken rules, sorted by place.
+    pub faults: Vec<Fault>,
+    /// What breaks no rule and deserves a look, sorted by place.
+    pub warnings: Vec<Problem>,
+}
+
+/// A root tree of the files of a work tree, in memory.
+struct Staged {
+    tree: Oid,
+    files: usize,
+    faults: Vec<Fault>,
+}
+
+impl Registry {
+    /// Judges the registry as a whole, with the edits of the work tree that are not committed yet.
+    ///
+    /// All files are judged by the rules that hold of a state. What differs from the last commit is judged besides as
+    /// a step by `asker` at `now`, as committing it would be; without one nobody's permission is asked for. In a bare
+    /// repository the last commit is judged. Of the edits nothing stays in the repository.
+    pub fn lint(&self, asker: Option<&Asker>, now: Timestamp) -> Result<Lint, RegistryError> {
+        let found = self.lint_all(asker, now);
+        self.repo.discard_staged();
+        found
+    }
+
+    fn lint_all(&self, asker: Option<&Asker>, now: Timestamp) -> Result<Lint, RegistryError> {
+        let head = self.snapshot()?;
+        let staged = self.stage_work_tree()?;
+        let (after, mut lint) = match staged {
+            Some(s) => (self.snapshot_in(Some(s.tree))?, Lint { files: s.files, faults: s.faults, ..Lint::default() }),
+            None => (self.snapshot()?, Lint::default()),
+        };
+        lint.faults.extend(rules::lint(&after)?.faults);
+        let diff = diff::diff(&head, &after, Limits::default())?;
+        lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
+        if let Some(asker) = asker.filter(|_| !diff.files.is_empty()) {
+            let actor = Actor { signed: self.repo.signs(), ..Actor::of(asker.user.clone()) };
+            let step = Step::new(&head, &after, &diff, &actor, now);
+            lint.faults.extend(rules::judge(&step)?.faults);
+        }
+        if lint.files == 0 {
+            let nothing = Snapshot::new(&self.repo, None, &self.at)?;
+            lint.files = diff::diff(&nothing, &after, Limits::default())?.files.len();
+        }
+        lint.warnings = warnings(&after)?;
+        lint.faults.sort();
+        lint.faults.dedup();
+        lint.warnings.sort();
+        Ok(lint)
+    }
+
+    /// Makes a tree of the files in the work tree; none without one.
+    fn stage_work_tree(&self) -> Result<Option<Staged>, RegistryError> {
+        let Some(found) = self.repo.work_files(&self.at)? else { return Ok(None) };
+        let (mut patch, mut faults) = (Patch::default(), Vec::new());
+        let files = found.len();
+        for (path, file) in found {
+            if let Some(why) = Repo::path_fault(&path) {
+                let help = "rename it, or take it out";
+                let problem = Problem::of_file(path, "path", format!("the file cannot be committed: {why}")).help(help);
+                faults.push(Fault { problem, class: Class::Format });
+                continue;
+            }
+            match file {
+                WorkFile::Recorded(kind, id) => patch.link(path, kind, id),
+                // A repository of its own, a pipe or a device: whichever, no file of a registry.
+                WorkFile::Changed(Kind::Submodule | Kind::Tree, _) => {
+                    let id = self.repo.stage_blob(&[])?;
+                    patch.link(path, Kind::Submodule, id);
+                }
+                WorkFile::Changed(kind, disk) => {
+                    let bytes = bytes_to_commit(&path, kind, &disk).map_err(|source| GitError::Io {
+                        what: "read",
+                        path: disk.clone(),
+                        source,
+                    })?;
+                    patch.link(path, kind, self.repo.stage_blob(&bytes)?);
+                }
+            }
+        }
+        Ok(Some(Staged { tree: self.repo.stage(None, &patch)?, files, faults }))
+    }
+}
+
+/// What a commit would hold of a file: its bytes, or for a file of a model that is Git LFS's, its pointer.
+fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u8>> {
+    if kind == Kind::Symlink {
+        return std::fs::read_link(disk).map(|to| to.as_os_str().as_encoded_bytes().to_vec());
+    }
+    let mut file = File::open(disk)?;
+    let size = file.metadata()?.len();
+    let is_model_file = path.contains("/versions/") && path.contains("/artifacts/");
+    if is_model_file && (size > MAX_READ || !attributes::may_be_inline(path)) {
+        let mut start = Vec::new();
+        std::io::Read::by_ref(&mut file).take(crate::artifact::pointer::MAX_POINTER as u64).read_to_end(&mut start)?;
+        let itself = size == 0 || !matches!(Pointer::parse(&start), Ok(None));
+        if itself {
+            return Ok(start);
+        }
+        let copied = copy::hash(&mut File::open(disk)?, size, &|_| {})?;
+        return Ok(Pointer { sha256: copied.sha256, size: copied.size }.to_string().into_bytes());
+    }
+    if size > MAX_READ {
+        return Err(std::io::Error::other(format!("it has {size} bytes; a file of a registry has at most 256 KiB")));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_READ).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What breaks no rule: files for editors that an older greenroom wrote, environments that people should know about.
+fn warnings(state: &Snapshot<'_>) -> Result<Vec<Problem>, RegistryError> {
+    let mut out = Vec::new();
+    let for_editors = |path: &str| path == ".taplo.toml" || path.starts_with(".greenroom/schema/");
+    for (path, content) in apply::companions().into_iter().filter(|(path, _)| for_editors(path)) {
+        let message = match state.entry(&path)?.filter(|e| e.kind.is_file()) {
+            None => "the file is missing, so editors cannot complete and check the registry's files",
+            Some(e) => match state.objects().blob(&e.id, MAX_READ) {
+                Ok(bytes) if bytes == content.as_bytes() => continue,
+                Ok(_) | Err(_) => "the file is not what this version of greenroom writes",
+            },
+        };
+        let help = "`greenroom schema --write` puts it right; commit the result";
+        out.push(Problem::of_file(state.full_path(&path), "schema", message).help(help));
+    }
+    for model in state.models()? {
+        for version in model.versions()? {
+            let Some(file) = version.file()? else { continue };
+            let Some(value) = file.value else { continue };
+            for finding in findings(value.model.as_ref(), value.environment.as_ref()) {
+                out.push(Problem::of_file(file.path.clone(), finding.id, finding.message));
+            }
+        }
+    }
+    Ok(out)
+}
