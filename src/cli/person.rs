@@ -136,7 +136,7 @@ pub(super) fn run(command: PersonCommand, session: &mut Session) -> Result<Exit,
 }
 
 fn now(session: &Session, registry: &Registry) -> Result<Timestamp, CliError> {
-    Ok(session.now(&registry.repo().identity()?.1))
+    Ok(session.now(&session.identity(registry.repo())?.1))
 }
 
 /// Adds what is given to what is known.
