@@ -143,7 +143,7 @@ fn parts(sides: &[Side]) -> Vec<Part> {
         }),
         row("files", sides, |s| {
             let digest = &s.version.artifacts.as_ref()?.digest;
-            Some((digest.as_str().get(..12).unwrap_or_default().to_owned(), json!(digest)))
+            Some((digest.as_str().get(..16).unwrap_or_default().to_owned(), json!(digest)))
         }),
     ];
     let params =

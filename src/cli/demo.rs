@@ -9,7 +9,9 @@ use super::output::{BOLD, DIM, Output, styled};
 use super::report::{CliError, Exit};
 use super::session::{Played, Session};
 use super::{Cli, Format, Global, When};
-use crate::git::Ident;
+use crate::git::{Ident, Repo};
+use crate::phrase;
+use crate::registry::Registry;
 use crate::text::one_line;
 use crate::time::Timestamp;
 
@@ -203,9 +205,9 @@ impl Stage {
         self.heading("Today");
         self.say("What is there, and what happened?");
         self.does(Alice, &["version", "list", "wine"])?;
-        self.does(Alice, &["log", "wine"])?;
+        self.steps()?;
         self.say("What did the last commit change? Not which lines: what it means.");
-        self.does(Alice, &["diff", "HEAD~1", "HEAD"])?;
+        self.difference()?;
         let then = self.today.plus_millis(-2 * DAY).to_string();
         let then = then.get(..10).unwrap_or_default().to_owned();
         self.say(&format!(
@@ -217,6 +219,38 @@ impl Stage {
         self.does(Alice, &["fetch", &format!("models:/wine/Production@{{{then}}}"), "../then"])
     }
 
+    /// The history of the model, newest first.
+    fn steps(&mut self) -> Result<(), CliError> {
+        self.prompt(Person::Alice, &["log", "wine"])?;
+        let registry = Registry::with(Repo::open(&self.dir.join("registry"))?, "")?;
+        let Some(head) = registry.head()? else { return Ok(()) };
+        for step in registry.steps(head)? {
+            let step = step?;
+            for event in step.events.iter().filter(|e| e.model().is_some_and(|m| m.as_str() == "wine")) {
+                let line = format!(
+                    "{} {}  {:<6} {}",
+                    step.commit.short(),
+                    step.at.short(),
+                    step.by.as_str(),
+                    phrase::act(event)
+                );
+                self.out.foreign(&line);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the last commit changed.
+    fn difference(&mut self) -> Result<(), CliError> {
+        self.prompt(Person::Alice, &["diff", "HEAD~1", "HEAD"])?;
+        let registry = Registry::with(Repo::open(&self.dir.join("registry"))?, "")?;
+        let diff = registry.diff(Some(registry.moment("HEAD~1")?), Some(registry.moment("HEAD")?))?;
+        for event in &diff.events {
+            self.out.foreign(&format!("  {}", phrase::act(event)));
+        }
+        Ok(())
+    }
+
     fn next(&mut self) -> Result<(), CliError> {
         let registry = one_line(&self.dir.join("registry").to_string_lossy()).into_owned();
         self.heading("Next");
@@ -225,7 +259,7 @@ impl Stage {
             "git log --stat                      each change as the commit that it is".to_owned(),
             "cat models/wine/stages/Production.toml   what a pull request would change".to_owned(),
             "greenroom check                     find every fault of a hand edit".to_owned(),
-            "greenroom search versions \"metrics.auc > 0.95\"".to_owned(),
+            "greenroom search versions \"tags.validated = 'true'\"".to_owned(),
             "greenroom version show wine@challenger -o json".to_owned(),
             "git lfs push --all REMOTE           share the model files with the stock git-lfs".to_owned(),
             "greenroom --help                    all commands".to_owned(),
@@ -288,10 +322,7 @@ impl Stage {
 
     /// Prints a command line, and runs it by the same code as the program does; the inner result is the command's.
     fn run(&mut self, who: Person, words: &[&str]) -> Result<Result<Exit, CliError>, CliError> {
-        let line: Vec<String> = words.iter().map(|w| word(w)).collect();
-        self.out.line("");
-        self.out.line(styled(BOLD, &format!("{}$ greenroom {}", who.name(), line.join(" "))));
-        self.out.flush()?;
+        self.prompt(who, words)?;
         let cli = Cli::try_parse_from(std::iter::once("greenroom").chain(words.iter().copied()))
             .map_err(|e| CliError::new(Exit::Failed, e.to_string()))?;
         self.clock = self.clock.plus_millis(7 * MINUTE);
@@ -304,9 +335,16 @@ impl Stage {
         Ok(result)
     }
 
+    fn prompt(&mut self, who: Person, words: &[&str]) -> Result<(), CliError> {
+        let line: Vec<String> = words.iter().map(|w| word(w)).collect();
+        self.out.line("");
+        self.out.line(styled(BOLD, &format!("{}$ greenroom {}", who.name(), line.join(" "))));
+        Ok(self.out.flush()?)
+    }
+
     /// Alice and Bob have no keys: where the user's settings ask for signatures, this registry does without.
     fn unsigned(&mut self) -> Result<(), CliError> {
-        let repo = crate::git::Repo::open(&self.dir.join("registry"))?;
+        let repo = Repo::open(&self.dir.join("registry"))?;
         if !repo.signs() {
             return Ok(());
         }

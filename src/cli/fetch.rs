@@ -67,7 +67,7 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
         return Ok(Exit::Ok);
     }
     let count = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };
-    let shown = one_line(&to.to_string_lossy()).into_owned();
+    let shown = one_line(&args.to.to_string_lossy()).into_owned();
     session.out.line(format!("{name}: {count}, {}, verified, in {shown}", size(expected.size)));
     Ok(Exit::Ok)
 }

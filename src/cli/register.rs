@@ -132,7 +132,7 @@ fn summary(taken: &Ingested) -> String {
     let stored: Vec<u64> = taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.size).collect();
     let all = &taken.artifacts;
     let files = if all.files == 1 { "1 file".to_owned() } else { format!("{} files", all.files) };
-    let digest = all.digest.as_str().get(..12).unwrap_or_default();
+    let digest = all.digest.as_str().get(..16).unwrap_or_default();
     let in_store = match stored.as_slice() {
         [] => String::new(),
         sizes => format!("; {} of them in Git LFS's store ({})", sizes.len(), size(sizes.iter().sum())),

@@ -55,7 +55,11 @@ impl Session {
 
     /// Opens the registry.
     pub(super) fn registry(&self) -> Result<Registry, CliError> {
-        Ok(Registry::discover(&self.dir())?)
+        match self.played {
+            // A play stays in its own folder, whatever GIT_DIR says.
+            Some(_) => Ok(Registry::with(Repo::open(&self.dir())?, "")?),
+            None => Ok(Registry::discover(&self.dir())?),
+        }
     }
 
     /// Who acts: git's identity, or the person named by `--as` with git's committer.

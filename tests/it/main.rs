@@ -3,7 +3,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test says on standard error what it is waiting for")]
 
+mod artifacts_cli;
+mod demo;
 mod examples;
+mod lfs;
+mod mlflow;
 mod schema;
 mod support;
 mod tidy;

@@ -66,7 +66,8 @@ impl Page<'_> {
     fn json(&self) -> Value {
         let mut out = as_json(self.model, self.number, &self.version, &self.stage, &self.aliases);
         out["requests"] = json!(self.requests);
-        out["comments"] = json!(self.comments);
+        let comment = |c| super::super::comment::as_json(self.model, self.number, c);
+        out["comments"] = self.comments.iter().map(comment).collect();
         out
     }
 
@@ -189,9 +190,10 @@ fn print_schema(out: &mut Output, schema: &Schema) {
     section(out, "Schema", parts.iter().all(|(_, columns)| columns.is_empty()));
     for (title, columns) in parts.into_iter().filter(|(_, c)| !c.is_empty()) {
         out.line(format!("  {title}"));
-        let width = columns.iter().map(|c| one_line(c.name.as_str()).chars().count()).max().unwrap_or(0);
+        let name = |c: &Column| if c.name.is_empty() { "-".to_owned() } else { one_line(c.name.as_str()).into_owned() };
+        let width = columns.iter().map(|c| name(c).chars().count()).max().unwrap_or(0);
         for column in columns {
-            out.foreign(format!("    {:<width$}  {}", column.name.as_str(), column_type(column)).trim_end());
+            out.foreign(&format!("    {:<width$}  {}", name(column), column_type(column)));
         }
     }
 }

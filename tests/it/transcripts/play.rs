@@ -9,7 +9,7 @@ use snapbox::IntoData as _;
 use snapbox::filter::NormalizeToExpected;
 use snapbox::report::{Palette, write_diff};
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, tools};
 
 /// Who runs a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ fn run(sandbox: &Sandbox, folder: &PathBuf, step: &Step, minute: usize) -> (i32,
     };
     let time = format!("2026-03-01T{:02}:{:02}:00Z", 12 + minute / 60, minute % 60);
     let (mut output, writer) = std::io::pipe().expect("a pipe");
-    let mut command = by.within(folder).at(&time).command("sh");
+    let mut command = by.within(folder).at(&time).env("EXAMPLES", tools::examples()).command("sh");
     command.args(["-c", &step.command]).stdin(Stdio::null());
     command.stdout(writer.try_clone().expect("a pipe has two ends")).stderr(writer);
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", step.command));
