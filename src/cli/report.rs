@@ -9,7 +9,6 @@ use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
 use crate::git::{GitError, PublishError};
 use crate::registry::{Outcome, RegistryError};
-use crate::rules::Class;
 use crate::text::{many_lines, one_line};
 
 /// The exit codes; they are documented in `greenroom --help` and never change.
@@ -237,19 +236,4 @@ pub(super) fn as_text(e: &CliError) -> String {
         out.push_str(&format!("{bold}hint:{bold:#} {}\n", many_lines(hint)));
     }
     out
-}
-
-/// The exit code for what the rules refuse: links and files that are wrong are faults, not refusals of a person.
-pub(super) fn exit_for(faults: &[crate::rules::Fault]) -> Exit {
-    let refused = |c: Class| match c {
-        Class::Permission | Class::Policy | Class::History => true,
-        Class::Format | Class::Link => false,
-    };
-    if faults.is_empty() {
-        Exit::Ok
-    } else if faults.iter().any(|f| refused(f.class)) {
-        Exit::Refused
-    } else {
-        Exit::Failed
-    }
 }
