@@ -487,3 +487,19 @@ fn a_private_key_is_never_taken() {
     assert!(r.json("alice", "person show bob")["keys"][0]["revoked_at"].is_string());
     r.by("alice", 3, "person set bob --revoke-key GKJl");
 }
+
+#[test]
+fn on_a_terminal_a_deletion_asks_for_the_name() {
+    let r = Registry::new();
+    let before = r.everything();
+    let typed = |words: &str| {
+        let shell = r.sandbox.alice().within("r").input(format!("{words}\n"));
+        // `script` gives the command a terminal, and ends as the command does.
+        shell.run("script", ["-qec", "greenroom person remove dave", "/dev/null"])
+    };
+    let said = typed("yes").code(1);
+    assert!(said.stdout().contains("Type 'dave' to confirm:"), "{}", said.stdout());
+    assert_eq!(r.everything(), before);
+    typed("dave").success();
+    assert_eq!(r.json("alice", "person list").as_array().map(Vec::len), Some(3));
+}
