@@ -9,6 +9,7 @@ use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
 use crate::git::{GitError, PublishError};
 use crate::registry::{Outcome, RegistryError};
+use crate::rules::Class;
 use crate::text::{many_lines, one_line};
 
 /// The exit codes; they are documented in `greenroom --help` and never change.
@@ -236,4 +237,20 @@ pub(super) fn as_text(e: &CliError) -> String {
         out.push_str(&format!("{bold}hint:{bold:#} {}\n", many_lines(hint)));
     }
     out
+}
+
+/// The exit code for the faults of files: what is wrong in them is a failure, what a permission or policy forbids a
+/// refusal. A change that is not made has [`Exit::Refused`] whatever the fault.
+pub(super) fn exit_for(faults: &[crate::rules::Fault]) -> Exit {
+    let refused = |c: Class| match c {
+        Class::Permission | Class::Policy | Class::History => true,
+        Class::Format | Class::Link => false,
+    };
+    if faults.is_empty() {
+        Exit::Ok
+    } else if faults.iter().any(|f| refused(f.class)) {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    }
 }
