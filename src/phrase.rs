@@ -1,5 +1,8 @@
 //! Events as sentences: the log, commit subjects, mails and pages say the same.
 
+use std::collections::BTreeSet;
+
+use crate::entity::Settings;
 use crate::event::{Cause, Event};
 use crate::name::ModelName;
 use crate::stage::Stage;
@@ -10,7 +13,7 @@ use crate::text::one_line;
 pub fn act(event: &Event) -> String {
     let text = match event {
         Event::RegistryCreated { settings } => format!("create the registry {}", settings.name),
-        Event::SettingsChanged { .. } => "change the registry's settings".to_owned(),
+        Event::SettingsChanged { before, after } => settings(before, after),
         Event::RegistryDeleted { .. } => "delete the registry's settings".to_owned(),
         Event::Granted { model, to, level, .. } => format!("grant {to} {level} {}", on(model.as_ref())),
         Event::Revoked { model, to, level } => format!("revoke {level} of {to} {}", on(model.as_ref())),
@@ -138,6 +141,17 @@ fn said(who: &crate::name::UserName, text: &str) -> String {
         None | Some("") => String::new(),
         Some(line) => format!("{who}: {line}"),
     }
+}
+
+/// A change of settings; where it is about the rules of stages alone, it says which.
+fn settings(before: &Settings, after: &Settings) -> String {
+    let stages: BTreeSet<_> = before.stages.keys().chain(after.stages.keys()).collect();
+    let changed: Vec<_> = stages.into_iter().filter(|s| before.rule(s) != after.rule(s)).map(Stage::as_str).collect();
+    let rest = Settings { stages: after.stages.clone(), ..before.clone() };
+    if changed.is_empty() || rest != *after {
+        return "change the registry's settings".to_owned();
+    }
+    format!("change the stage rule of {}", changed.join(", "))
 }
 
 fn v(model: &ModelName, version: u64) -> String {

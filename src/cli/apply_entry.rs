@@ -13,43 +13,44 @@ use crate::text::Text;
 
 /// The words that `do` may be, as `greenroom apply --help` lists them.
 pub(super) const WORDS: &str = "\
-  settings.change        name, authority, self_approval
-  stage.set              stage, from, level, approvals, approvers, exclusive, require, frozen
-  stage.unset            stage
-  model.create           model, description, tags
-  model.describe         model, description
-  model.rename           model, to
-  model.delete           model
-  model.set_tag          model, key, value
-  model.delete_tag       model, key
-  version.create         model, source, run_id, run_link, model_id, description, status, tags, params, metrics,
-                         schema, environment, aliases, create_model
-  version.describe       model, version, description
-  version.set_status     model, version, status, message
-  version.add_evidence   model, version, params, metrics
-  version.delete         model, version
-  version.set_tag        model, version, key, value
-  version.delete_tag     model, version, key
-  version.transition     model, version, to, archive_existing
-  alias.set              model, alias, version
-  alias.delete           model, alias
-  request.create         model, version, to, archive_existing, comment
-  request.approve        model, version, stage or id, by, archive_existing, comment
-  request.reject         model, version, stage or id, by, comment
-  request.cancel         model, version, stage or id, by, comment
-  comment.add            model, version, text
-  comment.edit           model, version, id, text
-  comment.delete         model, version, id
-  access.grant           to, level, model
-  access.revoke          to, model
-  group.change           group, add, remove
-  group.delete           group
-  person.add             user, name, emails, logins, keys, notifications
-  person.change          user, and all that is to be known of the person
-  person.remove          user
-  webhook.create         name, description, model, events, state, profile, url, job, insecure, secret, authorization
-  webhook.change         id, and all that the webhook is to be
-  webhook.delete         id";
+settings.change       name, authority, self_approval
+stage.set             stage, from, level, approvals, approvers, exclusive, require, frozen
+stage.unset           stage
+model.create          model, description, tags
+model.describe        model, description
+model.rename          model, to
+model.delete          model
+model.set_tag         model, key, value
+model.delete_tag      model, key
+version.create        model, source, run_id, run_link, model_id, description, status, tags,
+                      params, metrics, schema, environment, aliases, create_model
+version.describe      model, version, description
+version.set_status    model, version, status, message
+version.add_evidence  model, version, params, metrics
+version.delete        model, version
+version.set_tag       model, version, key, value
+version.delete_tag    model, version, key
+version.transition    model, version, to, archive_existing
+alias.set             model, alias, version
+alias.delete          model, alias
+request.create        model, version, to, archive_existing, comment
+request.approve       model, version, stage or id, by, archive_existing, comment
+request.reject        model, version, stage or id, by, comment
+request.cancel        model, version, stage or id, by, comment
+comment.add           model, version, text
+comment.edit          model, version, id, text
+comment.delete        model, version, id
+access.grant          to, level, model
+access.revoke         to, model
+group.change          group, add, remove
+group.delete          group
+person.add            user, name, emails, logins, keys, notifications
+person.change         user, and all that is to be known of the person
+person.remove         user
+webhook.create        name, description, model, events, state, profile, url, job, insecure,
+                      secret, authorization
+webhook.change        id, and all that the webhook is to be
+webhook.delete        id";
 
 /// An entry of the file.
 pub(super) struct Entry {

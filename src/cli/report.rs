@@ -239,7 +239,8 @@ pub(super) fn as_text(e: &CliError) -> String {
     out
 }
 
-/// The exit code for what the rules refuse: links and files that are wrong are faults, not refusals of a person.
+/// The exit code for the faults of files: what is wrong in them is a failure, what a permission or policy forbids a
+/// refusal. A change that is not made has [`Exit::Refused`] whatever the fault.
 pub(super) fn exit_for(faults: &[crate::rules::Fault]) -> Exit {
     let refused = |c: Class| match c {
         Class::Permission | Class::Policy | Class::History => true,

@@ -14,7 +14,7 @@ use crate::apply::Refusal;
 use crate::entity::settings::StageRule;
 use crate::entity::{Request, RequestState, Verdict};
 use crate::name::{ModelName, UserName};
-use crate::rules::stage::{objection, subject};
+use crate::rules::stage::{CHANGED, OWN, objection, subject};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
 
@@ -171,7 +171,7 @@ struct Asked {
     from: Stage,
     request: Request,
     needed: u64,
-    /// For each review of an open request why it does not count; a closed request has none.
+    /// For each review why it does not count.
     objections: Vec<Option<&'static str>>,
 }
 
@@ -186,11 +186,19 @@ impl Asked {
         let from = view.stage_of(number)?;
         let needed = snapshot.settings()?.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
         let mut objections = Vec::new();
-        if request.state == RequestState::Pending && !request.review.is_empty() {
+        if let (RequestState::Pending, false) = (request.state, request.review.is_empty()) {
             let subject = subject(snapshot, view, number, &request.to)?;
             for review in &request.review {
                 objections.push(objection(snapshot, model, &from, &request, review, &subject)?);
             }
+        } else if let Some(last) = request.review.last() {
+            // The last review closed the request, so it saw what was decided; who had which right then is history.
+            let own = snapshot.settings()?.is_some_and(|s| s.identity.self_approval) || needed == 0;
+            objections.extend(request.review.iter().map(|r| match r {
+                r if r.by == request.created_by && !own => Some(OWN),
+                r if r.subject != last.subject => Some(CHANGED),
+                _ => None,
+            }));
         }
         Ok(Self { model: model.clone(), version: number, from, request, needed, objections })
     }

@@ -6,10 +6,10 @@ use serde_json::json;
 use super::access::level;
 use super::change::{self, ChangeArgs};
 use super::model::{pair, text};
+use super::output::{BOLD, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::settings::current;
-use super::table::Table;
 use crate::action::Action;
 use crate::entity::Level;
 use crate::entity::settings::{Day, Freeze, Moment, StageRule};
@@ -158,13 +158,14 @@ fn merge(rule: &mut StageRule, args: SetArgs) {
 }
 
 /// A rule in few words.
-fn in_words(rule: &StageRule) -> String {
+fn in_words(rule: &StageRule) -> Vec<String> {
     let mut out = Vec::new();
     if rule.needed() > 0 {
         let by = rule.approvers.as_ref().map_or(String::new(), |list| {
             format!(" by {}", list.iter().map(Principal::to_string).collect::<Vec<_>>().join(", "))
         });
-        out.push(format!("{} approval(s){by}", rule.needed()));
+        let many = if rule.needed() == 1 { "" } else { "s" };
+        out.push(format!("{} approval{many}{by}", rule.needed()));
     }
     if let Some(from) = &rule.from {
         out.push(format!("from {}", from.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ")));
@@ -184,8 +185,11 @@ fn in_words(rule: &StageRule) -> String {
         Moment::Day(day) => day.to_string(),
         Moment::At(t) => t.to_string(),
     };
-    out.extend(rule.frozen.iter().map(|f| format!("frozen {}..{}", moment(&f.from), moment(&f.to))));
-    out.join("; ")
+    out.extend(rule.frozen.iter().map(|f| {
+        let reason = if f.reason.is_empty() { String::new() } else { format!(" ({})", f.reason) };
+        format!("frozen {}..{}{reason}", moment(&f.from), moment(&f.to))
+    }));
+    out
 }
 
 fn list(at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
@@ -197,12 +201,12 @@ fn list(at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
         session.out.json(&settings.known_stages().iter().map(row).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
-    let mut table = Table::new(&["STAGE", "LEVEL", "RULE"]);
     for stage in settings.known_stages() {
-        let rule = settings.rule(&stage).map(in_words).unwrap_or_default();
-        table.row([stage.as_str(), settings.level_for(&stage).as_str(), &rule]);
+        session.out.line(format!("{}: moved by {}", styled(BOLD, stage.as_str()), settings.level_for(&stage)));
+        for asked in settings.rule(&stage).map(in_words).unwrap_or_default() {
+            session.out.foreign(&format!("    {asked}"));
+        }
     }
-    table.print(&mut session.out);
     Ok(Exit::Ok)
 }
 
@@ -219,7 +223,7 @@ mod tests {
         rule.frozen.push(Freeze { from, to, reason: Text::default() });
         assert_eq!(
             in_words(&rule),
-            "2 approval(s); one version at a time; metric auc >= 0.85; frozen 2026-12-20..2027-01-03"
+            ["2 approvals", "one version at a time", "metric auc >= 0.85", "frozen 2026-12-20..2027-01-03"]
         );
     }
 

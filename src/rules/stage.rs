@@ -379,7 +379,10 @@ fn tally(
     Ok(out)
 }
 
-const OWN: &str = "nobody approves an own request";
+/// Why one's own approval does not count.
+pub const OWN: &str = "nobody approves an own request";
+/// Why an approval of something else does not count.
+pub const CHANGED: &str = "the version, its stage or the rule changed since";
 
 /// Why an approval does not count towards its request as things are; none if it does.
 pub fn objection(
@@ -394,7 +397,7 @@ pub fn objection(
     Ok(if own {
         Some(OWN)
     } else if review.subject != *subject {
-        Some("the version, its stage or the rule changed since")
+        Some(CHANGED)
     } else if !snapshot.may_approve(&review.by, model, from, &request.to)? {
         Some("there is no right to approve this")
     } else {

@@ -5,6 +5,7 @@
 
 mod artifacts_cli;
 mod demo;
+mod commands;
 mod examples;
 mod lfs;
 mod mlflow;
