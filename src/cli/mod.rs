@@ -8,8 +8,11 @@ mod change;
 mod comment;
 mod compare;
 mod demo;
+mod diff;
 mod fetch;
+mod index;
 mod init;
+mod log;
 mod model;
 mod output;
 mod person;
@@ -18,8 +21,10 @@ mod progress;
 mod register;
 mod report;
 mod request;
+mod search;
 mod session;
 mod settings;
+mod show;
 mod stage;
 mod table;
 mod tag;
@@ -116,6 +121,13 @@ enum Command {
     #[command(subcommand)]
     Stage(stage::StageCommand),
     Apply(apply_file::ApplyArgs),
+    #[command(subcommand)]
+    Search(search::SearchCommand),
+    Log(log::LogArgs),
+    Diff(diff::DiffArgs),
+    Show(show::ShowArgs),
+    #[command(subcommand)]
+    Index(index::IndexCommand),
 }
 
 /// Runs the program with the arguments of the process.
@@ -156,5 +168,10 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Settings(command) => settings::run(command, session),
         Command::Stage(command) => stage::run(command, session),
         Command::Apply(args) => apply_file::run(&args, session),
+        Command::Search(command) => search::run(command, session),
+        Command::Log(args) => log::run(args, session),
+        Command::Diff(args) => diff::run(&args, session),
+        Command::Show(args) => show::run(&args, session),
+        Command::Index(command) => index::run(&command, session),
     }
 }

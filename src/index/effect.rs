@@ -108,6 +108,7 @@ fn of_file(place: Option<Location>) -> Vec<Effect> {
             | Location::Request(..)
             | Location::Comment(..)
             | Location::Artifact(..)
+            | Location::Attributes(..)
             | Location::Companion(_),
         ) => Vec::new(),
     }
