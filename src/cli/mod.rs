@@ -10,8 +10,11 @@ mod comment;
 mod compare;
 mod demo;
 mod doctor;
+mod diff;
 mod fetch;
+mod index;
 mod init;
+mod log;
 mod model;
 mod output;
 mod person;
@@ -23,8 +26,10 @@ mod report;
 mod request;
 mod reshard;
 mod schema;
+mod search;
 mod session;
 mod settings;
+mod show;
 mod stage;
 mod table;
 mod tag;
@@ -127,6 +132,13 @@ enum Command {
     Reshard(reshard::ReshardArgs),
     Completions(program::CompletionsArgs),
     Man(program::ManArgs),
+    #[command(subcommand)]
+    Search(search::SearchCommand),
+    Log(log::LogArgs),
+    Diff(diff::DiffArgs),
+    Show(show::ShowArgs),
+    #[command(subcommand)]
+    Index(index::IndexCommand),
 }
 
 /// Runs the program with the arguments of the process.
@@ -173,5 +185,10 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Reshard(args) => reshard::run(&args, session),
         Command::Completions(args) => program::completions(&args, session),
         Command::Man(args) => program::man(&args, session),
+        Command::Search(command) => search::run(command, session),
+        Command::Log(args) => log::run(args, session),
+        Command::Diff(args) => diff::run(&args, session),
+        Command::Show(args) => show::run(&args, session),
+        Command::Index(command) => index::run(&command, session),
     }
 }

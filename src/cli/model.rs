@@ -111,7 +111,7 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
             change::apply(session, &a.change, &[Action::CreateModel { model: a.name, description, tags }])
         }
         ModelCommand::List(a) => list(&a, session),
-        ModelCommand::Show(a) => show(&a, session),
+        ModelCommand::Show(a) => page(&a.name, a.at.as_deref(), session),
         ModelCommand::Rename(a) => {
             change::apply(session, &a.change, &[Action::RenameModel { model: a.name, to: a.new_name }])
         }
@@ -192,16 +192,17 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-fn show(args: &NameArgs, session: &mut Session) -> Result<Exit, CliError> {
+/// Shows a model as of a moment.
+pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let snapshot = registry.as_of(args.at.as_deref())?;
-    let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
-    let found = as_json(&view)?.ok_or_else(|| Refusal::no_model(&args.name))?;
+    let snapshot = registry.as_of(at)?;
+    let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
+    let found = as_json(&view)?.ok_or_else(|| Refusal::no_model(name))?;
     if session.out.is_json() {
         session.out.json(&found)?;
         return Ok(Exit::Ok);
     }
-    let file = view.file()?.and_then(|f| f.value).ok_or_else(|| Refusal::no_model(&args.name))?;
+    let file = view.file()?.and_then(|f| f.value).ok_or_else(|| Refusal::no_model(name))?;
     let out = &mut session.out;
     out.foreign(&format!("Model:       {}", file.name));
     out.foreign(&format!("Id:          {}", file.id));

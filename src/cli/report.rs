@@ -8,8 +8,10 @@ use super::{Format, Global};
 use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
 use crate::git::{GitError, PublishError};
+use crate::index::IndexError;
 use crate::registry::{Outcome, RegistryError};
 use crate::rules::Class;
+use crate::search::SearchError;
 use crate::text::{many_lines, one_line};
 
 /// The exit codes; they are documented in `greenroom --help` and never change.
@@ -161,6 +163,23 @@ impl From<ArtifactError> for CliError {
             | ArtifactError::Tree { .. } => Exit::Failed,
         };
         Self::of(exit, &e)
+    }
+}
+
+impl From<IndexError> for CliError {
+    fn from(e: IndexError) -> Self {
+        match e {
+            IndexError::Registry(e) => e.into(),
+            IndexError::Busy { .. } | IndexError::Moved => Self::of(Exit::Conflict, &e),
+            IndexError::OffLine(_) => Self::of(Exit::NotFound, &e),
+            IndexError::Damaged { .. } | IndexError::Unwritable { .. } => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<SearchError> for CliError {
+    fn from(e: SearchError) -> Self {
+        Self::of(Exit::Usage, &e)
     }
 }
 

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::output::Output;
+use super::progress::Progress;
 use super::report::CliError;
 use super::{Global, report::Exit};
 use crate::git::{Ident, Repo};
+use crate::index::{self, Index};
 use crate::name::UserName;
 use crate::registry::{Asker, Registry};
 use crate::time::Timestamp;
+
+/// From how many commits on it is slow to build the index for each question.
+const SLOW: u64 = 2000;
 
 /// One run of the program.
 pub(super) struct Session {
@@ -48,6 +53,21 @@ impl Session {
         self.global.dir.clone().unwrap_or_else(|| PathBuf::from("."))
     }
 
+    /// Opens the index of a registry, up to date, with a bar while it is built. Why it could not be stored is a warning
+    /// only where building it again each time would be slow.
+    pub(super) fn index<'r>(&self, registry: &'r Registry) -> Result<Index<'r>, CliError> {
+        let progress = Progress::counting("Indexing");
+        let mut much = false;
+        let index = Index::open(registry, &mut |p| {
+            much |= p.total > SLOW;
+            progress.seen(p.done, p.total);
+        })?;
+        if let Some(why) = index.unstored().filter(|_| much) {
+            super::report::warn(&format!("the index could not be stored, so it is built anew each time: {why}"));
+        }
+        Ok(index)
+    }
+
     /// A path given on the command line; like git, it is relative to the folder of `-C`.
     pub(super) fn path(&self, given: &Path) -> PathBuf {
         self.global.dir.as_ref().map_or_else(|| given.to_owned(), |dir| dir.join(given))
@@ -55,11 +75,12 @@ impl Session {
 
     /// Opens the registry.
     pub(super) fn registry(&self) -> Result<Registry, CliError> {
-        match self.played {
+        let registry = match self.played {
             // A play stays in its own folder, whatever GIT_DIR says.
-            Some(_) => Ok(Registry::with(Repo::open(&self.dir())?, "")?),
-            None => Ok(Registry::discover(&self.dir())?),
-        }
+            Some(_) => Registry::with(Repo::open(&self.dir())?, "")?,
+            None => Registry::discover(&self.dir())?,
+        };
+        Ok(registry.with_landed(index::landed))
     }
 
     /// Who acts: git's identity, or the person named by `--as` with git's committer.

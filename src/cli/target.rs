@@ -21,6 +21,11 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// A version named by a reference alone.
+    pub(super) fn reference_only(reference: &str) -> Self {
+        Self { name: reference.to_owned(), version: None }
+    }
+
     /// What is meant, before it is looked up.
     pub(super) fn reference(&self) -> Result<ModelRef, CliError> {
         let wrong = |e: &dyn std::error::Error| CliError::usage(e.to_string());

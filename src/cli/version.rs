@@ -124,6 +124,11 @@ pub(super) fn run(command: VersionCommand, session: &mut Session) -> Result<Exit
     }
 }
 
+/// Shows all that is known of a version.
+pub(super) fn page(target: &Target, session: &mut Session) -> Result<Exit, CliError> {
+    show::run(target, None, session)
+}
+
 /// A version with the field names of the REST contract, where it has them; its number is a number.
 pub(super) fn as_json(model: &ModelName, number: u64, v: &Version, stage: &Stage, aliases: &[AliasName]) -> Value {
     let tags: Vec<Value> = v.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();

@@ -36,6 +36,9 @@ pub enum IndexError {
     /// The registry changed between two pages of a search.
     #[error("the registry changed since the page before this one; start the search again without a page token")]
     Moved,
+    /// A commit is not on the line that the index follows.
+    #[error("commit {} is not on the first-parent line of the registry's branch", .0.short())]
+    OffLine(crate::tree::Oid),
     /// The history cannot be read.
     #[error(transparent)]
     Registry(#[from] RegistryError),

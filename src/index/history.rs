@@ -29,7 +29,9 @@ pub enum Subject {
 pub struct LogFilter {
     /// What about.
     pub subject: Subject,
-    /// What had not landed by then.
+    /// As of this commit of the first-parent line, it included.
+    pub at: Option<Oid>,
+    /// What landed then or later.
     pub since: Option<Timestamp>,
     /// What had landed by then.
     pub until: Option<Timestamp>,
@@ -154,9 +156,12 @@ fn log(state: &State, filter: &LogFilter) -> Result<Vec<Entry>, Fault> {
         return Ok(Vec::new());
     }
     let mut log = Log::new(state)?;
-    let low = filter.since.map_or(Ok(0), |t| first_after(&log.steps, state.count, t))?;
+    let low = filter.since.map_or(Ok(0), |t| first_after(&log.steps, state.count, t.plus_millis(-1)))?;
     let high = filter.until.map_or(Ok(state.count), |t| first_after(&log.steps, state.count, t))?;
-    let high = high.min(filter.before.unwrap_or(u64::MAX));
+    let high = high.min(filter.before.unwrap_or(u64::MAX)).min(match filter.at {
+        Some(commit) => log.number(commit)?.saturating_add(1),
+        None => u64::MAX,
+    });
     let limit = filter.limit.unwrap_or(usize::MAX);
     let mut out = Vec::new();
     match &filter.subject {
@@ -184,6 +189,16 @@ struct Log<'s> {
 impl<'s> Log<'s> {
     fn new(state: &'s State) -> Result<Self, Fault> {
         Ok(Self { state, steps: state.steps.whole()?, records: state.records.reader()? })
+    }
+
+    /// The number of a commit.
+    fn number(&self, commit: Oid) -> Result<u64, Fault> {
+        for number in (0..self.state.count).rev() {
+            if row(&self.steps, number)?.commit == commit {
+                return Ok(number);
+            }
+        }
+        Err(Fault::Other(IndexError::OffLine(commit)))
     }
 
     fn record(&mut self, row: &StepRow) -> Result<Record, Fault> {

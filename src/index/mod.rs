@@ -138,7 +138,7 @@ impl<'r> Index<'r> {
         };
         if !anew {
             if self.state.tip != Some(tip) {
-                self.reload();
+                self.reload(false);
             }
             if self.state.tip == Some(tip) {
                 return Ok(());
@@ -159,7 +159,7 @@ impl<'r> Index<'r> {
         if anew {
             self.state = State::empty(&self.folder);
         } else if held.is_some() {
-            self.reload();
+            self.reload(true);
         }
         self.catch_up(tip, held.is_some(), progress)?;
         if held.is_some()
@@ -170,12 +170,12 @@ impl<'r> Index<'r> {
         Ok(())
     }
 
-    /// Takes what is stored, if that can be used and is not behind what is known already.
-    fn reload(&mut self) {
+    /// Takes what is stored, if that can be used. Who will not write keeps what is in memory if that is ahead.
+    fn reload(&mut self, to_write: bool) {
         match State::load(&self.folder, &self.key) {
-            Ok(Some(state)) => self.state = state,
-            Ok(None) | Err(_) if self.unstored.is_none() => self.state = State::empty(&self.folder),
-            Ok(None) | Err(_) => {}
+            Ok(Some(state)) if to_write || state.count >= self.state.count => self.state = state,
+            Ok(None) | Err(_) if to_write => self.state = State::empty(&self.folder),
+            Ok(_) | Err(_) => {}
         }
     }
 

@@ -1,0 +1,149 @@
+//! `greenroom log`: who did what, when and why, with whose approval.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::{DIM, Output, YELLOW, styled};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::target;
+use crate::apply::Refusal;
+use crate::index::{Entry, LogFilter, Subject};
+use crate::name::UserName;
+use crate::reference::{ModelRef, Pick};
+use crate::registry::Registry;
+use crate::text::one_line;
+use crate::time::Timestamp;
+
+/// Tell who did what, when and why, newest first
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// A model or version: churn, churn/3, churn/Production, churn@champion; by default everything
+    #[arg(value_name = "REF")]
+    reference: Option<ModelRef>,
+    /// The newest so many entries
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    limit: Option<usize>,
+    /// Only what landed then or later
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Only what had landed by then
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// Only what this person did or landed
+    #[arg(long, value_name = "PERSON")]
+    by: Option<UserName>,
+    /// Only events of this name; `*` stands for any text: version.transitioned, request.*
+    #[arg(long, value_name = "PATTERN")]
+    event: Option<String>,
+    /// One line for each entry
+    #[arg(long)]
+    oneline: bool,
+}
+
+pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let mut index = session.index(&registry)?;
+    let moment = args.reference.as_ref().and_then(|r| r.moment.as_deref());
+    let at = moment.map(|m| registry.moment(m)).transpose()?;
+    let subject = args.reference.as_ref().map_or(Ok(Subject::All), |r| subject(&registry, r))?;
+    let LogArgs { limit, since, until, by, event, .. } = args;
+    let filter = LogFilter { subject, at, since, until, by, event, limit, before: None };
+    let entries = index.log(&filter)?;
+    if entries.is_empty() {
+        refuse_unknown(&registry, &filter.subject, moment)?;
+    }
+    if session.out.is_json() {
+        session.out.json(&entries.iter().map(as_json).collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    for (number, entry) in entries.iter().enumerate() {
+        if args.oneline {
+            print_line(&mut session.out, entry);
+        } else {
+            if number > 0 {
+                session.out.line("");
+            }
+            print(&mut session.out, entry);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// What a reference is about. A stage or alias means the version that it leads to then.
+fn subject(registry: &Registry, wanted: &ModelRef) -> Result<Subject, CliError> {
+    Ok(match &wanted.pick {
+        Pick::Model => Subject::Model(wanted.model.clone()),
+        Pick::Number(n) => Subject::Version(wanted.model.clone(), *n),
+        Pick::Stage(_) | Pick::Alias(_) | Pick::Latest => {
+            let snapshot = registry.as_of(wanted.moment.as_deref())?;
+            let (_, version) = target::find(&snapshot, wanted)?;
+            Subject::Version(wanted.model.clone(), version.number)
+        }
+    })
+}
+
+/// A log without entries is an answer only if there is something that could have some.
+fn refuse_unknown(registry: &Registry, subject: &Subject, moment: Option<&str>) -> Result<(), CliError> {
+    let (model, version) = match subject {
+        Subject::All => return Ok(()),
+        Subject::Model(model) => (model, None),
+        Subject::Version(model, version) => (model, Some(*version)),
+    };
+    let snapshot = registry.as_of(moment)?;
+    let view = snapshot.model(model)?.ok_or_else(|| Refusal::no_model(model))?;
+    match version {
+        Some(n) if view.version(n)?.is_none() => Err(Refusal::no_version(model, n).into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// An entry for programs: who, when, what; the events are those that were asked for.
+fn as_json(entry: &Entry) -> Value {
+    let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
+    json!({
+        "commit": entry.commit,
+        "parent": entry.parent,
+        "at": entry.at,
+        "by": entry.by,
+        "author": entry.author,
+        "landed_by": entry.landed_by,
+        "signed": entry.signed,
+        "comment": entry.comment,
+        "summary": entry.acts.iter().map(|a| a.text.as_str()).collect::<Vec<_>>(),
+        "events": entry.acts.iter().map(|a| event(&a.json)).collect::<Vec<Value>>(),
+    })
+}
+
+fn print(out: &mut Output, entry: &Entry) {
+    head(out, &entry.commit.short(), &entry.at.short(), &entry.by, entry.landed_by.as_deref(), entry.signed);
+    for act in &entry.acts {
+        out.foreign(&format!("    {}", act.text));
+        for detail in &act.details {
+            out.foreign(&format!("        {detail}"));
+        }
+    }
+    if !entry.comment.is_empty() {
+        out.line("");
+        out.block(&entry.comment, "    ");
+    }
+}
+
+/// The line that opens an entry.
+pub(super) fn head(out: &mut Output, commit: &str, at: &str, by: &str, landed_by: Option<&str>, signed: bool) {
+    let landed = landed_by.map_or_else(String::new, |l| format!(", landed by {l}"));
+    let signed = if signed { ", signed" } else { "" };
+    out.line(format!("{} {at} {}", styled(YELLOW, commit), one_line(&format!("{by}{landed}{signed}"))));
+}
+
+fn print_line(out: &mut Output, entry: &Entry) {
+    let more = match entry.acts.len() {
+        0 | 1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    };
+    let text = entry.acts.first().map_or("", |a| a.text.as_str());
+    let at = entry.at.short();
+    let day = at.get(..10).unwrap_or(&at);
+    let said = one_line(&format!("{}: {text}{more}", entry.by)).into_owned();
+    out.line(format!("{} {} {said}", styled(YELLOW, &entry.commit.short()), styled(DIM, day)));
+}

@@ -1,0 +1,187 @@
+//! `greenroom search`: models and versions, in MLflow's search language.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::report::{self, CliError, Exit};
+use super::session::Session;
+use super::{model, table::Table};
+use crate::index::{Index, VersionRow};
+use crate::registry::Registry;
+use crate::search::{PageLimits, PageSize, Query, Start, Target, TokenKey};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// Search models or versions in MLflow's language: "name LIKE 'wine%' AND tags.team = 'risk'"
+#[derive(Debug, Subcommand)]
+pub(super) enum SearchCommand {
+    /// Search registered models by name and tags
+    Models(SearchArgs),
+    /// Search model versions by name, version_number, run_id, source_path and tags
+    Versions(SearchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SearchArgs {
+    /// Clauses joined by AND: KEY COMPARATOR 'VALUE', with =, !=, LIKE, ILIKE, IN; by default everything
+    #[arg(value_name = "FILTER", default_value = "")]
+    filter: String,
+    /// What to order by, such as 'name DESC' or 'last_updated_timestamp'; may be given several times
+    #[arg(long, value_name = "KEY [ASC|DESC]")]
+    order_by: Vec<String>,
+    /// How many at most
+    #[arg(long, value_name = "NUMBER")]
+    max_results: Option<String>,
+    /// Go on where an earlier answer ended
+    #[arg(long, value_name = "TOKEN", default_value = "")]
+    page_token: String,
+    /// With `-o json`, print an object that holds the list and `next_page_token` instead of the list alone
+    #[arg(long)]
+    with_token: bool,
+}
+
+pub(super) fn run(command: SearchCommand, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        SearchCommand::Models(a) => models(&a, session),
+        SearchCommand::Versions(a) => versions(&a, session),
+    }
+}
+
+/// A search that is about to be answered.
+struct Asked<'a, T: Target> {
+    query: Query<T>,
+    size: PageSize,
+    start: Start,
+    key: TokenKey,
+    args: &'a SearchArgs,
+}
+
+impl<'a, T: Target> Asked<'a, T> {
+    fn new(query: Query<T>, limits: PageLimits, args: &'a SearchArgs, registry: &Registry) -> Result<Self, CliError> {
+        let key = token_key(&registry.snapshot()?)?;
+        let start = match args.page_token.as_str() {
+            "" => Start { offset: 0, commit: None },
+            token => query.start(token, &key)?,
+        };
+        Ok(Self { size: limits.size(args.max_results.as_deref())?, query, start, key, args })
+    }
+
+    /// Prints the rows and how to get the next ones.
+    fn print(
+        &self,
+        next: Option<usize>,
+        index: &Index<'_>,
+        (name, json, table): (&str, &[Value], &Table),
+        session: &mut Session,
+    ) -> Result<Exit, CliError> {
+        let commit = index.tip().map(|c| c.to_string()).unwrap_or_default();
+        let token = next.map(|offset| self.query.token(offset, &commit, &self.key));
+        if !session.out.is_json() {
+            table.print(&mut session.out);
+        } else if self.args.with_token {
+            session.out.json(&json!({name: json, "next_page_token": token.clone().unwrap_or_default()}))?;
+        } else {
+            session.out.json(&json)?;
+        }
+        if let Some(token) = token.filter(|_| !self.args.with_token) {
+            report::warn(&format!("there are more; go on with --page-token {token}"));
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// The key of the tokens that the command line gives out. Whoever may read the repository may make such tokens, for
+/// they open nothing that is not open already; the key ties them to the registry.
+fn token_key(snapshot: &Snapshot<'_>) -> Result<TokenKey, CliError> {
+    let id = snapshot.settings()?.map(|s| s.id.to_string()).unwrap_or_default();
+    Ok(TokenKey::new(Sha256::new().chain_update("command line\0").chain_update(id).finalize().into()))
+}
+
+fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let query = Query::models(&args.filter, &args.order_by)?;
+    let registry = session.registry()?;
+    let asked = Asked::new(query, PageLimits::MODELS, args, &registry)?;
+    let mut index = session.index(&registry)?;
+    let page = index.search_models(&asked.query, asked.start.offset, asked.size)?;
+    index.expect(asked.start.commit.as_deref())?;
+    let snapshot = registry.snapshot_of(index.tip())?;
+    let mut json = Vec::new();
+    let mut table = Table::new(&["NAME", "UPDATED", "CREATED BY", "DESCRIPTION"]);
+    for row in &page.rows {
+        let Ok(name) = row.name.parse() else { continue };
+        let Some(view) = snapshot.model(&name)? else { continue };
+        let Some(mut found) = model::as_json(&view)? else { continue };
+        if session.out.is_json() {
+            found["last_updated_timestamp"] = json!(row.updated);
+            json.push(found);
+            continue;
+        }
+        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+        let line = text("description").lines().next().unwrap_or_default().to_owned();
+        table.row([row.name.as_ref(), &Timestamp::from_millis(row.updated).short(), &text("user_id"), &line]);
+    }
+    asked.print(page.next, &index, ("registered_models", &json, &table), session)
+}
+
+fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let query = Query::versions(&args.filter, &args.order_by)?;
+    let registry = session.registry()?;
+    let asked = Asked::new(query, PageLimits::VERSIONS, args, &registry)?;
+    let mut index = session.index(&registry)?;
+    let page = index.search_versions(&asked.query, asked.start.offset, asked.size)?;
+    index.expect(asked.start.commit.as_deref())?;
+    let snapshot = registry.snapshot_of(index.tip())?;
+    let mut json = Vec::new();
+    let mut table = Table::new(&["NAME", "VERSION", "STAGE", "STATUS", "UPDATED", "CREATED BY", "DESCRIPTION"]);
+    for row in &page.rows {
+        let description = description(&snapshot, row)?;
+        if session.out.is_json() {
+            json.push(version_json(row, &description));
+            continue;
+        }
+        let f = &row.facts;
+        table.row([
+            row.model.as_ref(),
+            &f.number.to_string(),
+            &f.stage,
+            &f.status,
+            &Timestamp::from_millis(f.updated).short(),
+            &f.created_by,
+            description.lines().next().unwrap_or_default(),
+        ]);
+    }
+    asked.print(page.next, &index, ("model_versions", &json, &table), session)
+}
+
+/// The description of a version; the index does not hold long ones.
+fn description(snapshot: &Snapshot<'_>, row: &VersionRow<'_>) -> Result<String, CliError> {
+    if let Some(known) = &row.facts.description {
+        return Ok(known.clone());
+    }
+    let Ok(name) = row.model.parse() else { return Ok(String::new()) };
+    let view = snapshot.model(&name)?.map_or(Ok(None), |m| m.version(row.facts.number))?;
+    let file = view.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
+    Ok(file.map(|v| v.description.to_string()).unwrap_or_default())
+}
+
+/// A version with the field names of the REST contract; its number is a number.
+fn version_json(row: &VersionRow<'_>, description: &str) -> Value {
+    let f = &row.facts;
+    json!({
+        "name": row.model,
+        "version": f.number,
+        "creation_timestamp": f.created,
+        "last_updated_timestamp": f.updated,
+        "user_id": f.created_by,
+        "current_stage": f.stage,
+        "description": description,
+        "source": f.source,
+        "run_id": f.run_id,
+        "run_link": f.run_link,
+        "model_id": f.model_id,
+        "status": f.status,
+        "status_message": f.status_message,
+        "tags": f.tags,
+    })
+}

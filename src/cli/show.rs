@@ -1,0 +1,123 @@
+//! `greenroom show`: a version, a model, a commit, or the registry as a whole.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::{BOLD, styled};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::target::Target;
+use super::{diff, log, model, version};
+use crate::git::GitError;
+use crate::reference::{ModelRef, Pick};
+use crate::registry::{Registry, RegistryError};
+use crate::text::quoted;
+use crate::tree::Oid;
+
+/// Show a version, a model, a commit, or the registry as a whole
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// A version (churn/3, churn/Production, churn@champion), a model (churn), each with @{MOMENT} for the past; or a
+    /// commit; by default the registry
+    #[arg(value_name = "REF|COMMIT")]
+    what: Option<String>,
+}
+
+pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let Some(what) = &args.what else { return overview(&registry, session) };
+    let wanted = what.parse::<ModelRef>();
+    if let Ok(wanted) = &wanted {
+        let is_named = what.starts_with("models:/");
+        // Of a word that could be both, the model is meant.
+        if is_named || registry.as_of(wanted.moment.as_deref())?.model(&wanted.model)?.is_some() {
+            return match &wanted.pick {
+                Pick::Model => model::page(&wanted.model, wanted.moment.as_deref(), session),
+                Pick::Number(_) | Pick::Stage(_) | Pick::Alias(_) | Pick::Latest => {
+                    version::page(&Target::reference_only(what), session)
+                }
+            };
+        }
+    }
+    match registry.repo().resolve(what) {
+        Ok(commit) => show_commit(&registry, commit, session),
+        Err(GitError::UnknownRevision { .. }) => {
+            let message = format!("{} is no model, version or commit of this registry", quoted(what));
+            let hint = "greenroom search models, or greenroom log, show what there is";
+            Err(CliError::not_found(message).hint(hint))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// What a commit did against its first parent.
+fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Result<Exit, CliError> {
+    let parent = registry.repo().commit(&commit)?.parents.first().copied();
+    let entry = match registry.step(commit, parent) {
+        Err(RegistryError::Tree(crate::tree::TreeError::Missing(_))) if registry.repo().is_shallow()? => {
+            return Err(GitError::Shallow.into());
+        }
+        other => other?,
+    };
+    if session.out.is_json() {
+        session.out.json(&entry)?;
+        return Ok(Exit::Ok);
+    }
+    let out = &mut session.out;
+    let landed_by = entry.landed_by.as_ref().map(|u| u.as_str());
+    log::head(out, &entry.commit.to_string(), &entry.at.short(), entry.by.as_str(), landed_by, entry.signed);
+    if !entry.comment.is_empty() {
+        out.line("");
+        out.block(&entry.comment, "    ");
+    }
+    out.line("");
+    if entry.events.is_empty() {
+        out.line("Nothing of the registry changed.");
+    }
+    diff::print(out, &entry.events);
+    Ok(Exit::Ok)
+}
+
+/// The registry as a whole.
+fn overview(registry: &Registry, session: &mut Session) -> Result<Exit, CliError> {
+    let snapshot = registry.snapshot()?;
+    let settings = snapshot
+        .settings()?
+        .ok_or_else(|| CliError::new(Exit::Failed, "the registry's settings cannot be read").hint("greenroom check"))?;
+    let models = snapshot.models()?.len();
+    let people = snapshot.people()?.len();
+    let head = registry.head()?.map(|c| registry.repo().commit(&c)).transpose()?;
+    let rules: Vec<&str> = settings.stages.keys().map(|s| s.as_str()).collect();
+    let branch = registry.branch().trim_start_matches("refs/heads/");
+    if session.out.is_json() {
+        session.out.json(&json!({
+            "name": settings.name,
+            "id": settings.id,
+            "layout": settings.layout.as_str(),
+            "branch": branch,
+            "folder": registry.at(),
+            "models": models,
+            "people": people,
+            "stages_with_rules": rules,
+            "commit": head.as_ref().map(|c| c.id),
+            "last_changed": head.as_ref().map_or(Value::Null, |c| json!(c.committer.time)),
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    let out = &mut session.out;
+    out.line(styled(BOLD, settings.name.as_str()));
+    out.foreign(&format!("Branch:      {branch}"));
+    if !registry.at().is_empty() {
+        out.foreign(&format!("Folder:      {}", registry.at()));
+    }
+    out.line(format!("Layout:      {}", settings.layout.as_str()));
+    out.line(format!("Models:      {models}"));
+    out.line(format!("People:      {people}"));
+    if !rules.is_empty() {
+        out.foreign(&format!("Stage rules: {}", rules.join(", ")));
+    }
+    if let Some(head) = head {
+        out.foreign(&format!("Last change: {}, {}", head.committer.time.short(), head.subject));
+    }
+    Ok(Exit::Ok)
+}
