@@ -143,7 +143,7 @@ fn a_bare_registry_takes_and_gives_files() {
     let sandbox = Sandbox::new();
     sandbox.greenroom(["init", "registry.git", "--bare"]).success();
     let alice = sandbox.alice().within("registry.git");
-    alice.greenroom(["register", "wine".as_ref(), tools::examples().join("wine-v1").as_os_str()]).success();
+    alice.greenroom(["register", "wine", tools::examples().join("wine-v1").to_str().expect("UTF-8")]).success();
     assert!(sandbox.path("registry.git/lfs/objects").is_dir());
     alice.greenroom(["fetch", "wine/latest", "../out"]).success();
     let skops = |folder: PathBuf| fs::read(folder.join("model.skops")).expect("it is there");

@@ -4,8 +4,8 @@
 #![allow(clippy::print_stderr, reason = "a test says on standard error what it is waiting for")]
 
 mod artifacts_cli;
-mod demo;
 mod commands;
+mod demo;
 mod examples;
 mod lfs;
 mod mlflow;
