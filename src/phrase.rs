@@ -10,7 +10,14 @@ use crate::text::one_line;
 pub fn act(event: &Event) -> String {
     let text = match event {
         Event::RegistryCreated { settings } => format!("create the registry {}", settings.name),
-        Event::SettingsChanged { .. } => "change the registry's settings".to_owned(),
+        Event::SettingsChanged { before, after } => {
+            let moved = crate::entity::Settings { layout: after.layout, ..before.clone() };
+            if before.layout != after.layout && moved == *after {
+                format!("move the files into the {} layout", after.layout.as_str())
+            } else {
+                "change the registry's settings".to_owned()
+            }
+        }
         Event::RegistryDeleted { .. } => "delete the registry's settings".to_owned(),
         Event::Granted { model, to, level, .. } => format!("grant {to} {level} {}", on(model.as_ref())),
         Event::Revoked { model, to, level } => format!("revoke {level} of {to} {}", on(model.as_ref())),

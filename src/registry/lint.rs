@@ -62,7 +62,7 @@ impl Registry {
         lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
         if let Some(asker) = asker.filter(|_| !diff.files.is_empty()) {
             let actor = Actor { signed: self.repo.signs(), ..Actor::of(asker.user.clone()) };
-            let step = Step { before: &head, after: &after, diff: &diff, actor: &actor, at: now };
+            let step = Step::new(&head, &after, &diff, &actor, now);
             lint.faults.extend(rules::judge(&step)?.faults);
         }
         if lint.files == 0 {

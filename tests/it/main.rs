@@ -6,5 +6,6 @@
 mod examples;
 mod schema;
 mod support;
+mod terminal;
 mod tidy;
 mod transcripts;
