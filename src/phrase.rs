@@ -147,6 +147,9 @@ fn said(who: &crate::name::UserName, text: &str) -> String {
 fn settings(before: &Settings, after: &Settings) -> String {
     let stages: BTreeSet<_> = before.stages.keys().chain(after.stages.keys()).collect();
     let changed: Vec<_> = stages.into_iter().filter(|s| before.rule(s) != after.rule(s)).map(Stage::as_str).collect();
+    if before.layout != after.layout && (Settings { layout: after.layout, ..before.clone() }) == *after {
+        return format!("move the files into the {} layout", after.layout.as_str());
+    }
     let rest = Settings { stages: after.stages.clone(), ..before.clone() };
     if changed.is_empty() || rest != *after {
         return "change the registry's settings".to_owned();

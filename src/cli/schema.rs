@@ -58,11 +58,8 @@ fn write(session: &mut Session) -> Result<(), CliError> {
     let mut written = Vec::new();
     for (path, content) in apply::companions().into_iter().filter(|(p, _)| p != ".gitattributes") {
         let file = root.join(&path);
-        let there = std::fs::symlink_metadata(&file);
-        if there.as_ref().is_ok_and(|m| !m.is_file()) {
-            return Err(CliError::new(Exit::Conflict, format!("{path} is no plain file; take it away first")));
-        }
-        if there.is_ok() && std::fs::read(&file).is_ok_and(|bytes| bytes == content.as_bytes()) {
+        refuse_links(&root, &path)?;
+        if std::fs::read(&file).is_ok_and(|bytes| bytes == content.as_bytes()) {
             continue;
         }
         if let Some(folder) = file.parent() {
@@ -80,5 +77,18 @@ fn write(session: &mut Session) -> Result<(), CliError> {
     let rest =
         if written.is_empty() { "All files for editors are as they should be." } else { "Commit them with git." };
     session.out.line(rest);
+    Ok(())
+}
+
+/// A link on the way would lead the writing out of the work tree.
+fn refuse_links(root: &std::path::Path, path: &str) -> Result<(), CliError> {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    for part in ends.filter_map(|end| path.get(..end)) {
+        let there = std::fs::symlink_metadata(root.join(part));
+        if there.is_ok_and(|m| if part == path { !m.is_file() } else { !m.is_dir() }) {
+            let message = format!("{part} is not what belongs there (a link, perhaps); take it away first");
+            return Err(CliError::new(Exit::Conflict, message));
+        }
+    }
     Ok(())
 }

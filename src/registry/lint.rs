@@ -8,7 +8,7 @@ use super::{Asker, Registry, RegistryError};
 use crate::apply;
 use crate::artifact::{Pointer, copy, findings};
 use crate::diff;
-use crate::format::{Problem, attributes};
+use crate::format::{MAX_FILE, Problem, attributes};
 use crate::git::{GitError, Repo, WorkFile};
 use crate::rules::{self, Actor, Class, Fault, Step};
 use crate::snapshot::Snapshot;
@@ -95,6 +95,13 @@ impl Registry {
                     let id = self.repo.stage_blob(&[])?;
                     patch.link(path, Kind::Submodule, id);
                 }
+                WorkFile::Changed(kind, disk) if is_endless(&path, kind, &disk) => {
+                    let size = std::fs::metadata(&disk).map_or(0, |m| m.len());
+                    let message = format!("the file has {size} bytes; at most {MAX_FILE} are allowed");
+                    faults.push(Fault { problem: Problem::of_file(&path, "file", message), class: Class::Format });
+                    // Something must lie there, or what belongs to it would seem to have lost it.
+                    patch.link(path, kind, self.repo.stage_blob(&[])?);
+                }
                 WorkFile::Changed(kind, disk) => {
                     let bytes = bytes_to_commit(&path, kind, &disk).map_err(|source| GitError::Io {
                         what: "read",
@@ -109,6 +116,15 @@ impl Registry {
     }
 }
 
+fn is_model_file(path: &str) -> bool {
+    path.contains("/versions/") && path.contains("/artifacts/")
+}
+
+/// Whether a file is too large to be read; those of models are hashed instead, whatever their size.
+fn is_endless(path: &str, kind: Kind, disk: &Path) -> bool {
+    kind.is_file() && !is_model_file(path) && std::fs::metadata(disk).is_ok_and(|m| m.len() > MAX_READ)
+}
+
 /// What a commit would hold of a file: its bytes, or for a file of a model that is Git LFS's, its pointer.
 fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u8>> {
     if kind == Kind::Symlink {
@@ -116,8 +132,7 @@ fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u
     }
     let mut file = File::open(disk)?;
     let size = file.metadata()?.len();
-    let is_model_file = path.contains("/versions/") && path.contains("/artifacts/");
-    if is_model_file && (size > MAX_READ || !attributes::may_be_inline(path)) {
+    if is_model_file(path) && (size > MAX_READ || !attributes::may_be_inline(path)) {
         let mut start = Vec::new();
         std::io::Read::by_ref(&mut file).take(crate::artifact::pointer::MAX_POINTER as u64).read_to_end(&mut start)?;
         let itself = size == 0 || !matches!(Pointer::parse(&start), Ok(None));
@@ -126,9 +141,6 @@ fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u
         }
         let copied = copy::hash(&mut File::open(disk)?, size, &|_| {})?;
         return Ok(Pointer { sha256: copied.sha256, size: copied.size }.to_string().into_bytes());
-    }
-    if size > MAX_READ {
-        return Err(std::io::Error::other(format!("it has {size} bytes; a file of a registry has at most 256 KiB")));
     }
     let mut bytes = Vec::new();
     file.take(MAX_READ).read_to_end(&mut bytes)?;

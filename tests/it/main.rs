@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test says on standard error what it is waiting for")]
 
 mod artifacts_cli;
+mod check;
 mod commands;
 mod demo;
 mod examples;
@@ -11,5 +12,6 @@ mod lfs;
 mod mlflow;
 mod schema;
 mod support;
+mod terminal;
 mod tidy;
 mod transcripts;

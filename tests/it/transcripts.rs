@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory as _;
 use play::Transcript;
 
+use crate::support::tools;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd")
 }
@@ -40,6 +42,7 @@ fn every_transcript_prints_what_it_says() {
     let wanted = |p: &PathBuf| only.as_ref().is_none_or(|only| p.file_stem().is_some_and(|s| s == only.as_str()));
     let paths: Vec<PathBuf> = transcripts().into_iter().filter(wanted).collect();
     assert!(!paths.is_empty(), "there is no transcript to play");
+    tools::git_lfs();
     let write = std::env::var_os("GREENROOM_WRITE").is_some();
     let check = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -184,6 +184,13 @@ impl Output {
         self.code(0)
     }
 
+    /// Stdout and stderr as text, whatever the exit code; for tests of what is printed in any case.
+    #[track_caller]
+    pub fn any(self) -> (String, String) {
+        assert!(self.code.is_some(), "killed: {}", self.done.shown);
+        (self.done.stdout().to_owned(), self.done.stderr().to_owned())
+    }
+
     /// Demands an exit code.
     #[track_caller]
     pub fn code(self, wanted: i32) -> Done {

@@ -1,0 +1,194 @@
+//! `greenroom check` and `greenroom doctor` on registries that people have harmed in every way they find.
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, Shell, tools};
+
+/// A registry `registry` of Alice's with the model `churn`.
+fn registry() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.greenroom(["init", "registry"]).success();
+    sandbox.alice().within("registry").greenroom(["model", "create", "churn"]).success();
+    sandbox
+}
+
+/// The faults of a check as `path:line rule`.
+fn short(told: &Value) -> Vec<String> {
+    let list = told["faults"].as_array().expect("faults is a list");
+    let one = |f: &Value| format!("{}:{} {}", f["path"].as_str().unwrap(), f["line"], f["rule"].as_str().unwrap());
+    list.iter().map(one).collect()
+}
+
+/// The faults that `check` tells, after its exit code was demanded.
+#[track_caller]
+fn faults(shell: &Shell<'_>, code: i32) -> Vec<String> {
+    short(&shell.greenroom(["check", "-o", "json"]).code(code).json())
+}
+
+/// Demands one fault of this kind among those told.
+#[track_caller]
+fn assert_told(found: &[String], fault: &str) {
+    assert!(found.iter().any(|f| f == fault), "{fault} is not in {found:#?}");
+}
+
+#[test]
+fn each_kind_of_harm_has_its_fault() {
+    const ID: &str = "0198c0de-0000-7000-8000-00000000000a";
+    let model = |name: &str| {
+        format!("id = \"{ID}\"\nname = \"{name}\"\ncreated_at = 2026-01-01T00:00:00.000Z\ncreated_by = \"alice\"\n")
+    };
+    let cases: &[(&str, Vec<u8>, &str)] = &[
+        ("models/churn/model.toml", b"name = [".to_vec(), "models/churn/model.toml:1 toml"),
+        ("models/churn/model.toml", b"\xff\xfe".to_vec(), "models/churn/model.toml:1 utf-8"),
+        ("models/risk/model.toml", model("other").into(), "models/risk/model.toml:0 place"),
+        ("models/risk/notes.txt", b"x".to_vec(), "models/risk/notes.txt:0 path"),
+        ("src/main.py", b"x".to_vec(), "src/main.py:0 path"),
+        ("models/Churn/model.toml", model("Churn").into(), "models/Churn/model.toml:0 name"),
+        ("models/churn/aliases/best.toml", b"version = 4\n".to_vec(), "models/churn/aliases/best.toml:0 pointer"),
+        ("models/churn/stages/Live.toml", b"versions = [1]\n".to_vec(), "models/churn/stages/Live.toml:0 stage-known"),
+        ("models/ghost/stages/Staging.toml", b"versions = [1]\n".to_vec(), "models/ghost/model.toml:0 place"),
+        ("models/churn/versions/1/artifacts/a.txt", b"x".to_vec(), "models/churn/versions/1/version.toml:0 place"),
+    ];
+    for (path, bytes, fault) in cases {
+        let sandbox = registry();
+        sandbox.write(format!("registry/{path}"), bytes);
+        let shell = sandbox.alice().within("registry");
+        let (told, _) = shell.greenroom(["check", "-o", "json"]).any();
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_told(&short(&told), fault);
+    }
+}
+
+#[test]
+fn an_id_that_is_used_twice_is_found_wherever_it_is() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    let churn = sandbox.read("registry/models/churn/model.toml");
+    sandbox.write("registry/models/risk/model.toml", churn.replace("\"churn\"", "\"risk\""));
+    assert_told(&faults(&shell, 1), "models/risk/model.toml:0 name");
+    // Once it is committed no step tells of it any more; the state does.
+    shell.git(["add", "."]).success();
+    shell.git(["commit", "--quiet", "-m", "copied by hand"]).success();
+    assert_told(&faults(&shell, 1), "models/risk/model.toml:0 name");
+    shell.greenroom(["doctor"]).code(7);
+}
+
+#[test]
+fn a_huge_file_is_told_by_its_size() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    shell.run("truncate", ["--size", "100M", "models/churn/access.toml"]).success();
+    assert_told(&faults(&shell, 1), "models/churn/access.toml:0 file");
+    shell.run("truncate", ["--size", "1G", "models/churn/access.toml"]).success();
+    let told = shell.greenroom(["check"]).code(1);
+    assert!(told.stdout().contains("1073741824 bytes"), "{}", told.stdout());
+}
+
+#[test]
+fn names_that_git_or_other_systems_misread_are_faults() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    shell.run("sh", ["-c", r"mkdir docs && touch 'docs/a\b' && printf x > $(printf 'docs/\377')"]).success();
+    shell.run("sh", ["-c", "mkfifo models/churn/access.toml; git init --quiet docs/inner"]).success();
+    shell.run("sh", ["-c", "ln -s /etc/passwd models/churn/stages"]).success();
+    let found = faults(&shell, 1);
+    assert_told(&found, r"docs/a\b:0 path");
+    assert_told(&found, "models/churn/stages:0 path");
+    assert!(found.iter().all(|f| !f.contains("passwd")), "{found:?}");
+}
+
+#[test]
+fn what_git_ignores_and_what_is_elsewhere_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let shell = sandbox.alice().within("product");
+    sandbox.git(["init", "--quiet", "product"]).success();
+    shell.greenroom(["init", ".", "--at", "registry"]).success();
+    sandbox.write("product/src/main.py", "print(1)\n");
+    sandbox.write("product/registry/.gitignore", "*.pyc\n");
+    sandbox.write("product/registry/models/x.pyc", "x");
+    assert_eq!(faults(&shell, 0), [""; 0]);
+    sandbox.write("product/registry/models/x.txt", "x");
+    assert_eq!(faults(&shell, 1), ["registry/models/x.txt:0 path"]);
+    shell.greenroom(["check", "registry/people"]).success();
+    shell.greenroom(["check", "registry/models"]).code(1);
+    shell.greenroom(["check", "elsewhere/people"]).code(3);
+    sandbox.alice().greenroom(["check", "product/registry/models/x.txt"]).code(1);
+}
+
+#[test]
+fn edits_are_judged_as_the_step_they_would_be() {
+    let sandbox = registry();
+    let bob = sandbox.bob().within("registry");
+    sandbox.write("registry/access.toml", "grants = [{ to = \"bob@example.org\", level = \"CAN_MANAGE\" }]\n");
+    let found = faults(&bob, 5);
+    assert_told(&found, "access.toml:0 permission");
+    assert_told(&found, "access.toml:0 principal");
+    // Where git knows nobody, the files are checked nevertheless.
+    let nobody = sandbox.shell("", "").within("registry").env("GIT_AUTHOR_NAME", "").env("GIT_COMMITTER_NAME", "");
+    assert_eq!(faults(&nobody, 1), ["access.toml:0 principal"]);
+    bob.greenroom(["check", "--as", "nobody"]).code(3);
+}
+
+#[test]
+fn nothing_stays_of_a_check() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    let objects = || shell.git(["count-objects", "-v"]).success().stdout().to_owned();
+    let before = objects();
+    sandbox.write("registry/models/risk/notes.txt", "x");
+    shell.greenroom(["check"]).code(1);
+    assert_eq!(objects(), before);
+    assert_eq!(shell.git(["status", "--short"]).success().stdout(), "?? models/risk/\n");
+}
+
+#[test]
+fn a_bare_repository_is_checked_at_its_newest_commit() {
+    let sandbox = registry();
+    sandbox.git(["clone", "--quiet", "--bare", "registry", "bare.git"]).success();
+    let bare = sandbox.alice().within("bare.git");
+    assert_eq!(faults(&bare, 0), [""; 0]);
+    bare.greenroom(["doctor"]).success();
+    bare.greenroom(["schema", "--write"]).code(1);
+}
+
+#[test]
+fn model_files_that_git_lfs_checked_out_are_no_change() {
+    tools::git_lfs();
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    sandbox.git(["lfs", "install", "--skip-repo"]).success();
+    let model = tools::examples().join("wine-v1");
+    shell.greenroom(["register", "wine", model.to_str().unwrap()]).success();
+    shell.git(["lfs", "checkout"]).success();
+    let file = "registry/models/wine/versions/1/artifacts/model.skops";
+    assert!(std::fs::metadata(sandbox.path(file)).unwrap().len() > 1024, "git lfs put the bytes there");
+    let told = shell.greenroom(["check", "-o", "json"]).success().json();
+    assert_eq!(told["changed"], serde_json::json!([]));
+    // The same bytes with another time are the same file; other bytes are another.
+    shell.run("touch", ["-d", "2020-01-01", "models/wine/versions/1/artifacts/model.skops"]).success();
+    let told = shell.greenroom(["check", "-o", "json"]).success().json();
+    assert_eq!(told["changed"], serde_json::json!([]));
+    sandbox.write(file, "other bytes");
+    assert_told(&faults(&shell, 5), "models/wine/versions/1/artifacts:0 immutable");
+}
+
+#[test]
+fn doctor_misses_stored_files_and_finds_damaged_ones() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    let model = tools::examples().join("wine-v1");
+    shell.greenroom(["register", "wine", model.to_str().unwrap()]).success();
+    let check = |args: &[&str], code: i32| {
+        let told = shell.greenroom([&["doctor", "-o", "json"], args].concat()).code(code).json();
+        let files = told["checks"].as_array().unwrap().iter().find(|c| c["name"] == "files").unwrap().clone();
+        files["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(check(&["--verify"], 0), "ok");
+    let stored =
+        shell.run("sh", ["-c", "find .git/lfs/objects -type f | head -1"]).success().stdout().trim().to_owned();
+    shell.run("sh", ["-c", &format!("chmod u+w {stored}; tr a b <{stored} >x && cat x >{stored}; rm x")]).success();
+    assert_eq!(check(&[], 0), "ok", "only --verify reads the bytes");
+    assert_eq!(check(&["--verify"], 7), "fail");
+    shell.run("rm", ["-f", &stored]).success();
+    assert_eq!(check(&[], 0), "warn");
+}
