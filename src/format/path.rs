@@ -141,6 +141,26 @@ impl Location {
         }
     }
 
+    /// The version that the file belongs to.
+    pub const fn version(&self) -> Option<u64> {
+        match self {
+            Self::Settings
+            | Self::Access
+            | Self::Person(_)
+            | Self::Webhook(_)
+            | Self::Companion(_)
+            | Self::Model(_)
+            | Self::ModelAccess(_)
+            | Self::Stage(..)
+            | Self::Alias(..) => None,
+            Self::Version(_, n)
+            | Self::Attributes(_, n)
+            | Self::Request(_, n, _)
+            | Self::Comment(_, n, _)
+            | Self::Artifact(_, n, _) => Some(*n),
+        }
+    }
+
     /// The same file of another model.
     #[must_use]
     pub fn in_model(self, dir: &ModelDir) -> Self {
