@@ -5,6 +5,9 @@
 
 mod cases;
 mod examples;
+mod kill;
+mod laws;
+mod race;
 mod schema;
 mod support;
 mod tidy;
