@@ -154,10 +154,10 @@ impl Location {
             | Self::Stage(..)
             | Self::Alias(..) => None,
             Self::Version(_, n)
+            | Self::Attributes(_, n)
             | Self::Request(_, n, _)
             | Self::Comment(_, n, _)
-            | Self::Artifact(_, n, _)
-            | Self::Attributes(_, n) => Some(*n),
+            | Self::Artifact(_, n, _) => Some(*n),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Setti
 use crate::format::codec::known_format;
 use crate::format::path::{Location, ModelDir};
 use crate::format::{MAX_FILE, Problem, Record, attributes, parse_strict};
-use crate::tree::{Entry, FileChange, Kind, TreeError};
+use crate::tree::{self, Entry, FileChange, Kind, Limits, TreeError};
 
 /// The files that are there after the step and differ from before.
 fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s Entry)> {
@@ -16,7 +16,14 @@ fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s 
 
 pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
-    for (file, entry) in written(step) {
+    // Under another layout also what did not move lies elsewhere.
+    let objects = step.after.objects();
+    let all = match step.before.layout()? == layout {
+        true => None,
+        false => Some(tree::changes((objects, None), (objects, step.after.root()), Limits::default())?),
+    };
+    let files = all.as_ref().unwrap_or(&step.diff.files);
+    for (file, entry) in files.iter().filter_map(|f| Some((f, f.after.as_ref()?))) {
         let path = step.after.full_path(&file.path);
         match Location::parse(&file.path, layout) {
             Err(why) => faults.add(path, why, "take the file out, or move it out of the registry's folder"),
@@ -57,6 +64,12 @@ pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             }
             Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => return Err(e),
         }
+    }
+    // Read leniently, settings with a fault may ask for less than they mean to: nothing is judged by them.
+    let doubtful = step.before.settings_file()?.filter(|f| f.value.is_none() || !f.problems.is_empty());
+    if let Some(file) = doubtful.filter(|_| step.diff.files.iter().any(|f| f.path != "greenroom.toml")) {
+        let help = "mend greenroom.toml first, in a step of its own";
+        faults.add(file.path.clone(), "the settings have faults, so that no change can be judged by them", help);
     }
     if let Some(file) = step.after.settings_file()? {
         if file.value.as_ref().is_some_and(|s| !known_format(s)) {
@@ -125,7 +138,13 @@ pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
             | Location::Companion(_) => {}
         }
     }
-    models.into_iter().try_for_each(|(dir, versions)| whole(step, &dir, versions, faults))
+    // What is gone counts too: a model.toml or version.toml may not go alone.
+    let mut models: BTreeMap<ModelDir, BTreeSet<u64>> = BTreeMap::new();
+    for (place, _) in step.touched()? {
+        let Some(dir) = place.model() else { continue };
+        models.entry(dir.clone()).or_default().extend(place.version());
+    }
+    models.iter().try_for_each(|(dir, versions)| whole(step, dir, versions, faults))
 }
 
 fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faults: &mut Faults) {
@@ -135,7 +154,7 @@ fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faul
 }
 
 /// A model has a `model.toml`, each version a `version.toml`; model-level grants hold no groups.
-fn whole(step: &Step<'_>, dir: &ModelDir, versions: BTreeSet<u64>, faults: &mut Faults) -> Result<(), TreeError> {
+fn whole(step: &Step<'_>, dir: &ModelDir, versions: &BTreeSet<u64>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(view) = step.after.model_in(dir)? else { return Ok(()) };
     if view.file()?.is_none() {
         faults.add(format!("{}/model.toml", view.path), "the model has no model.toml", "add it, or delete the folder");
@@ -144,7 +163,7 @@ fn whole(step: &Step<'_>, dir: &ModelDir, versions: BTreeSet<u64>, faults: &mut 
         faults.add(file.path, "groups belong in the registry's own access.toml", "move them there");
     }
     for number in versions {
-        if let Some(version) = view.version(number)?.filter(|v| matches!(v.file(), Ok(None))) {
+        if let Some(version) = view.version(*number)?.filter(|v| matches!(v.file(), Ok(None))) {
             let help = "add it, or delete the folder";
             faults.add(format!("{}/version.toml", version.path), "the version has no version.toml", help);
         }

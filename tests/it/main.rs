@@ -4,12 +4,16 @@
 #![allow(clippy::print_stderr, reason = "a test says on standard error what it is waiting for")]
 
 mod artifacts_cli;
+mod cases;
 mod check;
 mod commands;
 mod demo;
 mod examples;
+mod kill;
+mod laws;
 mod lfs;
 mod mlflow;
+mod race;
 mod schema;
 mod support;
 mod terminal;
