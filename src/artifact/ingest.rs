@@ -348,7 +348,7 @@ mod tests {
             ("empty", b""),
             ("binary", b"a\0b"),
             ("short", b"text of another name"),
-            ("nul.txt", b"a\0b"),
+            ("zero.txt", b"a\0b"),
             ("latin1.md", b"gr\xfc\xdfe"),
             ("pointer.json", pointer.as_bytes()),
             ("long list.json", long.as_bytes()),
@@ -367,7 +367,7 @@ mod tests {
             ("MLmodel", false),
             ("binary", true),
             ("short", true),
-            ("nul.txt", true),
+            ("zero.txt", true),
             ("latin1.md", true),
             ("pointer.json", true),
             ("long list.json", true),
@@ -378,7 +378,7 @@ mod tests {
         let listed: Vec<&str> =
             attributes.lines().filter_map(|l| l.strip_suffix(" filter=lfs diff=lfs merge=lfs -text")).collect();
         let want =
-            ["artifacts/latin1.md", "\"artifacts/long list.json\"", "artifacts/nul.txt", "artifacts/pointer.json"];
+            ["artifacts/latin1.md", "\"artifacts/long list.json\"", "artifacts/pointer.json", "artifacts/zero.txt"];
         assert_eq!(listed, want);
         assert_ne!(
             written("pointer.json"),

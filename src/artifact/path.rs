@@ -5,6 +5,7 @@ use std::fmt;
 
 use unicode_normalization::is_nfc;
 
+use crate::format::path::is_reserved;
 use crate::name::fold;
 use crate::text::{is_plain, quoted};
 
@@ -31,8 +32,8 @@ pub enum InvalidPath {
     TooLong(String),
     /// A character that is not allowed.
     #[error(
-        "the path {path} has the character U+{:04X}; control and invisible characters, '\\', ':' and '%' are not \
-         allowed in the names of model files: rename it", *.c as u32
+        "the path {path} has the character U+{:04X}; control and invisible characters and any of \
+         \\ : % < > \" | ? * are not allowed in the names of model files: rename it", *.c as u32
     )]
     Character {
         /// The path, quoted.
@@ -46,9 +47,15 @@ pub enum InvalidPath {
     /// A name that is not in Unicode's composed normal form.
     #[error("the path {0} is not in Unicode's composed form (NFC), so other systems would see another name: rename it")]
     Normal(String),
+    /// A name that Windows cannot hold.
+    #[error(
+        "the path {0} has a part that ends in a dot or space, or that Windows keeps for a device (CON, NUL, COM1 …): \
+         rename it"
+    )]
+    Windows(String),
     /// A name by which git is steered.
     #[error(
-        "the path {0} has a name that steers git (.git, .gitattributes, .gitmodules, .lfsconfig); a model folder may not hold \
+        "the path {0} has a name that steers git (.git, .gitattributes, .gitignore, .gitmodules, .lfsconfig); a model folder may not hold \
          one: remove it, or register the folder of the model alone"
     )]
     Git(String),
@@ -95,8 +102,13 @@ fn check_segment(path: &str, segment: &str) -> Result<(), InvalidPath> {
     if segment.len() > 255 {
         return Err(InvalidPath::TooLong(quoted(path)));
     }
-    if let Some(c) = segment.chars().find(|&c| !is_plain(c) || matches!(c, '\\' | ':' | '%')) {
+    if let Some(c) =
+        segment.chars().find(|&c| !is_plain(c) || matches!(c, '\\' | ':' | '%' | '<' | '>' | '"' | '|' | '?' | '*'))
+    {
         return Err(InvalidPath::Character { path: quoted(path), c });
+    }
+    if segment.ends_with(['.', ' ']) || is_reserved(segment) {
+        return Err(InvalidPath::Windows(quoted(path)));
     }
     if !is_nfc(segment) {
         return Err(InvalidPath::Normal(quoted(path)));
@@ -110,7 +122,16 @@ fn steers_git(segment: &str) -> bool {
     let name = fold(segment.trim_end_matches(['.', ' ']));
     matches!(
         name.as_str(),
-        ".git" | "git~1" | ".gitattributes" | "gitatt~1" | ".gitmodules" | "gitmod~1" | ".lfsconfig" | "lfscon~1"
+        ".git"
+            | "git~1"
+            | ".gitattributes"
+            | "gitatt~1"
+            | ".gitignore"
+            | "gitign~1"
+            | ".gitmodules"
+            | "gitmod~1"
+            | ".lfsconfig"
+            | "lfscon~1"
     )
 }
 
@@ -149,7 +170,7 @@ mod tests {
             ".hidden",
             "checkpoint-10/pytorch_model-00001-of-00002.bin",
             "year=2026/x~",
-            ".gitignore",
+            "#a'b [1]!.txt",
         ] {
             assert_eq!(FilePath::new(good).map(|p| p.to_string()), Ok(good.to_owned()));
         }
@@ -184,6 +205,15 @@ mod tests {
             "x/.GitModules",
             ".g\u{200c}it",
             ".lfsconfig",
+            "a/.gitignore",
+            "what?",
+            "a*b",
+            "\"quoted\"",
+            "a<b",
+            "end.",
+            "end /x",
+            "nul.txt",
+            "COM1",
             &long,
             &deep,
         ] {

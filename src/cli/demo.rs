@@ -10,8 +10,6 @@ use super::report::{CliError, Exit};
 use super::session::{Played, Session};
 use super::{Cli, Format, Global, When};
 use crate::git::{Ident, Repo};
-use crate::phrase;
-use crate::registry::Registry;
 use crate::text::one_line;
 use crate::time::Timestamp;
 
@@ -155,8 +153,8 @@ impl Stage {
         use Person::{Alice, Bob};
         self.day(3, "A registry is a git repository. Alice makes one and says that Bob works here too.");
         self.cd("");
-        self.does(Alice, &["init", "registry", "--name", "demo"])?;
         self.unsigned()?;
+        self.does(Alice, &["init", "registry", "--name", "demo"])?;
         self.cd("registry");
         self.does(Alice, &["person", "add", "bob", "--name", "Bob", "--email", "bob@example.org"])?;
         self.does(Alice, &["access", "grant", "bob", "CAN_MANAGE_PRODUCTION_VERSIONS"])?;
@@ -205,9 +203,9 @@ impl Stage {
         self.heading("Today");
         self.say("What is there, and what happened?");
         self.does(Alice, &["version", "list", "wine"])?;
-        self.steps()?;
+        self.does(Alice, &["log", "wine"])?;
         self.say("What did the last commit change? Not which lines: what it means.");
-        self.difference()?;
+        self.does(Alice, &["diff", "HEAD~1", "HEAD"])?;
         let then = self.today.plus_millis(-2 * DAY).to_string();
         let then = then.get(..10).unwrap_or_default().to_owned();
         self.say(&format!(
@@ -217,38 +215,6 @@ impl Stage {
         self.say("The files of both, every byte verified:");
         self.does(Alice, &["fetch", "models:/wine/Production", "../now"])?;
         self.does(Alice, &["fetch", &format!("models:/wine/Production@{{{then}}}"), "../then"])
-    }
-
-    /// The history of the model, newest first.
-    fn steps(&mut self) -> Result<(), CliError> {
-        self.prompt(Person::Alice, &["log", "wine"])?;
-        let registry = Registry::with(Repo::open(&self.dir.join("registry"))?, "")?;
-        let Some(head) = registry.head()? else { return Ok(()) };
-        for step in registry.steps(head)? {
-            let step = step?;
-            for event in step.events.iter().filter(|e| e.model().is_some_and(|m| m.as_str() == "wine")) {
-                let line = format!(
-                    "{} {}  {:<6} {}",
-                    step.commit.short(),
-                    step.at.short(),
-                    step.by.as_str(),
-                    phrase::act(event)
-                );
-                self.out.foreign(&line);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the last commit changed.
-    fn difference(&mut self) -> Result<(), CliError> {
-        self.prompt(Person::Alice, &["diff", "HEAD~1", "HEAD"])?;
-        let registry = Registry::with(Repo::open(&self.dir.join("registry"))?, "")?;
-        let diff = registry.diff(Some(registry.moment("HEAD~1")?), Some(registry.moment("HEAD")?))?;
-        for event in &diff.events {
-            self.out.foreign(&format!("  {}", phrase::act(event)));
-        }
-        Ok(())
     }
 
     fn next(&mut self) -> Result<(), CliError> {
@@ -344,12 +310,12 @@ impl Stage {
 
     /// Alice and Bob have no keys: where the user's settings ask for signatures, this registry does without.
     fn unsigned(&mut self) -> Result<(), CliError> {
-        let repo = Repo::open(&self.dir.join("registry"))?;
+        let repo = Repo::init(&self.dir.join("registry"), false)?;
         if !repo.signs() {
             return Ok(());
         }
         self.out.line("");
-        self.out.line(styled(DIM, "Alice$ git -C registry config commit.gpgSign false"));
+        self.out.line(styled(DIM, "Alice$ git init --quiet registry; git -C registry config commit.gpgSign false"));
         let path = repo.common_dir().join("config");
         let config = fs::read_to_string(&path)?;
         Ok(fs::write(&path, format!("{config}[commit]\n\tgpgSign = false\n"))?)

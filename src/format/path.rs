@@ -385,7 +385,7 @@ pub fn decode(encoded: &str) -> Option<String> {
 }
 
 /// Whether Windows reserves a name, with or without an extension.
-fn is_reserved(name: &str) -> bool {
+pub fn is_reserved(name: &str) -> bool {
     let base = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
     let numbered = |s: &str| base.strip_prefix(s).is_some_and(|n| matches!(n.as_bytes(), [b'0'..=b'9']));
     matches!(base.as_str(), "CON" | "PRN" | "AUX" | "NUL") || numbered("COM") || numbered("LPT")

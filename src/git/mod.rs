@@ -10,6 +10,7 @@
 mod error;
 mod files;
 mod init;
+mod lfs;
 mod lock;
 pub mod program;
 mod quarantine;

@@ -191,7 +191,9 @@ fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: Th
     if unchanged && !entry.stat.is_racy(index.timestamp(), Default::default()) {
         return Ok(true);
     }
-    Ok(repo.hash_file(&file, &meta)? == Some(old.1))
+    // git-lfs checks out the content in place of the pointer.
+    let checked_out = old.0 != Kind::Symlink && repo.is_content_of(&file, &old.1)?;
+    Ok(checked_out || repo.hash_file(&file, &meta)? == Some(old.1))
 }
 
 /// Whether a path that the old tree does not have is free, or holds already what it shall hold.

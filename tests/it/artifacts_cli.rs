@@ -109,6 +109,7 @@ fn a_maker_of_a_model_may_register_files_that_need_attributes() {
     let sandbox = bench();
     sandbox.write("model/vocabulary.json", format!("[{}0]", "1,".repeat(20_000)));
     let long = format!("model {}", "é".repeat(100));
+    sandbox.greenroom(["-C", "registry", "person", "add", "bob", "--email", "bob@example.org"]).success();
     for name in ["tokens", &long] {
         let bob = sandbox.bob().within("registry");
         bob.greenroom(["register", name, "../model"]).success();
@@ -143,7 +144,8 @@ fn a_bare_registry_takes_and_gives_files() {
     let sandbox = Sandbox::new();
     sandbox.greenroom(["init", "registry.git", "--bare"]).success();
     let alice = sandbox.alice().within("registry.git");
-    alice.greenroom(["register", "wine", tools::examples().join("wine-v1").to_str().expect("UTF-8")]).success();
+    let folder = tools::examples().join("wine-v1");
+    alice.greenroom(["register", "wine", &folder.to_string_lossy()]).success();
     assert!(sandbox.path("registry.git/lfs/objects").is_dir());
     alice.greenroom(["fetch", "wine/latest", "../out"]).success();
     let skops = |folder: PathBuf| fs::read(folder.join("model.skops")).expect("it is there");

@@ -32,7 +32,7 @@ fn model(sandbox: &Sandbox) {
     sandbox.write("model/weights.bin", vec![7; 300_000]);
     sandbox.write("model/data/big.json", format!("[{}0]", "1,".repeat(20_000)));
     sandbox.write("model/data/my notes [1].txt", vec![0xff; 10]);
-    sandbox.write("model/data/\"quoted\".md", "a\0b");
+    sandbox.write("model/data/#quoted'.md", "a\0b");
     sandbox.write("model/data/version https.txt", "see https://git-lfs.github.com/spec/v1");
     sandbox.write("model/data/none.bin", "");
     sandbox.write("model/data/none.txt", "");
@@ -126,6 +126,7 @@ fn the_store_is_where_git_lfs_is_told_to_keep_it() {
     sandbox.greenroom(["init", "registry"]).success();
     let registry = sandbox.alice().within("registry");
     registry.git(["config", "lfs.storage", "elsewhere"]).success();
+    registry.git(["lfs", "install", "--local"]).success();
     registry.greenroom(["register", "wine", "../model"]).success();
     assert!(sandbox.path("registry/.git/elsewhere/objects").is_dir() && !sandbox.path("registry/.git/lfs").exists());
     registry.git(["lfs", "checkout"]).success();

@@ -32,7 +32,8 @@ fn a_model_is_trained_registered_approved_fetched_and_predicts_the_same() {
     assert_eq!(shown["findings"], serde_json::json!([]));
 
     alice.greenroom(["request", "create", "wine", "1", "Production", "-m", "please"]).success();
-    alice.greenroom(["request", "approve", "wine", "1"]).code(5);
+    alice.greenroom(["request", "approve", "wine", "1"]).success();
+    alice.greenroom(["fetch", "models:/wine/Production", "../early"]).code(3);
     bob.greenroom(["request", "approve", "wine", "1", "-m", "checked"]).success();
 
     sandbox.greenroom(["-C", "registry", "fetch", "models:/wine/Production", "../served"]).success();
