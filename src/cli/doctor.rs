@@ -7,7 +7,8 @@ use super::output::{GREEN, RED, YELLOW, styled};
 use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use crate::registry::health::{self, State};
+use crate::index::{self, Health};
+use crate::registry::health::{self, Check, State};
 use crate::text::one_line;
 
 /// Look at the set-up, the repository and the stored files, and say what to do
@@ -26,6 +27,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     let progress = Progress::new("Verifying");
     checks.extend(registry.health(args.verify, &|done, total| progress.seen(done, total))?);
     drop(progress);
+    checks.push(of_index(&index::status(&registry)?.health));
     let failed = checks.iter().any(|c| c.state == State::Fail);
     if session.out.is_json() {
         session.out.json(&json!({"ok": !failed, "checks": checks}))?;
@@ -43,4 +45,16 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
         }
     }
     Ok(if failed { Exit::Unverified } else { Exit::Ok })
+}
+
+/// The index may be old or absent, which the next question mends; damage deserves a word.
+fn of_index(found: &Health) -> Check {
+    let (state, message) = match found {
+        Health::Absent => (State::Ok, "there is none yet; the next question builds it".to_owned()),
+        Health::Current => (State::Ok, "up to date".to_owned()),
+        Health::Behind => (State::Ok, "behind; the next question brings it up to date".to_owned()),
+        Health::Damaged(what) => (State::Warn, format!("damaged: {what}")),
+    };
+    let help = if state == State::Ok { String::new() } else { "greenroom index rebuild".to_owned() };
+    Check { name: "index", state, message, help }
 }

@@ -148,7 +148,11 @@ pub fn main() -> ExitCode {
         Err(e) => {
             // Clap prints help and version to stdout with success, and usage faults to stderr.
             let code = if e.use_stderr() { Exit::Usage } else { Exit::Ok };
-            return if e.print().is_ok() { code.into() } else { Exit::Failed.into() };
+            return match e.print() {
+                Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Exit::Failed.into(),
+                // Who stops reading the help has read enough.
+                Ok(()) | Err(_) => code.into(),
+            };
         }
     };
     let mut session = Session::new(cli.global.clone(), Output::new(&cli.global));

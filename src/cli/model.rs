@@ -212,7 +212,7 @@ pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) ->
     }
     for (stage, pointer) in view.stages()? {
         let versions: Vec<String> = pointer.value.unwrap_or_default().versions.iter().map(u64::to_string).collect();
-        out.foreign(&format!("In {:<10}{}", format!("{stage}:"), versions.join(", ")));
+        out.foreign(&format!("{:<12} {}", format!("In {stage}:"), versions.join(", ")));
     }
     for (alias, pointer) in view.aliases()? {
         out.foreign(&format!("Alias:       @{alias} is version {}", pointer.value.map_or(0, |p| p.version)));
