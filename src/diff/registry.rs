@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Touched, sides};
-use crate::entity::{Access, Level};
+use crate::entity::{Access, Level, Settings};
 use crate::event::Event;
 use crate::format::path::{self, Location};
 use crate::name::{ModelName, Principal};
@@ -19,7 +19,11 @@ pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<
                 out.extend(sides(before.settings_file()?.cloned(), after.settings_file()?.cloned()).events(
                     |settings| vec![Event::RegistryCreated { settings }],
                     |settings| vec![Event::RegistryDeleted { settings }],
-                    |before, after| vec![Event::SettingsChanged { before, after }],
+                    // Where files lie is no state: a change of the layout alone says nothing.
+                    |before, after| {
+                        let moved = Settings { layout: after.layout, ..before.clone() };
+                        if moved == after { Vec::new() } else { vec![Event::SettingsChanged { before, after }] }
+                    },
                 ));
             }
             Location::Access => {

@@ -7,7 +7,7 @@ use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Setti
 use crate::format::codec::known_format;
 use crate::format::path::{Location, ModelDir};
 use crate::format::{MAX_FILE, Problem, Record, attributes, parse_strict};
-use crate::tree::{Entry, FileChange, Kind, TreeError};
+use crate::tree::{self, Entry, FileChange, Kind, Limits, TreeError};
 
 /// The files that are there after the step and differ from before.
 fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s Entry)> {
@@ -16,7 +16,14 @@ fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s 
 
 pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
-    for (file, entry) in written(step) {
+    // Under another layout also what did not move lies elsewhere.
+    let objects = step.after.objects();
+    let all = match step.before.layout()? == layout {
+        true => None,
+        false => Some(tree::changes((objects, None), (objects, step.after.root()), Limits::default())?),
+    };
+    let files = all.as_ref().unwrap_or(&step.diff.files);
+    for (file, entry) in files.iter().filter_map(|f| Some((f, f.after.as_ref()?))) {
         let path = step.after.full_path(&file.path);
         match Location::parse(&file.path, layout) {
             Err(why) => faults.add(path, why, "take the file out, or move it out of the registry's folder"),
@@ -57,6 +64,12 @@ pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             }
             Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => return Err(e),
         }
+    }
+    // Read leniently, settings with a fault may ask for less than they mean to: nothing is judged by them.
+    let doubtful = step.before.settings_file()?.filter(|f| f.value.is_none() || !f.problems.is_empty());
+    if let Some(file) = doubtful.filter(|_| step.diff.files.iter().any(|f| f.path != "greenroom.toml")) {
+        let help = "mend greenroom.toml first, in a step of its own";
+        faults.add(file.path.clone(), "the settings have faults, so that no change can be judged by them", help);
     }
     if let Some(file) = step.after.settings_file()? {
         if file.value.as_ref().is_some_and(|s| !known_format(s)) {

@@ -187,7 +187,8 @@ pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             }
             Event::RequestApproved { model, version, request } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
-                closed(step, request, Some(Verdict::Approved), &path, faults);
+                closed(request, Some(Verdict::Approved), &path, faults);
+                new_reviews(step, model, *version, request, &path, faults)?;
                 let moved = step.diff.events.iter().any(|e| {
                     matches!(e, Event::Transitioned { model: m, version: v, to, cause: Cause::Request { id }, .. }
                         if m == model && v == version && *to == request.to && *id == request.id)
@@ -200,11 +201,13 @@ pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             }
             Event::RequestRejected { model, version, request } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
-                closed(step, request, Some(Verdict::Rejected), &path, faults);
+                closed(request, Some(Verdict::Rejected), &path, faults);
+                new_reviews(step, model, *version, request, &path, faults)?;
             }
             Event::RequestCancelled { model, version, request, .. } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
-                closed(step, request, None, &path, faults);
+                closed(request, None, &path, faults);
+                new_reviews(step, model, *version, request, &path, faults)?;
             }
             _ => {}
         }
@@ -244,8 +247,28 @@ fn one_open(
     Ok(())
 }
 
+/// Each review that a step adds is the actor's: one that is slipped in beside it could complete a quorum.
+fn new_reviews(
+    step: &Step<'_>,
+    model: &ModelName,
+    version: u64,
+    request: &Request,
+    path: &str,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    let old = match step.before.model(&step.before_name(model))? {
+        Some(view) => view.version(version)?.map_or(Ok(None), |v| v.requests().map(|mut r| r.remove(&request.id)))?,
+        None => None,
+    };
+    let known = old.and_then(|f| f.value).map_or(0, |r| r.review.len());
+    for review in request.review.iter().skip(known) {
+        reviewed_by_actor(step, &review.by, path.to_owned(), faults);
+    }
+    Ok(())
+}
+
 fn reviewed_by_actor(step: &Step<'_>, by: &crate::name::UserName, path: String, faults: &mut Faults) {
-    if !step.actor.may_claim(by) {
+    if *by != step.actor.user {
         faults.add(
             path,
             format!("the review is {by}'s, but {} acts", step.actor.user),
@@ -255,15 +278,13 @@ fn reviewed_by_actor(step: &Step<'_>, by: &crate::name::UserName, path: String, 
 }
 
 /// A closed request says by whom and when, and holds the review that closed it.
-fn closed(step: &Step<'_>, request: &Request, verdict: Option<Verdict>, path: &str, faults: &mut Faults) {
+fn closed(request: &Request, verdict: Option<Verdict>, path: &str, faults: &mut Faults) {
     if request.closed_by.is_none() || request.closed_at.is_none() {
         faults.add(path, "a closed request has closed_by and closed_at", "add who closed it and when");
     }
     let Some(verdict) = verdict else { return };
     match request.review.last() {
-        Some(last) if last.verdict == verdict && Some(&last.by) == request.closed_by.as_ref() => {
-            reviewed_by_actor(step, &last.by, path.to_owned(), faults);
-        }
+        Some(last) if last.verdict == verdict && Some(&last.by) == request.closed_by.as_ref() => {}
         Some(_) | None => {
             let message = format!("a request that is {} ends with that review by who closed it", verdict.as_str());
             faults.add(path, message, "add the [[review]]");
@@ -272,6 +293,7 @@ fn closed(step: &Step<'_>, request: &Request, verdict: Option<Verdict>, path: &s
 }
 
 pub(super) fn times(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let mut unsaid = Vec::new();
     for event in &step.diff.events {
         let mut now = |at: Timestamp, id: Option<&Id>, path: String, what: &str| {
             let latest = step.at.plus_millis(SKEW);
@@ -299,8 +321,15 @@ pub(super) fn times(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
                 let path = version_path(step, model, *version, &format!("comments/{}.toml", comment.id))?;
                 now(comment.created_at, Some(&comment.id), path, "created_at");
             }
-            Event::CommentEdited { model, version, after, .. } => {
+            Event::CommentEdited { model, version, before, after } => {
                 let path = version_path(step, model, *version, &format!("comments/{}.toml", after.id))?;
+                if after.edited_at <= before.edited_at.or(Some(before.created_at)) && after.text != before.text {
+                    unsaid.push((
+                        path.clone(),
+                        "an edited comment says when, in edited_at",
+                        "write the time of the edit",
+                    ));
+                }
                 now(after.edited_at.unwrap_or(after.created_at), None, path, "edited_at");
             }
             Event::RequestCreated { model, version, request } => {
@@ -315,10 +344,14 @@ pub(super) fn times(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
             | Event::RequestRejected { model, version, request }
             | Event::RequestCancelled { model, version, request, .. } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
-                now(request.closed_at.unwrap_or(request.created_at), None, path, "closed_at");
+                now(request.closed_at.unwrap_or(request.created_at), None, path.clone(), "closed_at");
+                for review in &request.review {
+                    now(review.at, None, path.clone(), "the time of the review");
+                }
             }
             _ => {}
         }
     }
+    unsaid.into_iter().for_each(|(path, message, help)| faults.add(path, message, help));
     Ok(())
 }

@@ -5,29 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Faults, Step, line_of};
 use crate::entity::{Access, Webhook};
 use crate::event::Event;
-use crate::name::{Id, ModelName, Principal, fold};
+use crate::format::path::{Location, ModelDir};
+use crate::name::{Id, Principal, fold};
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
 pub(super) fn pointers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    let touched: BTreeSet<&ModelName> = step
-        .diff
-        .events
-        .iter()
-        .filter(|e| {
-            matches!(
-                e,
-                Event::Transitioned { .. }
-                    | Event::AliasSet { .. }
-                    | Event::VersionDeleted { .. }
-                    | Event::ModelCreated { .. }
-                    | Event::FileRepaired { .. }
-            )
-        })
-        .filter_map(Event::model)
-        .collect();
-    for model in touched {
-        let Some(view) = step.after.model(model)? else { continue };
+    let touched = step.touched()?;
+    let points = |p: &Location| {
+        matches!(p, Location::Stage(..) | Location::Alias(..) | Location::Version(..) | Location::Model(_))
+    };
+    let dirs: BTreeSet<&ModelDir> = touched.iter().filter(|(p, _)| points(p)).filter_map(|(p, _)| p.model()).collect();
+    for dir in dirs {
+        let Some(view) = step.after.model_in(dir)? else { continue };
         let mut targets: Vec<(String, u64, &str)> = Vec::new();
         for (_, file) in view.stages()? {
             targets.extend(
@@ -39,7 +29,7 @@ pub(super) fn pointers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
         }
         for (path, version, what) in targets {
             if view.version(version)?.is_none() {
-                let message = format!("version {version} of '{model}' is {what}, but there is no such version");
+                let message = format!("version {version} is {what}, but there is no such version");
                 faults.add(path, message, "point it at a version that exists, or delete the file");
             }
         }
@@ -125,15 +115,8 @@ fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
 
 pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let after = step.after;
-    let access_touched = step.diff.events.iter().any(|e| {
-        matches!(
-            e,
-            Event::Granted { .. }
-                | Event::GroupCreated { .. }
-                | Event::GroupChanged { .. }
-                | Event::GroupDeleted { .. }
-        )
-    });
+    let touched = step.touched()?;
+    let access_touched = touched.iter().any(|(p, _)| *p == Location::Access);
     let people_gone = step.diff.events.iter().any(|e| matches!(e, Event::PersonRemoved { .. }));
     if (access_touched || people_gone)
         && let Some(file) = after.access_file()?
@@ -150,17 +133,9 @@ pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             }
         }
     }
-    let models: BTreeSet<&ModelName> = step
-        .diff
-        .events
-        .iter()
-        .filter_map(|e| match e {
-            Event::Granted { model: Some(model), .. } => Some(model),
-            _ => None,
-        })
-        .collect();
-    for model in models {
-        if let Some(file) = after.model(model)?.map_or(Ok(None), |v| v.access())? {
+    for (place, _) in touched {
+        let Location::ModelAccess(dir) = place else { continue };
+        if let Some(file) = after.model_in(dir)?.map_or(Ok(None), |v| v.access())? {
             check_access(after, &file.path, &file.value.clone().unwrap_or_default(), faults)?;
         }
     }

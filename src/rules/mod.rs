@@ -8,6 +8,7 @@ mod access;
 mod files;
 mod history;
 mod links;
+mod rewrite;
 pub mod stage;
 
 use std::cell::{OnceCell, RefCell};
@@ -20,10 +21,11 @@ use crate::diff::{self, Diff};
 use crate::entity::Level;
 use crate::event::Event;
 use crate::format::Problem;
+use crate::format::path::Location;
 use crate::name::{ModelName, UserName};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{Limits, TreeError};
+use crate::tree::{FileChange, Limits, TreeError};
 
 /// One step of history to be judged.
 pub struct Step<'a> {
@@ -39,6 +41,7 @@ pub struct Step<'a> {
     pub at: Timestamp,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
+    touched: OnceCell<Vec<(Location, &'a FileChange)>>,
 }
 
 /// Which models came and which had another name before.
@@ -57,7 +60,16 @@ impl<'a> Step<'a> {
         actor: &'a Actor,
         at: Timestamp,
     ) -> Self {
-        Self { before, after, diff, actor, at, moves: OnceCell::new(), levels: RefCell::default() }
+        Self {
+            before,
+            after,
+            diff,
+            actor,
+            at,
+            moves: OnceCell::new(),
+            levels: RefCell::default(),
+            touched: OnceCell::new(),
+        }
     }
 
     fn moves(&self) -> &Moves {
@@ -93,9 +105,15 @@ impl<'a> Step<'a> {
         self.levels.borrow_mut().insert(model.clone(), level);
         Ok(level)
     }
-}
 
-impl Step<'_> {
+    /// The files that differ, each by what it is where it lies after the step, or lay before if it is gone.
+    fn touched(&self) -> Result<&[(Location, &'a FileChange)], TreeError> {
+        let (old, new) = (self.before.layout()?, self.after.layout()?);
+        let place = |f: &FileChange| Location::parse(&f.path, if f.after.is_some() { new } else { old }).ok();
+        let find = || self.diff.files.iter().filter_map(|f| Some((place(f)?, f))).collect();
+        Ok(self.touched.get_or_init(find))
+    }
+
     /// Whether the step makes the registry: then there is nobody above who acts, and what it brings was not done here.
     fn founds(&self) -> Result<bool, TreeError> {
         Ok(self.before.settings_file()?.is_none())
@@ -242,6 +260,12 @@ pub static RULES: &[Rule] = &[
         class: Class::Permission,
         about: "The actor has the level that each event needs, by the permissions before the step.",
         check: access::permission,
+    },
+    Rule {
+        name: "rewrite",
+        class: Class::Permission,
+        about: "Files are moved or reworded without a change of meaning by who may change what they say.",
+        check: rewrite::rewrites,
     },
     Rule {
         name: "manager",

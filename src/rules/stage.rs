@@ -8,6 +8,7 @@ use super::{Faults, Step, line_of};
 use crate::entity::settings::{Evidence, StageRule};
 use crate::entity::{Request, RequestState, Review, Settings, Verdict, Version};
 use crate::event::{Cause, Event};
+use crate::format::path::{Location, ModelDir};
 use crate::name::{Digest, ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
@@ -55,8 +56,12 @@ pub(super) fn known(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
     let known = settings.map_or_else(|| Stage::BUILT_IN.to_vec(), Settings::known_stages);
     let list = known.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
     let help = format!("use one of {list}, or declare the stage in greenroom.toml");
-    for e in entries(step).filter(|e| !known.contains(e.to)) {
-        faults.add(pointer(step, &e)?, format!("'{}' is not a stage of this registry", e.to), help.clone());
+    for (place, file) in step.touched()? {
+        let Location::Stage(_, stage) = place else { continue };
+        if file.after.is_some() && !known.contains(stage) {
+            let message = format!("'{stage}' is not a stage of this registry");
+            faults.add(step.after.full_path(&file.path), message, help.clone());
+        }
     }
     for event in &step.diff.events {
         if let Event::RequestCreated { model, version, request } = event
@@ -105,29 +110,23 @@ fn touches_settings(step: &Step<'_>) -> bool {
 }
 
 pub(super) fn one(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for model in touched_models(step) {
-        let Some(view) = step.after.model(model)? else { continue };
+    // By the files, not by events: a second pointer that readers overlook has no event.
+    let touched = step.touched()?;
+    let dirs: BTreeSet<&ModelDir> =
+        touched.iter().filter(|(p, _)| matches!(p, Location::Stage(..))).filter_map(|(p, _)| p.model()).collect();
+    for dir in dirs {
+        let Some(view) = step.after.model_in(dir)? else { continue };
         let mut seen: BTreeMap<u64, Stage> = BTreeMap::new();
         for (stage, file) in view.stages()? {
             for version in file.value.unwrap_or_default().versions {
                 if let Some(other) = seen.insert(version, stage.clone()) {
-                    let message = format!("version {version} of '{model}' is in {other} and in {stage}");
+                    let message = format!("version {version} is in {other} and in {stage}");
                     faults.add(file.path.clone(), message, "take it out of one of the two files");
                 }
             }
         }
     }
     Ok(())
-}
-
-/// The models whose stage pointers changed.
-fn touched_models<'e>(step: &'e Step<'_>) -> BTreeSet<&'e ModelName> {
-    step.diff
-        .events
-        .iter()
-        .filter(|e| matches!(e, Event::Transitioned { .. } | Event::ModelCreated { .. }))
-        .filter_map(Event::model)
-        .collect()
 }
 
 pub(super) fn from(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {

@@ -1,0 +1,176 @@
+//! Case folders: what differs between two trees, and what the law book says of it.
+//!
+//! `tests/cases/<name>/case.toml` says who acts and when, and what is expected. The state before is `tests/cases/base`
+//! with the files of `before/` laid over it; the state after is that with `remove` taken out and `after/` laid over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use greenroom::diff::diff;
+use greenroom::event::Event;
+use greenroom::name::UserName;
+use greenroom::rules::{Actor, RULES, Step, judge};
+use greenroom::snapshot::Snapshot;
+use greenroom::time::Timestamp;
+use greenroom::tree::{Kind, Limits, Memory, Oid, Patch, Stage as _};
+use serde::Deserialize;
+
+use crate::schema::WRITE;
+use crate::support::trees::files;
+
+/// When cases happen that do not say.
+const AT: &str = "2026-03-10T12:00:00.000Z";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// What the case is about, in a sentence.
+    about: String,
+    /// Who acts.
+    actor: String,
+    /// The author of the commit, where the actor lands it for another.
+    author: Option<String>,
+    at: Option<toml::value::Datetime>,
+    /// What is taken out: files, or folders with all they hold.
+    #[serde(default)]
+    remove: Vec<String>,
+    /// Symbolic links in the state after, by path.
+    #[serde(default)]
+    links: BTreeMap<String, String>,
+    /// Submodules in the state after.
+    #[serde(default)]
+    submodules: Vec<String>,
+    /// Files of so many bytes in the state after.
+    #[serde(default)]
+    sizes: BTreeMap<String, usize>,
+    /// The rules that a case which passes shows to be kept.
+    #[serde(default)]
+    shows: Vec<String>,
+    /// What happened: the event's name, model and version.
+    events: Vec<String>,
+    /// What the law book says: rule, path and line.
+    faults: Vec<String>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
+fn names() -> Vec<String> {
+    let all = fs::read_dir(folder()).expect("tests/cases is there").map(|e| e.expect("it can be read").file_name());
+    let mut names: Vec<String> = all.map(|n| n.into_string().expect("UTF-8")).filter(|n| n != "base").collect();
+    names.sort();
+    names
+}
+
+fn case(name: &str) -> Case {
+    let path = folder().join(name).join("case.toml");
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Lays the files of a folder over a tree; where there is no such folder the tree stays.
+fn lay_over(store: &Memory, root: Option<Oid>, folder: &Path, patch: &mut Patch) -> Oid {
+    if folder.exists() {
+        for path in files(folder) {
+            let bytes = fs::read(folder.join(&path)).expect("the file can be read");
+            patch.write(path, bytes);
+        }
+    }
+    store.stage(root, patch).expect("a tree in memory")
+}
+
+impl Case {
+    /// The two states of the case.
+    fn trees(&self, store: &Memory, name: &str) -> (Oid, Oid) {
+        let base = lay_over(store, None, &folder().join("base"), &mut Patch::default());
+        let before = lay_over(store, Some(base), &folder().join(name).join("before"), &mut Patch::default());
+        let mut gone = Patch::default();
+        self.remove.iter().for_each(|path| gone.remove(path.clone()));
+        let rest = store.stage(Some(before), &gone).expect("a tree in memory");
+        let mut patch = Patch::default();
+        for (path, target) in &self.links {
+            patch.link(path.clone(), Kind::Symlink, store.put_blob(target.as_bytes()));
+        }
+        for path in &self.submodules {
+            patch.link(path.clone(), Kind::Submodule, store.put_blob(b"a commit elsewhere"));
+        }
+        for (path, size) in &self.sizes {
+            patch.write(path.clone(), vec![b'#'; *size]);
+        }
+        let after = lay_over(store, Some(rest), &folder().join(name).join("after"), &mut patch);
+        (before, after)
+    }
+
+    /// The events and faults there are.
+    fn found(&self, name: &str) -> (Vec<String>, Vec<String>) {
+        let store = Memory::default();
+        let (before, after) = self.trees(&store, name);
+        let before = Snapshot::new(&store, Some(before), "").expect("a state");
+        let after = Snapshot::new(&store, Some(after), "").expect("a state");
+        let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
+        let user = |s: &String| UserName::new(s.clone()).expect("a person's id");
+        let actor = Actor { author: self.author.as_ref().map(user), ..Actor::of(user(&self.actor)) };
+        let at = self.at.map_or_else(|| AT.to_owned(), |t| t.to_string());
+        let at: Timestamp = at.parse().expect("a time");
+        let step = Step::new(&before, &after, &diff, &actor, at);
+        let verdict = judge(&step).expect("the trees are whole");
+        let faults = verdict.faults.iter().map(|f| {
+            assert!(!f.problem.message.is_empty());
+            let line = if f.problem.line > 0 { format!(":{}", f.problem.line) } else { String::new() };
+            format!("{} {}{line}", f.problem.rule, f.problem.path)
+        });
+        (diff.events.iter().map(shown).collect(), faults.collect())
+    }
+}
+
+/// An event in short: its name, model and version.
+fn shown(event: &Event) -> String {
+    match (event.model(), event.version()) {
+        (Some(model), Some(version)) => format!("{} {model}/{version}", event.name()),
+        (Some(model), None) => format!("{} {model}", event.name()),
+        (None, _) => event.name().to_owned(),
+    }
+}
+
+/// Puts what was found into the case's file, for whoever writes a case; to be read before it is committed.
+fn write_down(name: &str, events: &[String], faults: &[String]) {
+    let path = folder().join(name).join("case.toml");
+    let mut doc: toml_edit::DocumentMut = fs::read_to_string(&path).unwrap().parse().unwrap();
+    doc["events"] = toml_edit::value(events.iter().collect::<toml_edit::Array>());
+    doc["faults"] = toml_edit::value(faults.iter().collect::<toml_edit::Array>());
+    fs::write(&path, doc.to_string()).unwrap();
+}
+
+#[test]
+fn each_case_has_its_events_and_its_verdict() {
+    let mut wrong = Vec::new();
+    for name in names() {
+        let case = case(&name);
+        let (events, faults) = case.found(&name);
+        if std::env::var_os(WRITE).is_some() {
+            write_down(&name, &events, &faults);
+        } else if events != case.events || faults != case.faults {
+            wrong.push(format!("{name} ({}): {events:#?} {faults:#?}", case.about));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_rule_has_a_case_that_passes_and_one_that_fails() {
+    let (mut shown, mut broken) = (BTreeSet::new(), BTreeSet::new());
+    for name in names() {
+        let case = case(&name);
+        assert!(case.faults.is_empty() || case.shows.is_empty(), "{name} passes no rule, for it fails");
+        broken.extend(case.faults.iter().filter_map(|f| f.split(' ').next()).map(str::to_owned));
+        shown.extend(case.shows);
+    }
+    for rule in RULES {
+        assert!(shown.contains(rule.name), "no case shows that {} can be kept", rule.name);
+        assert!(broken.contains(rule.name), "no case breaks {}", rule.name);
+    }
+    let known: BTreeSet<&str> = RULES.iter().map(|r| r.name).collect();
+    assert!(shown.iter().all(|s| known.contains(s.as_str())), "{shown:?}");
+}
