@@ -1,0 +1,91 @@
+//! Many writers at once: nothing is lost, no number is given twice, and git finds the repository sound.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use greenroom::action::{Action, NewVersion};
+use greenroom::git::{Ident, Repo};
+use greenroom::name::{ModelName, UserName};
+use greenroom::registry::{Asker, Options, Registry};
+use greenroom::time::Timestamp;
+
+use crate::support::Sandbox;
+
+const WRITERS: usize = 8;
+const EACH: usize = 100;
+
+fn sound(sandbox: &Sandbox, repo: &str) {
+    let fsck = sandbox.alice().within(repo).git(["fsck", "--strict", "--no-dangling", "--no-progress"]).success();
+    assert_eq!((fsck.stdout(), fsck.stderr()), ("", ""));
+}
+
+fn commits(sandbox: &Sandbox, repo: &str) -> usize {
+    let count = sandbox.alice().within(repo).git(["rev-list", "--count", "--first-parent", "HEAD"]).success();
+    count.stdout().trim().parse().expect("a number")
+}
+
+#[test]
+fn eight_processes_of_a_hundred_changes_each_lose_none() {
+    let sandbox = Sandbox::new();
+    sandbox.greenroom(["init", "r"]).success();
+    // One shell a writer, each starting one process after the other, stopping at the first that fails.
+    let script = "for i in $(seq $EACH); do greenroom --no-pager model create model-$WRITER-$i --relaxed || exit 1; done";
+    let writer = |n: usize| {
+        let shell = sandbox.alice().within("r").env("WRITER", n.to_string()).env("EACH", EACH.to_string());
+        shell.command("sh").args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("sh runs")
+    };
+    let writers: Vec<_> = (0..WRITERS).map(writer).collect();
+    for writer in writers {
+        let ended = writer.wait_with_output().expect("it ends");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let list = sandbox.alice().within("r").greenroom(["model", "list", "-o", "json"]).success().json();
+    let names: BTreeSet<String> =
+        list.as_array().expect("a list").iter().map(|m| m["name"].as_str().expect("a name").to_owned()).collect();
+    let wanted: BTreeSet<String> =
+        (0..WRITERS).flat_map(|w| (1..=EACH).map(move |i| format!("model-{w}-{i}"))).collect();
+    assert_eq!(names, wanted);
+    assert_eq!(commits(&sandbox, "r"), 1 + WRITERS * EACH);
+    sound(&sandbox, "r");
+    let status = sandbox.alice().within("r").git(["status", "--porcelain"]).success();
+    assert_eq!(status.stdout(), "", "the work tree follows");
+}
+
+#[test]
+fn eight_writers_of_versions_never_get_one_number_twice() {
+    let sandbox = Sandbox::new();
+    sandbox.greenroom(["init", "--bare", "r.git"]).success();
+    sandbox.alice().within("r.git").greenroom(["model", "create", "churn"]).success();
+    let folder = sandbox.path("r.git");
+    let model = ModelName::new("churn").expect("a name");
+    let each = 25;
+    let mut given: Vec<u64> = std::thread::scope(|threads| {
+        let writer = || {
+            // Each with a repository of its own, as a process has.
+            let registry = Registry::with(Repo::open(&folder).expect("it opens"), "").expect("a registry");
+            let now = Timestamp::from_millis(registry_now());
+            let who = Ident { name: "Alice".into(), email: "alice@example.org".into(), time: now, offset: 0 };
+            let asker =
+                Asker { user: UserName::new("alice").expect("a user"), author: who.clone(), committer: who };
+            let options = Options { relaxed: true, ..Options::default() };
+            let mut numbers = Vec::new();
+            for _ in 0..each {
+                let action = Action::CreateVersion { model: model.clone(), new: Box::new(NewVersion::default()) };
+                let outcome = registry.change(&asker, &[action], now, &options).expect("it lands");
+                numbers.extend(outcome.diff.events.iter().filter_map(|e| e.version()));
+            }
+            numbers
+        };
+        let handles: Vec<_> = (0..WRITERS).map(|_| threads.spawn(writer)).collect();
+        handles.into_iter().flat_map(|h| h.join().expect("no writer panics")).collect()
+    });
+    given.sort_unstable();
+    assert_eq!(given, (1..=(WRITERS * each) as u64).collect::<Vec<_>>());
+    assert_eq!(commits(&sandbox, "r.git"), 2 + WRITERS * each);
+    sound(&sandbox, "r.git");
+}
+
+fn registry_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("before the year 200 million")
+}
