@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test says on standard error what it is waiting for")]
 
 mod examples;
+mod index;
 mod schema;
 mod support;
 mod tidy;
