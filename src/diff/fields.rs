@@ -19,12 +19,14 @@ impl Subject<'_> {
     }
 }
 
-/// The difference of two models of one name.
-pub(super) fn model(old: &Model, new: &Model) -> Vec<Event> {
+/// The difference of two states of a model. Another name is an alteration unless the model was `renamed`, folder and all.
+pub(super) fn model(old: &Model, new: &Model, renamed: bool) -> Vec<Event> {
     let name = &new.name;
     let mut out = Vec::new();
-    let same =
-        Model { name: new.name.clone(), description: new.description.clone(), tags: new.tags.clone(), ..old.clone() };
+    let mut same = Model { description: new.description.clone(), tags: new.tags.clone(), ..old.clone() };
+    if renamed {
+        same.name = new.name.clone();
+    }
     if same != *new {
         out.push(Event::ModelAltered { model: name.clone(), before: old.clone(), after: new.clone() });
     }

@@ -91,7 +91,7 @@ pub(super) fn events(
     out.extend(sides(old_file, new_file).events(
         |created| vec![Event::ModelCreated { model: name.clone(), created }],
         |deleted| vec![Event::ModelDeleted { model: name.clone(), deleted }],
-        |old, new| fields::model(&old, &new),
+        |old, new| fields::model(&old, &new, renamed.is_some()),
     ));
     if deleted && !out.is_empty() {
         return Ok(out);

@@ -14,6 +14,7 @@ mod laws;
 mod lfs;
 mod mlflow;
 mod race;
+mod index;
 mod schema;
 mod support;
 mod terminal;
