@@ -54,9 +54,9 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
 fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Result<Exit, CliError> {
     let parent = registry.repo().commit(&commit)?.parents.first().copied();
     let entry = match registry.step(commit, parent) {
-        Err(RegistryError::Tree(TreeError::Missing(_)) | RegistryError::Git(GitError::Object(TreeError::Missing(_))))
-            if registry.repo().is_shallow()? =>
-        {
+        Err(
+            RegistryError::Tree(TreeError::Missing(_)) | RegistryError::Git(GitError::Object(TreeError::Missing(_))),
+        ) if registry.repo().is_shallow()? => {
             return Err(GitError::Shallow.into());
         }
         other => other?,

@@ -201,7 +201,8 @@ fn processes_that_ask_and_write_at_once_all_get_right_answers() {
                 for i in 0..15 {
                     if reader == 0 && i % 5 == 0 {
                         // Another process may hold the lock; then it says so and changes nothing.
-                        let rebuilt = alice.command(env!("CARGO_BIN_EXE_greenroom")).args(["index", "rebuild"]).output();
+                        let rebuilt =
+                            alice.command(env!("CARGO_BIN_EXE_greenroom")).args(["index", "rebuild"]).output();
                         assert!(matches!(rebuilt.unwrap().status.code(), Some(0 | 6)));
                     }
                     let log = alice.greenroom(["log", "-o", "json"]).success().json();
@@ -250,7 +251,8 @@ fn a_changed_mailmap_changes_who_did_it() {
 
 fn read_all(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut files: Vec<_> = names.filter(|n| n != "lock").map(|n| (n.clone(), fs::read(folder.join(n)).unwrap())).collect();
+    let mut files: Vec<_> =
+        names.filter(|n| n != "lock").map(|n| (n.clone(), fs::read(folder.join(n)).unwrap())).collect();
     files.sort();
     files
 }
