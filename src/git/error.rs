@@ -208,7 +208,7 @@ pub enum PublishError {
     /// Files that the change touches have changes of their own in the work tree or index.
     #[error(
         "the change touches files with changes that are not committed: {}; commit, stash or move them first",
-        crate::git::worktree::list(.paths)
+        crate::git::clean::list(.paths)
     )]
     Dirty {
         /// The files, sorted.

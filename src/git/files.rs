@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::{Flags, Mode, Stage};
 
-use super::worktree::{executable, find, stat};
+use super::clean::{executable, find, stat};
 use super::{GitError, Repo, oid, program};
 use crate::tree::{Kind, Oid};
 

@@ -1,13 +1,16 @@
 //! The lock around read, apply and publish, for processes of ours; git's own processes are met by compare-and-swap.
 //!
 //! It is an advisory lock on a file, so the system frees it when its holder dies. While it is held, the file notes
-//! which locks of git's own kind (`….lock` files) the holder is about to take. Git's locks do survive a SIGKILL and
-//! then stop every later write. So whoever takes our lock and finds a note knows that the writer before it died, and
-//! removes the noted locks that are certainly that writer's: the same file (inode and time), or one that holds the
-//! very commit id that was to be published, which nobody else can know. A lock that is empty is removed after two
-//! seconds: git holds the lock of a reference for milliseconds. Any other lock is left alone and named in the error.
+//! which locks of git's own kind (`….lock` files) the holder takes, and which trees its work tree goes between. Git's
+//! locks do survive a SIGKILL and then stop every later write. So whoever takes our lock and finds a note knows that
+//! the writer before it died, and removes the noted locks that are that writer's:
+//! - the very file that was noted (inode and time),
+//! - one that holds the commit id that was to be published, which nobody else can know,
+//! - an empty one that was made within a second after the note and has been there for two: the writer was killed
+//!   between making the lock and noting it.
+//!
+//! Any other lock is left alone and named in the error. If the commits had landed, the work tree is brought after.
 
-use std::fmt::Write as _;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,8 +19,14 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{GitError, Repo};
 use crate::tree::Oid;
 
-/// How old an empty lock of a dead writer must be to be removed.
-const EMPTY_AGE: Duration = Duration::from_secs(2);
+/// How old an empty lock must be to be a dead writer's.
+const EMPTY_AGE: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(2) };
+
+/// How long after the note a dead writer can have made an empty lock.
+const AFTER_NOTE: Duration = Duration::from_secs(1);
+
+/// How coarse the times of files are.
+const TICK: Duration = Duration::from_millis(20);
 
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -30,6 +39,8 @@ const MAX_NOTE: u64 = 16 * 1024;
 pub struct RepoLock {
     file: File,
     path: PathBuf,
+    /// Whether the note stays when the lock is let go, for the next one to act on.
+    keep: bool,
 }
 
 /// A lock file of git's kind that the holder takes.
@@ -41,36 +52,83 @@ pub(super) struct Held {
     pub(super) oid: Option<Oid>,
     /// Which file it is, once it is there.
     pub(super) file: Option<FileId>,
-    /// Whether git's processes hold such a lock for moments only, so that an old one with nothing in it is dead.
-    pub(super) brief: bool,
+}
+
+/// A work tree that shall follow from one tree to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Left {
+    /// The git folder of the work tree.
+    pub(super) git_dir: PathBuf,
+    /// The tree it has.
+    pub(super) old: Option<Oid>,
+    /// The tree it shall have.
+    pub(super) new: Oid,
+}
+
+/// What the writer before noted.
+#[derive(Debug, Default)]
+struct Note {
+    pid: Option<u32>,
+    held: Vec<Held>,
+    left: Option<Left>,
 }
 
 impl Held {
-    /// A lock that is about to be taken and will hold an id.
-    pub(super) fn planned(path: PathBuf, oid: Oid) -> Self {
-        Self { path, oid: Some(oid), file: None, brief: true }
+    /// A lock that is about to be taken, and the id that will be in it.
+    pub(super) fn planned(path: PathBuf, oid: Option<Oid>) -> Self {
+        Self { path, oid, file: None }
     }
 
-    /// A lock that exists now and is ours.
-    pub(super) fn taken(path: PathBuf) -> Self {
-        let file = std::fs::symlink_metadata(&path).ok().map(|m| FileId::of(&m));
-        Self { path, oid: None, file, brief: false }
+    /// A lock that is there and is ours; none if there is none.
+    pub(super) fn taken(path: PathBuf) -> Option<Self> {
+        let file = FileId::of(&std::fs::symlink_metadata(&path).ok()?);
+        Some(Self { path, oid: None, file: Some(file) })
     }
 
     fn line(&self) -> Option<String> {
         let path = self.path.to_str().filter(|p| !p.contains('\n'))?;
-        let oid = self.oid.map_or_else(|| "-".to_owned(), |o| o.to_string());
         let (inode, time) = self.file.map_or((0, 0), |f| (f.inode, f.time));
-        Some(format!("{} {oid} {inode} {time} {path}\n", if self.brief { "brief" } else { "long" }))
+        Some(format!("held {} {inode} {time} {path}\n", hex(self.oid)))
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let mut words = line.splitn(5, ' ');
-        let brief = words.next()? == "brief";
+        let mut words = line.splitn(4, ' ');
         let oid = Oid::from_hex(words.next()?);
         let file = FileId { inode: words.next()?.parse().ok()?, time: words.next()?.parse().ok()? };
-        let path = PathBuf::from(words.next()?);
-        Some(Self { path, oid, file: (file.inode != 0).then_some(file), brief })
+        Some(Self { path: PathBuf::from(words.next()?), oid, file: (file.inode != 0).then_some(file) })
+    }
+}
+
+impl Left {
+    fn line(&self) -> Option<String> {
+        let git_dir = self.git_dir.to_str().filter(|p| !p.contains('\n'))?;
+        Some(format!("left {} {} {git_dir}\n", hex(self.old), self.new))
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.splitn(3, ' ');
+        let old = words.next()?;
+        let old = if old == "-" { None } else { Some(Oid::from_hex(old)?) };
+        Some(Self { old, new: Oid::from_hex(words.next()?)?, git_dir: PathBuf::from(words.next()?) })
+    }
+}
+
+fn hex(oid: Option<Oid>) -> String {
+    oid.map_or_else(|| "-".to_owned(), |o| o.to_string())
+}
+
+impl Note {
+    fn parse(text: &str) -> Self {
+        let mut note = Self::default();
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("pid", pid)) => note.pid = pid.parse().ok(),
+                Some(("held", rest)) => note.held.extend(Held::parse(rest)),
+                Some(("left", rest)) => note.left = Left::parse(rest),
+                Some(_) | None => {}
+            }
+        }
+        note
     }
 }
 
@@ -87,7 +145,9 @@ impl FileId {
         let inode = std::os::unix::fs::MetadataExt::ino(m);
         #[cfg(not(unix))]
         let inode = 1;
-        let time = m.modified().ok().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
+        // The time it was made, where the file system knows: that of the last change moves when the lock is filled.
+        let time =
+            m.created().or_else(|_| m.modified()).ok().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
         Self { inode, time: time.unwrap_or_default().as_nanos() }
     }
 }
@@ -107,9 +167,13 @@ impl Repo {
         }
         .map_err(|e| GitError::io("open", &path, e))?;
         wait_for(&mut file, &path, wait)?;
-        let mut lock = RepoLock { file, path };
-        lock.heal(self.common_dir())?;
-        lock.note(&[])?;
+        let mut lock = RepoLock { file, path, keep: false };
+        let left = lock.heal(self.common_dir())?;
+        if let Some(left) = left {
+            // What cannot be brought after is found by the next look at the work tree; the lock is good all the same.
+            let _ = self.redo_follow(&mut lock, &left);
+        }
+        lock.note(&[], None)?;
         Ok(lock)
     }
 }
@@ -123,8 +187,7 @@ fn wait_for(file: &mut File, path: &Path, wait: Duration) -> Result<(), GitError
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(e)) => return Err(GitError::io("lock", path, e)),
             Err(TryLockError::WouldBlock) if start.elapsed() >= wait => {
-                let note = read_note(file).unwrap_or_default();
-                let pid = note.lines().next().and_then(|l| l.strip_prefix("pid ")?.parse().ok());
+                let pid = read_note(file).unwrap_or_default().pid;
                 return Err(GitError::Busy { path: path.to_owned(), pid, seconds: wait.as_secs() });
             }
             Err(TryLockError::WouldBlock) => {
@@ -135,56 +198,63 @@ fn wait_for(file: &mut File, path: &Path, wait: Duration) -> Result<(), GitError
     }
 }
 
-fn read_note(file: &mut File) -> std::io::Result<String> {
+fn read_note(file: &mut File) -> std::io::Result<Note> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.take(MAX_NOTE).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(Note::parse(&String::from_utf8_lossy(&bytes)))
 }
 
 impl RepoLock {
-    /// Notes this process and which locks of git's kind it takes from here on.
-    pub(super) fn note(&mut self, held: &[Held]) -> Result<(), GitError> {
+    /// Notes this process, which locks of git's kind it takes from here on, and what its work tree has yet to do.
+    pub(super) fn note(&mut self, held: &[Held], left: Option<&Left>) -> Result<(), GitError> {
         let mut text = format!("pid {}\n", std::process::id());
-        for line in held.iter().filter_map(Held::line) {
-            let _ = text.write_str(&line);
-        }
+        text.extend(held.iter().filter_map(Held::line));
+        text.extend(left.and_then(Left::line));
+        self.keep = left.is_some();
         let written = self.file.rewind().and_then(|()| self.file.write_all(text.as_bytes()));
         let cut = written.and_then(|()| self.file.set_len(text.len() as u64));
         cut.map_err(|e| GitError::io("write", &self.path, e))
     }
 
-    /// Removes the locks that a dead writer noted and left.
-    fn heal(&mut self, common_dir: &Path) -> Result<(), GitError> {
+    /// Removes the locks that a dead writer noted and left, and says what its work tree had yet to do.
+    fn heal(&mut self, common_dir: &Path) -> Result<Option<Left>, GitError> {
+        let read = |e| GitError::io("read", &self.path, e);
+        let noted = self.file.metadata().and_then(|m| m.modified()).map_err(read)?;
         let note = read_note(&mut self.file).map_err(|e| GitError::io("read", &self.path, e))?;
-        for held in note.lines().filter_map(Held::parse) {
+        for held in &note.held {
             let ours = held.path.extension().is_some_and(|e| e == "lock") && held.path.starts_with(common_dir);
-            if ours && is_dead(&held) {
+            if ours && is_dead(held, noted) {
                 std::fs::remove_file(&held.path).map_err(|e| GitError::io("remove the stale lock", &held.path, e))?;
             }
         }
-        Ok(())
+        Ok(note.left)
     }
 }
 
 impl Drop for RepoLock {
-    /// Leaves no note behind; the system frees the lock when the file closes.
+    /// Leaves no note behind, unless there is work left; the system frees the lock when the file closes.
     fn drop(&mut self) {
-        let _ = self.file.set_len(0);
+        if !self.keep {
+            let _ = self.file.set_len(0);
+        }
     }
 }
 
-/// Whether the lock that stands there is the dead writer's.
-fn is_dead(held: &Held) -> bool {
+/// Whether the lock that stands there is that of the dead writer, who made its note at a time.
+fn is_dead(held: &Held, noted: SystemTime) -> bool {
     let Ok(there) = std::fs::symlink_metadata(&held.path) else { return false };
-    if held.file == Some(FileId::of(&there)) {
-        return true;
+    let same = |m: &Metadata| FileId::of(m) == FileId::of(&there);
+    if held.file.is_some() {
+        return held.file == Some(FileId::of(&there));
     }
-    if there.len() == 0 && held.brief {
-        let age = there.modified().ok().and_then(|t| t.elapsed().ok()).unwrap_or_default();
-        std::thread::sleep(EMPTY_AGE.saturating_sub(age));
-        return std::fs::symlink_metadata(&held.path)
-            .is_ok_and(|m| m.len() == 0 && FileId::of(&m) == FileId::of(&there));
+    if there.len() == 0 {
+        let made = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        if made + TICK < noted || made > noted + AFTER_NOTE {
+            return false;
+        }
+        std::thread::sleep(EMPTY_AGE.saturating_sub(made.elapsed().unwrap_or_default()));
+        return std::fs::symlink_metadata(&held.path).is_ok_and(|m| m.len() == 0 && same(&m));
     }
     let Some(oid) = held.oid else { return false };
     there.len() < 128 && std::fs::read_to_string(&held.path).is_ok_and(|text| text.trim_end() == oid.to_string())

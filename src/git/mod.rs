@@ -7,6 +7,7 @@
 //! Settings of the repository are read as git reads them, with two exceptions: replacement objects are never
 //! followed, and programs (to sign) are taken from the user's settings only, never from the repository's.
 
+mod clean;
 mod error;
 mod files;
 mod init;
@@ -70,6 +71,7 @@ impl Repo {
     pub fn discover(start: &Path) -> Result<Self, GitError> {
         let ceilings = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
         let trust = gix::sec::trust::Mapping { full: options(), reduced: options() };
+        let start = &std::path::absolute(start).map_err(|e| GitError::io("find", start, e))?;
         let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(start, ceilings, trust)
             .map_err(|e| cannot_open(start, e))?;
         let repo = Self::new(found.to_thread_local())?;
@@ -81,6 +83,7 @@ impl Repo {
 
     /// Opens the repository at `path`: a work tree, its `.git`, or a bare repository. The environment is not asked.
     pub fn open(path: &Path) -> Result<Self, GitError> {
+        let path = &std::path::absolute(path).map_err(|e| GitError::io("find", path, e))?;
         let repo = options().open(path).map_err(|e| cannot_open(path, e))?;
         Self::new(repo.to_thread_local())
     }

@@ -114,6 +114,15 @@ impl Repo {
         }
     }
 
+    /// Whether HEAD is on this branch. A HEAD that cannot be read is an error, not another branch.
+    pub(super) fn is_on(&self, reference: &str) -> Result<bool, GitError> {
+        match self.branch() {
+            Ok(branch) => Ok(branch == reference),
+            Err(GitError::Detached) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The newest commit of HEAD; none if nothing was committed yet.
     pub fn head(&self) -> Result<Option<Oid>, GitError> {
         let head = self.inner.head().map_err(|e| GitError::git("read HEAD", e))?;

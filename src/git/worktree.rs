@@ -6,27 +6,16 @@
 //! pointer is written as the pointer, which `git lfs checkout` replaces). Symbolic links on the way are never followed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use gix::bstr::{BStr, ByteSlice as _};
-use gix::index::entry::{Flags, Mode, Stage, Stat};
-use gix::index::fs::Metadata as IndexMetadata;
+use gix::index::entry::{Flags, Stage, Stat};
 
-use super::lock::Held;
+use super::clean::{Difference, find, is_on_disk, is_staged, mode_of, refuse_dirty, stat};
+use super::lock::{Held, Left};
 use super::{GIT_LOCK_WAIT, GitError, PublishError, Repo, RepoLock};
-use crate::text::one_line;
 use crate::tree::{Entry, Kind, Limits, Objects as _, Oid, TreeError, changes};
-
-/// How many paths a message lists.
-const LISTED: usize = 10;
-
-/// What is at a path: its kind and object.
-type There = (Kind, Oid);
-
-/// One path that differs: what the old tree has there and what the new one has.
-type Difference = (Option<There>, Option<There>);
 
 /// A work tree that is clean where the change touches it, with its index locked.
 pub(super) struct Follow {
@@ -34,15 +23,7 @@ pub(super) struct Follow {
     index: gix::index::File,
     lock: gix::lock::File,
     changes: BTreeMap<String, Difference>,
-}
-
-/// Paths for a message: at most ten, escaped.
-pub(super) fn list(paths: &[String]) -> String {
-    let mut text = paths.iter().take(LISTED).map(|p| one_line(p).into_owned()).collect::<Vec<_>>().join(", ");
-    if paths.len() > LISTED {
-        text.push_str(&format!(" and {} more", paths.len() - LISTED));
-    }
-    text
+    trees: (Option<Oid>, Oid),
 }
 
 impl Repo {
@@ -65,28 +46,62 @@ impl Repo {
         new: &Oid,
     ) -> Result<Option<Follow>, PublishError> {
         self.refuse_other_work_trees(reference)?;
-        let Some(root) = self.work_dir().filter(|_| self.branch().is_ok_and(|b| b == reference)) else {
+        let Some(root) = self.work_dir() else { return Ok(None) };
+        if !self.is_on(reference)? {
             return Ok(None);
-        };
+        }
         let old = expected.map(|c| self.tree_of(&c)).transpose()?;
         let changes = self.differences(old.as_ref(), new)?;
         if changes.is_empty() {
             return Ok(None);
         }
+        let (index_lock, index) = self.lock_index(lock, None)?;
+        refuse_dirty(self, &root, &index, &changes)?;
+        Ok(Some(Follow { root, index, lock: index_lock, changes, trees: (old, *new) }))
+    }
+
+    /// Locks the index as git does, and reads it.
+    fn lock_index(
+        &self,
+        lock: &mut RepoLock,
+        left: Option<&Left>,
+    ) -> Result<(gix::lock::File, gix::index::File), GitError> {
         let path = self.index_path();
+        let lock_path = path.with_added_extension("lock");
+        lock.note(&[Held::planned(lock_path.clone(), None)], left)?;
         let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(GIT_LOCK_WAIT);
         let index_lock = gix::lock::File::acquire_to_update_resource(&path, wait, None, 0).map_err(|e| {
-            let stands = path.with_added_extension("lock");
-            if e.is_retryable() && stands.exists() {
-                GitError::Locked { path: stands }
+            if e.is_retryable() && lock_path.exists() {
+                GitError::Locked { path: lock_path.clone() }
             } else {
                 GitError::write("lock the index", &path, e)
             }
         })?;
-        lock.note(&[Held::taken(index_lock.lock_path().to_owned())])?;
-        let index = self.read_index()?;
-        refuse_dirty(self, &root, &index, &changes)?;
-        Ok(Some(Follow { root, index, lock: index_lock, changes }))
+        lock.note(Held::taken(lock_path).as_slice(), left)?;
+        Ok((index_lock, self.read_index()?))
+    }
+
+    /// Finishes what a killed writer began: its commits have landed, but its work tree has not followed.
+    ///
+    /// Only paths that are as the old tree has them in the index, and as one of the two on disk, are touched.
+    pub(super) fn redo_follow(&self, lock: &mut RepoLock, left: &Left) -> Result<(), GitError> {
+        let (Some(root), Some(head)) = (self.work_dir().filter(|_| self.git_dir() == left.git_dir), self.head()?)
+        else {
+            return Ok(());
+        };
+        if self.tree_of(&head)? != left.new {
+            return Ok(());
+        }
+        let (index_lock, index) = self.lock_index(lock, Some(left))?;
+        let mut changes = BTreeMap::new();
+        for (path, (old, new)) in self.differences(left.old.as_ref(), &left.new)? {
+            let on_disk = |there| is_on_disk(self, &root, &path, there);
+            if is_staged(self, &index, &path, old) && (on_disk(old)? || on_disk(new)?) {
+                changes.insert(path, (old, new));
+            }
+        }
+        let follow = Follow { root, index, lock: index_lock, changes, trees: (left.old, left.new) };
+        follow.apply(self)
     }
 
     /// Where the index is, without symbolic links; `GIT_INDEX_FILE` may say.
@@ -119,203 +134,48 @@ impl Repo {
     /// Refuses to move a branch under another work tree's feet, as git refuses a push to it.
     fn refuse_other_work_trees(&self, reference: &str) -> Result<(), GitError> {
         let on_branch = |dir: &Path| {
-            let head = std::fs::read_to_string(dir.join("HEAD")).unwrap_or_default();
-            head.trim_end().strip_prefix("ref: ").map(str::trim) == Some(reference)
+            let head = read_if_there(&dir.join("HEAD"))?.unwrap_or_default();
+            Ok::<_, GitError>(head.trim_end().strip_prefix("ref: ").map(str::trim) == Some(reference))
         };
-        let refuse = |path: PathBuf| Err(GitError::CheckedOut { branch: reference.to_owned(), path });
+        let refuse = |path: &Path| Err(GitError::CheckedOut { branch: reference.to_owned(), path: path.to_owned() });
         let common = self.common_dir();
-        if self.git_dir() != common
-            && on_branch(common)
-            && self.inner.config_snapshot().boolean("core.bare") != Some(true)
-            && let Some(path) = common.parent().filter(|_| common.ends_with(".git"))
+        let main = common.parent().filter(|_| self.git_dir() != common && common.ends_with(".git"));
+        let bare = || self.inner.config_snapshot().boolean("core.bare") == Some(true);
+        if let Some(path) = main.filter(|_| !bare())
+            && on_branch(common)?
         {
-            return refuse(path.to_owned());
+            return refuse(path);
         }
-        let Ok(linked) = std::fs::read_dir(common.join("worktrees")) else { return Ok(()) };
-        let mine = self.git_dir().canonicalize().ok();
-        for dir in linked.flatten().map(|d| d.path()) {
-            if on_branch(&dir) && dir.canonicalize().ok() != mine {
-                let dot_git = std::fs::read_to_string(dir.join("gitdir")).unwrap_or_default();
-                let dot_git = dir.join(dot_git.trim_end());
-                // One that was deleted without `git worktree remove` harms nobody.
-                if let Some(path) = dot_git.parent().filter(|_| dot_git.exists()) {
-                    return refuse(path.to_owned());
-                }
+        let folder = common.join("worktrees");
+        let linked = match std::fs::read_dir(&folder) {
+            Ok(linked) => linked,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(GitError::io("read", folder, e)),
+        };
+        for dir in linked {
+            let dir = dir.map_err(|e| GitError::io("read", &folder, e))?.path();
+            if dir == self.git_dir() || !on_branch(&dir)? {
+                continue;
+            }
+            let dot_git = dir.join(read_if_there(&dir.join("gitdir"))?.unwrap_or_default().trim_end());
+            // One that was deleted without `git worktree remove` harms nobody.
+            if let Some(path) = dot_git.parent().filter(|_| dot_git.exists()) {
+                return refuse(path);
             }
         }
         Ok(())
     }
 }
 
-fn refuse_dirty(
-    repo: &Repo,
-    root: &Path,
-    index: &gix::index::File,
-    changes: &BTreeMap<String, Difference>,
-) -> Result<(), PublishError> {
-    let mut paths = Vec::new();
-    for (path, (old, new)) in changes {
-        let clean = match old {
-            Some(old) => is_as(repo, root, index, path, *old)?,
-            None => is_free(repo, root, index, path, *new, changes)?,
-        };
-        if !clean {
-            paths.push(path.clone());
-        }
-    }
-    if paths.is_empty() { Ok(()) } else { Err(PublishError::Dirty { paths }) }
-}
-
-/// Whether a path is as the old tree has it, in the index and in the work tree.
-fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: There) -> Result<bool, GitError> {
-    let Some(entry) = index.entry_by_path_and_stage(path.into(), Stage::Unconflicted) else { return Ok(false) };
-    let staged = repo.id(&old.1) != Some(entry.id) || entry.mode != mode_of(old.0);
-    if staged || entry.flags.contains(Flags::INTENT_TO_ADD) {
-        return Ok(false);
-    }
-    if entry.flags.contains(Flags::SKIP_WORKTREE) || old.0 == Kind::Submodule {
-        return Ok(true);
-    }
-    let Some((file, meta)) = find(root, path)? else { return Ok(false) };
-    let same_kind = match old.0 {
-        Kind::Symlink => meta.is_symlink(),
-        Kind::File | Kind::Executable => {
-            meta.is_file() && executable(&meta).is_none_or(|x| x == (old.0 == Kind::Executable))
-        }
-        Kind::Tree | Kind::Submodule => false,
-    };
-    if !same_kind {
-        return Ok(false);
-    }
-    let unchanged = stat(&file)?.matches(&entry.stat, Default::default());
-    if unchanged && !entry.stat.is_racy(index.timestamp(), Default::default()) {
-        return Ok(true);
-    }
-    // git-lfs checks out the content in place of the pointer.
-    let checked_out = old.0 != Kind::Symlink && repo.is_content_of(&file, &old.1)?;
-    Ok(checked_out || repo.hash_file(&file, &meta)? == Some(old.1))
-}
-
-/// Whether a path that the old tree does not have is free, or holds already what it shall hold.
-fn is_free(
-    repo: &Repo,
-    root: &Path,
-    index: &gix::index::File,
-    path: &str,
-    new: Option<There>,
-    changes: &BTreeMap<String, Difference>,
-) -> Result<bool, GitError> {
-    let goes = |path: &str| changes.get(path).is_some_and(|(_, new)| new.is_none());
-    let in_index = |path: &str| index.entry_range(path.into()).is_some();
-    let folders = path.match_indices('/').filter_map(|(i, _)| path.get(..i));
-    if in_index(path) || folders.clone().any(|f| in_index(f) && !goes(f)) {
-        return Ok(false);
-    }
-    let below = format!("{path}/");
-    let within = index.prefixed_entries(below.as_str().into()).unwrap_or_default();
-    if !within.iter().all(|e| e.path(index).to_str().is_ok_and(goes)) {
-        return Ok(false);
-    }
-    for folder in folders {
-        match std::fs::symlink_metadata(root.join(folder)) {
-            Ok(m) if m.is_dir() => {}
-            Ok(_) => return Ok(goes(folder)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-            Err(e) => return Err(GitError::io("look at", root.join(folder), e)),
-        }
-    }
-    let file = root.join(path);
-    match std::fs::symlink_metadata(&file) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(e) => Err(GitError::io("look at", file, e)),
-        Ok(m) if m.is_dir() => only_holds(&file, path, &goes),
-        Ok(m) => Ok(new.is_some_and(|(kind, _)| kind.is_file() && m.is_file())
-            && repo.hash_file(&file, &m)? == new.map(|n| n.1)),
-    }
-}
-
-/// Whether a folder holds nothing but files that go.
-fn only_holds(dir: &Path, path: &str, goes: &dyn Fn(&str) -> bool) -> Result<bool, GitError> {
-    for entry in std::fs::read_dir(dir).map_err(|e| GitError::io("read", dir, e))? {
-        let entry = entry.map_err(|e| GitError::io("read", dir, e))?;
-        let name = entry.file_name();
-        let below = format!("{path}/{}", name.to_string_lossy());
-        let folder = entry.file_type().is_ok_and(|t| t.is_dir());
-        if !(if folder { only_holds(&entry.path(), &below, goes)? } else { goes(&below) }) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// The file at a path that is reached without following a symbolic link; none if there is nothing.
-pub(super) fn find(root: &Path, path: &str) -> Result<Option<(PathBuf, Metadata)>, GitError> {
-    let mut at = root.to_owned();
-    let mut parts = path.split('/').peekable();
-    while let Some(part) = parts.next() {
-        at.push(part);
-        match std::fs::symlink_metadata(&at) {
-            Ok(m) if parts.peek().is_none() => return Ok(Some((at, m))),
-            Ok(m) if m.is_dir() => {}
-            Ok(_) => return Ok(None),
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(e) => return Err(GitError::io("look at", at, e)),
-        }
-    }
-    Ok(None)
-}
-
-pub(super) fn stat(file: &Path) -> Result<Stat, GitError> {
-    let meta = IndexMetadata::from_path_no_follow(file).map_err(|e| GitError::io("look at", file, e))?;
-    Ok(Stat::from_fs(&meta).unwrap_or_default())
-}
-
-/// Whether a file may be run, where the system knows such a thing.
-#[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "other systems do not know")]
-pub(super) fn executable(meta: &Metadata) -> Option<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Some(meta.permissions().mode() & 0o100 != 0)
-}
-
-#[cfg(not(unix))]
-pub(super) fn executable(_: &Metadata) -> Option<bool> {
-    None
-}
-
-fn mode_of(kind: Kind) -> Mode {
-    match kind {
-        Kind::Tree => Mode::DIR,
-        Kind::File => Mode::FILE,
-        Kind::Executable => Mode::FILE_EXECUTABLE,
-        Kind::Symlink => Mode::SYMLINK,
-        Kind::Submodule => Mode::COMMIT,
-    }
-}
-
-impl Repo {
-    /// The id that a file or symbolic link would have as a blob.
-    fn hash_file(&self, file: &Path, meta: &Metadata) -> Result<Option<Oid>, GitError> {
-        let bytes = if meta.is_symlink() {
-            std::fs::read_link(file).map(|t| t.as_os_str().as_encoded_bytes().to_vec())
-        } else if meta.is_file() {
-            std::fs::read(file)
-        } else {
-            return Ok(None);
-        };
-        let bytes = bytes.map_err(|e| GitError::io("read", file, e))?;
-        let id = gix::objs::compute_hash(self.inner.object_hash(), gix::objs::Kind::Blob, &bytes)
-            .map_err(|e| GitError::git(format!("hash {}", file.display()), e))?;
-        Ok(Some(super::oid(id)))
-    }
-}
-
 impl Follow {
     /// The lock on the index, for the note of the repository's lock.
-    pub(super) fn held(&self) -> Held {
+    pub(super) fn held(&self) -> Option<Held> {
         Held::taken(self.lock.lock_path().to_owned())
+    }
+
+    /// What is left to do until it has followed, for the same note.
+    pub(super) fn left(&self, repo: &Repo) -> Left {
+        Left { git_dir: repo.git_dir().to_owned(), old: self.trees.0, new: self.trees.1 }
     }
 
     /// Brings the files and the index to the new tree, which is published by now.
@@ -362,6 +222,15 @@ impl Follow {
         let lock = out.into_inner().map_err(|e| GitError::io("write", &path, e.into_error()))?;
         lock.commit().map_err(|e| GitError::io("write", &path, e.error))?;
         Ok(())
+    }
+}
+
+/// The text of a small file of git's; none if there is no such file.
+fn read_if_there(path: &Path) -> Result<Option<String>, GitError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(GitError::io("read", path, e)),
     }
 }
 
@@ -423,9 +292,8 @@ fn put(repo: &Repo, root: &Path, path: &str, kind: Kind, id: &Oid) -> Result<Sta
     match kind {
         Kind::File | Kind::Executable => {
             let bytes = repo.blob(id, u64::MAX)?;
-            let new =
-                write_beside(&folder, &bytes, kind == Kind::Executable).map_err(|e| GitError::io("write", &file, e))?;
-            new.persist(&file).map_err(|e| GitError::io("write", &file, e.error))?;
+            write_file(&folder, &file, &bytes, kind == Kind::Executable)
+                .map_err(|e| GitError::io("write", &file, e))?;
         }
         Kind::Symlink => {
             let target = repo.blob(id, 4096)?;
@@ -467,20 +335,23 @@ fn remove_empty(dir: &Path) -> std::io::Result<()> {
     std::fs::remove_dir(dir)
 }
 
-/// A new file in the folder, with the rights that the user's umask gives.
-fn write_beside(folder: &Path, bytes: &[u8], executable: bool) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".greenroom-");
+/// Writes a file beside its place and moves it there, with the rights that the user's umask gives.
+///
+/// The name beside it is always the same, so what a killed process left is written over when its work is redone.
+fn write_file(folder: &Path, file: &Path, bytes: &[u8], executable: bool) -> std::io::Result<()> {
+    let beside = folder.join(".greenroom-new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(std::fs::Permissions::from_mode(if executable { 0o777 } else { 0o666 }));
-    }
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if executable { 0o777 } else { 0o666 });
     #[cfg(not(unix))]
     let _ = executable;
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    Ok(file)
+    let opened = options.open(&beside).or_else(|_| {
+        std::fs::remove_file(&beside)?;
+        options.open(&beside)
+    });
+    let moved = opened.and_then(|mut f| f.write_all(bytes)).and_then(|()| std::fs::rename(&beside, file));
+    moved.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
 #[cfg(unix)]

@@ -50,7 +50,8 @@ pub enum Durability {
 pub struct Published {
     /// Their ids, oldest first.
     pub commits: Vec<Oid>,
-    /// Why the work tree could not follow, if so. The commits stand all the same.
+    /// Why the work tree could not follow, if so. The commits stand all the same; who takes the lock next tries again,
+    /// and `git restore --staged --worktree <path>` does it by hand.
     pub left_behind: Option<GitError>,
 }
 
@@ -70,8 +71,9 @@ impl Repo {
     ) -> Result<Published, PublishError> {
         let published = self.try_publish(lock, reference, expected, drafts, durability);
         self.discard_staged();
-        // The note is a help for the next one only; the commits stand without it.
-        let _ = lock.note(&[]);
+        if matches!(published, Err(PublishError::Git(_) | PublishError::Moved { .. } | PublishError::Dirty { .. })) {
+            let _ = lock.note(&[], None);
+        }
         published
     }
 
@@ -95,20 +97,25 @@ impl Repo {
         };
         let follow = self.prepare_follow(lock, reference, expected, &last.tree)?;
         let staged = self.inner.objects.reset_object_memory().unwrap_or_default();
+        let left = follow.as_ref().map(|f| f.left(self));
         let mut held = self.locks_for(reference, tip);
-        held.extend(follow.iter().map(super::worktree::Follow::held));
-        lock.note(&held)?;
+        held.extend(follow.iter().filter_map(super::worktree::Follow::held));
+        lock.note(&held, left.as_ref())?;
         let edit = self.prepare(reference, expected, tip, last)?;
-        lock.note(&held.into_iter().map(|h| Held::taken(h.path)).collect::<Vec<_>>())?;
+        lock.note(&held.into_iter().filter_map(|h| Held::taken(h.path)).collect::<Vec<_>>(), left.as_ref())?;
         self.write_objects(&staged, &commits)?;
         if durability == Durability::Full {
             self.flush_objects()?;
         }
         self.move_branch(edit, last)?;
-        if durability == Durability::Full {
-            self.flush_reference(reference).map_err(|e| PublishError::Unconfirmed { commit: tip, source: e.into() })?;
-        }
+        let flushed = match durability {
+            Durability::Full => self.flush_reference(reference),
+            Durability::Relaxed => Ok(()),
+        };
         let left_behind = follow.and_then(|f| f.apply(self).err());
+        // Who takes the lock next tries once more.
+        let _ = lock.note(&[], left.as_ref().filter(|_| left_behind.is_some()));
+        flushed.map_err(|e| PublishError::Unconfirmed { commit: tip, source: e.into() })?;
         Ok(Published { commits, left_behind })
     }
 
@@ -145,9 +152,9 @@ impl Repo {
     fn locks_for(&self, reference: &str, tip: Oid) -> Vec<Held> {
         let lock_of = |dir: &Path, name: &str| dir.join(format!("{name}.lock"));
         vec![
-            Held::planned(lock_of(self.common_dir(), reference), tip),
-            Held::planned(lock_of(self.git_dir(), "HEAD"), tip),
-            Held { brief: false, ..Held::planned(lock_of(self.common_dir(), "packed-refs"), tip) },
+            Held::planned(lock_of(self.common_dir(), reference), Some(tip)),
+            Held::planned(lock_of(self.git_dir(), "HEAD"), Some(tip)),
+            Held::planned(lock_of(self.common_dir(), "packed-refs"), None),
         ]
     }
 
@@ -164,7 +171,7 @@ impl Repo {
         let old = expected.map(|id| self.id(&id).ok_or(TreeError::Missing(id))).transpose().map_err(GitError::from)?;
         let new = self.id(&tip).ok_or(TreeError::Missing(tip)).map_err(GitError::from)?;
         // Through HEAD, if it is on the branch: then HEAD's own log tells of the change too.
-        let through_head = self.branch().is_ok_and(|b| b == reference);
+        let through_head = self.is_on(reference)?;
         let edit = RefEdit {
             change: Change::Update {
                 log: LogChange {
@@ -186,7 +193,7 @@ impl Repo {
         let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(GIT_LOCK_WAIT);
         let prepared = self.inner.refs.transaction().prepare([edit], wait, wait);
         let prepared = prepared.map_err(|e| self.refused(reference, tip, e))?;
-        if through_head && self.branch().is_ok_and(|b| b != reference) {
+        if through_head && !self.is_on(reference)? {
             // HEAD went elsewhere between the look and the lock.
             return Err(PublishError::Moved { actual: self.reference(reference)? });
         }

@@ -245,3 +245,53 @@ fn the_check_before_work_agrees_with_the_one_that_counts() {
     std::fs::write(dir.join("README.md"), "mine\n").unwrap();
     assert!(matches!(repo.check_clean(Some(&old), &new), Err(PublishError::Dirty { .. })));
 }
+
+#[test]
+fn the_work_tree_of_a_writer_that_was_killed_is_brought_after() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.with_commit("r").canonicalize().unwrap();
+    let repo = open(&dir);
+    let mut all = patch(&[("models/a/model.toml", "new\n"), ("added/file", "new\n"), ("later", "new\n")]);
+    all.remove("README.md");
+    let old = repo.tree_of(&repo.head().unwrap().unwrap()).unwrap();
+    let new = repo.tree_of(&commit(&repo, &all, "all")).unwrap();
+    // As if it had been killed when some files had followed and others, and the index, had not.
+    sandbox.git(&dir, &["read-tree", &old.to_string()]);
+    std::fs::write(dir.join("README.md"), "hello\n").unwrap();
+    std::fs::remove_file(dir.join("later")).unwrap();
+    std::fs::write(dir.join("models/a/model.toml"), "by hand, meanwhile\n").unwrap();
+    let left = super::super::lock::Left { git_dir: dir.join(".git"), old: Some(old), new };
+    let mut lock = repo.lock(WAIT).unwrap();
+    lock.note(&[], Some(&left)).unwrap();
+    let note = std::fs::read(dir.join(".git/greenroom/lock")).unwrap();
+    drop(lock);
+    std::fs::write(dir.join(".git/greenroom/lock"), note).unwrap();
+
+    drop(repo.lock(WAIT).unwrap());
+    assert_eq!(sandbox.git(&dir, &["status", "--porcelain"]), "MM models/a/model.toml", "only what is edited is left");
+    assert!(!dir.join("README.md").exists());
+    assert_eq!(std::fs::read_to_string(dir.join("later")).unwrap(), "new\n");
+}
+
+#[test]
+fn a_work_tree_that_cannot_follow_says_so_and_is_brought_after_by_the_next() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let dir = sandbox.with_commit("r");
+    let repo = open(&dir);
+    // The folder may not be written to; for the superuser, who may, the file is in use as a mount would be: a
+    // folder stands where the new file is prepared.
+    let folder = dir.join("models/a");
+    std::fs::create_dir(folder.join(".greenroom-new")).unwrap();
+    let set = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    set(0o555);
+    let change = patch(&[("models/a/model.toml", "new\n")]);
+    let done = try_commit(&repo, &change, "lands").unwrap();
+    set(0o755);
+    assert!(done.left_behind.is_some());
+    assert_eq!(repo.head().unwrap(), done.commits.last().copied());
+    std::fs::remove_dir(folder.join(".greenroom-new")).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.join("model.toml")).unwrap(), "name = \"a\"\n");
+    commit(&repo, &patch(&[("models/a/model.toml", "newer\n")]), "next");
+    sandbox.clean(&dir);
+}

@@ -230,44 +230,63 @@ fn the_lock_is_waited_for_and_says_who_holds_it() {
 
 #[test]
 fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
+    use super::super::lock::Held;
     let sandbox = Sandbox::new();
-    let dir = sandbox.init("r.git", &["--bare"]);
+    let dir = sandbox.init("r.git", &["--bare"]).canonicalize().unwrap();
     let repo = open(&dir);
     let first = commit(&repo, &patch(&[("a", "1")]), "one");
     let main = dir.join("refs/heads/main.lock");
-    let note = |text: &str| std::fs::write(dir.join("greenroom/lock"), text).unwrap();
-    let planned = format!("pid 1\nbrief {first} 0 0 {}\n", main.display());
+    let file = dir.join("greenroom/lock");
+    // What a writer that is killed leaves: its note stays, as nobody clears it.
+    let note = |held: Option<Held>| {
+        let mut lock = repo.lock(WAIT).unwrap();
+        lock.note(held.as_slice(), None).unwrap();
+        let text = std::fs::read(&file).unwrap();
+        drop(lock);
+        std::fs::write(&file, text).unwrap();
+    };
+    let planned = || note(Some(Held::planned(main.clone(), Some(first))));
 
     // Killed between the lock and the move: it holds the id that was to be published.
-    note(&planned);
+    planned();
     std::fs::write(&main, format!("{first}\n")).unwrap();
     commit(&repo, &patch(&[("a", "2")]), "healed");
     // Killed right after the lock was made, before anything was in it.
-    note(&planned);
+    planned();
     std::fs::write(&main, "").unwrap();
-    let old = SystemTime::now() - Duration::from_secs(60);
-    std::fs::File::options().write(true).open(&main).unwrap().set_modified(old).unwrap();
     commit(&repo, &patch(&[("a", "3")]), "healed");
     // The same file as the writer noted, whatever is in it.
-    std::fs::write(&main, "").unwrap();
-    let held = super::super::lock::Held::taken(main.clone());
-    let mut lock = repo.lock(WAIT).unwrap();
-    lock.note(&[held]).unwrap();
-    let text = std::fs::read_to_string(dir.join("greenroom/lock")).unwrap();
-    drop(lock);
-    note(&text);
+    std::fs::write(&main, "whatever").unwrap();
+    note(Held::taken(main.clone()));
     commit(&repo, &patch(&[("a", "4")]), "healed");
-    // Somebody else's: another id in it.
-    note(&planned);
-    std::fs::write(&main, "0123456789012345678901234567890123456789\n").unwrap();
-    match try_commit(&repo, &patch(&[("a", "5")]), "no") {
+
+    let refused = || match try_commit(&repo, &patch(&[("a", "5")]), "no") {
         Err(PublishError::Git(e @ GitError::Locked { .. })) => assert!(e.to_string().contains("main.lock"), "{e}"),
         other => panic!("{other:?}"),
+    };
+    // Somebody else's: another id in it.
+    planned();
+    std::fs::write(&main, "0123456789012345678901234567890123456789\n").unwrap();
+    refused();
+    // Somebody else's: empty, but made much later than the note, or long before it.
+    for age in [-60, 60] {
+        planned();
+        std::fs::write(&main, "").unwrap();
+        let now = SystemTime::now();
+        let time = if age > 0 { now - Duration::from_secs(60) } else { now + Duration::from_secs(60) };
+        std::fs::File::options().write(true).open(&main).unwrap().set_modified(time).unwrap();
+        refused();
     }
+    // Another file than the one that was noted.
+    note(Held::taken(main.clone()));
+    std::fs::remove_file(&main).unwrap();
+    std::fs::write(dir.join("in the way of the same inode"), "").unwrap();
+    std::fs::write(&main, "").unwrap();
+    refused();
     // Outside the repository nothing is touched, whatever the note says.
     let outside = sandbox.path("precious.lock");
     std::fs::write(&outside, format!("{first}\n")).unwrap();
-    note(&format!("pid 1\nbrief {first} 0 0 {}\n", outside.display()));
+    note(Some(Held::planned(outside.clone(), Some(first))));
     drop(repo.lock(WAIT).unwrap());
     assert!(outside.exists());
 }

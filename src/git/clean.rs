@@ -1,0 +1,218 @@
+//! Whether the work tree and the index have what a tree says, so that a change can be written over it.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use gix::bstr::ByteSlice as _;
+use gix::index::entry::{Flags, Mode, Stage, Stat};
+use gix::index::fs::Metadata as IndexMetadata;
+
+use super::{GitError, PublishError, Repo};
+use crate::text::one_line;
+use crate::tree::{Kind, Oid};
+
+/// How many paths a message lists.
+const LISTED: usize = 10;
+
+/// What is at a path: its kind and object.
+pub(super) type There = (Kind, Oid);
+
+/// One path that differs: what the old tree has there and what the new one has.
+pub(super) type Difference = (Option<There>, Option<There>);
+
+/// Paths for a message: at most ten, escaped.
+pub(super) fn list(paths: &[String]) -> String {
+    let mut text = paths.iter().take(LISTED).map(|p| one_line(p).into_owned()).collect::<Vec<_>>().join(", ");
+    if paths.len() > LISTED {
+        text.push_str(&format!(" and {} more", paths.len() - LISTED));
+    }
+    text
+}
+
+/// Lists the paths that stand in the way of a change.
+pub(super) fn refuse_dirty(
+    repo: &Repo,
+    root: &Path,
+    index: &gix::index::File,
+    changes: &BTreeMap<String, Difference>,
+) -> Result<(), PublishError> {
+    let mut paths = Vec::new();
+    for (path, (old, new)) in changes {
+        let clean = match old {
+            Some(old) => is_as(repo, root, index, path, *old)?,
+            None => is_free(repo, root, index, path, *new, changes)?,
+        };
+        if !clean {
+            paths.push(path.clone());
+        }
+    }
+    if paths.is_empty() { Ok(()) } else { Err(PublishError::Dirty { paths }) }
+}
+
+/// Whether a path is as the old tree has it, in the index and in the work tree.
+fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: There) -> Result<bool, GitError> {
+    let Some(entry) = index.entry_by_path_and_stage(path.into(), Stage::Unconflicted) else { return Ok(false) };
+    if !is_staged(repo, index, path, Some(old)) {
+        return Ok(false);
+    }
+    if entry.flags.contains(Flags::SKIP_WORKTREE) || old.0 == Kind::Submodule {
+        return Ok(true);
+    }
+    let Some((file, meta)) = find(root, path)? else { return Ok(false) };
+    let unchanged = has_kind(&meta, old.0) && stat(&file)?.matches(&entry.stat, Default::default());
+    if unchanged && !entry.stat.is_racy(index.timestamp(), Default::default()) {
+        return Ok(true);
+    }
+    is_on_disk(repo, root, path, Some(old))
+}
+
+/// Whether the index has this at a path, and nothing of a merge.
+pub(super) fn is_staged(repo: &Repo, index: &gix::index::File, path: &str, there: Option<There>) -> bool {
+    let Some((kind, id)) = there else { return index.entry_range(path.into()).is_none() };
+    let entry = index.entry_by_path_and_stage(path.into(), Stage::Unconflicted);
+    let entry = entry.filter(|e| !e.flags.contains(Flags::INTENT_TO_ADD));
+    entry.is_some_and(|e| repo.id(&id) == Some(e.id) && e.mode == mode_of(kind))
+}
+
+/// Whether the work tree has this at a path, by its bytes.
+pub(super) fn is_on_disk(repo: &Repo, root: &Path, path: &str, there: Option<There>) -> Result<bool, GitError> {
+    match (find(root, path)?, there) {
+        (None, None) => Ok(true),
+        (Some((_, meta)), Some((kind, _))) if !has_kind(&meta, kind) => Ok(false),
+        (Some((file, meta)), Some((kind, id))) => {
+            // git-lfs checks out the content in place of the pointer.
+            let checked_out = kind.is_file() && repo.is_content_of(&file, &id)?;
+            Ok(checked_out || repo.hash_file(&file, &meta)? == Some(id))
+        }
+        (Some(_), None) | (None, Some(_)) => Ok(false),
+    }
+}
+
+fn has_kind(meta: &Metadata, kind: Kind) -> bool {
+    match kind {
+        Kind::Symlink => meta.is_symlink(),
+        Kind::File | Kind::Executable => {
+            meta.is_file() && executable(meta).is_none_or(|x| x == (kind == Kind::Executable))
+        }
+        Kind::Tree | Kind::Submodule => meta.is_dir(),
+    }
+}
+
+/// Whether a path that the old tree does not have is free, or holds already what it shall hold.
+fn is_free(
+    repo: &Repo,
+    root: &Path,
+    index: &gix::index::File,
+    path: &str,
+    new: Option<There>,
+    changes: &BTreeMap<String, Difference>,
+) -> Result<bool, GitError> {
+    let goes = |path: &str| changes.get(path).is_some_and(|(_, new)| new.is_none());
+    let in_index = |path: &str| index.entry_range(path.into()).is_some();
+    let folders = path.match_indices('/').filter_map(|(i, _)| path.get(..i));
+    if in_index(path) || folders.clone().any(|f| in_index(f) && !goes(f)) {
+        return Ok(false);
+    }
+    let below = format!("{path}/");
+    let within = index.prefixed_entries(below.as_str().into()).unwrap_or_default();
+    if !within.iter().all(|e| e.path(index).to_str().is_ok_and(goes)) {
+        return Ok(false);
+    }
+    for folder in folders {
+        match std::fs::symlink_metadata(root.join(folder)) {
+            Ok(m) if m.is_dir() => {}
+            Ok(_) => return Ok(goes(folder)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+            Err(e) => return Err(GitError::io("look at", root.join(folder), e)),
+        }
+    }
+    let file = root.join(path);
+    match std::fs::symlink_metadata(&file) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(GitError::io("look at", file, e)),
+        Ok(m) if m.is_dir() => only_holds(&file, path, &goes),
+        Ok(m) => Ok(new.is_some_and(|(kind, _)| kind.is_file() && m.is_file())
+            && repo.hash_file(&file, &m)? == new.map(|n| n.1)),
+    }
+}
+
+/// Whether a folder holds nothing but files that go.
+fn only_holds(dir: &Path, path: &str, goes: &dyn Fn(&str) -> bool) -> Result<bool, GitError> {
+    for entry in std::fs::read_dir(dir).map_err(|e| GitError::io("read", dir, e))? {
+        let entry = entry.map_err(|e| GitError::io("read", dir, e))?;
+        let name = entry.file_name();
+        let below = format!("{path}/{}", name.to_string_lossy());
+        let folder = entry.file_type().is_ok_and(|t| t.is_dir());
+        if !(if folder { only_holds(&entry.path(), &below, goes)? } else { goes(&below) }) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The file at a path that is reached without following a symbolic link; none if there is nothing.
+pub(super) fn find(root: &Path, path: &str) -> Result<Option<(PathBuf, Metadata)>, GitError> {
+    let mut at = root.to_owned();
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        at.push(part);
+        match std::fs::symlink_metadata(&at) {
+            Ok(m) if parts.peek().is_none() => return Ok(Some((at, m))),
+            Ok(m) if m.is_dir() => {}
+            Ok(_) => return Ok(None),
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(e) => return Err(GitError::io("look at", at, e)),
+        }
+    }
+    Ok(None)
+}
+
+/// What the index would note of a file.
+pub(super) fn stat(file: &Path) -> Result<Stat, GitError> {
+    let meta = IndexMetadata::from_path_no_follow(file).map_err(|e| GitError::io("look at", file, e))?;
+    Ok(Stat::from_fs(&meta).unwrap_or_default())
+}
+
+/// Whether a file may be run, where the system knows such a thing.
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "other systems do not know")]
+pub(super) fn executable(meta: &Metadata) -> Option<bool> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(meta.permissions().mode() & 0o100 != 0)
+}
+
+#[cfg(not(unix))]
+pub(super) fn executable(_: &Metadata) -> Option<bool> {
+    None
+}
+
+/// The mode of a kind in the index.
+pub(super) fn mode_of(kind: Kind) -> Mode {
+    match kind {
+        Kind::Tree => Mode::DIR,
+        Kind::File => Mode::FILE,
+        Kind::Executable => Mode::FILE_EXECUTABLE,
+        Kind::Symlink => Mode::SYMLINK,
+        Kind::Submodule => Mode::COMMIT,
+    }
+}
+
+impl Repo {
+    /// The id that a file or symbolic link would have as a blob.
+    pub(super) fn hash_file(&self, file: &Path, meta: &Metadata) -> Result<Option<Oid>, GitError> {
+        let bytes = if meta.is_symlink() {
+            std::fs::read_link(file).map(|t| t.as_os_str().as_encoded_bytes().to_vec())
+        } else if meta.is_file() {
+            std::fs::read(file)
+        } else {
+            return Ok(None);
+        };
+        let bytes = bytes.map_err(|e| GitError::io("read", file, e))?;
+        let id = gix::objs::compute_hash(self.inner.object_hash(), gix::objs::Kind::Blob, &bytes)
+            .map_err(|e| GitError::git(format!("hash {}", file.display()), e))?;
+        Ok(Some(super::oid(id)))
+    }
+}
