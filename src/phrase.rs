@@ -145,10 +145,6 @@ fn said(who: &crate::name::UserName, text: &str) -> String {
 
 /// A change of settings; where it is about the rules of stages alone, it says which.
 fn settings(before: &Settings, after: &Settings) -> String {
-    let moved = Settings { layout: after.layout, ..before.clone() };
-    if before.layout != after.layout && moved == *after {
-        return format!("move the files into the {} layout", after.layout.as_str());
-    }
     let stages: BTreeSet<_> = before.stages.keys().chain(after.stages.keys()).collect();
     let changed: Vec<_> = stages.into_iter().filter(|s| before.rule(s) != after.rule(s)).map(Stage::as_str).collect();
     if before.layout != after.layout && (Settings { layout: after.layout, ..before.clone() }) == *after {

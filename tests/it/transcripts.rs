@@ -95,5 +95,24 @@ fn every_command_has_a_transcript() {
     assert!(lost.is_empty(), "there is no tests/cmd/<command>.md for: {lost:?}");
 }
 
+#[test]
+fn every_command_that_the_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let known: BTreeSet<String> = commands().iter().filter_map(|c| Some(c.split(' ').next()?.to_owned())).collect();
+    let mut named = BTreeSet::new();
+    for file in ["README.md", "CHANGELOG.md", "schema/README.md"] {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        for (at, before) in text.match_indices("greenroom ").map(|(at, _)| (at, text[..at].chars().next_back())) {
+            // In code a command follows a backtick, a prompt, or the start of a line; in prose it is just the name.
+            let word = text[at + "greenroom ".len()..].split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or("");
+            if matches!(before, Some('`' | '$') | None) && !word.is_empty() {
+                named.insert(word.to_owned());
+            }
+        }
+    }
+    let unknown: Vec<&String> = named.difference(&known).collect();
+    assert!(!named.is_empty() && unknown.is_empty(), "the documents name commands that do not exist: {unknown:?}");
+}
+
 /// Commands whose transcript is still to be written.
 const AWAITED: &[&str] = &[];
