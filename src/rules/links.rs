@@ -133,9 +133,17 @@ pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             }
         }
     }
-    for (place, _) in touched {
-        let Location::ModelAccess(dir) = place else { continue };
-        if let Some(file) = after.model_in(dir)?.map_or(Ok(None), |v| v.access())? {
+    let gone = |e: &Event| matches!(e, Event::PersonRemoved { .. } | Event::GroupDeleted { .. });
+    let views = if step.diff.events.iter().any(gone) {
+        // Who goes may be named anywhere; only then is every model looked at.
+        after.models()?
+    } else {
+        let own = touched.iter().filter(|(p, _)| matches!(p, Location::ModelAccess(_))).filter_map(|(p, _)| p.model());
+        let found: Result<Vec<_>, TreeError> = own.map(|dir| after.model_in(dir)).collect();
+        found?.into_iter().flatten().collect()
+    };
+    for view in views {
+        if let Some(file) = view.access()? {
             check_access(after, &file.path, &file.value.clone().unwrap_or_default(), faults)?;
         }
     }

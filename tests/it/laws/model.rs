@@ -664,7 +664,7 @@ fn promise_of_version(s: &State, action: &Action, actor: &UserName) -> Option<Ve
             let mut out = vec![format!("version.deleted {at}")];
             out.extend(m.aliases.values().filter(|n| *n == version).map(|_| format!("alias.deleted {at}")));
             // The number of the highest is noted, lest it be used again.
-            if m.versions.keys().next_back() == Some(version) {
+            if m.versions.keys().next_back() == Some(version) && m.model.retired < Some(*version) {
                 out.push(format!("model.altered {model}"));
             }
             out
