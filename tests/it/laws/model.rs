@@ -80,7 +80,7 @@ impl State {
         });
         Self {
             settings: s.settings().expect("readable").cloned().map(|s| Settings { layout: Layout::Flat, ..s }),
-            grants: grants(&access),
+            grants: grants(access),
             groups: access.groups.clone(),
             people: values(people),
             webhooks: values(s.webhooks().expect("readable")),
