@@ -151,25 +151,19 @@ pub(super) fn chunks(
     let key = key_of(name);
     let view = snapshot.model(name)?;
     let file = view.as_ref().map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
-    // A file that names another model than its folder does is refused by the rules and is no row here.
-    let view = view.filter(|_| file.as_ref().is_none_or(|m| m.name == *name));
+    // What the rules refuse has no rows: a folder without a model's file, or with one that cannot be read or names
+    // another model.
+    let found = view.zip(file.filter(|m| m.name == *name));
     let mut out = Vec::new();
-    if change.fresh || view.is_none() {
+    if change.fresh || found.is_none() {
         out.extend(stored.as_ref().map_or_else(Vec::new, |s| s.of_model(key)).into_iter().map(Chunk::gone));
         stored = None;
     }
-    let Some(view) = view else { return Ok(out) };
+    let Some((view, model)) = found else { return Ok(out) };
     let of_model = ChunkKey { model: key, hundred: ChunkKey::MODEL };
-    match file {
-        Some(model) => {
-            let known = match stored.as_mut().map(|s| s.read(of_model)).transpose()?.flatten() {
-                Some(bytes) => Some(ModelRow::decode(&bytes)?.updated),
-                None => None,
-            };
-            out.push(Chunk::model(key, &ModelRow::of(&model, change.changed.or(known)))?);
-        }
-        None => out.push(Chunk::gone(of_model)),
-    }
+    let bytes = stored.as_mut().map(|s| s.read(of_model)).transpose()?.flatten();
+    let known = bytes.as_deref().map(ModelRow::decode).transpose()?.map(|row| row.updated);
+    out.push(Chunk::model(key, &ModelRow::of(&model, change.changed.or(known)))?);
     let touched: Vec<(u64, Option<VersionView<'_>>)> = if change.fresh || change.all.is_some() {
         view.versions()?.into_iter().map(|v| (v.number, Some(v))).collect()
     } else {

@@ -55,7 +55,12 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
         | Event::VersionTagDeleted { model: m, version: n, .. }
         | Event::ParamAdded { model: m, version: n, .. }
         | Event::MetricAdded { model: m, version: n, .. } => vec![version(m, *n, None)],
-        Event::FileUnreadable { path } | Event::FileRepaired { path } => of_file(place(path)),
+        Event::FileUnreadable { path } => of_file(place(path)),
+        // With the model's own file its versions are back, and what was known of them is forgotten.
+        Event::FileRepaired { path } => match place(path) {
+            Some(Location::Model(_)) => vec![Effect::Unknown],
+            other => of_file(other),
+        },
         Event::RegistryCreated { .. }
         | Event::SettingsChanged { .. }
         | Event::RegistryDeleted { .. }

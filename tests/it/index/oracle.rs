@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use greenroom::event::Event;
+use greenroom::format::path::ModelDir;
 use greenroom::index::{Index, LogFilter, Subject};
 use greenroom::name::ModelName;
 use greenroom::registry::{LogEntry, Registry};
@@ -93,9 +94,13 @@ impl Answers {
     }
 }
 
+/// Demands that two lists of things are the same; shows what only one of them holds.
 #[track_caller]
-fn same<T: PartialEq + Debug>(said: &T, walked: &T, what: &str) {
-    assert!(said == walked, "{what}\n  the index says {said:#?}\n  a walk says {walked:#?}");
+fn same<T: PartialEq + Debug>(said: impl IntoIterator<Item = T>, walked: impl IntoIterator<Item = T>, what: &str) {
+    let (said, walked): (Vec<T>, Vec<T>) = (said.into_iter().collect(), walked.into_iter().collect());
+    let only = |a: &[T], b: &[T]| a.iter().filter(|x| !b.contains(x)).map(|x| format!("{x:?}")).collect::<Vec<_>>();
+    let (index, walk) = (only(&said, &walked), only(&walked, &said));
+    assert!(said == walked, "{what}\n  only the index says {index:#?}\n  only a walk says {walk:#?}");
 }
 
 struct Step {
@@ -207,16 +212,10 @@ fn rows(registry: &Registry, steps: &[Step]) -> (Vec<Value>, Vec<Value>) {
     let (mut models, mut versions) = (BTreeMap::new(), BTreeMap::new());
     for view in registry.snapshot().unwrap().models().unwrap() {
         let file = view.file().unwrap().and_then(|f| f.value);
-        let named = file.as_ref().map(|m| m.name.clone());
-        let Some(name) = view.dir.name().or(named.clone()) else { continue };
-        if named.is_some_and(|n| n != name) {
-            continue;
-        }
-        let name = name.to_string();
-        if let Some(m) = file {
-            let updated = m.created_at.as_millis().max(times.model.get(&name).copied().unwrap_or(i64::MIN));
-            models.insert((is_prompt(&m.tags), name.clone()), json!([name, updated, m.tags]));
-        }
+        let Some(m) = file.filter(|m| ModelDir::of(&m.name) == view.dir) else { continue };
+        let name = m.name.to_string();
+        let updated = m.created_at.as_millis().max(times.model.get(&name).copied().unwrap_or(i64::MIN));
+        models.insert((is_prompt(&m.tags), name.clone()), json!([name, updated, m.tags]));
         let stages = view.stage_map().unwrap();
         let all = view.versions().unwrap();
         let files: Vec<_> = all.iter().map(|v| (v.number, v.file().unwrap().and_then(|f| f.value))).collect();
