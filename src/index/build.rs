@@ -41,8 +41,8 @@ pub(super) fn in_order<J: Sync, R: Send>(
             .map(|thread| {
                 let (send, receive) = mpsc::sync_channel::<Result<R, Fault>>(2);
                 scope.spawn(move || {
-                    let own = Repo::open(git_dir).map_err(Fault::from).and_then(|r| Ok(Registry::with(r, at)?));
-                    let own = match own {
+                    let repo = Repo::open_beside(git_dir).map_err(Fault::from);
+                    let own = match repo.and_then(|r| Ok(Registry::with(r, at)?)) {
                         Ok(own) => own,
                         Err(e) => return drop(send.send(Err(e))),
                     };

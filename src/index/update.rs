@@ -73,9 +73,9 @@ pub(super) fn catch_up(
         return catch_up(state, registry, tip, target, progress);
     }
     if from_nothing {
-        all_rows(state, registry, tip, &changes, progress)?
+        all_rows(state, registry, tip, &changes, progress)?;
     } else {
-        some_rows(state, registry, tip, &changes)?
+        some_rows(state, registry, tip, &changes)?;
     }
     state.tip = Some(tip);
     compact(state, target.folder)
