@@ -123,7 +123,7 @@ impl State {
             live_bytes: self.live_bytes,
             live_chunks: self.live_chunks,
         };
-        let mut file = tempfile::NamedTempFile::with_prefix_in("head-", folder)?;
+        let mut file = new_file(folder)?;
         file.write_all(&encode(&head)?)?;
         file.persist(folder.join("head")).map_err(|e| e.error)?;
         self.sweep(folder)
@@ -175,6 +175,15 @@ impl State {
 pub(super) fn generation() -> u64 {
     let bytes = crate::registry::random_bytes();
     bytes.iter().take(8).fold(0, |n, b| (n << 8) | u64::from(*b))
+}
+
+/// A new file for the head, which others may read as far as the user's mask allows, like the parts.
+fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("head-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn encode(head: &Head) -> io::Result<Vec<u8>> {
