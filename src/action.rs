@@ -17,8 +17,8 @@ use crate::tree::Patch;
 pub enum Action {
     /// Make a registry; who asks will manage it.
     CreateRegistry { settings: Settings, maker: Person },
-    /// Change the registry's settings, layout aside.
-    ChangeSettings { settings: Settings },
+    /// Change the registry's settings, layout aside; `seen` is what the asker changed, refused if that is outdated.
+    ChangeSettings { settings: Settings, seen: Option<Box<Settings>> },
     /// Move everything to another layout.
     Reshard { layout: Layout },
 
@@ -83,8 +83,8 @@ pub enum Action {
     DeleteGroup { group: GroupName },
     /// Add a person.
     AddPerson { user: UserName, person: Person },
-    /// Change what is known of a person.
-    ChangePerson { user: UserName, person: Person },
+    /// Change what is known of a person; `seen` is what the asker changed, refused if that is outdated.
+    ChangePerson { user: UserName, person: Person, seen: Option<Box<Person>> },
     /// Remove a person.
     RemovePerson { user: UserName },
 

@@ -84,8 +84,14 @@ fn person(d: &Draft<'_, '_>, user: &UserName) -> Result<File<Person>, Refusal> {
     d.snapshot.person(user)?.ok_or_else(|| Refusal::not_found(Noun::Person, format!("there is no person '{user}'")))
 }
 
-pub(super) fn change_person(d: &mut Draft<'_, '_>, user: &UserName, new: &Person) -> Result<(), Refusal> {
+pub(super) fn change_person(
+    d: &mut Draft<'_, '_>,
+    user: &UserName,
+    new: &Person,
+    seen: Option<&Person>,
+) -> Result<(), Refusal> {
     let file = person(d, user)?;
+    super::current(seen, file.value.as_ref(), file.path.as_str())?;
     d.edit(&file, |p| *p = new.clone())
 }
 

@@ -88,6 +88,12 @@ pub enum Refusal {
         /// The sentence.
         message: String,
     },
+    /// What the asker saw and changed is outdated.
+    #[error("{what} changed meanwhile; look again, then try again")]
+    Outdated {
+        /// What it is.
+        what: String,
+    },
     /// It makes no sense as asked.
     #[error("{message}")]
     Invalid {
@@ -140,7 +146,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
     let d = &mut draft;
     match action {
         Action::CreateRegistry { settings, maker } => registry::create(d, cx, settings, maker),
-        Action::ChangeSettings { settings } => registry::change(d, settings),
+        Action::ChangeSettings { settings, seen } => registry::change(d, settings, seen.as_deref()),
         Action::Reshard { layout } => registry::reshard(d, *layout),
         Action::CreateModel { model, description, tags } => model::create(d, cx, model, description, tags),
         Action::DescribeModel { model, description } => d.edit_model(model, |m| m.description = description.clone()),
@@ -193,7 +199,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
         Action::ChangeGroup { group, add, remove } => access::change_group(d, group, add, remove),
         Action::DeleteGroup { group } => access::delete_group(d, group),
         Action::AddPerson { user, person } => access::add_person(d, user, person),
-        Action::ChangePerson { user, person } => access::change_person(d, user, person),
+        Action::ChangePerson { user, person, seen } => access::change_person(d, user, person, seen.as_deref()),
         Action::RemovePerson { user } => access::remove_person(d, user),
         Action::CreateWebhook { new } => webhook::create(d, cx, new),
         Action::ChangeWebhook { id, new } => webhook::change(d, id, new),
@@ -255,6 +261,14 @@ impl<'o> Draft<'_, 'o> {
 
     fn edit_request(&mut self, file: &File<Request>, change: impl FnOnce(&mut Request)) -> Result<(), Refusal> {
         self.edit(file, change)
+    }
+}
+
+/// Refuses to write over what the asker has not seen.
+fn current<T: PartialEq>(seen: Option<&T>, now: Option<&T>, what: impl Into<String>) -> Result<(), Refusal> {
+    match seen {
+        Some(_) if seen != now => Err(Refusal::Outdated { what: what.into() }),
+        Some(_) | None => Ok(()),
     }
 }
 

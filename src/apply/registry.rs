@@ -39,8 +39,9 @@ pub(super) fn create(
     Ok(())
 }
 
-pub(super) fn change(d: &mut Draft<'_, '_>, settings: &Settings) -> Result<(), Refusal> {
+pub(super) fn change(d: &mut Draft<'_, '_>, settings: &Settings, seen: Option<&Settings>) -> Result<(), Refusal> {
     let file = d.snapshot.settings_file()?.ok_or_else(no_registry)?;
+    super::current(seen, file.value.as_ref(), "greenroom.toml")?;
     if settings.layout != d.snapshot.layout()? {
         return Err(Refusal::invalid("the layout is changed by `greenroom reshard`, which moves the files too"));
     }

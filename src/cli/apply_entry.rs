@@ -96,6 +96,7 @@ impl FromToml for Entry {
 impl Entry {
     /// The action; changes of settings build on `settings`, which are those before it.
     pub(super) fn action(self, settings: &mut Settings) -> Action {
+        let seen = Some(Box::new(settings.clone()));
         match self.what {
             What::Action(action) => return action,
             What::Settings { name, authority, self_approval } => {
@@ -107,7 +108,7 @@ impl Entry {
             What::Rule(stage, rule) => drop(settings.stages.insert(stage, rule)),
             What::NoRule(stage) => drop(settings.stages.remove(&stage)),
         }
-        Action::ChangeSettings { settings: settings.clone() }
+        Action::ChangeSettings { settings: settings.clone(), seen }
     }
 }
 
@@ -150,7 +151,9 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
         "group.change" => action!(f, ChangeGroup { group: required, add: default, remove: default }),
         "group.delete" => action!(f, DeleteGroup { group: required }),
         "person.add" => person(f).map(|(user, person)| What::Action(Action::AddPerson { user, person })),
-        "person.change" => person(f).map(|(user, person)| What::Action(Action::ChangePerson { user, person })),
+        "person.change" => {
+            person(f).map(|(user, person)| What::Action(Action::ChangePerson { user, person, seen: None }))
+        }
         "person.remove" => action!(f, RemovePerson { user: required }),
         "webhook.create" => webhook(f).map(|new| What::Action(Action::CreateWebhook { new })),
         "webhook.change" => {

@@ -352,10 +352,10 @@ mod tests {
     fn changes_of_settings_build_on_those_before() {
         let text = format!("{}\n{}\n{}", sample("settings.change"), sample("stage.set"), sample("stage.unset"));
         let read = actions(&text).unwrap();
-        let Some(Action::ChangeSettings { settings }) = read.get(1) else { panic!("{read:?}") };
+        let Some(Action::ChangeSettings { settings, .. }) = read.get(1) else { panic!("{read:?}") };
         assert!(settings.identity.self_approval);
         assert_eq!(settings.stages.values().map(|r| r.approvals).collect::<Vec<_>>(), [2]);
-        let Some(Action::ChangeSettings { settings }) = read.get(2) else { panic!("{read:?}") };
+        let Some(Action::ChangeSettings { settings, .. }) = read.get(2) else { panic!("{read:?}") };
         assert!(settings.stages.is_empty());
     }
 

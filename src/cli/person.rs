@@ -192,6 +192,7 @@ fn known(registry: &Registry, user: &UserName, at: Option<&str>) -> Result<Perso
 fn set(args: SetArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let mut person = known(&registry, &args.id, None)?;
+    let seen = Some(Box::new(person.clone()));
     let now = now(session, &registry)?;
     for email in &args.remove_email {
         let before = person.emails.len();
@@ -216,7 +217,7 @@ fn set(args: SetArgs, session: &mut Session) -> Result<Exit, CliError> {
         }
     }
     learn(session, &mut person, args.known, now)?;
-    change::apply(session, &args.change, &[Action::ChangePerson { user: args.id, person }])
+    change::apply(session, &args.change, &[Action::ChangePerson { user: args.id, person, seen }])
 }
 
 /// What removes a person and all that names the person as one who may do something.

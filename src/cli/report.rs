@@ -136,6 +136,7 @@ impl From<Refusal> for CliError {
         let exit = match &e {
             Refusal::NotFound { .. } => Exit::NotFound,
             Refusal::Exists { .. } => Exit::Exists,
+            Refusal::Outdated { .. } => Exit::Conflict,
             Refusal::Invalid { .. } | Refusal::Faulty { .. } | Refusal::Tree(_) => Exit::Failed,
         };
         Self::of(exit, &e)

@@ -72,12 +72,13 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
                 return Err(CliError::usage("say what to change: --name, --authority or --self-approval"));
             }
             let mut settings = current(&registry, None)?;
+            let seen = Some(Box::new(settings.clone()));
             if let Some(name) = a.shown {
                 settings.name = name;
             }
             settings.identity.authority = a.authority.unwrap_or(settings.identity.authority);
             settings.identity.self_approval = a.self_approval.unwrap_or(settings.identity.self_approval);
-            change::apply(session, &a.change, &[Action::ChangeSettings { settings }])
+            change::apply(session, &a.change, &[Action::ChangeSettings { settings, seen }])
         }
     }
 }

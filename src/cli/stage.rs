@@ -116,19 +116,21 @@ pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, 
         StageCommand::List(a) => list(a.at.as_deref(), session),
         StageCommand::Set(a) => {
             let mut settings = current(&registry, None)?;
+            let seen = Some(Box::new(settings.clone()));
             let stage = Stage::among(a.stage.as_str(), &settings.known_stages()).unwrap_or_else(|_| a.stage.clone());
             let change = a.change.clone();
             merge(settings.stages.entry(stage).or_default(), *a);
-            change::apply(session, &change, &[Action::ChangeSettings { settings }])
+            change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
         }
         StageCommand::Unset(a) => {
             let mut settings = current(&registry, None)?;
+            let seen = Some(Box::new(settings.clone()));
             let named = settings.stages.keys().find(|s| s.as_str().eq_ignore_ascii_case(a.stage.as_str())).cloned();
             let Some(stage) = named else {
                 return Err(CliError::not_found(format!("'{}' has no rule", a.stage)));
             };
             settings.stages.remove(&stage);
-            change::apply(session, &a.change, &[Action::ChangeSettings { settings }])
+            change::apply(session, &a.change, &[Action::ChangeSettings { settings, seen }])
         }
     }
 }

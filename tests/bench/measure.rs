@@ -6,6 +6,13 @@ use std::time::{Duration, Instant};
 /// The times of several runs.
 pub struct Times(Vec<Duration>);
 
+impl From<Vec<Duration>> for Times {
+    fn from(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        Self(times)
+    }
+}
+
 impl Times {
     /// Runs something so many times after one run that does not count.
     pub fn of(runs: usize, mut run: impl FnMut()) -> Self {

@@ -89,3 +89,24 @@ fn registry_now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("before the year 200 million")
 }
+
+#[test]
+fn settings_that_changed_meanwhile_are_not_written_over() {
+    let sandbox = Sandbox::new();
+    sandbox.greenroom(["init", "--bare", "r.git"]).success();
+    let registry = Registry::with(Repo::open(&sandbox.path("r.git")).expect("the repository"), "").expect("a registry");
+    let seen = registry.snapshot().expect("a snapshot").settings().expect("settings").expect("a registry").clone();
+    // Somebody else is faster.
+    sandbox.alice().within("r.git").greenroom(["stage", "set", "Production", "--approvals", "2"]).success();
+    let now = Timestamp::from_millis(registry_now());
+    let who = Ident::new("Alice", "alice@example.org", now);
+    let asker = Asker { user: UserName::new("alice").expect("a user"), author: who.clone(), committer: who };
+    let mut settings = seen.clone();
+    settings.identity.self_approval = true;
+    let change = Action::ChangeSettings { settings, seen: Some(Box::new(seen)) };
+    let refused = registry.change(&asker, &[change], now, &Options::default()).expect_err("it is outdated");
+    assert_eq!(refused.to_string(), "greenroom.toml changed meanwhile; look again, then try again");
+    let kept = registry.snapshot().expect("a snapshot");
+    let rule = kept.settings().expect("settings").and_then(|s| s.rule(&greenroom::stage::Stage::Production).cloned());
+    assert_eq!(rule.map(|r| r.approvals), Some(2));
+}

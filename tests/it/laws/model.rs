@@ -495,6 +495,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         29 if c % 2 == 0 => Action::ChangePerson {
             user: who.clone(),
             person: Person { name: words(c), ..person(&format!("{who}@example.org")) },
+            seen: None,
         },
         29 => Action::AddPerson { user: who.clone(), person: person(&format!("{who}@example.org")) },
         30 => Action::CreateWebhook { new: webhook(on) },
@@ -505,7 +506,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         }
         _ => {
             let settings = state.settings.clone().expect("a registry");
-            Action::ChangeSettings { settings: Settings { name: words(c), ..settings } }
+            Action::ChangeSettings { settings: Settings { name: words(c), ..settings }, seen: None }
         }
     }
 }
@@ -515,7 +516,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
 pub fn promise(s: &State, action: &Action, actor: &UserName) -> Option<Vec<String>> {
     let mut out = match action {
         Action::CreateRegistry { .. } | Action::Reshard { .. } => panic!("not among the generated actions"),
-        Action::ChangeSettings { settings } => {
+        Action::ChangeSettings { settings, .. } => {
             only_if(s.settings.as_ref() != Some(settings), "registry.settings_changed".to_owned())
         }
         Action::Grant { model, to, level } => {
@@ -541,7 +542,9 @@ pub fn promise(s: &State, action: &Action, actor: &UserName) -> Option<Vec<Strin
             None => vec!["person.added".to_owned()],
             Some(_) => return None,
         },
-        Action::ChangePerson { user, person } => only_if(s.people.get(user)? != person, "person.changed".to_owned()),
+        Action::ChangePerson { user, person, .. } => {
+            only_if(s.people.get(user)? != person, "person.changed".to_owned())
+        }
         Action::RemovePerson { user } => s.people.get(user).map(|_| vec!["person.removed".to_owned()])?,
         Action::CreateWebhook { new } => {
             if let Some(model) = &new.model {
