@@ -41,7 +41,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             Needs::Registry(level) => {
                 let has = step.before.registry_level(user)?;
                 if has < Some(level) {
-                    let who = managers(step.before, None, level)?;
+                    let who = managers(step, None, level)?;
                     faults.add(
                         path,
                         format!("{user} may not {what}: it needs {level} of the registry; {}", holds(has)),
@@ -52,7 +52,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             Needs::SelfOr(one, model, level) if one != *user => lacks(step, &model, level, &what, path, faults)?,
             Needs::SelfOrManager(one) if one != *user => {
                 if step.before.registry_level(user)? < Some(Level::CanManage) {
-                    let who = managers(step.before, None, Level::CanManage)?;
+                    let who = managers(step, None, Level::CanManage)?;
                     faults.add(
                         path,
                         format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry"),
@@ -86,14 +86,15 @@ fn lacks(
     let user = &step.actor.user;
     let has = step.level(model)?;
     if has < Some(level) {
-        let who = managers(step.before, Some(model), level)?;
+        let who = managers(step, Some(model), level)?;
         faults.add(path, format!("{user} may not {what}: it needs {level} on '{model}'; {}", holds(has)), who);
     }
     Ok(())
 }
 
-/// Who could do it: the principals that have the level.
-pub(super) fn managers(before: &Snapshot<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
+/// Who else could do it: the principals that have the level.
+pub(super) fn managers(step: &Step<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
+    let before = step.before;
     let mut all: Vec<Principal> = Vec::new();
     let mut take =
         |access: &Access| all.extend(access.grants.iter().filter(|g| g.level >= level).map(|g| g.to.clone()));
@@ -103,9 +104,11 @@ pub(super) fn managers(before: &Snapshot<'_>, model: Option<&ModelName>, level: 
     }
     all.sort();
     all.dedup();
+    // Who is refused is told of others.
+    all.retain(|p| *p != Principal::User(step.actor.user.clone()));
     let names: Vec<String> = all.iter().take(8).map(Principal::to_string).collect();
     match names.as_slice() {
-        [] => Ok("nobody has this level; whoever manages the registry can grant it".to_owned()),
+        [] => Ok("nobody else has this level; whoever manages the registry can grant it".to_owned()),
         _ => Ok(format!("ask {}", names.join(", "))),
     }
 }

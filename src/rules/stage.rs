@@ -424,7 +424,7 @@ fn who(
         Some(list) => Ok(list.iter().map(Principal::to_string).collect::<Vec<_>>().join(", ")),
         None => {
             let level = settings.level_for(from).max(settings.level_for(to));
-            super::access::managers(step.before, Some(&step.before_name(model)), level)
+            super::access::managers(step, Some(&step.before_name(model)), level)
         }
     }
 }
