@@ -22,25 +22,28 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// How many actions one commit may hold.
 const MAX_ACTIONS: usize = 10_000;
 
+/// What `greenroom apply --help` says.
+const ABOUT: &str = r#"Make many changes in one commit, all or nothing
+
+The file is TOML, JSON or JSON Lines. Each action says what to `do`, and the fields that belong to it:
+
+    [[action]]
+    do = "model.create"
+    model = "churn"
+
+    [[action]]
+    do = "version.create"
+    model = "churn"
+    source = "s3://models/churn/1"
+    metrics = { auc = 0.91 }
+
+In JSON the actions are an array, or one object a line:
+
+    {"do": "model.create", "model": "churn"}"#;
+
 /// Make many changes in one commit, all or nothing
-///
-/// The file is TOML, JSON or JSON Lines. Each action says what to `do`, and the fields that belong to it:
-///
-///     [[action]]
-///     do = "model.create"
-///     model = "churn"
-///
-///     [[action]]
-///     do = "version.create"
-///     model = "churn"
-///     source = "s3://models/churn/1"
-///     metrics = { auc = 0.91 }
-///
-/// In JSON the actions are an array, or one object a line:
-///
-///     {"do": "model.create", "model": "churn"}
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment, after_long_help = after_help())]
+#[command(long_about = ABOUT, after_long_help = after_help())]
 pub(super) struct ApplyArgs {
     /// The file with the actions; `-` for standard input
     #[arg(short, long, value_name = "FILE")]
