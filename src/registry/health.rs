@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::error::with_causes;
 use super::{Registry, RegistryError};
 use crate::artifact::{self, FileEntry, Limits, Place, Progress, Store};
 use crate::entity::settings::Layout;
@@ -91,11 +92,17 @@ impl Registry {
     /// All checks of a registry, in the order in which they are to be read; with `verify` every stored byte is read.
     pub fn health(&self, verify: bool, progress: Progress<'_>) -> Result<Vec<Check>, RegistryError> {
         let state = self.snapshot()?;
-        let mut out = vec![self.identity(&state)?, format(&state)?, layout(&state)?, content(&state)?];
-        out.extend([self.history()?, self.objects(), self.locks()]);
-        out.push(self.files(&state, verify, progress)?);
-        out.push(self.secrets());
-        Ok(out)
+        Ok(vec![
+            told("identity", self.identity(&state)),
+            told("format", format(&state)),
+            told("layout", layout(&state)),
+            told("content", content(&state)),
+            told("history", self.history()),
+            self.objects(),
+            self.locks(),
+            told("files", self.files(&state, verify, progress)),
+            self.secrets(),
+        ])
     }
 
     fn identity(&self, state: &Snapshot<'_>) -> Result<Check, RegistryError> {
@@ -229,6 +236,12 @@ impl Registry {
     fn secrets(&self) -> Check {
         Check::ok("secrets", "who may read them is the system's to say")
     }
+}
+
+/// A check that could not be made has failed; the others go on.
+fn told(name: &'static str, made: Result<Check, RegistryError>) -> Check {
+    let help = "git fsck lists what is damaged; fetch it from another clone or restore it from a backup";
+    made.unwrap_or_else(|e| Check::fail(name, one_line(&with_causes(&e)).into_owned(), help))
 }
 
 fn format(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
