@@ -52,6 +52,10 @@ pub(super) fn enter(
     if from == *to {
         return Ok(());
     }
+    // Nobody can know what a version is whose record cannot be read; out of use it may go.
+    if let Some(file) = version.file()?.filter(|_| to.is_active()) {
+        super::usable(&file)?;
+    }
     let exclusive = d.snapshot.settings()?.and_then(|s| s.rule(to)).is_some_and(|r| r.exclusive);
     let archive = (archive_existing || exclusive) && to.is_active();
     let stages = view.stages()?;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
-use super::report::{CliError, Exit};
+use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::table::Table;
 use crate::action::Action;
@@ -13,6 +13,9 @@ use crate::entity::Tags;
 use crate::name::{Key, ModelName};
 use crate::snapshot::ModelView;
 use crate::text::Text;
+
+/// What is said of a model without a usable record.
+const UNREADABLE: &str = "its model.toml cannot be read; `greenroom check` says why";
 
 /// Manage registered models
 #[derive(Debug, Subcommand)]
@@ -161,9 +164,14 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let snapshot = registry.as_of(args.at.as_deref())?;
     let mut all = Vec::new();
+    let mut unreadable = false;
     for view in snapshot.models()? {
-        if let Some(model) = as_json(&view)? {
-            all.push((view, model));
+        match as_json(&view)? {
+            Some(model) => all.push((view, model)),
+            None => {
+                unreadable = true;
+                report::warn(&format!("the model in {} is left out: {UNREADABLE}", view.path));
+            }
         }
     }
     all.sort_by(|a, b| a.1["name"].as_str().cmp(&b.1["name"].as_str()));
@@ -171,7 +179,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         session.out.json(&all.iter().map(|(_, m)| m).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
-    if all.is_empty() {
+    if all.is_empty() && !unreadable {
         session.out.line("No models yet. Register one: greenroom register NAME PATH");
         return Ok(Exit::Ok);
     }
@@ -197,12 +205,13 @@ pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) ->
     let registry = session.registry()?;
     let snapshot = registry.as_of(at)?;
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
-    let found = as_json(&view)?.ok_or_else(|| Refusal::no_model(name))?;
+    let unreadable = || CliError::new(Exit::Failed, format!("{}: {UNREADABLE}", view.path));
+    let found = as_json(&view)?.ok_or_else(unreadable)?;
     if session.out.is_json() {
         session.out.json(&found)?;
         return Ok(Exit::Ok);
     }
-    let file = view.file()?.and_then(|f| f.value).ok_or_else(|| Refusal::no_model(name))?;
+    let file = view.file()?.and_then(|f| f.value).ok_or_else(unreadable)?;
     let out = &mut session.out;
     out.foreign(&format!("Model:       {}", file.name));
     out.foreign(&format!("Id:          {}", file.id));

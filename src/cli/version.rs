@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::change::{self, ChangeArgs};
 use super::model::{pair, text};
 use super::register::metric;
-use super::report::{CliError, Exit};
+use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::table::Table;
 use super::target::{Target, pick};
@@ -219,6 +219,10 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         let stage = stages.get(&number).unwrap_or(&Stage::None);
         let names = aliases.get(&number).map_or(&[][..], Vec::as_slice);
         let Some(v) = version.file()?.and_then(|f| f.value) else {
+            if session.out.is_json() {
+                let message = "is left out, for its version.toml cannot be read; `greenroom check` says why";
+                report::warn(&format!("version {number} {message}"));
+            }
             table.row([&number.to_string(), stage.as_str(), "unreadable"]);
             continue;
         };

@@ -182,6 +182,8 @@ fn sides<T: PartialEq>(before: Option<File<T>>, after: Option<File<T>>) -> Sides
             Some(value) => Sides::Went(value),
             None => Sides::Mended(old.path),
         },
+        // A file that could not be read before and did not change is nobody's doing now.
+        (Some(old), Some(new)) if old.id == new.id => Sides::Nothing,
         (Some(old), Some(new)) => match (old.value, new.value) {
             (Some(a), Some(b)) if a == b => Sides::Nothing,
             (Some(a), Some(b)) => Sides::Changed(a, b),

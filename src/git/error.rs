@@ -41,7 +41,7 @@ pub enum GitError {
     /// References are kept in a format that is not read here.
     #[error(
         "{0} keeps its references in the format `{1}`, which is not supported; \
-         run `git -C {0} refs migrate --ref-format=files`", .path.display(), .format
+         run `git -C {0} refs migrate --ref-format=files` (git 2.48 or later if it keeps reflogs)", .path.display(), .format
     )]
     RefFormat {
         /// The repository.
