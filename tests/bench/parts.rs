@@ -250,8 +250,17 @@ fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
 
-/// One mutation by command, durable, beside `git commit` of the same change in a clone with a work tree.
+/// One mutation by command, durable: in the bare repository, and beside `git commit` of the same change in a clone
+/// with a work tree, where both also write git's index of all files.
 fn cli(b: &Bench) {
+    let one = format!("{}/1", generate::model(b.shape.models / 2));
+    let mut n = 0_u64;
+    let bare = Times::of(40, || {
+        n += 1;
+        quietly(b.command().args(["tag", "set", &one, &format!("bench=b{n}")]));
+    });
+    let measured = format!("{:.1} ms (p95 {:.1})", bare.median(), bare.p95());
+    row(&format!("mutation by command, durable, bare, {}", b.label), &measured, "≤ 10 ms", Some(bare.median() <= 10.0));
     let clone = b.dir.with_extension("clone");
     let _ = std::fs::remove_dir_all(&clone);
     quietly(Command::new("git").args(["clone", "-q"]).arg(&b.dir).arg(&clone));
