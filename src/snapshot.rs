@@ -271,16 +271,6 @@ impl<'o> Snapshot<'o> {
         Ok(out)
     }
 
-    /// The model that has an id; every model's file may have to be read.
-    pub fn model_by_id(&self, id: &Id) -> Result<Option<ModelView<'o>>, TreeError> {
-        for view in self.models()? {
-            if view.file()?.and_then(|f| f.value).is_some_and(|m| m.id == *id) {
-                return Ok(Some(view));
-            }
-        }
-        Ok(None)
-    }
-
     /// Models whose name differs from `name` only by case or Unicode normalisation, `name` itself left out.
     ///
     /// In the sharded layout only one shard is looked at: confusable names share it.

@@ -210,23 +210,20 @@ impl Registry {
         options: &Options,
     ) -> Result<Outcome, RegistryError> {
         if options.dry_run {
-            let (_, outcome) = self.prepare(self.head()?, asker, actions, now, options)?;
+            let prepared = self.prepare(self.head()?, asker, actions, now, options);
             self.repo.discard_staged();
-            return Ok(outcome);
+            return prepared.map(|(_, outcome)| outcome);
         }
         let mut lock = self.repo.lock(LOCK_WAIT)?;
         for _ in 0..ATTEMPTS {
             let head = self.head()?;
             let prepared = self.prepare(head, asker, actions, now, options);
-            let (tree, mut outcome) = match prepared {
-                Ok(prepared) => prepared,
-                Err(e) => {
-                    self.repo.discard_staged();
-                    return Err(e);
-                }
-            };
-            if !outcome.verdict.passes() {
+            // What will not be published must not stay in memory either.
+            if !matches!(&prepared, Ok((Some(_), outcome)) if outcome.verdict.passes()) {
                 self.repo.discard_staged();
+            }
+            let (tree, mut outcome) = prepared?;
+            if !outcome.verdict.passes() {
                 return Err(RegistryError::Denied { outcome: Box::new(outcome) });
             }
             let Some(tree) = tree else { return Ok(outcome) };
