@@ -55,5 +55,8 @@ pub mod registry;
 // the derived index: history and searches without a walk
 pub mod index;
 
+// the gate: a push or pull request judged before it lands
+pub mod gate;
+
 // the person: commands
 pub mod cli;

@@ -10,6 +10,7 @@ use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Settings;
 use crate::entity::settings::Authority;
+use crate::name::UserName;
 use crate::registry::Registry;
 use crate::text::Text;
 
@@ -30,6 +31,9 @@ pub(super) struct ShowArgs {
 
 /// Change settings; what is not given stays
 #[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = true, args = [
+    "shown", "authority", "self_approval", "add_web", "remove_web", "add_server", "remove_server",
+])]
 pub(super) struct SetArgs {
     /// The registry's name
     #[arg(long = "name", value_name = "TEXT", value_parser = text)]
@@ -41,6 +45,18 @@ pub(super) struct SetArgs {
     /// Whether one's own approval counts for one's own request: only for a registry of one person
     #[arg(long, value_name = "BOOL")]
     self_approval: Option<bool>,
+    /// An address with which the git host itself commits merges, such as noreply@github.com
+    #[arg(long, value_name = "ADDRESS", value_parser = text)]
+    add_web: Vec<Text>,
+    /// Take such an address away
+    #[arg(long, value_name = "ADDRESS", value_parser = text)]
+    remove_web: Vec<Text>,
+    /// A service account that lands changes for others, so that the commit's author acts
+    #[arg(long, value_name = "PERSON")]
+    add_server: Vec<UserName>,
+    /// Take such an account away
+    #[arg(long, value_name = "PERSON")]
+    remove_server: Vec<UserName>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -68,16 +84,18 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
     match command {
         SettingsCommand::Show(a) => show(&current(&registry, a.at.as_deref())?, session),
         SettingsCommand::Set(a) => {
-            if a.shown.is_none() && a.authority.is_none() && a.self_approval.is_none() {
-                return Err(CliError::usage("say what to change: --name, --authority or --self-approval"));
-            }
             let mut settings = current(&registry, None)?;
             let seen = Some(Box::new(settings.clone()));
             if let Some(name) = a.shown {
                 settings.name = name;
             }
             settings.identity.authority = a.authority.unwrap_or(settings.identity.authority);
-            settings.identity.self_approval = a.self_approval.unwrap_or(settings.identity.self_approval);
+            let identity = &mut settings.identity;
+            identity.self_approval = a.self_approval.unwrap_or(identity.self_approval);
+            identity.web.extend(a.add_web);
+            identity.web.retain(|address| !a.remove_web.contains(address));
+            identity.servers.extend(a.add_server);
+            identity.servers.retain(|user| !a.remove_server.contains(user));
             change::apply(session, &a.change, &[Action::ChangeSettings { settings, seen }])
         }
     }
@@ -95,6 +113,13 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     out.line(format!("Layout:         {}", settings.layout.as_str()));
     out.line(format!("Authority:      {}", settings.identity.authority.as_str()));
     out.line(format!("Self-approval:  {}", if settings.identity.self_approval { "yes" } else { "no" }));
+    let mut list = |what: &str, names: Vec<&str>| {
+        if !names.is_empty() {
+            out.foreign(&format!("{what} {}", names.join(", ")));
+        }
+    };
+    list("Host commits:  ", settings.identity.web.iter().map(Text::as_str).collect());
+    list("Servers:       ", settings.identity.servers.iter().map(UserName::as_str).collect());
     let ruled: Vec<&str> = settings.stages.keys().map(crate::stage::Stage::as_str).collect();
     if !ruled.is_empty() {
         out.line(format!("Stages ruled:   {} (greenroom stage list)", ruled.join(", ")));

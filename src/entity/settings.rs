@@ -1,13 +1,13 @@
 //! The registry's own settings: its name, its layout, whose word counts, and the rules of its stages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Level;
 use super::version::Threshold;
-use crate::name::{Id, Key, Principal};
+use crate::name::{Id, Key, Principal, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -69,6 +69,13 @@ pub struct Identity {
     /// Whether one's own approval counts towards the quorum of one's own request; for a registry of one person.
     #[schemars(default)]
     pub self_approval: bool,
+    /// E-mail addresses with which the git host itself commits merges and edits made in its pages, such as
+    /// `noreply@github.com`; they may stand as the committer of what somebody pushes.
+    #[schemars(default)]
+    pub web: BTreeSet<Text>,
+    /// Service accounts, such as a greenroom server's, that land changes for others: the commit's author acts.
+    #[schemars(default)]
+    pub servers: BTreeSet<UserName>,
 }
 
 /// What proves who acts.

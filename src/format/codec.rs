@@ -84,7 +84,7 @@ table!(Settings {
     identity: default,
     stages: default,
 });
-table!(Identity { authority: default, self_approval: default });
+table!(Identity { authority: default, self_approval: default, web: default, servers: default });
 table!(StageRule {
     from: optional,
     level: optional,

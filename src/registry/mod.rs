@@ -276,7 +276,10 @@ impl Registry {
         let diff = diff::diff(&before, &after, Limits::default())?;
         let signed = self.repo.signs();
         let actor = Actor { signed, ..Actor::of(asker.user.clone()) };
-        let verdict = rules::judge(&Step::new(&before, &after, &diff, &actor, now))?;
+        let mut step = Step::new(&before, &after, &diff, &actor, now);
+        step.since = Some(asker.author.time.min(now));
+        let verdict = rules::judge(&step)?;
+        drop(step);
         let message = message(&diff, &options.comment);
         let tree = tree.filter(|t| Some(*t) != root);
         Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))

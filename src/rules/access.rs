@@ -359,18 +359,27 @@ pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     }
     for event in &step.diff.events {
         let Some(name) = event.claimed_by() else { continue };
-        // Four eyes need two acts: a request or review is by who lands it, never by an author that somebody names.
-        let own = match event {
+        // Four eyes need two acts: a request or review is by who lands it, or by who is proven to have made it.
+        let (own, proof) = match event {
             Event::RequestCreated { .. }
             | Event::RequestReviewed { .. }
             | Event::RequestApproved { .. }
             | Event::RequestRejected { .. }
-            | Event::RequestCancelled { .. } => *name == step.actor.user,
-            _ => step.actor.may_claim(name),
+            | Event::RequestCancelled { .. } => (step.actor.is_proven(name), step.actor.authors.contains(name)),
+            _ => (step.actor.may_claim(name), false),
         };
-        if !own {
-            let message = format!("the file says that {name} did this, but {} acts", step.actor.user);
-            faults.add(path_of(step, event)?, message, format!("let {name} do it, or write {}", step.actor.user));
+        if own {
+            continue;
+        }
+        let path = path_of(step, event)?;
+        let user = &step.actor.user;
+        if proof {
+            let message = format!("the file says that {name} did this, and only the commit's author field confirms it");
+            let help = format!("let {name} sign the commit, or push the branch here before {user} merges it");
+            faults.add(path, message, help);
+        } else {
+            let message = format!("the file says that {name} did this, but {user} acts");
+            faults.add(path, message, format!("let {name} do it, or write {user}"));
         }
     }
     Ok(())

@@ -268,7 +268,7 @@ fn new_reviews(
 }
 
 fn reviewed_by_actor(step: &Step<'_>, by: &crate::name::UserName, path: String, faults: &mut Faults) {
-    if *by != step.actor.user {
+    if !step.actor.is_proven(by) {
         faults.add(
             path,
             format!("the review is {by}'s, but {} acts", step.actor.user),
@@ -303,6 +303,10 @@ pub(super) fn times(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
                     format!("{what} {at} lies after the step, which is of {}", step.at),
                     "set your clock",
                 );
+            }
+            if step.since.is_some_and(|since| at < since.plus_millis(-SKEW)) {
+                let message = format!("{what} {at} lies before the commit that brings it");
+                faults.add(path.clone(), message, "write the time at which it is made");
             }
             // A made-up id could be another's: the time in it must be its creation's.
             if id.and_then(Id::millis).is_some_and(|millis| (millis - at.as_millis()).abs() > SKEW) {

@@ -37,11 +37,23 @@ pub struct Step<'a> {
     pub diff: &'a Diff,
     /// Who acted.
     pub actor: &'a Actor,
-    /// When: the time of the commit.
+    /// When it lands.
     pub at: Timestamp,
+    /// When the earliest of what lands was made; none where that is not to be asked.
+    pub since: Option<Timestamp>,
+    /// The branch that a merge brings in, if its authors are proven.
+    pub proposal: Option<Proposal<'a>>,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
     touched: OnceCell<Vec<(Location, &'a FileChange)>>,
+}
+
+/// What a merge was asked to bring in: the state of the merged branch, and who made it.
+pub struct Proposal<'a> {
+    /// The state of the branch.
+    pub state: Snapshot<'a>,
+    /// All who made its commits; each is proven by a signature or by the record of a push.
+    pub by: BTreeSet<UserName>,
 }
 
 /// Which models came and which had another name before.
@@ -66,6 +78,8 @@ impl<'a> Step<'a> {
             diff,
             actor,
             at,
+            since: None,
+            proposal: None,
             moves: OnceCell::new(),
             levels: RefCell::default(),
             touched: OnceCell::new(),
@@ -125,8 +139,10 @@ impl<'a> Step<'a> {
 pub struct Actor {
     /// The one whose act it is: who lands the step.
     pub user: UserName,
-    /// The author of the change, where somebody else lands it: a claim that is shown and gives no right.
-    pub author: Option<UserName>,
+    /// The authors of what lands, where they are others: claims that are shown and give no right.
+    pub authors: BTreeSet<UserName>,
+    /// Those of the authors who are proven: their commits are signed by them, or they pushed them here themselves.
+    pub vouched: BTreeSet<UserName>,
     /// Whether the step is signed by the actor.
     pub signed: bool,
 }
@@ -134,12 +150,17 @@ pub struct Actor {
 impl Actor {
     /// Someone who lands his own change.
     pub fn of(user: UserName) -> Self {
-        Self { user, author: None, signed: false }
+        Self { user, authors: BTreeSet::new(), vouched: BTreeSet::new(), signed: false }
     }
 
-    /// Whether a name that a file claims is the actor's or the author's.
+    /// Whether a name that a file claims is the actor's or an author's.
     fn may_claim(&self, name: &UserName) -> bool {
-        *name == self.user || self.author.as_ref() == Some(name)
+        *name == self.user || self.authors.contains(name)
+    }
+
+    /// Whether it is proven that this person had a part in the step.
+    fn is_proven(&self, name: &UserName) -> bool {
+        *name == self.user || self.vouched.contains(name)
     }
 }
 
@@ -276,7 +297,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "author",
         class: Class::Permission,
-        about: "Nobody writes in another's name: creators, reviewers and closers are who acts.",
+        about: "Nobody writes in another's name: creators, reviewers and closers are who acts, or proven authors of what is merged.",
         check: access::authors,
     },
     Rule {
@@ -391,7 +412,7 @@ pub fn lint(state: &Snapshot<'_>) -> Result<Verdict, TreeError> {
     let before = Snapshot::new(state.objects(), None, state.at())?;
     let diff = diff::diff(&before, state, Limits::default())?;
     // No rule of a state asks who acted or when.
-    let nobody = Actor { user: UserName::nobody(), author: None, signed: false };
+    let nobody = Actor::of(UserName::nobody());
     let step = Step::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
     judge_by(RULES.iter().filter(|r| r.of_state()), &step)
 }

@@ -313,6 +313,9 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
         }
         let Some(request) = request else {
             let needed = rule.needed();
+            if needed == 1 && merged(step, &e)? {
+                continue;
+            }
             let message = format!(
                 "version {} of '{}' may enter {} only through a request with {needed} approval(s)",
                 e.version, e.model, e.to
@@ -346,6 +349,22 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
     Ok(())
 }
 
+/// Whether the entry is what proven others asked for on a branch, which the actor, who may approve it, has merged:
+/// a pull request is a request, and its merge is one approval (design: four eyes).
+fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
+    let Some(proposal) = step.proposal.as_ref().filter(|p| !p.by.is_empty()) else { return Ok(false) };
+    if proposal.by.contains(&step.actor.user) {
+        return Ok(false);
+    }
+    let (Some(asked), Some(now)) = (proposal.state.model(e.model)?, step.after.model(e.model)?) else {
+        return Ok(false);
+    };
+    // A merge that was edited brings in something that nobody asked for.
+    let same = asked.stage_of(e.version)? == *e.to
+        && subject(&proposal.state, &asked, e.version, e.to)? == subject(step.after, &now, e.version, e.to)?;
+    Ok(same && step.before.may_approve(&step.actor.user, &step.before_name(e.model), e.from, e.to)?)
+}
+
 /// Whose approvals count and whose do not.
 struct Tally {
     counted: BTreeSet<UserName>,
@@ -368,7 +387,8 @@ fn tally(
         if out.counted.contains(&review.by) {
             continue;
         }
-        let lander = !landed_before && review.by == step.actor.user && !settings.identity.self_approval;
+        let others = request.created_by != step.actor.user && step.actor.vouched.contains(&request.created_by);
+        let lander = !landed_before && !others && review.by == step.actor.user && !settings.identity.self_approval;
         let why = if lander { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
         match why {
             Some(why) => out.void.push((review.by.clone(), why)),

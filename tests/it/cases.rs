@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use greenroom::diff::diff;
 use greenroom::event::Event;
 use greenroom::name::UserName;
-use greenroom::rules::{Actor, RULES, Step, judge};
+use greenroom::rules::{Actor, Proposal, RULES, Step, judge};
 use greenroom::snapshot::Snapshot;
 use greenroom::time::Timestamp;
 use greenroom::tree::{Kind, Limits, Memory, Oid, Patch, Stage as _};
@@ -31,6 +31,15 @@ struct Case {
     actor: String,
     /// The author of the commit, where the actor lands it for another.
     author: Option<String>,
+    /// Whether it is proven that the author made it.
+    #[serde(default)]
+    vouched: bool,
+    /// Who made the branch that is merged, where that is proven.
+    #[serde(default)]
+    proposed_by: Vec<String>,
+    /// The folder, beside `after`, of what the branch had where the merge has something else.
+    #[serde(default)]
+    proposal: Option<String>,
     at: Option<toml::value::Datetime>,
     /// What is taken out: files, or folders with all they hold.
     #[serde(default)]
@@ -111,10 +120,20 @@ impl Case {
         let after = Snapshot::new(&store, Some(after), "").expect("a state");
         let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
         let user = |s: &String| UserName::new(s.clone()).expect("a person's id");
-        let actor = Actor { author: self.author.as_ref().map(user), ..Actor::of(user(&self.actor)) };
+        let authors: BTreeSet<UserName> = self.author.iter().map(user).collect();
+        let vouched = if self.vouched { authors.clone() } else { BTreeSet::new() };
+        let actor = Actor { authors, vouched, ..Actor::of(user(&self.actor)) };
         let at = self.at.map_or_else(|| AT.to_owned(), |t| t.to_string());
         let at: Timestamp = at.parse().expect("a time");
-        let step = Step::new(&before, &after, &diff, &actor, at);
+        let mut step = Step::new(&before, &after, &diff, &actor, at);
+        if !self.proposed_by.is_empty() {
+            let mut patch = Patch::default();
+            let root = self.proposal.as_ref().map_or(after.root(), |other| {
+                Some(lay_over(&store, after.root(), &folder().join(name).join(other), &mut patch))
+            });
+            let state = Snapshot::new(&store, root, "").expect("a state");
+            step.proposal = Some(Proposal { state, by: self.proposed_by.iter().map(user).collect() });
+        }
         let verdict = judge(&step).expect("the trees are whole");
         let faults = verdict.faults.iter().map(|f| {
             assert!(!f.problem.message.is_empty());

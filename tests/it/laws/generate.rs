@@ -101,8 +101,8 @@ pub fn settings() -> impl Strategy<Value = Settings> {
             require,
             frozen,
         });
-    let identity = (select(Authority::ALL.to_vec()), any::<bool>())
-        .prop_map(|(authority, self_approval)| Identity { authority, self_approval });
+    let identity = (select(Authority::ALL.to_vec()), any::<bool>(), btree_set(text(), 0..3), btree_set(user(), 0..3))
+        .prop_map(|(authority, self_approval, web, servers)| Identity { authority, self_approval, web, servers });
     (id(), text(), select(Layout::ALL.to_vec()), identity, btree_map(stage(), rule, 0..3))
         .prop_map(|(id, name, layout, identity, stages)| Settings { id, name, format: 1, layout, identity, stages })
 }

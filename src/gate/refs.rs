@@ -1,0 +1,88 @@
+//! What git says of a push: one line for each reference, `<old> <new> <name>`.
+
+use crate::tree::Oid;
+
+/// A reference that a push would move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// What it names now; none if it is to be created.
+    pub old: Option<Oid>,
+    /// What it is to name; none if it is to be deleted.
+    pub new: Option<Oid>,
+    /// Its full name: `refs/heads/main`.
+    pub name: String,
+}
+
+/// A line that git would not write.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("git's list of references is not what it should be: {0}")]
+pub struct BadLine(pub &'static str);
+
+/// The longest line that is read, in bytes.
+const MAX_LINE: usize = 4096;
+
+impl Update {
+    /// Reads `<old> <new> <name>`; an id of zeros means none.
+    pub fn parse(line: &[u8]) -> Result<Self, BadLine> {
+        if line.len() > MAX_LINE {
+            return Err(BadLine("a line is too long"));
+        }
+        let text = std::str::from_utf8(line).map_err(|_| BadLine("a name is not UTF-8"))?;
+        let mut parts = text.splitn(3, ' ');
+        let (Some(old), Some(new), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(BadLine("a line has fewer than three parts"));
+        };
+        Self::of(old, new, name)
+    }
+
+    /// From the three parts, as git gives them to an `update` hook as arguments.
+    pub fn of(old: &str, new: &str, name: &str) -> Result<Self, BadLine> {
+        let (old, new) = (id(old)?, id(new)?);
+        if old.is_none() && new.is_none() {
+            return Err(BadLine("a line has neither an old nor a new id"));
+        }
+        if !name.starts_with("refs/") || name.chars().any(|c| c.is_control() || c == ' ') {
+            return Err(BadLine("a name is none of a reference"));
+        }
+        Ok(Self { old, new, name: name.to_owned() })
+    }
+}
+
+fn id(hex: &str) -> Result<Option<Oid>, BadLine> {
+    if !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return Err(BadLine("an id is not hexadecimal"));
+    }
+    let oid = Oid::from_hex(hex).ok_or(BadLine("an id has the wrong length"))?;
+    Ok(Some(oid).filter(|o| o.as_bytes().iter().any(|b| *b != 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "0123456789abcdef0123456789abcdef01234567";
+    const ZERO: &str = "0000000000000000000000000000000000000000";
+
+    #[test]
+    fn a_line_has_two_ids_and_a_name() {
+        let update = Update::parse(format!("{ZERO} {A} refs/heads/main").as_bytes());
+        assert_eq!(update, Ok(Update { old: None, new: Oid::from_hex(A), name: "refs/heads/main".to_owned() }));
+    }
+
+    #[test]
+    fn what_git_would_not_write_is_no_line() {
+        for bad in [
+            String::new(),
+            format!("{A} {A}"),
+            format!("{ZERO} {ZERO} refs/heads/x"),
+            format!("{A} {} refs/heads/x", A.to_uppercase()),
+            format!("{A} {} refs/heads/x", A.replace('a', "+")),
+            format!("{A} {A} HEAD"),
+            format!("{A} {A} refs/heads/x\u{7}"),
+            format!("{A} {A} refs/heads/x y"),
+            format!("{A} {A} refs/heads/{}", "x".repeat(5000)),
+        ] {
+            assert!(Update::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
