@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use super::GateError;
+use crate::git::Repo;
+use crate::text::quoted;
+
 /// The limits of one push. They are settings of the served repository (`greenroom.maxCommits` and so on), never of
 /// the tree that is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,4 +41,40 @@ impl Default for GateLimits {
             time: Duration::from_secs(20),
         }
     }
+}
+
+impl GateLimits {
+    /// The limits that a served repository sets, the usual ones where it sets none.
+    pub fn of(repo: &Repo) -> Result<Self, GateError> {
+        let usual = Self::default();
+        let number = |key, usual: u64| number(repo, key, usual);
+        let count = |key, usual: usize| number(key, usual as u64).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        let files = count("greenroom.maxFiles", usual.files)?;
+        Ok(Self {
+            commits: count("greenroom.maxCommits", usual.commits)?,
+            files,
+            file_bytes: number("greenroom.maxFileSize", usual.file_bytes)?,
+            // Each file may lie in folders of its own.
+            entries: usual.entries.max(files.saturating_mul(4)),
+            time: Duration::from_secs(number("greenroom.maxSeconds", usual.time.as_secs())?),
+            ..usual
+        })
+    }
+}
+
+/// A whole number, with git's endings k, m and g.
+fn number(repo: &Repo, key: &'static str, usual: u64) -> Result<u64, GateError> {
+    let Some(text) = repo.setting(key) else { return Ok(usual) };
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (text.get(..text.len() - 1), 1 << 10),
+        Some(b'm' | b'M') => (text.get(..text.len() - 1), 1 << 20),
+        Some(b'g' | b'G') => (text.get(..text.len() - 1), 1 << 30),
+        _ => (Some(text.as_str()), 1),
+    };
+    let parsed = digits.and_then(|d| d.trim().parse::<u64>().ok()).and_then(|n| n.checked_mul(factor));
+    parsed.filter(|n| *n > 0).ok_or_else(|| GateError::Setting {
+        key,
+        value: quoted(&text),
+        why: "it must be a whole number above 0, such as 500 or 16m",
+    })
 }

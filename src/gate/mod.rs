@@ -1,12 +1,124 @@
 //! The gate: what a push, a pull request or a merge would make happen is judged before it happens.
 //!
 //! The same judgement serves the hook ([`Gate::judge`]), the check of a pull request, and the audit of a history that
-//! landed long ago. It fails closed: what cannot be read or decided is refused.
+//! landed long ago ([`Gate::judge_step`]). Each step of the first-parent line is judged by the rules and permissions of
+//! the state before it. It fails closed: what cannot be read or decided is refused.
 
+mod error;
+mod folders;
 pub mod host;
+mod judge;
 pub mod limits;
+mod people;
+mod proof;
+mod push;
 pub mod refs;
+mod report;
 
+use crate::git::Repo;
+use crate::name::UserName;
+use crate::time::Timestamp;
+
+pub use error::GateError;
 pub use host::Pusher;
+pub use judge::Judged;
 pub use limits::GateLimits;
+pub use people::People;
+pub use push::{Judgement, Refused};
 pub use refs::{BadLine, Update};
+pub use report::ascii;
+
+/// A served repository and its settings of the gate.
+pub struct Gate {
+    repo: Repo,
+    limits: GateLimits,
+    protected: Vec<String>,
+    folders: Vec<String>,
+    proofs: proof::Memo,
+}
+
+/// How a step comes in.
+#[derive(Debug, Clone)]
+pub struct Landing {
+    /// Who lands it.
+    pub by: Lander,
+    /// When.
+    pub at: Timestamp,
+    /// Whether the limits of a push hold; those of the past are over.
+    pub bounded: bool,
+}
+
+/// Who lands a step, before the registry is asked who that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lander {
+    /// Whom the host names.
+    Pusher(Pusher),
+    /// A person of the registry: one who might merge.
+    Person(UserName),
+    /// The host names nobody.
+    Nobody,
+    /// It landed long ago, and nothing was recorded.
+    Unrecorded,
+}
+
+impl Gate {
+    /// The gate of a repository: its protected branches are the one that HEAD is on, and those of `greenroom.protected`.
+    pub fn open(repo: Repo) -> Result<Self, GateError> {
+        let mut protected = vec![repo.branch()?];
+        protected.extend(
+            repo.settings("greenroom.protected")
+                .into_iter()
+                .map(|name| if name.starts_with("refs/") { name } else { format!("refs/heads/{name}") }),
+        );
+        let slash = |at: String| format!("{}/", at.trim_matches('/'));
+        let folders = repo.settings("greenroom.registry").into_iter().map(slash).collect();
+        let limits = GateLimits::of(&repo)?;
+        Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// The limits of a push.
+    pub fn limits(&self) -> &GateLimits {
+        &self.limits
+    }
+
+    /// Whether a branch is protected. A `*` in a pattern stands for any characters.
+    pub fn protects(&self, name: &str) -> bool {
+        self.protected.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// Whether a name fits a pattern in which `*` stands for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        assert!(matches("refs/heads/main", "refs/heads/main"));
+        assert!(!matches("refs/heads/main", "refs/heads/main2"));
+        assert!(matches("refs/heads/release/*", "refs/heads/release/1.0"));
+        assert!(!matches("refs/heads/release/*", "refs/heads/release"));
+        assert!(matches("refs/heads/*-prod", "refs/heads/eu-prod"));
+        assert!(!matches("refs/heads/*-prod", "refs/heads/eu-prod-x"));
+        assert!(matches("refs/heads/a*b*c", "refs/heads/axxbyyc"));
+        assert!(!matches("refs/heads/ab*ba", "refs/heads/aba"));
+    }
+}

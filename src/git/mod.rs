@@ -16,6 +16,7 @@ mod lock;
 pub mod program;
 mod quarantine;
 mod read;
+mod settings;
 mod sign;
 mod stage;
 mod walk;
@@ -34,6 +35,7 @@ pub use files::WorkFile;
 pub use lock::RepoLock;
 pub use quarantine::HookEnv;
 pub use read::{Commit, Ident};
+pub use settings::Mailmap;
 pub use walk::{Step, Walk};
 pub use write::{Draft, Durability, Published};
 

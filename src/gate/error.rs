@@ -1,0 +1,31 @@
+//! Why there is no verdict; then nothing may land.
+
+use crate::git::GitError;
+use crate::tree::TreeError;
+
+/// Why a push could not be judged. It is refused all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// A setting of the served repository is wrong.
+    #[error("the setting {key} is {value}: {why}; set it with `git config {key} …` in the served repository")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+        /// Its value, quoted.
+        value: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The judgement took too long.
+    #[error("judging took longer than {seconds} s; push less at once, or raise greenroom.maxSeconds")]
+    Late {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// Git's side failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// An object cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}

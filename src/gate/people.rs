@@ -1,0 +1,70 @@
+//! Who is who by one state of the registry: addresses and logins become people.
+
+use crate::gate::Pusher;
+use crate::git::{Ident, Mailmap};
+use crate::name::UserName;
+use crate::snapshot::Snapshot;
+use crate::tree::TreeError;
+
+/// The largest `.mailmap` that is read, in bytes.
+const MAX_MAILMAP: u64 = 1 << 20;
+
+/// The people of a state, with its own `.mailmap`: both are of the state before the change, so that nobody can make
+/// himself somebody else by what he pushes.
+pub struct People<'s, 'o> {
+    state: &'s Snapshot<'o>,
+    mailmap: Mailmap,
+}
+
+impl<'s, 'o> People<'s, 'o> {
+    /// The people of a state. Only a `.mailmap` in the registry's own folder counts, for only that one is guarded.
+    pub fn of(state: &'s Snapshot<'o>) -> Result<Self, TreeError> {
+        let mailmap = match state.entry(".mailmap")?.filter(|e| e.kind.is_file()) {
+            Some(entry) => Mailmap::parse(&state.objects().blob(&entry.id, MAX_MAILMAP)?),
+            None => Mailmap::default(),
+        };
+        Ok(Self { state, mailmap })
+    }
+
+    /// The person with an identity's address.
+    pub fn by_ident(&self, who: &Ident) -> Result<Option<UserName>, TreeError> {
+        self.by_email(&self.mailmap.email(who))
+    }
+
+    fn by_email(&self, email: &str) -> Result<Option<UserName>, TreeError> {
+        // The usual id of a person is the start of the address; a look at that file spares reading all people.
+        let guess = email.split('@').next().and_then(|local| UserName::new(local).ok());
+        if let Some(guess) = guess {
+            let person = self.state.person(&guess)?.and_then(|f| f.value);
+            if person.is_some_and(|p| p.emails.iter().any(|e| e.as_str().eq_ignore_ascii_case(email))) {
+                return Ok(Some(guess));
+            }
+        }
+        self.state.person_by_email(email)
+    }
+
+    /// The person with a login: the one whose file has that name, unless it names logins and this is none of them;
+    /// else the one who lists it.
+    pub fn by_login(&self, login: &str) -> Result<Option<UserName>, TreeError> {
+        if let Ok(user) = UserName::new(login) {
+            let person = self.state.person(&user)?.and_then(|f| f.value);
+            if person.is_some_and(|p| p.logins.is_empty() || p.logins.iter().any(|l| l.as_str() == login)) {
+                return Ok(Some(user));
+            }
+        }
+        let lists = |p: &crate::entity::Person| p.logins.iter().any(|l| l.as_str() == login);
+        let people = self.state.people()?;
+        Ok(people.iter().find(|(_, f)| f.value.as_ref().is_some_and(lists)).map(|(user, _)| user.clone()))
+    }
+
+    /// The person who pushed: by login, else by the address that the host tells.
+    pub fn by_pusher(&self, pusher: &Pusher) -> Result<Option<UserName>, TreeError> {
+        if let Some(login) = &pusher.login {
+            return self.by_login(login);
+        }
+        match &pusher.email {
+            Some(email) => self.by_email(email),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A push as a whole: each reference by the rules of references, each step of a protected branch by all the others.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::judge::Judged;
+use super::{Gate, GateError, Lander, Landing, Pusher, Update};
+use crate::format::Problem;
+use crate::git::GitError;
+use crate::rules::{Class, Fault};
+use crate::time::Timestamp;
+use crate::tree::Oid;
+
+/// Commits of a first-parent line with their first parents, oldest first.
+type Line = Vec<(Oid, Option<Oid>)>;
+
+/// What is said of a push.
+#[derive(Debug, Clone, Default)]
+pub struct Judgement {
+    /// Faults of references, with the reference as the path.
+    pub references: Vec<Fault>,
+    /// The steps that would land, oldest first.
+    pub steps: Vec<Judged>,
+}
+
+/// One thing that stands in the way of a push.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'j> {
+    /// The step, if it is not a reference that is at fault.
+    pub step: Option<&'j Judged>,
+    /// What is wrong.
+    pub fault: &'j Fault,
+}
+
+impl Judgement {
+    /// Whether all of it may land.
+    pub fn passes(&self) -> bool {
+        self.faults().next().is_none()
+    }
+
+    /// All that stands in the way: references first, then the steps in their order.
+    pub fn faults(&self) -> impl Iterator<Item = Refused<'_>> {
+        let references = self.references.iter().map(|fault| Refused { step: None, fault });
+        let of_step = |step| move |fault| Refused { step: Some(step), fault };
+        references.chain(self.steps.iter().flat_map(move |step| step.faults.iter().map(of_step(step))))
+    }
+}
+
+impl Gate {
+    /// Judges a push: all references together, for a push lands as a whole or not at all.
+    ///
+    /// # Errors
+    /// When there can be no verdict: then the push is refused as well.
+    pub fn judge(&self, updates: &[Update], pusher: Option<&Pusher>, now: Timestamp) -> Result<Judgement, GateError> {
+        let started = Instant::now();
+        let by = pusher.map_or(Lander::Nobody, |p| Lander::Pusher(p.clone()));
+        let landing = Landing { by, at: now, bounded: true };
+        let mut out = Judgement::default();
+        let mut seen = BTreeSet::new();
+        for update in updates.iter().filter(|u| !seen.insert(&u.name)) {
+            out.references.push(fault(update, "ref-twice", "the push names it twice", "push it once"));
+        }
+        for update in updates.iter().filter(|u| self.protects(&u.name)) {
+            let Some(new) = update.new else {
+                let message = "a protected branch may not be deleted";
+                out.references.push(fault(update, "ref-delete", message, "protect another one first"));
+                continue;
+            };
+            let Some(steps) = self.steps(update, new, &mut out)? else { continue };
+            for (commit, parent) in steps {
+                self.in_time(started)?;
+                out.steps.push(self.judge_step(commit, parent, &landing)?);
+            }
+        }
+        Ok(out)
+    }
+
+    fn in_time(&self, started: Instant) -> Result<(), GateError> {
+        let limit = self.limits.time;
+        if started.elapsed() > limit { Err(GateError::Late { seconds: limit.as_secs() }) } else { Ok(()) }
+    }
+
+    /// The steps that a protected branch would take, oldest first; none, with a fault, if the old tip is not on the
+    /// first-parent line of the new one. A branch that is new begins where another protected branch ends.
+    fn steps(&self, update: &Update, new: Oid, out: &mut Judgement) -> Result<Option<Line>, GateError> {
+        let max = self.limits.commits;
+        let landed = if update.old.is_some() { Vec::new() } else { self.landed()? };
+        let fresh = self.repo.new_commits(new, &landed, max)?.filter(|_| !landed.is_empty());
+        let fresh: Option<BTreeSet<Oid>> = fresh.map(|f| f.into_iter().collect());
+        let mut steps = Vec::new();
+        let mut reached = update.old.is_none();
+        for step in self.repo.first_parents(new)? {
+            let step = step?;
+            reached |= Some(step.commit) == update.old;
+            if Some(step.commit) == update.old || fresh.as_ref().is_some_and(|f| !f.contains(&step.commit)) {
+                break;
+            }
+            steps.push((step.commit, step.parent));
+            if steps.len() > max {
+                break;
+            }
+        }
+        if reached && steps.len() <= max {
+            steps.reverse();
+            return Ok(Some(steps));
+        }
+        let (message, help) = match update.old {
+            Some(old) if steps.len() <= max => self.why_not(old, new)?,
+            Some(_) | None => {
+                let message = format!("more than {max} commits come at once");
+                let help = "push in parts, or raise greenroom.maxCommits in the served repository";
+                out.references.push(fault(update, "limit", &message, help));
+                return Ok(None);
+            }
+        };
+        out.references.push(fault(update, "ref-rewind", message, help));
+        Ok(None)
+    }
+
+    /// The tips of the protected branches that are there.
+    fn landed(&self) -> Result<Vec<Oid>, GateError> {
+        let mut out = Vec::new();
+        for name in self.protected.iter().filter(|p| !p.contains('*')) {
+            out.extend(self.repo.reference(name)?);
+        }
+        Ok(out)
+    }
+
+    /// Why a new tip does not continue the line of the old one.
+    fn why_not(&self, old: Oid, new: Oid) -> Result<(&'static str, &'static str), GitError> {
+        let max = self.limits.commits;
+        let behind = |tip: Oid, known: Oid| self.repo.new_commits(tip, &[known], max);
+        if behind(new, old)?.is_some_and(|c| c.is_empty()) {
+            return Ok((
+                "a protected branch may not be rewound: its history is the record",
+                "undo a change by another change; `git pull` and push again",
+            ));
+        }
+        if behind(old, new)?.is_some_and(|c| c.is_empty()) {
+            return Ok((
+                "the old tip would come in as a merged branch: that turns the first-parent line around",
+                "`git fetch`, `git switch --detach origin/main`, `git merge --no-ff <your branch>`, and push that",
+            ));
+        }
+        Ok(("the history would be replaced by another", "`git pull --rebase`, and push again without --force"))
+    }
+}
+
+/// A fault of a reference.
+fn fault(update: &Update, rule: &'static str, message: &str, help: &str) -> Fault {
+    Fault { problem: Problem::of_file(update.name.clone(), rule, message).help(help), class: Class::History }
+}

@@ -1,0 +1,83 @@
+//! What the one who pushes is told: which rule, where, why, and what would satisfy it.
+//!
+//! The text travels through git to a terminal, so it is plain ASCII, short, and escaped.
+
+use std::fmt::Write as _;
+
+use super::push::{Judgement, Refused};
+
+/// The most that is said, in bytes.
+const MAX_TEXT: usize = 4096;
+
+/// The longest of one line, in characters.
+const MAX_LINE: usize = 600;
+
+impl Judgement {
+    /// The refusal as text; empty if nothing stands in the way.
+    pub fn render(&self) -> String {
+        let all: Vec<Refused<'_>> = self.faults().collect();
+        let mut out = match all.len() {
+            0 => return String::new(),
+            1 => "greenroom: the push is refused, for it breaks a rule\n".to_owned(),
+            n => format!("greenroom: the push is refused, for it breaks {n} rules\n"),
+        };
+        let mut last = None;
+        for (index, one) in all.iter().enumerate() {
+            let text = told(one, last);
+            if out.len() + text.len() > MAX_TEXT - 80 {
+                let _ = writeln!(out, "\n  ... and {} more", all.len() - index);
+                break;
+            }
+            out.push_str(&text);
+            last = one.step.map(|s| s.commit);
+        }
+        out
+    }
+}
+
+/// A fault, with the step it is in where that is another than the last one told.
+fn told(one: &Refused<'_>, last: Option<crate::tree::Oid>) -> String {
+    let mut out = String::new();
+    if let Some(step) = one.step.filter(|s| Some(s.commit) != last) {
+        let by = step.actor.as_ref().map(|a| format!(" by {}", a.user)).unwrap_or_default();
+        let _ = writeln!(out, "\n  commit {}{by}: {}", step.commit.short(), ascii(&step.subject));
+    } else if one.step.is_none() {
+        out.push('\n');
+    }
+    let problem = &one.fault.problem;
+    let line = if problem.line > 0 { format!(":{}", problem.line) } else { String::new() };
+    let place = if problem.path.is_empty() { String::new() } else { format!("{}{line}: ", problem.path) };
+    let _ = writeln!(out, "    {} [{}]", ascii(&format!("{place}{}", problem.message)), problem.rule);
+    if !problem.help.is_empty() {
+        let _ = writeln!(out, "      -> {}", ascii(&problem.help));
+    }
+    out
+}
+
+/// Foreign text as plain ASCII on one line, cut where it grows too long.
+pub fn ascii(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if out.len() > MAX_LINE {
+            out.push_str("...");
+            break;
+        }
+        match c {
+            ' '..='~' => out.push(c),
+            '\n' | '\t' => out.push(' '),
+            other => out.extend(other.escape_unicode()),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ascii;
+
+    #[test]
+    fn nothing_but_ascii_reaches_a_terminal() {
+        assert_eq!(ascii("a\u{1b}[31mb\u{202e}\u{e4}\nc"), "a\\u{1b}[31mb\\u{202e}\\u{e4} c");
+        assert!(ascii(&"x".repeat(5000)).len() < 700);
+    }
+}

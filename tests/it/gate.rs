@@ -1,0 +1,187 @@
+//! The gate by itself: pushes as git would announce them, judged without a hook.
+
+mod world;
+
+use greenroom::gate::Judgement;
+use world::{ALICE, BOB, CAROL, World};
+
+#[track_caller]
+fn refused(judged: &Judgement, rules: &[&str]) {
+    let found: Vec<&str> = judged.faults().map(|r| r.fault.problem.rule).collect();
+    assert_eq!(found, rules, "{}", judged.render());
+}
+
+#[track_caller]
+fn lands(judged: &Judgement) {
+    assert!(judged.passes(), "{}", judged.render());
+}
+
+#[test]
+fn who_pushes_his_own_commits_acts() {
+    let world = World::new();
+    world.act(ALICE, &["comment", "add", "churn", "1", "looks good"]);
+    lands(&world.push(ALICE));
+    world.landed();
+    world.act(BOB, &["transition", "churn", "1", "Staging"]);
+    lands(&world.push(BOB));
+}
+
+#[test]
+fn permissions_are_the_pushers_whatever_the_commit_says() {
+    let world = World::new();
+    world.act(BOB, &["transition", "churn", "1", "Staging"]);
+    let judged = world.push(ALICE);
+    refused(&judged, &["committer"]);
+    assert!(judged.render().contains("alice lands it, but its committer is bob"), "{}", judged.render());
+}
+
+#[test]
+fn a_forged_author_is_refused() {
+    let world = World::new();
+    world.forge(ALICE, BOB, &["comment", "add", "churn", "1", "in bob's name"]);
+    refused(&world.push(ALICE), &["author"]);
+}
+
+#[test]
+fn who_manages_the_registry_may_land_the_work_of_others() {
+    let world = World::new();
+    world.forge(CAROL, BOB, &["comment", "add", "churn", "1", "imported"]);
+    lands(&world.push(CAROL));
+}
+
+#[test]
+fn a_pusher_who_is_nobody_is_refused() {
+    let world = World::new();
+    world.act(ALICE, &["comment", "add", "churn", "1", "looks good"]);
+    let judged = world.push_as("mallory");
+    refused(&judged, &["identity"]);
+    assert!(judged.render().contains("('mallory', says the host)"), "{}", judged.render());
+    refused(&world.push_unnamed(), &["identity"]);
+}
+
+#[test]
+fn no_level_no_transition() {
+    let world = World::new();
+    world.edit(ALICE, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    let judged = world.push(ALICE);
+    refused(&judged, &["permission"]);
+    let said = judged.render();
+    assert!(said.contains("it needs CAN_MANAGE_STAGING_VERSIONS on 'churn'") && said.contains("-> ask"), "{said}");
+}
+
+#[test]
+fn a_grant_helps_from_the_next_step_on_only() {
+    let world = World::new();
+    world.edit(ALICE, "access.toml", "grants = [{ to = \"alice\", level = \"CAN_MANAGE\" }]\n");
+    world.edit(ALICE, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    let judged = world.push(ALICE);
+    assert!(!judged.steps[0].faults.is_empty(), "she may not grant it to herself: {}", judged.render());
+}
+
+#[test]
+fn every_step_is_judged_not_only_the_last() {
+    let world = World::new();
+    let before = world.tip();
+    world.edit(ALICE, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    world.git(ALICE, &["rm", "-q", "models/churn/stages/Staging.toml"]);
+    world.git(ALICE, &["commit", "-qm", "as if nothing had been"]);
+    assert_eq!(world.tree(&before), world.tree("HEAD"));
+    refused(&world.push(ALICE), &["permission", "permission"]);
+}
+
+#[test]
+fn the_protected_branch_goes_forward_only() {
+    let world = World::new();
+    world.act(BOB, &["transition", "churn", "1", "Staging"]);
+    world.landed();
+    world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
+    let judged = world.push(BOB);
+    refused(&judged, &["ref-rewind"]);
+    assert!(judged.render().contains("may not be rewound"));
+    refused(&world.delete(BOB), &["ref-delete"]);
+    world.git(BOB, &["checkout", "-q", "--orphan", "other"]);
+    world.git(BOB, &["commit", "-qm", "another history"]);
+    refused(&world.push(BOB), &["ref-rewind"]);
+}
+
+#[test]
+fn a_merge_that_turns_the_line_around_is_refused() {
+    let world = World::new();
+    let base = world.tip();
+    world.act(BOB, &["comment", "add", "churn", "1", "on main"]);
+    world.landed();
+    world.git(BOB, &["checkout", "-q", "-b", "mine", &base]);
+    world.act(BOB, &["comment", "add", "churn", "1", "on my branch"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "main"]);
+    let judged = world.push(BOB);
+    refused(&judged, &["ref-rewind"]);
+    assert!(judged.render().contains("first-parent line"), "{}", judged.render());
+}
+
+#[test]
+fn a_merge_is_the_mergers_act() {
+    let world = World::new();
+    world.git(ALICE, &["checkout", "-q", "-b", "request"]);
+    world.edit(ALICE, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    world.git(ALICE, &["checkout", "-q", "main"]);
+    let merge = ["merge", "-q", "--no-ff", "--no-edit", "request"];
+    world.git(ALICE, &merge);
+    refused(&world.push(ALICE), &["permission"]);
+    world.git(ALICE, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.git(BOB, &merge);
+    let judged = world.push(BOB);
+    lands(&judged);
+    let actor = judged.steps[0].actor.as_ref().expect("someone");
+    assert_eq!((actor.user.as_str(), actor.authors.iter().next().map(|u| u.as_str())), ("bob", Some("alice")));
+}
+
+#[test]
+fn an_unproven_branch_is_no_request() {
+    let world = World::new();
+    world.git(BOB, &["checkout", "-q", "-b", "request"]);
+    // Bob writes the request of Alice himself, in her name.
+    world.edit(ALICE, "models/churn/stages/Production.toml", "versions = [1]\n");
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "request"]);
+    refused(&world.push(BOB), &["stage-approvals"]);
+}
+
+#[test]
+fn a_second_registry_needs_who_manages_the_first() {
+    let world = World::new();
+    world.edit(
+        ALICE,
+        "evil/greenroom.toml",
+        "id = \"019ca8a0-3e80-748d-8735-530048af931c\"\nname = \"e\"\nformat = 1\n",
+    );
+    let judged = world.push(ALICE);
+    assert!(judged.faults().any(|r| r.fault.problem.rule == "registry"), "{}", judged.render());
+}
+
+#[test]
+fn other_branches_are_free() {
+    let world = World::new();
+    world.edit(ALICE, "models/churn/stages/Production.toml", "versions = [1]\n");
+    lands(&world.push_to(ALICE, "refs/heads/request/churn"));
+}
+
+#[test]
+fn a_new_protected_branch_is_judged_from_where_it_leaves_the_others() {
+    let world = World::new();
+    world.protect("release/*");
+    lands(&world.push_to(BOB, "refs/heads/release/1"));
+    world.edit(ALICE, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    refused(&world.push_to(ALICE, "refs/heads/release/2"), &["permission"]);
+}
+
+#[test]
+fn a_server_lands_for_the_author() {
+    let world = World::new();
+    world.act(CAROL, &["person", "add", "bot", "--email", "bot@example.org"]);
+    world.act(CAROL, &["settings", "set", "--add-server", "bot"]);
+    world.landed();
+    world.commit_for(ALICE, "bot", "models/churn/stages/Staging.toml", "versions = [1]\n");
+    let judged = world.push_as("bot");
+    refused(&judged, &["permission"]);
+    assert_eq!(judged.steps[0].actor.as_ref().map(|a| a.user.as_str()), Some("alice"));
+}

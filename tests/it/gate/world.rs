@@ -1,0 +1,160 @@
+//! A clone in which people make commits, and a gate that judges them as if they were pushed.
+
+use std::cell::RefCell;
+use std::fs;
+
+use greenroom::gate::{Gate, Judgement, Pusher, Update};
+use greenroom::git::Repo;
+use greenroom::time::Timestamp;
+use greenroom::tree::Oid;
+
+use crate::support::{Sandbox, Shell};
+
+pub type Person = (&'static str, &'static str);
+/// May read, and so request and comment.
+pub const ALICE: Person = ("Alice", "alice@example.org");
+/// May move versions to Production.
+pub const BOB: Person = ("Bob", "bob@example.org");
+/// Manages the registry.
+pub const CAROL: Person = ("Carol", "carol@example.org");
+
+/// The first letter of a name in small is the id.
+fn id(person: Person) -> String {
+    person.0.to_lowercase()
+}
+
+pub struct World {
+    sandbox: Sandbox,
+    landed: RefCell<String>,
+    protected: RefCell<Vec<String>>,
+}
+
+impl World {
+    /// A registry of Carol's with the model churn, whose word is the pusher's. Production needs one approval.
+    pub fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let world = Self { sandbox, landed: RefCell::default(), protected: RefCell::default() };
+        world.shell(CAROL).within("..").greenroom(["init", "r"]).success();
+        let carol = |args: &[&str]| world.act(CAROL, args);
+        for person in [ALICE, BOB] {
+            carol(&["person", "add", &id(person), "--email", person.1]);
+        }
+        carol(&["access", "grant", "group:everyone", "CAN_READ"]);
+        carol(&["access", "grant", "bob", "CAN_MANAGE_PRODUCTION_VERSIONS"]);
+        carol(&["model", "create", "churn"]);
+        carol(&["register", "churn", "--source", "s3://models/churn/1"]);
+        carol(&["stage", "set", "Production", "--approvals", "1"]);
+        carol(&["settings", "set", "--authority", "pusher"]);
+        world.landed();
+        world
+    }
+
+    fn shell(&self, person: Person) -> Shell<'_> {
+        fs::create_dir_all(self.sandbox.path("r")).expect("writable");
+        self.sandbox.shell(person.0, person.1).within("r")
+    }
+
+    /// Someone makes a change with greenroom.
+    #[track_caller]
+    pub fn act(&self, person: Person, args: &[&str]) {
+        self.shell(person).greenroom(args).success();
+    }
+
+    /// Someone makes a change in another's name: the author is the other, the committer himself.
+    #[track_caller]
+    pub fn forge(&self, person: Person, author: Person, args: &[&str]) {
+        let shell = self.shell(person).env("GIT_AUTHOR_NAME", author.0).env("GIT_AUTHOR_EMAIL", author.1);
+        shell.greenroom(args).success();
+    }
+
+    #[track_caller]
+    pub fn git(&self, person: Person, args: &[&str]) {
+        self.shell(person).git(args).success();
+    }
+
+    /// Someone edits a file by hand and commits it.
+    #[track_caller]
+    pub fn edit(&self, person: Person, path: &str, text: &str) {
+        self.sandbox.write(format!("r/{path}"), text);
+        self.git(person, &["add", path]);
+        self.git(person, &["commit", "-qm", "an edit"]);
+    }
+
+    /// A service account commits what someone asked it for.
+    #[track_caller]
+    pub fn commit_for(&self, author: Person, server: &str, path: &str, text: &str) {
+        self.sandbox.write(format!("r/{path}"), text);
+        let shell = self.shell(author).env("GIT_COMMITTER_NAME", server);
+        let shell = shell.env("GIT_COMMITTER_EMAIL", format!("{server}@example.org"));
+        shell.git(["add", path]).success();
+        shell.git(["commit", "-qm", "asked for"]).success();
+    }
+
+    pub fn protect(&self, pattern: &str) {
+        self.protected.borrow_mut().push(pattern.to_owned());
+    }
+
+    fn rev(&self, rev: &str) -> String {
+        self.shell(CAROL).git(["rev-parse", rev]).success().stdout().trim().to_owned()
+    }
+
+    pub fn tip(&self) -> String {
+        self.rev("HEAD")
+    }
+
+    pub fn tree(&self, rev: &str) -> String {
+        self.rev(&format!("{rev}^{{tree}}"))
+    }
+
+    /// What is committed so far has landed.
+    pub fn landed(&self) {
+        *self.landed.borrow_mut() = self.tip();
+    }
+
+    /// What would be said if someone pushed HEAD to main.
+    pub fn push(&self, person: Person) -> Judgement {
+        self.push_as(&id(person))
+    }
+
+    pub fn push_as(&self, login: &str) -> Judgement {
+        let pusher = Pusher { login: Some(login.to_owned()), via: "test".to_owned(), ..Pusher::default() };
+        let old = Oid::from_hex(&self.landed.borrow());
+        self.judge(old, Oid::from_hex(&self.tip()), "refs/heads/main", Some(&pusher))
+    }
+
+    pub fn push_unnamed(&self) -> Judgement {
+        let old = Oid::from_hex(&self.landed.borrow());
+        self.judge(old, Oid::from_hex(&self.tip()), "refs/heads/main", None)
+    }
+
+    pub fn delete(&self, person: Person) -> Judgement {
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        self.judge(Oid::from_hex(&self.landed.borrow()), None, "refs/heads/main", Some(&pusher))
+    }
+
+    pub fn push_to(&self, person: Person, reference: &str) -> Judgement {
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        self.judge(None, Oid::from_hex(&self.tip()), reference, Some(&pusher))
+    }
+
+    fn judge(&self, old: Option<Oid>, new: Option<Oid>, name: &str, pusher: Option<&Pusher>) -> Judgement {
+        // On the server the branch is still where it was.
+        let landed = self.landed.borrow().clone();
+        let served = self.sandbox.path("served.git");
+        let _ = fs::remove_dir_all(&served);
+        self.git(CAROL, &["clone", "-q", "--bare", ".", "../served.git"]);
+        self.shell(CAROL).within("../served.git").git(["update-ref", "refs/heads/main", &landed]).success();
+        for pattern in self.protected.borrow().iter() {
+            self.shell(CAROL)
+                .within("../served.git")
+                .git(["config", "--add", "greenroom.protected", pattern])
+                .success();
+        }
+        self.shell(CAROL).within("../served.git").git(["symbolic-ref", "HEAD", "refs/heads/main"]).success();
+        let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
+        let update = Update { old, new, name: name.to_owned() };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let now = Timestamp::from_millis(i64::try_from(now.as_millis()).expect("before the end of time"));
+        gate.judge(&[update], pusher, now).expect("a verdict")
+    }
+}
