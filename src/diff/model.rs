@@ -75,8 +75,14 @@ pub(super) fn events(
 ) -> Result<Vec<Event>, TreeError> {
     let old = before.model_in(renamed.map_or(dir, |(old, _)| old))?;
     let new = after.model_in(dir)?;
-    let old_file = old.as_ref().map_or(Ok(None), ModelView::file)?;
-    let new_file = new.as_ref().map_or(Ok(None), ModelView::file)?;
+    // Where model.toml stayed as it was, the folder names the model, and reading it twice would be most of the work.
+    let own_name = dir.name().filter(|name| ModelDir::of(name) == *dir);
+    let same = renamed.is_none() && own_name.is_some() && !changes.iter().any(|(l, _)| matches!(l, Location::Model(_)));
+    let file = |side: &Option<ModelView<'_>>| match side {
+        Some(view) if !same => view.file(),
+        Some(_) | None => Ok(None),
+    };
+    let (old_file, new_file) = (file(&old)?, file(&new)?);
     // A folder without a readable model.toml still has a name to speak of, if only its own.
     let name = new_file.as_ref().and_then(|f| f.value.as_ref()).or(old_file.as_ref().and_then(|f| f.value.as_ref()));
     let Some(name) = name.map(|m: &Model| m.name.clone()).or_else(|| dir.name()) else {
