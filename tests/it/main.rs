@@ -10,6 +10,7 @@ mod check;
 mod commands;
 mod demo;
 mod examples;
+mod fuzz;
 mod gate;
 mod index;
 mod kill;
