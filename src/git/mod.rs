@@ -17,6 +17,7 @@ pub mod program;
 mod quarantine;
 mod read;
 mod sign;
+mod signed;
 mod stage;
 mod walk;
 mod worktree;
@@ -34,6 +35,7 @@ pub use files::WorkFile;
 pub use lock::RepoLock;
 pub use quarantine::HookEnv;
 pub use read::{Commit, Ident};
+pub use signed::Signed;
 pub use walk::{Step, Walk};
 pub use write::{Draft, Durability, Published};
 
