@@ -16,6 +16,9 @@ pub mod time;
 // nouns: plain data
 pub mod entity;
 
+// proof: who signed, by keys that people have
+pub mod signature;
+
 // bytes and nouns: where things lie, how they are written and read
 pub mod format;
 

@@ -18,6 +18,7 @@ mod quarantine;
 mod read;
 mod settings;
 mod sign;
+mod signed;
 mod stage;
 mod walk;
 mod worktree;
@@ -36,6 +37,7 @@ pub use lock::RepoLock;
 pub use quarantine::HookEnv;
 pub use read::{Commit, Ident};
 pub use settings::Mailmap;
+pub use signed::Signed;
 pub use walk::{Step, Walk};
 pub use write::{Draft, Durability, Published};
 

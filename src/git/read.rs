@@ -234,7 +234,7 @@ impl Repo {
     }
 
     /// The kind and bytes of an object, checked against its id.
-    fn any(&self, id: &Oid) -> Result<(ObjectKind, Vec<u8>), TreeError> {
+    pub(super) fn any(&self, id: &Oid) -> Result<(ObjectKind, Vec<u8>), TreeError> {
         let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
         if git_id.is_empty_tree() {
             return Ok((ObjectKind::Tree, Vec::new()));

@@ -1,0 +1,1 @@
+//! What signatures prove, on small vectors that real tools made.
