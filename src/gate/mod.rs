@@ -20,7 +20,7 @@ use crate::name::UserName;
 use crate::time::Timestamp;
 
 pub use error::GateError;
-pub use host::Pusher;
+pub use host::{Host, NoPusher, Pusher};
 pub use judge::Judged;
 pub use limits::GateLimits;
 pub use people::People;
