@@ -32,7 +32,7 @@ const PLACES: &[Place] = &[
     ("serde_json", None),
     ("serde_saphyr", Some(&["artifact"])),
     ("sha2", None),
-    ("tempfile", Some(&["artifact", "cli", "git", "index", "outbox"])),
+    ("tempfile", Some(&["artifact", "cli", "git", "hook", "index", "outbox"])),
     ("thiserror", None),
     ("toml", Some(&["format"])),
     ("toml_edit", Some(&["format"])),

@@ -1,0 +1,7 @@
+//! The programs that git runs around a push: how they are installed, what they read, what the client is told.
+
+pub mod install;
+pub mod say;
+pub mod script;
+
+pub use install::{Report, Setup, install, install_into, status, uninstall};
