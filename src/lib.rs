@@ -61,5 +61,8 @@ pub mod index;
 // the gate: a push or pull request judged before it lands
 pub mod gate;
 
+// the hooks: the programs that git runs around a push
+pub mod hook;
+
 // the person: commands
 pub mod cli;

@@ -12,6 +12,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod fetch;
+mod hook;
 mod index;
 mod init;
 mod log;
@@ -139,6 +140,8 @@ enum Command {
     Show(show::ShowArgs),
     #[command(subcommand)]
     Index(index::IndexCommand),
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
 }
 
 /// Runs the program with the arguments of the process.
@@ -194,5 +197,6 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Diff(args) => diff::run(&args, session),
         Command::Show(args) => show::run(&args, session),
         Command::Index(command) => index::run(&command, session),
+        Command::Hook(command) => hook::run(command, session),
     }
 }

@@ -8,6 +8,7 @@ use super::{Format, Global};
 use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
 use crate::git::{GitError, PublishError};
+use crate::hook::InstallError;
 use crate::index::IndexError;
 use crate::registry::{Outcome, RegistryError};
 use crate::rules::Class;
@@ -174,6 +175,17 @@ impl From<IndexError> for CliError {
             IndexError::Busy { .. } | IndexError::Moved => Self::of(Exit::Conflict, &e),
             IndexError::OffLine(_) => Self::of(Exit::NotFound, &e),
             IndexError::Damaged { .. } | IndexError::Unwritable { .. } => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<InstallError> for CliError {
+    fn from(e: InstallError) -> Self {
+        match e {
+            InstallError::Git(e) => e.into(),
+            InstallError::InTheWay(_) => Self::of(Exit::Conflict, &e),
+            InstallError::Pattern(_) => Self::of(Exit::Usage, &e),
+            InstallError::Io { .. } | InstallError::Path(_) => Self::of(Exit::Failed, &e),
         }
     }
 }

@@ -357,7 +357,7 @@ impl Finder<'_, '_, '_> {
         if let Some(user) = self.people.by_pusher(pusher)? {
             return Ok(Some(user));
         }
-        let shown = pusher.login.as_ref().or(pusher.email.as_ref()).map_or("?", String::as_str);
+        let shown = [&pusher.login, &pusher.email, &pusher.key].into_iter().find_map(Option::as_deref).unwrap_or("?");
         let who = crate::text::quoted(shown);
         // Who founds a registry may be in no file yet.
         if self.before.settings_file()?.is_none() {

@@ -20,7 +20,7 @@ use crate::name::UserName;
 use crate::time::Timestamp;
 
 pub use error::GateError;
-pub use host::Pusher;
+pub use host::{Host, NoPusher, Pusher};
 pub use judge::Judged;
 pub use limits::GateLimits;
 pub use people::People;
@@ -65,15 +65,17 @@ impl Gate {
     /// The gate of a repository: its protected branches are the one that HEAD is on, and those of `greenroom.protected`.
     pub fn open(repo: Repo) -> Result<Self, GateError> {
         let mut protected = vec![repo.branch()?];
-        protected.extend(
-            repo.settings("greenroom.protected")
-                .into_iter()
-                .map(|name| if name.starts_with("refs/") { name } else { format!("refs/heads/{name}") }),
-        );
+        protected.extend(repo.settings("greenroom.protected").iter().map(|name| full(name)));
         let slash = |at: String| format!("{}/", at.trim_matches('/'));
         let folders = repo.settings("greenroom.registry").into_iter().map(slash).collect();
         let limits = GateLimits::of(&repo)?;
         Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })
+    }
+
+    /// The same with more protected branches, for where the repository's settings are out of reach.
+    pub fn protecting(mut self, more: &[String]) -> Self {
+        self.protected.extend(more.iter().map(|name| full(name)));
+        self
     }
 
     /// The repository.
@@ -90,6 +92,11 @@ impl Gate {
     pub fn protects(&self, name: &str) -> bool {
         self.protected.iter().any(|pattern| matches(pattern, name))
     }
+}
+
+/// The full name of a branch.
+fn full(name: &str) -> String {
+    if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
 }
 
 /// Whether a name fits a pattern in which `*` stands for any characters.

@@ -57,10 +57,24 @@ impl<'s, 'o> People<'s, 'o> {
         Ok(people.iter().find(|(_, f)| f.value.as_ref().is_some_and(lists)).map(|(user, _)| user.clone()))
     }
 
-    /// The person who pushed: by login, else by the address that the host tells.
+    /// The person with a public key, as a line of a file of keys, that is not revoked; a comment behind it is free.
+    fn by_key(&self, key: &str) -> Result<Option<UserName>, TreeError> {
+        let words = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
+        let wanted = words(key);
+        let has = |p: &crate::entity::Person| {
+            p.keys.iter().any(|k| k.revoked_at.is_none() && words(k.key.as_str()) == wanted)
+        };
+        let people = self.state.people()?;
+        Ok(people.iter().find(|(_, f)| f.value.as_ref().is_some_and(has)).map(|(user, _)| user.clone()))
+    }
+
+    /// The person who pushed: by login, else by the key, else by the address that the host tells.
     pub fn by_pusher(&self, pusher: &Pusher) -> Result<Option<UserName>, TreeError> {
         if let Some(login) = &pusher.login {
             return self.by_login(login);
+        }
+        if let Some(key) = &pusher.key {
+            return self.by_key(key);
         }
         match &pusher.email {
             Some(email) => self.by_email(email),

@@ -3,14 +3,14 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use super::{GitError, Repo};
+use super::{GitError, Repo, program};
 
 /// The log of the branch is evidence, in bare repositories too.
 const LOG: &str = "core.logAllRefUpdates";
 
 /// Settings of a bare repository, which is pushed to: what git itself can refuse, it refuses, and what it writes, it
 /// flushes. History is never rewound, and what was pushed can be traced.
-const SERVED: [(&str, &str); 11] = [
+const SERVED: [(&str, &str); 13] = [
     ("core.fsync", "all"),
     ("core.useReplaceRefs", "false"),
     ("core.protectHFS", "true"),
@@ -19,13 +19,15 @@ const SERVED: [(&str, &str); 11] = [
     ("receive.denyNonFastForwards", "true"),
     ("receive.denyDeleteCurrent", "true"),
     ("receive.maxInputSize", "16m"),
+    ("receive.advertisePushOptions", "false"),
+    ("transfer.hideRefs", "refs/internal"),
     ("receive.shallowUpdate", "false"),
     ("receive.autogc", "false"),
     ("gc.reflogExpire", "never"),
 ];
 
 /// Faults of objects that git only warns of unless told otherwise.
-const FSCK_ERRORS: [&str; 15] = [
+const FSCK_ERRORS: [&str; 17] = [
     "zeroPaddedFilemode",
     "hasDot",
     "hasDotdot",
@@ -41,7 +43,29 @@ const FSCK_ERRORS: [&str; 15] = [
     "gitattributesSymlink",
     "gitignoreSymlink",
     "mailmapSymlink",
+    "badTagName",
+    "missingTaggerEntry",
 ];
+
+/// What a repository that is pushed to should set: [`SERVED`], and the faults that the installed git knows.
+///
+/// Runs `git fsck` in an empty repository, as git has no way to ask which faults it knows.
+pub fn served() -> Result<Vec<(String, &'static str)>, GitError> {
+    let empty = tempfile::tempdir().map_err(|e| GitError::io("create a folder in", std::env::temp_dir(), e))?;
+    gix::init_bare(empty.path()).map_err(|e| GitError::write("make a repository", empty.path(), e))?;
+    let knows = |ids: &[&str]| {
+        let settings: Vec<String> = ids.iter().map(|id| format!("fsck.{id}=error")).collect();
+        let args = settings.iter().flat_map(|s| ["-c", s.as_str()]).chain(["fsck"]);
+        program::ask(empty.path(), ["--git-dir=."].into_iter().chain(args)).is_ok()
+    };
+    let known: Vec<&str> = if knows(&FSCK_ERRORS) {
+        FSCK_ERRORS.to_vec()
+    } else {
+        FSCK_ERRORS.into_iter().filter(|id| knows(&[id])).collect()
+    };
+    let faults = known.into_iter().map(|id| (format!("receive.fsck.{id}"), "error"));
+    Ok(SERVED.into_iter().map(|(key, value)| (key.to_owned(), value)).chain([(LOG.to_owned(), "true")]).chain(faults).collect())
+}
 
 impl Repo {
     /// Opens the repository at `dir`, or makes one there (bare or with a work tree), and sets what a registry wants.

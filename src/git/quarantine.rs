@@ -22,12 +22,17 @@ pub struct HookEnv {
 
 impl HookEnv {
     /// Reads the environment; none if this is no hook of git's before which objects are in quarantine.
+    ///
+    /// Git sets both variables. A server that starts hooks itself (GitLab's) may set the second alone.
     pub fn read() -> Option<Self> {
-        let quarantine = std::env::var_os("GIT_QUARANTINE_PATH")?;
-        let objects = [Some(quarantine), std::env::var_os("GIT_OBJECT_DIRECTORY")];
+        let named = ["GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY"].map(std::env::var_os);
+        let objects: Vec<PathBuf> = named.into_iter().flatten().map(PathBuf::from).collect();
+        if objects.is_empty() {
+            return None;
+        }
         Some(Self {
             git_dir: std::env::var_os("GIT_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),
-            objects: objects.into_iter().flatten().map(PathBuf::from).collect(),
+            objects,
             alternates: std::env::var_os("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default(),
         })
     }

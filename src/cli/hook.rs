@@ -1,0 +1,187 @@
+//! `greenroom hook`: what git runs around a push, and how it gets there.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::report::{CliError, Exit, warn};
+use super::session::{Session, clock};
+use crate::gate::Host;
+use crate::git::Repo;
+use crate::hook::{self, Answer, Given, Report, Setup};
+use crate::text::one_line;
+
+/// Guard a served repository: the gate judges each push before it is accepted
+#[derive(Debug, Subcommand)]
+pub(super) enum HookCommand {
+    /// Put the gate beside the hooks of a served repository, and write its settings
+    Install(InstallArgs),
+    /// Take the gate away again and put back the hooks that it moved; git's own settings stay
+    Uninstall(PlaceArgs),
+    /// Say whether git starts the gate here; exit code 7 if not
+    Status(PlaceArgs),
+    /// Judge a push; git runs this and writes a line for each reference
+    PreReceive(GivenArgs),
+    /// Judge one reference; git runs this on hosts that leave only this hook free
+    Update(UpdateArgs),
+}
+
+/// Which repository.
+#[derive(Debug, Args)]
+pub(super) struct PlaceArgs {
+    /// The served repository; by default the one of the current folder
+    #[arg(long, value_name = "PATH")]
+    bare: Option<PathBuf>,
+}
+
+/// What to install.
+#[derive(Debug, Args)]
+pub(super) struct InstallArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// How the host says who pushes: gitlab, gitea (Forgejo as well), github (Enterprise Server), bitbucket, gitolite,
+    /// http, forced-command, ssh-key, unix or push-certificate
+    #[arg(long, value_parser = host)]
+    host: Host,
+    /// Judge this branch as well as that of HEAD; `*` stands for any characters; may be given several times
+    #[arg(long, value_name = "BRANCH")]
+    protect: Vec<String>,
+    /// Write the hooks to DIR/pre-receive.d and DIR/post-receive.d instead, with the settings in them: for hosts that
+    /// keep repositories out of reach
+    #[arg(long, value_name = "DIR", conflicts_with = "bare")]
+    into: Option<PathBuf>,
+}
+
+/// What stands in the place of the repository's settings.
+#[derive(Debug, Args)]
+pub(super) struct GivenArgs {
+    /// How the host says who pushes, where the repository's settings are out of reach
+    #[arg(long, value_parser = host)]
+    host: Option<Host>,
+    /// A branch that is judged as well as that of HEAD
+    #[arg(long, value_name = "BRANCH")]
+    protect: Vec<String>,
+}
+
+/// What git gives an `update` hook.
+#[derive(Debug, Args)]
+pub(super) struct UpdateArgs {
+    /// The reference
+    #[arg(value_name = "REF")]
+    name: String,
+    /// The id that it has
+    old: String,
+    /// The id that it is to have
+    new: String,
+    #[command(flatten)]
+    given: GivenArgs,
+}
+
+fn host(s: &str) -> Result<Host, String> {
+    s.parse().map_err(|e: crate::gate::host::NoHost| e.to_string())
+}
+
+pub(super) fn run(command: HookCommand, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        HookCommand::Install(args) => install(args, session),
+        HookCommand::Uninstall(args) => {
+            let report = hook::uninstall(&repository(&args, session)?)?;
+            print(&report, "there is no gate here", session)
+        }
+        HookCommand::Status(args) => status(&args, session),
+        HookCommand::PreReceive(args) => {
+            Ok(answer(&hook::run::pre_receive(std::io::stdin().lock(), &given(args), clock())))
+        }
+        HookCommand::Update(args) => {
+            Ok(answer(&hook::run::update(&args.name, &args.old, &args.new, &given(args.given), clock())))
+        }
+    }
+}
+
+fn given(args: GivenArgs) -> Given {
+    Given { host: args.host, protected: args.protect }
+}
+
+/// Tells the client; the exit code is the answer to git.
+fn answer(answer: &Answer) -> Exit {
+    match answer {
+        Answer::Accept => Exit::Ok,
+        Answer::Refuse(text) => {
+            // Whoever does not listen is refused all the same.
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            Exit::Failed
+        }
+    }
+}
+
+fn repository(place: &PlaceArgs, session: &Session) -> Result<Repo, CliError> {
+    Ok(match &place.bare {
+        Some(path) => Repo::open(&session.path(path))?,
+        None => Repo::discover(&session.dir())?,
+    })
+}
+
+/// The path of this program.
+fn program() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(|e| CliError {
+        causes: vec![e.to_string()],
+        ..CliError::new(Exit::Failed, "could not find out the path of greenroom")
+    })
+}
+
+fn install(args: InstallArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let setup = Setup { greenroom: program()?, host: args.host, protected: args.protect };
+    let report = match &args.into {
+        Some(dir) => hook::install_into(&session.path(dir), &setup)?,
+        None => hook::install(&repository(&args.place, session)?, &setup)?,
+    };
+    print(&report, "the gate is installed already", session)
+}
+
+fn print(report: &Report, nothing: &str, session: &mut Session) -> Result<Exit, CliError> {
+    if session.out.is_json() {
+        session.out.json(&json!({"done": report.done, "warnings": report.warnings}))?;
+        return Ok(Exit::Ok);
+    }
+    for line in &report.done {
+        session.out.line(one_line(line));
+    }
+    if report.done.is_empty() {
+        session.out.line(nothing);
+    }
+    session.out.flush()?;
+    report.warnings.iter().for_each(|w| warn(w));
+    Ok(Exit::Ok)
+}
+
+fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let repo = repository(place, session)?;
+    let standing = hook::status(&repo, &program()?)?;
+    let host = hook::run::host(&repo, &Given::default()).map_err(|e| e.to_string());
+    let works = host.is_ok() && standing.iter().all(|s| s.fault.is_none());
+    if session.out.is_json() {
+        let hooks: Vec<_> = standing
+            .iter()
+            .map(|s| {
+                let path = s.path.as_ref().map(|p| p.to_string_lossy());
+                json!({"hook": s.hook.name(), "path": path, "fault": s.fault})
+            })
+            .collect();
+        let protected = repo.own_settings(hook::install::PROTECTED);
+        let host = host.as_ref().ok().map(|h| h.as_str());
+        session.out.json(&json!({"ok": works, "host": host, "protected": protected, "hooks": hooks}))?;
+    } else {
+        for one in &standing {
+            let path = one.path.as_ref().map(|p| format!(" {}", one_line(&p.to_string_lossy()))).unwrap_or_default();
+            let said = one.fault.as_deref().unwrap_or("in force");
+            session.out.line(format!("{:<12} {said}{path}", one.hook.name()));
+        }
+        match &host {
+            Ok(host) => session.out.line(format!("{:<12} {host}", "host")),
+            Err(why) => session.out.line(format!("{:<12} {}", "host", one_line(why))),
+        }
+    }
+    Ok(if works { Exit::Ok } else { Exit::Unverified })
+}

@@ -1,0 +1,302 @@
+//! Putting the gate into a served repository, beside the hooks that are there, and taking it away again.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::script::{Hook, Kind, OWN};
+use crate::gate::Host;
+use crate::git::{GitError, Repo, served};
+
+/// The setting that names the kind of host.
+pub const HOST: &str = "greenroom.host";
+
+/// The setting that names branches that are judged besides that of HEAD.
+pub const PROTECTED: &str = "greenroom.protected";
+
+/// What is to be installed.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The absolute path of the program.
+    pub greenroom: PathBuf,
+    /// The kind of git host.
+    pub host: Host,
+    /// Branches that are judged besides that of HEAD: `release/*`.
+    pub protected: Vec<String>,
+}
+
+/// What was done, and what deserves a word, as sentences.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What was done.
+    pub done: Vec<String>,
+    /// What may surprise.
+    pub warnings: Vec<String>,
+}
+
+/// Why hooks could not be installed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The repository could not be read or set up.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A file could not be read or written.
+    #[error("could not {what} {}", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A path that a script for `sh` cannot name.
+    #[error("the path {} is not UTF-8; put greenroom where its path is", .0.display())]
+    Path(PathBuf),
+    /// The hook that was there before would be moved onto another.
+    #[error("{} is in the way: it is the place for the hook that is here already. Move one of them away", .0.display())]
+    InTheWay(PathBuf),
+    /// A name of a branch that git would not take.
+    #[error("'{0}' is no pattern for branches; write names such as `main` or `release/*`")]
+    Pattern(String),
+}
+
+/// The name of a hook that was there before, in the folder of hooks.
+const EXISTING: &str = "00-existing";
+
+/// Installs the hooks into the repository's folder of hooks and writes the settings of a served repository. Doing it
+/// again changes nothing.
+pub fn install(repo: &Repo, setup: &Setup) -> Result<Report, InstallError> {
+    let greenroom = checked(setup)?;
+    let mut report = Report::default();
+    let dir = repo.hooks_dir();
+    if dir.shared {
+        let path = dir.path.display();
+        report.warnings.push(format!(
+            "core.hooksPath of the user or the system names {path}: the gate will run in every repository that uses it, \
+             and refuse pushes to those that have no {HOST}"
+        ));
+    }
+    if repo.work_dir().is_some() {
+        report.warnings.push(
+            "this repository has a work tree; what is committed here is not pushed, so the gate does not see it. \
+             Serve a bare repository"
+                .to_owned(),
+        );
+    }
+    // The settings come first: a hook without them refuses, but settings without the hook do no harm.
+    configure(repo, setup, &mut report)?;
+    create_dir(&dir.path)?;
+    for hook in Hook::ALL {
+        put(&dir.path, hook, &hook.starter(greenroom, None), &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Writes the hooks into `<dir>/pre-receive.d` and so on, for a host that takes them from there. They hold the
+/// settings themselves, as the repository's may be out of reach.
+pub fn install_into(dir: &Path, setup: &Setup) -> Result<Report, InstallError> {
+    let greenroom = checked(setup)?;
+    let mut report = Report::default();
+    for hook in Hook::ALL {
+        let folder = dir.join(format!("{}.d", hook.name()));
+        create_dir(&folder)?;
+        let text = hook.starter(greenroom, Some((setup.host, &setup.protected)));
+        write(&folder.join(OWN), &text, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// The path of the program as text, if that and the patterns are fit for a script and for settings.
+fn checked(setup: &Setup) -> Result<&str, InstallError> {
+    let fit = |p: &&String| !p.is_empty() && !p.starts_with('-') && !p.chars().any(|c| c.is_control() || c == ' ');
+    if let Some(bad) = setup.protected.iter().find(|p| !fit(p)) {
+        return Err(InstallError::Pattern(crate::text::one_line(bad).into_owned()));
+    }
+    setup.greenroom.to_str().ok_or_else(|| InstallError::Path(setup.greenroom.clone()))
+}
+
+/// Writes the settings that are missing; those that differ stay, with a word.
+fn configure(repo: &Repo, setup: &Setup, report: &mut Report) -> Result<(), InstallError> {
+    let mut written = 0;
+    for (key, value) in served()? {
+        // People rewrite the branches of their pull requests; the gate itself keeps the protected ones from it.
+        if setup.host.is_forge() && key == "receive.denyNonFastForwards" {
+            continue;
+        }
+        match repo.own_setting(&key) {
+            Some(set) if set == value => {}
+            Some(set) => {
+                let set = crate::text::one_line(&set).into_owned();
+                report.warnings.push(format!("{key} is {set} here and was left so; the gate is safest with {value}"));
+            }
+            None => {
+                repo.set_own(&key, &[value])?;
+                written += 1;
+            }
+        }
+    }
+    if written > 0 {
+        report.done.push(format!("wrote {written} settings of a served repository"));
+    }
+    let protected: Vec<&str> = setup.protected.iter().map(String::as_str).collect();
+    for (key, values) in [(HOST, vec![setup.host.as_str()]), (PROTECTED, protected)] {
+        if repo.own_settings(key) != values {
+            repo.set_own(key, &values)?;
+            let said = if values.is_empty() { "nothing".to_owned() } else { values.join(", ") };
+            report.done.push(format!("set {key} to {said}"));
+        }
+    }
+    Ok(())
+}
+
+/// Puts one hook into a folder of hooks, beside what is there.
+fn put(dir: &Path, hook: Hook, text: &str, report: &mut Report) -> Result<(), InstallError> {
+    let (path, folder) = (dir.join(hook.name()), dir.join(format!("{}.d", hook.name())));
+    match kind(&path)? {
+        None | Some(Kind::Starter) => write(&path, text, report),
+        Some(Kind::Dispatcher) => {
+            write(&folder.join(OWN), text, report)?;
+            write(&path, &hook.dispatcher(), report)
+        }
+        Some(Kind::OthersDispatcher) if folder.is_dir() => write(&folder.join(OWN), text, report),
+        Some(Kind::OthersDispatcher | Kind::Other) => {
+            let moved = folder.join(EXISTING);
+            create_dir(&folder)?;
+            if moved.symlink_metadata().is_ok() {
+                return Err(InstallError::InTheWay(moved));
+            }
+            if path.is_symlink() {
+                report.warnings.push(format!(
+                    "{} was a symbolic link; if something makes it anew (gitolite does for its common hooks), the gate \
+                     is gone: install it there instead",
+                    path.display()
+                ));
+            }
+            write(&folder.join(OWN), text, report)?;
+            // A link first, so that at no moment there is no hook.
+            fs::hard_link(&path, &moved).map_err(|source| io_error("move", &path, source))?;
+            report.done.push(format!("moved the hook that was there to {}", moved.display()));
+            write(&path, &hook.dispatcher(), report)
+        }
+    }
+}
+
+/// What the file of a hook is; none if there is no such file.
+fn kind(path: &Path) -> Result<Option<Kind>, InstallError> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(Kind::of(&text))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
+        Err(source) => Err(io_error("read", path, source)),
+    }
+}
+
+/// Removes what [`install`] put there, and puts back the hooks that it moved. Settings of git's own stay.
+pub fn uninstall(repo: &Repo) -> Result<Report, InstallError> {
+    let mut report = Report::default();
+    let dir = repo.hooks_dir().path;
+    for hook in Hook::ALL {
+        let (path, folder) = (dir.join(hook.name()), dir.join(format!("{}.d", hook.name())));
+        let (own, moved) = (folder.join(OWN), folder.join(EXISTING));
+        match kind(&path)? {
+            Some(Kind::Dispatcher) if moved.symlink_metadata().is_ok() => {
+                fs::rename(&moved, &path).map_err(|source| io_error("put back", &path, source))?;
+                report.done.push(format!("put back {}", path.display()));
+            }
+            Some(Kind::Starter | Kind::Dispatcher) => remove(&path, &mut report)?,
+            Some(Kind::OthersDispatcher | Kind::Other) | None => {}
+        }
+        if kind(&own)? == Some(Kind::Starter) {
+            remove(&own, &mut report)?;
+        }
+        let left = fs::read_dir(&folder).map(Iterator::count);
+        match left {
+            Ok(0) => fs::remove_dir(&folder).map_err(|source| io_error("remove", &folder, source))?,
+            Ok(_) if kind(&path)? != Some(Kind::OthersDispatcher) => {
+                report.warnings.push(format!("nothing runs the hooks that are still in {}", folder.display()));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    for key in [HOST, PROTECTED] {
+        if !repo.own_settings(key).is_empty() {
+            repo.set_own(key, &[])?;
+            report.done.push(format!("removed the setting {key}"));
+        }
+    }
+    Ok(report)
+}
+
+/// How one hook of a repository stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which hook.
+    pub hook: Hook,
+    /// The file that starts greenroom, if git comes to it.
+    pub path: Option<PathBuf>,
+    /// Why the gate does not run, if so.
+    pub fault: Option<String>,
+}
+
+/// Whether git would start the program at this path for each hook.
+pub fn status(repo: &Repo, greenroom: &Path) -> Result<Vec<Standing>, InstallError> {
+    let dir = repo.hooks_dir().path;
+    let wanted = |hook: Hook| greenroom.to_str().map(|path| hook.starter(path, None));
+    let look = |hook: Hook| {
+        let path = dir.join(hook.name());
+        let own = dir.join(format!("{}.d", hook.name())).join(OWN);
+        let (file, first) = match kind(&path)? {
+            Some(Kind::Starter) => (path, None),
+            Some(Kind::Dispatcher | Kind::OthersDispatcher) if kind(&own)? == Some(Kind::Starter) => (own, Some(path)),
+            Some(_) | None => {
+                let fault = Some("it is not installed".to_owned());
+                return Ok(Standing { hook, path: None, fault });
+            }
+        };
+        let executable = |p: &PathBuf| fs::metadata(p).is_ok_and(|m| m.permissions().mode() & 0o111 != 0);
+        let fault = if !executable(&file) || !first.as_ref().is_none_or(executable) {
+            Some("it is not executable, so git passes it over".to_owned())
+        } else if fs::read(&file).ok() != wanted(hook).map(String::into_bytes) {
+            Some("it is not as this greenroom would write it, or starts another".to_owned())
+        } else {
+            None
+        };
+        Ok(Standing { hook, path: Some(file), fault })
+    };
+    Hook::ALL.into_iter().map(look).collect()
+}
+
+fn io_error(what: &'static str, path: &Path, source: io::Error) -> InstallError {
+    InstallError::Io { what, path: path.to_owned(), source }
+}
+
+fn create_dir(path: &Path) -> Result<(), InstallError> {
+    fs::create_dir_all(path).map_err(|source| io_error("make the folder", path, source))
+}
+
+fn remove(path: &Path, report: &mut Report) -> Result<(), InstallError> {
+    fs::remove_file(path).map_err(|source| io_error("remove", path, source))?;
+    report.done.push(format!("removed {}", path.display()));
+    Ok(())
+}
+
+/// Writes an executable file in one step, unless it is there as it should be.
+fn write(path: &Path, text: &str, report: &mut Report) -> Result<(), InstallError> {
+    let runs = |m: fs::Metadata| m.is_file() && m.permissions().mode() & 0o111 == 0o111;
+    if path.symlink_metadata().is_ok_and(runs) && fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    let failed = |source| io_error("write", path, source);
+    let folder = path.parent().unwrap_or(path);
+    let mut file = tempfile::Builder::new().prefix(".greenroom-").tempfile_in(folder).map_err(failed)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| {
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
+        file.as_file().sync_all()
+    });
+    written.map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
+    report.done.push(format!("wrote {}", path.display()));
+    Ok(())
+}

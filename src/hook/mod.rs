@@ -1,0 +1,10 @@
+//! The programs that git runs around a push: how they are installed, what they read, what the client is told.
+
+pub mod install;
+pub mod run;
+pub mod say;
+pub mod script;
+
+pub use install::{InstallError, Report, Setup, install, install_into, status, uninstall};
+pub use run::{Answer, Given, HookError};
+pub use script::Hook;

@@ -1,0 +1,185 @@
+//! Running a hook: what git and its host say is read, the gate judges, the client is told.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::install::HOST;
+use super::say::to_client;
+use crate::gate::host::NoHost;
+use crate::gate::{BadLine, Gate, GateError, Host, NoPusher, Pusher, Update};
+use crate::git::{GitError, HookEnv, Repo};
+use crate::time::Timestamp;
+
+/// What a hook answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The push may go on.
+    Accept,
+    /// The push is refused, and this is what the client is told.
+    Refuse(String),
+}
+
+/// Why there is no verdict; then the push is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// What git sends cannot be read.
+    #[error("git's list of references cannot be read")]
+    Input(#[source] std::io::Error),
+    /// A line is none of git's.
+    #[error(transparent)]
+    Line(#[from] BadLine),
+    /// More references than a push may have.
+    #[error("the push has more than {0} references; push fewer at once, or raise greenroom.maxRefs")]
+    TooMany(usize),
+    /// The kind of host is set nowhere.
+    #[error("it is not set how this server says who pushes; whoever runs it: `greenroom hook install --host ...`")]
+    Unset,
+    /// The kind of host is set in two ways.
+    #[error("the hook is for a host of the kind {flag}, but the repository says {HOST} = {setting}; set one of them")]
+    Twice {
+        /// What the command line of the hook says.
+        flag: Host,
+        /// What the repository says.
+        setting: Host,
+    },
+    /// The kind of host is none.
+    #[error("{HOST} is wrong: {0}")]
+    Host(#[from] NoHost),
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The gate cannot judge.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
+
+/// What a hook's command line says in the place of the repository's settings, which some hosts keep out of reach.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The kind of host.
+    pub host: Option<Host>,
+    /// Branches that are judged besides that of HEAD.
+    pub protected: Vec<String>,
+}
+
+/// The longest list of references that is read, in bytes; a line may have 4096.
+const MAX_INPUT: u64 = 4 << 20;
+
+/// The longest file about who logged in that is read, in bytes.
+const MAX_AUTH_INFO: u64 = 64 << 10;
+
+/// The repository that git runs this hook for.
+fn repository() -> Result<Repo, GitError> {
+    match HookEnv::read() {
+        Some(env) => Repo::open_quarantined(&env),
+        None => Repo::open(&git_dir()),
+    }
+}
+
+fn git_dir() -> PathBuf {
+    std::env::var_os("GIT_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from)
+}
+
+/// Reads what git writes to a hook: a line for each reference. One bad line spoils all.
+pub fn updates(input: impl Read) -> Result<Vec<Update>, HookError> {
+    let mut lines = BufReader::new(input.take(MAX_INPUT));
+    let (mut out, mut line) = (Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        let read = lines.read_until(b'\n', &mut line).map_err(HookError::Input)?;
+        if read == 0 {
+            break;
+        }
+        // A line that does not end was cut off.
+        let line = line.strip_suffix(b"\n").ok_or(BadLine("the last line is not complete"))?;
+        out.push(Update::parse(line)?);
+    }
+    Ok(out)
+}
+
+/// Judges a push before any of it is accepted. `input` is what git writes to the hook.
+pub fn pre_receive(input: impl Read, given: &Given, now: Timestamp) -> Answer {
+    let host = known_host(given);
+    answer(host, updates(input).and_then(|updates| judge(&updates, given, now)))
+}
+
+/// Judges one reference just before it moves: for hosts that leave only this hook free. What is refused here stays in
+/// the object store until git collects it.
+pub fn update(name: &str, old: &str, new: &str, given: &Given, now: Timestamp) -> Answer {
+    let host = known_host(given);
+    let update = Update::of(old, new, name).map_err(HookError::from);
+    answer(host, update.and_then(|update| judge(&[update], given, now)))
+}
+
+/// The kind of host as far as it can be told, for the form of what is said.
+fn known_host(given: &Given) -> Option<Host> {
+    given.host.or_else(|| Repo::open(&git_dir()).ok()?.own_setting(HOST)?.parse().ok())
+}
+
+fn answer(host: Option<Host>, judged: Result<Option<String>, HookError>) -> Answer {
+    match judged {
+        Ok(None) => Answer::Accept,
+        Ok(Some(text)) => Answer::Refuse(to_client(&text, host)),
+        Err(e) => Answer::Refuse(to_client(&refusal(&e), host)),
+    }
+}
+
+/// What is said where there is no verdict: the error with its causes.
+fn refusal(e: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("greenroom: the push is refused, for it cannot be judged\n\n    {e}\n");
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        text.push_str(&format!("      because {e}\n"));
+        cause = e.source();
+    }
+    text
+}
+
+/// The text of the refusal, or none if the push passes.
+fn judge(updates: &[Update], given: &Given, now: Timestamp) -> Result<Option<String>, HookError> {
+    let repo = repository()?;
+    let host = host(&repo, given)?;
+    let gate = Gate::open(repo)?.protecting(&given.protected);
+    if updates.len() > gate.limits().refs {
+        return Err(HookError::TooMany(gate.limits().refs));
+    }
+    // Where nobody pushes, a registry may still go by signatures; one that goes by the pusher refuses.
+    let pusher = pusher(host);
+    let judgement = gate.judge(updates, pusher.as_ref().ok(), now)?;
+    if judgement.passes() {
+        return Ok(None);
+    }
+    let mut text = judgement.render();
+    if let Err(nobody) = pusher {
+        text.push_str(&format!("\n  Besides, {nobody}\n"));
+    }
+    Ok(Some(text))
+}
+
+/// The kind of host: of the repository's own settings, or of the hook's command line.
+pub fn host(repo: &Repo, given: &Given) -> Result<Host, HookError> {
+    let set = repo.own_setting(HOST).map(|s| s.parse::<Host>()).transpose()?;
+    match (set, given.host) {
+        (Some(setting), Some(flag)) if setting != flag => Err(HookError::Twice { flag, setting }),
+        (Some(host), _) | (None, Some(host)) => Ok(host),
+        (None, None) => Err(HookError::Unset),
+    }
+}
+
+/// Who pushes, from the environment of this process.
+pub fn pusher(host: Host) -> Result<Pusher, NoPusher> {
+    let env = |name: &str| std::env::var_os(name);
+    let auth_info = match host {
+        Host::SshKey => env("SSH_USER_AUTH").and_then(|file: OsString| auth_info(Path::new(&file))),
+        _ => None,
+    };
+    host.pusher(&env, auth_info.as_deref())
+}
+
+/// The text of the file in which sshd tells how somebody logged in; none if it cannot be read.
+fn auth_info(file: &Path) -> Option<String> {
+    let mut text = String::new();
+    std::fs::File::open(file).ok()?.take(MAX_AUTH_INFO).read_to_string(&mut text).ok()?;
+    Some(text)
+}
