@@ -16,6 +16,7 @@ mod lock;
 pub mod program;
 mod quarantine;
 mod read;
+mod refs;
 mod settings;
 mod sign;
 mod stage;
