@@ -9,6 +9,7 @@ use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
 use crate::git::{GitError, PublishError};
 use crate::index::IndexError;
+use crate::pushes::PushesError;
 use crate::registry::{Outcome, RegistryError};
 use crate::rules::Class;
 use crate::search::SearchError;
@@ -174,6 +175,18 @@ impl From<IndexError> for CliError {
             IndexError::Busy { .. } | IndexError::Moved => Self::of(Exit::Conflict, &e),
             IndexError::OffLine(_) => Self::of(Exit::NotFound, &e),
             IndexError::Damaged { .. } | IndexError::Unwritable { .. } => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<PushesError> for CliError {
+    fn from(e: PushesError) -> Self {
+        match e {
+            PushesError::Git(e) => e.into(),
+            PushesError::Tree(e) => e.into(),
+            PushesError::Damaged { .. } => Self::of(Exit::Unverified, &e),
+            PushesError::Contended => Self::of(Exit::Conflict, &e),
+            PushesError::TooMany { .. } | PushesError::Publish(_) | PushesError::Stage(_) => Self::of(Exit::Failed, &e),
         }
     }
 }
