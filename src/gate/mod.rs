@@ -15,6 +15,7 @@ mod push;
 pub mod record;
 pub mod refs;
 mod report;
+pub mod verify;
 
 use crate::git::Repo;
 use crate::name::UserName;
@@ -71,8 +72,7 @@ impl Gate {
                 .into_iter()
                 .map(|name| if name.starts_with("refs/") { name } else { format!("refs/heads/{name}") }),
         );
-        let slash = |at: String| format!("{}/", at.trim_matches('/'));
-        let folders = repo.settings("greenroom.registry").into_iter().map(slash).collect();
+        let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
         Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })
     }
