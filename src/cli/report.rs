@@ -7,9 +7,12 @@ use serde_json::json;
 use super::{Format, Global};
 use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
+use crate::gate::GateError;
+use crate::gate::verify::AuditError;
 use crate::git::{GitError, PublishError};
 use crate::hook::InstallError;
 use crate::index::IndexError;
+use crate::pushes::PushesError;
 use crate::registry::{Outcome, RegistryError};
 use crate::rules::Class;
 use crate::search::SearchError;
@@ -186,6 +189,30 @@ impl From<InstallError> for CliError {
             InstallError::InTheWay(_) => Self::of(Exit::Conflict, &e),
             InstallError::Pattern(_) => Self::of(Exit::Usage, &e),
             InstallError::Io { .. } | InstallError::Path(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<PushesError> for CliError {
+    fn from(e: PushesError) -> Self {
+        match e {
+            PushesError::Git(e) => e.into(),
+            PushesError::Tree(e) => e.into(),
+            PushesError::Damaged { .. } => Self::of(Exit::Unverified, &e),
+            PushesError::Contended => Self::of(Exit::Conflict, &e),
+            PushesError::TooMany { .. } | PushesError::Publish(_) | PushesError::Stage(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<AuditError> for CliError {
+    fn from(e: AuditError) -> Self {
+        match e {
+            AuditError::Gate(GateError::Git(e)) => e.into(),
+            AuditError::Gate(GateError::Tree(e)) => e.into(),
+            AuditError::Gate(GateError::Pushes(e)) => e.into(),
+            AuditError::Gate(GateError::Setting { .. } | GateError::Late { .. }) => Self::of(Exit::Failed, &e),
+            AuditError::OffLine { .. } | AuditError::Empty(_) => Self::of(Exit::NotFound, &e),
         }
     }
 }

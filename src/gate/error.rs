@@ -1,6 +1,7 @@
 //! Why there is no verdict; then nothing may land.
 
 use crate::git::GitError;
+use crate::pushes::PushesError;
 use crate::tree::TreeError;
 
 /// Why a push could not be judged. It is refused all the same.
@@ -22,6 +23,9 @@ pub enum GateError {
         /// The limit in seconds.
         seconds: u64,
     },
+    /// The record of pushes cannot be read.
+    #[error(transparent)]
+    Pushes(#[from] PushesError),
     /// Git's side failed.
     #[error(transparent)]
     Git(#[from] GitError),

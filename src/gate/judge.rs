@@ -246,7 +246,7 @@ impl Finder<'_, '_, '_> {
             }
             return Ok(signer == *person);
         }
-        let pushed = match self.gate.proofs()?.first_pusher(&commit.id)? {
+        let pushed = match self.gate.first_pusher(&commit.id)? {
             Some(pusher) => self.people.by_pusher(&pusher)?,
             None => None,
         };
@@ -258,7 +258,7 @@ impl Finder<'_, '_, '_> {
         if !commit.signed {
             return Ok(None);
         }
-        Ok(match self.gate.proofs()?.signature(commit, self.before, &self.people, self.landing.at)? {
+        Ok(match self.gate.signature(commit, self.before, &self.people, self.landing.at)? {
             Proof::Signed(user) => Some(user),
             Proof::Unknown(key) => {
                 self.unchecked.push(format!("{}: it is signed with {key}, which is nobody's key", commit.id.short()));

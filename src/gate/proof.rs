@@ -1,17 +1,21 @@
 //! What proves who made a commit: its signature, and the record of who pushed it first.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use super::people::People;
 use super::{Gate, GateError, Pusher};
+use crate::entity::Person;
+use crate::entity::person::SigningKey;
 use crate::git::Commit;
 use crate::name::UserName;
+use crate::pushes::Pushes;
+use crate::signature::{Finding, Ring, check};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::Oid;
+use crate::tree::{Oid, TreeError};
 
 /// What a signature proves.
-#[expect(dead_code, reason = "signatures are verified from the next commits on; until then none proves anything")]
 pub(super) enum Proof {
     /// A person signed it.
     Signed(UserName),
@@ -21,33 +25,63 @@ pub(super) enum Proof {
     Bad(String),
 }
 
-/// What is read once for many commits.
+/// The keys of all people of one state, kept for the next commit: people rarely change.
 #[derive(Default)]
-pub(super) struct Memo {
-    opened: OnceCell<Proofs>,
-}
-
-/// Reads proofs of a repository.
-pub(super) struct Proofs {}
+pub(super) struct Memo(RefCell<Option<(Oid, Rc<Ring>)>>);
 
 impl Gate {
-    pub(super) fn proofs(&self) -> Result<&Proofs, GateError> {
-        Ok(self.proofs.opened.get_or_init(|| Proofs {}))
+    /// What the signature of a commit proves by the keys of the state before.
+    pub(super) fn signature(
+        &self,
+        commit: &Commit,
+        before: &Snapshot<'_>,
+        people: &People<'_, '_>,
+        at: Timestamp,
+    ) -> Result<Proof, GateError> {
+        let Some(signed) = self.repo.signature_of(&commit.id)? else {
+            return Ok(Proof::Bad("it cannot be read".to_owned()));
+        };
+        let (payload, signature) = (&signed.payload, &signed.signature);
+        // Mostly it is by who the commit names; then nobody else's keys are read.
+        for ident in [&commit.committer, &commit.author] {
+            let Some(user) = people.by_ident(ident)? else { continue };
+            let Some(person) = before.person(&user)?.and_then(|f| f.value) else { continue };
+            match check(payload, signature, keys(&user, &person), at) {
+                Finding::Unknown { .. } => {}
+                found => return Ok(proof(found)),
+            }
+        }
+        Ok(proof(self.ring(before)?.check(payload, signature, at)))
+    }
+
+    fn ring(&self, state: &Snapshot<'_>) -> Result<Rc<Ring>, TreeError> {
+        let Some(folder) = state.entry("people")?.map(|e| e.id) else { return Ok(Rc::default()) };
+        if let Some((_, ring)) = self.proofs.0.borrow().as_ref().filter(|(of, _)| *of == folder) {
+            return Ok(Rc::clone(ring));
+        }
+        let people = state.people()?;
+        let known = people.iter().filter_map(|(user, file)| Some((user, file.value.as_ref()?)));
+        let ring = Rc::new(Ring::new(known.flat_map(|(user, person)| keys(user, person))));
+        *self.proofs.0.borrow_mut() = Some((folder, Rc::clone(&ring)));
+        Ok(ring)
+    }
+
+    /// Who was the first to push a commit here; none if that is not recorded.
+    pub(super) fn first_pusher(&self, commit: &Oid) -> Result<Option<Pusher>, GateError> {
+        let push = Pushes::open(&self.repo)?.first(commit)?;
+        Ok(push.as_ref().map(Pusher::from))
     }
 }
 
-impl Proofs {
-    pub(super) fn signature(
-        &self,
-        _commit: &Commit,
-        _before: &Snapshot<'_>,
-        _people: &People<'_, '_>,
-        _at: Timestamp,
-    ) -> Result<Proof, GateError> {
-        Ok(Proof::Unknown("a key".to_owned()))
-    }
+fn keys<'p>(user: &'p UserName, person: &'p Person) -> impl Iterator<Item = (&'p UserName, &'p SigningKey)> {
+    person.keys.iter().map(move |key| (user, key))
+}
 
-    pub(super) fn first_pusher(&self, _commit: &Oid) -> Result<Option<Pusher>, GateError> {
-        Ok(None)
+fn proof(found: Finding) -> Proof {
+    match found {
+        Finding::Good { user, .. } => Proof::Signed(user),
+        Finding::Unknown { key } => Proof::Unknown(key),
+        Finding::Void { user, why, .. } => Proof::Bad(format!("it is by a key of {user}: {why}")),
+        Finding::Bad(why) => Proof::Bad(why.to_string()),
     }
 }

@@ -185,3 +185,65 @@ fn a_server_lands_for_the_author() {
     refused(&judged, &["permission"]);
     assert_eq!(judged.steps[0].actor.as_ref().map(|a| a.user.as_str()), Some("alice"));
 }
+
+#[test]
+fn who_pushed_a_branch_himself_is_proven_to_have_made_it() {
+    let world = World::new();
+    world.git(ALICE, &["checkout", "-q", "-b", "request"]);
+    world.edit(ALICE, "models/churn/stages/Production.toml", "versions = [1]\n");
+    world.recorded(ALICE, "refs/heads/request");
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "request"]);
+    let judged = world.push(BOB);
+    lands(&judged);
+    let actor = judged.steps[0].actor.as_ref().expect("someone");
+    assert_eq!((actor.user.as_str(), actor.vouched.iter().next().map(|u| u.as_str())), ("bob", Some("alice")));
+}
+
+#[test]
+fn who_pushed_anothers_branch_proves_nothing() {
+    let world = World::new();
+    world.git(BOB, &["checkout", "-q", "-b", "request"]);
+    world.edit(ALICE, "models/churn/stages/Production.toml", "versions = [1]\n");
+    world.recorded(BOB, "refs/heads/request");
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "request"]);
+    refused(&world.push(BOB), &["stage-approvals"]);
+}
+
+#[test]
+fn a_signed_branch_is_proven_and_a_key_of_another_is_refused() {
+    let world = World::new();
+    world.key(ALICE);
+    world.key(BOB);
+    world.git(ALICE, &["checkout", "-q", "-b", "request"]);
+    world.edit_signed(ALICE, ALICE, "models/churn/stages/Production.toml", "versions = [1]\n");
+    let merge = ["merge", "-q", "--no-ff", "--no-edit", "request"];
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &merge);
+    lands(&world.push(BOB));
+    world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.git(BOB, &["checkout", "-q", "-B", "request"]);
+    world.edit_signed(ALICE, BOB, "models/churn/stages/Production.toml", "versions = [1]\n");
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &merge);
+    let judged = world.push(BOB);
+    assert!(judged.faults().any(|r| r.fault.problem.message.contains("signed by bob, but alice is its author")));
+}
+
+#[test]
+fn by_signature_the_signer_acts() {
+    let world = World::new();
+    world.key(ALICE);
+    world.key(BOB);
+    world.act(CAROL, &["settings", "set", "--authority", "signature"]);
+    world.landed();
+    world.edit(BOB, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    refused(&world.push(BOB), &["identity"]);
+    world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.edit_signed(BOB, ALICE, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    refused(&world.push(BOB), &["committer"]);
+    world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.edit_signed(BOB, BOB, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    lands(&world.push_unnamed());
+}

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::fs;
 
-use greenroom::gate::{Gate, Judgement, Pusher, Update};
+use greenroom::gate::record::record;
+use greenroom::gate::{Gate, GateLimits, Judgement, Pusher, Update};
 use greenroom::git::Repo;
 use greenroom::time::Timestamp;
 use greenroom::tree::Oid;
@@ -90,6 +91,35 @@ impl World {
         shell.git(["commit", "-qm", "asked for"]).success();
     }
 
+    /// Someone gets a signing key, which Carol lands.
+    #[track_caller]
+    pub fn key(&self, person: Person) {
+        let file = self.sandbox.path(id(person));
+        let path = file.to_str().expect("a plain path");
+        let made = self.shell(person).run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", path]);
+        made.success();
+        self.act(CAROL, &["person", "set", &id(person), "--key", &format!("{path}.pub")]);
+        self.landed();
+    }
+
+    /// Someone edits a file by hand and commits it, signed with somebody's key.
+    #[track_caller]
+    pub fn edit_signed(&self, person: Person, key: Person, path: &str, text: &str) {
+        self.sandbox.write(format!("r/{path}"), text);
+        self.git(person, &["add", path]);
+        let key = format!("user.signingKey={}.pub", self.sandbox.path(id(key)).display());
+        self.git(person, &["-c", "gpg.format=ssh", "-c", &key, "commit", "-S", "-qm", "a signed edit"]);
+    }
+
+    /// The gate took a push of HEAD to a branch, and wrote down who pushed.
+    pub fn recorded(&self, person: Person, reference: &str) {
+        let repo = Repo::open(&self.sandbox.path("r")).expect("a repository");
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        let update = Update { old: None, new: Oid::from_hex(&self.tip()), name: reference.to_owned() };
+        let limits = GateLimits::of(&repo).expect("its settings are right");
+        record(&repo, &[update], &pusher, None, now(), &limits).expect("it is recorded");
+    }
+
     pub fn protect(&self, pattern: &str) {
         self.protected.borrow_mut().push(pattern.to_owned());
     }
@@ -142,7 +172,7 @@ impl World {
         let landed = self.landed.borrow().clone();
         let served = self.sandbox.path("served.git");
         let _ = fs::remove_dir_all(&served);
-        self.git(CAROL, &["clone", "-q", "--bare", ".", "../served.git"]);
+        self.git(CAROL, &["clone", "-q", "--mirror", ".", "../served.git"]);
         self.shell(CAROL).within("../served.git").git(["update-ref", "refs/heads/main", &landed]).success();
         for pattern in self.protected.borrow().iter() {
             self.shell(CAROL)
@@ -153,8 +183,11 @@ impl World {
         self.shell(CAROL).within("../served.git").git(["symbolic-ref", "HEAD", "refs/heads/main"]).success();
         let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
         let update = Update { old, new, name: name.to_owned() };
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        let now = Timestamp::from_millis(i64::try_from(now.as_millis()).expect("before the end of time"));
-        gate.judge(&[update], pusher, now).expect("a verdict")
+        gate.judge(&[update], pusher, now()).expect("a verdict")
     }
+}
+
+fn now() -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Timestamp::from_millis(i64::try_from(now.as_millis()).expect("before the end of time"))
 }
