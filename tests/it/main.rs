@@ -17,6 +17,7 @@ mod lfs;
 mod mlflow;
 mod race;
 mod schema;
+mod signatures;
 mod signing;
 mod support;
 mod terminal;
