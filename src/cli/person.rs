@@ -17,11 +17,9 @@ use crate::entity::Person;
 use crate::entity::person::SigningKey;
 use crate::name::{Principal, UserName};
 use crate::registry::Registry;
+use crate::signature::{self, KeyError, PublicKey};
 use crate::text::{Text, one_line, quoted};
 use crate::time::Timestamp;
-
-/// The largest file of a public key that is read, in bytes.
-const MAX_KEY: u64 = 16 * 1024;
 
 /// Manage the people of the registry
 #[derive(Debug, Subcommand)]
@@ -31,6 +29,7 @@ pub(super) enum PersonCommand {
     Show(ShowArgs),
     Set(SetArgs),
     Remove(RemoveArgs),
+    AllowedSigners(AllowedSignersArgs),
 }
 
 /// Add a person; a commit by one of the addresses is then by this person
@@ -56,7 +55,7 @@ struct KnownArgs {
     /// A login at the git host, where it is not the id; may be given several times
     #[arg(long = "login", value_name = "LOGIN", value_parser = text)]
     logins: Vec<Text>,
-    /// A key that signs the person's commits: a file with an SSH public key, the key itself, or `openpgp:FINGERPRINT`
+    /// A key that signs the person's commits: a file with an SSH public key or an armored OpenPGP one, or an SSH key
     #[arg(long = "key", value_name = "FILE|KEY")]
     keys: Vec<String>,
 }
@@ -92,7 +91,7 @@ pub(super) struct SetArgs {
     /// Take a login away
     #[arg(long, value_name = "LOGIN")]
     remove_login: Vec<String>,
-    /// Let a key no longer count from now on; a part of it that is unique names it
+    /// Let a key no longer count from now on; a part of it or of its fingerprint that is unique names it
     #[arg(long, value_name = "KEY")]
     revoke_key: Vec<String>,
     #[command(flatten)]
@@ -109,6 +108,14 @@ pub(super) struct RemoveArgs {
     yes: bool,
     #[command(flatten)]
     change: ChangeArgs,
+}
+
+/// Print the SSH keys as git's allowed_signers file (gpg.ssh.allowedSignersFile; OpenSSH 9.1 or later)
+#[derive(Debug, Args)]
+pub(super) struct AllowedSignersArgs {
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
 }
 
 fn address(s: &str) -> Result<Text, String> {
@@ -132,6 +139,7 @@ pub(super) fn run(command: PersonCommand, session: &mut Session) -> Result<Exit,
         }
         PersonCommand::List(a) => list(&a, session),
         PersonCommand::Show(a) => show(&a, session),
+        PersonCommand::AllowedSigners(a) => allowed_signers(&a, session),
     }
 }
 
@@ -147,38 +155,47 @@ fn learn(session: &Session, person: &mut Person, known: KnownArgs, now: Timestam
         person.name = name;
     }
     for given in &known.keys {
-        let key = read_key(session, given)?;
-        if !person.keys.iter().any(|k| k.key == key && k.revoked_at.is_none()) {
-            person.keys.push(SigningKey { key, added_at: Some(now), revoked_at: None });
+        let (key, fingerprint) = read_key(session, given)?;
+        let same = |k: &&mut SigningKey| k.revoked_at.is_none() && shown(k).0 == fingerprint;
+        // An OpenPGP key that was renewed takes the place of what it was before.
+        match person.keys.iter_mut().find(same) {
+            Some(there) => there.key = key,
+            None => person.keys.push(SigningKey { key, added_at: Some(now), revoked_at: None }),
         }
     }
     Ok(())
 }
 
-/// A public key: given itself, or in a file.
-fn read_key(session: &Session, given: &str) -> Result<Text, CliError> {
-    let is_key =
-        |s: &str| ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-", "openpgp:"].iter().any(|start| s.starts_with(start));
+/// A public key, given itself or in a file, and its fingerprint.
+fn read_key(session: &Session, given: &str) -> Result<(Text, String), CliError> {
+    let is_key = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-", "-----"].iter().any(|start| given.starts_with(start));
     let mut words = given.to_owned();
-    if !is_key(given) {
+    // What is given as the key itself may be a private one by mistake, and is not repeated.
+    let (mut named, max) = ("the key".to_owned(), signature::MAX_KEY as u64);
+    if !is_key {
         let path = session.path(Path::new(given));
-        let failed = |e: std::io::Error| CliError {
-            causes: vec![e.to_string()],
-            ..CliError::new(Exit::Failed, format!("could not read the key {}", quoted(given)))
+        named = quoted(given);
+        let failed = |e: std::io::Error| {
+            let causes = vec![e.to_string()];
+            let error = CliError { causes, ..CliError::new(Exit::Failed, format!("could not read the key {named}")) };
+            error.hint("an OpenPGP key has to be text: gpg --armor --export")
         };
         words = String::new();
-        std::fs::File::open(&path).and_then(|f| f.take(MAX_KEY).read_to_string(&mut words)).map_err(failed)?;
+        std::fs::File::open(&path).and_then(|f| f.take(max + 1).read_to_string(&mut words)).map_err(failed)?;
     }
-    if words.contains("PRIVATE KEY") {
-        let message = format!("{} holds a private key, which belongs into no repository", quoted(given));
-        return Err(CliError::usage(message).hint("give the public one; its name usually ends in .pub"));
+    let refused = |e: KeyError| CliError::usage(format!("{named} cannot be used: {e}"));
+    let key = PublicKey::parse(&words).map_err(refused)?;
+    key.vet().map_err(refused)?;
+    let text = Text::new(words.trim()).map_err(|e| CliError::usage(e.to_string()))?;
+    Ok((text, key.fingerprint().to_owned()))
+}
+
+/// A key as it is shown: its fingerprint and its kind. A key that cannot be used is shown by its beginning.
+fn shown(key: &SigningKey) -> (String, String) {
+    match PublicKey::parse(key.key.as_str()) {
+        Ok(public) => (public.fingerprint().to_owned(), public.kind()),
+        Err(_) => (quoted(key.key.first_line()), "not usable".to_owned()),
     }
-    let line = words.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-    if !is_key(line) {
-        let message = format!("{} is no SSH public key (`ssh-ed25519 AAAA…`) nor `openpgp:FINGERPRINT`", quoted(given));
-        return Err(CliError::usage(message));
-    }
-    Text::new(line).map_err(|e| CliError::usage(e.to_string()))
 }
 
 fn known(registry: &Registry, user: &UserName, at: Option<&str>) -> Result<Person, CliError> {
@@ -205,7 +222,8 @@ fn set(args: SetArgs, session: &mut Session) -> Result<Exit, CliError> {
         had(before != person.logins.len(), &args.id, "login", login)?;
     }
     for part in &args.revoke_key {
-        let live = |k: &&mut SigningKey| k.revoked_at.is_none() && k.key.as_str().contains(part.as_str());
+        let named = |k: &SigningKey| k.key.as_str().contains(part.as_str()) || shown(k).0.contains(part.as_str());
+        let live = |k: &&mut SigningKey| k.revoked_at.is_none() && named(k);
         let mut found: Vec<&mut SigningKey> = person.keys.iter_mut().filter(live).collect();
         match found.as_mut_slice() {
             [key] => key.revoked_at = Some(now),
@@ -248,7 +266,16 @@ fn had(there: bool, user: &UserName, what: &str, value: &str) -> Result<(), CliE
 }
 
 fn as_json(user: &UserName, p: &Person) -> Value {
-    json!({"id": user, "name": p.name, "emails": p.emails, "logins": p.logins, "keys": p.keys})
+    let key = |k: &SigningKey| {
+        let (fingerprint, kind) = shown(k);
+        // What is no public key is not repeated: it may be a private one.
+        let text = PublicKey::parse(k.key.as_str()).is_ok().then_some(&k.key);
+        json!({
+            "fingerprint": fingerprint, "kind": kind, "key": text, "added_at": k.added_at, "revoked_at": k.revoked_at,
+        })
+    };
+    let keys: Vec<Value> = p.keys.iter().map(key).collect();
+    json!({"id": user, "name": p.name, "emails": p.emails, "logins": p.logins, "keys": keys})
 }
 
 fn joined(set: &BTreeSet<Text>) -> String {
@@ -293,11 +320,27 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         out.foreign(&format!("Logins:  {}", joined(&p.logins)));
     }
     for k in &p.keys {
-        let revoked = k.revoked_at.map_or(String::new(), |t| format!(" (revoked {})", t.short()));
-        out.foreign(&format!("Key:     {}{revoked}", k.key));
+        let (fingerprint, kind) = shown(k);
+        let revoked = k.revoked_at.map_or(String::new(), |t| format!(", revoked {}", t.short()));
+        out.foreign(&format!("Key:     {fingerprint} ({kind}{revoked})"));
     }
     let groups: Vec<&str> = groups.iter().map(crate::name::GroupName::as_str).collect();
     out.line(format!("Groups:  {}", groups.join(", ")));
     out.line(format!("Level:   {}", level.map_or("none registry-wide", crate::entity::Level::as_str)));
+    Ok(Exit::Ok)
+}
+
+fn allowed_signers(args: &AllowedSignersArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let snapshot = registry.as_of(args.at.as_deref())?;
+    let people = snapshot.people()?.iter().filter_map(|(user, file)| Some((user, file.value.as_ref()?)));
+    let signers = signature::allowed_signers(people);
+    if session.out.is_json() {
+        session.out.json(&signers)?;
+        return Ok(Exit::Ok);
+    }
+    for line in &signers {
+        session.out.foreign(line);
+    }
     Ok(Exit::Ok)
 }

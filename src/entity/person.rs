@@ -32,7 +32,7 @@ pub struct Person {
 /// A key that signs commits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SigningKey {
-    /// An SSH public key (`ssh-ed25519 AAAA…`) or an OpenPGP fingerprint (`openpgp:…`).
+    /// An SSH public key (`ssh-ed25519 AAAA…`) or an armored OpenPGP public key block.
     pub key: Text,
     /// From when on it counts.
     pub added_at: Option<Timestamp>,

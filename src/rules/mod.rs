@@ -7,6 +7,7 @@
 mod access;
 mod files;
 mod history;
+mod keys;
 mod links;
 mod rewrite;
 pub mod stage;
@@ -275,6 +276,12 @@ pub static RULES: &[Rule] = &[
         class: Class::Format,
         about: "Model files are plain files with names that every file system can hold.",
         check: files::artifacts,
+    },
+    Rule {
+        name: "key",
+        class: Class::Format,
+        about: "Keys of people are public SSH or OpenPGP keys that are strong enough; each is one person's.",
+        check: keys::keys,
     },
     Rule {
         name: "permission",

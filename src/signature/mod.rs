@@ -4,6 +4,7 @@
 //! is made with, so only that key is tried, however many people there are. Two ways to ask: [`check`] with the keys
 //! of those who probably signed, and a [`Ring`] of everybody's, which is built once and asked often.
 
+mod allowed;
 mod armor;
 mod key;
 mod openpgp;
@@ -13,6 +14,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
+pub use allowed::allowed_signers;
 pub use key::{KeyError, MAX_KEY, PublicKey, fingerprint};
 
 use crate::entity::person::SigningKey;

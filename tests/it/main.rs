@@ -20,6 +20,7 @@ mod mlflow;
 mod pushes;
 mod race;
 mod schema;
+mod signatures;
 mod signing;
 mod support;
 mod terminal;
