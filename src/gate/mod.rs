@@ -9,11 +9,13 @@ mod folders;
 pub mod host;
 mod judge;
 pub mod limits;
+pub mod namespace;
 mod people;
 mod proof;
 mod push;
 pub mod refs;
 mod report;
+pub mod structure;
 
 use crate::git::Repo;
 use crate::name::UserName;
