@@ -13,7 +13,7 @@ mod tests;
 mod tree;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use self::commit::{MAX_HEADERS, Parts, SKEW, Terms};
@@ -59,8 +59,8 @@ pub struct Structure<'r> {
     trees: Trees<'r>,
     searched: Searched,
     known: HashMap<Oid, Parts>,
-    /// A tree is not what it should be: nothing is read by way of it.
-    broken: bool,
+    /// Commits with a tree that is not what it should be, and those that follow: no state is read by way of them.
+    broken: HashSet<Oid>,
 }
 
 impl<'r> Structure<'r> {
@@ -77,7 +77,7 @@ impl<'r> Structure<'r> {
             trees: Trees::new(repo, at, limits, deadline),
             searched: Searched::default(),
             known: HashMap::new(),
-            broken: false,
+            broken: HashSet::new(),
         }
     }
 
@@ -97,7 +97,7 @@ impl<'r> Structure<'r> {
         }
         let (parts, mut faults) = self.judge_bytes(id)?;
         if let Some(parts) = parts {
-            faults.extend(self.judge_parts(&parts, place)?);
+            faults.extend(self.judge_parts(id, &parts, place)?);
             self.known.insert(*id, parts);
         }
         faults.sort();
@@ -120,14 +120,14 @@ impl<'r> Structure<'r> {
         Ok((parts, found.into_iter().map(|(rule, say, help)| fault(rule, say, help)).collect()))
     }
 
-    fn judge_parts(&mut self, parts: &Parts, place: Place) -> Result<Vec<Fault>, GitError> {
+    fn judge_parts(&mut self, id: &Oid, parts: &Parts, place: Place) -> Result<Vec<Fault>, GitError> {
         let mut faults: Vec<Fault> =
             self.missing("the commit's tree", &parts.tree, ObjectKind::Tree)?.into_iter().collect();
         for parent in &parts.parents {
             faults.extend(self.missing("the commit's parent", parent, ObjectKind::Commit)?);
         }
         if !faults.is_empty() {
-            self.broken = true;
+            self.broken.insert(*id);
             return Ok(faults);
         }
         let parents: Vec<(Oid, Timestamp)> = parts.parents.iter().map(|p| self.parent(p)).collect::<Result<_, _>>()?;
@@ -138,15 +138,18 @@ impl<'r> Structure<'r> {
         }
         let trees: Vec<Oid> = parents.iter().map(|(tree, _)| *tree).collect();
         let brought = self.trees.bring(&parts.tree, &trees)?;
-        let sound = brought.faults.is_empty();
-        faults.extend(brought.faults);
-        self.broken |= !sound;
-        if self.broken {
+        if !brought.faults.is_empty() {
+            self.broken.insert(*id);
+            faults.extend(brought.faults);
             return Ok(faults);
+        }
+        let follows_broken = parts.parents.iter().any(|p| self.broken.contains(p));
+        if follows_broken {
+            self.broken.insert(*id);
         }
         let after = Snapshot::new(self.repo, Some(parts.tree), &self.at)?;
         faults.extend(self.searched.judge(&after, &brought.files, self.limits, self.deadline)?);
-        if place == Place::Side && faults.is_empty() {
+        if place == Place::Side && faults.is_empty() && !follows_broken {
             let before = Snapshot::new(self.repo, trees.first().copied(), &self.at)?;
             faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
         }
