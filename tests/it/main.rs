@@ -19,6 +19,7 @@ mod lfs;
 mod mlflow;
 mod race;
 mod schema;
+mod security;
 mod signing;
 mod support;
 mod terminal;

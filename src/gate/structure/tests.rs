@@ -366,6 +366,19 @@ fn a_large_settings_file_is_told_by_its_size() {
 }
 
 #[test]
+fn a_file_of_many_tables_or_deep_brackets_is_refused_within_a_second() {
+    let bench = Bench::new();
+    let begun = bench.begun();
+    let deep = format!("grants = {}", "[".repeat(200_000));
+    for text in ["[[x]]\n".repeat(40_000), deep, "a.".repeat(100_000)] {
+        let bad = bench.change(begun, &writes("access.toml", &text));
+        let started = Instant::now();
+        bench.refuses(&[begun, bad], "access.toml:");
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
 fn too_many_files_are_refused_within_a_second() {
     let mut bench = Bench::new();
     let (begun, blob) = (bench.begun(), bench.blob("x"));
