@@ -9,12 +9,14 @@ mod folders;
 pub mod host;
 mod judge;
 pub mod limits;
+pub mod namespace;
 mod people;
 mod proof;
 mod push;
 pub mod record;
 pub mod refs;
 mod report;
+pub mod structure;
 pub mod verify;
 
 use crate::git::Repo;

@@ -250,7 +250,7 @@ impl Repo {
 }
 
 /// Tells a disk that fails from an object that is wrong.
-fn unreadable(id: &Oid, e: gix::Error) -> TreeError {
+pub(super) fn unreadable(id: &Oid, e: gix::Error) -> TreeError {
     match io_cause(&e).map(|e| e.raw_os_error()) {
         Some(Some(_)) => TreeError::Io { id: *id, source: Box::new(e) },
         Some(None) | None => TreeError::Damaged { id: *id, why: e.to_string() },

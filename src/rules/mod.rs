@@ -421,7 +421,15 @@ pub fn lint(state: &Snapshot<'_>) -> Result<Verdict, TreeError> {
     // No rule of a state asks who acted or when.
     let nobody = Actor::of(UserName::nobody());
     let step = Step::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
-    judge_by(RULES.iter().filter(|r| r.of_state()), &step)
+    judge_state(&step)
+}
+
+/// Judges what a step leads to by the rules that hold of a state, whoever took the step and whatever it did.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn judge_state(step: &Step<'_>) -> Result<Verdict, TreeError> {
+    judge_by(RULES.iter().filter(|r| r.of_state()), step)
 }
 
 /// Judges a step by all rules.

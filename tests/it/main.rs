@@ -20,6 +20,7 @@ mod mlflow;
 mod pushes;
 mod race;
 mod schema;
+mod security;
 mod signatures;
 mod signing;
 mod support;

@@ -34,7 +34,7 @@ const PLACES: &[Place] = &[
     ("serde_saphyr", Some(&["artifact"])),
     ("sha2", None),
     ("ssh_key", Some(&["signature"])),
-    ("tempfile", Some(&["artifact", "cli", "git", "hook", "index", "outbox"])),
+    ("tempfile", Some(&["artifact", "cli", "gate", "git", "hook", "index", "outbox"])),
     ("thiserror", None),
     ("toml", Some(&["format"])),
     ("toml_edit", Some(&["format"])),

@@ -1,0 +1,387 @@
+//! The names of references that a push may write (SEC-02, SEC-03): the protected ones stay, those of the gate are its
+//! own, and none can be taken for another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{GateLimits, Update};
+use crate::format::Problem;
+use crate::git::{GitError, ObjectKind, Repo};
+use crate::name::fold;
+use crate::rules::{Class, Fault};
+use crate::text::{is_plain, quoted};
+
+/// The name of the rule.
+const RULE: &str = "ref";
+
+/// What only the gate and the server write, or what changes how git reads everything else.
+const OWN: &[&str] =
+    &["refs/greenroom", "refs/internal", "refs/notes/greenroom", "refs/replace", "refs/tags/greenroom"];
+
+/// The longest name of a reference, in bytes: each part becomes a file's name, with `.lock` behind it.
+const MAX_NAME: usize = 240;
+
+/// Which branches are protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protected {
+    patterns: Vec<String>,
+}
+
+impl Protected {
+    /// The branch `head` (`refs/heads/main`), and those that patterns name: `release/*` or `refs/heads/release/*`. A
+    /// `*` stands for any characters, slashes included.
+    pub fn new(head: &str, patterns: &[String]) -> Self {
+        let full = |p: &str| if p.starts_with("refs/") { p.to_owned() } else { format!("refs/heads/{p}") };
+        Self { patterns: std::iter::once(head).chain(patterns.iter().map(String::as_str)).map(full).collect() }
+    }
+
+    /// Whether a reference is protected, by its full name.
+    pub fn covers(&self, name: &str) -> bool {
+        self.patterns.iter().any(|p| matches(p, name))
+    }
+
+    /// Whether a file system that confuses cases or normal forms would take the name for a protected one's.
+    fn resembles(&self, name: &str) -> bool {
+        !self.covers(name) && self.patterns.iter().any(|p| matches(&fold(p), &fold(name)))
+    }
+
+    /// The protected references that have names of their own, not patterns.
+    fn named(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(String::as_str).filter(|p| !p.contains('*'))
+    }
+}
+
+/// Whether a name is what a pattern with `*` says.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(head) else { return false };
+    let mut name = name;
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return name.ends_with(part);
+        }
+        match name.find(part).and_then(|at| name.get(at + part.len()..)) {
+            Some(after) => name = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Judges the references of a push: their number, their names, and that protected ones name commits and stay.
+///
+/// Whether a protected one moves forward only is for who knows the history.
+///
+/// # Errors
+/// When a reference or an object cannot be read.
+pub fn judge(
+    repo: &Repo,
+    updates: &[Update],
+    protected: &Protected,
+    limits: GateLimits,
+) -> Result<Vec<Fault>, GitError> {
+    // Only a new name can be too like another.
+    let creates = updates.iter().any(|u| u.old.is_none());
+    let existing = if creates { repo.reference_names()? } else { Vec::new() };
+    let mut faults = names(updates, protected, &existing, limits);
+    for update in updates.iter().filter(|u| protected.covers(&u.name)) {
+        let Some(new) = &update.new else { continue };
+        let say = match repo.header(new)? {
+            Some(header) if header.kind == ObjectKind::Commit => continue,
+            Some(header) => format!("{} would name a {}, not a commit", shown(update), header.kind.as_str()),
+            None => format!("{} would name object {}, which is missing", shown(update), new.short()),
+        };
+        faults.push(fault(say, "push a commit to it"));
+    }
+    Ok(faults)
+}
+
+/// What of it the names alone tell. `existing` are the full names of the references that there are.
+pub fn names(updates: &[Update], protected: &Protected, existing: &[String], limits: GateLimits) -> Vec<Fault> {
+    if updates.len() > limits.refs {
+        let say = format!("the push moves {} references; at most {} are allowed", updates.len(), limits.refs);
+        let problem = Problem::of_file("", "limit", say).help("push in parts, without --all or --mirror");
+        return vec![Fault { problem, class: Class::Format }];
+    }
+    let others = Others::new(updates, protected, existing);
+    let mut faults = Vec::new();
+    let mut seen = BTreeSet::new();
+    for update in updates {
+        if !seen.insert(&update.name) {
+            faults.push(fault(format!("{} is moved twice in one push", shown(update)), ""));
+        }
+        faults.extend(one(update, protected, &others));
+    }
+    faults
+}
+
+fn one(update: &Update, protected: &Protected, others: &Others<'_>) -> Option<Fault> {
+    let name = update.name.as_str();
+    if let Some(own) = OWN.iter().find(|own| is_in(&fold(name), own)) {
+        return Some(fault(
+            format!("{} is not for pushing: what lies in {own}/ is written by the server", shown(update)),
+            "",
+        ));
+    }
+    if protected.covers(name) && update.new.is_none() {
+        return Some(fault(format!("{} is protected and may not be deleted", shown(update)), ""));
+    }
+    if protected.resembles(name) {
+        let help = "give the branch a name of its own";
+        return Some(fault(
+            format!("{} differs from a protected branch only by case or normalisation", shown(update)),
+            help,
+        ));
+    }
+    // What is there already may go.
+    update.new.as_ref()?;
+    if let Some(why) = odd(name) {
+        return Some(fault(format!("{} {why}", shown(update)), "give it a plainer name"));
+    }
+    if let Some(short) = name.strip_prefix("refs/").and_then(|n| n.split_once('/')).map(|(_, short)| short) {
+        let branch = format!("refs/heads/{short}");
+        if branch != name && (protected.covers(&branch) || protected.resembles(&branch)) {
+            let say = format!(
+                "{} has the name of a protected branch, so that {} would mean either",
+                shown(update),
+                quoted(short)
+            );
+            return Some(fault(say, "give it a name of its own"));
+        }
+    }
+    let other = others.clash(name, update.old.is_none())?;
+    let say = format!("{} and {} cannot lie side by side on every system", shown(update), quoted(other));
+    Some(fault(say, "give it a name that differs by more than case, and that is no folder of the other"))
+}
+
+/// What is odd about a name; nothing that git itself refuses is asked again.
+fn odd(name: &str) -> Option<&'static str> {
+    let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
+    let is_head = |part: &str| {
+        let part = part.to_ascii_uppercase();
+        part.strip_suffix("HEAD").is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+    };
+    if name.len() > MAX_NAME {
+        Some("has a name of more than 240 bytes")
+    } else if !name.chars().all(is_plain) || !unicode_normalization::is_nfc(name) {
+        Some("has an invisible character in its name, or one that is not in Unicode's composed form (NFC)")
+    } else if name.split('/').any(|part| part.starts_with('-')) {
+        Some("has a name that programs take for an option")
+    } else if is_head(short) {
+        Some("has a name that git gives a meaning of its own")
+    } else if ["refs/", "heads/", "tags/", "remotes/"].iter().any(|p| fold(short).starts_with(p)) && short != name {
+        Some("has a name that git reads as another's full name")
+    } else if matches!(short.len(), 40 | 64) && short.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Some("has a name that reads as the id of a commit")
+    } else {
+        None
+    }
+}
+
+/// Whether a name is a folder's or lies in it.
+fn is_in(name: &str, folder: &str) -> bool {
+    name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// All other references that there are or would be, by their folded names.
+struct Others<'a> {
+    names: BTreeMap<String, BTreeSet<&'a str>>,
+    fixed: Vec<&'a str>,
+}
+
+impl<'a> Others<'a> {
+    fn new(updates: &'a [Update], protected: &'a Protected, existing: &'a [String]) -> Self {
+        let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        let goes = |name: &str| updates.iter().any(|u| u.name == name && u.new.is_none());
+        let pushed = updates.iter().filter(|u| u.new.is_some()).map(|u| u.name.as_str());
+        let kept = existing.iter().map(String::as_str).filter(|name| !goes(name));
+        for name in pushed.chain(kept) {
+            names.entry(fold(name)).or_default().insert(name);
+        }
+        let fixed = protected.named().chain(OWN.iter().copied()).collect();
+        Self { names, fixed }
+    }
+
+    /// Another that a new name cannot lie beside: they differ only by case, or one is the other's folder.
+    fn clash(&self, name: &str, is_new: bool) -> Option<&'a str> {
+        let folded = fold(name);
+        let fixed = self.fixed.iter().find(|f| **f != name && (is_in(&folded, &fold(f)) || is_in(&fold(f), &folded)));
+        if fixed.is_some() || !is_new {
+            return fixed.copied();
+        }
+        let same = self.names.get(&folded).into_iter().flatten().find(|n| **n != name);
+        let folders = folded.match_indices('/').filter_map(|(at, _)| self.names.get(folded.get(..at)?)?.first());
+        let inner = format!("{folded}/");
+        let below = self.names.range(inner.clone()..).next().filter(|(n, _)| n.starts_with(&inner));
+        let below = below.and_then(|(_, names)| names.first());
+        same.or_else(|| folders.into_iter().next()).or(below).copied()
+    }
+}
+
+fn shown(update: &Update) -> String {
+    quoted(&update.name)
+}
+
+fn fault(say: String, help: &str) -> Fault {
+    Fault { problem: Problem::of_file("", RULE, say).help(help), class: Class::History }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Oid;
+
+    const A: &str = "1111111111111111111111111111111111111111";
+
+    fn update(name: &str) -> Update {
+        Update { old: Oid::from_hex(A), new: Oid::from_hex(A), name: name.to_owned() }
+    }
+
+    fn create(name: &str) -> Update {
+        Update { old: None, ..update(name) }
+    }
+
+    fn delete(name: &str) -> Update {
+        Update { new: None, ..update(name) }
+    }
+
+    fn judged(updates: &[Update]) -> Vec<String> {
+        let protected = Protected::new("refs/heads/main", &["release/*".to_owned()]);
+        let existing =
+            ["refs/heads/main", "refs/heads/topic", "refs/heads/release/1", "refs/tags/v1", "refs/heads/Odd"];
+        let existing = existing.map(str::to_owned);
+        let faults = names(updates, &protected, &existing, GateLimits::default());
+        faults.into_iter().map(|f| f.problem.message).collect()
+    }
+
+    #[track_caller]
+    fn refused(update: Update, words: &str) {
+        let found = judged(std::slice::from_ref(&update));
+        assert!(matches!(found.as_slice(), [say] if say.contains(words)), "{update:?}: {found:?}");
+    }
+
+    #[test]
+    fn work_branches_and_tags_are_free() {
+        let free = [
+            update("refs/heads/main"),
+            update("refs/heads/topic"),
+            delete("refs/heads/done"),
+            create("refs/heads/ada/new-model"),
+            create("refs/heads/größe"),
+            create("refs/heads/release/2"),
+            create("refs/heads/ahead"),
+            create("refs/tags/v2"),
+            create("refs/notes/commits"),
+            create("refs/for/main-review"),
+            update("refs/heads/Odd"),
+        ];
+        assert_eq!(judged(&free), Vec::<String>::new());
+    }
+
+    #[test]
+    fn protected_branches_are_not_deleted() {
+        refused(delete("refs/heads/main"), "may not be deleted");
+        refused(delete("refs/heads/release/1"), "may not be deleted");
+    }
+
+    #[test]
+    fn deleting_and_making_anew_in_one_push_is_refused() {
+        let found = judged(&[delete("refs/heads/main"), create("refs/heads/main")]);
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_the_gates_own_is_not_pushed() {
+        for name in [
+            "refs/replace/1111111111111111111111111111111111111111",
+            "refs/Replace/x",
+            "refs/replace",
+            "refs/notes/greenroom/pushes",
+            "refs/notes/GREENROOM/pushes",
+            "refs/notes/greenroom",
+            "refs/tags/greenroom/x",
+            "refs/tags/greenroom",
+            "refs/greenroom/lock",
+            "refs/internal/x",
+            "refs/\u{ff52}eplace/x",
+        ] {
+            refused(create(name), "not for pushing");
+            refused(delete(name), "not for pushing");
+        }
+    }
+
+    #[test]
+    fn names_like_a_protected_one_are_refused() {
+        for name in
+            ["refs/heads/Main", "refs/heads/MAIN", "refs/Heads/main", "refs/heads/Release/1", "refs/heads/m\u{ff41}in"]
+        {
+            refused(create(name), "only by case or normalisation");
+            refused(delete(name), "only by case or normalisation");
+        }
+        refused(create("refs/heads/main/x"), "cannot lie side by side");
+        refused(create("refs/heads/Main/x"), "cannot lie side by side");
+        refused(create("refs/heads"), "cannot lie side by side");
+        refused(create("refs/notes"), "cannot lie side by side");
+        for name in ["refs/tags/main", "refs/tags/Main", "refs/remotes/main", "refs/tags/release/1"] {
+            refused(create(name), "would mean either");
+        }
+    }
+
+    #[test]
+    fn new_names_do_not_differ_from_others_by_case_alone() {
+        refused(create("refs/heads/Topic"), "cannot lie side by side");
+        refused(create("refs/heads/TOPIC/x"), "cannot lie side by side");
+        refused(create("refs/heads/odd"), "cannot lie side by side");
+        refused(create("refs/tags/V1"), "cannot lie side by side");
+        let found = judged(&[create("refs/heads/new"), create("refs/heads/NEW")]);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(judged(&[create("refs/heads/deep/a"), create("refs/heads/DEEP")]).len(), 2);
+        assert_eq!(judged(&[delete("refs/heads/topic"), create("refs/heads/Topic")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn names_that_mean_something_else_are_refused() {
+        for (name, words) in [
+            ("refs/heads/HEAD", "a meaning of its own"),
+            ("refs/heads/head", "a meaning of its own"),
+            ("refs/tags/FETCH_HEAD", "a meaning of its own"),
+            ("refs/heads/-rf", "for an option"),
+            ("refs/heads/x/--upload-pack", "for an option"),
+            ("refs/heads/refs/heads/main", "full name"),
+            ("refs/heads/heads/main", "full name"),
+            (&format!("refs/heads/{A}"), "id of a commit"),
+            ("refs/heads/a\u{200b}b", "invisible"),
+            ("refs/heads/a\u{202e}b", "invisible"),
+            ("refs/heads/e\u{301}", "NFC"),
+            (&format!("refs/heads/{}", "x".repeat(300)), "240 bytes"),
+        ] {
+            refused(create(name), words);
+        }
+    }
+
+    #[test]
+    fn references_are_few_and_each_moves_once() {
+        let many: Vec<Update> = (0..51).map(|i| create(&format!("refs/heads/b{i}"))).collect();
+        let found = judged(&many);
+        assert!(matches!(found.as_slice(), [say] if say.contains("51 references")), "{found:?}");
+        let found = judged(&[update("refs/heads/topic"), update("refs/heads/topic")]);
+        assert!(matches!(found.as_slice(), [say] if say.contains("twice")), "{found:?}");
+    }
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, name, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "a/b/c", true),
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "a", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("*", "x", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

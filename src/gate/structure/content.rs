@@ -1,0 +1,81 @@
+//! What the new files of the registry hold: how large they are, whether a secret lies in them, and for commits that
+//! nobody else judges the rules of a state.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use super::secret;
+use super::walk::{MAX_FAULTS, NewFile};
+use crate::diff;
+use crate::format::path::Location;
+use crate::format::{MAX_FILE, Problem};
+use crate::gate::GateLimits;
+use crate::name::UserName;
+use crate::rules::{self, Actor, Class, Fault, Step};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{Limits, Oid, TreeError};
+
+/// The most entries of both trees that are compared for the rules of a state. What comes in anew was counted before;
+/// this bounds what goes.
+const MAX_COMPARED: usize = 2_000_000;
+
+/// The files whose bytes were searched already.
+#[derive(Default)]
+pub(super) struct Searched(HashSet<Oid>);
+
+impl Searched {
+    /// Judges new files by size, and searches their bytes for secrets, each once.
+    pub(super) fn judge(
+        &mut self,
+        after: &Snapshot<'_>,
+        files: &[NewFile],
+        limits: GateLimits,
+        deadline: Instant,
+    ) -> Result<Vec<Fault>, TreeError> {
+        let mut faults = Vec::new();
+        let layout = after.layout()?;
+        for file in files {
+            if faults.len() >= MAX_FAULTS {
+                break;
+            }
+            let mut add = |problem: Problem| faults.push(Fault { problem, class: Class::Format });
+            if Instant::now() >= deadline {
+                add(Problem::of_file("", "limit", super::late(limits)).help(super::LATE_HELP));
+                break;
+            }
+            let place = Location::parse(file.path.strip_prefix(after.at()).unwrap_or(&file.path), layout);
+            let (max, help) = match place {
+                Ok(Location::Artifact(..)) => (
+                    limits.file_bytes,
+                    "model files of this size belong in Git LFS; `greenroom register` puts them there",
+                ),
+                Ok(Location::Companion(_)) => (limits.file_bytes, ""),
+                Ok(_) | Err(_) => (MAX_FILE, ""),
+            };
+            if file.size > max {
+                let say = format!("the file has {} bytes; at most {max} are allowed", file.size);
+                add(Problem::of_file(&file.path, "limit", say).help(help));
+            } else if self.0.insert(file.id) {
+                for hit in secret::find(&after.objects().blob(&file.id, max)?) {
+                    let mut problem = Problem::of_file(&file.path, "secret", format!("this looks like {}", hit.what));
+                    (problem.line, problem.column) = (hit.line, hit.column);
+                    add(problem.help(secret::HELP));
+                }
+            }
+        }
+        Ok(faults)
+    }
+}
+
+/// Judges what a commit leads to by the rules that hold of a state; where no registry is and none was, by none.
+pub(super) fn judge_state(before: &Snapshot<'_>, after: &Snapshot<'_>, depth: usize) -> Result<Vec<Fault>, TreeError> {
+    if before.settings_file()?.is_none() && after.settings_file()?.is_none() {
+        return Ok(Vec::new());
+    }
+    let diff = diff::diff(before, after, Limits { entries: MAX_COMPARED, depth })?;
+    // No rule of a state asks who acted or when.
+    let nobody = Actor::of(UserName::nobody());
+    let step = Step::new(before, after, &diff, &nobody, Timestamp::from_millis(0));
+    Ok(rules::judge_state(&step)?.faults)
+}

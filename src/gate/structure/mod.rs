@@ -1,0 +1,192 @@
+//! What is asked of every commit by itself, whoever made it and on whatever branch: that its bytes, its trees and its
+//! files are what git and the registry take them for (design §8, *structure*).
+//!
+//! Objects that are pushed were looked at by nobody. So the bytes of commits and trees are read here before any other
+//! part trusts them: first the headers of objects, then trees by the ids that differ, then small files, never a large
+//! one. What a commit's parents have was judged with them.
+
+mod commit;
+mod content;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod walk;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use self::commit::{MAX_HEADERS, Parts, SKEW, Terms};
+use self::content::Searched;
+use self::walk::Trees;
+use super::GateLimits;
+use crate::format::Problem;
+use crate::git::{GitError, ObjectKind, Repo};
+use crate::rules::{Class, Fault};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{Oid, TreeError};
+
+/// The names of the rules of structure, and what each asks.
+pub const RULES: &[(&str, &str)] = &[
+    ("commit", "A commit has the headers that git writes, well-formed identities, and a message that can be shown."),
+    (
+        "commit-time",
+        "Commits are made no earlier than those before them, and none in the future; clocks may differ by five minutes.",
+    ),
+    ("limit", "A push, its commits, trees, files and messages are no larger than the limits."),
+    ("object", "Every object is there and is what it is said to be."),
+    ("secret", "No key, token or password lies in a file or message."),
+    ("tree", "Trees are as git writes them, with names that mean the same on every system."),
+];
+
+/// Which rules of files a commit is judged by here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is a step of the first-parent line: all rules judge it elsewhere, so none of a state does here.
+    Line,
+    /// It comes with a merge, and nobody else looks at what it leads to: the rules that hold of a state judge it.
+    Side,
+}
+
+/// The checks of structure over the commits of one push.
+pub struct Structure<'r> {
+    repo: &'r Repo,
+    at: String,
+    limits: GateLimits,
+    now: Timestamp,
+    deadline: Instant,
+    trees: Trees<'r>,
+    searched: Searched,
+    known: HashMap<Oid, Parts>,
+    /// Commits with a tree that is not what it should be, and those that follow: no state is read by way of them.
+    broken: HashSet<Oid>,
+}
+
+impl<'r> Structure<'r> {
+    /// Begins with a push. `at` is the registry's folder (empty, or ending in a slash), `now` the time on the gate's
+    /// clock. The time that the limits allow runs from here.
+    pub fn new(repo: &'r Repo, at: &str, limits: GateLimits, now: Timestamp) -> Self {
+        let deadline = Instant::now() + limits.time;
+        Self {
+            repo,
+            at: at.to_owned(),
+            limits,
+            now,
+            deadline,
+            trees: Trees::new(repo, at, limits, deadline),
+            searched: Searched::default(),
+            known: HashMap::new(),
+            broken: HashSet::new(),
+        }
+    }
+
+    /// Whether the time that the limits allow is over. Then every further commit is refused unseen.
+    pub fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// Judges a commit; its parents must have been judged before it, or have landed. Gives all that is wrong, sorted by
+    /// place.
+    ///
+    /// # Errors
+    /// When an object cannot be read although it is there: then nothing may land.
+    pub fn commit(&mut self, id: &Oid, place: Place) -> Result<Vec<Fault>, GitError> {
+        if self.is_late() {
+            return Ok(vec![fault("limit", late(self.limits), LATE_HELP)]);
+        }
+        let (parts, mut faults) = self.judge_bytes(id)?;
+        if let Some(parts) = parts {
+            faults.extend(self.judge_parts(id, &parts, place)?);
+            self.known.insert(*id, parts);
+        }
+        faults.sort();
+        faults.dedup();
+        Ok(faults)
+    }
+
+    fn judge_bytes(&mut self, id: &Oid) -> Result<(Option<Parts>, Vec<Fault>), GitError> {
+        if let Some(fault) = self.missing("the commit", id, ObjectKind::Commit)? {
+            return Ok((None, vec![fault]));
+        }
+        let max = MAX_HEADERS.saturating_add(self.limits.message_bytes);
+        if self.trees.header(id)?.is_some_and(|h| h.size > max as u64) {
+            let say = format!("the commit has more than {max} bytes of headers and message");
+            return Ok((None, vec![fault("limit", say, "write what is long into a file or a comment")]));
+        }
+        let bytes = self.repo.raw_commit(id)?;
+        let terms = Terms { id_len: self.repo.id_len(), message: self.limits.message_bytes, now: self.now };
+        let (parts, found) = commit::judge(&bytes, terms);
+        Ok((parts, found.into_iter().map(|(rule, say, help)| fault(rule, say, help)).collect()))
+    }
+
+    fn judge_parts(&mut self, id: &Oid, parts: &Parts, place: Place) -> Result<Vec<Fault>, GitError> {
+        let mut faults: Vec<Fault> =
+            self.missing("the commit's tree", &parts.tree, ObjectKind::Tree)?.into_iter().collect();
+        for parent in &parts.parents {
+            faults.extend(self.missing("the commit's parent", parent, ObjectKind::Commit)?);
+        }
+        if !faults.is_empty() {
+            self.broken.insert(*id);
+            return Ok(faults);
+        }
+        let parents: Vec<(Oid, Timestamp)> = parts.parents.iter().map(|p| self.parent(p)).collect::<Result<_, _>>()?;
+        let early = |(_, before): &&(Oid, Timestamp)| parts.committed.as_seconds() < before.as_seconds() - SKEW;
+        if parents.first().as_ref().is_some_and(early) {
+            let say = "the commit says it was made before the commit that it follows";
+            faults.push(fault("commit-time", say, "set the clock right, and make the commit again"));
+        }
+        let trees: Vec<Oid> = parents.iter().map(|(tree, _)| *tree).collect();
+        let brought = self.trees.bring(&parts.tree, &trees)?;
+        if !brought.faults.is_empty() {
+            self.broken.insert(*id);
+            faults.extend(brought.faults);
+            return Ok(faults);
+        }
+        let follows_broken = parts.parents.iter().any(|p| self.broken.contains(p));
+        if follows_broken {
+            self.broken.insert(*id);
+        }
+        let after = Snapshot::new(self.repo, Some(parts.tree), &self.at)?;
+        faults.extend(self.searched.judge(&after, &brought.files, self.limits, self.deadline)?);
+        if place == Place::Side && faults.is_empty() && !follows_broken {
+            let before = Snapshot::new(self.repo, trees.first().copied(), &self.at)?;
+            faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
+        }
+        Ok(faults)
+    }
+
+    /// The tree and the committer's time of a parent.
+    fn parent(&self, id: &Oid) -> Result<(Oid, Timestamp), GitError> {
+        match self.known.get(id) {
+            Some(parts) => Ok((parts.tree, parts.committed)),
+            None => self.repo.commit(id).map(|c| (c.tree, c.committer.time)),
+        }
+    }
+
+    fn missing(&mut self, what: &str, id: &Oid, want: ObjectKind) -> Result<Option<Fault>, TreeError> {
+        let say = match self.trees.header(id)? {
+            Some(header) if header.kind == want => return Ok(None),
+            Some(header) => format!("{what} {} is a {}", id.short(), header.kind.as_str()),
+            None => format!("{what} {} is missing: neither the push nor the repository has it", id.short()),
+        };
+        Ok(Some(fault("object", say, "push from a complete clone, and run `git fsck` in it")))
+    }
+}
+
+impl std::fmt::Debug for Structure<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Structure").field("at", &self.at).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+const LATE_HELP: &str = "push in parts, or raise greenroom.maxSeconds in the settings of the served repository";
+
+fn late(limits: GateLimits) -> String {
+    format!("the push could not be judged within {} s", limits.time.as_secs())
+}
+
+/// A fault that lies in no file.
+fn fault(rule: &'static str, say: impl Into<String>, help: &str) -> Fault {
+    Fault { problem: Problem::of_file("", rule, say).help(help), class: Class::Format }
+}

@@ -1,0 +1,112 @@
+//! Objects as they are, byte for byte: for who judges them before anything else trusts them.
+
+use gix::objs::Kind;
+use gix::odb::Header as _;
+
+use super::read::unreadable;
+use super::{GitError, Repo};
+use crate::tree::{Oid, TreeError};
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A commit.
+    Commit,
+    /// A folder.
+    Tree,
+    /// The bytes of a file.
+    Blob,
+    /// An annotated tag.
+    Tag,
+}
+
+impl ObjectKind {
+    /// For messages, in git's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Tree => "tree",
+            Self::Blob => "blob",
+            Self::Tag => "tag",
+        }
+    }
+}
+
+/// What can be known of an object without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Which names of files are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Those that do not steer git on any system: no spelling of `.git`.
+    Harmless,
+    /// Those that every file system can hold as well.
+    Portable,
+}
+
+impl Repo {
+    /// What an object is and how large, at the cost of its first bytes; none if it is not there.
+    pub fn header(&self, id: &Oid) -> Result<Option<Header>, TreeError> {
+        let Some(git_id) = self.id(id) else { return Ok(None) };
+        if git_id.is_empty_tree() {
+            return Ok(Some(Header { kind: ObjectKind::Tree, size: 0 }));
+        }
+        let found = self.inner.objects.try_header(&git_id).map_err(|e| unreadable(id, e))?;
+        Ok(found.map(|h| {
+            let kind = match h.kind() {
+                Kind::Commit => ObjectKind::Commit,
+                Kind::Tree => ObjectKind::Tree,
+                Kind::Blob => ObjectKind::Blob,
+                Kind::Tag => ObjectKind::Tag,
+            };
+            Header { kind, size: h.size() }
+        }))
+    }
+
+    /// The bytes of a commit, checked against its id. Look at its size first: see [`Self::header`].
+    pub fn raw_commit(&self, id: &Oid) -> Result<Vec<u8>, TreeError> {
+        self.object(id, Kind::Commit)
+    }
+
+    /// The bytes of a tree, checked against its id. Look at its size first: see [`Self::header`].
+    pub fn raw_tree(&self, id: &Oid) -> Result<Vec<u8>, TreeError> {
+        self.object(id, Kind::Tree)
+    }
+
+    /// The length of the repository's ids in bytes: 20 (SHA-1) or 32 (SHA-256).
+    pub fn id_len(&self) -> usize {
+        self.inner.object_hash().len_in_bytes()
+    }
+
+    /// The full names of all references, sorted. A name that is not UTF-8 is kept with replacement characters.
+    pub fn reference_names(&self) -> Result<Vec<String>, GitError> {
+        let failed = |e: gix::Error| GitError::git("list the references", e);
+        let references = self.inner.references().map_err(failed)?;
+        let mut out = Vec::new();
+        for reference in references.all().map_err(failed)? {
+            out.push(reference.map_err(failed)?.name().as_bstr().to_string());
+        }
+        out.sort();
+        Ok(out)
+    }
+
+    /// What is wrong with the name of an entry of a tree, in words; none if nothing is.
+    pub fn name_fault(name: &[u8], is_link: bool, wanted: Names) -> Option<String> {
+        let options = gix::validate::path::component::Options {
+            protect_windows: wanted == Names::Portable,
+            protect_hfs: true,
+            protect_ntfs: true,
+        };
+        let mode = is_link.then_some(gix::validate::path::component::Mode::Symlink);
+        let fault = |part: &[u8]| gix::validate::path::component(part.into(), mode, options).err();
+        // On Windows a backslash parts folders, so that each part is a name there.
+        let parts = name.split(|b| *b == b'\\').filter(|part| !part.is_empty());
+        fault(name).or_else(|| parts.into_iter().find_map(fault)).map(|e| e.to_string())
+    }
+}
