@@ -17,6 +17,12 @@ need gnupg gpg --version
 # A node from elsewhere brings its npm, and Debian's would conflict with it.
 command -v node >/dev/null 2>&1 || need npm npm --version
 need python3-venv python3 -c 'import ensurepip, venv'
+# The git hosts that pushes are tested with. Programs in sbin are on few people's PATH.
+need openssh-server test -x /usr/sbin/sshd
+need gitolite3 sh -c 'command -v gitolite'
+need nginx-light test -x /usr/sbin/nginx
+need fcgiwrap test -x /usr/sbin/fcgiwrap
+need openssl openssl version
 
 [ -n "$missing" ] || exit 0
 
@@ -30,7 +36,17 @@ if ! command -v apt-get >/dev/null 2>&1 || { [ -n "$as_root" ] && ! $as_root tru
 fi
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+clean='rm -f "$log"'
+# Packages of servers would start them, or fail to in a container; the tests start their own.
+if [ ! -e "$policy" ]; then
+    clean="$clean; $as_root rm -f $policy"
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
+# The folder of the log is known only when the trap runs, and the rest now.
+# shellcheck disable=SC2064
+trap "$clean" EXIT
 echo "Installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
 # $missing is a list of words; another apt-get may hold the lock for a while.

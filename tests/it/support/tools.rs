@@ -60,6 +60,16 @@ pub fn git_lfs() {
     had("git-lfs", GIT_LFS.get_or_init(|| installed(&[&["git", "lfs", "version"]])));
 }
 
+/// Makes sure that there are sshd, gitolite, nginx and fcgiwrap.
+#[track_caller]
+pub fn git_hosts() {
+    static HOSTS: OnceLock<Result<(), String>> = OnceLock::new();
+    // Servers have no harmless option in common, and lie where not everybody's PATH leads: finding them is enough.
+    let found = "command -v gitolite && command -v openssl && test -x /usr/sbin/sshd && test -x /usr/sbin/nginx && \
+                 test -x /usr/sbin/fcgiwrap";
+    had("sshd, gitolite3, nginx, fcgiwrap and openssl", HOSTS.get_or_init(|| installed(&[&["sh", "-c", found]])));
+}
+
 /// Makes sure that git can sign with `ssh-keygen` and `gpg`.
 #[track_caller]
 pub fn signing_tools() {

@@ -1,0 +1,14 @@
+#!/bin/sh
+# allow.sh PERSON KEY.pub: prints the line of authorized_keys that lets a person push with a key, and no more than that.
+set -eu
+
+person=$1
+case $person in
+'' | *[!A-Za-z0-9._-]*)
+    echo "allow.sh: '$person' is no id of a person: letters, digits, '.', '_' and '-' only" >&2
+    exit 2
+    ;;
+esac
+read -r key <"$2"
+# sshd replaces \" by a quote, and the shell puts in what the client asked for.
+printf 'command="GREENROOM_USER=%s git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"",restrict %s\n' "$person" "$key"

@@ -1,0 +1,205 @@
+//! What every git host must allow and refuse: one story, told to each of them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::{Sandbox, Shell};
+
+/// Somebody who pushes.
+#[derive(Debug, Clone, Copy)]
+pub struct Person {
+    pub login: &'static str,
+    name: &'static str,
+    email: &'static str,
+}
+
+/// May read, and so ask and comment.
+pub const ALICE: Person = Person { login: "alice", name: "Alice", email: "alice@example.org" };
+/// May move versions to Production.
+pub const BOB: Person = Person { login: "bob", name: "Bob", email: "bob@example.org" };
+/// Manages the registry.
+pub const CAROL: Person = Person { login: "carol", name: "Carol", email: "carol@example.org" };
+
+/// A served repository with the gate, and how people reach it.
+pub trait Server {
+    /// Where the repository lies.
+    fn bare(&self) -> PathBuf;
+    /// Its address for somebody.
+    fn url(&self, person: Person) -> String;
+    /// A shell whose git is authenticated as somebody.
+    fn client<'s>(&self, shell: Shell<'s>, person: Person) -> Shell<'s>;
+}
+
+/// A story with a server and people who have clones.
+pub struct Story<'s> {
+    sandbox: &'s Sandbox,
+    server: &'s dyn Server,
+}
+
+/// What a refused push must leave as it was.
+type Stored = (String, BTreeSet<String>);
+
+/// Makes Carol's registry in `registry`: Alice may read, Bob may move versions to Production, which one approval by
+/// another than who asks must precede, and the word of the host says who acts.
+pub fn registry(sandbox: &Sandbox) {
+    let carol = sandbox.shell(CAROL.name, CAROL.email);
+    carol.greenroom(["init", "registry", "--maker", CAROL.login]).success();
+    let carol = carol.within("registry");
+    let act = |args: &[&str]| carol.greenroom(args).success();
+    for person in [ALICE, BOB] {
+        act(&["person", "add", person.login, "--email", person.email]);
+    }
+    act(&["access", "grant", "group:everyone", "CAN_READ"]);
+    act(&["access", "grant", "bob", "CAN_MANAGE_PRODUCTION_VERSIONS"]);
+    act(&["model", "create", "churn"]);
+    act(&["register", "churn", "--source", "s3://models/churn/1"]);
+    act(&["stage", "set", "Production", "--approvals", "1"]);
+    act(&["settings", "set", "--authority", "pusher"]);
+}
+
+/// Carol publishes her registry; then everything is tried that a gate must allow or refuse.
+pub fn tell(sandbox: &Sandbox, server: &dyn Server) {
+    let story = Story { sandbox, server };
+    story.founded();
+    story.cloned();
+    story.alice_may_ask_and_comment();
+    story.alice_may_not_move_a_version();
+    story.alice_may_not_approve_her_own_request();
+    story.nobody_speaks_for_another();
+    story.nobody_grants_himself_what_he_uses();
+    story.bob_approves();
+    story.nothing_is_rewound_or_deleted();
+}
+
+impl<'s> Story<'s> {
+    /// Somebody's shell, in his clone.
+    fn of(&self, person: Person) -> Shell<'s> {
+        self.server.client(self.sandbox.shell(person.name, person.email), person).within(format!("{}-clone", person.login))
+    }
+
+    fn founded(&self) {
+        let carol = self.server.client(self.sandbox.shell(CAROL.name, CAROL.email), CAROL).within("registry");
+        let push = carol.git(["push", &self.server.url(CAROL), "main"]).success();
+        assert!(push.stderr().contains("[new branch]"), "{}", push.stderr());
+    }
+
+    fn cloned(&self) {
+        for person in [ALICE, BOB] {
+            let shell = self.server.client(self.sandbox.shell(person.name, person.email), person);
+            let folder = format!("{}-clone", person.login);
+            shell.git(["clone", "--quiet", &self.server.url(person), &folder]).success();
+        }
+    }
+
+    /// Writes a file by hand and commits it.
+    #[track_caller]
+    fn edit(&self, person: Person, path: &str, text: &str) {
+        self.sandbox.write(format!("{}-clone/{path}", person.login), text);
+        let shell = self.of(person);
+        shell.git(["add", path]).success();
+        shell.git(["commit", "--quiet", "-m", "An edit by hand"]).success();
+    }
+
+    /// The references and objects of the served repository.
+    fn stored(&self) -> Stored {
+        let bare = self.server.bare();
+        let refs = self.sandbox.shell("Root", "root@example.org").git([
+            "-C",
+            bare.to_str().expect("UTF-8"),
+            "for-each-ref",
+        ]);
+        let objects = crate::support::trees::files(&bare.join("objects")).into_iter();
+        (refs.success().stdout().to_owned(), objects.collect())
+    }
+
+    #[track_caller]
+    fn lands(&self, person: Person) {
+        let shell = self.of(person);
+        let push = shell.git(["push", "origin", "HEAD:main"]).success();
+        assert!(!push.stderr().contains("greenroom"), "a push that lands needs no words: {}", push.stderr());
+        let tip = shell.git(["rev-parse", "HEAD"]).success();
+        assert!(self.stored().0.contains(tip.stdout().trim()), "main is not what was pushed");
+    }
+
+    /// Pushes; the client must see all these words, and the server be as before. Then the clone follows the server.
+    #[track_caller]
+    fn refused(&self, person: Person, push: &[&str], words: &[&str]) {
+        let before = self.stored();
+        let shell = self.of(person);
+        let (_, said) = shell.git(["push", "origin"].iter().chain(push)).any();
+        let words = ["remote: greenroom: the push is refused", "[remote rejected]"].iter().chain(words);
+        for word in words {
+            assert!(said.contains(word), "{word:?} is not in what the client shows:\n{said}");
+        }
+        assert!(said.is_ascii() && said.len() < 6000, "it is not readable:\n{said}");
+        // The server may take a moment to clear away what it did not accept.
+        let start = Instant::now();
+        while self.stored() != before && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(self.stored(), before, "the refused push left something behind");
+        shell.git(["fetch", "--quiet", "origin"]).success();
+        shell.git(["reset", "--quiet", "--hard", "origin/main"]).success();
+    }
+
+    fn alice_may_ask_and_comment(&self) {
+        let alice = self.of(ALICE);
+        alice.greenroom(["request", "create", "churn", "1", "Production", "-m", "It is better"]).success();
+        alice.greenroom(["comment", "add", "churn", "1", "See the run"]).success();
+        self.lands(ALICE);
+    }
+
+    fn alice_may_not_move_a_version(&self) {
+        self.edit(ALICE, "models/churn/stages/Production.toml", "versions = [1]\n");
+        self.refused(
+            ALICE,
+            &["HEAD:main"],
+            &["by alice", "CAN_MANAGE_PRODUCTION_VERSIONS", "models/churn/stages/Production.toml", "->"],
+        );
+    }
+
+    /// The approval as greenroom would write it for Bob, with her own name in it.
+    fn alice_may_not_approve_her_own_request(&self) {
+        let alice = self.of(ALICE);
+        alice.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).success();
+        let sed = "sed -i 's/\"bob\"/\"alice\"/' models/churn/versions/1/requests/*.toml";
+        alice.run("sh", ["-c", sed]).success();
+        alice.git(["commit", "--quiet", "--all", "--amend", "--no-edit", "--reset-author"]).success();
+        self.refused(ALICE, &["HEAD:main"], &["by alice", "models/churn/versions/1/requests/"]);
+    }
+
+    fn nobody_speaks_for_another(&self) {
+        let alice = self.of(ALICE);
+        alice.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).success();
+        self.refused(ALICE, &["HEAD:main"], &["alice lands it, but its author is bob"]);
+        let as_bob = alice.env("GIT_COMMITTER_NAME", BOB.name).env("GIT_COMMITTER_EMAIL", BOB.email);
+        as_bob.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).success();
+        self.refused(ALICE, &["HEAD:main"], &["alice lands it, but its committer is bob"]);
+    }
+
+    fn nobody_grants_himself_what_he_uses(&self) {
+        self.edit(ALICE, "access.toml", "grants = [{ to = \"alice\", level = \"CAN_MANAGE\" }]\n");
+        self.edit(ALICE, "models/churn/stages/Production.toml", "versions = [1]\n");
+        self.refused(ALICE, &["HEAD:main"], &["access.toml", "CAN_MANAGE", "by alice"]);
+    }
+
+    fn bob_approves(&self) {
+        let bob = self.of(BOB);
+        bob.git(["pull", "--quiet", "--ff-only"]).success();
+        bob.greenroom(["request", "approve", "churn", "1"]).success();
+        self.lands(BOB);
+        let alice = self.of(ALICE);
+        alice.git(["pull", "--quiet", "--ff-only"]).success();
+        let version = alice.greenroom(["version", "show", "churn", "1", "-o", "json"]).success().json();
+        assert_eq!(version["current_stage"], "Production");
+    }
+
+    fn nothing_is_rewound_or_deleted(&self) {
+        self.of(BOB).git(["reset", "--quiet", "--hard", "HEAD~1"]).success();
+        self.refused(BOB, &["--force", "HEAD:main"], &["refs/heads/main", "may not be rewound"]);
+        self.of(BOB).git(["commit", "--quiet", "--amend", "--no-edit", "--reset-author"]).success();
+        self.refused(BOB, &["--force", "HEAD:main"], &["refs/heads/main"]);
+        self.refused(BOB, &["--delete", "main"], &["may not be deleted"]);
+    }
+}
