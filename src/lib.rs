@@ -58,6 +58,9 @@ pub mod registry;
 // the derived index: history and searches without a walk
 pub mod index;
 
+// who pushed what: the record of a served repository
+pub mod pushes;
+
 // the gate: a push or pull request judged before it lands
 pub mod gate;
 

@@ -12,6 +12,7 @@ pub mod limits;
 mod people;
 mod proof;
 mod push;
+pub mod record;
 pub mod refs;
 mod report;
 

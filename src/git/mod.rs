@@ -16,6 +16,7 @@ mod lock;
 pub mod program;
 mod quarantine;
 mod read;
+mod refs;
 mod served;
 mod settings;
 mod sign;

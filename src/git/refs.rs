@@ -1,0 +1,40 @@
+//! References: which commits they name.
+
+use gix::objs::{Exists as _, Kind as ObjectKind};
+
+use super::{GitError, Repo, oid};
+use crate::tree::{Oid, TreeError};
+
+impl Repo {
+    /// All references that lead to a commit, with that commit; annotated tags are followed.
+    ///
+    /// What names no commit is left out, and so is what cannot be read: a broken reference leads nowhere.
+    pub fn tips(&self) -> Result<Vec<(String, Oid)>, GitError> {
+        let failed = |e: gix::Error| GitError::git("list the references", e);
+        let references = self.inner.references().map_err(failed)?;
+        let mut out = Vec::new();
+        for reference in references.all().map_err(failed)? {
+            let Ok(mut reference) = reference else { continue };
+            let name = reference.name().as_bstr().to_string();
+            let Ok(id) = reference.peel_to_id() else { continue };
+            if self.inner.find_header(id).is_ok_and(|h| h.kind() == ObjectKind::Commit) {
+                out.push((name, oid(id.detach())));
+            }
+        }
+        Ok(out)
+    }
+
+    /// The commit that an object is, or that an annotated tag leads to; none if it is or leads to anything else.
+    pub fn commit_of(&self, id: &Oid) -> Result<Option<Oid>, GitError> {
+        let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
+        let unreadable = |e: gix::Error| GitError::git(format!("read object {id}"), e);
+        let object = self.inner.find_object(git_id).map_err(unreadable)?;
+        let object = object.peel_tags_to_end().map_err(unreadable)?;
+        Ok((object.kind == ObjectKind::Commit).then(|| oid(object.id)))
+    }
+
+    /// Whether an object is there.
+    pub fn has(&self, id: &Oid) -> bool {
+        self.id(id).is_some_and(|i| self.inner.objects.exists(&i))
+    }
+}

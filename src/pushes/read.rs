@@ -1,0 +1,197 @@
+//! Reading the record: the pushes of a commit, and all pushes one after the other.
+
+use super::push::{self, Push};
+use super::{PushesError, REFERENCE};
+use crate::format::MAX_FILE;
+use crate::git::Repo;
+use crate::tree::{self, FileChange, Kind, Limits, Objects as _, Oid};
+
+/// The record of pushes as it is now.
+#[derive(Debug)]
+pub struct Pushes<'r> {
+    repo: &'r Repo,
+    tip: Option<Oid>,
+    root: Option<Oid>,
+}
+
+/// One commit of the record: what one push moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The commit of the record, not of the branch.
+    pub commit: Oid,
+    /// The one before it; none for the first.
+    pub parent: Option<Oid>,
+    /// What moved: at least one reference. All have the same number, time and pusher.
+    pub pushes: Vec<Push>,
+}
+
+/// A note's place in the tree, and its bytes if it is there.
+pub(super) struct Found {
+    pub(super) path: String,
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+impl<'r> Pushes<'r> {
+    /// Opens the record of a repository. One that keeps none is no error: then nothing is known of any commit.
+    pub fn open(repo: &'r Repo) -> Result<Self, PushesError> {
+        let tip = repo.reference(REFERENCE)?;
+        let root = tip.map(|t| repo.tree_of(&t)).transpose()?;
+        Ok(Self { repo, tip, root })
+    }
+
+    /// The newest commit of the record; none if there is no record.
+    pub fn tip(&self) -> Option<Oid> {
+        self.tip
+    }
+
+    /// The pushes that brought a commit or put it on a branch, oldest first; none if none was recorded.
+    ///
+    /// # Errors
+    /// When a note is there and cannot be read: that is never taken for a missing one.
+    pub fn of(&self, commit: &Oid) -> Result<Vec<Push>, PushesError> {
+        let place = place_of(commit);
+        match self.find(commit)?.bytes {
+            Some(bytes) => push::parse(&place, &bytes).map_err(|p| PushesError::damaged(&place, p)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The push with which a commit first came to the repository, as far as that is recorded.
+    pub fn first(&self, commit: &Oid) -> Result<Option<Push>, PushesError> {
+        Ok(self.of(commit)?.into_iter().min_by_key(|p| p.number))
+    }
+
+    /// The push that put a commit on a branch, named in full.
+    pub fn landing(&self, commit: &Oid, branch: &str) -> Result<Option<Push>, PushesError> {
+        Ok(self.of(commit)?.into_iter().find(|p| p.reference == branch))
+    }
+
+    /// All pushes, newest first.
+    pub fn in_order(&self) -> InOrder<'r> {
+        InOrder { repo: self.repo, next: self.tip, number: None }
+    }
+
+    /// Finds a note under any of the paths that git's own commands may have given it.
+    pub(super) fn find(&self, commit: &Oid) -> Result<Found, PushesError> {
+        let hex = commit.to_string();
+        let mut rest = hex.as_str();
+        let mut folder = String::new();
+        let mut tree = self.root;
+        while let Some(id) = tree {
+            let entries = self.repo.tree(&id)?;
+            if let Some(note) = entries.iter().find(|e| e.name == rest) {
+                if !note.kind.is_file() {
+                    let why = format!("a {} lies where a note belongs", note.kind.as_str());
+                    return Err(PushesError::wrong(&place_of(commit), why));
+                }
+                let bytes = self.repo.blob(&note.id, MAX_FILE)?;
+                return Ok(Found { path: format!("{folder}{rest}"), bytes: Some(bytes) });
+            }
+            let Some((two, tail)) = rest.split_at_checked(2).filter(|(_, tail)| !tail.is_empty()) else { break };
+            tree = entries.iter().find(|e| e.name == two && e.kind == Kind::Tree).map(|e| e.id);
+            if tree.is_some() {
+                folder.push_str(two);
+                folder.push('/');
+                rest = tail;
+            }
+        }
+        let (two, tail) = hex.split_at(2);
+        Ok(Found { path: format!("{two}/{tail}"), bytes: None })
+    }
+}
+
+/// The pushes of a record, newest first. Ends after the first error.
+#[derive(Debug)]
+pub struct InOrder<'r> {
+    repo: &'r Repo,
+    next: Option<Oid>,
+    /// The number that the next one must have; none before the first.
+    number: Option<u64>,
+}
+
+impl InOrder<'_> {
+    fn entry(&mut self, commit: Oid) -> Result<Entry, PushesError> {
+        let entry = entry(self.repo, commit)?;
+        let place = place_of_entry(&commit);
+        let number = entry.pushes.first().map_or(0, |p| p.number);
+        if self.number.is_some_and(|wanted| wanted != number) {
+            let why = format!("push {number} stands where push {} belongs", self.number.unwrap_or(0));
+            return Err(PushesError::wrong(&place, why));
+        }
+        if entry.parent.is_none() != (number == 1) {
+            return Err(PushesError::wrong(&place, format!("the record begins, or goes on, before push {number}")));
+        }
+        self.number = Some(number.saturating_sub(1));
+        Ok(entry)
+    }
+}
+
+impl Iterator for InOrder<'_> {
+    type Item = Result<Entry, PushesError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let commit = self.next.take()?;
+        let entry = self.entry(commit);
+        if let Ok(entry) = &entry {
+            self.next = entry.parent;
+        }
+        Some(entry)
+    }
+}
+
+/// Reads one commit of the record.
+pub(super) fn entry(repo: &Repo, commit: Oid) -> Result<Entry, PushesError> {
+    let place = place_of_entry(&commit);
+    let info = repo.commit(&commit)?;
+    let pushes = push::parse(&place, info.body.as_bytes()).map_err(|p| PushesError::damaged(&place, p))?;
+    let act = |p: &Push| (p.number, p.at, p.by.clone(), p.login.clone(), p.via.clone(), p.detail.clone());
+    if pushes.windows(2).any(|w| matches!(w, [a, b] if act(a) != act(b))) {
+        return Err(PushesError::wrong(&place, "it tells of more than one push"));
+    }
+    let parent = match info.parents.as_slice() {
+        [] => None,
+        [one] => Some(*one),
+        _ => return Err(PushesError::wrong(&place, "it is a merge")),
+    };
+    Ok(Entry { commit, parent, pushes })
+}
+
+impl Entry {
+    /// Checks that a push only added its own tables to notes: nothing else was changed, and nothing taken away.
+    pub fn check_notes(&self, repo: &Repo) -> Result<(), PushesError> {
+        let before = self.parent.map(|p| repo.tree_of(&p)).transpose()?;
+        let after = repo.tree_of(&self.commit)?;
+        for change in tree::changes((repo, before), (repo, Some(after)), Limits::default())? {
+            self.check_note(repo, &change)?;
+        }
+        Ok(())
+    }
+
+    fn check_note(&self, repo: &Repo, change: &FileChange) -> Result<(), PushesError> {
+        let number = self.pushes.first().map_or(0, |p| p.number);
+        let place = format!("the note {} of push {number}", crate::text::one_line(&change.path));
+        let wrong = |why: &str| Err(PushesError::wrong(&place, why));
+        let is_note = Oid::from_hex(&change.path.replace('/', "")).is_some();
+        let Some(after) = change.after.as_ref().filter(|e| is_note && e.kind == Kind::File) else {
+            return wrong("something that is no note came, or a note was taken away");
+        };
+        let bytes = repo.blob(&after.id, MAX_FILE)?;
+        let old = match &change.before {
+            Some(before) => repo.blob(&before.id, MAX_FILE)?,
+            None => Vec::new(),
+        };
+        let Some(added) = bytes.strip_prefix(old.as_slice()) else { return wrong("what it said was changed") };
+        let added = push::parse(&place, added).map_err(|p| PushesError::damaged(&place, p))?;
+        if added.iter().all(|p| self.pushes.contains(p)) { Ok(()) } else { wrong("it tells of another push") }
+    }
+}
+
+/// A note as the problems name it.
+fn place_of(commit: &Oid) -> String {
+    format!("{REFERENCE}: the note of {commit}")
+}
+
+/// A commit of the record as the problems name it.
+fn place_of_entry(commit: &Oid) -> String {
+    format!("{REFERENCE}: the message of {commit}")
+}
