@@ -10,6 +10,7 @@ use super::target;
 use crate::apply::Refusal;
 use crate::index::{Entry, LogFilter, Subject};
 use crate::name::UserName;
+use crate::pushes::{Push, Pushes};
 use crate::reference::{ModelRef, Pick};
 use crate::registry::Registry;
 use crate::text::one_line;
@@ -30,7 +31,7 @@ pub(super) struct LogArgs {
     /// Only what had landed by then
     #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
-    /// Only what this person did or landed
+    /// Only what this person did, asked for by a merged branch, or landed
     #[arg(long, value_name = "PERSON")]
     by: Option<UserName>,
     /// Only events of this name; `*` stands for any text: version.transitioned, request.*
@@ -53,21 +54,48 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
     if entries.is_empty() {
         refuse_unknown(&registry, &filter.subject, moment)?;
     }
-    if session.out.is_json() {
-        session.out.json(&entries.iter().map(as_json).collect::<Vec<_>>())?;
+    if args.oneline && !session.out.is_json() {
+        entries.iter().for_each(|e| print_line(&mut session.out, e));
         return Ok(Exit::Ok);
     }
-    for (number, entry) in entries.iter().enumerate() {
-        if args.oneline {
-            print_line(&mut session.out, entry);
-        } else {
-            if number > 0 {
-                session.out.line("");
-            }
-            print(&mut session.out, entry);
+    let pushed = pushed(&registry, &entries)?;
+    let entries = entries.iter().zip(pushed);
+    if session.out.is_json() {
+        session.out.json(&entries.map(|(e, push)| as_json(e, push.as_ref())).collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    for (number, (entry, push)) in entries.enumerate() {
+        if number > 0 {
+            session.out.line("");
         }
+        print(&mut session.out, entry, push.as_ref());
     }
     Ok(Exit::Ok)
+}
+
+/// For each entry the push that put it on the branch, where one is recorded. What cannot be read is a warning.
+fn pushed(registry: &Registry, entries: &[Entry]) -> Result<Vec<Option<Push>>, CliError> {
+    let pushes = Pushes::open(registry.repo())?;
+    let mut damage = None;
+    let mut one = |entry: &Entry| {
+        let found = pushes.landing(&entry.commit, registry.branch());
+        found.unwrap_or_else(|e| {
+            damage.get_or_insert(e);
+            None
+        })
+    };
+    let found = entries.iter().map(&mut one).collect();
+    if let Some(e) = damage {
+        super::report::warn(&e.to_string());
+    }
+    Ok(found)
+}
+
+/// The line that tells who pushed.
+pub(super) fn pushed_by(push: &Push) -> String {
+    let person = push.by.as_ref().map(UserName::as_str);
+    let who = person.or(push.login.as_deref()).or(push.email.as_deref()).unwrap_or("somebody");
+    format!("pushed by {who} via {} {}", push.via, push.at.short())
 }
 
 /// What a reference is about. A stage or alias means the version that it leads to then.
@@ -99,7 +127,7 @@ fn refuse_unknown(registry: &Registry, subject: &Subject, moment: Option<&str>) 
 }
 
 /// An entry for programs: who, when, what; the events are those that were asked for.
-fn as_json(entry: &Entry) -> Value {
+fn as_json(entry: &Entry, push: Option<&Push>) -> Value {
     let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
     json!({
         "commit": entry.commit,
@@ -108,6 +136,8 @@ fn as_json(entry: &Entry) -> Value {
         "by": entry.by,
         "author": entry.author,
         "landed_by": entry.landed_by,
+        "asked_by": entry.asked_by,
+        "push": push,
         "signed": entry.signed,
         "comment": entry.comment,
         "summary": entry.acts.iter().map(|a| a.text.as_str()).collect::<Vec<_>>(),
@@ -115,8 +145,13 @@ fn as_json(entry: &Entry) -> Value {
     })
 }
 
-fn print(out: &mut Output, entry: &Entry) {
-    head(out, &entry.commit.short(), &entry.at.short(), &entry.by, entry.landed_by.as_deref(), entry.signed);
+fn print(out: &mut Output, entry: &Entry, push: Option<&Push>) {
+    let asked_by: Vec<&str> = entry.asked_by.iter().map(String::as_str).collect();
+    let by = By { by: &entry.by, landed_by: entry.landed_by.as_deref(), asked_by: &asked_by, signed: entry.signed };
+    head(out, &entry.commit.short(), &entry.at.short(), &by);
+    if let Some(push) = push {
+        out.foreign(&format!("    {}", pushed_by(push)));
+    }
     for act in &entry.acts {
         out.foreign(&format!("    {}", act.text));
         for detail in &act.details {
@@ -129,11 +164,26 @@ fn print(out: &mut Output, entry: &Entry) {
     }
 }
 
+/// Who had a part in a step.
+pub(super) struct By<'e> {
+    /// Its author.
+    pub(super) by: &'e str,
+    /// Its committer, if that is another.
+    pub(super) landed_by: Option<&'e str>,
+    /// The authors of what it merged.
+    pub(super) asked_by: &'e [&'e str],
+    /// Whether it carries a signature.
+    pub(super) signed: bool,
+}
+
 /// The line that opens an entry.
-pub(super) fn head(out: &mut Output, commit: &str, at: &str, by: &str, landed_by: Option<&str>, signed: bool) {
-    let landed = landed_by.map_or_else(String::new, |l| format!(", landed by {l}"));
-    let signed = if signed { ", signed" } else { "" };
-    out.line(format!("{} {at} {}", styled(YELLOW, commit), one_line(&format!("{by}{landed}{signed}"))));
+pub(super) fn head(out: &mut Output, commit: &str, at: &str, who: &By<'_>) {
+    let landed = who.landed_by.map_or_else(String::new, |l| format!(", landed by {l}"));
+    let others: Vec<&str> = who.asked_by.iter().copied().filter(|a| *a != who.by).collect();
+    let asked = if others.is_empty() { String::new() } else { format!(", asked by {}", others.join(", ")) };
+    let signed = if who.signed { ", signed" } else { "" };
+    let text = format!("{}{asked}{landed}{signed}", who.by);
+    out.line(format!("{} {at} {}", styled(YELLOW, commit), one_line(&text)));
 }
 
 fn print_line(out: &mut Output, entry: &Entry) {

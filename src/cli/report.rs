@@ -10,6 +10,7 @@ use crate::artifact::ArtifactError;
 use crate::git::{GitError, PublishError};
 use crate::hook::InstallError;
 use crate::index::IndexError;
+use crate::pushes::PushesError;
 use crate::registry::{Outcome, RegistryError};
 use crate::rules::Class;
 use crate::search::SearchError;
@@ -186,6 +187,18 @@ impl From<InstallError> for CliError {
             InstallError::InTheWay(_) => Self::of(Exit::Conflict, &e),
             InstallError::Pattern(_) => Self::of(Exit::Usage, &e),
             InstallError::Io { .. } | InstallError::Path(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<PushesError> for CliError {
+    fn from(e: PushesError) -> Self {
+        match e {
+            PushesError::Git(e) => e.into(),
+            PushesError::Tree(e) => e.into(),
+            PushesError::Damaged { .. } => Self::of(Exit::Unverified, &e),
+            PushesError::Contended => Self::of(Exit::Conflict, &e),
+            PushesError::TooMany { .. } | PushesError::Publish(_) | PushesError::Stage(_) => Self::of(Exit::Failed, &e),
         }
     }
 }

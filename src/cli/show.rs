@@ -66,8 +66,10 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
         return Ok(Exit::Ok);
     }
     let out = &mut session.out;
+    let asked_by: Vec<&str> = entry.asked_by.iter().map(|u| u.as_str()).collect();
     let landed_by = entry.landed_by.as_ref().map(|u| u.as_str());
-    log::head(out, &entry.commit.to_string(), &entry.at.short(), entry.by.as_str(), landed_by, entry.signed);
+    let by = log::By { by: entry.by.as_str(), landed_by, asked_by: &asked_by, signed: entry.signed };
+    log::head(out, &entry.commit.to_string(), &entry.at.short(), &by);
     if !entry.comment.is_empty() {
         out.line("");
         out.block(&entry.comment, "    ");

@@ -3,7 +3,7 @@
 use super::{GateLimits, Pusher, Update};
 use crate::git::Repo;
 use crate::name::UserName;
-use crate::pushes::{self, By, Moved, PushesError};
+use crate::pushes::{self, By, Moved, Push, PushesError};
 use crate::time::Timestamp;
 
 /// Records who pushed what, durably; gives the push's number, or none if nothing moved. Any two may run at once.
@@ -22,6 +22,14 @@ pub fn record(
 ) -> Result<Option<u64>, PushesError> {
     let moved = |u: &Update| Moved { name: u.name.clone(), old: u.old, new: u.new };
     let moved: Vec<Moved> = updates.iter().map(moved).collect();
-    let by = By { person, login: pusher.login.clone(), via: pusher.via.clone(), detail: pusher.detail.clone() };
-    pushes::record(repo, &moved, &by, now, limits.commits)
+    let Pusher { login, email, via, detail } = pusher.clone();
+    pushes::record(repo, &moved, &By { person, login, email, via, detail }, now, limits.commits)
+}
+
+impl From<&Push> for Pusher {
+    /// Who pushed, as the record says what the host said.
+    fn from(push: &Push) -> Self {
+        let Push { login, email, via, detail, .. } = push.clone();
+        Self { login, email, via, detail }
+    }
 }

@@ -35,7 +35,7 @@ pub struct LogFilter {
     pub since: Option<Timestamp>,
     /// What had landed by then.
     pub until: Option<Timestamp>,
-    /// What this person did or landed.
+    /// What this person did, asked for by a merged branch, or landed.
     pub by: Option<UserName>,
     /// Events of this name, in which `*` stands for any text.
     pub event: Option<String>,
@@ -62,6 +62,8 @@ pub struct Entry {
     pub author: String,
     /// The committer as a person, where it is somebody else.
     pub landed_by: Option<String>,
+    /// Of a merge: the authors of what it brought in.
+    pub asked_by: Vec<String>,
     /// Whether the commit carries a signature.
     pub signed: bool,
     /// What was said besides.
@@ -218,7 +220,10 @@ impl<'s> Log<'s> {
         let mut record = self.record(&row)?;
         record.acts.retain(|a| wanted(a) && filter.event.as_ref().is_none_or(|p| matches(p, &a.name)));
         let by = filter.by.as_ref().map(UserName::as_str);
-        let is_by = by.is_none_or(|by| record.by == by || record.landed_by.as_deref() == Some(by));
+        let had_part = |by: &str| {
+            record.by == by || record.landed_by.as_deref() == Some(by) || record.asked_by.iter().any(|a| a == by)
+        };
+        let is_by = by.is_none_or(had_part);
         if record.acts.is_empty() || !is_by {
             return Ok(None);
         }
@@ -226,9 +231,10 @@ impl<'s> Log<'s> {
             0 => None,
             n => Some(self::row(&self.steps, n - 1)?.commit),
         };
-        let Record { at, by, author, landed_by, signed, comment, acts } = record;
+        let Record { at, by, author, landed_by, asked_by, signed, comment, acts } = record;
         let at = Timestamp::from_millis(at);
-        Ok(Some(Entry { number, commit: row.commit, parent, at, by, author, landed_by, signed, comment, acts }))
+        let commit = row.commit;
+        Ok(Some(Entry { number, commit, parent, at, by, author, landed_by, asked_by, signed, comment, acts }))
     }
 
     /// The entries of a model, or of one of its versions. Going back, the model's name is the one it had then.

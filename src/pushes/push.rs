@@ -34,10 +34,20 @@ pub struct Push {
     pub by: Option<UserName>,
     /// The login at the host, if it has one.
     pub login: Option<String>,
+    /// The e-mail address that the host tells where there is no login.
+    pub email: Option<String>,
     /// How the host knew who pushed: `gitolite`, `http`, `ssh-key` …
     pub via: String,
     /// What else the host said: the key, the protocol, the page of a merge.
     pub detail: Option<String>,
+}
+
+impl Push {
+    /// Whether two tables tell of the same push: they differ in what moved only.
+    pub(super) fn is_of_same_push(&self, other: &Self) -> bool {
+        let Self { reference, old, new, .. } = self.clone();
+        Self { reference, old, new, ..other.clone() } == *self
+    }
 }
 
 /// The text of a note, or of the message of a commit of the record.
@@ -126,6 +136,7 @@ impl FromTable for Push {
         let at = fields.required("at");
         let by = fields.optional("by");
         let login = fields.optional::<Word>("login");
+        let email = fields.optional::<Word>("email");
         let via = fields.required::<Word>("via");
         let detail = fields.optional::<Word>("detail");
         Some(Self {
@@ -136,6 +147,7 @@ impl FromTable for Push {
             at: at?,
             by,
             login: login.map(|w| w.0),
+            email: email.map(|w| w.0),
             via: via?.0,
             detail: detail.map(|w| w.0),
         })
@@ -152,6 +164,7 @@ impl ToTable for Push {
         put(out, "at", &self.at);
         put_some(out, "by", self.by.as_ref());
         put_some(out, "login", words(&self.login).as_ref());
+        put_some(out, "email", words(&self.email).as_ref());
         put(out, "via", &Word(self.via.clone()));
         put_some(out, "detail", words(&self.detail).as_ref());
     }
@@ -193,6 +206,7 @@ mod tests {
             at: Timestamp::from_millis(1_772_366_400_125),
             by: UserName::new("bob").ok(),
             login: Some("bobby".to_owned()),
+            email: None,
             via: "gitolite".to_owned(),
             detail: Some("key \"id\" \\ ü".to_owned()),
         }
@@ -200,7 +214,15 @@ mod tests {
 
     #[test]
     fn a_push_is_a_table() {
-        let bare = Push { number: 18, old: None, by: None, login: None, detail: None, ..push() };
+        let bare = Push {
+            number: 18,
+            old: None,
+            by: None,
+            login: None,
+            email: Some("b@example.org".to_owned()),
+            detail: None,
+            ..push()
+        };
         let text = print(&[push(), bare.clone()]);
         let first = "[[push]]\nnumber = 17\nref = \"refs/heads/main\"\nold = \"1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a\"\n\
                      new = \"2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b\"\nat = 2026-03-01T12:00:00.125Z\nby = \"bob\"\n\

@@ -144,8 +144,7 @@ pub(super) fn entry(repo: &Repo, commit: Oid) -> Result<Entry, PushesError> {
     let place = place_of_entry(&commit);
     let info = repo.commit(&commit)?;
     let pushes = push::parse(&place, info.body.as_bytes()).map_err(|p| PushesError::damaged(&place, p))?;
-    let act = |p: &Push| (p.number, p.at, p.by.clone(), p.login.clone(), p.via.clone(), p.detail.clone());
-    if pushes.windows(2).any(|w| matches!(w, [a, b] if act(a) != act(b))) {
+    if pushes.windows(2).any(|w| matches!(w, [a, b] if !a.is_of_same_push(b))) {
         return Err(PushesError::wrong(&place, "it tells of more than one push"));
     }
     let parent = match info.parents.as_slice() {

@@ -35,6 +35,8 @@ pub struct By {
     pub person: Option<UserName>,
     /// The login at the host, if it has one.
     pub login: Option<String>,
+    /// The e-mail address, if the host tells it; it is recorded where there is no login.
+    pub email: Option<String>,
     /// How the host knew who pushed.
     pub via: String,
     /// What else the host said.
@@ -177,6 +179,7 @@ fn table(moved: &Moved, number: u64, by: &By, at: Timestamp) -> Push {
         at,
         by: by.person.clone(),
         login: word_of(&by.login),
+        email: word_of(&by.email).filter(|_| by.login.is_none()),
         via: word_of(&Some(by.via.clone())).unwrap_or_else(|| "unknown".to_owned()),
         detail: word_of(&by.detail),
     }
@@ -185,7 +188,13 @@ fn table(moved: &Moved, number: u64, by: &By, at: Timestamp) -> Push {
 /// What `git log` shows of a push.
 fn subject(tables: &[Push]) -> String {
     let Some(first) = tables.first() else { return String::new() };
-    let who = first.by.as_ref().map(UserName::as_str).or(first.login.as_deref()).unwrap_or("somebody");
+    let who = first
+        .by
+        .as_ref()
+        .map(UserName::as_str)
+        .or(first.login.as_deref())
+        .or(first.email.as_deref())
+        .unwrap_or("somebody");
     let more = match tables.len() {
         1 => String::new(),
         n => format!(" and {} more", n - 1),

@@ -1,15 +1,20 @@
 //! The past: what a time or revision means, and each step of history as events.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Registry, RegistryError};
 use crate::diff::{self, Diff};
 use crate::event::Event;
-use crate::git::{Ident, Walk};
+use crate::git::{Commit, Ident, Walk};
 use crate::name::UserName;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid};
+
+/// The most commits of a merged branch whose authors are looked at.
+const MERGED: usize = 1000;
 
 /// One step of history.
 #[derive(Debug, Clone, Serialize)]
@@ -24,6 +29,8 @@ pub struct LogEntry {
     pub author: String,
     /// The committer as a person, where it is somebody else.
     pub landed_by: Option<UserName>,
+    /// Of a merge: the authors of what it brought in.
+    pub asked_by: BTreeSet<UserName>,
     /// Whether the commit carries a signature.
     pub signed: bool,
     /// What was said besides: the commit's body without trailers.
@@ -81,8 +88,10 @@ impl Registry {
         let info = self.repo().commit(&commit)?;
         let by = self.name_of(&after, &info.author)?;
         let landed_by = self.name_of(&after, &info.committer)?;
+        let asked_by = self.askers(&after, &info)?;
         Ok(LogEntry {
             commit,
+            asked_by,
             at: info.committer.time,
             landed_by: (landed_by != by).then_some(landed_by),
             by,
@@ -91,6 +100,19 @@ impl Registry {
             comment: without_trailers(&info.body),
             events,
         })
+    }
+
+    /// The authors of the commits that a merge brought in; of very many, those of the newest.
+    fn askers(&self, after: &Snapshot<'_>, info: &Commit) -> Result<BTreeSet<UserName>, RegistryError> {
+        let [first, merged @ ..] = info.parents.as_slice() else { return Ok(BTreeSet::new()) };
+        let mut out = BTreeSet::new();
+        for tip in merged {
+            let brought = self.repo().new_commits(*tip, &[*first], MERGED)?.unwrap_or_else(|| vec![*tip]);
+            for id in brought {
+                out.insert(self.name_of(after, &self.repo().commit(&id)?.author)?);
+            }
+        }
+        Ok(out)
     }
 
     /// The person of an identity; an address that can be nobody's id is shown with what an id may hold.

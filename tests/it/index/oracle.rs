@@ -47,7 +47,18 @@ impl Answers {
                 .map(|e| {
                     let events: Vec<Value> = e.acts.iter().map(|a| serde_json::from_str(&a.json).unwrap()).collect();
                     let parent = e.parent.map(|p| p.to_string());
-                    json!([e.commit, parent, e.at, e.by, e.author, e.landed_by, e.signed, e.comment, events])
+                    json!([
+                        e.commit,
+                        parent,
+                        e.at,
+                        e.by,
+                        e.author,
+                        e.landed_by,
+                        e.asked_by,
+                        e.signed,
+                        e.comment,
+                        events
+                    ])
                 })
                 .collect()
         };
@@ -134,7 +145,7 @@ fn shown<'e>(step: &Step, events: impl IntoIterator<Item = &'e Event>) -> Value 
     let e = &step.entry;
     let events: Vec<&Event> = events.into_iter().collect();
     let parent = step.parent.map(|p| p.to_string());
-    json!([e.commit, parent, e.at, e.by, e.author, e.landed_by, e.signed, e.comment, events])
+    json!([e.commit, parent, e.at, e.by, e.author, e.landed_by, e.asked_by, e.signed, e.comment, events])
 }
 
 /// The log of a model or version, newest first, going back through renames.
