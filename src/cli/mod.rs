@@ -36,6 +36,7 @@ mod table;
 mod tag;
 mod target;
 mod transition;
+mod verify;
 mod version;
 
 use std::path::PathBuf;
@@ -128,6 +129,7 @@ enum Command {
     Stage(stage::StageCommand),
     Apply(apply_file::ApplyArgs),
     Check(check::CheckArgs),
+    Verify(verify::VerifyArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Reshard(reshard::ReshardArgs),
@@ -187,6 +189,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Stage(command) => stage::run(command, session),
         Command::Apply(args) => apply_file::run(&args, session),
         Command::Check(args) => check::run(&args, session),
+        Command::Verify(args) => verify::run(&args, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),
         Command::Reshard(args) => reshard::run(&args, session),

@@ -7,6 +7,8 @@ use serde_json::json;
 use super::{Format, Global};
 use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
+use crate::gate::GateError;
+use crate::gate::verify::AuditError;
 use crate::git::{GitError, PublishError};
 use crate::hook::InstallError;
 use crate::index::IndexError;
@@ -199,6 +201,17 @@ impl From<PushesError> for CliError {
             PushesError::Damaged { .. } => Self::of(Exit::Unverified, &e),
             PushesError::Contended => Self::of(Exit::Conflict, &e),
             PushesError::TooMany { .. } | PushesError::Publish(_) | PushesError::Stage(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<AuditError> for CliError {
+    fn from(e: AuditError) -> Self {
+        match e {
+            AuditError::Gate(GateError::Git(e)) => e.into(),
+            AuditError::Gate(GateError::Tree(e)) => e.into(),
+            AuditError::Gate(GateError::Setting { .. } | GateError::Late { .. }) => Self::of(Exit::Failed, &e),
+            AuditError::OffLine { .. } | AuditError::Empty(_) => Self::of(Exit::NotFound, &e),
         }
     }
 }

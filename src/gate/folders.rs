@@ -7,6 +7,12 @@ use crate::tree::{Kind, Objects as _, Oid, TreeError};
 /// Folders of a registry's own, in which no other registry lies.
 const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
 
+/// The folders that the settings of a repository name.
+pub(super) fn named(repo: &Repo) -> Vec<String> {
+    let slash = |at: String| format!("{}/", at.trim_matches('/'));
+    repo.settings("greenroom.registry").into_iter().map(slash).collect()
+}
+
 /// The registries of a tree: at its root, in a folder at the top, or in one of the folders that a setting names. Each
 /// is empty for the root, or ends in a slash.
 pub(super) fn of(repo: &Repo, root: Option<Oid>, named: &[String]) -> Result<Vec<String>, TreeError> {

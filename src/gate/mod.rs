@@ -15,6 +15,7 @@ mod push;
 pub mod record;
 pub mod refs;
 mod report;
+pub mod verify;
 
 use crate::git::Repo;
 use crate::name::UserName;
@@ -67,8 +68,7 @@ impl Gate {
     pub fn open(repo: Repo) -> Result<Self, GateError> {
         let mut protected = vec![repo.branch()?];
         protected.extend(repo.settings("greenroom.protected").iter().map(|name| full(name)));
-        let slash = |at: String| format!("{}/", at.trim_matches('/'));
-        let folders = repo.settings("greenroom.registry").into_iter().map(slash).collect();
+        let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
         Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })
     }

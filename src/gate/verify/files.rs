@@ -1,0 +1,174 @@
+//! What a step brought besides the files that the rules read: the files of versions, and files beside the registry.
+
+use std::collections::BTreeSet;
+
+use crate::artifact::{self, ArtifactError, FileEntry, FilePath, Place};
+use crate::format::Problem;
+use crate::format::path::{Location, ModelDir};
+use crate::gate::{Gate, GateError, folders};
+use crate::git::Step;
+use crate::name::Digest;
+use crate::rules::{Class, Fault};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{self, FileChange, Limits, Objects as _, Oid, TreeError};
+
+/// The largest file beside the registry that is read, in bytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// A stored file that a version names; in the order of what it is, so that each is looked at once.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) sha256: Digest,
+    pub(super) size: u64,
+    /// The path in the model's folder.
+    pub(super) path: FilePath,
+    /// The version's folder.
+    folder: String,
+    /// The step that brought it.
+    pub(super) commit: Oid,
+    pub(super) at: Timestamp,
+}
+
+impl Stored {
+    fn key(&self) -> (&Digest, u64) {
+        (&self.sha256, self.size)
+    }
+
+    /// Where it belongs.
+    pub(super) fn shown(&self) -> String {
+        format!("{}/artifacts/{}", self.folder, self.path)
+    }
+
+    /// As the store knows it.
+    pub(super) fn entry(&self) -> FileEntry<Place> {
+        let Self { sha256, size, path, .. } = self.clone();
+        FileEntry { path, size, sha256, place: Place::Stored }
+    }
+}
+
+impl PartialEq for Stored {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Stored {}
+
+impl PartialOrd for Stored {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Stored {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) faults: Vec<Fault>,
+    pub(super) unchecked: Vec<String>,
+}
+
+/// A version of a registry: the registry's folder, the model's, the number.
+type Touched = (String, ModelDir, u64);
+
+/// Compares the files of each version that a step touched with the digest in its `version.toml`, and reads what lies
+/// beside the registry, so that every object the step brought was read. Notes the stored files.
+pub(super) fn check(gate: &Gate, step: &Step, stored: &mut BTreeSet<Stored>) -> Result<Found, GateError> {
+    let repo = &gate.repo;
+    let before = step.parent.map(|p| repo.tree_of(&p)).transpose()?;
+    let changes = tree::changes((repo, before), (repo, Some(step.tree)), Limits::default())?;
+    let mut registries = Vec::new();
+    for at in folders::of(repo, Some(step.tree), &gate.folders)? {
+        registries.push(Snapshot::new(repo, Some(step.tree), &at)?);
+    }
+    let mut found = Found::default();
+    let mut touched = BTreeSet::new();
+    for change in &changes {
+        match place(&registries, change)? {
+            Some(version) => drop(touched.insert(version)),
+            None => read(gate, change, &mut found)?,
+        }
+    }
+    for (at, dir, number) in touched {
+        let Some(state) = registries.iter().find(|s| s.at() == at) else { continue };
+        version(state, &dir, number, step, &mut found, stored)?;
+    }
+    Ok(found)
+}
+
+/// The version that a changed file belongs to: as its description, or as one of its files.
+fn place(registries: &[Snapshot<'_>], change: &FileChange) -> Result<Option<Touched>, TreeError> {
+    for state in registries {
+        let Some(path) = change.path.strip_prefix(state.at()) else { continue };
+        if let Ok(Location::Version(dir, n) | Location::Artifact(dir, n, _)) = Location::parse(path, state.layout()?) {
+            return Ok(Some((state.at().to_owned(), dir, n)));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a file, which compares it with its id.
+fn read(gate: &Gate, change: &FileChange, found: &mut Found) -> Result<(), TreeError> {
+    let Some(entry) = change.after.as_ref().filter(|e| e.kind.is_file()) else { return Ok(()) };
+    match gate.repo.blob(&entry.id, MAX_FILE) {
+        Ok(_) => Ok(()),
+        Err(TreeError::TooLarge { .. }) => {
+            found.unchecked.push("a file beside the registry is too large to be read; `git fsck` does".to_owned());
+            Ok(())
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn version(
+    state: &Snapshot<'_>,
+    dir: &ModelDir,
+    number: u64,
+    step: &Step,
+    found: &mut Found,
+    stored: &mut BTreeSet<Stored>,
+) -> Result<(), TreeError> {
+    let Some(model) = state.model_in(dir)? else { return Ok(()) };
+    let Some(version) = model.version(number)? else { return Ok(()) };
+    let said = version.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
+    let files = match version.artifacts()? {
+        Some(tree) => match artifact::list(state.objects(), &tree, &artifact::Limits::default()) {
+            Ok(files) => files,
+            Err(ArtifactError::Tree { source, .. }) => return Err(source),
+            Err(e) => {
+                found.faults.push(fault(&version.path, super::with_cause(&e)));
+                return Ok(());
+            }
+        },
+        None => Vec::new(),
+    };
+    for file in files.iter().filter(|f| f.place == Place::Stored) {
+        let FileEntry { path, size, sha256, .. } = file.clone();
+        let (folder, commit, at) = (version.path.clone(), step.commit, step.time);
+        stored.insert(Stored { sha256, size, path, folder, commit, at });
+    }
+    match said {
+        Some(said) => {
+            let is = artifact::summary(&files);
+            if is != said {
+                let e = ArtifactError::Mismatch { expected: said, found: is };
+                found.faults.push(fault(&version.path, e.to_string()));
+            }
+        }
+        None if files.is_empty() => {}
+        None => found.unchecked.push("a version has files and no digest of them".to_owned()),
+    }
+    Ok(())
+}
+
+fn fault(folder: &str, message: String) -> Fault {
+    let help = "restore the files that were registered, or register a new version";
+    let problem = Problem::of_file(format!("{folder}/artifacts"), "digest", message).help(help);
+    Fault { problem, class: Class::History }
+}

@@ -1,0 +1,218 @@
+//! The line of the branch, and which push put each step on it.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::{AuditError, Notes, Scope, is_damage, with_cause};
+use crate::git::{GitError, Repo, Step};
+use crate::pushes::{Entry, Push, Pushes};
+use crate::time::Timestamp;
+use crate::tree::Oid;
+
+/// How far the clocks of two machines may be apart, in milliseconds.
+const SKEW: i64 = 300_000;
+
+/// What to do about a history that is not the one that was recorded.
+const REWRITTEN: &str = "compare it with another clone or a backup: the history was rewritten or shortened";
+
+/// The first-parent line of a branch, oldest step first, and the pushes that made it.
+pub(super) struct Line {
+    pub(super) steps: Vec<Step>,
+    places: HashMap<Oid, usize>,
+    /// Whether the steps begin where the history does.
+    whole: bool,
+    /// The first step that can be judged: the state before it is here.
+    first: usize,
+    /// The recorded pushes of this branch.
+    recorded: Vec<Push>,
+    /// For each step the push among these that put it there.
+    by: Vec<Option<usize>>,
+    /// How many pushes are recorded, to whichever branch.
+    pub(super) pushes: u64,
+}
+
+impl Line {
+    /// Reads the line and the record of pushes, compares them, and looks for the checkpoints.
+    pub(super) fn read(repo: &Repo, scope: &Scope, notes: &mut Notes) -> Result<Self, AuditError> {
+        let tip = repo.reference(&scope.branch)?.ok_or_else(|| AuditError::Empty(scope.branch.clone()))?;
+        let mut line = Self::walk(repo, tip, notes)?;
+        let log = line.read_record(repo, scope, notes)?;
+        line.check_times(notes);
+        for (given, commit) in &scope.expected {
+            let is_there = commit.is_some_and(|c| line.places.contains_key(&c) || log.contains(&c));
+            if !is_there {
+                let shown = crate::text::one_line(given);
+                let message = format!("{shown} was expected, and it is neither on {} nor in its record", scope.branch);
+                notes.fault(None, "expected", message, REWRITTEN);
+            }
+        }
+        Ok(line)
+    }
+
+    fn walk(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<Self, AuditError> {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut whole = true;
+        for step in repo.first_parents_checked(tip)? {
+            match step {
+                Ok(step) => steps.push(step),
+                Err(GitError::Shallow) => {
+                    whole = false;
+                    let oldest = steps.last().map(|s| s.commit);
+                    notes.unchecked(
+                        "the clone is shallow: what is older is not here (`git fetch --unshallow`)",
+                        1,
+                        oldest,
+                    );
+                }
+                Err(GitError::Object(e)) if is_damage(&e) => {
+                    whole = false;
+                    let place = steps.last().map(|s| (s.commit, s.time));
+                    let message = format!("the step before it cannot be read, nor any older one: {}", with_cause(&e));
+                    notes.fault(place, "object", message, REWRITTEN);
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        steps.reverse();
+        let places = steps.iter().enumerate().map(|(n, s)| (s.commit, n)).collect();
+        let by = vec![None; steps.len()];
+        let first = usize::from(!whole).min(steps.len());
+        Ok(Self { steps, places, whole, first, recorded: Vec::new(), by, pushes: 0 })
+    }
+
+    /// The place of a step on the line, from 0.
+    pub(super) fn place(&self, commit: &Oid) -> Option<usize> {
+        self.places.get(commit).copied()
+    }
+
+    /// The push that put a step on the branch, if one is recorded.
+    pub(super) fn push_of(&self, number: usize) -> Option<&Push> {
+        self.by.get(number).copied().flatten().and_then(|n| self.recorded.get(n))
+    }
+
+    /// The places of the steps to be judged.
+    pub(super) fn range(&self, scope: &Scope) -> Result<Range<usize>, AuditError> {
+        let off = |commit: Oid| AuditError::OffLine { commit, branch: scope.branch.clone() };
+        let place = |commit: Oid| self.place(&commit).ok_or_else(|| off(commit));
+        let start = scope.from.map(place).transpose()?.map_or(0, |n| n + 1).max(self.first);
+        let end = scope.to.map(place).transpose()?.map_or(self.steps.len(), |n| n + 1);
+        Ok(start.min(end)..end)
+    }
+
+    /// Reads the record of pushes; gives its commits.
+    fn read_record(
+        &mut self,
+        repo: &Repo,
+        scope: &Scope,
+        notes: &mut Notes,
+    ) -> Result<std::collections::HashSet<Oid>, AuditError> {
+        let mut log = std::collections::HashSet::new();
+        let from = scope.from.and_then(|c| self.place(&c)).unwrap_or(0);
+        let help = "fetch refs/notes/greenroom/pushes from the server anew, or restore it from a backup";
+        let pushes = match Pushes::open(repo) {
+            Ok(pushes) => pushes,
+            Err(e) => {
+                notes.fault(None, "push-record", with_cause(&e), help);
+                return Ok(log);
+            }
+        };
+        if pushes.tip().is_none() {
+            notes.unchecked("who pushed: there is no record of pushes here (refs/notes/greenroom/pushes)", 1, None);
+        }
+        for entry in pushes.in_order() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => {
+                    notes.fault(None, "push-record", with_cause(&e), help);
+                    notes.unchecked("the pushes before the place where their record is damaged", 1, None);
+                    break;
+                }
+            };
+            log.insert(entry.commit);
+            self.pushes += 1;
+            let is_old = |p: &Push| p.new.and_then(|n| self.place(&n)).is_some_and(|n| n < from);
+            if !entry.pushes.iter().all(is_old)
+                && let Err(e) = entry.check_notes(repo)
+            {
+                notes.fault(None, "push-record", with_cause(&e), help);
+            }
+            self.take(repo, entry, scope, notes);
+        }
+        Ok(log)
+    }
+
+    /// Notes which steps a push put on the branch.
+    fn take(&mut self, repo: &Repo, entry: Entry, scope: &Scope, notes: &mut Notes) {
+        for push in entry.pushes.into_iter().filter(|p| p.reference == scope.branch) {
+            let number = push.number;
+            let Some(new) = push.new else {
+                notes.fault(None, "push-record", format!("push {number} deleted the branch"), REWRITTEN);
+                continue;
+            };
+            let end = self.place(&new);
+            let begin = push.old.map(|old| (old, self.place(&old)));
+            let lost = [end.is_none().then_some(new), begin.filter(|b| b.1.is_none()).map(|b| b.0)];
+            // In a clone that was cut, what is not here at all may lie before the cut.
+            let lost: Vec<Oid> = lost.into_iter().flatten().filter(|l| self.whole || repo.has(l)).collect();
+            for commit in &lost {
+                let message = format!(
+                    "push {number} of {} moved the branch {} {}, which is not on its line",
+                    push.at.short(),
+                    if *commit == new { "to" } else { "from" },
+                    commit.short()
+                );
+                notes.fault(None, "push-record", message, REWRITTEN);
+            }
+            let Some(end) = end.filter(|_| lost.is_empty()) else { continue };
+            let begin = begin.and_then(|b| b.1).map_or(0, |n| n + 1);
+            if begin > end {
+                let message = format!("push {number} of {} turned the branch back", push.at.short());
+                notes.fault(None, "push-record", message, REWRITTEN);
+                continue;
+            }
+            let place = self.recorded.len();
+            let twice = self.by.get(begin..=end).is_some_and(|b| b.iter().any(Option::is_some));
+            if twice {
+                let message = format!("push {number} of {} put steps on the branch that were there", push.at.short());
+                notes.fault(None, "push-record", message, REWRITTEN);
+            }
+            self.by.iter_mut().take(end + 1).skip(begin).for_each(|b| *b = Some(place));
+            self.recorded.push(push);
+        }
+    }
+
+    /// Compares the times of the steps with those of the pushes: nothing can be older than what it came after, nor
+    /// newer than the push that brought it.
+    fn check_times(&self, notes: &mut Notes) {
+        let mut pushed: Option<&Push> = None;
+        for (number, step) in self.steps.iter().enumerate() {
+            let own = self.push_of(number);
+            if let Some(before) = pushed.filter(|b| own.map_or(step.time, |o| o.at) < earlier(b.at)) {
+                let what = own.map_or_else(
+                    || format!("no push of it is recorded, and it says that it landed at {}", step.time),
+                    |o| format!("it was pushed at {} (push {})", o.at, o.number),
+                );
+                let message = format!("{what}, before push {} of {}, which it follows", before.number, before.at);
+                notes.fault(Some((step.commit, step.time)), "push-time", message, BACKDATED);
+            }
+            pushed = own.filter(|o| pushed.is_none_or(|b| o.at > b.at)).or(pushed);
+        }
+        let mut after: Option<&Push> = None;
+        for (number, step) in self.steps.iter().enumerate().rev() {
+            after = self.push_of(number).filter(|o| after.is_none_or(|a| o.at < a.at)).or(after);
+            if let Some(after) = after.filter(|a| earlier(step.time) > a.at) {
+                let message =
+                    format!("it says that it was made at {}, after push {} of {}", step.time, after.number, after.at);
+                notes.fault(Some((step.commit, step.time)), "push-time", message, BACKDATED);
+            }
+        }
+    }
+}
+
+/// What to do about a time that cannot be.
+const BACKDATED: &str = "a clock was wrong, or a date was written by hand";
+
+/// A time less what clocks may be apart.
+fn earlier(time: Timestamp) -> Timestamp {
+    time.plus_millis(-SKEW)
+}

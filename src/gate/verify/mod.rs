@@ -1,0 +1,388 @@
+//! The audit: the judgement replayed over the history that landed, under the rules of each moment.
+//!
+//! Each step of the first-parent line is judged as the gate would have judged it when it landed, whether a gate was
+//! there or not. Who landed it, and when, is taken from the record of pushes where that tells. Every object that a
+//! step brought is read and compared with its id, and the files of versions with the digest that was registered. What
+//! cannot be checked with what is on this machine is said, and never taken for good.
+
+mod files;
+mod line;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde::Serialize;
+
+use super::judge::Judged;
+use super::{Gate, GateError, Lander, Landing, folders};
+use crate::artifact::{self, Store};
+use crate::format::Problem;
+use crate::git::{GitError, Repo};
+use crate::name::UserName;
+use crate::rules::{self, Class, Fault};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{Oid, TreeError};
+use files::Stored;
+use line::Line;
+
+/// The most findings that are kept; further ones are counted.
+const MAX_FINDINGS: usize = 10_000;
+
+/// How many steps a thread takes at a time; those next to each other share their trees.
+const BLOCK: usize = 128;
+
+/// The most threads.
+const THREADS: usize = 8;
+
+/// What is to be verified.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// The branch, in full.
+    pub branch: String,
+    /// The steps after this one; none for all.
+    pub from: Option<Oid>,
+    /// The steps up to this one; none for the newest.
+    pub to: Option<Oid>,
+    /// Checkpoints that were kept elsewhere, as they were given, with the commit that each names, if that is known here.
+    pub expected: Vec<(String, Option<Oid>)>,
+    /// Whether to read every byte of the stored files.
+    pub files: bool,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// The step, where it is one step's.
+    pub commit: Option<Oid>,
+    /// When that step landed.
+    pub at: Option<Timestamp>,
+    /// Who landed it, if that could be established.
+    pub by: Option<UserName>,
+    /// The subject of its commit.
+    pub subject: String,
+    /// What is wrong.
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+/// Something that could not be checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unchecked {
+    /// What, and why.
+    pub message: String,
+    /// How often.
+    pub count: u64,
+    /// The oldest commit that it is said of, where it is said of commits.
+    pub commit: Option<Oid>,
+}
+
+/// The outcome of an audit.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Audit {
+    /// The branch, in full.
+    pub branch: String,
+    /// The step before the first that was judged; none if that is the first of all.
+    pub from: Option<Oid>,
+    /// The last step that was judged.
+    pub to: Option<Oid>,
+    /// How many steps were judged.
+    pub steps: u64,
+    /// How many of them have a record of who pushed them.
+    pub recorded: u64,
+    /// How many pushes the record tells of.
+    pub pushes: u64,
+    /// How many different stored files the versions name.
+    pub stored_files: u64,
+    /// How many of those were read.
+    pub read_files: u64,
+    /// What is wrong, in the order of the steps.
+    pub findings: Vec<Finding>,
+    /// How many more findings there are.
+    pub more_findings: u64,
+    /// What could not be checked.
+    pub unchecked: Vec<Unchecked>,
+}
+
+/// Why there is no audit.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// An end of the range is not on the line.
+    #[error("commit {} is not on the first-parent line of {branch}", .commit.short())]
+    OffLine {
+        /// The commit.
+        commit: Oid,
+        /// The branch.
+        branch: String,
+    },
+    /// The branch has no commit.
+    #[error("{0} has no commit yet, so there is nothing to verify")]
+    Empty(String),
+    /// The gate could not be opened, or the disk fails.
+    #[error(transparent)]
+    Gate(#[from] GateError),
+}
+
+impl From<GitError> for AuditError {
+    fn from(e: GitError) -> Self {
+        Self::Gate(e.into())
+    }
+}
+
+impl Audit {
+    /// Whether all that could be checked holds.
+    pub fn holds(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// Hears how much is done, of how much; from several threads.
+pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
+
+/// Verifies a branch of the repository whose git folder is given. `stepped` hears of steps, `read` of bytes of files.
+pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progress<'_>) -> Result<Audit, AuditError> {
+    let repo = Repo::open_beside(git_dir)?;
+    let mut notes = Notes::default();
+    let line = Line::read(&repo, scope, &mut notes)?;
+    let range = line.range(scope)?;
+    let before = range.start.checked_sub(1).and_then(|n| line.steps.get(n)).map(|s| s.commit);
+    let mut audit = Audit {
+        branch: scope.branch.clone(),
+        from: before.or_else(|| line.steps.get(range.start).and_then(|s| s.parent)),
+        to: range.end.checked_sub(1).and_then(|n| line.steps.get(n)).map(|s| s.commit),
+        steps: range.len() as u64,
+        recorded: range.clone().filter(|n| line.push_of(*n).is_some()).count() as u64,
+        pushes: line.pushes,
+        ..Audit::default()
+    };
+    let mut stored = BTreeSet::new();
+    for part in judge_all(git_dir, &line, range, stepped)? {
+        notes.extend(part.notes);
+        stored.extend(part.stored);
+    }
+    if let Some(tip) = audit.to {
+        whole(&repo, tip, &mut notes)?;
+    }
+    check_stored(&repo, &stored, scope.files, read, &mut audit, &mut notes);
+    notes.finish(&line, &mut audit);
+    Ok(audit)
+}
+
+/// What is noted on the way.
+#[derive(Default)]
+struct Notes {
+    findings: Vec<Finding>,
+    more: u64,
+    unchecked: BTreeMap<String, (u64, Option<Oid>)>,
+}
+
+impl Notes {
+    fn find(&mut self, finding: Finding) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// A fault of the history as a whole, or of one step.
+    fn fault(&mut self, commit: Option<(Oid, Timestamp)>, rule: &'static str, message: String, help: &str) {
+        let fault = Fault { problem: Problem::of_file("", rule, message).help(help), class: Class::History };
+        let (at, commit) = (commit.map(|c| c.1), commit.map(|c| c.0));
+        self.find(Finding { commit, at, by: None, subject: String::new(), fault });
+    }
+
+    fn unchecked(&mut self, message: impl Into<String>, count: u64, commit: Option<Oid>) {
+        let known = self.unchecked.entry(message.into()).or_insert((0, commit));
+        known.0 += count;
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.more += other.more;
+        other.findings.into_iter().for_each(|f| self.find(f));
+        for (message, (count, commit)) in other.unchecked {
+            self.unchecked(message, count, commit);
+        }
+    }
+
+    /// Puts all into the audit: what is said of the line as a whole first, then step by step.
+    fn finish(mut self, line: &Line, audit: &mut Audit) {
+        let place = |f: &Finding| f.commit.map(|c| line.place(&c).map_or(0, |n| n + 1));
+        self.findings.sort_by_cached_key(|f| (place(f), f.fault.clone()));
+        self.findings.dedup_by(|a, b| a.commit == b.commit && a.fault == b.fault);
+        audit.findings = self.findings;
+        audit.more_findings = self.more;
+        let group = |(message, (count, commit))| Unchecked { message, count, commit };
+        audit.unchecked = self.unchecked.into_iter().map(group).collect();
+    }
+}
+
+/// What was found of a run of steps.
+struct Part {
+    first: usize,
+    notes: Notes,
+    stored: BTreeSet<Stored>,
+}
+
+/// Judges the steps of a range with all cores; the parts are in order.
+fn judge_all(
+    git_dir: &Path,
+    line: &Line,
+    range: std::ops::Range<usize>,
+    stepped: Progress<'_>,
+) -> Result<Vec<Part>, AuditError> {
+    let (next, done) = (AtomicUsize::new(range.start), AtomicUsize::new(0));
+    let total = range.len() as u64;
+    let work = || -> Result<Vec<Part>, AuditError> {
+        let gate = Gate::open(Repo::open_beside(git_dir)?)?;
+        let mut parts = Vec::new();
+        loop {
+            let first = next.fetch_add(BLOCK, Ordering::Relaxed);
+            if first >= range.end {
+                return Ok(parts);
+            }
+            let mut part = Part { first, notes: Notes::default(), stored: BTreeSet::new() };
+            for number in first..range.end.min(first + BLOCK) {
+                judge_one(&gate, line, number, &mut part)?;
+            }
+            parts.push(part);
+            let so_far = done.fetch_add(BLOCK, Ordering::Relaxed) + BLOCK;
+            stepped((so_far as u64).min(total), total);
+        }
+    };
+    let blocks = range.len().div_ceil(BLOCK);
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS).min(blocks);
+    let mut parts = thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut parts = Vec::new();
+        for thread in started {
+            parts.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok::<_, AuditError>(parts)
+    })?;
+    parts.sort_by_key(|p: &Part| p.first);
+    Ok(parts)
+}
+
+fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result<(), AuditError> {
+    let Some(step) = line.steps.get(number) else { return Ok(()) };
+    let push = line.push_of(number);
+    let by = push.map_or(Lander::Unrecorded, |p| Lander::Pusher(p.into()));
+    let landing = Landing { by, at: push.map_or(step.time, |p| p.at), bounded: false };
+    let judged = gate.judge_step(step.commit, step.parent, &landing);
+    let told = judged.and_then(|judged| {
+        let files = files::check(gate, step, &mut part.stored)?;
+        Ok((judged, files))
+    });
+    match told {
+        Ok((judged, files)) => tell(judged, files, push.is_none() && line.pushes > 0, &mut part.notes),
+        Err(GateError::Tree(e) | GateError::Git(GitError::Object(e))) if is_damage(&e) => {
+            let help = "git fsck lists what is damaged; fetch it from another clone, or restore it from a backup";
+            part.notes.fault(Some((step.commit, landing.at)), "object", with_cause(&e), help);
+        }
+        Err(e) => return Err(e.into()),
+    }
+    Ok(())
+}
+
+/// Whether an object is not what it should be, rather than the disk failing.
+fn is_damage(e: &TreeError) -> bool {
+    match e {
+        TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::TooLarge { .. } => true,
+        TreeError::Io { .. } => false,
+    }
+}
+
+fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
+    let by = judged.actor.map(|a| a.user);
+    for fault in judged.faults.into_iter().chain(files.faults) {
+        let (commit, at, subject) = (Some(judged.commit), Some(judged.at), judged.subject.clone());
+        notes.find(Finding { commit, at, by: by.clone(), subject, fault });
+    }
+    // The judge says already whose word was taken for want of a record.
+    if is_gap && judged.unchecked.is_empty() {
+        notes.unchecked("no push of it is recorded", 1, Some(judged.commit));
+    }
+    let prefix = format!("{}: ", judged.commit.short());
+    for message in judged.unchecked.iter().chain(&files.unchecked) {
+        notes.unchecked(message.strip_prefix(&prefix).unwrap_or(message), 1, Some(judged.commit));
+    }
+}
+
+/// Judges the last state as a whole, by the rules that need no step.
+fn whole(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<(), AuditError> {
+    let found = (|| -> Result<Vec<Fault>, GateError> {
+        let root = Some(repo.tree_of(&tip)?);
+        let mut out = Vec::new();
+        for at in folders::of(repo, root, &folders::named(repo))? {
+            out.extend(rules::lint(&Snapshot::new(repo, root, &at)?)?.faults);
+        }
+        Ok(out)
+    })();
+    let known: BTreeSet<&Fault> = notes.findings.iter().map(|f| &f.fault).collect();
+    match found {
+        Ok(faults) => {
+            let new: Vec<Fault> = faults.into_iter().filter(|f| !known.contains(f)).collect();
+            for fault in new {
+                let subject = "as it is after this step".to_owned();
+                notes.find(Finding { commit: Some(tip), at: None, by: None, subject, fault });
+            }
+            Ok(())
+        }
+        // The step that brought it has told of it.
+        Err(GateError::Tree(e) | GateError::Git(GitError::Object(e))) if is_damage(&e) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Looks for the stored files that versions name, and reads them if asked to.
+fn check_stored(
+    repo: &Repo,
+    stored: &BTreeSet<Stored>,
+    all_bytes: bool,
+    read: Progress<'_>,
+    audit: &mut Audit,
+    notes: &mut Notes,
+) {
+    let store = Store::at(repo.lfs_dir());
+    let entries: Vec<_> = stored.iter().map(Stored::entry).collect();
+    let away: BTreeSet<_> = artifact::missing(&entries, &store).into_iter().map(|f| f.sha256).collect();
+    audit.stored_files = entries.len() as u64;
+    for file in stored.iter().filter(|s| away.contains(&s.sha256)) {
+        if store.path(&file.sha256).exists() {
+            let message = format!("{}: the stored object {} has another size", file.shown(), file.sha256);
+            notes.fault(Some((file.commit, file.at)), "file", message, RESTORE);
+        } else {
+            notes.unchecked("a stored file is not on this machine (`git lfs fetch --all`)", 1, Some(file.commit));
+        }
+    }
+    let here: Vec<_> = entries.into_iter().filter(|f| !away.contains(&f.sha256)).collect();
+    if !all_bytes {
+        if !here.is_empty() {
+            notes.unchecked("the bytes of a stored file were not read (`--files` reads them)", here.len() as u64, None);
+        }
+        return;
+    }
+    audit.read_files = here.len() as u64;
+    for (path, e) in artifact::verify(&here, &store, read) {
+        let file = stored.iter().find(|s| s.path == path && e.to_string().contains(s.sha256.as_str()));
+        let place = file.map(|f| (f.commit, f.at));
+        let shown = file.map_or_else(|| path.to_string(), Stored::shown);
+        notes.fault(place, "file", format!("{shown}: {}", with_cause(&e)), RESTORE);
+    }
+}
+
+/// What to do about a stored object that is not what it should be.
+const RESTORE: &str = "restore it from a backup, or move it away and `git lfs fetch` it again";
+
+fn with_cause(e: &dyn std::error::Error) -> String {
+    let mut out = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        out.push_str(&format!(": {e}"));
+        cause = e.source();
+    }
+    out
+}
