@@ -25,3 +25,4 @@ mod support;
 mod terminal;
 mod tidy;
 mod transcripts;
+mod verify;
