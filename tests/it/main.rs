@@ -28,3 +28,4 @@ mod support;
 mod terminal;
 mod tidy;
 mod transcripts;
+mod verify;

@@ -12,4 +12,4 @@ mod sandbox;
 pub mod tools;
 pub mod trees;
 
-pub use sandbox::{Sandbox, Shell};
+pub use sandbox::{Output, Sandbox, Shell};
