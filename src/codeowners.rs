@@ -147,7 +147,8 @@ pub fn stale(files: &[(String, String)], state: &Snapshot<'_>) -> Result<Vec<Pro
         let Some(host) = host_of(text) else { continue };
         if renew(text, &section(host, state)?) != *text {
             let message = "the owners are not those that the grants and stage rules name now";
-            let help = format!("`greenroom codeowners --host {} --write` puts it right; commit the result", host.as_str());
+            let help =
+                format!("`greenroom codeowners --host {} --write` puts it right; commit the result", host.as_str());
             out.push(Problem::of_file(path, "codeowners", message).help(help));
         }
     }
@@ -272,8 +273,8 @@ fn is_login(s: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::ModelName;
     use crate::format::path::ModelDir;
+    use crate::name::ModelName;
     use crate::tree::Memory;
 
     const SETTINGS: &str = "id = \"0198c0de-0000-7000-8000-000000000001\"\nname = \"r\"\nformat = 1\n";
@@ -305,7 +306,10 @@ mod tests {
         let settings = format!("{SETTINGS}[stages.Production]\napprovers = [\"group:risk\"]\n");
         let files = [
             ("greenroom.toml", settings.as_str()),
-            ("access.toml", "grants = [\n{ to = \"alice\", level = \"CAN_MANAGE\" },\n{ to = \"eve\", level = \"CAN_READ\" },\n]\n[groups]\nrisk = [\"bob\", \"carol@x.org\"]\n"),
+            (
+                "access.toml",
+                "grants = [\n{ to = \"alice\", level = \"CAN_MANAGE\" },\n{ to = \"eve\", level = \"CAN_READ\" },\n]\n[groups]\nrisk = [\"bob\", \"carol@x.org\"]\n",
+            ),
             ("people/alice.toml", "logins = [\"al1ce\"]\n"),
             ("people/bob.toml", "logins = [\"not a @login\"]\n"),
             ("models/churn/access.toml", "grants = [{ to = \"dave\", level = \"CAN_EDIT\" }]\n"),

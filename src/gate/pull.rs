@@ -172,8 +172,11 @@ impl<'r> Pull<'r> {
         }
         let named = warnings.is_empty() && !self.cut && !authors.is_empty();
         if self.cut {
-            let message = "the clone is cut within the branch, so its authors are not all known and none counts as proven";
-            warnings.push(Problem::of_file("", "shallow", message).help("fetch the whole history: `git fetch --unshallow`"));
+            let message =
+                "the clone is cut within the branch, so its authors are not all known and none counts as proven";
+            warnings.push(
+                Problem::of_file("", "shallow", message).help("fetch the whole history: `git fetch --unshallow`"),
+            );
         }
         let diff = diff::diff(&before, &after, Limits::default())?;
         let files = codeowners::files_in(self.registry.repo(), Some(self.result))?;
