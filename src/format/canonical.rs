@@ -3,6 +3,7 @@
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
+use super::edit::plain;
 use super::{Problem, Record, parse_strict, print};
 
 /// Gives the canonical form of a file.
@@ -56,12 +57,13 @@ fn dress(new: &mut Table, old: &dyn TableLike) {
                 if let Some(old) = old_item.as_table_like() {
                     dress(table, old);
                 }
-                if !above.is_empty() {
+                let behind = match old_item {
+                    Item::Table(old) => comments(old.decor().suffix().and_then(|s| s.as_str())),
+                    Item::None | Item::Value(_) | Item::ArrayOfTables(_) => String::new(),
+                };
+                if !above.is_empty() || !behind.is_empty() {
                     table.set_implicit(false);
                     table.decor_mut().set_prefix(format!("\n{above}"));
-                }
-                if let Item::Table(old) = old_item {
-                    let behind = comments(old.decor().suffix().and_then(|s| s.as_str()));
                     table.decor_mut().set_suffix(behind_of(&behind));
                 }
             }
@@ -118,21 +120,45 @@ fn dress_value(new: &mut Value, old: &Value) {
     new.decor_mut().set_suffix(behind_of(&behind));
 }
 
-/// Elements keep their comments as long as they are in the order in which they are printed.
+/// Elements keep their comments, each above its element; one behind an element belongs to that one.
 fn dress_array(new: &mut Array, old: &Array) {
-    let same = new.len() == old.len();
-    for (new, old) in new.iter_mut().zip(old.iter()).filter(|_| same) {
-        let above = comments(old.decor().prefix().and_then(|p| p.as_str()));
-        if !above.is_empty() {
-            let lines: String = above.lines().map(|l| format!("\n    {l}")).collect();
-            new.decor_mut().set_prefix(format!("{lines}\n    "));
-        }
+    let mut said: Vec<(String, String)> = Vec::new();
+    for value in old.iter() {
+        let prefix = value.decor().prefix().and_then(|p| p.as_str()).unwrap_or_default();
+        let (behind, above) = behind_and_below(prefix);
+        give(&mut said, behind);
+        said.push((plain(value), above));
+        give(&mut said, &comments(value.decor().suffix().and_then(|s| s.as_str())));
     }
-    let last = comments(old.trailing().as_str());
-    if !last.is_empty() {
-        let lines: String = last.lines().map(|l| format!("\n    {l}")).collect();
-        new.set_trailing(format!("{lines}\n"));
+    let (behind, rest) = behind_and_below(old.trailing().as_str().unwrap_or_default());
+    give(&mut said, behind);
+    if said.iter().all(|(_, c)| c.is_empty()) && rest.is_empty() {
+        return;
     }
+    for value in new.iter_mut() {
+        let meant = plain(value);
+        let found = said.iter().position(|(v, _)| *v == meant).map(|i| said.remove(i).1).unwrap_or_default();
+        let lines: String = found.lines().map(|l| format!("\n    {l}")).collect();
+        value.decor_mut().set_prefix(format!("{lines}\n    "));
+    }
+    let lines: String = rest.lines().map(|l| format!("\n    {l}")).collect();
+    new.set_trailing(format!("{lines}\n"));
+    new.set_trailing_comma(!new.is_empty());
+}
+
+/// Adds a comment to the element before it.
+fn give(said: &mut [(String, String)], comment: &str) {
+    if let Some((_, all)) = said.last_mut() {
+        all.push_str(comment);
+    }
+}
+
+/// The comment in the rest of a line, and those in the lines below it.
+fn behind_and_below(space: &str) -> (&str, String) {
+    let end = space.find('\n').map_or(space.len(), |i| i + 1);
+    let (line, below) = space.split_at(end);
+    let line = line.trim_start();
+    (if line.starts_with('#') { line } else { "" }, comments(Some(below)))
 }
 
 /// The comments in the space between two things, each on a line of its own.
@@ -227,9 +253,11 @@ mod tests {
     #[test]
     fn lists_are_laid_out_and_keep_the_comments_of_their_elements() {
         becomes::<StagePointer>(
-            "versions = [1,2, # b\n 3 # c\n]\n",
-            "versions = [\n    1,\n    2,\n    # b\n    3,\n    # c\n]\n",
+            "versions = [1,2, # b\n 3 # c\n # end\n]\n",
+            "versions = [\n    1,\n    # b\n    2,\n    # c\n    3,\n    # end\n]\n",
         );
+        becomes::<StagePointer>("versions = [2, # two\n 1]\n", "versions = [\n    1,\n    # two\n    2,\n]\n");
+        becomes::<StagePointer>("versions = [ # one\n1]\n", "# one\nversions = [1]\n");
         becomes::<Access>(
             "grants = [{level = 'CAN_READ', to='bob'}] # all\n",
             "grants = [{ to = \"bob\", level = \"CAN_READ\" }] # all\n",
@@ -237,9 +265,15 @@ mod tests {
     }
 
     #[test]
+    fn a_header_with_a_comment_stays() {
+        let text = format!("{HEAD}\n# all of them\n[stages] # here\n\n[stages.Production]\napprovals = 1\n");
+        becomes::<Settings>(&text, &text);
+    }
+
+    #[test]
     fn a_comment_without_a_place_goes_to_the_top() {
-        becomes::<StagePointer>("versions = [2, # two\n 1]\n", "# two\nversions = [\n    1,\n    2,\n]\n");
         becomes::<StagePointer>("# only a comment\nversions = []\n", "# only a comment\nversions = []\n");
+        assert_eq!(finish("a = 1 # x\n", "a = 1 # x\n# y\n# x\n"), "# y\n# x\na = 1 # x\n");
     }
 
     #[test]

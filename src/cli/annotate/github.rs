@@ -50,9 +50,9 @@ mod tests {
         let told = commands(&[Finding { problem: &problem, fault: true }]);
         assert_eq!(
             told,
-            "::error file=models/a%2Cb%3Ac%250A%25/x y.toml,line=3,col=7,title=toml::bad\\u{a}::set-output name=x::y %250A \
-             ##[error]z {0} [link](http://evil) `x` | @alice <b>&%0A\\u{1b}[31mdo \\u{202e}this\\u{d}\\u{a}/close\n"
+            "::error file=models/a%2Cb%3Ac%250A%25/x y.toml,line=3,col=7,title=toml::bad\\n::set-output name=x::y %250A \
+             ##[error]z {0} [link](http://evil) `x` | @alice <b>&%0A\\u{1b}[31mdo \\u{202e}this\\u{d}\\n/close\n"
         );
-        assert_eq!(notice("50%\n::x"), "::notice title=greenroom::50%25\\u{a}::x\n");
+        assert_eq!(notice("50%\n::x"), "::notice title=greenroom::50%25\\n::x\n");
     }
 }

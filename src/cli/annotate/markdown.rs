@@ -99,14 +99,16 @@ fn shorten(s: &str) -> String {
 /// Whether no host finds anything in the words: no markup, mention, reference, address or command.
 fn is_harmless(s: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || " .,'()=_-→…".contains(c);
-    let listed = s.split(' ').next().is_some_and(|w| w.chars().all(|c| c.is_ascii_digit() || "-.)=_".contains(c)));
+    let first = s.split(' ').next().unwrap_or_default();
+    let number = first.trim_end_matches(['.', ')']);
+    let listed = number.len() < first.len() && number.bytes().all(|b| b.is_ascii_digit());
+    let ruled = first.chars().all(|c| "-=_".contains(c));
     // `GH-1` refers to an issue, `www.` begins an address, `__` makes bold, `---` a line.
     let refers = s.split(' ').any(|w| {
         let (head, tail) = w.split_once('-').unwrap_or((w, ""));
         head.chars().any(|c| c.is_ascii_uppercase()) && tail.starts_with(|c: char| c.is_ascii_digit())
     });
-    let number = s.parse::<f64>().is_ok();
-    s.chars().all(plain) && !refers && !s.contains("www.") && (number || !listed) && s.trim() == s
+    s.chars().all(plain) && !refers && !s.contains("www.") && !listed && !ruled && s.trim() == s
 }
 
 #[cfg(test)]
@@ -158,7 +160,7 @@ mod tests {
     fn ticks_and_bars_do_not_break_out() {
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`a``"), "``` `a`` ```");
-        assert_eq!(cell("a|b\n|c"), "`a\\|b\\u{a}\\|c`");
+        assert_eq!(cell("a|b\n|c"), "`a\\|b\\n\\|c`");
         assert_eq!(words(""), "");
         assert!(code(&"x".repeat(1000)).chars().count() < 310);
     }
