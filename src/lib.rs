@@ -48,6 +48,9 @@ pub mod apply;
 // judgement: the law book
 pub mod rules;
 
+// owners: the permissions in a git host's own words
+pub mod codeowners;
+
 // the outside: a repository on disk, the files of models
 pub mod artifact;
 pub mod git;

@@ -36,6 +36,11 @@ impl ChangeArgs {
         self.dry_run
     }
 
+    /// Whether the disk's confirmation is not waited for.
+    pub(super) fn is_relaxed(&self) -> bool {
+        self.relaxed
+    }
+
     /// The person to act as, where one is named.
     pub(super) fn person(&self) -> Option<&UserName> {
         self.named.as_ref()

@@ -1,38 +1,112 @@
-//! `greenroom check`: everything that is wrong with a registry, before it is committed.
+//! `greenroom check`: everything that is wrong with a registry before it is committed, or with a pull request before it
+//! is merged.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use super::output::{GREEN, RED, YELLOW, styled};
+use super::annotate::{Finding, Style, Wanted, github, gitlab, sarif};
+use super::output::{GREEN, Output, RED, YELLOW, styled};
+use super::pull::{self, Summary};
 use super::report::{self, CliError, Exit};
 use super::session::{Session, clock};
 use crate::format::Problem;
+use crate::gate::pull::{Pull, Terms};
 use crate::git::GitError;
 use crate::name::UserName;
 use crate::registry::{Lint, Registry};
 use crate::text::one_line;
 
-/// Check the registry's files, uncommitted edits included: every fault with its place and the way out
+/// Check files before they are committed, or a pull request before it is merged: every fault and the way out
 ///
-/// All files are checked. What differs from the last commit is judged besides as if you committed it now: by your
-/// permissions, the stage rules, and what may not change. Files that git ignores are left out. In a bare repository
-/// the last commit is checked.
+/// Without RANGE the files of the work tree are checked. All of them are; what differs from the last commit is judged
+/// besides as if you committed it now: by your permissions, the stage rules, and what may not change. Files that git
+/// ignores are left out. In a bare repository the last commit is checked.
 ///
-/// Exit code 1 when files are not as they must be, 5 when a permission or rule refuses the edits.
+/// With BASE..HEAD a pull request is: what merging HEAD into BASE would make happen, by the permissions and rules that
+/// BASE holds. HEAD may be that merge already, as hosts make it for CI. One revision stands for what it changed
+/// against its first parent. Who will merge is not known yet, so everyone is tried: the check passes if somebody may
+/// merge, and says who.
+///
+/// Exit code 1 when files are not as they must be, 5 when a permission or rule refuses the change.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Tell only what is wrong in this file or folder
-    #[arg(value_name = "PATH")]
-    path: Option<PathBuf>,
-    /// Judge the edits as this person's
+    /// Tell only what is wrong in this file or folder; or the pull request: BASE..HEAD, or a revision
+    #[arg(value_name = "PATH|RANGE")]
+    what: Option<PathBuf>,
+    /// Judge the edits as this person's, or the merge as made by this person
     #[arg(long = "as", value_name = "PERSON")]
     named: Option<UserName>,
+    /// The git host proves that the authors of the commits are who they say, so that a merge by somebody else is an
+    /// approval; say so only where the host refuses commits in another's name
+    #[arg(long)]
+    authors_proven: bool,
+    /// How to report: text, json, github, gitlab, sarif or markdown, to a file with STYLE=FILE; may be repeated
+    #[arg(long = "format", value_name = "STYLE[=FILE]")]
+    formats: Vec<Wanted>,
 }
 
 pub(super) fn run(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let path = args.path.as_ref().map(|p| session.path(p));
+    let text = args.what.as_ref().and_then(|w| w.to_str()).unwrap_or_default();
+    if is_range(text, session) {
+        return check_pull(args, text, session);
+    }
+    if args.authors_proven {
+        return Err(CliError::usage("--authors-proven goes with BASE..HEAD"));
+    }
+    check_files(args, session)
+}
+
+/// Whether an argument means commits: what lies on disk is a path, whatever else it could be.
+fn is_range(text: &str, session: &Session) -> bool {
+    if text.is_empty() || session.path(Path::new(text)).symlink_metadata().is_ok() {
+        return false;
+    }
+    let range = text.contains("..") && !text.split('/').any(|part| part == "..");
+    range || session.registry().is_ok_and(|r| r.repo().resolve(text).is_ok())
+}
+
+fn check_pull(args: &CheckArgs, range: &str, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let now = registry.repo().identity().map_or_else(|_| clock(), |(_, committer)| session.now(&committer));
+    let pull = Pull::of_range(&registry, range)?;
+    let terms = Terms { merger: args.named.clone(), authors_proven: args.authors_proven, now };
+    let judged = pull.judge(&terms)?;
+    let summary = Summary::new(&pull, &judged, args.named.as_ref(), now)?;
+    deliver(args, session, |style, out| summary.report(style, out))?;
+    Ok(report::exit_for(&judged.faults))
+}
+
+/// Makes each report that is wanted, and puts it where it is wanted.
+fn deliver(
+    args: &CheckArgs,
+    session: &mut Session,
+    report: impl Fn(Style, &mut Output) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    if args.formats.is_empty() {
+        let style = if session.out.is_json() { Style::Json } else { Style::Text };
+        return report(style, &mut session.out);
+    }
+    for wanted in &args.formats {
+        match &wanted.file {
+            None => report(wanted.style, &mut session.out)?,
+            Some(file) => {
+                let mut out = session.out.apart();
+                report(wanted.style, &mut out)?;
+                let path = session.path(file);
+                std::fs::write(&path, out.plain()).map_err(|e| {
+                    let message = format!("cannot write {}", one_line(&path.to_string_lossy()));
+                    CliError { causes: vec![e.to_string()], ..CliError::new(Exit::Failed, message) }
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let path = args.what.as_ref().map(|p| session.path(p));
     let start = path.as_deref().map_or_else(|| session.dir(), |p| folder_of(p).to_owned());
     let registry = Registry::discover(&start)?;
     let asker = match session.asker(&registry, args.named.as_ref()) {
@@ -53,14 +127,35 @@ pub(super) fn run(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliEr
         let message = "git does not know who you are, so permissions and stage rules were not asked";
         lint.warnings.push(Problem::of_file("", "identity", message).help("git config --global user.email …"));
     }
-    if session.out.is_json() {
-        session.out.json(&json!({
-            "files": lint.files, "changed": lint.changed, "faults": lint.faults, "warnings": lint.warnings,
-        }))?;
-    } else {
-        as_text(&lint, session);
-    }
+    let home = format!("{}greenroom.toml", registry.at());
+    deliver(args, session, |style, out| report_files(&lint, &home, style, out))?;
     Ok(report::exit_for(&lint.faults))
+}
+
+/// Reports on the files of a work tree in a form.
+fn report_files(lint: &Lint, home: &str, style: Style, out: &mut Output) -> Result<(), CliError> {
+    let faults = lint.faults.iter().map(|f| Finding { problem: &f.problem, fault: true });
+    let findings: Vec<_> = faults.chain(lint.warnings.iter().map(|w| Finding { problem: w, fault: false })).collect();
+    match style {
+        Style::Text => as_text(lint, out),
+        Style::Json => out.json(&json!({
+            "files": lint.files, "changed": lint.changed, "faults": lint.faults, "warnings": lint.warnings,
+        }))?,
+        Style::Github => {
+            let told = plain(&told(lint));
+            out.line(format!("{}{}", github::commands(&findings), github::notice(&told)).trim_end());
+        }
+        Style::Gitlab => out.json(&gitlab::report(&findings, home))?,
+        Style::Sarif => out.json(&sarif::log(&findings, home))?,
+        Style::Markdown => {
+            out.line(pull::of_files(&lint.faults, &lint.warnings, plain(&told(lint)).trim_end_matches('.')).trim_end());
+        }
+    }
+    Ok(())
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
 }
 
 /// The folder that a path lies in, or is.
@@ -69,7 +164,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// A path of the disk as the beginning of paths in the repository: empty for the whole registry, or ending in a slash.
-fn within(registry: &Registry, path: &Path) -> Result<String, CliError> {
+pub(super) fn within(registry: &Registry, path: &Path) -> Result<String, CliError> {
     let missing = || CliError::not_found(format!("there is no file or folder {}", one_line(&path.to_string_lossy())));
     let Some(root) = registry.repo().work_dir() else { return Ok(String::new()) };
     // A file that was deleted can be asked about, too.
@@ -83,8 +178,7 @@ fn within(registry: &Registry, path: &Path) -> Result<String, CliError> {
     Ok(if registry.at().starts_with(&inner) { String::new() } else { inner })
 }
 
-fn as_text(lint: &Lint, session: &mut Session) {
-    let out = &mut session.out;
+fn as_text(lint: &Lint, out: &mut Output) {
     let mut tell = |style, what: &str, problem: &Problem| {
         out.line(format!("{} {problem}", styled(style, what)));
         if !problem.help.is_empty() {
@@ -93,6 +187,11 @@ fn as_text(lint: &Lint, session: &mut Session) {
     };
     lint.faults.iter().for_each(|f| tell(RED, "fault:", &f.problem));
     lint.warnings.iter().for_each(|w| tell(YELLOW, "warning:", w));
+    out.line(told(lint));
+}
+
+/// In a sentence, how many faults there are.
+fn told(lint: &Lint) -> String {
     let count = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
     let found = match (lint.faults.len(), lint.warnings.len()) {
         (0, 0) => styled(GREEN, "No faults"),
@@ -104,5 +203,5 @@ fn as_text(lint: &Lint, session: &mut Session) {
         0 => String::new(),
         n => format!("; {} not committed", count(n, "change")),
     };
-    out.line(format!("{found} in {}{changed}.", count(lint.files, "file")));
+    format!("{found} in {}{changed}.", count(lint.files, "file"))
 }

@@ -1,4 +1,4 @@
-//! `greenroom compare`: parameters, metrics and schema of versions, side by side.
+//! `greenroom compare`: parameters, metrics, tags, environment and schema of versions, side by side.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,16 @@ use super::session::Session;
 use super::table::Table;
 use super::target::{self, pick};
 use super::version::{aliases_by_version, as_json, column_type, metric_text, number_json};
+use crate::apply::Refusal;
 use crate::entity::Version;
 use crate::entity::version::{Column, Schema};
 use crate::name::ModelName;
 use crate::reference::{ModelRef, Pick};
+use crate::snapshot::ModelView;
 use crate::stage::Stage;
 use crate::text::one_line;
 
-/// Compare versions of a model: parameters, metrics and schema
+/// Compare versions of a model: parameters, metrics, tags, environment and schema
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
     /// The model's name
@@ -35,7 +37,7 @@ pub(super) struct CompareArgs {
 }
 
 /// A version that is compared.
-struct Side {
+pub(super) struct Side {
     number: u64,
     stage: Stage,
     version: Version,
@@ -43,24 +45,24 @@ struct Side {
 }
 
 /// What is compared: a key, and its value in each version.
-struct Row {
-    key: String,
+pub(super) struct Row {
+    pub(super) key: String,
     /// As people read it; none where the version has nothing of the kind.
-    shown: Vec<Option<String>>,
+    pub(super) shown: Vec<Option<String>>,
     json: Vec<Value>,
 }
 
 impl Row {
-    fn differs(&self) -> bool {
+    pub(super) fn differs(&self) -> bool {
         self.shown.windows(2).any(|w| matches!(w, [a, b] if a != b))
     }
 }
 
 /// Rows under a title, by the name they have in JSON.
-struct Part {
-    title: &'static str,
+pub(super) struct Part {
+    pub(super) title: &'static str,
     id: &'static str,
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
 }
 
 pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -106,7 +108,7 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
     }
     if !any {
         let name = one_line(args.name.as_str()).into_owned();
-        out.line(format!("The versions of {name} do not differ in parameters, metrics or schema."));
+        out.line(format!("The versions of {name} do not differ in parameters, metrics, tags, environment or schema."));
     }
     Ok(Exit::Ok)
 }
@@ -118,21 +120,29 @@ fn sides(args: &CompareArgs, session: &Session) -> Result<Vec<Side>, CliError> {
     for pick in &args.versions {
         let wanted = ModelRef { model: args.name.clone(), pick: pick.clone(), moment: None };
         let (model, view) = target::find(&snapshot, &wanted)?;
-        let number = view.number;
-        let faulty = || {
-            let message = format!("the record of {} version {number} cannot be read", args.name);
-            CliError::new(Exit::Failed, message).hint("greenroom check")
-        };
-        let version = view.file()?.and_then(|f| f.value).ok_or_else(faulty)?;
-        let stage = model.stage_of(number)?;
-        let aliases = aliases_by_version(&model)?.remove(&number).unwrap_or_default();
-        let json = as_json(&args.name, number, &version, &stage, &aliases);
-        out.push(Side { number, stage, version, json });
+        out.push(Side::read(&args.name, &model, view.number)?);
     }
     Ok(out)
 }
 
-fn parts(sides: &[Side]) -> Vec<Part> {
+impl Side {
+    /// Reads a version of a model.
+    pub(super) fn read(name: &ModelName, model: &ModelView<'_>, number: u64) -> Result<Self, CliError> {
+        let faulty = || {
+            let message = format!("the record of {name} version {number} cannot be read");
+            CliError::new(Exit::Failed, message).hint("greenroom check")
+        };
+        let view = model.version(number)?.ok_or_else(|| Refusal::no_version(name, number))?;
+        let version = view.file()?.and_then(|f| f.value).ok_or_else(faulty)?;
+        let stage = model.stage_of(number)?;
+        let aliases = aliases_by_version(model)?.remove(&number).unwrap_or_default();
+        let json = as_json(name, number, &version, &stage, &aliases);
+        Ok(Self { number, stage, version, json })
+    }
+}
+
+/// All that is compared of versions.
+pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
     let about = vec![
         row("stage", sides, |s| Some((s.stage.to_string(), json!(s.stage)))),
         row("created", sides, |s| Some((s.version.created_at.short(), json!(s.version.created_at.as_millis())))),
@@ -152,6 +162,8 @@ fn parts(sides: &[Side]) -> Vec<Part> {
         let one = |m: &crate::entity::version::Metric| (metric_text(m), number_json(m.value()));
         s.version.metrics.iter().map(|(k, m)| (k.to_string(), one(m))).collect()
     });
+    let tags =
+        rows(sides, |s| s.version.tags.iter().map(|(k, v)| (k.to_string(), (v.to_string(), json!(v)))).collect());
     let columns = |of: fn(&Schema) -> &Vec<Column>| {
         rows(sides, move |s| s.version.schema.as_ref().map_or_else(BTreeMap::new, |schema| named(of(schema))))
     };
@@ -159,10 +171,39 @@ fn parts(sides: &[Side]) -> Vec<Part> {
         Part { title: "Versions", id: "about", rows: about },
         Part { title: "Parameters", id: "params", rows: params },
         Part { title: "Metrics", id: "metrics", rows: metrics },
+        Part { title: "Tags", id: "tags", rows: tags },
+        Part { title: "Environment", id: "environment", rows: environment(sides) },
         Part { title: "Inputs", id: "inputs", rows: columns(|s| &s.inputs) },
         Part { title: "Outputs", id: "outputs", rows: columns(|s| &s.outputs) },
         Part { title: "Inference parameters", id: "inference_params", rows: columns(|s| &s.params) },
     ]
+}
+
+/// Where a version runs, as read from its model folder: one row for each package.
+fn environment(sides: &[Side]) -> Vec<Row> {
+    rows(sides, |s| {
+        let told = |text: &crate::text::Text| (text.to_string(), json!(text));
+        let mut out: BTreeMap<String, Cell> = BTreeMap::new();
+        if let Some(model) = &s.version.model {
+            let versions = [("mlflow", &model.mlflow_version), ("python", &model.python_version)];
+            out.extend(versions.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k.to_owned(), told(v))));
+        }
+        if let Some(environment) = &s.version.environment {
+            for package in environment.conda.iter().chain(&environment.pip) {
+                let (name, version) = package_of(package.as_str());
+                out.insert(name.to_owned(), (version.to_owned(), json!(version)));
+            }
+        }
+        out
+    })
+}
+
+/// A requirement such as `numpy==2.1.0` as name and version; without a version the whole is the name.
+fn package_of(requirement: &str) -> (&str, &str) {
+    let end = requirement.find(|c: char| "=<>!~; @[".contains(c)).unwrap_or(requirement.len());
+    let (name, rest) = requirement.split_at(end);
+    let version = rest.strip_prefix("==").or_else(|| rest.strip_prefix('=')).unwrap_or(rest).trim();
+    (name, if version.is_empty() { "any" } else { version })
 }
 
 /// What a version has of something: for people, and as JSON.

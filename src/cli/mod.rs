@@ -2,16 +2,19 @@
 
 mod access;
 mod alias;
+mod annotate;
 mod apply_entry;
 mod apply_file;
 mod change;
 mod check;
+mod codeowners;
 mod comment;
 mod compare;
 mod demo;
 mod diff;
 mod doctor;
 mod fetch;
+mod fmt;
 mod hook;
 mod index;
 mod init;
@@ -22,6 +25,8 @@ mod person;
 mod pick;
 mod program;
 mod progress;
+mod propose;
+mod pull;
 mod register;
 mod report;
 mod request;
@@ -130,6 +135,8 @@ enum Command {
     Apply(apply_file::ApplyArgs),
     Check(check::CheckArgs),
     Verify(verify::VerifyArgs),
+    Fmt(fmt::FmtArgs),
+    Codeowners(codeowners::CodeownersArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Reshard(reshard::ReshardArgs),
@@ -190,6 +197,8 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Apply(args) => apply_file::run(&args, session),
         Command::Check(args) => check::run(&args, session),
         Command::Verify(args) => verify::run(&args, session),
+        Command::Fmt(args) => fmt::run(&args, session),
+        Command::Codeowners(args) => codeowners::run(&args, session),
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),
         Command::Reshard(args) => reshard::run(&args, session),

@@ -30,6 +30,16 @@ impl Output {
         Self { format: global.output, text: String::new(), pager: !global.no_pager, terminal }
     }
 
+    /// Another output of the same format, for a file.
+    pub(super) fn apart(&self) -> Self {
+        Self { format: self.format, text: String::new(), pager: false, terminal: false }
+    }
+
+    /// What was collected, without colours.
+    pub(super) fn plain(self) -> String {
+        anstream::adapter::strip_str(&self.text).to_string()
+    }
+
     /// Whether the output is JSON.
     pub(super) fn is_json(&self) -> bool {
         self.format == Format::Json

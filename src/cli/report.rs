@@ -240,8 +240,10 @@ impl From<RegistryError> for CliError {
             RegistryError::NotARegistry { .. } | RegistryError::NoMoment(_) | RegistryError::BeforeHistory(_) => {
                 Self::of(Exit::NotFound, &e)
             }
+            RegistryError::BranchExists { .. } => Self::of(Exit::Exists, &e),
             RegistryError::SeveralRegistries { .. }
             | RegistryError::NoPerson { .. }
+            | RegistryError::TooManyCommits { .. }
             | RegistryError::Stage(_)
             | RegistryError::Publish(_) => Self::of(Exit::Failed, &e),
         }

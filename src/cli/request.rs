@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::change::{self, ChangeArgs};
 use super::output::{BOLD, styled};
 use super::pick;
+use super::propose::{self, BranchArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
@@ -41,6 +42,8 @@ pub(super) struct CreateArgs {
     /// Ask that the other versions in the stage be archived with it
     #[arg(long)]
     archive_existing: bool,
+    #[command(flatten)]
+    branch: BranchArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -126,7 +129,11 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
         RequestCommand::List(a) => return list(&a, session),
         RequestCommand::Show(a) => return show(&a, session),
         RequestCommand::Create(a) => {
-            let CreateArgs { name: model, version, stage: to, archive_existing, change } = a;
+            let CreateArgs { name: model, version, stage: to, archive_existing, branch, change } = a;
+            if branch.name().is_some() {
+                let action = Action::Transition { model, version, to, archive_existing };
+                return propose::run(session, &change, &branch, &action);
+            }
             (Action::CreateRequest { model, version, to, archive_existing, comment: change.text()? }, change)
         }
         RequestCommand::Approve(a) => {

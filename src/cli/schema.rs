@@ -81,7 +81,7 @@ fn write(session: &mut Session) -> Result<(), CliError> {
 }
 
 /// A link on the way would lead the writing out of the work tree.
-fn refuse_links(root: &std::path::Path, path: &str) -> Result<(), CliError> {
+pub(super) fn refuse_links(root: &std::path::Path, path: &str) -> Result<(), CliError> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     for part in ends.filter_map(|end| path.get(..end)) {
         let there = std::fs::symlink_metadata(root.join(part));

@@ -108,7 +108,7 @@ fn same_table(a: &dyn TableLike, b: &dyn TableLike) -> bool {
 }
 
 /// A value's meaning as text, without comments and spacing.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(s) => format!("{:?}", s.value()),
         Value::Integer(i) => i.value().to_string(),

@@ -4,6 +4,7 @@
 //! Printing is canonical ([`print()`]). Editing ([`edit::edit`]) leaves alone what it does not change.
 
 pub mod attributes;
+pub mod canonical;
 pub mod codec;
 pub mod edit;
 pub mod path;

@@ -35,7 +35,7 @@ impl Default for GateLimits {
             commits: 5_000,
             files: 15_000,
             file_bytes: 1 << 20,
-            entries: 60_000,
+            entries: 1_000_000,
             depth: 32,
             message_bytes: 64 << 10,
             time: Duration::from_secs(20),
@@ -55,7 +55,7 @@ impl GateLimits {
             files,
             file_bytes: number("greenroom.maxFileSize", usual.file_bytes)?,
             // Each file may lie in folders of its own.
-            entries: usual.entries.max(files.saturating_mul(4)),
+            entries: usual.entries.max(files.saturating_mul(60)),
             time: Duration::from_secs(number("greenroom.maxSeconds", usual.time.as_secs())?),
             ..usual
         })

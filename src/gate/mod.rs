@@ -9,9 +9,11 @@ mod folders;
 pub mod host;
 mod judge;
 pub mod limits;
+pub mod merge;
 pub mod namespace;
 mod people;
 mod proof;
+pub mod pull;
 mod push;
 pub mod record;
 pub mod refs;
@@ -27,6 +29,7 @@ pub use error::GateError;
 pub use host::{Host, NoPusher, Pusher};
 pub use judge::Judged;
 pub use limits::GateLimits;
+pub use namespace::Protected;
 pub use people::People;
 pub use push::{Judgement, Refused};
 pub use refs::{BadLine, Update};
@@ -36,7 +39,7 @@ pub use report::ascii;
 pub struct Gate {
     repo: Repo,
     limits: GateLimits,
-    protected: Vec<String>,
+    protected: Protected,
     folders: Vec<String>,
     proofs: proof::Memo,
 }
@@ -68,8 +71,7 @@ pub enum Lander {
 impl Gate {
     /// The gate of a repository: its protected branches are the one that HEAD is on, and those of `greenroom.protected`.
     pub fn open(repo: Repo) -> Result<Self, GateError> {
-        let mut protected = vec![repo.branch()?];
-        protected.extend(repo.settings("greenroom.protected").iter().map(|name| full(name)));
+        let protected = Protected::new(&repo.branch()?, &repo.settings("greenroom.protected"));
         let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
         Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })
@@ -77,7 +79,7 @@ impl Gate {
 
     /// The same with more protected branches, for where the repository's settings are out of reach.
     pub fn protecting(mut self, more: &[String]) -> Self {
-        self.protected.extend(more.iter().map(|name| full(name)));
+        self.protected = self.protected.with(more);
         self
     }
 
@@ -93,42 +95,6 @@ impl Gate {
 
     /// Whether a branch is protected. A `*` in a pattern stands for any characters.
     pub fn protects(&self, name: &str) -> bool {
-        self.protected.iter().any(|pattern| matches(pattern, name))
-    }
-}
-
-/// The full name of a branch.
-fn full(name: &str) -> String {
-    if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
-}
-
-/// Whether a name fits a pattern in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        let Some(at) = rest.find(part) else { return false };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_star_stands_for_any_characters() {
-        assert!(matches("refs/heads/main", "refs/heads/main"));
-        assert!(!matches("refs/heads/main", "refs/heads/main2"));
-        assert!(matches("refs/heads/release/*", "refs/heads/release/1.0"));
-        assert!(!matches("refs/heads/release/*", "refs/heads/release"));
-        assert!(matches("refs/heads/*-prod", "refs/heads/eu-prod"));
-        assert!(!matches("refs/heads/*-prod", "refs/heads/eu-prod-x"));
-        assert!(matches("refs/heads/a*b*c", "refs/heads/axxbyyc"));
-        assert!(!matches("refs/heads/ab*ba", "refs/heads/aba"));
+        self.protected.covers(name)
     }
 }

@@ -30,8 +30,14 @@ impl Protected {
     /// The branch `head` (`refs/heads/main`), and those that patterns name: `release/*` or `refs/heads/release/*`. A
     /// `*` stands for any characters, slashes included.
     pub fn new(head: &str, patterns: &[String]) -> Self {
-        let full = |p: &str| if p.starts_with("refs/") { p.to_owned() } else { format!("refs/heads/{p}") };
-        Self { patterns: std::iter::once(head).chain(patterns.iter().map(String::as_str)).map(full).collect() }
+        Self { patterns: vec![full(head)] }.with(patterns)
+    }
+
+    /// The same and those that more patterns name.
+    #[must_use]
+    pub fn with(mut self, patterns: &[String]) -> Self {
+        self.patterns.extend(patterns.iter().map(|p| full(p)));
+        self
     }
 
     /// Whether a reference is protected, by its full name.
@@ -45,9 +51,13 @@ impl Protected {
     }
 
     /// The protected references that have names of their own, not patterns.
-    fn named(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn named(&self) -> impl Iterator<Item = &str> {
         self.patterns.iter().map(String::as_str).filter(|p| !p.contains('*'))
     }
+}
+
+fn full(name: &str) -> String {
+    if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
 }
 
 /// Whether a name is what a pattern with `*` says.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::judge::Judged;
-use super::{Gate, GateError, Lander, Landing, Pusher, Update};
+use super::structure::{Place, Structure};
+use super::{Gate, GateError, Lander, Landing, Pusher, Update, folders, namespace};
 use crate::format::Problem;
 use crate::git::GitError;
 use crate::rules::{Class, Fault};
@@ -19,6 +20,8 @@ type Line = Vec<(Oid, Option<Oid>)>;
 pub struct Judgement {
     /// Faults of references, with the reference as the path.
     pub references: Vec<Fault>,
+    /// Faults of commits by themselves, side branches included; with any, steps are not judged.
+    pub commits: Vec<(Oid, Fault)>,
     /// The steps that would land, oldest first.
     pub steps: Vec<Judged>,
 }
@@ -26,7 +29,9 @@ pub struct Judgement {
 /// One thing that stands in the way of a push.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused<'j> {
-    /// The step, if it is not a reference that is at fault.
+    /// The commit, if it is not a reference that is at fault.
+    pub commit: Option<Oid>,
+    /// The step, if it is one.
     pub step: Option<&'j Judged>,
     /// What is wrong.
     pub fault: &'j Fault,
@@ -38,11 +43,15 @@ impl Judgement {
         self.faults().next().is_none()
     }
 
-    /// All that stands in the way: references first, then the steps in their order.
+    /// All that stands in the way: references first, then commits, then the steps in their order.
     pub fn faults(&self) -> impl Iterator<Item = Refused<'_>> {
-        let references = self.references.iter().map(|fault| Refused { step: None, fault });
-        let of_step = |step| move |fault| Refused { step: Some(step), fault };
-        references.chain(self.steps.iter().flat_map(move |step| step.faults.iter().map(of_step(step))))
+        let references = self.references.iter().map(|fault| Refused { commit: None, step: None, fault });
+        let commits = self.commits.iter().map(|(id, fault)| Refused { commit: Some(*id), step: None, fault });
+        let of = |step: &'_ Judged| Some(step.commit);
+        let steps = self.steps.iter().flat_map(move |step| {
+            step.faults.iter().map(move |fault| Refused { commit: of(step), step: Some(step), fault })
+        });
+        references.chain(commits).chain(steps)
     }
 }
 
@@ -55,21 +64,56 @@ impl Gate {
         let started = Instant::now();
         let by = pusher.map_or(Lander::Nobody, |p| Lander::Pusher(p.clone()));
         let landing = Landing { by, at: now, bounded: true };
-        let mut out = Judgement::default();
-        let mut seen = BTreeSet::new();
-        for update in updates.iter().filter(|u| !seen.insert(&u.name)) {
-            out.references.push(fault(update, "ref-twice", "the push names it twice", "push it once"));
+        let mut out = Judgement {
+            references: namespace::judge(&self.repo, updates, &self.protected, self.limits)?,
+            ..Judgement::default()
+        };
+        if !out.references.is_empty() {
+            return Ok(out);
         }
         for update in updates.iter().filter(|u| self.protects(&u.name)) {
-            let Some(new) = update.new else {
-                let message = "a protected branch may not be deleted";
-                out.references.push(fault(update, "ref-delete", message, "protect another one first"));
-                continue;
-            };
-            let Some(steps) = self.steps(update, new, &mut out)? else { continue };
+            let Some(new) = update.new else { continue };
+            let Some(steps) = self.steps(update, new, &mut out)? else { break };
+            // What is not built as it must be is not read any further.
+            out.commits.extend(self.structure(update, new, &steps, now)?);
+            if !out.commits.is_empty() {
+                break;
+            }
             for (commit, parent) in steps {
                 self.in_time(started)?;
                 out.steps.push(self.judge_step(commit, parent, &landing)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// What is wrong with the commits that are new to a protected branch, by themselves, side branches included.
+    fn structure(
+        &self,
+        update: &Update,
+        new: Oid,
+        steps: &Line,
+        now: Timestamp,
+    ) -> Result<Vec<(Oid, Fault)>, GateError> {
+        let known = update.old.map_or_else(|| self.landed(), |old| Ok(vec![old]))?;
+        let max = self.limits.commits;
+        let Some(commits) = self.repo.new_commits_oldest_first(new, &known, max)? else {
+            let message = format!("more than {max} commits come at once");
+            let help = "push in parts, or raise greenroom.maxCommits in the served repository";
+            return Ok(vec![(new, fault(update, "limit", &message, help))]);
+        };
+        let root = |commit: &Oid| self.repo.tree_of(commit);
+        let mut folders = folders::of(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
+        if folders.is_empty() {
+            folders = folders::of(&self.repo, Some(root(&new)?), &self.folders)?;
+        }
+        let line: BTreeSet<Oid> = steps.iter().map(|(commit, _)| *commit).collect();
+        let mut out = Vec::new();
+        for at in folders {
+            let mut structure = Structure::new(&self.repo, &at, self.limits, now);
+            for commit in &commits {
+                let place = if line.contains(commit) { Place::Line } else { Place::Side };
+                out.extend(structure.commit(commit, place)?.into_iter().map(|fault| (*commit, fault)));
             }
         }
         Ok(out)
@@ -120,7 +164,7 @@ impl Gate {
     /// The tips of the protected branches that are there.
     fn landed(&self) -> Result<Vec<Oid>, GateError> {
         let mut out = Vec::new();
-        for name in self.protected.iter().filter(|p| !p.contains('*')) {
+        for name in self.protected.named() {
             out.extend(self.repo.reference(name)?);
         }
         Ok(out)

@@ -29,7 +29,7 @@ impl Judgement {
                 break;
             }
             out.push_str(&text);
-            last = one.step.map(|s| s.commit);
+            last = one.commit;
         }
         out
     }
@@ -38,11 +38,16 @@ impl Judgement {
 /// A fault, with the step it is in where that is another than the last one told.
 fn told(one: &Refused<'_>, last: Option<crate::tree::Oid>) -> String {
     let mut out = String::new();
-    if let Some(step) = one.step.filter(|s| Some(s.commit) != last) {
-        let by = step.actor.as_ref().map(|a| format!(" by {}", a.user)).unwrap_or_default();
-        let _ = writeln!(out, "\n  commit {}{by}: {}", step.commit.short(), ascii(&step.subject));
-    } else if one.step.is_none() {
-        out.push('\n');
+    match (one.commit.filter(|c| Some(*c) != last), one.step) {
+        (Some(commit), Some(step)) => {
+            let by = step.actor.as_ref().map(|a| format!(" by {}", a.user)).unwrap_or_default();
+            let _ = writeln!(out, "\n  commit {}{by}: {}", commit.short(), ascii(&step.subject));
+        }
+        (Some(commit), None) => {
+            let _ = writeln!(out, "\n  commit {}", commit.short());
+        }
+        (None, _) if one.commit.is_none() => out.push('\n'),
+        (None, _) => {}
     }
     let problem = &one.fault.problem;
     let line = if problem.line > 0 { format!(":{}", problem.line) } else { String::new() };

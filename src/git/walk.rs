@@ -1,5 +1,7 @@
 //! History: the first-parent line, what had landed by a time, and what is new to a branch.
 
+use std::collections::BTreeSet;
+
 use gix::objs::CommitRefIter;
 
 use super::{GitError, Repo, oid};
@@ -47,8 +49,7 @@ impl Repo {
     }
 
     fn walk(&self, tip: Oid, graph: Option<gix::commitgraph::Graph>) -> Result<Walk<'_>, GitError> {
-        let cut = self.inner.shallow_commits().map_err(|e| GitError::git("read which commits are shallow", e))?;
-        let cut = cut.map(|c| c.iter().map(oid).collect()).unwrap_or_default();
+        let cut = self.cut_commits()?;
         Ok(Walk { repo: self, graph, cut, next: Some(tip), from_cut: false })
     }
 
@@ -81,6 +82,50 @@ impl Repo {
             found.push(oid(commit.map_err(failed)?.id));
         }
         Ok(Some(found))
+    }
+}
+
+impl Repo {
+    /// The best common ancestors of two commits: none for unrelated histories, several where branches were merged
+    /// crosswise.
+    ///
+    /// # Errors
+    /// [`GitError::Shallow`] where none is found and the history was cut when it was cloned.
+    pub fn merge_bases(&self, one: &Oid, other: &Oid) -> Result<Vec<Oid>, GitError> {
+        let id = |o: &Oid| self.id(o).ok_or(TreeError::Missing(*o));
+        let (one, other) = (id(one)?, id(other)?);
+        let found = self.inner.merge_bases_many(one, &[other]);
+        let found = found.map_err(|e| GitError::git("find the common ancestor", e))?;
+        if found.is_empty() && self.is_shallow()? {
+            return Err(GitError::Shallow);
+        }
+        Ok(found.into_iter().map(|id| oid(id.detach())).collect())
+    }
+
+    /// The commits whose parents a shallow clone left out.
+    pub fn cut_commits(&self) -> Result<Vec<Oid>, GitError> {
+        let cut = self.inner.shallow_commits().map_err(|e| GitError::git("read which commits are shallow", e))?;
+        Ok(cut.map(|c| c.iter().map(oid).collect()).unwrap_or_default())
+    }
+}
+
+impl Repo {
+    /// The same commits as [`Self::new_commits`], each after its parents.
+    pub fn new_commits_oldest_first(&self, tip: Oid, known: &[Oid], max: usize) -> Result<Option<Vec<Oid>>, GitError> {
+        let Some(found) = self.new_commits(tip, known, max)? else { return Ok(None) };
+        let new: BTreeSet<Oid> = found.iter().copied().collect();
+        let (mut out, mut seen) = (Vec::with_capacity(found.len()), BTreeSet::new());
+        // Depth first without recursion: a commit is listed when it is met again after its parents.
+        let mut stack = vec![(tip, false)];
+        while let Some((commit, parents_done)) = stack.pop() {
+            if parents_done {
+                out.push(commit);
+            } else if new.contains(&commit) && seen.insert(commit) {
+                stack.push((commit, true));
+                stack.extend(self.commit(&commit)?.parents.into_iter().map(|p| (p, false)));
+            }
+        }
+        Ok(Some(out))
     }
 }
 

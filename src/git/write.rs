@@ -25,7 +25,8 @@ use crate::tree::{Oid, TreeError};
 pub struct Draft {
     /// Its root tree, staged or already there.
     pub tree: Oid,
-    /// Parents after the first, for a merge; the first is the commit before it.
+    /// Parents after the first, for a merge; the first is the commit before it. Where none is before it, on a new
+    /// branch, these are all: what the branch grows from.
     pub merged: Vec<Oid>,
     /// Who made the change.
     pub author: Ident,

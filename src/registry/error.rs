@@ -51,6 +51,18 @@ pub enum RegistryError {
         /// What would have happened, and the verdict.
         outcome: Box<Outcome>,
     },
+    /// A branch that was to be made is there already.
+    #[error("the branch {} exists already", crate::text::quoted(.branch))]
+    BranchExists {
+        /// Its name, without `refs/heads/`.
+        branch: String,
+    },
+    /// A pull request is too large to be judged.
+    #[error("the branch brings more than {max} commits; split it, or merge its target into it first")]
+    TooManyCommits {
+        /// How many are judged.
+        max: usize,
+    },
     /// Others were faster again and again.
     #[error("others changed the registry again and again meanwhile; try again")]
     Contended,

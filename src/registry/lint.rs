@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Asker, Registry, RegistryError};
 use crate::apply;
 use crate::artifact::{Pointer, copy, findings};
+use crate::codeowners::{self, Host};
 use crate::diff;
 use crate::format::{MAX_FILE, Problem, attributes};
 use crate::git::{GitError, Repo, WorkFile};
@@ -70,10 +71,42 @@ impl Registry {
             lint.files = diff::diff(&nothing, &after, Limits::default())?.files.len();
         }
         lint.warnings = warnings(&after)?;
+        lint.warnings.extend(codeowners::stale(&self.codeowners()?, &after)?);
         lint.faults.sort();
         lint.faults.dedup();
         lint.warnings.sort();
         Ok(lint)
+    }
+
+    /// CODEOWNERS of the work tree, else of the last commit, by path from the repository's root.
+    pub fn codeowners(&self) -> Result<Vec<(String, String)>, RegistryError> {
+        let Some(dir) = self.repo.work_dir() else {
+            let root = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()?;
+            return Ok(codeowners::files_in(&self.repo, root)?);
+        };
+        let places: std::collections::BTreeSet<&str> = Host::ALL.iter().flat_map(|h| h.places()).collect();
+        let mut out = Vec::new();
+        for place in places {
+            let path = dir.join(place);
+            // A link could lead anywhere, and no host follows it.
+            if path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() <= MAX_READ) {
+                let bytes = std::fs::read(&path).map_err(|source| GitError::Io { what: "read", path, source })?;
+                out.push((place.to_owned(), String::from_utf8_lossy(&bytes).into_owned()));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Gives what `look` makes of the registry as it lies in the work tree, uncommitted edits included; in a bare
+    /// repository of the last commit. Of the edits nothing stays in the repository.
+    pub fn edited<T>(&self, look: impl FnOnce(&Snapshot<'_>) -> Result<T, RegistryError>) -> Result<T, RegistryError> {
+        let seen = match self.stage_work_tree() {
+            Ok(Some(staged)) => self.snapshot_in(Some(staged.tree)).and_then(|s| look(&s)),
+            Ok(None) => self.snapshot().and_then(|s| look(&s)),
+            Err(e) => Err(e),
+        };
+        self.repo.discard_staged();
+        seen
     }
 
     /// Makes a tree of the files in the work tree; none without one.

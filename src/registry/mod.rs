@@ -7,6 +7,7 @@ mod error;
 pub mod health;
 mod history;
 mod lint;
+mod propose;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
-use crate::git::{Draft, Durability, Ident, PublishError, Repo};
+use crate::git::{Draft, Durability, GitError, Ident, PublishError, Repo};
 use crate::name::UserName;
 use crate::phrase;
 use crate::rules::{self, Actor, Step, Verdict};
@@ -25,6 +26,7 @@ use crate::tree::{Limits, Objects as _, Oid, Stage as _};
 pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
 pub use lint::Lint;
+pub use propose::Proposal;
 
 /// How often an action is applied anew because the head moved.
 const ATTEMPTS: usize = 20;
@@ -85,7 +87,7 @@ impl Registry {
     /// one folder at the top of the repository that holds a registry.
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
-        let branch = repo.branch()?;
+        let branch = branch(&repo)?;
         let found = Self { repo, branch, at: String::new(), landed: walk };
         let at = found.locate(dir)?;
         Ok(Self { at, ..found })
@@ -93,7 +95,7 @@ impl Registry {
 
     /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
-        let branch = repo.branch()?;
+        let branch = branch(&repo)?;
         Ok(Self { repo, branch, at: at.to_owned(), landed: walk })
     }
 
@@ -146,7 +148,7 @@ impl Registry {
         &self.repo
     }
 
-    /// The branch that holds the registry, in full.
+    /// The branch that holds the registry, in full; `HEAD` where HEAD is on none, as in a CI job: then it can be read.
     pub fn branch(&self) -> &str {
         &self.branch
     }
@@ -213,6 +215,9 @@ impl Registry {
             let prepared = self.prepare(self.head()?, asker, actions, now, options);
             self.repo.discard_staged();
             return prepared.map(|(_, outcome)| outcome);
+        }
+        if self.branch == DETACHED {
+            return Err(GitError::Detached.into());
         }
         let mut lock = self.repo.lock(LOCK_WAIT)?;
         for _ in 0..ATTEMPTS {
@@ -283,6 +288,17 @@ impl Registry {
         let message = message(&diff, &options.comment);
         let tree = tree.filter(|t| Some(*t) != root);
         Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))
+    }
+}
+
+/// The name under which a registry is read where HEAD is on no branch.
+const DETACHED: &str = "HEAD";
+
+/// The branch that HEAD is on, or [`DETACHED`].
+fn branch(repo: &Repo) -> Result<String, RegistryError> {
+    match repo.branch() {
+        Err(GitError::Detached) => Ok(DETACHED.to_owned()),
+        other => Ok(other?),
     }
 }
 

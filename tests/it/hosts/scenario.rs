@@ -75,7 +75,9 @@ pub fn tell(sandbox: &Sandbox, server: &dyn Server) {
 impl<'s> Story<'s> {
     /// Somebody's shell, in his clone.
     fn of(&self, person: Person) -> Shell<'s> {
-        self.server.client(self.sandbox.shell(person.name, person.email), person).within(format!("{}-clone", person.login))
+        self.server
+            .client(self.sandbox.shell(person.name, person.email), person)
+            .within(format!("{}-clone", person.login))
     }
 
     fn founded(&self) {
@@ -104,11 +106,8 @@ impl<'s> Story<'s> {
     /// The references and objects of the served repository.
     fn stored(&self) -> Stored {
         let bare = self.server.bare();
-        let refs = self.sandbox.shell("Root", "root@example.org").git([
-            "-C",
-            bare.to_str().expect("UTF-8"),
-            "for-each-ref",
-        ]);
+        let refs =
+            self.sandbox.shell("Root", "root@example.org").git(["-C", bare.to_str().expect("UTF-8"), "for-each-ref"]);
         let objects = crate::support::trees::files(&bare.join("objects")).into_iter();
         (refs.success().stdout().to_owned(), objects.collect())
     }

@@ -1,0 +1,24 @@
+//! GitLab's code quality report: a JSON list that a job gives as an artifact, shown in the merge request.
+
+use serde_json::{Value, json};
+
+use super::{Finding, fingerprints};
+
+/// The report. A finding that is in no one file is shown at `greenroom.toml`, here `home`.
+pub(in crate::cli) fn report(findings: &[Finding<'_>], home: &str) -> Value {
+    let one = |(f, fingerprint): (&Finding<'_>, String)| {
+        let (message, help) = f.said();
+        let description = if help.is_empty() { message } else { format!("{message} ({help})") };
+        json!({
+            "description": description,
+            "check_name": f.problem.rule,
+            "fingerprint": fingerprint,
+            "severity": if f.fault { "critical" } else { "minor" },
+            "location": {
+                "path": if f.problem.path.is_empty() { home } else { &f.problem.path },
+                "lines": { "begin": f.problem.line.max(1) },
+            },
+        })
+    };
+    fingerprints(findings).map(one).collect()
+}

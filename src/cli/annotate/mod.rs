@@ -1,0 +1,144 @@
+//! A verdict in the words of CI: each host's own form for faults in files, and Markdown for people.
+//!
+//! What comes from a repository is foreign to each of these forms, too: a name must not become a command of the job, a
+//! mention, or a link.
+
+pub(super) mod github;
+pub(super) mod gitlab;
+pub(super) mod markdown;
+pub(super) mod sarif;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::format::Problem;
+use crate::text::one_line;
+
+/// A form of report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// For people at a terminal.
+    Text,
+    /// For programs.
+    Json,
+    /// Workflow commands of GitHub, Gitea and Forgejo Actions.
+    Github,
+    /// GitLab's code quality report.
+    Gitlab,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// A summary for people, for a job's page or a comment.
+    Markdown,
+}
+
+impl Style {
+    /// All of them.
+    const ALL: [Self; 6] = [Self::Text, Self::Json, Self::Github, Self::Gitlab, Self::Sarif, Self::Markdown];
+
+    /// Its name on the command line.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Sarif => "sarif",
+            Self::Markdown => "markdown",
+        }
+    }
+}
+
+/// A report that is wanted: its form, and the file that it goes to; none for standard output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) style: Style,
+    pub(super) file: Option<PathBuf>,
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let (style, file) = s.split_once('=').map_or((s, None), |(style, file)| (style, Some(file)));
+        let names = || Style::ALL.map(Style::as_str).join(", ");
+        let style = Style::ALL.into_iter().find(|k| k.as_str() == style);
+        let style = style.ok_or_else(|| format!("must be one of {}, or STYLE=FILE", names()))?;
+        match file {
+            Some("") => Err("the name of the file is missing after `=`".to_owned()),
+            file => Ok(Self { style, file: file.map(PathBuf::from) }),
+        }
+    }
+}
+
+/// Something wrong, or worth a look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finding<'p> {
+    pub(super) problem: &'p Problem,
+    /// Whether it stands in the way.
+    pub(super) fault: bool,
+}
+
+impl Finding<'_> {
+    /// What is wrong and what to do about it, each in one line.
+    fn said(&self) -> (String, String) {
+        (one_line(&self.problem.message).into_owned(), one_line(&self.problem.help).into_owned())
+    }
+
+    /// A name by which the same finding is known again, whatever line it is in.
+    fn fingerprint(&self, seen: usize) -> String {
+        use sha2::{Digest as _, Sha256};
+        let Problem { path, rule, message, .. } = self.problem;
+        let hash = Sha256::digest(format!("{rule}\0{path}\0{message}\0{seen}").as_bytes());
+        hash.iter().take(16).map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// The findings with their fingerprints; those that say the same are counted, so that no two are alike.
+fn fingerprints<'f, 'p>(findings: &'f [Finding<'p>]) -> impl Iterator<Item = (&'f Finding<'p>, String)> {
+    let mut seen = std::collections::HashMap::new();
+    findings.iter().map(move |f| {
+        let count = seen.entry((f.problem.rule, &f.problem.path, &f.problem.message)).or_insert(0_usize);
+        *count += 1;
+        (f, f.fingerprint(*count))
+    })
+}
+
+/// A path as a URI reference: bytes that it cannot hold are percent-encoded.
+fn uri(path: &str) -> String {
+    let kept = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    path.bytes().map(|b| if kept(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A fault whose every part wants to be something else.
+    pub(crate) fn hostile() -> Problem {
+        Problem {
+            path: "models/a,b:c%0A%/x y.toml".to_owned(),
+            line: 3,
+            column: 7,
+            rule: "toml",
+            message: "bad\n::set-output name=x::y %0A ##[error]z {0} [link](http://evil) `x` | @alice <b>&".to_owned(),
+            help: "\u{1b}[31mdo \u{202e}this\r\n/close".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_report_is_named_by_its_style_and_file() {
+        assert_eq!("sarif".parse(), Ok(Wanted { style: Style::Sarif, file: None }));
+        assert_eq!("text=a=b".parse(), Ok(Wanted { style: Style::Text, file: Some("a=b".into()) }));
+        for bad in ["", "xml", "text=", "=x"] {
+            assert!(bad.parse::<Wanted>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn findings_that_say_the_same_have_different_fingerprints() {
+        let problem = hostile();
+        let finding = Finding { problem: &problem, fault: true };
+        let ids: Vec<String> = fingerprints(&[finding, finding]).map(|(_, id)| id).collect();
+        assert_eq!(ids.len(), 2);
+        assert_ne!(ids.first(), ids.last());
+    }
+}

@@ -1,0 +1,129 @@
+//! `greenroom request create --branch`: a request as a branch, to be merged by somebody else.
+
+use clap::Args;
+use serde_json::json;
+
+use super::change::ChangeArgs;
+use super::output::{DIM, YELLOW, styled};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::transition::shell;
+use crate::action::Action;
+use crate::format::path::ModelDir;
+use crate::name::ModelName;
+use crate::phrase;
+use crate::registry::{Options, Proposal, RegistryError};
+use crate::stage::Stage;
+use crate::text::one_line;
+
+/// Whether and how to ask by a branch.
+#[derive(Debug, Clone, Args)]
+pub(super) struct BranchArgs {
+    /// Ask by a branch that makes the move, for a pull request: its merge by somebody else is the approval. It grows
+    /// from what `origin` holds; nothing is checked out. By default it is named request/MODEL-VERSION-STAGE
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    branch: Option<String>,
+    /// Let the branch grow from this revision instead
+    #[arg(long, value_name = "REVISION", requires = "branch")]
+    onto: Option<String>,
+}
+
+impl BranchArgs {
+    /// The name given, empty for the default; none where no branch is asked for.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.branch.as_deref()
+    }
+}
+
+/// The usual name of the branch that asks for a version to enter a stage.
+fn usual(model: &ModelName, version: u64, to: &Stage) -> String {
+    // Two dots would be a range to git.
+    format!("request/{}-{version}-{to}", ModelDir::of(model).as_str().replace("..", ".%2E"))
+}
+
+pub(super) fn run(
+    session: &mut Session,
+    change: &ChangeArgs,
+    branch: &BranchArgs,
+    action: &Action,
+) -> Result<Exit, CliError> {
+    let Action::Transition { model, version, to, .. } = action else {
+        return Err(CliError::usage("only a transition can be asked for by a branch"));
+    };
+    let registry = session.registry()?;
+    let asker = session.asker(&registry, change.person())?;
+    let base = match &branch.onto {
+        Some(revision) => Some(registry.repo().resolve(revision)?),
+        None => registry.upstream()?,
+    };
+    let base = base.ok_or_else(|| CliError::new(Exit::Failed, "there is no commit that a branch could grow from"))?;
+    let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, *version, to), str::to_owned);
+    let comment = change.text()?.as_str().to_owned();
+    let options = Options { comment, dry_run: change.is_dry_run(), relaxed: change.is_relaxed() };
+    let made = registry.propose(&asker, (model, action), (&name, base), session.now(&asker.committer), &options);
+    let made = made.map_err(|e| match e {
+        RegistryError::BranchExists { branch } => {
+            CliError::from(RegistryError::BranchExists { branch: branch.clone() })
+                .hint(format!("push it: {}", push(&branch)))
+                .hint(format!("or delete it: git branch -D {}", shell_path(&branch)))
+        }
+        e => e.into(),
+    })?;
+    print(session, &made, change.is_dry_run())?;
+    Ok(Exit::Ok)
+}
+
+fn print(session: &mut Session, made: &Proposal, dry_run: bool) -> Result<(), CliError> {
+    let out = &mut session.out;
+    if out.is_json() {
+        return Ok(out.json(&json!({
+            "branch": made.branch,
+            "base": made.base,
+            "commit": made.commit,
+            "dry_run": dry_run,
+            "events": made.diff.events,
+            "message": made.message,
+            "push": push(&made.branch),
+        }))?);
+    }
+    if made.diff.files.is_empty() {
+        out.line("Nothing to do: it is so already.");
+        return Ok(());
+    }
+    let verb = if dry_run { "Would make" } else { "Made" };
+    out.line(format!("{verb} the branch {} on top of {}:", one_line(&made.branch), made.base.short()));
+    for event in &made.diff.events {
+        out.foreign(&format!("  {}", phrase::act(event)));
+    }
+    if let Some(commit) = made.commit {
+        let subject = made.message.lines().next().unwrap_or_default();
+        out.line(format!("{} {}", styled(YELLOW, &commit.short()), styled(DIM, subject)));
+        out.line("Push it and open a pull request; merging it is for somebody else:");
+        out.foreign(&format!("  {}", push(&made.branch)));
+    }
+    Ok(())
+}
+
+/// The command that pushes a branch.
+fn push(branch: &str) -> String {
+    format!("git push origin {}", shell_path(branch))
+}
+
+/// A branch as a word that a shell takes as one.
+fn shell_path(branch: &str) -> String {
+    branch.split('/').map(shell).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_has_a_name_for_its_branch_that_git_takes() {
+        let name = |model: &str| usual(&ModelName::new(model).unwrap(), 3, &Stage::Production);
+        assert_eq!(name("churn"), "request/churn-3-Production");
+        assert_eq!(name("a..b ~^?*["), "request/a.%2Eb%20%7E%5E%3F%2A%5B-3-Production");
+        assert_eq!(name("..."), "request/%2E.%2E-3-Production");
+        assert_eq!(push("request/50%-3-Production"), "git push origin request/'50%-3-Production'");
+    }
+}

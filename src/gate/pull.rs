@@ -1,0 +1,308 @@
+//! A pull request before it is merged: what the merge would make happen, and who may make it.
+//!
+//! The same rules judge it as the gate's. Only who will merge is not known yet, so each person who could is tried: the
+//! request passes if somebody may merge it.
+
+use std::collections::BTreeSet;
+
+use crate::codeowners;
+use crate::diff::{self, Diff};
+use crate::event::Event;
+use crate::format::Problem;
+use crate::git::{Commit, Repo};
+use crate::name::{Principal, UserName};
+use crate::registry::{Registry, RegistryError};
+use crate::rules::{self, Actor, Class, Fault, Step};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::{Limits, Oid, Stage as _, StageError};
+
+use super::merge;
+
+/// How many commits a pull request may have.
+const MAX_COMMITS: usize = 5_000;
+
+/// How many people are tried. Who manages the registry is tried first.
+const MAX_TRIED: usize = 200;
+
+/// A pull request: a branch that shall be merged, and what it shall be merged into.
+pub struct Pull<'r> {
+    registry: &'r Registry,
+    /// What it is merged into; none for what founds a registry.
+    pub base: Option<Oid>,
+    /// What was asked about.
+    pub head: Oid,
+    /// The tip of the branch: `head`, or what `head` merges into `base`.
+    pub tip: Oid,
+    /// The commits that the branch brings, newest first.
+    pub commits: Vec<Commit>,
+    /// Whether the clone was cut within the branch, so that there may be more commits, and more authors.
+    pub cut: bool,
+    /// The root tree that the merge gives.
+    result: Oid,
+    /// Why there can be no merge.
+    faults: Vec<Fault>,
+}
+
+/// What to judge a pull request by.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Who merges; none to try everyone.
+    pub merger: Option<UserName>,
+    /// Whether the host proves that the authors of the commits are who they say.
+    pub authors_proven: bool,
+    /// When it would be merged.
+    pub now: Timestamp,
+}
+
+/// What is to be said of a pull request.
+#[derive(Debug)]
+pub struct Judged {
+    /// The people who made the branch's commits, as these say.
+    pub authors: BTreeSet<UserName>,
+    /// Whether all of them are proven.
+    pub proven: bool,
+    /// What the merge would make happen.
+    pub diff: Diff,
+    /// Who may merge it: the people tried whom no rule refuses, who manages the registry first.
+    pub may_merge: Vec<UserName>,
+    /// Whether more people might who were not tried.
+    pub more: bool,
+    /// Who comes nearest where nobody may.
+    pub nearest: Option<UserName>,
+    /// The rules that refuse the merge to everyone; none if somebody may merge it.
+    pub faults: Vec<Fault>,
+    /// What breaks no rule and should be known.
+    pub warnings: Vec<Problem>,
+}
+
+impl<'r> Pull<'r> {
+    /// Reads what a range of revisions means: `BASE..HEAD` or `BASE...HEAD` merging HEAD into BASE, where either may be
+    /// left out for `HEAD`; a single revision what it changed against its first parent.
+    pub fn of_range(registry: &'r Registry, range: &str) -> Result<Self, RegistryError> {
+        let repo = registry.repo();
+        let resolve = |rev: &str| repo.resolve(if rev.is_empty() { "HEAD" } else { rev });
+        match range.split_once("...").or_else(|| range.split_once("..")) {
+            Some((base, head)) => Self::open(registry, Some(resolve(base)?), resolve(head)?),
+            None => {
+                let head = resolve(range)?;
+                let base = repo.commit(&head)?.parents.first().copied();
+                Self::open(registry, base, head)
+            }
+        }
+    }
+
+    /// Works out what merging `head` into `base` gives. `head` may be that merge itself, as hosts make it for CI.
+    pub fn open(registry: &'r Registry, base: Option<Oid>, head: Oid) -> Result<Self, RegistryError> {
+        let repo = registry.repo();
+        let parents = repo.commit(&head)?.parents;
+        let tip = match parents.as_slice() {
+            [first, second] if Some(*first) == base => *second,
+            _ => head,
+        };
+        let (commits, cut) = commits(repo, base, tip)?;
+        let result = repo.tree_of(&head)?;
+        let mut pull = Self { registry, base, head, tip, commits, cut, result, faults: Vec::new() };
+        if let (Some(base), true) = (base, tip == head) {
+            pull.merge(base)?;
+        }
+        Ok(pull)
+    }
+
+    /// Merges the branch into `base` in memory.
+    fn merge(&mut self, base: Oid) -> Result<(), RegistryError> {
+        let repo = self.registry.repo();
+        let common = repo.merge_bases(&base, &self.head)?;
+        let ancestor = match common.as_slice() {
+            [one] if *one == base => return Ok(()),
+            [one] => Some(repo.tree_of(one)?),
+            [] => None,
+            _ => {
+                let message = "the branch and its target were merged crosswise, so what a merge gives is not certain";
+                self.cannot("", message, "merge the target into the branch first");
+                return Ok(());
+            }
+        };
+        let (ours, theirs) = (repo.tree_of(&base)?, repo.tree_of(&self.head)?);
+        let at = self.registry.at().to_owned();
+        let within = |path: &str| path.starts_with(&at) || codeowners::is_place(path);
+        let merged = merge::three_way(repo, ancestor, Some(ours), Some(theirs), &within)?;
+        for path in merged.conflicts.iter().filter(|p| p.starts_with(&at)) {
+            let message = "the branch and its target both changed this file, and differently";
+            self.cannot(path, message, "merge the target into the branch, or rebase it, and settle the file there");
+        }
+        match repo.stage(Some(ours), &merged.patch) {
+            Ok(tree) => self.result = tree,
+            Err(StageError::Path { path, why }) => {
+                self.cannot(&path, &format!("the file cannot be merged: {why}"), "rename it, or take it out");
+            }
+            Err(e @ StageError::Object(_)) => return Err(e.into()),
+        }
+        Ok(())
+    }
+
+    fn cannot(&mut self, path: &str, message: &str, help: &str) {
+        let problem = Problem::of_file(path, "merge", message).help(help);
+        self.faults.push(Fault { problem, class: Class::History });
+    }
+
+    /// The registry before the merge.
+    pub fn before(&self) -> Result<Snapshot<'r>, RegistryError> {
+        self.registry.snapshot_of(self.base)
+    }
+
+    /// The registry after it.
+    pub fn after(&self) -> Result<Snapshot<'r>, RegistryError> {
+        self.registry.snapshot_in(Some(self.result))
+    }
+
+    /// Judges the merge by `terms`.
+    pub fn judge(&self, terms: &Terms) -> Result<Judged, RegistryError> {
+        let (before, after) = (self.before()?, self.after()?);
+        let mut authors = BTreeSet::new();
+        let mut warnings = Vec::new();
+        for commit in &self.commits {
+            match self.registry.person_of(&before, &commit.author) {
+                Ok(user) => drop(authors.insert(user)),
+                Err(e @ RegistryError::NoPerson { .. }) => {
+                    warnings.push(Problem::of_file("", "identity", format!("commit {}: {e}", commit.id.short())));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let named = warnings.is_empty() && !self.cut && !authors.is_empty();
+        if self.cut {
+            let message =
+                "the clone is cut within the branch, so its authors are not all known and none counts as proven";
+            warnings.push(
+                Problem::of_file("", "shallow", message).help("fetch the whole history: `git fetch --unshallow`"),
+            );
+        }
+        let diff = diff::diff(&before, &after, Limits::default())?;
+        let files = codeowners::files_in(self.registry.repo(), Some(self.result))?;
+        warnings.extend(codeowners::stale(&files, &after)?);
+        let proven = named && terms.authors_proven;
+        let mut judged = Judged {
+            authors,
+            proven,
+            diff,
+            may_merge: Vec::new(),
+            more: false,
+            nearest: None,
+            faults: self.faults.clone(),
+            warnings,
+        };
+        if judged.faults.is_empty() {
+            self.try_all(&before, &after, terms, &mut judged)?;
+        }
+        judged.faults.sort();
+        judged.faults.dedup();
+        Ok(judged)
+    }
+
+    /// Tries everyone who could merge.
+    fn try_all(
+        &self,
+        before: &Snapshot<'_>,
+        after: &Snapshot<'_>,
+        terms: &Terms,
+        judged: &mut Judged,
+    ) -> Result<(), RegistryError> {
+        let everyone = match &terms.merger {
+            Some(user) => vec![user.clone()],
+            None => candidates(before, &judged.diff, &judged.authors)?,
+        };
+        judged.more = everyone.len() > MAX_TRIED;
+        let mut refused: Vec<(UserName, Vec<Fault>)> = Vec::new();
+        for user in everyone.into_iter().take(MAX_TRIED) {
+            let faults = self.judge_as(&user, true, (before, after), terms, judged)?;
+            if faults.is_empty() { judged.may_merge.push(user) } else { refused.push((user, faults)) }
+        }
+        if let Some(user) = judged.may_merge.first() {
+            // Who merges signs, or not, later; a rule that asks for it cannot be answered yet.
+            let unsigned = self.judge_as(user, false, (before, after), terms, judged)?;
+            for fault in unsigned {
+                let message = "a rule asks that who merges sign the merge; the gate will see whether it is";
+                judged.warnings.push(Problem { message: message.to_owned(), ..fault.problem });
+            }
+            return Ok(());
+        }
+        let key = |f: &Fault| (f.problem.rule, f.problem.path.clone());
+        let all: Vec<BTreeSet<_>> = refused.iter().map(|(_, faults)| faults.iter().map(key).collect()).collect();
+        // Of those who fail least an author comes last: whom else could he ask?
+        let nearest = refused.into_iter().min_by_key(|(u, faults)| (faults.len(), judged.authors.contains(u)));
+        if let Some((user, faults)) = nearest {
+            let shared = |f: &&Fault| all.iter().all(|keys| keys.contains(&key(f)));
+            let common: Vec<Fault> = faults.iter().filter(shared).cloned().collect();
+            judged.faults = if common.is_empty() { faults } else { common };
+            judged.nearest = Some(user);
+        }
+        Ok(())
+    }
+
+    fn judge_as(
+        &self,
+        user: &UserName,
+        signed: bool,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
+        terms: &Terms,
+        judged: &Judged,
+    ) -> Result<Vec<Fault>, RegistryError> {
+        let others: BTreeSet<UserName> = judged.authors.iter().filter(|a| *a != user).cloned().collect();
+        let vouched = if judged.proven { others.clone() } else { BTreeSet::new() };
+        let actor = Actor { user: user.clone(), authors: others, vouched, signed };
+        let mut step = Step::new(before, after, &judged.diff, &actor, terms.now);
+        step.since = self.commits.iter().map(|c| c.author.time).min();
+        if judged.proven {
+            let state = self.registry.snapshot_of(Some(self.tip))?;
+            step.proposal = Some(rules::Proposal { state, by: judged.authors.clone() });
+        }
+        Ok(rules::judge(&step)?.faults)
+    }
+}
+
+/// The commits that can be reached from `tip` and not from `base`, and whether the clone was cut among them.
+fn commits(repo: &Repo, base: Option<Oid>, tip: Oid) -> Result<(Vec<Commit>, bool), RegistryError> {
+    let known: Vec<Oid> = base.into_iter().collect();
+    let found = repo.new_commits(tip, &known, MAX_COMMITS)?;
+    let ids = found.ok_or(RegistryError::TooManyCommits { max: MAX_COMMITS })?;
+    let edges: BTreeSet<Oid> = repo.cut_commits()?.into_iter().collect();
+    let cut = ids.iter().any(|c| edges.contains(c));
+    let commits = ids.iter().map(|id| repo.commit(id)).collect::<Result<_, _>>()?;
+    Ok((commits, cut))
+}
+
+/// Everyone who could merge, by rank in the registry: its people, and all whom grants name. Service accounts land what
+/// others do, and are nobody here.
+fn candidates(
+    before: &Snapshot<'_>,
+    diff: &Diff,
+    authors: &BTreeSet<UserName>,
+) -> Result<Vec<UserName>, RegistryError> {
+    let mut all: BTreeSet<UserName> = before.people()?.keys().cloned().collect();
+    let access = before.access()?;
+    let mut grants = access.grants.clone();
+    for model in diff.events.iter().filter_map(Event::model).collect::<BTreeSet<_>>() {
+        if let Some(view) = before.model(model)? {
+            grants.extend(view.access()?.and_then(|f| f.value).unwrap_or_default().grants);
+        }
+    }
+    all.extend(grants.into_iter().filter_map(|g| match g.to {
+        Principal::User(user) => Some(user),
+        Principal::Group(_) => None,
+    }));
+    all.extend(access.groups.values().flatten().cloned());
+    if let Some(settings) = before.settings()? {
+        all.retain(|u| !settings.identity.servers.contains(u));
+    }
+    if all.is_empty() {
+        // What founds a registry is its author's.
+        all.extend(authors.iter().cloned());
+    }
+    let mut ranked = Vec::new();
+    for user in all {
+        ranked.push((std::cmp::Reverse(before.registry_level(&user)?), user));
+    }
+    ranked.sort();
+    Ok(ranked.into_iter().map(|(_, user)| user).collect())
+}
