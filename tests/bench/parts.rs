@@ -323,7 +323,7 @@ pub fn signature() {
     ] {
         let (user, key) = (name.parse().expect("a name"), key(given));
         let good = |found: Finding| assert!(matches!(found, Finding::Good { .. }), "{found:?}");
-        let mut run = |what: &str, ask: &mut dyn FnMut() -> Finding| {
+        let run = |what: &str, ask: &mut dyn FnMut() -> Finding| {
             let start = Instant::now();
             (0..RUNS).for_each(|_| good(ask()));
             let rate = f64::from(RUNS) / start.elapsed().as_secs_f64();
