@@ -119,7 +119,7 @@ enum Refusal {
 
 /// Says what a signature proves, given keys that may have made it.
 ///
-/// `payload` and `signature` are as [`crate::git::Repo::signature_of`] gives them; `at` is when the signed thing landed.
+/// `payload` and `signature` are as git takes them out of a commit or tag; `at` is when that landed.
 /// Keys that cannot be read are passed over: nothing can be proven with them.
 pub fn check<'k>(
     payload: &[u8],

@@ -33,6 +33,9 @@ fn main() {
     if wanted("hash") {
         parts::hash(temp.path(), quick);
     }
+    if wanted("signature") {
+        parts::signature();
+    }
     for shape in shapes {
         let start = std::time::Instant::now();
         let dir = generate::registry(temp.path(), shape);

@@ -298,6 +298,46 @@ fn cli(b: &Bench) {
     let _ = std::fs::remove_dir_all(&clone);
 }
 
+/// Signatures verified a second, each with the key found among those of 10,000 people.
+pub fn signature() {
+    use greenroom::entity::person::SigningKey;
+    use greenroom::signature::{Finding, Ring, check};
+
+    const RUNS: u32 = 1000;
+    let key = |text: &str| SigningKey { key: Text::new(text).expect("text"), added_at: None, revoked_at: None };
+    let at: Timestamp = "2026-03-01".parse().expect("a time");
+    let payload = b"hello\n";
+    for (what, name, given, signature) in [
+        (
+            "SSH, Ed25519",
+            "bob",
+            include_str!("../data/signatures/bob.pub"),
+            include_str!("../data/signatures/bob.sig"),
+        ),
+        (
+            "OpenPGP, Ed25519",
+            "carol",
+            include_str!("../data/signatures/carol.asc"),
+            include_str!("../data/signatures/carol.sig"),
+        ),
+    ] {
+        let (user, key) = (name.parse().expect("a name"), key(given));
+        let good = |found: Finding| assert!(matches!(found, Finding::Good { .. }), "{found:?}");
+        let run = |what: &str, ask: &mut dyn FnMut() -> Finding| {
+            let start = Instant::now();
+            (0..RUNS).for_each(|_| good(ask()));
+            let rate = f64::from(RUNS) / start.elapsed().as_secs_f64();
+            row(&format!("signatures verified, {what}"), &format!("{rate:.0}/s"), "", None);
+        };
+        run(what, &mut || check(payload, signature.as_bytes(), [(&user, &key)], at));
+        let start = Instant::now();
+        let ring = Ring::new(std::iter::repeat_n((&user, &key), 10_000));
+        let took = start.elapsed().as_secs_f64() * 1e3;
+        row(&format!("10,000 keys indexed, {what}"), &format!("{took:.0} ms"), "", None);
+        run(&format!("{what}, keys kept"), &mut || ring.check(payload, signature.as_bytes(), at));
+    }
+}
+
 /// Hashing and storing a large file, beside `sha256sum`.
 pub fn hash(temp: &Path, quick: bool) {
     let size: u64 = if quick { 256 << 20 } else { 1 << 30 };

@@ -286,6 +286,35 @@ fn weak_openpgp_keys_and_hashes_are_not_taken() {
     assert_eq!(parse("certifier").and_then(|k| k.vet()), Err(KeyError::NotForSigning));
 }
 
+/// The bytes of an armored key.
+fn bytes(key: &SigningKey) -> Vec<u8> {
+    use base64::Engine as _;
+    let body: String = key.key.as_str().lines().filter(|l| !l.contains("-----") && !l.starts_with('=')).collect();
+    base64::engine::general_purpose::STANDARD.decode(body).expect("base64")
+}
+
+/// The first key with the subkeys of the second after it.
+fn adopted(key: &SigningKey, from: &SigningKey) -> SigningKey {
+    use base64::Engine as _;
+    let (mut out, from) = (bytes(key), bytes(from));
+    let mut rest = from.as_slice();
+    // gpg writes packets with a length of one or two bytes; tag 14 is a subkey.
+    while (rest[0] >> 2) & 15 != 14 {
+        let (head, length) = match rest[0] & 3 {
+            0 => (2, usize::from(rest[1])),
+            _ => (3, usize::from(u16::from_be_bytes([rest[1], rest[2]]))),
+        };
+        rest = &rest[head + length..];
+    }
+    out.extend_from_slice(rest);
+    let body = base64::engine::general_purpose::STANDARD.encode(out);
+    key_block(&body)
+}
+
+fn key_block(base64: &str) -> SigningKey {
+    key(&format!("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{base64}\n-----END PGP PUBLIC KEY BLOCK-----"))
+}
+
 #[test]
 fn a_signing_subkey_proves_its_owner_until_it_is_revoked() {
     let sandbox = Sandbox::new();
@@ -297,10 +326,10 @@ fn a_signing_subkey_proves_its_owner_until_it_is_revoked() {
     let signed = gpg.signed(&primary, "");
     assert_eq!(ask(&signed, &[("alice", &key)], LATER), good("alice", &key));
     assert!(matches!(ask(&signed, &[], LATER), Finding::Unknown { key } if key != primary), "made by the subkey");
-    // Mallory takes Alice's subkey for his own: it never said that it belongs to him.
-    let mallory = gpg.make("mallory", "ed25519", "sign");
-    assert_eq!(ask(&signed, &[("mallory", &gpg.export("mallory"))], LATER), ask(&signed, &[], LATER));
-    assert_ne!(mallory, primary);
+    // Mallory takes Alice's subkey into his key, with her word that it belongs to hers.
+    gpg.make("mallory", "ed25519", "sign");
+    let stolen = adopted(&gpg.export("mallory"), &key);
+    assert_eq!(ask(&signed, &[("mallory", &stolen)], LATER), void("mallory", &stolen, Void::NotForSigning));
     let commands = "key 1\nrevkey\ny\n1\n\ny\nsave\n";
     let quiet = ["--quiet", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", "", "--command-fd", "0"];
     let edit = sandbox.alice().env("GNUPGHOME", gpg.home.path()).input(commands);
@@ -369,4 +398,40 @@ fn numbered(i: u32) -> SigningKey {
     let mut bytes = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
     bytes.extend(i.to_be_bytes().iter().cycle().take(32));
     key(&format!("ssh-ed25519 {}", base64::engine::general_purpose::STANDARD.encode(bytes)))
+}
+
+#[test]
+fn git_itself_verifies_with_the_keys_of_the_registry() {
+    tools::signing_tools();
+    let sandbox = Sandbox::new();
+    let at = |when: &str| sandbox.alice().within("r").at(when);
+    sandbox.alice().at("2026-03-01T12:00:00Z").greenroom(["init", "r"]).success();
+    let key = ssh_key(&sandbox, "key", &["-t", "ed25519"]);
+    at("2026-03-01T12:00:00Z").greenroom(["person", "set", "alice", "--key", "../key.pub"]).success();
+    let path = sandbox.path("key");
+    let sign = |when: &str| {
+        let settings = ["-c", "gpg.format=ssh", "-c", &format!("user.signingKey={}", path.to_str().expect("UTF-8"))];
+        at(when).git(settings.into_iter().chain(["commit", "-q", "-S", "--allow-empty", "-m", "Sign"])).success();
+        let head = at(when).git(["rev-parse", "HEAD"]).success();
+        head.stdout().trim().to_owned()
+    };
+    let commits = ["2026-03-01T11:59:59Z", "2026-03-01T12:00:00Z", "2026-04-01T11:59:59Z", "2026-04-01T12:00:00Z"]
+        .map(|when| (when, sign(when)));
+    at("2026-04-01T12:00:00Z").greenroom(["person", "set", "alice", "--revoke-key", "laptop"]).success();
+    let file = at("2026-04-02").greenroom(["person", "allowed-signers"]).success();
+    sandbox.write("signers", file.stdout());
+    let setting = format!("gpg.ssh.allowedSignersFile={}", sandbox.path("signers").to_str().expect("UTF-8"));
+    let person = at("2026-04-02").greenroom(["person", "show", "alice", "-o", "json"]).success().json();
+    let when = |field: &str| Some(time(person["keys"][0][field].as_str().expect("a time")));
+    let stored = SigningKey { key: key.key.clone(), added_at: when("added_at"), revoked_at: when("revoked_at") };
+    for ((when, commit), valid) in commits.iter().zip([false, true, true, false]) {
+        at("2026-04-02").git(["-c", &setting, "verify-commit", commit]).code(i32::from(!valid));
+        let signed = signature(&sandbox, commit).expect("a signature");
+        let found = ask(&signed, &[("alice", &stored)], when);
+        assert_eq!(matches!(found, Finding::Good { .. }), valid, "{when}: {found:?}");
+    }
+    // As of a time before the key was revoked it was good without end.
+    let file = at("2026-04-02").greenroom(["person", "allowed-signers", "--at", "2026-03-15"]).success();
+    sandbox.write("signers", file.stdout());
+    at("2026-04-02").git(["-c", &setting, "verify-commit", &commits[3].1]).success();
 }
