@@ -29,7 +29,6 @@ pub use error::GateError;
 pub use host::{Host, NoPusher, Pusher};
 pub use judge::Judged;
 pub use limits::GateLimits;
-pub use namespace::Protected;
 pub use people::People;
 pub use push::{Judgement, Refused};
 pub use refs::{BadLine, Update};
@@ -39,7 +38,7 @@ pub use report::ascii;
 pub struct Gate {
     repo: Repo,
     limits: GateLimits,
-    protected: Protected,
+    protected: Vec<String>,
     folders: Vec<String>,
     proofs: proof::Memo,
 }
@@ -71,7 +70,8 @@ pub enum Lander {
 impl Gate {
     /// The gate of a repository: its protected branches are the one that HEAD is on, and those of `greenroom.protected`.
     pub fn open(repo: Repo) -> Result<Self, GateError> {
-        let protected = Protected::new(&repo.branch()?, &repo.settings("greenroom.protected"));
+        let mut protected = vec![repo.branch()?];
+        protected.extend(repo.settings("greenroom.protected").iter().map(|name| full(name)));
         let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
         Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })
@@ -79,7 +79,7 @@ impl Gate {
 
     /// The same with more protected branches, for where the repository's settings are out of reach.
     pub fn protecting(mut self, more: &[String]) -> Self {
-        self.protected = self.protected.with(more);
+        self.protected.extend(more.iter().map(|name| full(name)));
         self
     }
 
@@ -95,6 +95,42 @@ impl Gate {
 
     /// Whether a branch is protected. A `*` in a pattern stands for any characters.
     pub fn protects(&self, name: &str) -> bool {
-        self.protected.covers(name)
+        self.protected.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// The full name of a branch.
+fn full(name: &str) -> String {
+    if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
+}
+
+/// Whether a name fits a pattern in which `*` stands for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        assert!(matches("refs/heads/main", "refs/heads/main"));
+        assert!(!matches("refs/heads/main", "refs/heads/main2"));
+        assert!(matches("refs/heads/release/*", "refs/heads/release/1.0"));
+        assert!(!matches("refs/heads/release/*", "refs/heads/release"));
+        assert!(matches("refs/heads/*-prod", "refs/heads/eu-prod"));
+        assert!(!matches("refs/heads/*-prod", "refs/heads/eu-prod-x"));
+        assert!(matches("refs/heads/a*b*c", "refs/heads/axxbyyc"));
+        assert!(!matches("refs/heads/ab*ba", "refs/heads/aba"));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::judge::Judged;
+use super::namespace::Protected;
 use super::structure::{Place, Structure};
 use super::{Gate, GateError, Lander, Landing, Pusher, Update, folders, namespace};
 use crate::format::Problem;
@@ -65,7 +66,7 @@ impl Gate {
         let by = pusher.map_or(Lander::Nobody, |p| Lander::Pusher(p.clone()));
         let landing = Landing { by, at: now, bounded: true };
         let mut out = Judgement {
-            references: namespace::judge(&self.repo, updates, &self.protected, self.limits)?,
+            references: namespace::judge(&self.repo, updates, Protected(&self.protected), self.limits)?,
             ..Judgement::default()
         };
         if !out.references.is_empty() {
@@ -103,18 +104,21 @@ impl Gate {
             return Ok(vec![(new, fault(update, "limit", &message, help))]);
         };
         let root = |commit: &Oid| self.repo.tree_of(commit);
-        let mut folders = folders::of(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
+        let before = folders::of(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
+        let mut folders = folders::of(&self.repo, Some(root(&new)?), &self.folders)?;
+        folders.extend(before);
+        folders.sort();
+        folders.dedup();
+        // Without a registry there is nothing to guard.
         if folders.is_empty() {
-            folders = folders::of(&self.repo, Some(root(&new)?), &self.folders)?;
+            return Ok(Vec::new());
         }
         let line: BTreeSet<Oid> = steps.iter().map(|(commit, _)| *commit).collect();
+        let mut structure = Structure::new(&self.repo, &folders, self.limits, now);
         let mut out = Vec::new();
-        for at in folders {
-            let mut structure = Structure::new(&self.repo, &at, self.limits, now);
-            for commit in &commits {
-                let place = if line.contains(commit) { Place::Line } else { Place::Side };
-                out.extend(structure.commit(commit, place)?.into_iter().map(|fault| (*commit, fault)));
-            }
+        for commit in commits {
+            let place = if line.contains(&commit) { Place::Line } else { Place::Side };
+            out.extend(structure.commit(&commit, place)?.into_iter().map(|fault| (commit, fault)));
         }
         Ok(out)
     }
@@ -164,7 +168,7 @@ impl Gate {
     /// The tips of the protected branches that are there.
     fn landed(&self) -> Result<Vec<Oid>, GateError> {
         let mut out = Vec::new();
-        for name in self.protected.named() {
+        for name in self.protected.iter().filter(|name| !name.contains('*')) {
             out.extend(self.repo.reference(name)?);
         }
         Ok(out)

@@ -308,12 +308,7 @@ pub fn signature() {
     let at: Timestamp = "2026-03-01".parse().expect("a time");
     let payload = b"hello\n";
     for (what, name, given, signature) in [
-        (
-            "SSH, Ed25519",
-            "bob",
-            include_str!("../data/signatures/bob.pub"),
-            include_str!("../data/signatures/bob.sig"),
-        ),
+        ("SSH, Ed25519", "bob", include_str!("../data/signatures/bob.pub"), include_str!("../data/signatures/bob.sig")),
         (
             "OpenPGP, Ed25519",
             "carol",

@@ -98,7 +98,7 @@ fn the_protected_branch_goes_forward_only() {
     let judged = world.push(BOB);
     refused(&judged, &["ref-rewind"]);
     assert!(judged.render().contains("may not be rewound"));
-    refused(&world.delete(BOB), &["ref"]);
+    refused(&world.delete(BOB), &["ref-delete"]);
     world.git(BOB, &["checkout", "-q", "--orphan", "other"]);
     world.git(BOB, &["commit", "-qm", "another history"]);
     refused(&world.push(BOB), &["ref-rewind"]);

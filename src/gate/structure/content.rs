@@ -26,10 +26,10 @@ pub(super) struct Searched(HashSet<Oid>);
 
 impl Searched {
     /// Judges new files by size, and searches their bytes for secrets, each once.
-    pub(super) fn judge(
+    pub(super) fn judge<'f>(
         &mut self,
         after: &Snapshot<'_>,
-        files: &[NewFile],
+        files: impl Iterator<Item = &'f NewFile>,
         limits: GateLimits,
         deadline: Instant,
     ) -> Result<Vec<Fault>, TreeError> {

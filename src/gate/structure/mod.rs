@@ -52,7 +52,7 @@ pub enum Place {
 /// The checks of structure over the commits of one push.
 pub struct Structure<'r> {
     repo: &'r Repo,
-    at: String,
+    folders: Vec<String>,
     limits: GateLimits,
     now: Timestamp,
     deadline: Instant,
@@ -64,17 +64,17 @@ pub struct Structure<'r> {
 }
 
 impl<'r> Structure<'r> {
-    /// Begins with a push. `at` is the registry's folder (empty, or ending in a slash), `now` the time on the gate's
-    /// clock. The time that the limits allow runs from here.
-    pub fn new(repo: &'r Repo, at: &str, limits: GateLimits, now: Timestamp) -> Self {
+    /// Begins with a push. `folders` are those of the registries before and after it (each empty, or ending in a slash),
+    /// `now` is the time on the gate's clock. The time that the limits allow runs from here.
+    pub fn new(repo: &'r Repo, folders: &[String], limits: GateLimits, now: Timestamp) -> Self {
         let deadline = Instant::now() + limits.time;
         Self {
             repo,
-            at: at.to_owned(),
+            folders: folders.to_vec(),
             limits,
             now,
             deadline,
-            trees: Trees::new(repo, at, limits, deadline),
+            trees: Trees::new(repo, folders, limits, deadline),
             searched: Searched::default(),
             known: HashMap::new(),
             broken: HashSet::new(),
@@ -147,11 +147,17 @@ impl<'r> Structure<'r> {
         if follows_broken {
             self.broken.insert(*id);
         }
-        let after = Snapshot::new(self.repo, Some(parts.tree), &self.at)?;
-        faults.extend(self.searched.judge(&after, &brought.files, self.limits, self.deadline)?);
-        if place == Place::Side && faults.is_empty() && !follows_broken {
-            let before = Snapshot::new(self.repo, trees.first().copied(), &self.at)?;
-            faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
+        for at in &self.folders {
+            let after = Snapshot::new(self.repo, Some(parts.tree), at)?;
+            // A registry within another's folder has its files to itself.
+            let nearest =
+                |path: &str| self.folders.iter().filter(|f| path.starts_with(f.as_str())).max_by_key(|f| f.len());
+            let files = brought.files.iter().filter(|file| nearest(&file.path) == Some(at));
+            faults.extend(self.searched.judge(&after, files, self.limits, self.deadline)?);
+            if place == Place::Side && faults.is_empty() && !follows_broken {
+                let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
+                faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
+            }
         }
         Ok(faults)
     }
@@ -176,7 +182,10 @@ impl<'r> Structure<'r> {
 
 impl std::fmt::Debug for Structure<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Structure").field("at", &self.at).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Structure")
+            .field("folders", &self.folders)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

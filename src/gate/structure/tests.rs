@@ -105,7 +105,7 @@ impl Bench {
     }
 
     fn judge_at(&self, at: &str, commits: &[Oid]) -> Vec<String> {
-        let mut structure = Structure::new(&self.repo, at, self.limits, Timestamp::from_seconds(NOW));
+        let mut structure = Structure::new(&self.repo, &[at.to_owned()], self.limits, Timestamp::from_seconds(NOW));
         commits.iter().flat_map(|c| structure.commit(c, Place::Side).unwrap()).map(|f| f.to_string()).collect()
     }
 
@@ -281,6 +281,19 @@ fn outside_the_registrys_folder_only_what_git_would_refuse_is() {
     let nested = bench.tree(&[(FOLDER, "people", odd)]);
     let found = bench.judge_at("ml/", &[bench.commit(bench.tree(&[(FOLDER, "ml", nested)]), &[])]);
     assert!(found.iter().any(|f| f.contains("ml/people/link: a symbolic link")), "{found:?}");
+}
+
+#[test]
+fn several_registries_are_judged_each_in_its_folder() {
+    let bench = Bench::new();
+    let registry = bench.registry();
+    let folders = ["a/".to_owned(), "b/".to_owned()];
+    let begun = bench.commit(bench.tree(&[(FOLDER, "a", registry), (FOLDER, "b", registry)]), &[]);
+    let stray = bench.change(begun, &writes("b/stray.txt", "x\n"));
+    let mut structure = Structure::new(&bench.repo, &folders, bench.limits, Timestamp::from_seconds(NOW));
+    assert_eq!(structure.commit(&begun, Place::Side).unwrap(), []);
+    let found = structure.commit(&stray, Place::Side).unwrap();
+    assert!(matches!(found.as_slice(), [f] if f.problem.path == "b/stray.txt"), "{found:?}");
 }
 
 #[test]
@@ -475,7 +488,7 @@ fn every_fault_is_of_a_rule_that_is_described() {
         bench.put("commit", b"tree\n\n"),
         Oid::from_hex(&"5".repeat(40)).unwrap(),
     ];
-    let mut structure = Structure::new(&bench.repo, "", bench.limits, Timestamp::from_seconds(NOW));
+    let mut structure = Structure::new(&bench.repo, &[String::new()], bench.limits, Timestamp::from_seconds(NOW));
     for commit in &bad {
         let faults = structure.commit(commit, Place::Line).unwrap();
         assert!(!faults.is_empty());
@@ -487,15 +500,16 @@ fn every_fault_is_of_a_rule_that_is_described() {
 
 #[test]
 fn protected_references_name_commits() {
-    use crate::gate::{Protected, Update, namespace};
+    use crate::gate::Update;
+    use crate::gate::namespace::{self, Protected};
     let bench = Bench::new();
     let (begun, tree) = (bench.begun(), bench.registry());
     let who = format!("tagger Ada <ada@example.org> {NOW} +0000");
     let tag = bench.put("tag", format!("object {begun}\ntype commit\ntag v1\n{who}\n\nx\n").as_bytes());
-    let protected = Protected::new("refs/heads/main", &[]);
+    let protected = ["refs/heads/main".to_owned()];
     let judged = |new: Oid, name: &str| {
         let update = Update { old: None, new: Some(new), name: name.to_owned() };
-        namespace::judge(&bench.repo, &[update], &protected, bench.limits).unwrap().len()
+        namespace::judge(&bench.repo, &[update], Protected(&protected), bench.limits).unwrap().len()
     };
     assert_eq!(judged(begun, "refs/heads/main"), 0);
     for other in [tree, tag, bench.blob("x"), Oid::from_hex(&"5".repeat(40)).unwrap()] {

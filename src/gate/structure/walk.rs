@@ -20,7 +20,7 @@ const MEMO: usize = 32 << 20;
 /// How many faults are listed before the rest is left unseen.
 pub(super) const MAX_FAULTS: usize = 100;
 
-/// A file of the registry that a commit brings.
+/// A file of a registry that a commit brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewFile {
     /// Its path from the repository's root.
@@ -34,8 +34,8 @@ pub(super) struct NewFile {
 /// What is known of a push's trees so far.
 pub(super) struct Trees<'r> {
     repo: &'r Repo,
-    /// The registry's folder: empty, or ending in a slash.
-    at: String,
+    /// The registries' folders: each empty, or ending in a slash.
+    folders: Vec<String>,
     limits: GateLimits,
     deadline: Instant,
     headers: HashMap<Oid, Option<Header>>,
@@ -48,7 +48,7 @@ pub(super) struct Trees<'r> {
 /// What one commit brings.
 #[derive(Default)]
 pub(super) struct Brought {
-    /// Its new files in the registry's folder.
+    /// Its new files in the registries' folders.
     pub files: Vec<NewFile>,
     /// What is wrong with its trees.
     pub faults: Vec<Fault>,
@@ -73,10 +73,10 @@ impl Brought {
 const MAKE_ANEW: &str = "make the commit with git from files that lie in a work tree";
 
 impl<'r> Trees<'r> {
-    pub(super) fn new(repo: &'r Repo, at: &str, limits: GateLimits, deadline: Instant) -> Self {
+    pub(super) fn new(repo: &'r Repo, folders: &[String], limits: GateLimits, deadline: Instant) -> Self {
         Self {
             repo,
-            at: at.to_owned(),
+            folders: folders.to_vec(),
             limits,
             deadline,
             headers: HashMap::new(),
@@ -105,7 +105,7 @@ impl<'r> Trees<'r> {
     }
 
     fn is_inside(&self, folder: &str) -> bool {
-        folder.starts_with(&self.at)
+        self.folders.iter().any(|at| folder.starts_with(at.as_str()))
     }
 
     /// `path` is empty or ends in a slash.
