@@ -71,7 +71,8 @@ fn a_shared_account_with_forced_commands() {
     scenario::tell(&sandbox, &server);
     // The guide's own commands for people, and no more than git: a key opens no shell.
     let guide = guide.replace("ssh://git@git.example.org", &server.host());
-    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE));
+    sandbox.write("guide/.keep", "");
+    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE).within("guide"));
     assert!(said.contains("main -> main"), "{said}");
     let alice = server.client(sandbox.alice(), ALICE);
     let open = format!("{} -p {} {}@127.0.0.1 id", ssh_command(&sandbox, "keys/alice"), server.port, account());
