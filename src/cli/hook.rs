@@ -96,7 +96,12 @@ pub(super) fn run(command: HookCommand, session: &mut Session) -> Result<Exit, C
         HookCommand::PreReceive(args) => {
             Ok(answer(&hook::run::pre_receive(std::io::stdin().lock(), &given(args), clock())))
         }
-        HookCommand::PostReceive(_) => Ok(Exit::Ok),
+        HookCommand::PostReceive(args) => {
+            match hook::run::post_receive(std::io::stdin().lock(), &given(args), clock()) {
+                Some(text) => Ok(answer(&Answer::Refuse(text))),
+                None => Ok(Exit::Ok),
+            }
+        }
         HookCommand::Update(args) => {
             Ok(answer(&hook::run::update(&args.name, &args.old, &args.new, &given(args.given), clock())))
         }

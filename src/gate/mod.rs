@@ -33,7 +33,7 @@ pub use namespace::Protected;
 pub use people::People;
 pub use push::{Judgement, Refused};
 pub use refs::{BadLine, Update};
-pub use report::ascii;
+pub use report::{ascii, plain};
 
 /// A served repository and its settings of the gate.
 pub struct Gate {

@@ -15,11 +15,16 @@ type Variables = &'static [(&'static str, &'static str)];
 struct AtPath {
     bare: PathBuf,
     variables: Variables,
+    records: bool,
 }
 
 impl Server for AtPath {
     fn bare(&self) -> PathBuf {
         self.bare.clone()
+    }
+
+    fn records(&self) -> bool {
+        self.records
     }
 
     fn url(&self, _: Person) -> String {
@@ -40,7 +45,7 @@ fn tell(variables: Variables, prepare: impl Fn(&Sandbox, &Path), install: &[&str
     let bare = sandbox.path("served here.git");
     prepare(&sandbox, &bare);
     sandbox.alice().within("served here.git").greenroom(["hook", "install"].iter().chain(install)).success();
-    scenario::tell(&sandbox, &AtPath { bare, variables });
+    scenario::tell(&sandbox, &AtPath { bare, variables, records: true });
 }
 
 /// The same for a host that takes a hook from elsewhere: the one of its guide.
@@ -51,7 +56,7 @@ fn tell_by_hand(guide: &str, variables: Variables) {
     let bare = sandbox.path("served.git");
     let program = ("/opt/greenroom/greenroom", env!("CARGO_BIN_EXE_greenroom").to_owned());
     hook(&bare.join("hooks/pre-receive"), &page::text(guide, "pre-receive.sh", &[program]));
-    scenario::tell(&sandbox, &AtPath { bare, variables });
+    scenario::tell(&sandbox, &AtPath { bare, variables, records: false });
 }
 
 /// A hook of the host's own, as it is before the gate comes.

@@ -27,6 +27,10 @@ pub trait Server {
     fn bare(&self) -> PathBuf;
     /// Its address for somebody.
     fn url(&self, person: Person) -> String;
+    /// Whether the host runs post-receive hooks, and so keeps a record of pushes.
+    fn records(&self) -> bool {
+        true
+    }
     /// A shell whose git is authenticated as somebody.
     fn client<'s>(&self, shell: Shell<'s>, person: Person) -> Shell<'s>;
 }
@@ -118,7 +122,14 @@ impl<'s> Story<'s> {
         let push = shell.git(["push", "origin", "HEAD:main"]).success();
         assert!(!push.stderr().contains("remote:"), "a push that lands needs no words: {}", push.stderr());
         let tip = shell.git(["rev-parse", "HEAD"]).success();
-        assert!(self.stored().0.contains(tip.stdout().trim()), "main is not what was pushed");
+        let tip = tip.stdout().trim();
+        assert!(self.stored().0.contains(tip), "main is not what was pushed");
+        if self.server.records() {
+            let bare = self.server.bare();
+            let show = ["-C", bare.to_str().expect("UTF-8"), "notes", "--ref=greenroom/pushes", "show", tip];
+            let note = self.sandbox.git(show).success();
+            assert!(note.stdout().contains(&format!("by = \"{}\"", person.login)), "{}", note.stdout());
+        }
     }
 
     /// Pushes; the client must see all these words, and the server be as before. Then the clone follows the server.
