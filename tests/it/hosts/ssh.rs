@@ -29,6 +29,10 @@ impl Server for Ssh<'_> {
         format!("{}{}", self.host(), self.bare().display())
     }
 
+    fn signs(&self) -> bool {
+        self.signed
+    }
+
     fn client<'s>(&self, shell: Shell<'s>, person: Person) -> Shell<'s> {
         let command = ssh_command(self.sandbox, &format!("keys/{}", person.login));
         // What a client may try: to bring the name of another.
