@@ -24,6 +24,8 @@ pub(super) enum HookCommand {
     Status(PlaceArgs),
     /// Judge a push; git runs this and writes a line for each reference
     PreReceive(GivenArgs),
+    /// Record a push that was accepted; git runs this and writes a line for each reference
+    PostReceive(GivenArgs),
     /// Judge one reference; git runs this on hosts that leave only this hook free
     Update(UpdateArgs),
 }
@@ -93,6 +95,12 @@ pub(super) fn run(command: HookCommand, session: &mut Session) -> Result<Exit, C
         HookCommand::Status(args) => status(&args, session),
         HookCommand::PreReceive(args) => {
             Ok(answer(&hook::run::pre_receive(std::io::stdin().lock(), &given(args), clock())))
+        }
+        HookCommand::PostReceive(args) => {
+            match hook::run::post_receive(std::io::stdin().lock(), &given(args), clock()) {
+                Some(text) => Ok(answer(&Answer::Refuse(text))),
+                None => Ok(Exit::Ok),
+            }
         }
         HookCommand::Update(args) => {
             Ok(answer(&hook::run::update(&args.name, &args.old, &args.new, &given(args.given), clock())))

@@ -49,7 +49,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> Result<Exit, CliE
     };
     let (stepped, read) = (Progress::counting("Verifying"), Progress::new("Reading"));
     let audit = verify(registry.repo().git_dir(), &scope, &|done, total| stepped.seen(done, total), &|done, total| {
-        read.seen(done, total)
+        read.seen(done, total);
     });
     drop((stepped, read));
     let audit = audit?;

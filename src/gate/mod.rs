@@ -32,7 +32,7 @@ pub use limits::GateLimits;
 pub use people::People;
 pub use push::{Judgement, Refused};
 pub use refs::{BadLine, Update};
-pub use report::ascii;
+pub use report::{ascii, plain};
 
 /// A served repository and its settings of the gate.
 pub struct Gate {

@@ -1,9 +1,10 @@
 //! After a push was taken: it is written down.
 
-use super::{GateLimits, Pusher, Update};
+use super::{Gate, GateError, GateLimits, People, Pusher, Update, folders};
 use crate::git::Repo;
 use crate::name::UserName;
 use crate::pushes::{self, By, Moved, Push, PushesError};
+use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
 /// Records who pushed what, durably; gives the push's number, or none if nothing moved. Any two may run at once.
@@ -24,6 +25,26 @@ pub fn record(
     let moved: Vec<Moved> = updates.iter().map(moved).collect();
     let Pusher { login, email, key, via, detail } = pusher.clone();
     pushes::record(repo, &moved, &By { person, login, email, key, via, detail }, now, limits.commits)
+}
+
+impl Gate {
+    /// Who the pusher of a taken push is in the registry: by the state before, as when it was judged; for a branch
+    /// that was not there, by the one that came.
+    pub fn person(&self, pusher: &Pusher, updates: &[Update]) -> Result<Option<UserName>, GateError> {
+        let guarded = updates.iter().find(|u| self.protects(&u.name)).and_then(|u| u.old.or(u.new));
+        let commit = match guarded {
+            Some(commit) => Some(commit),
+            None => self.repo.reference(&self.repo.branch()?)?,
+        };
+        let root = commit.map(|c| self.repo.tree_of(&c)).transpose()?;
+        for at in folders::of(&self.repo, root, &self.folders)? {
+            let state = Snapshot::new(&self.repo, root, &at)?;
+            if let Some(person) = People::of(&state)?.by_pusher(pusher)? {
+                return Ok(Some(person));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl From<&Push> for Pusher {

@@ -67,13 +67,25 @@ pub fn ascii(text: &str) -> String {
             out.push_str("...");
             break;
         }
-        match c {
-            ' '..='~' => out.push(c),
-            '\n' | '\t' => out.push(' '),
-            other => out.extend(other.escape_unicode()),
-        }
+        plain(c, &mut out);
     }
     out
+}
+
+/// Adds a character as ASCII: signs of typography by their like, others by their number.
+pub fn plain(c: char, out: &mut String) {
+    match c {
+        ' '..='~' => out.push(c),
+        '\n' | '\t' => out.push(' '),
+        '\u{2018}' | '\u{2019}' => out.push('\''),
+        '\u{201c}' | '\u{201d}' => out.push('"'),
+        '\u{2026}' => out.push_str("..."),
+        '\u{2013}' | '\u{2014}' => out.push('-'),
+        '\u{2192}' => out.push_str("->"),
+        '\u{2265}' => out.push_str(">="),
+        '\u{2264}' => out.push_str("<="),
+        other => out.extend(other.escape_unicode()),
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use super::install::HOST;
 use super::say::to_client;
 use crate::gate::host::NoHost;
+use crate::gate::record::record;
 use crate::gate::{BadLine, Gate, GateError, Host, NoPusher, Pusher, Update};
 use crate::git::{GitError, HookEnv, Repo};
+use crate::pushes::PushesError;
 use crate::time::Timestamp;
 
 /// What a hook answers.
@@ -52,6 +54,9 @@ pub enum HookError {
     /// The gate cannot judge.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// The push cannot be recorded.
+    #[error(transparent)]
+    Record(#[from] PushesError),
 }
 
 /// What a hook's command line says in the place of the repository's settings, which some hosts keep out of reach.
@@ -112,6 +117,27 @@ pub fn update(name: &str, old: &str, new: &str, given: &Given, now: Timestamp) -
     answer(host, update.and_then(|update| judge(&[update], given, now)))
 }
 
+/// Records a push that was accepted. `input` is what git writes to the hook.
+///
+/// The push stands whatever becomes of this, so there is only a sentence for the client where it failed; what is
+/// missing of the record is seen by `greenroom verify`.
+pub fn post_receive(input: impl Read, given: &Given, now: Timestamp) -> Option<String> {
+    let e = updates(input).and_then(|updates| write_down(&updates, given, now)).err()?;
+    let text = explained("greenroom: the push was accepted, but the record of it could not be written", &e);
+    Some(to_client(&text, known_host(given)))
+}
+
+fn write_down(updates: &[Update], given: &Given, now: Timestamp) -> Result<(), HookError> {
+    let repo = Repo::open(&git_dir())?;
+    let host = host(&repo, given)?;
+    let gate = Gate::open(repo)?.protecting(&given.protected);
+    // What nobody pushes is recorded, too: it moved something.
+    let pusher = pusher(host).unwrap_or_else(|_| Pusher { via: host.to_string(), ..Pusher::default() });
+    let person = gate.person(&pusher, updates)?;
+    record(gate.repo(), updates, &pusher, person, now, gate.limits())?;
+    Ok(())
+}
+
 /// The kind of host as far as it can be told, for the form of what is said.
 fn known_host(given: &Given) -> Option<Host> {
     given.host.or_else(|| Repo::open(&git_dir()).ok()?.own_setting(HOST)?.parse().ok())
@@ -121,13 +147,16 @@ fn answer(host: Option<Host>, judged: Result<Option<String>, HookError>) -> Answ
     match judged {
         Ok(None) => Answer::Accept,
         Ok(Some(text)) => Answer::Refuse(to_client(&text, host)),
-        Err(e) => Answer::Refuse(to_client(&refusal(&e), host)),
+        Err(e) => {
+            let text = explained("greenroom: the push is refused, for it cannot be judged", &e);
+            Answer::Refuse(to_client(&text, host))
+        }
     }
 }
 
-/// What is said where there is no verdict: the error with its causes.
-fn refusal(e: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = format!("greenroom: the push is refused, for it cannot be judged\n\n    {e}\n");
+/// What failed: a sentence, the error and its causes.
+fn explained(what: &str, e: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("{what}\n\n    {e}\n");
     let mut cause = e.source();
     while let Some(e) = cause {
         text.push_str(&format!("      because {e}\n"));
@@ -151,7 +180,7 @@ fn judge(updates: &[Update], given: &Given, now: Timestamp) -> Result<Option<Str
         return Ok(None);
     }
     let mut text = judgement.render();
-    if let Err(nobody) = pusher {
+    if let (Err(nobody), true) = (pusher, judgement.faults().any(|f| f.fault.problem.rule == "identity")) {
         text.push_str(&format!("\n  Besides, {nobody}\n"));
     }
     Ok(Some(text))

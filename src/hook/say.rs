@@ -1,6 +1,6 @@
 //! What the person who pushes sees: plain ASCII, not much of it, in the form in which the host passes it on.
 
-use crate::gate::Host;
+use crate::gate::{Host, plain};
 
 /// The most that is sent to a client, in bytes.
 pub const MAX: usize = 4096;
@@ -17,8 +17,9 @@ pub fn to_client(text: &str, host: Option<Host>) -> String {
     };
     let mut out = String::new();
     for line in text.lines() {
-        let line: String = line.chars().flat_map(ascii).collect();
-        let line = format!("{mark}{line}\n");
+        let mut plainly = mark.to_owned();
+        line.chars().for_each(|c| plain(c, &mut plainly));
+        let line = plainly + "\n";
         if out.len() + line.len() > MAX - MORE.len() - mark.len() {
             let room = MAX - MORE.len() - mark.len() - out.len();
             // One line of its own that is too long is shown as far as it goes.
@@ -31,22 +32,6 @@ pub fn to_client(text: &str, host: Option<Host>) -> String {
         out.push_str(&line);
     }
     out
-}
-
-/// A character as ASCII: signs of typography by their like, others by their number.
-fn ascii(c: char) -> Vec<char> {
-    match c {
-        ' '..='~' => vec![c],
-        '\t' => vec![' '],
-        '\u{2018}' | '\u{2019}' => vec!['\''],
-        '\u{201c}' | '\u{201d}' => vec!['"'],
-        '\u{2026}' => vec!['.'; 3],
-        '\u{2013}' | '\u{2014}' => vec!['-'],
-        '\u{2192}' => vec!['-', '>'],
-        '\u{2265}' => vec!['>', '='],
-        '\u{2264}' => vec!['<', '='],
-        other => other.escape_unicode().collect(),
-    }
 }
 
 #[cfg(test)]

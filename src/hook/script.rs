@@ -98,12 +98,15 @@ impl Kind {
         match text.lines().nth(1) {
             Some(STARTER) => Self::Starter,
             Some(DISPATCHER) => Self::Dispatcher,
-            Some(_) | None if text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(".d/")) => {
-                Self::OthersDispatcher
-            }
+            Some(_) | None if text.lines().any(names_folder) => Self::OthersDispatcher,
             Some(_) | None => Self::Other,
         }
     }
+}
+
+/// Whether a line, which is no comment, names a folder such as `pre-receive.d`, quoted or not.
+fn names_folder(line: &str) -> bool {
+    !line.trim_start().starts_with('#') && [".d/", ".d\"/", ".d'/"].iter().any(|end| line.contains(end))
 }
 
 /// A word for `sh` that means exactly this text.

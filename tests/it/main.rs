@@ -12,6 +12,7 @@ mod demo;
 mod examples;
 mod fuzz;
 mod gate;
+mod hooks;
 mod hosts;
 mod index;
 mod kill;

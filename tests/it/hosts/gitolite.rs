@@ -57,7 +57,8 @@ fn gitolite_with_three_people() {
     page::run(&guide, "admin", &server.client(sandbox.shell("Carol", "carol@example.org"), CAROL));
     page::run(&guide, "gate", &root);
     scenario::tell(&sandbox, &server);
-    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE));
+    sandbox.write("guide/.keep", "");
+    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE).within("guide"));
     assert!(said.contains("main -> main"), "{said}");
     // gitolite's own permissions hold as before.
     keys(&sandbox, "keys/mallory");

@@ -93,7 +93,8 @@ fn a_web_server_that_asks_for_passwords() {
     scenario::registry(&sandbox);
     let (server, guide) = served(&sandbox);
     scenario::tell(&sandbox, &server);
-    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE));
+    sandbox.write("guide/.keep", "");
+    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE).within("guide"));
     assert!(said.contains("main -> main"), "{said}");
     // A wrong password, or none, opens nothing.
     let url = server.url(ALICE);

@@ -11,6 +11,7 @@ struct Ssh<'s> {
     sandbox: &'s Sandbox,
     _sshd: Daemon,
     port: u16,
+    signed: bool,
 }
 
 impl Ssh<'_> {
@@ -28,12 +29,25 @@ impl Server for Ssh<'_> {
         format!("{}{}", self.host(), self.bare().display())
     }
 
+    fn signs(&self) -> bool {
+        self.signed
+    }
+
     fn client<'s>(&self, shell: Shell<'s>, person: Person) -> Shell<'s> {
         let command = ssh_command(self.sandbox, &format!("keys/{}", person.login));
         // What a client may try: to bring the name of another.
         let lie = "-o SendEnv=GREENROOM_USER -o SendEnv=LOGNAME -o SendEnv=REMOTE_USER";
         let shell = shell.env("GREENROOM_USER", "carol").env("LOGNAME", "carol").env("REMOTE_USER", "carol");
-        shell.env("GIT_SSH_COMMAND", format!("{command} {lie}"))
+        let shell = shell.env("GIT_SSH_COMMAND", format!("{command} {lie}"));
+        if !self.signed {
+            return shell;
+        }
+        let key = self.sandbox.path(format!("keys/{}", person.login));
+        let settings =
+            [("push.gpgSign", "true"), ("gpg.format", "ssh"), ("user.signingKey", key.to_str().expect("UTF-8"))];
+        settings.iter().enumerate().fold(shell.env("GIT_CONFIG_COUNT", "3"), |shell, (i, (key, value))| {
+            shell.env(format!("GIT_CONFIG_KEY_{i}"), *key).env(format!("GIT_CONFIG_VALUE_{i}"), *value)
+        })
     }
 }
 
@@ -60,7 +74,7 @@ fn served<'s>(sandbox: &'s Sandbox, role: &str, settings: &str) -> (Ssh<'s>, Str
     page::run(&guide, role, &sandbox.shell("Root", "root@example.org"));
     let settings = format!("AcceptEnv GREENROOM_USER LOGNAME REMOTE_USER\n{settings}");
     let (daemon, port) = sshd(sandbox, &sandbox.path("home-git/.ssh/authorized_keys"), &settings);
-    (Ssh { sandbox, _sshd: daemon, port }, guide)
+    (Ssh { sandbox, _sshd: daemon, port, signed: role == "push-certificate" }, guide)
 }
 
 #[test]
@@ -71,7 +85,8 @@ fn a_shared_account_with_forced_commands() {
     scenario::tell(&sandbox, &server);
     // The guide's own commands for people, and no more than git: a key opens no shell.
     let guide = guide.replace("ssh://git@git.example.org", &server.host());
-    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE));
+    sandbox.write("guide/.keep", "");
+    let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE).within("guide"));
     assert!(said.contains("main -> main"), "{said}");
     let alice = server.client(sandbox.alice(), ALICE);
     let open = format!("{} -p {} {}@127.0.0.1 id", ssh_command(&sandbox, "keys/alice"), server.port, account());
@@ -91,4 +106,19 @@ fn a_shared_account_where_sshd_tells_the_key() {
         carol.greenroom(["person", "set", person.login, "--key", key.trim()]).success();
     }
     scenario::tell(&sandbox, &server);
+}
+
+#[test]
+fn signed_pushes_whatever_the_transport_says() {
+    let sandbox = Sandbox::new();
+    scenario::registry(&sandbox);
+    let (mut server, _) = served(&sandbox, "push-certificate", "");
+    sandbox.alice().run("sh", ["-c", "cat alice.pub bob.pub carol.pub >> home-git/.ssh/authorized_keys"]).success();
+    scenario::tell(&sandbox, &server);
+    // The key opened the door, but it did not sign.
+    server.signed = false;
+    let alice = server.client(sandbox.alice(), ALICE).within("alice-clone");
+    alice.greenroom(["comment", "add", "churn", "1", "unsigned"]).success();
+    let said = alice.git(["push", "origin", "HEAD:main"]).code(1);
+    assert!(said.stderr().contains("the push is not signed as it must be: it has no certificate"), "{}", said.stderr());
 }

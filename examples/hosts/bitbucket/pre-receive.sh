@@ -1,0 +1,8 @@
+#!/bin/sh
+# The gate of a Greenroom registry: judges each push before it is accepted, and refuses where it cannot.
+greenroom=/opt/greenroom/greenroom
+[ -x "$greenroom" ] || {
+    echo "greenroom: the gate of this registry cannot run: $greenroom is not there." >&2
+    exit 1
+}
+exec "$greenroom" hook pre-receive --host bitbucket
