@@ -232,7 +232,7 @@ fn what_the_host_says_cannot_break_the_record() {
         via: String::new(),
         key: None,
         detail: Some("x".repeat(100_000)),
-        email: None,
+        ..Pusher::default()
     };
     let now = Timestamp::from_millis(0);
     record(&served.repo(), &[update], &pusher, None, now, &GateLimits::default()).unwrap();
@@ -241,7 +241,7 @@ fn what_the_host_says_cannot_break_the_record() {
         (push.number, push.login.as_deref()),
         (2, Some("a\"\u{fffd}[[push]]\u{fffd}number = 99\u{fffd}[31m\u{fffd}"))
     );
-    assert_eq!(push.detail.map(|d| d.len()), Some(1024));
+    assert_eq!(push.detail.map(|d| d.len()), Some(4096));
     let repo = served.repo();
     assert_eq!(Pushes::open(&repo).unwrap().in_order().map(Result::unwrap).count(), 2);
 }
