@@ -1,6 +1,6 @@
 //! git-http-backend behind nginx, which asks for a name and a password.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
