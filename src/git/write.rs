@@ -313,7 +313,17 @@ fn write_object(
             return Ok(());
         }
     }
-    store.write_buf_with_known_id(kind, bytes, id).map(drop)
+    let mut tries = 0;
+    loop {
+        match store.write_buf_with_known_id(kind, bytes, id) {
+            Ok(_) => return Ok(()),
+            // `git gc` removes folders that it finds empty, perhaps the one that was just made for this object.
+            Err(e) if io_cause(&e).is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) && tries < 10 => {
+                tries += 1
+            }
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// Flushes the whole file system that a folder is on: one call for any number of new files and folders.

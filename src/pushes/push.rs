@@ -10,8 +10,8 @@ use crate::text::is_plain;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// The longest name of a reference, login or kind of host, and the longest detail, in bytes.
-const MAX_WORD: usize = 1024;
+/// The longest word, in bytes: a public key of RSA is long.
+const MAX_WORD: usize = 4096;
 
 /// The most tables that one text may hold.
 pub(super) const MAX_TABLES: usize = 1000;
@@ -269,6 +269,6 @@ mod tests {
     #[test]
     fn words_from_outside_are_made_plain() {
         assert_eq!(word("a\nb\u{202e}"), "a\u{fffd}b\u{fffd}");
-        assert_eq!(word(&"ü".repeat(1000)).len(), 1024);
+        assert_eq!(word(&format!("a{}", "ü".repeat(3000))).len(), 4095);
     }
 }

@@ -18,6 +18,7 @@ mod index;
 mod kill;
 mod laws;
 mod lfs;
+mod log;
 mod mlflow;
 mod pushes;
 mod race;
