@@ -64,7 +64,12 @@ pub fn served() -> Result<Vec<(String, &'static str)>, GitError> {
         FSCK_ERRORS.into_iter().filter(|id| knows(&[id])).collect()
     };
     let faults = known.into_iter().map(|id| (format!("receive.fsck.{id}"), "error"));
-    Ok(SERVED.into_iter().map(|(key, value)| (key.to_owned(), value)).chain([(LOG.to_owned(), "true")]).chain(faults).collect())
+    Ok(SERVED
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .chain([(LOG.to_owned(), "true")])
+        .chain(faults)
+        .collect())
 }
 
 impl Repo {

@@ -49,10 +49,15 @@ impl Repo {
         let file = self.common_dir.join("config");
         let failed = |why: String| GitError::io("change a setting in", &file, std::io::Error::other(why));
         let name = file.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
-        let git = |rest: &[&str]| program::ask(&self.common_dir, ["config", "--file", name].iter().chain(rest).copied());
+        let git =
+            |rest: &[&str]| program::ask(&self.common_dir, ["config", "--file", name].iter().chain(rest).copied());
         let Some((first, rest)) = values.split_first() else {
             // Git fails to remove what is not there.
-            return if git(&["--get-all", key]).is_ok() { git(&["--unset-all", key]).map(drop).map_err(failed) } else { Ok(()) };
+            return if git(&["--get-all", key]).is_ok() {
+                git(&["--unset-all", key]).map(drop).map_err(failed)
+            } else {
+                Ok(())
+            };
         };
         git(&["--replace-all", key, first]).map_err(failed)?;
         rest.iter().try_for_each(|value| git(&["--add", key, value]).map(drop)).map_err(failed)

@@ -55,7 +55,10 @@ mod tests {
 
     #[test]
     fn nothing_but_ascii_reaches_a_client() {
-        assert_eq!(to_client("auc ≥ 0.8…\n\u{1b}[31mé\t\u{202e}", None), "auc >= 0.8...\n\\u{1b}[31m\\u{e9} \\u{202e}\n");
+        assert_eq!(
+            to_client("auc ≥ 0.8…\n\u{1b}[31mé\t\u{202e}", None),
+            "auc >= 0.8...\n\\u{1b}[31m\\u{e9} \\u{202e}\n"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod kill;
 mod laws;
 mod lfs;
 mod mlflow;
+mod pull_request;
 mod race;
 mod schema;
 mod signing;
