@@ -48,7 +48,7 @@ pub mod apply;
 // judgement: the law book
 pub mod rules;
 
-// the permissions in a git host's own words
+// owners: the permissions in a git host's own words
 pub mod codeowners;
 
 // the outside: a repository on disk, the files of models

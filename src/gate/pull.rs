@@ -314,9 +314,11 @@ fn commits(repo: &Repo, base: Option<Oid>, tip: Oid) -> Result<(Vec<Commit>, boo
     let known: Vec<Oid> = base.into_iter().collect();
     let found = repo.new_commits(tip, &known, MAX_COMMITS)?;
     let ids = found.ok_or(RegistryError::TooManyCommits { max: MAX_COMMITS })?;
+    let commits: Vec<Commit> = ids.iter().map(|id| repo.commit(id)).collect::<Result<_, _>>()?;
+    // Where a clone was cut, a commit tells of parents that are not there; `base` may be one that is.
     let edges: BTreeSet<Oid> = repo.cut_commits()?.into_iter().collect();
-    let cut = ids.iter().any(|c| edges.contains(c));
-    let commits = ids.iter().map(|id| repo.commit(id)).collect::<Result<_, _>>()?;
+    let is_known = |parent: &Oid| Some(*parent) == base || ids.contains(parent);
+    let cut = commits.iter().any(|c| edges.contains(&c.id) && !c.parents.iter().all(is_known));
     Ok((commits, cut))
 }
 
