@@ -123,7 +123,7 @@ mod tests {
         let name = |model: &str| usual(&ModelName::new(model).unwrap(), 3, &Stage::Production);
         assert_eq!(name("churn"), "request/churn-3-Production");
         assert_eq!(name("a..b ~^?*["), "request/a.%2Eb%20%7E%5E%3F%2A%5B-3-Production");
-        assert_eq!(name("..."), "request/%2E.%2E-3-Production");
+        assert_eq!(name(".a.."), "request/%2Ea.%2E-3-Production");
         assert_eq!(push("request/50%-3-Production"), "git push origin request/'50%-3-Production'");
     }
 }

@@ -123,15 +123,21 @@ fn dress_value(new: &mut Value, old: &Value) {
 /// Elements keep their comments, each above its element; one behind an element belongs to that one.
 fn dress_array(new: &mut Array, old: &Array) {
     let mut said: Vec<(String, String)> = Vec::new();
+    let mut rest = String::new();
     for value in old.iter() {
         let prefix = value.decor().prefix().and_then(|p| p.as_str()).unwrap_or_default();
         let (behind, above) = behind_and_below(prefix);
         give(&mut said, behind);
-        said.push((plain(value), above));
-        give(&mut said, &comments(value.decor().suffix().and_then(|s| s.as_str())));
+        said.push((plain(value), std::mem::take(&mut rest) + &above));
+        // Without a comma at the end, what follows the last element is in its own space.
+        let suffix = value.decor().suffix().and_then(|s| s.as_str()).unwrap_or_default();
+        let (behind, below) = behind_and_below(suffix);
+        give(&mut said, behind);
+        rest = below;
     }
-    let (behind, rest) = behind_and_below(old.trailing().as_str().unwrap_or_default());
+    let (behind, below) = behind_and_below(old.trailing().as_str().unwrap_or_default());
     give(&mut said, behind);
+    rest.push_str(&below);
     if said.iter().all(|(_, c)| c.is_empty()) && rest.is_empty() {
         return;
     }
@@ -272,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_comment_without_a_place_goes_to_the_top() {
-        becomes::<StagePointer>("# only a comment\nversions = []\n", "# only a comment\nversions = []\n");
+        becomes::<Access>("# only a comment\n", "# only a comment\n");
         assert_eq!(finish("a = 1 # x\n", "a = 1 # x\n# y\n# x\n"), "# y\n# x\na = 1 # x\n");
     }
 

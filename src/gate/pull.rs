@@ -7,17 +7,20 @@ use std::collections::BTreeSet;
 
 use crate::codeowners;
 use crate::diff::{self, Diff};
+use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::{Commit, Repo};
 use crate::name::{Principal, UserName};
 use crate::registry::{Registry, RegistryError};
 use crate::rules::{self, Actor, Class, Fault, Step};
+use crate::signature::{Finding, Ring};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, Stage as _, StageError};
 
 use super::merge;
+use super::people::People;
 
 /// How many commits a pull request may have.
 const MAX_COMMITS: usize = 5_000;
@@ -159,45 +162,76 @@ impl<'r> Pull<'r> {
     /// Judges the merge by `terms`.
     pub fn judge(&self, terms: &Terms) -> Result<Judged, RegistryError> {
         let (before, after) = (self.before()?, self.after()?);
-        let mut authors = BTreeSet::new();
-        let mut warnings = Vec::new();
-        for commit in &self.commits {
-            match self.registry.person_of(&before, &commit.author) {
-                Ok(user) => drop(authors.insert(user)),
-                Err(e @ RegistryError::NoPerson { .. }) => {
-                    warnings.push(Problem::of_file("", "identity", format!("commit {}: {e}", commit.id.short())));
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        let named = warnings.is_empty() && !self.cut && !authors.is_empty();
-        if self.cut {
-            let message =
-                "the clone is cut within the branch, so its authors are not all known and none counts as proven";
-            warnings.push(
-                Problem::of_file("", "shallow", message).help("fetch the whole history: `git fetch --unshallow`"),
-            );
-        }
+        let made = self.made(&before, terms)?;
         let diff = diff::diff(&before, &after, Limits::default())?;
+        let mut warnings = made.warnings.clone();
         let files = codeowners::files_in(self.registry.repo(), Some(self.result))?;
         warnings.extend(codeowners::stale(&files, &after)?);
-        let proven = named && terms.authors_proven;
         let mut judged = Judged {
-            authors,
-            proven,
+            proven: made.all_proven,
+            authors: made.authors.clone(),
             diff,
             may_merge: Vec::new(),
             more: false,
             nearest: None,
-            faults: self.faults.clone(),
+            faults: self.faults.iter().chain(&made.faults).cloned().collect(),
             warnings,
         };
         if judged.faults.is_empty() {
-            self.try_all(&before, &after, terms, &mut judged)?;
+            self.try_all(&before, &after, terms, &made, &mut judged)?;
         }
         judged.faults.sort();
         judged.faults.dedup();
         Ok(judged)
+    }
+
+    /// Finds out who made the branch's commits, and who of them is proven.
+    fn made(&self, before: &Snapshot<'_>, terms: &Terms) -> Result<Made, RegistryError> {
+        let repo = self.registry.repo();
+        let people = People::of(before)?;
+        let identity = before.settings()?.map(|s| s.identity.clone()).unwrap_or_default();
+        let trusted = terms.authors_proven || identity.authority == Authority::Author;
+        let keys = before.people()?.iter().filter_map(|(user, f)| Some((user, f.value.as_ref()?)));
+        let ring = Ring::new(keys.flat_map(|(user, person)| person.keys.iter().map(move |k| (user, k))));
+        let mut made = Made { all_proven: !self.cut && !self.commits.is_empty(), ..Made::default() };
+        let mut doubtful = BTreeSet::new();
+        for commit in &self.commits {
+            let short = commit.id.short();
+            let Some(author) = people.by_ident(&commit.author)? else {
+                let shown = crate::text::quoted(&commit.author.email);
+                let message = format!("commit {short} is by {shown}, who is nobody in people/");
+                let help = "greenroom person add ID --email ADDRESS";
+                made.warnings.push(Problem::of_file("", "identity", message).help(help));
+                made.all_proven = false;
+                continue;
+            };
+            let found = repo.signature_of(&commit.id)?.map(|s| ring.check(&s.payload, &s.signature, terms.now));
+            let (signed, wrong) = match found {
+                None | Some(Finding::Unknown { .. }) => (false, None),
+                Some(Finding::Good { user, .. }) if user == author => (true, None),
+                Some(Finding::Good { user, .. }) => (false, Some(format!("{user} signed it"))),
+                Some(Finding::Void { why, .. }) => (false, Some(why.to_string())),
+                Some(Finding::Bad(why)) => (false, Some(why.to_string())),
+            };
+            if let Some(why) = wrong {
+                let message = format!("the signature of commit {short} by {author} does not count: {why}");
+                let help = "sign it again with a key of its author in people/, or leave the signature out";
+                let problem = Problem::of_file("", "signature", message).help(help);
+                made.faults.push(Fault { problem, class: Class::Permission });
+            }
+            if !signed && !trusted {
+                doubtful.insert(author.clone());
+            }
+            made.authors.insert(author);
+        }
+        made.all_proven &= doubtful.is_empty();
+        made.vouched = made.authors.difference(&doubtful).cloned().collect();
+        if self.cut {
+            let message = "the clone is cut within the branch, so not all of its authors are known";
+            let problem = Problem::of_file("", "shallow", message);
+            made.warnings.push(problem.help("fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0`"));
+        }
+        Ok(made)
     }
 
     /// Tries everyone who could merge.
@@ -206,6 +240,7 @@ impl<'r> Pull<'r> {
         before: &Snapshot<'_>,
         after: &Snapshot<'_>,
         terms: &Terms,
+        made: &Made,
         judged: &mut Judged,
     ) -> Result<(), RegistryError> {
         let everyone = match &terms.merger {
@@ -215,12 +250,12 @@ impl<'r> Pull<'r> {
         judged.more = everyone.len() > MAX_TRIED;
         let mut refused: Vec<(UserName, Vec<Fault>)> = Vec::new();
         for user in everyone.into_iter().take(MAX_TRIED) {
-            let faults = self.judge_as(&user, true, (before, after), terms, judged)?;
+            let faults = self.judge_as(&user, true, (before, after), terms, (made, &judged.diff))?;
             if faults.is_empty() { judged.may_merge.push(user) } else { refused.push((user, faults)) }
         }
         if let Some(user) = judged.may_merge.first() {
             // Who merges signs, or not, later; a rule that asks for it cannot be answered yet.
-            let unsigned = self.judge_as(user, false, (before, after), terms, judged)?;
+            let unsigned = self.judge_as(user, false, (before, after), terms, (made, &judged.diff))?;
             for fault in unsigned {
                 let message = "a rule asks that who merges sign the merge; the gate will see whether it is";
                 judged.warnings.push(Problem { message: message.to_owned(), ..fault.problem });
@@ -246,19 +281,32 @@ impl<'r> Pull<'r> {
         signed: bool,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
         terms: &Terms,
-        judged: &Judged,
+        (made, diff): (&Made, &Diff),
     ) -> Result<Vec<Fault>, RegistryError> {
-        let others: BTreeSet<UserName> = judged.authors.iter().filter(|a| *a != user).cloned().collect();
-        let vouched = if judged.proven { others.clone() } else { BTreeSet::new() };
-        let actor = Actor { user: user.clone(), authors: others, vouched, signed };
-        let mut step = Step::new(before, after, &judged.diff, &actor, terms.now);
-        step.since = self.commits.iter().map(|c| c.author.time).min();
-        if judged.proven {
+        let others = |all: &BTreeSet<UserName>| all.iter().filter(|a| *a != user).cloned().collect();
+        let actor =
+            Actor { user: user.clone(), authors: others(&made.authors), vouched: others(&made.vouched), signed };
+        let mut step = Step::new(before, after, diff, &actor, terms.now);
+        // What a founding brings in was made before.
+        step.since = self.commits.iter().map(|c| c.author.time).min().filter(|_| before.root().is_some());
+        if made.all_proven {
             let state = self.registry.snapshot_of(Some(self.tip))?;
-            step.proposal = Some(rules::Proposal { state, by: judged.authors.clone() });
+            step.proposal = Some(rules::Proposal { state, by: made.authors.clone() });
         }
         Ok(rules::judge(&step)?.faults)
     }
+}
+
+/// Who made a branch.
+#[derive(Debug, Default)]
+struct Made {
+    authors: BTreeSet<UserName>,
+    /// Those of the authors all of whose commits are proven.
+    vouched: BTreeSet<UserName>,
+    /// Whether all commits are known and proven.
+    all_proven: bool,
+    faults: Vec<Fault>,
+    warnings: Vec<Problem>,
 }
 
 /// The commits that can be reached from `tip` and not from `base`, and whether the clone was cut among them.
@@ -266,9 +314,11 @@ fn commits(repo: &Repo, base: Option<Oid>, tip: Oid) -> Result<(Vec<Commit>, boo
     let known: Vec<Oid> = base.into_iter().collect();
     let found = repo.new_commits(tip, &known, MAX_COMMITS)?;
     let ids = found.ok_or(RegistryError::TooManyCommits { max: MAX_COMMITS })?;
+    let commits: Vec<Commit> = ids.iter().map(|id| repo.commit(id)).collect::<Result<_, _>>()?;
+    // Where a clone was cut, a commit tells of parents that are not there; `base` may be one that is.
     let edges: BTreeSet<Oid> = repo.cut_commits()?.into_iter().collect();
-    let cut = ids.iter().any(|c| edges.contains(c));
-    let commits = ids.iter().map(|id| repo.commit(id)).collect::<Result<_, _>>()?;
+    let is_known = |parent: &Oid| Some(*parent) == base || ids.contains(parent);
+    let cut = commits.iter().any(|c| edges.contains(&c.id) && !c.parents.iter().all(is_known));
     Ok((commits, cut))
 }
 

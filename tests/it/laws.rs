@@ -14,7 +14,7 @@ use greenroom::diff::{Diff, diff};
 use greenroom::entity::Level;
 use greenroom::entity::settings::Layout;
 use greenroom::event::Event;
-use greenroom::format::{Record, edit::edit, parse, parse_strict, print};
+use greenroom::format::{Record, canonical::canonical, edit::edit, parse, parse_strict, print};
 use greenroom::name::UserName;
 use greenroom::rules::{self, Actor, Step, Verdict, judge};
 use greenroom::snapshot::Snapshot;
@@ -47,11 +47,44 @@ fn by_hand(text: &str) -> String {
     format!("# The first line.\nhouse_rule = \"ours\" # with a note\n{text}\n# The last line.\n")
 }
 
+/// The same text with comments between its lines and careless spacing; a long string is left alone.
+fn scrawled(text: &str) -> String {
+    if text.contains("\"\"\"") || text.contains("'''") {
+        return format!("# above\n\n\n{text}\n\n# below\n");
+    }
+    let line = |(i, line): (usize, &str)| match line.split_once(" = ") {
+        Some((key, rest)) if !line.starts_with([' ', '"', '[', ']']) => {
+            let behind = if rest.ends_with(['[', '{']) { String::new() } else { format!("   # behind {i}") };
+            format!("\n# above {i}\n  {key}={rest}{behind}\n")
+        }
+        Some(_) | None => format!("{line}\n"),
+    };
+    format!("# above\n{}# below", text.lines().enumerate().map(line).collect::<String>())
+}
+
+/// What is put in order says the same, keeps every comment, and stays as it is when put in order again.
+fn in_order<T: Record + Debug>(value: &T) -> Result<(), TestCaseError> {
+    let text = print(value);
+    prop_assert_eq!(canonical::<T>("x", &text), Ok(text.clone()));
+    let written = scrawled(&text);
+    let once = canonical::<T>("x", &written).map_err(|e| TestCaseError::fail(format!("{e:?}\n{written}")))?;
+    prop_assert_eq!(parse_strict::<T>("x", once.as_bytes()), (Some(value.clone()), vec![]), "{}", once);
+    prop_assert_eq!(canonical::<T>("x", &once), Ok(once.clone()));
+    for comment in
+        written.lines().filter_map(|l| l.rsplit_once('#')).filter(|(_, c)| c.contains("above") || c.contains("behind"))
+    {
+        prop_assert!(once.contains(&format!("#{}", comment.1)), "{} is lost:\n{}\n->\n{}", comment.1, written, once);
+    }
+    prop_assert!(once.contains("# below"), "{}", once);
+    Ok(())
+}
+
 fn round_trip<T: Record + Debug>(pair: impl Strategy<Value = T> + Clone) {
     check(200, (pair.clone(), pair), |(a, b)| {
         let text = print(&a);
         prop_assert_eq!(parse_strict::<T>("x", text.as_bytes()), (Some(a.clone()), vec![]), "{}", text);
         prop_assert_eq!(&edit(&text, &a, &a), &text);
+        in_order(&a)?;
         let written = by_hand(&text);
         let edited = edit(&written, &a, &b);
         let (value, problems) = parse::<T>("x", edited.as_bytes());

@@ -20,6 +20,7 @@ mod laws;
 mod lfs;
 mod log;
 mod mlflow;
+mod pull_request;
 mod pushes;
 mod race;
 mod schema;
