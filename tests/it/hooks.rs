@@ -221,7 +221,7 @@ fn what_git_would_not_send_is_refused() {
         (line("refs/heads/x").trim_end().to_owned(), "the last line is not complete"),
         (format!("{}{}", line("refs/heads/x"), "\u{0}\n"), "fewer than three parts"),
         (many, "more than 50 references"),
-        (line("refs/heads/main"), "cannot be judged"),
+        (line("refs/heads/main"), "which is missing"),
     ] {
         let said = served.server().env("LOGNAME", "alice").input(input.clone()).greenroom(["hook", "pre-receive"]);
         let said = said.code(1);
