@@ -319,7 +319,7 @@ fn write_object(
             Ok(_) => return Ok(()),
             // `git gc` removes folders that it finds empty, perhaps the one that was just made for this object.
             Err(e) if io_cause(&e).is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) && tries < 10 => {
-                tries += 1
+                tries += 1;
             }
             Err(e) => return Err(e),
         }
