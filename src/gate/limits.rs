@@ -51,6 +51,7 @@ impl GateLimits {
         let count = |key, usual: usize| number(key, usual as u64).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let files = count("greenroom.maxFiles", usual.files)?;
         Ok(Self {
+            refs: count("greenroom.maxRefs", usual.refs)?,
             commits: count("greenroom.maxCommits", usual.commits)?,
             files,
             file_bytes: number("greenroom.maxFileSize", usual.file_bytes)?,

@@ -1,5 +1,6 @@
 //! The programs that git runs around a push: how they are installed, what they read, what the client is told.
 
+mod alarm;
 pub mod install;
 pub mod run;
 pub mod say;

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::alarm::Alarm;
 use super::install::HOST;
 use super::say::to_client;
 use crate::gate::host::NoHost;
 use crate::gate::record::record;
-use crate::gate::{BadLine, Gate, GateError, Host, NoPusher, Pusher, Update};
+use crate::gate::{BadLine, Gate, GateError, GateLimits, Host, NoPusher, Pusher, Update};
 use crate::git::{GitError, HookEnv, Repo};
 use crate::pushes::PushesError;
 use crate::time::Timestamp;
@@ -105,6 +106,7 @@ pub fn updates(input: impl Read) -> Result<Vec<Update>, HookError> {
 
 /// Judges a push before any of it is accepted. `input` is what git writes to the hook.
 pub fn pre_receive(input: impl Read, given: &Given, now: Timestamp) -> Answer {
+    let _alarm = Alarm::after(GateLimits::default().time, given.host);
     let host = known_host(given);
     answer(host, updates(input).and_then(|updates| judge(&updates, given, now)))
 }
@@ -112,6 +114,7 @@ pub fn pre_receive(input: impl Read, given: &Given, now: Timestamp) -> Answer {
 /// Judges one reference just before it moves: for hosts that leave only this hook free. What is refused here stays in
 /// the object store until git collects it.
 pub fn update(name: &str, old: &str, new: &str, given: &Given, now: Timestamp) -> Answer {
+    let _alarm = Alarm::after(GateLimits::default().time, given.host);
     let host = known_host(given);
     let update = Update::of(old, new, name).map_err(HookError::from);
     answer(host, update.and_then(|update| judge(&[update], given, now)))
@@ -173,6 +176,7 @@ fn judge(updates: &[Update], given: &Given, now: Timestamp) -> Result<Option<Str
     if updates.len() > gate.limits().refs {
         return Err(HookError::TooMany(gate.limits().refs));
     }
+    let _alarm = Alarm::after(gate.limits().time, Some(host));
     // Where nobody pushes, a registry may still go by signatures; one that goes by the pusher refuses.
     let pusher = pusher(host);
     let judgement = gate.judge(updates, pusher.as_ref().ok(), now)?;

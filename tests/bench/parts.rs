@@ -19,14 +19,21 @@ use super::measure::{Times, peak_memory, quietly, row};
 type Part = (&'static str, fn(&Bench));
 
 /// All parts that need a registry, in the order of the report.
-pub const ALL: &[Part] = &[("diff", diffs), ("mutation", mutation), ("read", read), ("index", index), ("cli", cli)];
+pub const ALL: &[Part] = &[
+    ("diff", diffs),
+    ("gate", super::gate::gate),
+    ("mutation", mutation),
+    ("read", read),
+    ("index", index),
+    ("cli", cli),
+];
 
 /// A generated registry under measurement.
 pub struct Bench {
     /// Its bare repository.
     pub dir: PathBuf,
-    shape: Shape,
-    label: String,
+    pub(super) shape: Shape,
+    pub(super) label: String,
 }
 
 impl Bench {
@@ -36,11 +43,11 @@ impl Bench {
         Self { dir, shape, label }
     }
 
-    fn versions(&self) -> u64 {
+    pub(super) fn versions(&self) -> u64 {
         self.shape.models * self.shape.versions
     }
 
-    fn registry(&self) -> Registry {
+    pub(super) fn registry(&self) -> Registry {
         Registry::discover(&self.dir).expect("a registry")
     }
 
@@ -51,7 +58,7 @@ impl Bench {
         command
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         Timestamp::from_seconds(generate::START + self.versions() as i64 + 1)
     }
 }

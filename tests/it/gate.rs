@@ -1,5 +1,6 @@
 //! The gate by itself: pushes as git would announce them, judged without a hook.
 
+mod under_fire;
 mod world;
 
 use greenroom::gate::Judgement;
@@ -246,4 +247,27 @@ fn by_signature_the_signer_acts() {
     world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
     world.edit_signed(BOB, BOB, "models/churn/stages/Staging.toml", "versions = [1]\n");
     lands(&world.push_unnamed());
+}
+
+#[test]
+fn a_push_has_a_limit_of_commits() {
+    let world = World::new();
+    for text in ["one", "two", "three"] {
+        world.act(ALICE, &["comment", "add", "churn", "1", text]);
+    }
+    world.limit("maxCommits", "2");
+    let judged = world.push(ALICE);
+    refused(&judged, &["limit"]);
+    assert!(judged.render().contains("more than 2 commits"), "{}", judged.render());
+    world.limit("maxCommits", "3");
+    lands(&world.push(ALICE));
+}
+
+#[test]
+fn one_bad_reference_refuses_the_whole_push() {
+    let world = World::new();
+    world.act(ALICE, &["comment", "add", "churn", "1", "looks good"]);
+    let judged = world.push_besides(ALICE, "refs/notes/greenroom/pushes");
+    refused(&judged, &["ref-own"]);
+    lands(&world.push_besides(ALICE, "refs/heads/mine"));
 }

@@ -27,14 +27,14 @@ fn id(person: Person) -> String {
 pub struct World {
     sandbox: Sandbox,
     landed: RefCell<String>,
-    protected: RefCell<Vec<String>>,
+    settings: RefCell<Vec<(String, String)>>,
 }
 
 impl World {
     /// A registry of Carol's with the model churn, whose word is the pusher's. Production needs one approval.
     pub fn new() -> Self {
         let sandbox = Sandbox::new();
-        let world = Self { sandbox, landed: RefCell::default(), protected: RefCell::default() };
+        let world = Self { sandbox, landed: RefCell::default(), settings: RefCell::default() };
         world.shell(CAROL).within("..").greenroom(["init", "r"]).success();
         let carol = |args: &[&str]| world.act(CAROL, args);
         for person in [ALICE, BOB] {
@@ -121,7 +121,11 @@ impl World {
     }
 
     pub fn protect(&self, pattern: &str) {
-        self.protected.borrow_mut().push(pattern.to_owned());
+        self.settings.borrow_mut().push(("greenroom.protected".to_owned(), pattern.to_owned()));
+    }
+
+    pub fn limit(&self, name: &str, value: &str) {
+        self.settings.borrow_mut().push((format!("greenroom.{name}"), value.to_owned()));
     }
 
     fn rev(&self, rev: &str) -> String {
@@ -167,23 +171,31 @@ impl World {
         self.judge(None, Oid::from_hex(&self.tip()), reference, Some(&pusher))
     }
 
+    /// What would be said if someone pushed HEAD to main and to another reference at once.
+    pub fn push_besides(&self, person: Person, reference: &str) -> Judgement {
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        let (old, new) = (Oid::from_hex(&self.landed.borrow()), Oid::from_hex(&self.tip()));
+        let main = Update { old, new, name: "refs/heads/main".to_owned() };
+        self.judge_all(&[main, Update { old: None, new, name: reference.to_owned() }], Some(&pusher))
+    }
+
     fn judge(&self, old: Option<Oid>, new: Option<Oid>, name: &str, pusher: Option<&Pusher>) -> Judgement {
+        self.judge_all(&[Update { old, new, name: name.to_owned() }], pusher)
+    }
+
+    fn judge_all(&self, updates: &[Update], pusher: Option<&Pusher>) -> Judgement {
         // On the server the branch is still where it was.
         let landed = self.landed.borrow().clone();
         let served = self.sandbox.path("served.git");
         let _ = fs::remove_dir_all(&served);
         self.git(CAROL, &["clone", "-q", "--mirror", ".", "../served.git"]);
         self.shell(CAROL).within("../served.git").git(["update-ref", "refs/heads/main", &landed]).success();
-        for pattern in self.protected.borrow().iter() {
-            self.shell(CAROL)
-                .within("../served.git")
-                .git(["config", "--add", "greenroom.protected", pattern])
-                .success();
+        for (key, value) in self.settings.borrow().iter() {
+            self.shell(CAROL).within("../served.git").git(["config", "--add", key, value]).success();
         }
         self.shell(CAROL).within("../served.git").git(["symbolic-ref", "HEAD", "refs/heads/main"]).success();
         let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
-        let update = Update { old, new, name: name.to_owned() };
-        gate.judge(&[update], pusher, now()).expect("a verdict")
+        gate.judge(updates, pusher, now()).expect("a verdict")
     }
 }
 

@@ -1,0 +1,35 @@
+//! The end of a judgement that takes too long, wherever it hangs: a disk that does not answer, an object too clever.
+
+use std::io::Write as _;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use super::say::to_client;
+use crate::gate::Host;
+
+/// How long the gate may take beyond its own limit, which it asks between two steps.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Ends the process with a refusal, unless dropped in time.
+pub(super) struct Alarm(#[expect(dead_code, reason = "dropping it is what counts")] Sender<()>);
+
+impl Alarm {
+    /// Rings `limit` and a little more from now.
+    pub(super) fn after(limit: Duration, host: Option<Host>) -> Self {
+        let (alive, dropped) = channel();
+        let watch = move || {
+            if dropped.recv_timeout(limit.saturating_add(GRACE)) == Err(RecvTimeoutError::Timeout) {
+                let text = format!(
+                    "greenroom: the push is refused, for judging it took longer than {} s\n\n    push less at once, or \
+                     whoever runs the server: raise greenroom.maxSeconds\n",
+                    limit.as_secs()
+                );
+                let _ = std::io::stderr().lock().write_all(to_client(&text, host).as_bytes());
+                #[expect(clippy::exit, reason = "the thread that hangs cannot be asked to stop")]
+                std::process::exit(1);
+            }
+        };
+        std::thread::spawn(watch);
+        Self(alive)
+    }
+}

@@ -1,0 +1,144 @@
+//! Real pushes through the hook while something dies: nothing lands that was not judged, and the next push works.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::support::{Sandbox, Shell, trees};
+
+struct Served {
+    sandbox: Sandbox,
+}
+
+impl Served {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.git(["init", "--quiet", "--bare", "served.git"]).success();
+        sandbox.greenroom(["init", "registry"]).success();
+        let served = Self { sandbox };
+        served.server().greenroom(["hook", "install", "--host", "unix"]).success();
+        served.push().success();
+        served
+    }
+
+    fn server(&self) -> Shell<'_> {
+        self.sandbox.alice().within("served.git")
+    }
+
+    fn alice(&self) -> Shell<'_> {
+        self.sandbox.alice().within("registry").env("LOGNAME", "alice").env("USER", "alice")
+    }
+
+    fn push(&self) -> crate::support::Output {
+        self.alice().git(["push", "../served.git", "main"])
+    }
+
+    fn change(&self, n: usize) {
+        self.alice().greenroom(["model", "create", &format!("model-{n}")]).success();
+    }
+
+    fn tip(&self, shell: Shell<'_>) -> String {
+        shell.git(["rev-parse", "main"]).success().stdout().trim().to_owned()
+    }
+
+    /// No object of a push that did not land is left, and git finds the repository sound.
+    fn sound(&self) {
+        let left: Vec<String> = trees::files(&self.sandbox.path("served.git/objects"))
+            .into_iter()
+            .filter(|f| f.contains("tmp_objdir"))
+            .collect();
+        assert_eq!(left, [] as [&str; 0]);
+        let fsck = self.server().git(["fsck", "--strict", "--no-dangling", "--no-progress"]).success();
+        assert_eq!((fsck.stdout(), fsck.stderr()), ("", ""));
+    }
+}
+
+#[test]
+fn a_hook_that_is_killed_refuses_and_the_next_push_works() {
+    let served = Served::new();
+    let before = served.tip(served.server());
+    served.change(1);
+    // Another hook in the chain kills the gate's process group's shell in the middle of the judgement.
+    let hook = served.sandbox.path("served.git/hooks/pre-receive");
+    let text = fs::read_to_string(&hook).expect("it is installed");
+    fs::write(&hook, "#!/bin/sh\nkill -9 $$\n").expect("writable");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("writable");
+    served.push().code(1);
+    assert_eq!(served.tip(served.server()), before);
+    served.sound();
+    fs::write(&hook, text).expect("writable");
+    served.push().success();
+    assert_eq!(served.tip(served.server()), served.tip(served.alice()));
+    served.sound();
+}
+
+#[test]
+fn a_judgement_that_takes_too_long_refuses() {
+    let served = Served::new();
+    let before = served.tip(served.server());
+    served.server().git(["config", "greenroom.maxSeconds", "1"]).success();
+    served.change(1);
+    // A pipe in the place of the commit never comes to an end: reading it hangs.
+    let tip = served.tip(served.alice());
+    let (folder, file) = tip.split_at(2);
+    let folder = served.sandbox.path("served.git/objects").join(folder);
+    fs::create_dir_all(&folder).expect("writable");
+    served.server().run("mkfifo", [folder.join(file)]).success();
+    let mut hook = served.server().env("GIT_DIR", ".").env("LOGNAME", "alice").command(env!("CARGO_BIN_EXE_greenroom"));
+    let line = format!("{before} {tip} refs/heads/main\n");
+    let mut child = hook
+        .args(["hook", "pre-receive"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("greenroom runs");
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), line.as_bytes()).expect("it reads");
+    let out = finished(child);
+    assert_eq!(out.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("judging it took longer than 1 s"), "{said}");
+}
+
+fn finished(child: Child) -> std::process::Output {
+    let (done, wait) = std::sync::mpsc::channel();
+    let id = child.id();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    match wait.recv_timeout(Duration::from_secs(30)) {
+        Ok(out) => out.expect("it ends"),
+        Err(_) => panic!("process {id} did not end"),
+    }
+}
+
+#[test]
+fn a_push_that_dies_at_any_moment_lands_whole_or_not_at_all() {
+    let served = Served::new();
+    for n in 0..12_u64 {
+        served.change(usize::try_from(n).expect("small"));
+        let before = served.tip(served.server());
+        let mut push = served.alice().command("git");
+        let mut child = push
+            .args(["push", "-q", "../served.git", "main"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("git runs");
+        std::thread::sleep(Duration::from_millis(n * 7));
+        // The client dies; what it had started on the other side ends by itself.
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        let wanted = served.tip(served.alice());
+        let landed = |tip: &str| tip == before || tip == wanted;
+        assert!(landed(&served.tip(served.server())), "half a push landed");
+        // Whatever the dead push still does, trying again ends well.
+        let again = (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            served.push().any();
+            served.tip(served.server()) == wanted
+        });
+        assert!(again, "the branch stays locked");
+    }
+    served.server().git(["fsck", "--strict", "--no-dangling", "--no-progress"]).success();
+}
