@@ -1,8 +1,8 @@
 //! Servers of a test's own on ports of their own, gone when dropped.
 
 use std::fs;
-use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,7 +21,9 @@ pub struct Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // Its workers are of its process group, and outlive it otherwise.
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
@@ -35,7 +37,7 @@ impl Daemon {
     /// Starts a server and waits until it is there; none if it ended before that.
     pub fn start(command: &mut Command, log: &Path, there: impl Fn() -> bool) -> Option<Self> {
         let file = || fs::File::create(log).expect("the log can be written");
-        let child = command.stdin(Stdio::null()).stdout(file()).stderr(file()).spawn();
+        let child = command.stdin(Stdio::null()).stdout(file()).stderr(file()).process_group(0).spawn();
         let mut daemon = Self { child: child.unwrap_or_else(|e| panic!("{command:?}: {e}")), log: log.to_owned() };
         let started = Instant::now();
         loop {
@@ -121,15 +123,25 @@ pub fn ssh_command(sandbox: &Sandbox, key: &str) -> String {
 }
 
 #[test]
-fn a_daemon_is_gone_when_dropped() {
+fn a_daemon_is_gone_when_dropped_with_all_that_it_started() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut sleep = Command::new("sleep");
-    let daemon = Daemon::start(sleep.arg("600"), &folder.path().join("log"), || true).expect("it runs");
-    let stat = PathBuf::from(format!("/proc/{}/stat", daemon.child.id()));
-    assert!(stat.exists());
+    let (log, worker) = (folder.path().join("log"), folder.path().join("worker"));
+    let script = format!("sleep 600 & echo $! > {}; wait", worker.display());
+    let there = || fs::read_to_string(&worker).is_ok_and(|text| text.ends_with('\n'));
+    let daemon = Daemon::start(Command::new("sh").args(["-c", &script]), &log, there).expect("it runs");
+    let worker = fs::read_to_string(&worker).expect("it is there");
+    // A process that nobody waited for is still listed, as a zombie.
+    let lives = |id: &str| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    };
+    let ids = [daemon.child.id().to_string(), worker.trim().to_owned()];
+    assert!(ids.iter().all(|id| lives(id)));
     drop(daemon);
-    assert!(!stat.exists());
-    assert!(Daemon::start(&mut Command::new("false"), &folder.path().join("log"), || false).is_none());
-    let mut text = String::new();
-    fs::File::open(folder.path().join("log")).and_then(|mut f| f.read_to_string(&mut text)).expect("a log");
+    let started = Instant::now();
+    while ids.iter().any(|id| lives(id)) && started.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!ids.iter().any(|id| lives(id)));
+    assert!(Daemon::start(&mut Command::new("false"), &log, || false).is_none());
 }
