@@ -10,7 +10,7 @@ const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"]
 /// The folders that the settings of a repository name.
 pub(super) fn named(repo: &Repo) -> Vec<String> {
     let slash = |at: String| format!("{}/", at.trim_matches('/'));
-    repo.settings("greenroom.registry").into_iter().map(slash).collect()
+    repo.own_settings("greenroom.registry").into_iter().map(slash).collect()
 }
 
 /// The registries of a tree: at its root, in a folder at the top, or in one of the folders that a setting names. Each

@@ -65,7 +65,7 @@ impl GateLimits {
 
 /// A whole number, with git's endings k, m and g.
 fn number(repo: &Repo, key: &'static str, usual: u64) -> Result<u64, GateError> {
-    let Some(text) = repo.setting(key) else { return Ok(usual) };
+    let Some(text) = repo.own_setting(key) else { return Ok(usual) };
     let (digits, factor) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (text.get(..text.len() - 1), 1 << 10),
         Some(b'm' | b'M') => (text.get(..text.len() - 1), 1 << 20),

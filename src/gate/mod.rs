@@ -71,7 +71,7 @@ impl Gate {
     /// The gate of a repository: its protected branches are the one that HEAD is on, and those of `greenroom.protected`.
     pub fn open(repo: Repo) -> Result<Self, GateError> {
         let mut protected = vec![repo.branch()?];
-        protected.extend(repo.settings("greenroom.protected").iter().map(|name| full(name)));
+        protected.extend(repo.own_settings("greenroom.protected").iter().map(|name| full(name)));
         let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
         Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })

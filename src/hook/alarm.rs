@@ -15,7 +15,7 @@ pub(super) struct Alarm(#[expect(dead_code, reason = "dropping it is what counts
 
 impl Alarm {
     /// Rings `limit` and a little more from now.
-    pub(super) fn after(limit: Duration, host: Option<Host>) -> Self {
+    pub(super) fn after(limit: Duration, host: Host) -> Self {
         let (alive, dropped) = channel();
         let watch = move || {
             if dropped.recv_timeout(limit.saturating_add(GRACE)) == Err(RecvTimeoutError::Timeout) {
@@ -24,7 +24,7 @@ impl Alarm {
                      whoever runs the server: raise greenroom.maxSeconds\n",
                     limit.as_secs()
                 );
-                let _ = std::io::stderr().lock().write_all(to_client(&text, host).as_bytes());
+                let _ = std::io::stderr().lock().write_all(to_client(&text, Some(host)).as_bytes());
                 #[expect(clippy::exit, reason = "the thread that hangs cannot be asked to stop")]
                 std::process::exit(1);
             }

@@ -9,7 +9,7 @@ use super::install::HOST;
 use super::say::to_client;
 use crate::gate::host::NoHost;
 use crate::gate::record::record;
-use crate::gate::{BadLine, Gate, GateError, GateLimits, Host, NoPusher, Pusher, Update};
+use crate::gate::{BadLine, Gate, GateError, Host, NoPusher, Pusher, Update};
 use crate::git::{GitError, HookEnv, Repo};
 use crate::pushes::PushesError;
 use crate::time::Timestamp;
@@ -106,18 +106,15 @@ pub fn updates(input: impl Read) -> Result<Vec<Update>, HookError> {
 
 /// Judges a push before any of it is accepted. `input` is what git writes to the hook.
 pub fn pre_receive(input: impl Read, given: &Given, now: Timestamp) -> Answer {
-    let _alarm = Alarm::after(GateLimits::default().time, given.host);
     let host = known_host(given);
-    answer(host, updates(input).and_then(|updates| judge(&updates, given, now)))
+    answer(host, judge(|| updates(input), given, now))
 }
 
 /// Judges one reference just before it moves: for hosts that leave only this hook free. What is refused here stays in
 /// the object store until git collects it.
 pub fn update(name: &str, old: &str, new: &str, given: &Given, now: Timestamp) -> Answer {
-    let _alarm = Alarm::after(GateLimits::default().time, given.host);
     let host = known_host(given);
-    let update = Update::of(old, new, name).map_err(HookError::from);
-    answer(host, update.and_then(|update| judge(&[update], given, now)))
+    answer(host, judge(|| Ok(vec![Update::of(old, new, name)?]), given, now))
 }
 
 /// Records a push that was accepted. `input` is what git writes to the hook.
@@ -169,17 +166,22 @@ fn explained(what: &str, e: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// The text of the refusal, or none if the push passes.
-fn judge(updates: &[Update], given: &Given, now: Timestamp) -> Result<Option<String>, HookError> {
+fn judge(
+    read: impl FnOnce() -> Result<Vec<Update>, HookError>,
+    given: &Given,
+    now: Timestamp,
+) -> Result<Option<String>, HookError> {
     let repo = repository()?;
     let host = host(&repo, given)?;
     let gate = Gate::open(repo)?.protecting(&given.protected);
+    let _alarm = Alarm::after(gate.limits().time, host);
+    let updates = read()?;
     if updates.len() > gate.limits().refs {
         return Err(HookError::TooMany(gate.limits().refs));
     }
-    let _alarm = Alarm::after(gate.limits().time, Some(host));
     // Where nobody pushes, a registry may still go by signatures; one that goes by the pusher refuses.
     let pusher = pusher(host);
-    let judgement = gate.judge(updates, pusher.as_ref().ok(), now)?;
+    let judgement = gate.judge(&updates, pusher.as_ref().ok(), now)?;
     if judgement.passes() {
         return Ok(None);
     }
