@@ -47,7 +47,7 @@ const FSCK_ERRORS: [&str; 17] = [
     "missingTaggerEntry",
 ];
 
-/// What a repository that is pushed to should set: [`SERVED`], and the faults that the installed git knows.
+/// What a repository that is pushed to should set: what always belongs there, and the faults that the installed git knows.
 ///
 /// Runs `git fsck` in an empty repository, as git has no way to ask which faults it knows.
 pub fn served() -> Result<Vec<(String, &'static str)>, GitError> {
