@@ -423,7 +423,7 @@ fn git_itself_verifies_with_the_keys_of_the_registry() {
     let setting = format!("gpg.ssh.allowedSignersFile={}", sandbox.path("signers").to_str().expect("UTF-8"));
     let person = at("2026-04-02").greenroom(["person", "show", "alice", "-o", "json"]).success().json();
     let when = |field: &str| Some(time(person["keys"][0][field].as_str().expect("a time")));
-    let stored = SigningKey { key: key.key.clone(), added_at: when("added_at"), revoked_at: when("revoked_at") };
+    let stored = SigningKey { key: key.key, added_at: when("added_at"), revoked_at: when("revoked_at") };
     for ((when, commit), valid) in commits.iter().zip([false, true, true, false]) {
         at("2026-04-02").git(["-c", &setting, "verify-commit", commit]).code(i32::from(!valid));
         let signed = signature(&sandbox, commit).expect("a signature");
