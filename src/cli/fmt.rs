@@ -63,14 +63,15 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
             Ok((_, Err(_))) | Err(_) => drop(faulty.insert(path)),
         }
     }
-    let exit = if args.check && !rewritten.is_empty() { Exit::Failed } else { Exit::Ok };
+    // What cannot be read for certain is in no canonical form.
+    let exit = if args.check && !(rewritten.is_empty() && faulty.is_empty()) { Exit::Failed } else { Exit::Ok };
     if session.out.is_json() {
         session.out.json(&json!({"changed": rewritten, "faulty": faulty, "written": !args.check}))?;
         return Ok(exit);
     }
     let verb = if args.check { "is not in canonical form:" } else { "rewrote" };
     rewritten.iter().for_each(|path| session.out.foreign(&format!("  {verb} {path}")));
-    if rewritten.is_empty() {
+    if rewritten.is_empty() && faulty.is_empty() {
         session.out.line("All files are in canonical form.");
     }
     session.out.flush()?;

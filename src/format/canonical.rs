@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_comment_without_a_place_goes_to_the_top() {
         becomes::<Access>("# only a comment\n", "# only a comment\n");
-        assert_eq!(finish("a = 1 # x\n", "a = 1 # x\n# y\n# x\n"), "# y\n# x\na = 1 # x\n");
+        assert_eq!(finish("a = 1 # x\n", "a = 1 # x\n# y\n# x\n"), "# x\n# y\na = 1 # x\n");
     }
 
     #[test]

@@ -19,8 +19,9 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, Stage as _, StageError};
 
-use super::merge;
 use super::people::People;
+use super::structure::{Place, Structure};
+use super::{GateLimits, merge};
 
 /// How many commits a pull request may have.
 const MAX_COMMITS: usize = 5_000;
@@ -174,15 +175,37 @@ impl<'r> Pull<'r> {
             may_merge: Vec::new(),
             more: false,
             nearest: None,
-            faults: self.faults.iter().chain(&made.faults).cloned().collect(),
+            faults: self.faults.clone(),
             warnings,
         };
         if judged.faults.is_empty() {
             self.try_all(&before, &after, terms, &made, &mut judged)?;
+            // What is wrong with a commit is so whoever merges it.
+            let own: Vec<Fault> = made.faults.into_iter().chain(self.structure(terms.now)?).collect();
+            if !own.is_empty() {
+                judged.may_merge.clear();
+                judged.nearest = None;
+                judged.faults.extend(own);
+            }
         }
         judged.faults.sort();
         judged.faults.dedup();
         Ok(judged)
+    }
+
+    /// What is wrong with the branch's commits, each by itself.
+    fn structure(&self, now: Timestamp) -> Result<Vec<Fault>, RegistryError> {
+        let mut out = Vec::new();
+        // What is missing in a cut clone is no fault of the branch.
+        if self.cut {
+            return Ok(out);
+        }
+        let folders = [self.registry.at().to_owned()];
+        let mut structure = Structure::new(self.registry.repo(), &folders, GateLimits::default(), now);
+        for commit in self.commits.iter().rev() {
+            out.extend(structure.commit(&commit.id, Place::Side)?);
+        }
+        Ok(out)
     }
 
     /// Finds out who made the branch's commits, and who of them is proven.
@@ -312,8 +335,9 @@ struct Made {
 /// The commits that can be reached from `tip` and not from `base`, and whether the clone was cut among them.
 fn commits(repo: &Repo, base: Option<Oid>, tip: Oid) -> Result<(Vec<Commit>, bool), RegistryError> {
     let known: Vec<Oid> = base.into_iter().collect();
-    let found = repo.new_commits(tip, &known, MAX_COMMITS)?;
-    let ids = found.ok_or(RegistryError::TooManyCommits { max: MAX_COMMITS })?;
+    let found = repo.new_commits_oldest_first(tip, &known, MAX_COMMITS)?;
+    let mut ids = found.ok_or(RegistryError::TooManyCommits { max: MAX_COMMITS })?;
+    ids.reverse();
     let commits: Vec<Commit> = ids.iter().map(|id| repo.commit(id)).collect::<Result<_, _>>()?;
     // Where a clone was cut, a commit tells of parents that are not there; `base` may be one that is.
     let edges: BTreeSet<Oid> = repo.cut_commits()?.into_iter().collect();

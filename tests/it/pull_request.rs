@@ -249,7 +249,7 @@ fn a_signed_branch_is_its_authors() {
     let forger = world.person("carol").env("GIT_AUTHOR_NAME", "Bob").env("GIT_AUTHOR_EMAIL", "bob@example.org");
     forger.greenroom(["request", "create", "churn", "2", "Production", "--branch=forged"]).success();
     let told = check(&carol, &["main..forged"], 5);
-    assert_eq!(rules(&told), ["signature"]);
+    assert_eq!(rules(&told), ["signature", "stage-approvals"]);
 }
 
 #[test]

@@ -22,7 +22,8 @@ pub(in crate::cli) struct Markdown {
 impl Markdown {
     /// A heading of our own words, of a level from 1.
     pub(in crate::cli) fn heading(&mut self, level: usize, words: &str) {
-        self.put(&format!("\n{} {words}\n\n", "#".repeat(level)));
+        self.gap();
+        self.put(&format!("{} {words}\n\n", "#".repeat(level)));
     }
 
     /// A line that is a paragraph of its own; what is foreign in it must be escaped.
@@ -41,9 +42,17 @@ impl Markdown {
             let cells: Vec<String> = cells.iter().map(|c| cell(c)).collect();
             format!("| {} |\n", cells.join(" | "))
         };
-        self.put(&format!("\n{}|{}\n", row(head), " --- |".repeat(head.len())));
+        self.gap();
+        self.put(&format!("{}|{}\n", row(head), " --- |".repeat(head.len())));
         rows.iter().for_each(|cells| self.put(&row(cells)));
         self.put("\n");
+    }
+
+    /// Puts an empty line before what follows, unless there is one.
+    fn gap(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+            self.put("\n");
+        }
     }
 
     /// Adds a piece, as long as there is room.
