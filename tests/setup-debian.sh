@@ -14,6 +14,7 @@ need git git --version
 need git-lfs git-lfs version
 need openssh-client sh -c 'command -v ssh-keygen'
 need gnupg gpg --version
+need strace strace -V
 # A node from elsewhere brings its npm, and Debian's would conflict with it.
 command -v node >/dev/null 2>&1 || need npm npm --version
 need python3-venv python3 -c 'import ensurepip, venv'

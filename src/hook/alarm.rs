@@ -25,7 +25,7 @@ impl Alarm {
                     limit.as_secs()
                 );
                 let _ = std::io::stderr().lock().write_all(to_client(&text, Some(host)).as_bytes());
-                #[expect(clippy::exit, reason = "the thread that hangs cannot be asked to stop")]
+                // The thread that hangs cannot be asked to stop.
                 std::process::exit(1);
             }
         };

@@ -271,3 +271,23 @@ fn one_bad_reference_refuses_the_whole_push() {
     refused(&judged, &["ref-own"]);
     lands(&world.push_besides(ALICE, "refs/heads/mine"));
 }
+
+#[test]
+fn what_a_client_sends_along_switches_nothing_off() {
+    let world = World::new();
+    world.edit(ALICE, "models/churn/stages/Staging.toml", "versions = [1]\n");
+    let said = world.pushed(
+        ALICE,
+        &[
+            ("GIT_CONFIG_COUNT", "2"),
+            ("GIT_CONFIG_KEY_0", "greenroom.host"),
+            ("GIT_CONFIG_VALUE_0", "forced-command"),
+            ("GIT_CONFIG_KEY_1", "core.hooksPath"),
+            ("GIT_CONFIG_VALUE_1", "/nowhere"),
+            ("GREENROOM_USER", "carol"),
+            ("GL_USERNAME", "carol"),
+            ("REMOTE_USER", "carol"),
+        ],
+    );
+    assert!(said.contains("alice may not"), "{said}");
+}

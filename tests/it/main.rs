@@ -9,6 +9,7 @@ mod cases;
 mod check;
 mod commands;
 mod demo;
+mod durable;
 mod examples;
 mod fuzz;
 mod gate;

@@ -179,6 +179,22 @@ impl World {
         self.judge_all(&[main, Update { old: None, new, name: reference.to_owned() }], Some(&pusher))
     }
 
+    /// What a real push to a served repository is told that it is refused; the gate reads the pusher from LOGNAME.
+    pub fn pushed(&self, person: Person, environment: &[(&str, &str)]) -> String {
+        self.shell(CAROL).git(["clone", "-q", "--bare", ".", "../real.git"]).success();
+        let real = self.shell(CAROL).within("../real.git");
+        real.git(["update-ref", "refs/heads/main", &self.landed.borrow()]).success();
+        real.greenroom(["hook", "install", "--host", "unix"]).success();
+        // The hook gets the environment as the server's git gets it: over a path that is the client's own.
+        let old = self.landed.borrow().clone();
+        let line = format!("{old} {} refs/heads/main\n", self.tip());
+        let objects = self.sandbox.path("r/.git/objects");
+        let hook = real.env("GIT_DIR", ".").env("GIT_QUARANTINE_PATH", &objects).env("LOGNAME", id(person));
+        let hook = environment.iter().fold(hook, |hook, (name, value)| hook.env(*name, *value));
+        let said = hook.input(line).run("sh", ["hooks/pre-receive"]).code(1);
+        said.stderr().to_owned()
+    }
+
     fn judge(&self, old: Option<Oid>, new: Option<Oid>, name: &str, pusher: Option<&Pusher>) -> Judgement {
         self.judge_all(&[Update { old, new, name: name.to_owned() }], pusher)
     }
