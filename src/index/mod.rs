@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
 pub use history::{Entry, LogFilter, Subject, landed};
 pub use record::Act;
