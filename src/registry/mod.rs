@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
-use crate::git::{Durability, Ident, PublishError, Repo};
+use crate::git::{Durability, GitError, Ident, PublishError, Repo};
 use crate::name::UserName;
 use crate::phrase;
 use crate::rules::{self, Actor, Step, Verdict};

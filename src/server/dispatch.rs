@@ -176,5 +176,5 @@ fn registry(level: Level, call: &Call) -> Result<(), ApiError> {
 fn etag(call: &Call) -> Option<HeaderValue> {
     let commit = call.catalog.commit()?;
     let version = env!("CARGO_PKG_VERSION");
-    HeaderValue::from_str(&format!("\"{}-{}-{version}\"", commit.short(), call.caller.user)).ok()
+    HeaderValue::from_str(&format!("\"{commit}-{}-{version}\"", call.caller.user)).ok()
 }

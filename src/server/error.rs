@@ -180,8 +180,12 @@ impl From<RegistryError> for ApiError {
             RegistryError::Refused(refusal) | RegistryError::RefusedAt { index: _, refusal } => refusal.into(),
             RegistryError::Denied { outcome } => Self::broken(&outcome.verdict.faults),
             RegistryError::Contended => Self::new(Code::RequestLimitExceeded, e.to_string()),
-            RegistryError::NoMoment(_) | RegistryError::BeforeHistory(_) => Self::invalid(e.to_string()),
-            RegistryError::Publish(PublishError::Dirty { .. }) => Self::new(Code::ResourceConflict, e.to_string()),
+            RegistryError::NoMoment(_) | RegistryError::BeforeHistory(_) | RegistryError::TooManyCommits { .. } => {
+                Self::invalid(e.to_string())
+            }
+            RegistryError::Publish(PublishError::Dirty { .. }) | RegistryError::BranchExists { .. } => {
+                Self::new(Code::ResourceConflict, e.to_string())
+            }
             RegistryError::NoPerson { .. } => Self::denied(e.to_string()),
             RegistryError::NotARegistry { .. }
             | RegistryError::SeveralRegistries { .. }

@@ -1,8 +1,8 @@
-//! Searches of the catalog: the rows that match and that the asker may see.
+//! Searches of the catalog: the rows that match and that may be seen.
 
 use std::sync::Arc;
 
-use super::{Catalog, ModelCard, Standing};
+use super::{Catalog, ModelCard};
 use crate::index::VersionFacts;
 use crate::search::{self, Models, Page, PageSize, Query, Versions};
 use crate::time::Timestamp;
@@ -20,18 +20,18 @@ impl Catalog {
     /// Answers a search of models: a page of those that match and may be seen, in order.
     pub fn search_models<'c>(
         &'c self,
-        standing: &Standing,
+        may_see: impl Fn(&ModelCard) -> bool,
         query: &Query<Models>,
         offset: usize,
         size: PageSize,
     ) -> Page<&'c ModelCard> {
-        query.page(self.models().map(Arc::as_ref).filter(|m| standing.reads(m)), offset, size)
+        query.page(self.models().map(Arc::as_ref).filter(|m| may_see(m)), offset, size)
     }
 
     /// Answers a search of versions: a page of those that match and may be seen, in order.
     pub fn search_versions<'c>(
         &'c self,
-        standing: &Standing,
+        may_see: impl Fn(&ModelCard) -> bool,
         query: &Query<Versions>,
         offset: usize,
         size: PageSize,
@@ -39,11 +39,11 @@ impl Catalog {
         let hits = |model: &'c ModelCard| model.versions.iter().map(move |version| Hit { model, version });
         match query.filter.model() {
             Some(name) => {
-                let model = self.model(name).map(Arc::as_ref).filter(|m| standing.reads(m));
+                let model = self.model(name).map(Arc::as_ref).filter(|m| may_see(m));
                 query.page(model.into_iter().flat_map(hits), offset, size)
             }
             None => {
-                let models = self.models().map(Arc::as_ref).filter(|m| standing.reads(m));
+                let models = self.models().map(Arc::as_ref).filter(|m| may_see(m));
                 query.page(models.flat_map(hits), offset, size)
             }
         }
