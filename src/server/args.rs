@@ -27,6 +27,12 @@ impl Args {
         Ok(Self { body: object(body)?, query: query.map(pairs).transpose()?.unwrap_or_default() })
     }
 
+    /// All arguments as one text, the same for the same arguments.
+    pub fn canonical(&self) -> String {
+        // The map keeps its keys in their order or in that of the alphabet; a client repeats the very same bytes.
+        format!("{} {:?}", Value::Object(self.body.clone()), self.query)
+    }
+
     /// The value under a name in the body: `snake_case`, or as protobuf writes it in JSON, but not both.
     fn json(&self, name: &str) -> Result<Option<&Value>, ApiError> {
         let plain = self.body.get(name);

@@ -18,6 +18,7 @@ pub mod log;
 pub mod metrics;
 pub mod mlflow;
 mod probe;
+pub mod repeat;
 pub mod route;
 pub mod state;
 pub mod tokens;

@@ -11,6 +11,7 @@ use super::catalog::Catalog;
 use super::desk::Desks;
 use super::error::{ApiError, Code};
 use super::metrics::Metrics;
+use super::repeat::Repeats;
 use super::writer::Job;
 use crate::action::Action;
 use crate::event::Event;
@@ -49,6 +50,8 @@ pub struct State {
     pub token_key: TokenKey,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The answers that nobody was there to hear.
+    pub repeats: Arc<Repeats>,
 }
 
 /// What a [`State`] is made of.
@@ -73,7 +76,7 @@ impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts { catalog, tip, jobs, desks, auth, token_key, metrics } = parts;
-        Self { catalog, tip, jobs, desks, kept: Mutex::default(), auth, token_key, metrics }
+        Self { catalog, tip, jobs, desks, kept: Mutex::default(), auth, token_key, metrics, repeats: Arc::default() }
     }
 
     /// The registry now: never older than what anybody was told before, here or by git.

@@ -6,6 +6,8 @@ mod clients;
 mod crash;
 mod life;
 mod limits;
+mod repeats;
+mod table;
 
 use std::path::PathBuf;
 

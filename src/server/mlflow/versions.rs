@@ -53,8 +53,13 @@ pub fn named(call: &Call) -> Result<(ModelName, u64), ApiError> {
     named_version(call).map(|(model, version)| (model.name.clone(), version.number))
 }
 
-/// POST `model-versions/create`
+/// POST `model-versions/create`; repeated because its answer was lost, it makes no second version.
 pub async fn create(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.once("model-versions/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
     let args = &call.args;
     args.required("name")?;
     let given = Source {
