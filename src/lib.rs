@@ -70,5 +70,8 @@ pub mod gate;
 // the hooks: the programs that git runs around a push
 pub mod hook;
 
+// the network: APIs over HTTP
+pub mod server;
+
 // the person: commands
 pub mod cli;

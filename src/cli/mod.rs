@@ -33,6 +33,7 @@ mod request;
 mod reshard;
 mod schema;
 mod search;
+mod serve;
 mod session;
 mod settings;
 mod show;
@@ -40,6 +41,7 @@ mod stage;
 mod table;
 mod tag;
 mod target;
+mod token;
 mod transition;
 mod verify;
 mod version;
@@ -151,6 +153,9 @@ enum Command {
     Index(index::IndexCommand),
     #[command(subcommand)]
     Hook(hook::HookCommand),
+    Serve(serve::ServeArgs),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// Runs the program with the arguments of the process.
@@ -210,5 +215,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Show(args) => show::run(&args, session),
         Command::Index(command) => index::run(&command, session),
         Command::Hook(command) => hook::run(command, session),
+        Command::Serve(args) => serve::run(&args, session),
+        Command::Token(command) => token::run(&command, session),
     }
 }

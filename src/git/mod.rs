@@ -23,6 +23,7 @@ mod served;
 mod sign;
 mod signed;
 mod stage;
+mod tip;
 mod walk;
 mod worktree;
 mod write;
@@ -44,6 +45,7 @@ pub use raw::{Header, Names, ObjectKind};
 pub use read::{Commit, Ident};
 pub use served::HooksDir;
 pub use signed::Signed;
+pub use tip::Tip;
 pub use walk::{Step, Walk};
 pub use write::{Draft, Durability, Published};
 

@@ -1,8 +1,8 @@
 //! What events mean for the rows of searches: which change, and when a model or version "last changed".
 //!
-//! That time is the committer's time of the newest event that counts, and never before the creation. Which events count
-//! is MLflow's rule: what is made, described, moved or deleted counts for the version or the model as [`effects`] says;
-//! tags, aliases, comments and requests count for nothing.
+//! That time is the latest committer's time of the events that count, and never before the creation: it does not go back.
+//! Which events count is MLflow's rule: what is made, described, moved or deleted counts for the version or the model as
+//! [`effects`] says; tags, aliases, comments and requests count for nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -121,40 +121,47 @@ fn of_file(place: Option<Location>) -> Vec<Effect> {
 
 /// What became of a model since the index was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ModelChange {
+pub struct ModelChange {
     /// What is stored of the model says nothing any more.
-    pub(super) fresh: bool,
+    pub fresh: bool,
     /// When the model last changed, if it did by what counts.
-    pub(super) changed: Option<i64>,
+    pub changed: Option<i64>,
     /// When all versions last changed together.
-    pub(super) all: Option<i64>,
+    pub all: Option<i64>,
     /// The versions whose rows changed, and when by what counts.
-    pub(super) versions: BTreeMap<u64, Option<i64>>,
+    pub versions: BTreeMap<u64, Option<i64>>,
 }
 
 impl ModelChange {
     /// When a version last changed, as far as the events since then say.
-    pub(super) fn version(&self, number: u64) -> Option<i64> {
-        self.versions.get(&number).copied().flatten().or(self.all)
+    pub fn version(&self, number: u64) -> Option<i64> {
+        self.versions.get(&number).copied().flatten().max(self.all)
     }
 }
 
 /// What became of the rows since the index was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Changes {
+pub struct Changes {
     /// By model.
-    pub(super) models: HashMap<ModelName, ModelChange>,
+    pub models: HashMap<ModelName, ModelChange>,
     /// Some rows changed, and nobody knows which.
-    pub(super) unknown: bool,
+    pub unknown: bool,
 }
 
 impl Changes {
+    /// What events mean that landed at a time, in milliseconds; `place` tells what lies at a path of the registry.
+    pub fn of(events: &[Event], at: i64, place: impl Fn(&str) -> Option<Location>) -> Self {
+        let mut out = Self::default();
+        events.iter().flat_map(|e| effects(e, at, &place)).for_each(|e| out.apply(e));
+        out
+    }
+
     /// Takes in what happened next.
     pub(super) fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Model { model, changed } => {
                 let known = self.models.entry(model).or_default();
-                known.changed = changed.or(known.changed);
+                known.changed = changed.max(known.changed);
             }
             Effect::Fresh { model, changed } => {
                 self.models.insert(model, ModelChange { fresh: true, changed, ..ModelChange::default() });
@@ -167,7 +174,7 @@ impl Changes {
             Effect::Version { model, number, changed } => {
                 let known = self.models.entry(model).or_default();
                 let version = known.versions.entry(number).or_default();
-                *version = changed.or(*version);
+                *version = changed.max(*version);
             }
             Effect::Unknown => self.unknown = true,
         }

@@ -109,7 +109,7 @@ pub struct VersionFacts<'a> {
 
 impl VersionFacts<'_> {
     /// The facts of a version that last changed at `bumped`, as far as is known.
-    pub(super) fn of(number: u64, version: &Version, stage: &Stage, bumped: Option<i64>) -> VersionFacts<'static> {
+    pub fn of(number: u64, version: &Version, stage: &Stage, bumped: Option<i64>) -> VersionFacts<'static> {
         let owned = |s: &str| Cow::Owned(s.to_owned());
         let description = Some(version.description.as_str()).filter(|d| d.len() <= MAX_DESCRIPTION);
         VersionFacts {

@@ -65,6 +65,27 @@ impl Index<'_> {
         Ok(query.page(rows, offset, size))
     }
 
+    /// All models, and all versions.
+    pub fn rows(&mut self) -> Result<(Vec<ModelRow<'static>>, Vec<VersionRow<'static>>), IndexError> {
+        let models = self.ask(|state| {
+            let is_model = |key: &ChunkKey| key.hundred == ChunkKey::MODEL;
+            scan(state, is_model, |_, bytes, out| {
+                out.push(ModelRow::decode(bytes)?.into_owned());
+                Ok(())
+            })
+        })?;
+        let versions = self.ask(|state| {
+            let is_version = |key: &ChunkKey| key.hundred != ChunkKey::MODEL;
+            scan(state, is_version, |of_prompt, bytes, out| {
+                let versions = Versions::decode(bytes)?;
+                let row = |facts| VersionRow { model: versions.model.as_ref().into(), facts, of_prompt };
+                out.extend(versions.rows.into_iter().map(|facts| row(facts).into_owned()));
+                Ok(())
+            })
+        })?;
+        Ok((models, versions))
+    }
+
     /// Makes sure that the answers are of the commit that an earlier page was read at.
     pub fn expect(&self, commit: Option<&str>) -> Result<(), IndexError> {
         let now = self.tip().as_ref().map(Oid::to_string).unwrap_or_default();

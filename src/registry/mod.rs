@@ -3,6 +3,7 @@
 //! This is the one way in which greenroom changes a registry. The state is built in memory and judged before any of
 //! it is written, so a refused change leaves nothing behind.
 
+mod batch;
 mod error;
 pub mod health;
 mod history;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
-use crate::git::{Draft, Durability, GitError, Ident, PublishError, Repo};
+use crate::git::{Durability, GitError, Ident, PublishError, Repo};
 use crate::name::UserName;
 use crate::phrase;
 use crate::rules::{self, Actor, Step, Verdict};
@@ -23,6 +24,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Objects as _, Oid, Stage as _};
 
+pub use batch::Batch;
 pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
 pub use lint::Lint;
@@ -32,7 +34,7 @@ pub use propose::Proposal;
 const ATTEMPTS: usize = 20;
 
 /// How long another of our writers is waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
+pub const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// A registry in a git repository.
 pub struct Registry {
@@ -212,35 +214,17 @@ impl Registry {
         options: &Options,
     ) -> Result<Outcome, RegistryError> {
         if options.dry_run {
-            let prepared = self.prepare(self.head()?, asker, actions, now, options);
+            let root = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()?;
+            let prepared = self.prepare(root, asker, actions, now, &options.comment);
             self.repo.discard_staged();
             return prepared.map(|(_, outcome)| outcome);
         }
-        if self.branch == DETACHED {
-            return Err(GitError::Detached.into());
-        }
         let mut lock = self.repo.lock(LOCK_WAIT)?;
+        let durability = if options.relaxed { Durability::Relaxed } else { Durability::Full };
         for _ in 0..ATTEMPTS {
-            let head = self.head()?;
-            let prepared = self.prepare(head, asker, actions, now, options);
-            // What will not be published must not stay in memory either.
-            if !matches!(&prepared, Ok((Some(_), outcome)) if outcome.verdict.passes()) {
-                self.repo.discard_staged();
-            }
-            let (tree, mut outcome) = prepared?;
-            if !outcome.verdict.passes() {
-                return Err(RegistryError::Denied { outcome: Box::new(outcome) });
-            }
-            let Some(tree) = tree else { return Ok(outcome) };
-            let draft = Draft {
-                tree,
-                merged: Vec::new(),
-                author: asker.author.clone(),
-                committer: asker.committer.clone(),
-                message: outcome.message.clone(),
-            };
-            let durability = if options.relaxed { Durability::Relaxed } else { Durability::Full };
-            match self.repo.publish(&mut lock, &self.branch, head, &[draft], durability) {
+            let mut batch = self.batch(&mut lock)?;
+            let mut outcome = batch.add(asker, actions, now, &options.comment)?;
+            match batch.publish(durability) {
                 Ok(published) => {
                     outcome.commit = published.commits.last().copied();
                     outcome.left_behind = published.left_behind.map(|e| error::with_causes(&e));
@@ -253,16 +237,16 @@ impl Registry {
         Err(RegistryError::Contended)
     }
 
-    /// Builds the state that the actions lead to, in memory, and judges it. No tree where nothing would change.
+    /// Builds the state that the actions lead to from a root tree, in memory, and judges it. No tree where nothing would
+    /// change.
     fn prepare(
         &self,
-        head: Option<Oid>,
+        root: Option<Oid>,
         asker: &Asker,
         actions: &[Action],
         now: Timestamp,
-        options: &Options,
+        comment: &str,
     ) -> Result<(Option<Oid>, Outcome), RegistryError> {
-        let root = head.map(|c| self.repo.tree_of(&c)).transpose()?;
         let before = self.snapshot_in(root)?;
         let mut random = random_bytes;
         let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::stage::subject };
@@ -285,7 +269,7 @@ impl Registry {
         step.since = Some(asker.author.time.min(now));
         let verdict = rules::judge(&step)?;
         drop(step);
-        let message = message(&diff, &options.comment);
+        let message = message(&diff, comment);
         let tree = tree.filter(|t| Some(*t) != root);
         Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))
     }

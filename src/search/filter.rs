@@ -163,6 +163,18 @@ impl Filter<Versions> {
         })
     }
 
+    /// The one model that all versions searched for must be of, if the filter names it.
+    pub fn model(&self) -> Option<&str> {
+        self.clauses.iter().find_map(|clause| match clause {
+            VersionClause::Name(TextTest(Test::Is(name))) => Some(name.as_str()),
+            VersionClause::Name(_)
+            | VersionClause::RunId(_)
+            | VersionClause::SourcePath(_)
+            | VersionClause::Number(_)
+            | VersionClause::Tag(..) => None,
+        })
+    }
+
     /// Whether the version is among those searched for.
     pub fn matches(&self, row: &impl VersionRow) -> bool {
         (self.shows_prompts || !row.is_of_prompt())

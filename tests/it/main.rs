@@ -26,6 +26,7 @@ mod pushes;
 mod race;
 mod schema;
 mod security;
+mod server;
 mod signatures;
 mod signing;
 mod support;

@@ -9,6 +9,7 @@
 
 mod provision;
 mod sandbox;
+pub mod server;
 pub mod tools;
 pub mod trees;
 

@@ -1,0 +1,157 @@
+//! `greenroom token`: what proves to the server who calls.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::report::{CliError, Exit};
+use super::session::{Session, clock};
+use super::table::Table;
+use crate::name::UserName;
+use crate::server::tokens::{TokenError, Tokens};
+use crate::time::Timestamp;
+
+/// Make, list and revoke the tokens with which people call the server
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token for a person and print it; it cannot be shown again
+    Create(CreateArgs),
+    /// List the tokens by how they begin
+    List,
+    /// Revoke a token
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The person that the token stands for
+    #[arg(long, value_name = "ID")]
+    person: UserName,
+    /// When the token ends: a date, a time, or a number of days such as `90d`
+    #[arg(long, value_name = "WHEN", value_parser = end)]
+    expires: Option<End>,
+    /// The token may only read
+    #[arg(long)]
+    read_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    /// How the token begins, as `token list` shows it
+    prefix: String,
+}
+
+/// When a token ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    At(Timestamp),
+    After { days: i64 },
+}
+
+fn end(given: &str) -> Result<End, String> {
+    if let Some(days) = given.strip_suffix('d').and_then(|d| d.parse().ok()).filter(|d| (1..=36_500).contains(d)) {
+        return Ok(End::After { days });
+    }
+    given.parse().map(End::At).map_err(|e: crate::time::InvalidTime| e.to_string())
+}
+
+pub(super) fn run(command: &TokenCommand, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        TokenCommand::Create(args) => create(args, session),
+        TokenCommand::List => list(session),
+        TokenCommand::Revoke(args) => revoke(args, session),
+    }
+}
+
+fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let user = &args.person;
+    let person = registry.snapshot()?.person(user)?.and_then(|f| f.value);
+    let person = person.ok_or_else(|| {
+        CliError::not_found(format!("there is no person '{user}'"))
+            .hint(format!("greenroom person add {user} --email …"))
+    })?;
+    if person.emails.is_empty() {
+        let hint = format!("greenroom person set {user} --email …");
+        return Err(CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint));
+    }
+    let now = clock();
+    let expires = args.expires.map(|end| match end {
+        End::At(time) => time,
+        End::After { days } => now.plus_millis(days * 86_400_000),
+    });
+    if expires.is_some_and(|end| end <= now) {
+        return Err(CliError::usage("the token would have ended already"));
+    }
+    let text = Tokens::of(&registry.state_dir()).create(user, now, expires, args.read_only)?;
+    if session.out.is_json() {
+        session.out.json(&json!({ "token": text, "person": user, "expires": expires, "read_only": args.read_only }))?;
+    } else {
+        session.out.line(text);
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(session: &mut Session) -> Result<Exit, CliError> {
+    let tokens = Tokens::of(&session.registry()?.state_dir()).list()?;
+    let now = clock();
+    if session.out.is_json() {
+        let rows = tokens.iter().map(|t| {
+            json!({
+                "prefix": t.prefix,
+                "person": t.person,
+                "created": Timestamp::from_millis(t.created),
+                "expires": t.expires.map(Timestamp::from_millis),
+                "read_only": t.read_only,
+                "expired": t.is_over(now),
+            })
+        });
+        session.out.json(&rows.collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["TOKEN", "PERSON", "CREATED", "EXPIRES", "MAY"]);
+    for token in &tokens {
+        let expires = token.expires.map(|t| Timestamp::from_millis(t).short());
+        let expires = match expires {
+            Some(time) if token.is_over(now) => format!("{time} (over)"),
+            Some(time) => time,
+            None => "never".to_owned(),
+        };
+        let may = if token.read_only { "read" } else { "all the person may" };
+        table.row([
+            format!("{}…", token.prefix),
+            token.person.clone(),
+            Timestamp::from_millis(token.created).short(),
+            expires,
+            may.to_owned(),
+        ]);
+    }
+    table.print(&mut session.out);
+    Ok(Exit::Ok)
+}
+
+fn revoke(args: &RevokeArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let tokens = Tokens::of(&session.registry()?.state_dir());
+    let prefix = args.prefix.trim_end_matches('…');
+    let gone = tokens.revoke(prefix)?;
+    if gone == 0 {
+        let hint = "greenroom token list";
+        return Err(CliError::not_found(format!("no token begins with '{prefix}'")).hint(hint));
+    }
+    if session.out.is_json() {
+        session.out.json(&json!({ "revoked": gone }))?;
+    } else {
+        session.out.line(format!("Revoked {prefix}…; it no longer opens anything."));
+    }
+    Ok(Exit::Ok)
+}
+
+impl From<TokenError> for CliError {
+    fn from(e: TokenError) -> Self {
+        match e {
+            TokenError::Busy => Self::of(Exit::Conflict, &e),
+            TokenError::Io { .. } | TokenError::Damaged { .. } | TokenError::Open { .. } | TokenError::Random(_) => {
+                Self::of(Exit::Failed, &e)
+            }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The arguments of a request: from a JSON body, or from the query; read as MLflow reads them, in its words.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::error::{ApiError, Code};
+
+/// How deep a JSON body may be.
+const MAX_DEPTH: usize = 32;
+
+/// What ends most of MLflow's messages about parameters.
+const SEE: &str = "See the API docs for more information about request parameters.";
+
+/// The arguments of a request. A body counts before the query.
+#[derive(Debug, Clone, Default)]
+pub struct Args {
+    body: Map<String, Value>,
+    query: Vec<(String, String)>,
+}
+
+impl Args {
+    /// From the query of an address and from a body, which must be a JSON object or empty.
+    pub fn new(query: Option<&str>, body: &[u8]) -> Result<Self, ApiError> {
+        Ok(Self { body: object(body)?, query: query.map(pairs).transpose()?.unwrap_or_default() })
+    }
+
+    /// All arguments as one text, the same for the same arguments.
+    pub fn canonical(&self) -> String {
+        // The map keeps its keys in their order or in that of the alphabet; a client repeats the very same bytes.
+        format!("{} {:?}", Value::Object(self.body.clone()), self.query)
+    }
+
+    /// The value under a name in the body: `snake_case`, or as protobuf writes it in JSON, but not both.
+    fn json(&self, name: &str) -> Result<Option<&Value>, ApiError> {
+        let plain = self.body.get(name);
+        let camel = camel(name);
+        let other = if camel == name { None } else { self.body.get(&camel) };
+        match (plain, other) {
+            (Some(_), Some(_)) => Err(ApiError::invalid(format!(
+                "Request specifies both '{name}' and '{camel}'; provide only one of them."
+            ))),
+            (found, other) => Ok(found.or(other).filter(|v| !v.is_null())),
+        }
+    }
+
+    fn query(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.query.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// A value of the body as it is; none where it is absent or null.
+    pub fn value(&self, name: &str) -> Result<Option<&Value>, ApiError> {
+        self.json(name)
+    }
+
+    /// A text; none where it is absent.
+    pub fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        match self.json(name)? {
+            Some(Value::String(s)) => Ok(Some(s)),
+            Some(other) => Err(wrong_type(name, other)),
+            None => Ok(self.query(name).next()),
+        }
+    }
+
+    /// A text that must be there and not be empty.
+    pub fn required(&self, name: &str) -> Result<&str, ApiError> {
+        match self.text(name)? {
+            Some("") | None => Err(missing(name)),
+            Some(text) if text.trim().is_empty() => {
+                Err(ApiError::invalid(format!("Missing value for required parameter '{name}'.")))
+            }
+            Some(text) => Ok(text),
+        }
+    }
+
+    /// Texts; none where nothing is given. In a query the name is repeated.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, ApiError> {
+        match self.json(name)? {
+            Some(Value::Array(items)) => {
+                let text = |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| wrong_type(name, item));
+                items.iter().map(text).collect()
+            }
+            Some(Value::String(one)) => Ok(vec![one.clone()]),
+            Some(other) => Err(wrong_type(name, other)),
+            None => Ok(self.query(name).map(str::to_owned).collect()),
+        }
+    }
+
+    /// Yes or no; no where it is absent.
+    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.json(name)? {
+            Some(Value::Bool(b)) => Ok(*b),
+            Some(other) => Err(wrong_type(name, other)),
+            None => match self.query(name).next() {
+                None | Some("false" | "False" | "") => Ok(false),
+                Some("true" | "True") => Ok(true),
+                Some(other) => Err(wrong_type(name, &Value::from(other))),
+            },
+        }
+    }
+
+    /// A number as it is written; none where it is absent. The body may hold it as a number or as a text.
+    pub fn number(&self, name: &str) -> Result<Option<String>, ApiError> {
+        match self.json(name)? {
+            Some(Value::Number(n)) if n.is_i64() || n.is_u64() => Ok(Some(n.to_string())),
+            Some(Value::String(s)) => Ok(Some(s.clone())),
+            Some(other) => Err(wrong_type(name, other)),
+            None => Ok(self.query(name).next().map(str::to_owned)),
+        }
+    }
+
+    /// Keys and values: `[{"key": …, "value": …}, …]`; of a key given twice the last counts.
+    pub fn tags(&self, name: &str) -> Result<Vec<(String, String)>, ApiError> {
+        let Some(value) = self.json(name)? else { return Ok(Vec::new()) };
+        let Value::Array(items) = value else { return Err(wrong_type(name, value)) };
+        let mut out = Vec::with_capacity(items.len());
+        for item in items {
+            let Value::Object(tag) = item else { return Err(wrong_type(name, item)) };
+            let part = |part: &str| match tag.get(part) {
+                Some(Value::String(s)) => Ok(s.clone()),
+                None | Some(Value::Null) => Ok(String::new()),
+                Some(other) => Err(wrong_type(&format!("{name}.{part}"), other)),
+            };
+            out.push((part("key")?, part("value")?));
+        }
+        Ok(out)
+    }
+}
+
+/// MLflow's words for a parameter that is not there.
+pub fn missing(name: &str) -> ApiError {
+    ApiError::invalid(format!("Missing value for required parameter '{name}'. {SEE}"))
+}
+
+/// MLflow's words for a parameter of another type.
+pub fn wrong_type(name: &str, value: &Value) -> ApiError {
+    let kind = match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    };
+    let mut shown = value.to_string();
+    if shown.len() > 200 {
+        shown = format!("{}…", shown.chars().take(200).collect::<String>());
+    }
+    ApiError::invalid(format!(
+        "Invalid value {shown} for parameter '{name}' supplied:  Hint: Value was of type '{kind}'. {SEE}"
+    ))
+}
+
+/// `new_name` as protobuf writes it in JSON: `newName`.
+fn camel(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut up = false;
+    for c in name.chars() {
+        if c == '_' {
+            up = true;
+        } else if up {
+            out.extend(c.to_uppercase());
+            up = false;
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Reads a body that is a JSON object; an empty one has no arguments.
+fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let bad =
+        |why: String| ApiError::new(Code::BadRequest, format!("The body of the request is not valid JSON: {why}"));
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Map::new());
+    }
+    let read = |text: &[u8]| serde_json::from_slice::<Strict>(text).map_err(|e| bad(e.to_string()));
+    match read(body)?.0 {
+        Value::Object(map) => Ok(map),
+        // Old clients send the JSON as text within JSON.
+        Value::String(inner) => match read(inner.as_bytes())?.0 {
+            Value::Object(map) => Ok(map),
+            _ => Err(bad("it must be an object".to_owned())),
+        },
+        _ => Err(bad("it must be an object".to_owned())),
+    }
+}
+
+/// Splits a query into decoded pairs.
+fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
+    let bad = || ApiError::new(Code::BadRequest, "The query of the address is not valid UTF-8.");
+    let decode = |s: &str| -> Result<String, ApiError> {
+        let mut out = Vec::with_capacity(s.len());
+        let mut bytes = s.bytes();
+        while let Some(b) = bytes.next() {
+            match b {
+                b'+' => out.push(b' '),
+                b'%' => {
+                    let pair = [bytes.next().ok_or_else(bad)?, bytes.next().ok_or_else(bad)?];
+                    let hex = std::str::from_utf8(&pair).map_err(|_| bad())?;
+                    out.push(u8::from_str_radix(hex, 16).map_err(|_| bad())?);
+                }
+                b => out.push(b),
+            }
+        }
+        String::from_utf8(out).map_err(|_| bad())
+    };
+    let parts = query.split('&').filter(|p| !p.is_empty());
+    parts.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(k, v)| Ok((decode(k)?, decode(v)?))).collect()
+}
+
+/// A JSON value without repeated keys, and not too deep.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Level(0).deserialize(d).map(Self)
+    }
+}
+
+/// Reads a value so many levels deep.
+#[derive(Clone, Copy)]
+struct Level(usize);
+
+impl Level {
+    fn below<E: de::Error>(self) -> Result<Self, E> {
+        if self.0 < MAX_DEPTH {
+            Ok(Self(self.0 + 1))
+        } else {
+            Err(E::custom(format!("deeper than {MAX_DEPTH} levels")))
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Level {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level {
+    type Value = Value;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(v.into())
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let below = self.below()?;
+        let mut out = Vec::new();
+        while let Some(item) = seq.next_element_seed(below)? {
+            out.push(item);
+        }
+        Ok(Value::Array(out))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let below = self.below()?;
+        let (mut out, mut seen) = (Map::new(), HashSet::new());
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(below)?;
+            if !seen.insert(key.clone()) {
+                return Err(de::Error::custom(format!("the key {} is there twice", crate::text::quoted(&key))));
+            }
+            out.insert(key, value);
+        }
+        Ok(Value::Object(out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str) -> Args {
+        Args::new(None, body.as_bytes()).unwrap()
+    }
+
+    fn refused(body: &str) -> String {
+        Args::new(None, body.as_bytes()).unwrap_err().message
+    }
+
+    #[test]
+    fn a_body_is_read_in_both_spellings_and_nulls_are_absent() {
+        let args = of(r#"{"name": "a", "newName": "b", "description": null}"#);
+        assert_eq!(args.required("name").unwrap(), "a");
+        assert_eq!(args.text("new_name").unwrap(), Some("b"));
+        assert_eq!(args.text("description").unwrap(), None);
+        let both = of(r#"{"new_name": "a", "newName": "b"}"#).text("new_name").unwrap_err();
+        assert_eq!(both.message, "Request specifies both 'new_name' and 'newName'; provide only one of them.");
+    }
+
+    #[test]
+    fn wrong_and_missing_values_are_named_in_mlflows_words() {
+        let wrong = of(r#"{"name": 123}"#).required("name").unwrap_err();
+        assert_eq!(
+            wrong.message,
+            "Invalid value 123 for parameter 'name' supplied:  Hint: Value was of type 'int'. See the API docs for more \
+             information about request parameters."
+        );
+        let missing = of("{}").required("name").unwrap_err();
+        assert_eq!(
+            missing.message,
+            "Missing value for required parameter 'name'. See the API docs for more information about request parameters."
+        );
+        assert_eq!(
+            of(r#"{"name": "  "}"#).required("name").unwrap_err().message,
+            "Missing value for required parameter 'name'."
+        );
+        assert!(of(r#"{"archive_existing_versions": "true"}"#).flag("archive_existing_versions").is_err());
+    }
+
+    #[test]
+    fn a_query_repeats_names_and_is_decoded_once() {
+        let args = Args::new(Some("order_by=a+b&order_by=c%2Bd&name=%2525"), b"").unwrap();
+        assert_eq!(args.texts("order_by").unwrap(), ["a b", "c+d"]);
+        assert_eq!(args.text("name").unwrap(), Some("%25"));
+        assert!(Args::new(Some("name=%ff"), b"").is_err());
+        assert!(Args::new(Some("name=%f"), b"").is_err());
+    }
+
+    #[test]
+    fn json_with_repeated_keys_or_much_depth_is_refused() {
+        assert!(refused(r#"{"name": "a", "name": "b"}"#).contains("twice"));
+        assert!(refused(&format!("{{\"a\": {}1{}}}", "[".repeat(40), "]".repeat(40))).contains("deeper"));
+        assert!(refused("[]").contains("object"));
+        assert!(refused("{").contains("not valid JSON"));
+        assert!(refused(&"[".repeat(100_000)).contains("not valid JSON"));
+        assert_eq!(of(r#""{\"name\": \"a\"}""#).required("name").unwrap(), "a");
+    }
+}

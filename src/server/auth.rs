@@ -1,0 +1,271 @@
+//! Who calls: by a token (Basic or Bearer), by the header of a trusted proxy, or, on a loopback address alone, the local
+//! git user.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::http::{HeaderMap, HeaderName, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::catalog::Catalog;
+use super::error::{ApiError, Code};
+use super::tokens::{self, Token, TokenError, Tokens};
+use crate::entity::Person;
+use crate::git::Ident;
+use crate::name::UserName;
+use crate::time::Timestamp;
+
+/// How many failed attempts of an address in a minute are answered as such.
+const ATTEMPTS: u32 = 30;
+
+/// After what time failed attempts are forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// How many addresses are remembered.
+const MAX_PEERS: usize = 10_000;
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The person in the registry.
+    pub user: UserName,
+    /// The name that commits show.
+    pub name: String,
+    /// The address that commits show.
+    pub email: String,
+    /// Whether the caller may only read, whatever the person may.
+    pub read_only: bool,
+}
+
+impl Caller {
+    fn of(user: &UserName, person: &Person) -> Option<Self> {
+        let email = person.emails.iter().next()?.as_str().to_owned();
+        let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() }.to_owned();
+        Some(Self { user: user.clone(), name, email, read_only: false })
+    }
+
+    /// The identity in commits at a time.
+    pub fn ident(&self, now: Timestamp) -> Ident {
+        Ident::new(&self.name, &self.email, now)
+    }
+}
+
+/// How callers are known.
+pub struct Auth {
+    tokens: Tokens,
+    known: RwLock<(Option<Stamp>, Arc<[Token]>)>,
+    /// Who calls without credentials; none: nobody may.
+    local: Option<Arc<Caller>>,
+    proxy: Option<Proxy>,
+    failed: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
+
+/// A proxy that says who calls.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// The header in which it says so: a person's id, login or e-mail address.
+    pub header: HeaderName,
+    /// The addresses that it calls from.
+    pub from: Vec<IpAddr>,
+}
+
+/// By what a file's change is noticed.
+type Stamp = (SystemTime, u64, u64);
+
+impl Auth {
+    /// Callers are known by tokens, by a proxy where there is one, and else as `local`.
+    pub fn new(tokens: Tokens, local: Option<Caller>, proxy: Option<Proxy>) -> Self {
+        let known = RwLock::new((None, Arc::from([])));
+        Self { tokens, known, local: local.map(Arc::new), proxy, failed: Mutex::default() }
+    }
+
+    /// Says who calls from an address with these headers.
+    pub fn caller(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        catalog: &Catalog,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, ApiError> {
+        if let Some(proxy) = self.proxy.as_ref().filter(|p| p.from.contains(&peer))
+            && let Some(said) = only(headers, &proxy.header)?
+        {
+            return self.by_proxy(said, catalog);
+        }
+        let Some(given) = only(headers, &header::AUTHORIZATION)? else {
+            return self.local.clone().ok_or_else(|| {
+                unauthenticated("You are not authenticated. Send a token of this registry as a Bearer token, or as the password of Basic.")
+            });
+        };
+        let refused = |e: ApiError| self.count(peer).unwrap_or(e);
+        let secret = secret(given).ok_or_else(|| {
+            refused(unauthenticated("The Authorization header holds neither Basic nor Bearer credentials."))
+        })?;
+        let list = self.list().map_err(|e| ApiError::internal(&e))?;
+        let wrong = || refused(unauthenticated("The token is not known here, has ended or was revoked."));
+        let token = tokens::find(&list, &secret).filter(|t| !t.is_over(now)).ok_or_else(wrong)?;
+        let user = UserName::new(token.person.as_str()).map_err(|_| wrong())?;
+        let person = catalog.people().get(&user).ok_or_else(wrong)?;
+        let no_address = || ApiError::denied(format!("The person '{user}' has no e-mail address to commit with."));
+        let caller = Caller::of(&user, person).ok_or_else(no_address)?;
+        Ok(Arc::new(Caller { read_only: token.read_only, ..caller }))
+    }
+
+    fn by_proxy(&self, said: &str, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {
+        let is = |(user, person): &(&UserName, &Person)| {
+            let same = |text: &crate::text::Text| text.as_str().eq_ignore_ascii_case(said);
+            user.as_str() == said || person.logins.iter().any(same) || person.emails.iter().any(same)
+        };
+        let found = catalog.people().iter().find(is).and_then(|(user, person)| Caller::of(user, person));
+        found.map(Arc::new).ok_or_else(|| {
+            ApiError::denied(
+                "You are known to the proxy, but you are no person of this registry with an e-mail address.",
+            )
+        })
+    }
+
+    /// The tokens as the file has them now.
+    fn list(&self) -> Result<Arc<[Token]>, TokenError> {
+        let stamp = self.tokens.stamp();
+        {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            if known.0 == stamp {
+                return Ok(Arc::clone(&known.1));
+            }
+        }
+        let list: Arc<[Token]> = self.tokens.list()?.into();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = (stamp, Arc::clone(&list));
+        Ok(list)
+    }
+
+    /// Counts a failed attempt; with too many the answer is to wait.
+    fn count(&self, peer: IpAddr) -> Option<ApiError> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if failed.len() >= MAX_PEERS {
+            failed.retain(|_, (since, _)| now.duration_since(*since) < FORGET);
+        }
+        if failed.len() >= MAX_PEERS {
+            failed.clear();
+        }
+        let (since, count) = failed.entry(peer).or_insert((now, 0));
+        if now.duration_since(*since) >= FORGET {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        (*count > ATTEMPTS).then(|| {
+            ApiError::new(Code::RequestLimitExceeded, "Too many attempts with wrong credentials; wait a minute.")
+        })
+    }
+}
+
+impl Tokens {
+    /// By what a change of the file is noticed; none where there is no file.
+    fn stamp(&self) -> Option<Stamp> {
+        let meta = std::fs::metadata(self.path()).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some((meta.modified().ok()?, meta.len(), inode))
+    }
+}
+
+fn unauthenticated(message: &str) -> ApiError {
+    ApiError::new(Code::Unauthenticated, message)
+}
+
+/// The one value of a header; several are refused, for who reads which cannot be known.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(ApiError::new(Code::BadRequest, format!("The header {name} is there twice.")));
+    }
+    let bad = |_| ApiError::new(Code::BadRequest, format!("The header {name} is not plain text."));
+    first.map(|v| v.to_str().map_err(bad)).transpose()
+}
+
+/// The token in an `Authorization` header. In Basic it is the password, or the user name where the password is empty.
+fn secret(header: &str) -> Option<String> {
+    let (scheme, rest) = header.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(BASE64.decode(rest).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some(if password.is_empty() { user } else { password }.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn peer() -> IpAddr {
+        IpAddr::from([127, 0, 0, 1])
+    }
+
+    fn with(header: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(header).unwrap())])
+    }
+
+    #[test]
+    fn basic_and_bearer_carry_a_token() {
+        assert_eq!(secret("Bearer grm_x").as_deref(), Some("grm_x"));
+        assert_eq!(secret("bearer  grm_x").as_deref(), Some("grm_x"));
+        assert_eq!(secret(&format!("Basic {}", BASE64.encode("alice:grm_x"))).as_deref(), Some("grm_x"));
+        assert_eq!(secret(&format!("Basic {}", BASE64.encode("grm_x:"))).as_deref(), Some("grm_x"));
+        assert_eq!(secret("Basic !!"), None);
+        assert_eq!(secret("Negotiate abc"), None);
+    }
+
+    #[test]
+    fn nobody_is_let_in_without_credentials_unless_there_is_a_local_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let (catalog, now) = (Catalog::empty(), Timestamp::from_millis(0));
+        let closed = Auth::new(Tokens::of(folder.path()), None, None);
+        let refused = closed.caller(&HeaderMap::new(), peer(), &catalog, now).unwrap_err();
+        assert_eq!(refused.code, Code::Unauthenticated);
+        let local = Caller {
+            user: "me".parse().unwrap(),
+            name: "Me".to_owned(),
+            email: "me@example.org".to_owned(),
+            read_only: false,
+        };
+        let open = Auth::new(Tokens::of(folder.path()), Some(local.clone()), None);
+        assert_eq!(*open.caller(&HeaderMap::new(), peer(), &catalog, now).unwrap(), local);
+        assert_eq!(
+            open.caller(&with("Bearer grm_wrong"), peer(), &catalog, now).unwrap_err().code,
+            Code::Unauthenticated
+        );
+    }
+
+    #[test]
+    fn many_wrong_attempts_have_to_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let auth = Auth::new(Tokens::of(folder.path()), None, None);
+        let attempt = || {
+            auth.caller(&with("Bearer grm_wrong"), peer(), &Catalog::empty(), Timestamp::from_millis(0))
+                .unwrap_err()
+                .code
+        };
+        assert!((0..ATTEMPTS).all(|_| attempt() == Code::Unauthenticated));
+        assert_eq!(attempt(), Code::RequestLimitExceeded);
+    }
+
+    #[test]
+    fn a_header_that_is_there_twice_is_refused() {
+        let mut headers = with("Bearer a");
+        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer b"));
+        assert_eq!(only(&headers, &header::AUTHORIZATION).unwrap_err().code, Code::BadRequest);
+    }
+}

@@ -1,0 +1,154 @@
+//! A catalog follows history: one step, or all that are missing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::load::LoadError;
+use super::{Catalog, Frame, ModelCard};
+use crate::diff::Diff;
+use crate::format::path::Location;
+use crate::index::{Changes, ModelChange, VersionFacts};
+use crate::name::ModelName;
+use crate::registry::Registry;
+use crate::snapshot::{ModelView, Snapshot};
+use crate::stage::Stage;
+use crate::time::Timestamp;
+use crate::tree::{Limits, Oid, TreeError};
+
+/// How many steps are applied one by one; with more it is quicker to read all anew.
+const STEPS: usize = 500;
+
+impl Catalog {
+    /// Names the commit that the catalog is of, once it is known.
+    pub fn at_commit(mut self, commit: Oid) -> Self {
+        self.commit = Some(commit);
+        self
+    }
+
+    /// The registry as of its newest commit, from this state of it: by the steps since then, or anew if this state is
+    /// none of that history or too old.
+    pub fn catch_up(&self, registry: &Registry) -> Result<Self, LoadError> {
+        let head = registry.head()?;
+        let (Some(tip), Some(known)) = (head, self.commit) else { return Self::load(registry) };
+        let mut missing = Vec::new();
+        let mut is_known = false;
+        for step in registry.repo().first_parents(tip)?.take(STEPS) {
+            let step = step?;
+            is_known = step.commit == known;
+            if is_known {
+                break;
+            }
+            missing.push(step);
+        }
+        if !is_known {
+            return Self::load(registry);
+        }
+        let mut out = self.clone();
+        let mut before = registry.repo().tree_of(&known)?;
+        for step in missing.into_iter().rev() {
+            let after = registry.snapshot_in(Some(step.tree))?;
+            let diff = crate::diff::diff(&registry.snapshot_in(Some(before))?, &after, Limits::default())?;
+            if !out.advance(&after, &diff, step.time)? {
+                return Self::load(registry);
+            }
+            out.commit = Some(step.commit);
+            before = step.tree;
+        }
+        Ok(out)
+    }
+
+    /// Takes in one step: what the registry is after it, what it did, and when it landed. False if it cannot be told what
+    /// changed; then the catalog must be loaded anew.
+    pub fn advance(&mut self, after: &Snapshot<'_>, diff: &Diff, at: Timestamp) -> Result<bool, TreeError> {
+        let layout = after.layout()?;
+        let place = |path: &str| Location::parse(path.strip_prefix(after.at())?, layout).ok();
+        // Commits keep whole seconds, and this must say what the index will say.
+        let mut changes = Changes::of(&diff.events, at.as_seconds().saturating_mul(1000), place);
+        if changes.unknown {
+            return Ok(false);
+        }
+        // What moves no row may still show: aliases, permissions.
+        for file in &diff.files {
+            let dir = match Location::parse(&file.path, layout) {
+                Ok(
+                    Location::Model(dir)
+                    | Location::ModelAccess(dir)
+                    | Location::Alias(dir, _)
+                    | Location::Stage(dir, _)
+                    | Location::Version(dir, _),
+                ) => dir,
+                Ok(
+                    Location::Settings
+                    | Location::Access
+                    | Location::Person(_)
+                    | Location::Webhook(_)
+                    | Location::Request(..)
+                    | Location::Comment(..)
+                    | Location::Artifact(..)
+                    | Location::Attributes(..)
+                    | Location::Companion(_),
+                )
+                | Err(_) => continue,
+            };
+            // The folder of a very long name does not tell it; then an event does.
+            if let Some(name) = dir.name() {
+                changes.models.entry(name).or_default();
+            }
+        }
+        for name in diff.events.iter().filter_map(|e| e.model()) {
+            changes.models.entry(name.clone()).or_default();
+        }
+        self.frame = Arc::new(Frame::read(after, Some(&self.frame))?);
+        for (name, change) in &changes.models {
+            match self.changed(after, name, change)? {
+                Some(card) => self.put(card),
+                None => self.remove(name.as_str()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// A model's card after a change; none where the model is gone.
+    fn changed(
+        &self,
+        after: &Snapshot<'_>,
+        name: &ModelName,
+        change: &ModelChange,
+    ) -> Result<Option<ModelCard>, TreeError> {
+        let Some(view) = after.model(name)? else { return Ok(None) };
+        let known = self.model(name.as_str()).filter(|_| !change.fresh);
+        let mut versions: BTreeMap<u64, Arc<VersionFacts<'static>>> = BTreeMap::new();
+        let touched: Vec<u64> = if change.fresh || change.all.is_some() || known.is_none() {
+            view.versions()?.iter().map(|v| v.number).collect()
+        } else {
+            change.versions.keys().copied().collect()
+        };
+        if let Some(known) = known {
+            versions.extend(known.versions.iter().map(|v| (v.number, Arc::clone(v))));
+        }
+        let stages = if touched.is_empty() { BTreeMap::new() } else { view.stage_map()? };
+        for number in touched {
+            let before = versions.remove(&number).map(|v| v.updated);
+            let stage = stages.get(&number).unwrap_or(&Stage::None);
+            let changed = change.version(number).max(before);
+            versions.extend(facts(&view, number, stage, changed)?.map(|f| (number, Arc::new(f))));
+        }
+        let updated = change.changed.max(known.map(|k| k.updated));
+        ModelCard::read(&view, name, updated, versions.into_values().collect())
+    }
+}
+
+/// The facts of a version; none where it is gone or its file cannot be used.
+fn facts(
+    view: &ModelView<'_>,
+    number: u64,
+    stage: &Stage,
+    changed: Option<i64>,
+) -> Result<Option<VersionFacts<'static>>, TreeError> {
+    let Some(version) = view.version(number)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value) else {
+        return Ok(None);
+    };
+    let mut facts = VersionFacts::of(number, &version, stage, changed);
+    facts.description = Some(version.description.as_str().to_owned());
+    Ok(Some(facts))
+}

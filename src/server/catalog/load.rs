@@ -1,0 +1,174 @@
+//! A catalog from nothing: versions from the index, the rest of each model from its folder, on all cores.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::thread;
+
+use super::{Catalog, Frame, ModelCard, SHARDS};
+use crate::entity::{Access, Model};
+use crate::git::{GitError, Repo};
+use crate::index::{Index, IndexError, ModelRow, VersionFacts};
+use crate::name::ModelName;
+use crate::registry::{Registry, RegistryError};
+use crate::snapshot::{ModelView, Snapshot};
+use crate::tree::{Oid, TreeError};
+
+/// From how many models on threads are worth their start.
+const MANY: usize = 200;
+
+/// The most threads that read.
+const THREADS: usize = 8;
+
+/// Why the registry could not be read into memory.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The index could not be read or built.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The registry could not be read.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// An object could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The repository could not be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// A model as the index has it.
+type Row = (ModelRow<'static>, Vec<Arc<VersionFacts<'static>>>);
+
+impl Catalog {
+    /// A registry without anything.
+    pub fn empty() -> Self {
+        Self { commit: None, frame: Arc::default(), shards: (0..SHARDS).map(|_| Arc::default()).collect() }
+    }
+
+    /// Reads the registry as of its newest commit.
+    pub fn load(registry: &Registry) -> Result<Self, LoadError> {
+        let mut index = Index::open(registry, &mut |_| {})?;
+        let mut out = Self::empty();
+        out.commit = index.tip();
+        let Some(commit) = out.commit else { return Ok(out) };
+        let (models, versions) = index.rows()?;
+        drop(index);
+        let mut by_model: HashMap<String, Vec<Arc<VersionFacts<'static>>>> = HashMap::new();
+        for version in versions {
+            by_model.entry(version.model.into_owned()).or_default().push(Arc::new(version.facts));
+        }
+        let rows: Vec<Row> = models
+            .into_iter()
+            .map(|row| {
+                let versions = by_model.remove(row.name.as_ref()).unwrap_or_default();
+                (row, versions)
+            })
+            .collect();
+        out.frame = Arc::new(Frame::read(&registry.snapshot_of(Some(commit))?, None)?);
+        cards(registry, commit, rows)?.into_iter().for_each(|card| out.put(card));
+        Ok(out)
+    }
+}
+
+impl Frame {
+    /// Reads what belongs to no model; what has the same objects as in `known` is taken from there.
+    pub(super) fn read(snapshot: &Snapshot<'_>, known: Option<&Arc<Self>>) -> Result<Self, TreeError> {
+        let id = |path: &str| Ok::<_, TreeError>(snapshot.entry(path)?.map(|e| e.id));
+        let ids = [id("greenroom.toml")?, id("access.toml")?, id("people")?];
+        if let Some(known) = known.filter(|k| k.ids == ids) {
+            return Ok(Self::clone(known));
+        }
+        let person = |(user, file): (&_, &crate::snapshot::File<_>)| Some((Clone::clone(user), file.value.clone()?));
+        Ok(Self {
+            ids,
+            settings: snapshot.settings()?.cloned(),
+            access: snapshot.access()?.clone(),
+            people: snapshot.people()?.iter().filter_map(person).collect(),
+        })
+    }
+}
+
+impl ModelCard {
+    /// A card of a model's folder; none where its file cannot be used or is another's.
+    pub(super) fn read(
+        view: &ModelView<'_>,
+        name: &ModelName,
+        updated: Option<i64>,
+        versions: Vec<Arc<VersionFacts<'static>>>,
+    ) -> Result<Option<Self>, TreeError> {
+        let Some(model) = view.file()?.and_then(|f| f.value).filter(|m| m.name == *name) else { return Ok(None) };
+        let access = view.access()?.and_then(|f| f.value).unwrap_or_default();
+        let mut aliases = BTreeMap::new();
+        for (alias, file) in view.aliases()? {
+            aliases.extend(file.value.map(|pointer| (alias, pointer.version)));
+        }
+        let Model { id, name, created_at, created_by, description, retired: _, tags } = model;
+        let access = Access { grants: access.grants, groups: BTreeMap::new() };
+        let created = created_at.as_millis();
+        let updated = created.max(updated.unwrap_or(i64::MIN));
+        let mut card = Self {
+            id,
+            name,
+            created,
+            updated,
+            created_by,
+            description,
+            tags,
+            access,
+            aliases,
+            versions,
+            of_prompt: false,
+        };
+        card.versions.sort_by_key(|v| v.number);
+        card.note_prompt();
+        Ok(Some(card))
+    }
+}
+
+/// Reads what the index does not hold of the models.
+fn cards(registry: &Registry, commit: Oid, rows: Vec<Row>) -> Result<Vec<ModelCard>, LoadError> {
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS);
+    if rows.len() < MANY || threads < 2 {
+        let snapshot = registry.snapshot_of(Some(commit))?;
+        return Ok(some_cards(&snapshot, rows)?);
+    }
+    let (git_dir, at) = (registry.repo().git_dir(), registry.at());
+    let size = rows.len().div_ceil(threads);
+    let mut rows = rows.into_iter();
+    thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads)
+            .map(|_| {
+                let part: Vec<Row> = rows.by_ref().take(size).collect();
+                scope.spawn(move || -> Result<Vec<ModelCard>, LoadError> {
+                    let own = Registry::with(Repo::open_beside(git_dir)?, at)?;
+                    let snapshot = own.snapshot_of(Some(commit))?;
+                    Ok(some_cards(&snapshot, part)?)
+                })
+            })
+            .collect();
+        let mut out = Vec::new();
+        for part in parts {
+            match part.join() {
+                Ok(cards) => out.extend(cards?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(out)
+    })
+}
+
+fn some_cards(snapshot: &Snapshot<'_>, rows: Vec<Row>) -> Result<Vec<ModelCard>, TreeError> {
+    let mut out = Vec::with_capacity(rows.len());
+    for (row, mut versions) in rows {
+        let Ok(name) = ModelName::new(row.name.as_ref()) else { continue };
+        let Some(view) = snapshot.model(&name)? else { continue };
+        for facts in versions.iter_mut().filter(|f| f.description.is_none()) {
+            // The index leaves long descriptions out.
+            let file = view.version(facts.number)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
+            Arc::make_mut(facts).description =
+                Some(file.map_or_else(String::new, |v| v.description.as_str().to_owned()));
+        }
+        out.extend(ModelCard::read(&view, &name, Some(row.updated), versions)?);
+    }
+    Ok(out)
+}

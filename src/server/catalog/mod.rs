@@ -1,0 +1,216 @@
+//! The registry in memory, as of one commit: what lists, searches and single models are answered from.
+//!
+//! A catalog is a value. A change makes a new one that shares with the old all that stayed, so a reader keeps the state
+//! that it began with, whatever is written meanwhile. At the start it comes from the index; after that each step of
+//! history is applied to it ([`Catalog::advance`]), whoever made the step.
+
+mod advance;
+mod find;
+mod load;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::entity::{Access, Level, Person, Settings, Tags};
+use crate::index::VersionFacts;
+use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName};
+use crate::search::IS_PROMPT;
+use crate::stage::Stage;
+use crate::text::Text;
+use crate::tree::Oid;
+
+pub use load::LoadError;
+
+/// In how many parts the models are kept; a change copies one part.
+const SHARDS: usize = 256;
+
+/// The registry as of a commit.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    commit: Option<Oid>,
+    frame: Arc<Frame>,
+    shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
+}
+
+/// What belongs to no model.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Frame {
+    ids: [Option<Oid>; 3],
+    /// The registry's settings; none where they cannot be read.
+    pub(super) settings: Option<Settings>,
+    /// Registry-wide grants, and groups.
+    pub(super) access: Access,
+    /// The people.
+    pub(super) people: BTreeMap<UserName, Person>,
+}
+
+/// A registered model with all that lists and single answers show of it.
+#[derive(Debug, Clone)]
+pub struct ModelCard {
+    /// Its id, which stays through renames.
+    pub id: Id,
+    /// Its name.
+    pub name: ModelName,
+    /// When it was registered, in milliseconds.
+    pub created: i64,
+    /// When it last changed by what counts, in milliseconds.
+    pub updated: i64,
+    /// Who registered it.
+    pub created_by: UserName,
+    /// What it is for.
+    pub description: Text,
+    /// Its tags.
+    pub tags: Tags,
+    /// The grants on it alone.
+    pub access: Access,
+    /// The versions that its aliases point at.
+    pub aliases: BTreeMap<AliasName, u64>,
+    /// Its versions, rising; their descriptions are always there.
+    pub versions: Vec<Arc<VersionFacts<'static>>>,
+    /// Whether a version of it has MLflow's tag of prompts.
+    pub of_prompt: bool,
+}
+
+/// What a person may do, as far as it does not depend on the model.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    user: UserName,
+    groups: Vec<GroupName>,
+    level: Option<Level>,
+}
+
+impl Catalog {
+    /// The commit; none before the first.
+    pub fn commit(&self) -> Option<Oid> {
+        self.commit
+    }
+
+    /// The registry's settings; none where they cannot be read.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.frame.settings.as_ref()
+    }
+
+    /// The registry-wide grants, and the groups.
+    pub fn access(&self) -> &Access {
+        &self.frame.access
+    }
+
+    /// All people.
+    pub fn people(&self) -> &BTreeMap<UserName, Person> {
+        &self.frame.people
+    }
+
+    /// The stages that the registry knows, in their order.
+    pub fn stages(&self) -> Vec<Stage> {
+        self.settings().map_or_else(|| Stage::BUILT_IN.to_vec(), Settings::known_stages)
+    }
+
+    /// A model by name, whoever asks.
+    pub fn model(&self, name: &str) -> Option<&Arc<ModelCard>> {
+        self.shards.get(shard(name))?.get(name)
+    }
+
+    /// All models, whoever asks, in no order that means something.
+    pub fn models(&self) -> impl Iterator<Item = &Arc<ModelCard>> {
+        self.shards.iter().flat_map(|s| s.values())
+    }
+
+    /// What a person may do.
+    pub fn standing(&self, user: &UserName) -> Standing {
+        let groups = &self.access().groups;
+        let member = groups.iter().filter(|(_, members)| members.contains(user)).map(|(name, _)| name.clone());
+        let mut standing = Standing {
+            user: user.clone(),
+            groups: [GroupName::everyone()].into_iter().chain(member).collect(),
+            level: None,
+        };
+        standing.level = standing.level_in(self.access());
+        standing
+    }
+
+    fn put(&mut self, card: ModelCard) {
+        if let Some(shard) = self.shards.get_mut(shard(card.name.as_str())) {
+            Arc::make_mut(shard).insert(card.name.clone(), Arc::new(card));
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(shard) = self.shards.get_mut(shard(name)).filter(|s| s.contains_key(name)) {
+            Arc::make_mut(shard).remove(name);
+        }
+    }
+}
+
+impl Standing {
+    /// Who it is.
+    pub fn user(&self) -> &UserName {
+        &self.user
+    }
+
+    /// What the person may do registry-wide.
+    pub fn registry(&self) -> Option<Level> {
+        self.level
+    }
+
+    /// What the person may do with a model.
+    pub fn level(&self, model: &ModelCard) -> Option<Level> {
+        self.level.max(self.level_in(&model.access))
+    }
+
+    /// Whether the person may know of a model.
+    pub fn reads(&self, model: &ModelCard) -> bool {
+        self.level(model).is_some()
+    }
+
+    fn level_in(&self, access: &Access) -> Option<Level> {
+        let counts = |to: &Principal| match to {
+            Principal::User(u) => *u == self.user,
+            Principal::Group(g) => self.groups.contains(g),
+        };
+        access.grants.iter().filter(|g| counts(&g.to)).map(|g| g.level).max()
+    }
+}
+
+impl ModelCard {
+    /// A version by number.
+    pub fn version(&self, number: u64) -> Option<&Arc<VersionFacts<'static>>> {
+        let at = self.versions.binary_search_by_key(&number, |v| v.number).ok()?;
+        self.versions.get(at)
+    }
+
+    /// The newest version of all, in any stage.
+    pub fn latest(&self) -> Option<&Arc<VersionFacts<'static>>> {
+        self.versions.last()
+    }
+
+    /// The newest version of each stage that has any, in the alphabet of the stages.
+    pub fn latest_by_stage(&self) -> Vec<&Arc<VersionFacts<'static>>> {
+        let mut newest: BTreeMap<&str, &Arc<VersionFacts<'static>>> = BTreeMap::new();
+        for version in &self.versions {
+            newest.insert(&version.stage, version);
+        }
+        newest.into_values().collect()
+    }
+
+    /// The aliases of a version.
+    pub fn aliases_of(&self, number: u64) -> impl Iterator<Item = &AliasName> {
+        self.aliases.iter().filter(move |(_, n)| **n == number).map(|(alias, _)| alias)
+    }
+
+    /// Whether MLflow keeps a prompt under this name.
+    pub fn is_prompt(&self) -> bool {
+        self.tags.iter().any(|(k, v)| k.as_str() == IS_PROMPT && v.as_str().eq_ignore_ascii_case("true"))
+    }
+
+    /// Looks anew whether a version of it has MLflow's tag of prompts.
+    fn note_prompt(&mut self) {
+        let is_prompt = |v: &VersionFacts<'_>| v.tags.iter().any(|t| t.key == IS_PROMPT && t.value == "true");
+        self.of_prompt = self.versions.iter().any(|v| is_prompt(v));
+    }
+}
+
+/// The part that a model is kept in.
+fn shard(name: &str) -> usize {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    usize::try_from(hash % SHARDS as u64).unwrap_or(0)
+}

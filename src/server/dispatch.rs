@@ -1,0 +1,180 @@
+//! The table becomes a service: each row's address is routed to its handler, with the arguments read and the level
+//! checked.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::{self, Body};
+use axum::extract::{FromRequestParts as _, RawPathParams, Request};
+use axum::http::{HeaderValue, Method, StatusCode, header, request};
+use axum::middleware;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::args::Args;
+use super::call::Call;
+use super::error::{ApiError, Code};
+use super::guard::{Guard, Known, Made, Matched, pass};
+use super::route::{Handler, Needs, Route};
+use crate::entity::Level;
+use crate::tree::Oid;
+
+/// The largest JSON body, in bytes (SEC-40).
+pub const MAX_BODY: usize = 1 << 20;
+
+/// The server as one service, made of the table and of nothing else.
+pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
+    guard.open = table.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.clone()).collect();
+    let guard = Arc::new(guard);
+    let mut router = Router::new();
+    for route in table {
+        let path = route.path.clone();
+        router = router.route(&path, method_router(&guard, route));
+    }
+    router
+        .fallback(|| async { no_such("address") })
+        .method_not_allowed_fallback(|| async { no_such("method of this address") })
+        .layer(middleware::from_fn_with_state(guard, pass))
+}
+
+/// What answers where the table has no row.
+fn no_such(what: &str) -> Response {
+    let message = format!(
+        "There is no such {what} here. This server is a model registry; experiments and runs are for a tracking server."
+    );
+    ApiError::new(Code::EndpointNotFound, message).into_response()
+}
+
+/// A row of the table as the router takes it.
+fn method_router(guard: &Arc<Guard>, route: Route) -> MethodRouter {
+    // The table holds the methods of REST alone, and all of them have a filter.
+    let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::TRACE);
+    let matched = Matched(route.path.as_str().into());
+    let (guard, route) = (Arc::clone(guard), Arc::new(route));
+    on(filter, move |request: Request| {
+        let (guard, route, matched) = (Arc::clone(&guard), Arc::clone(&route), matched.clone());
+        async move {
+            let answer = answer(&guard, &route, request).await;
+            let mut response = answer.unwrap_or_else(ApiError::into_response);
+            response.extensions_mut().insert(matched);
+            response
+        }
+    })
+}
+
+/// Answers a request by its row of the table.
+async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    match &route.handler {
+        Handler::Fixed(fixed) => Ok(fixed()?.into_response()),
+        Handler::Ask(ask) => {
+            let args = read(&parts, body).await?;
+            let call = call(guard, &mut parts, args).await?;
+            permit(route.needs, &call)?;
+            let etag = etag(&call);
+            if let Some(etag) = &etag
+                && call.headers.get(header::IF_NONE_MATCH) == Some(etag)
+            {
+                return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag.clone())]).into_response());
+            }
+            let mut response = ask(&call)?.into_response();
+            response.headers_mut().extend(etag.map(|e| (header::ETAG, e)));
+            Ok(response)
+        }
+        Handler::Act(act) => {
+            let args = read(&parts, body).await?;
+            let call = call(guard, &mut parts, args).await?;
+            permit(route.needs, &call)?;
+            let made = Arc::clone(&call.made);
+            Ok(with_commit(act(call).await?.into_response(), &made))
+        }
+        Handler::Stream(stream) => {
+            let args = Args::new(parts.uri.query(), b"")?;
+            let call = call(guard, &mut parts, args).await?;
+            permit(route.needs, &call)?;
+            let made = Arc::clone(&call.made);
+            Ok(with_commit(stream(call, body).await?.into_response(), &made))
+        }
+    }
+}
+
+/// Notes the commit that an answer made, for the log.
+fn with_commit(mut response: Response, made: &OnceLock<Oid>) -> Response {
+    if let Some(commit) = made.get() {
+        response.extensions_mut().insert(Made(*commit));
+    }
+    response
+}
+
+/// Reads the arguments: from the query of GET and DELETE, and from a JSON body. What changes something needs the JSON
+/// content type, which no page of another site can send unasked (SEC-38).
+async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
+    let too_large = |_| ApiError::new(Code::TooLarge, format!("The body is larger than {MAX_BODY} bytes."));
+    let bytes = body::to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+    let has_query = matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
+    let query = parts.uri.query().filter(|_| has_query);
+    if bytes.is_empty() && has_query {
+        return Args::new(query, b"");
+    }
+    let given = parts.headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or_default());
+    let Some(given) = given else {
+        return Err(ApiError::new(Code::BadRequest, "Bad Request. Content-Type header is missing."));
+    };
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let message = "Bad Request. Content-Type header must be one of ['application/json'].";
+        return Err(ApiError::new(Code::BadRequest, message));
+    }
+    Args::new(query, &bytes)
+}
+
+/// What a handler needs to know of a request.
+async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<Call, ApiError> {
+    let Some(Known { caller, catalog }) = parts.extensions.remove() else {
+        return Err(ApiError::new(Code::Unauthenticated, "You are not authenticated."));
+    };
+    let not_text = |_| ApiError::new(Code::BadRequest, "The address is not valid UTF-8.");
+    let segments = RawPathParams::from_request_parts(parts, &()).await.map_err(not_text)?;
+    let segments = segments.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let standing = catalog.standing(&caller.user);
+    let base = guard.base(&parts.headers);
+    let headers = std::mem::take(&mut parts.headers);
+    Ok(Call {
+        state: Arc::clone(&guard.state),
+        caller,
+        catalog,
+        standing,
+        args,
+        segments,
+        headers,
+        base,
+        made: Arc::default(),
+    })
+}
+
+/// Checks what a row of the table demands of the caller. A model that is not there, or not for the caller to see, is left
+/// to the handler, which says so.
+fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
+    match needs {
+        Needs::Nothing | Needs::Caller => Ok(()),
+        Needs::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
+            Some(model) if call.standing.reads(model) => call.demand(level, model),
+            Some(_) | None => Ok(()),
+        },
+        Needs::Registry(level) => registry(level, call),
+    }
+}
+
+fn registry(level: Level, call: &Call) -> Result<(), ApiError> {
+    if call.standing.registry() >= Some(level) {
+        return Ok(());
+    }
+    Err(ApiError::denied(format!("'{}' does not have the permission {level} on the registry.", call.caller.user)))
+}
+
+/// What an answer depends on: the commit, who asks, and this version of greenroom.
+fn etag(call: &Call) -> Option<HeaderValue> {
+    let commit = call.catalog.commit()?;
+    let version = env!("CARGO_PKG_VERSION");
+    HeaderValue::from_str(&format!("\"{commit}-{}-{version}\"", call.caller.user)).ok()
+}

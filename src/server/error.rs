@@ -1,0 +1,275 @@
+//! Why a request is not done, as the clients of MLflow and Databricks read it: a code, a sentence, a status.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::catalog::LoadError;
+use crate::apply::{Noun, Refusal};
+use crate::git::PublishError;
+use crate::index::IndexError;
+use crate::name::InvalidName;
+use crate::registry::RegistryError;
+use crate::rules::{Class, Fault};
+use crate::search::SearchError;
+use crate::text::InvalidText;
+use crate::tree::TreeError;
+
+/// What kind of failure it is; the names are those of MLflow and Databricks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// What was asked makes no sense.
+    InvalidParameterValue,
+    /// The request cannot be read.
+    BadRequest,
+    /// It is there already.
+    ResourceAlreadyExists,
+    /// It is not there.
+    ResourceDoesNotExist,
+    /// There is no such address.
+    EndpointNotFound,
+    /// A rule of the registry stands against it.
+    InvalidState,
+    /// The caller is not known.
+    Unauthenticated,
+    /// The caller may not do this.
+    PermissionDenied,
+    /// Somebody changed it meanwhile.
+    ResourceConflict,
+    /// The body is too large.
+    TooLarge,
+    /// Too much at a time; trying again helps.
+    RequestLimitExceeded,
+    /// It is not offered here.
+    NotImplemented,
+    /// The server failed.
+    InternalError,
+    /// The server is about to stop.
+    TemporarilyUnavailable,
+}
+
+impl Code {
+    /// As clients read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidParameterValue => "INVALID_PARAMETER_VALUE",
+            Self::BadRequest | Self::TooLarge => "BAD_REQUEST",
+            Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
+            Self::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
+            Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
+            Self::InvalidState => "INVALID_STATE",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceConflict => "RESOURCE_CONFLICT",
+            Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
+            Self::NotImplemented => "NOT_IMPLEMENTED",
+            Self::InternalError => "INTERNAL_ERROR",
+            Self::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
+        }
+    }
+
+    /// The status that goes with it. What the asker can mend is never 5xx: clients repeat those for minutes.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidParameterValue | Self::BadRequest | Self::ResourceAlreadyExists | Self::InvalidState => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::ResourceDoesNotExist | Self::EndpointNotFound => StatusCode::NOT_FOUND,
+            Self::ResourceConflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RequestLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Why a request is not done.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}: {message}", .code.as_str())]
+pub struct ApiError {
+    /// The kind of failure.
+    pub code: Code,
+    /// The sentence for the caller.
+    pub message: String,
+    /// What only the log may say.
+    pub internal: Option<String>,
+}
+
+impl ApiError {
+    /// An error with a sentence.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), internal: None }
+    }
+
+    /// What was asked makes no sense.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidParameterValue, message)
+    }
+
+    /// What it speaks of is not there, or not for the caller to see.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Code::ResourceDoesNotExist, message)
+    }
+
+    /// The caller may not do this.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(Code::PermissionDenied, message)
+    }
+
+    /// The server failed; why is for the log.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        let mut why = cause.to_string();
+        let mut next = cause.source();
+        while let Some(e) = next {
+            why.push_str(": ");
+            why.push_str(&e.to_string());
+            next = e.source();
+        }
+        let message = "The registry could not be read or written. The server's log says why, under the id in the \
+                       header X-Request-Id.";
+        Self { internal: Some(why), ..Self::new(Code::InternalError, message) }
+    }
+
+    /// The server is on its way down or not yet up.
+    pub fn stopping() -> Self {
+        Self::new(Code::TemporarilyUnavailable, "The server is stopping.")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({ "error_code": self.code.as_str(), "message": self.message }).to_string();
+        let mut response = (self.code.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let headers = response.headers_mut();
+        match self.code {
+            Code::Unauthenticated => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"greenroom\""));
+            }
+            Code::RequestLimitExceeded | Code::TemporarilyUnavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(e: Refusal) -> Self {
+        match e {
+            // MLflow's clients and tests know a missing alias as a wrong value.
+            Refusal::NotFound { noun: Noun::Alias, message } => Self::invalid(message),
+            Refusal::NotFound { noun: _, message } => Self::not_found(message),
+            Refusal::Exists { noun: _, message } => Self::new(Code::ResourceAlreadyExists, message),
+            Refusal::Outdated { .. } => Self::new(Code::ResourceConflict, e.to_string()),
+            Refusal::Invalid { message } => Self::invalid(message),
+            Refusal::Faulty { .. } => Self::new(Code::InvalidState, e.to_string()),
+            Refusal::Tree(e) => e.into(),
+        }
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(e: RegistryError) -> Self {
+        match e {
+            RegistryError::Refused(refusal) | RegistryError::RefusedAt { index: _, refusal } => refusal.into(),
+            RegistryError::Denied { outcome } => Self::broken(&outcome.verdict.faults),
+            RegistryError::Contended => Self::new(Code::RequestLimitExceeded, e.to_string()),
+            RegistryError::NoMoment(_) | RegistryError::BeforeHistory(_) | RegistryError::TooManyCommits { .. } => {
+                Self::invalid(e.to_string())
+            }
+            RegistryError::Publish(PublishError::Dirty { .. }) | RegistryError::BranchExists { .. } => {
+                Self::new(Code::ResourceConflict, e.to_string())
+            }
+            RegistryError::NoPerson { .. } => Self::denied(e.to_string()),
+            RegistryError::NotARegistry { .. }
+            | RegistryError::SeveralRegistries { .. }
+            | RegistryError::Publish(_)
+            | RegistryError::Git(_)
+            | RegistryError::Stage(_)
+            | RegistryError::Tree(_) => Self::internal(&e),
+        }
+    }
+}
+
+impl ApiError {
+    /// What the rules say of a change, as one error: a missing permission first, for it is what the caller can act on.
+    fn broken(faults: &[Fault]) -> Self {
+        let code = |class| match class {
+            Class::Permission => Code::PermissionDenied,
+            Class::Policy | Class::History => Code::InvalidState,
+            Class::Format | Class::Link => Code::InvalidParameterValue,
+        };
+        let rank = |fault: &&Fault| match fault.class {
+            Class::Permission => 0,
+            Class::Policy => 1,
+            Class::History => 2,
+            Class::Format | Class::Link => 3,
+        };
+        let Some(first) = faults.iter().min_by_key(rank) else {
+            return Self::new(Code::InvalidState, "The rules of the registry refuse the change.");
+        };
+        let same = faults.iter().filter(|f| f.class == first.class);
+        let sentences: Vec<String> = same.map(|f| sentence(&f.problem.message)).collect();
+        Self::new(code(first.class), sentences.join(" "))
+    }
+}
+
+/// A fault as a sentence of its own.
+fn sentence(message: &str) -> String {
+    let mut chars = message.chars();
+    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    let end = if message.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}
+
+impl From<TreeError> for ApiError {
+    fn from(e: TreeError) -> Self {
+        Self::internal(&e)
+    }
+}
+
+impl From<IndexError> for ApiError {
+    fn from(e: IndexError) -> Self {
+        match e {
+            IndexError::Registry(e) => e.into(),
+            IndexError::OffLine(_) | IndexError::Moved => Self::invalid(e.to_string()),
+            IndexError::Damaged { .. } | IndexError::Unwritable { .. } | IndexError::Busy { .. } => Self::internal(&e),
+        }
+    }
+}
+
+impl From<LoadError> for ApiError {
+    fn from(e: LoadError) -> Self {
+        Self::internal(&e)
+    }
+}
+
+impl From<SearchError> for ApiError {
+    fn from(e: SearchError) -> Self {
+        Self::invalid(e.to_string())
+    }
+}
+
+impl From<InvalidName> for ApiError {
+    fn from(e: InvalidName) -> Self {
+        Self::invalid(e.to_string())
+    }
+}
+
+impl From<InvalidText> for ApiError {
+    fn from(e: InvalidText) -> Self {
+        Self::invalid(e.to_string())
+    }
+}
+
+impl From<crate::stage::InvalidStage> for ApiError {
+    fn from(e: crate::stage::InvalidStage) -> Self {
+        Self::invalid(e.to_string())
+    }
+}

@@ -1,0 +1,259 @@
+//! What every request goes through before and after the table: its id, the host it was meant for, where a browser sent it
+//! from, who calls; the headers of the answer, the log, the count.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use super::auth::Caller;
+use super::catalog::Catalog;
+use super::error::{ApiError, Code};
+use super::log::Log;
+use super::state::State;
+use super::writer::clock;
+use crate::name::UserName;
+use crate::tree::Oid;
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Who calls, and the state by which that was found.
+#[derive(Clone)]
+pub struct Known {
+    /// Who calls.
+    pub caller: Arc<Caller>,
+    /// The registry then.
+    pub catalog: Arc<Catalog>,
+}
+
+/// The commit that an answer made, for the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Made(pub Oid);
+
+/// The row of the table that answered, for the count.
+#[derive(Debug, Clone)]
+pub struct Matched(pub Arc<str>);
+
+/// What requests are held against.
+pub struct Guard {
+    /// What the server holds.
+    pub state: Arc<State>,
+    /// The addresses that need no credentials.
+    pub open: HashSet<String>,
+    /// The hosts that the server answers for; none: all.
+    pub hosts: Option<HashSet<String>>,
+    /// Whether clients reach the server through TLS.
+    pub https: bool,
+    /// Where to tell what happened.
+    pub log: Log,
+    ids: Ids,
+}
+
+/// Numbers for requests that no other one has, in this run or another.
+struct Ids {
+    salt: String,
+    next: AtomicU64,
+}
+
+impl Guard {
+    /// A guard that answers for `hosts` (none: all).
+    pub fn new(state: Arc<State>, hosts: Option<HashSet<String>>, https: bool, log: Log) -> Self {
+        let salt = crate::registry::random_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
+        let ids = Ids { salt, next: AtomicU64::new(1) };
+        Self { state, open: HashSet::new(), hosts, https, log, ids }
+    }
+
+    /// Refuses what is not for this server, and what a browser was made to send (SEC-38).
+    fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+        let host = host_of(headers)?;
+        if let Some(hosts) = &self.hosts
+            && !host.as_deref().is_some_and(|h| hosts.contains(without_port(h)))
+        {
+            return Err(ApiError::denied(
+                "This server does not answer for that host; `greenroom serve --host` allows one.",
+            ));
+        }
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        let foreign = || Err(ApiError::denied("A page of another site may not change this registry."));
+        if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+            return foreign();
+        }
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let origin = origin.to_str().unwrap_or_default();
+        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        if own.is_some() && own == host.as_deref() { Ok(()) } else { foreign() }
+    }
+
+    /// The address under which the client reached the server.
+    pub fn base(&self, headers: &HeaderMap) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
+        format!("{scheme}://{host}")
+    }
+
+    /// Says who calls; nothing where nobody needs to say.
+    async fn enter(&self, request: &Parts, peer: Option<Peer>) -> Result<Option<Known>, ApiError> {
+        self.check_origin(&request.method, &request.headers)?;
+        if self.open.contains(request.uri.path()) {
+            return Ok(None);
+        }
+        let peer = peer.ok_or_else(|| ApiError::new(Code::BadRequest, "The connection comes from nowhere."))?;
+        let catalog = self.state.catalog().await?;
+        let caller = self.state.auth.caller(&request.headers, peer.0.ip(), &catalog, clock())?;
+        Ok(Some(Known { caller, catalog }))
+    }
+}
+
+/// Lets a request through to the table, or refuses it; tells of it afterwards.
+pub async fn pass(
+    axum::extract::State(guard): axum::extract::State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let asked = Asked {
+        id: format!("{}-{}", guard.ids.salt, guard.ids.next.fetch_add(1, Ordering::Relaxed)),
+        method: name_of(request.method()),
+        path: request.uri().path().to_owned(),
+        peer: request.extensions().get::<Peer>().copied(),
+    };
+    let (mut parts, body) = request.into_parts();
+    let (user, mut response) = match guard.enter(&parts, asked.peer).await {
+        Ok(None) => (None, next.run(Request::from_parts(parts, body)).await),
+        Ok(Some(known)) => {
+            let user = known.caller.user.clone();
+            parts.extensions.insert(known);
+            (Some(user), next.run(Request::from_parts(parts, body)).await)
+        }
+        Err(e) => (None, e.into_response()),
+    };
+    dress(response.headers_mut(), &asked.id);
+    tell(&guard, &asked, user, &response, begun.elapsed());
+    response
+}
+
+/// What is remembered of a request.
+struct Asked {
+    id: String,
+    method: &'static str,
+    path: String,
+    peer: Option<Peer>,
+}
+
+/// Counts an answer, and tells the log of it.
+fn tell(guard: &Guard, asked: &Asked, user: Option<UserName>, response: &Response, took: Duration) {
+    let status = response.status().as_u16();
+    let route = response.extensions().get::<Matched>().map_or("none", |m| &m.0);
+    guard.state.metrics.served(route, asked.method, status, took);
+    let failed = response.status().is_server_error();
+    if !failed && !guard.log.requests {
+        return;
+    }
+    let error = response.extensions().get::<ApiError>();
+    let line = json!({
+        "request": asked.id,
+        "method": asked.method,
+        "path": asked.path,
+        "status": status,
+        "ms": took.as_secs_f64() * 1000.0,
+        "user": user,
+        "peer": asked.peer.map(|p| p.0.ip().to_string()),
+        "commit": response.extensions().get::<Made>().map(|m| m.0),
+        "code": error.map(|e| e.code.as_str()),
+        "error": error.and_then(|e| e.internal.as_deref()),
+    });
+    if failed {
+        guard.log.error(line);
+    } else {
+        guard.log.info(line);
+    }
+}
+
+/// Headers that every answer has.
+fn dress(headers: &mut HeaderMap, id: &str) {
+    let policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    let always: [(HeaderName, &'static str); 7] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "private, no-cache"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::VARY, "Authorization"),
+    ];
+    for (name, value) in always {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+}
+
+/// A method as a word that is known beforehand.
+fn name_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "OTHER",
+    }
+}
+
+/// The one host that a request names, in lower case.
+fn host_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut all = headers.get_all(header::HOST).iter();
+    let first = all.next().map(|h| h.to_str().map(str::to_ascii_lowercase));
+    match (first, all.next()) {
+        (Some(Ok(host)), None) => Ok(Some(host)),
+        (None, None) => Ok(None),
+        (Some(_), _) | (None, Some(_)) => {
+            Err(ApiError::new(Code::BadRequest, "The Host header is not one plain host."))
+        }
+    }
+}
+
+/// A host without its port: `localhost`, `[::1]`.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
+        Some(_) | None => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_without_its_port() {
+        for (host, name) in [
+            ("localhost:5050", "localhost"),
+            ("localhost", "localhost"),
+            ("[::1]:5050", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("evil.example:80@localhost", "evil.example:80@localhost"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
+}

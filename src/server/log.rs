@@ -1,0 +1,75 @@
+//! The server's log: one JSON object a line on standard error. Nothing secret is ever given to it, and JSON escapes what
+//! would drive a terminal.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::writer::clock;
+
+/// Where the log goes, and whether requests are told.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// Whether each request has its line.
+    pub requests: bool,
+}
+
+impl Log {
+    /// Tells that something is not as it should be.
+    pub fn warn(self, what: &str, why: &dyn std::error::Error) {
+        self.line("warn", json!({ "message": what, "error": why.to_string() }));
+    }
+
+    /// Tells that something failed.
+    pub fn error(self, fields: Value) {
+        self.line("error", fields);
+    }
+
+    /// Tells what happened.
+    pub fn info(self, fields: Value) {
+        self.line("info", fields);
+    }
+
+    fn line(self, level: &str, fields: Value) {
+        let mut line = Map::new();
+        line.insert("time".to_owned(), json!(clock()));
+        line.insert("level".to_owned(), json!(level));
+        if let Value::Object(fields) = fields {
+            line.extend(fields.into_iter().filter(|(_, v)| !v.is_null()));
+        }
+        let mut text = escape(&Value::Object(line).to_string());
+        text.push('\n');
+        // There is nobody left to tell that telling failed.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// Escapes what JSON leaves as it is and a terminal would act on.
+fn escape(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        if crate::text::is_plain(c) {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_a_line_and_stays_json() {
+        let text = json!({ "message": "a\nb\u{9b}31m\u{202e}c" }).to_string();
+        let escaped = escape(&text);
+        assert!(escaped.chars().all(crate::text::is_plain), "{escaped}");
+        let read: Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(read["message"], "a\nb\u{9b}31m\u{202e}c");
+    }
+}

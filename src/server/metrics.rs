@@ -1,0 +1,105 @@
+//! What the server counts, in the text form of Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// The upper ends of the buckets of durations, in microseconds.
+const BUCKETS: [u64; 8] = [100, 500, 1_000, 5_000, 20_000, 100_000, 1_000_000, 10_000_000];
+
+/// The requests of one route with one status.
+#[derive(Debug, Default, Clone)]
+struct Served {
+    count: u64,
+    micros: u64,
+    buckets: [u64; BUCKETS.len()],
+}
+
+/// What is counted since the start.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    served: Mutex<BTreeMap<(String, &'static str, u16), Served>>,
+    batches: AtomicU64,
+    commits: AtomicU64,
+    connections: AtomicU64,
+}
+
+impl Metrics {
+    /// Counts an answer.
+    pub fn served(&self, route: &str, method: &'static str, status: u16, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = served.entry((route.to_owned(), method, status)).or_default();
+        entry.count += 1;
+        entry.micros = entry.micros.saturating_add(micros);
+        for (bucket, end) in entry.buckets.iter_mut().zip(BUCKETS) {
+            *bucket += u64::from(micros <= end);
+        }
+    }
+
+    /// Counts commits that landed together.
+    pub fn batch(&self, commits: usize) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.commits.fetch_add(commits as u64, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that came.
+    pub fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// All of it as text.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let mut counter = |name: &str, about: &str, value: &AtomicU64| {
+            let value = value.load(Ordering::Relaxed);
+            let _ = write!(out, "# HELP {name} {about}\n# TYPE {name} counter\n{name} {value}\n");
+        };
+        counter("greenroom_commits_total", "Commits that landed through this server.", &self.commits);
+        counter("greenroom_batches_total", "Batches in which they landed.", &self.batches);
+        counter("greenroom_connections_total", "Connections accepted.", &self.connections);
+        out.push_str("# HELP greenroom_http_request_duration_seconds How long answers took.\n");
+        out.push_str("# TYPE greenroom_http_request_duration_seconds histogram\n");
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for ((route, method, status), of) in served {
+            let labels = format!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
+            let name = "greenroom_http_request_duration_seconds";
+            for (count, end) in of.buckets.iter().zip(BUCKETS) {
+                let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{}\"}} {count}", seconds(end));
+            }
+            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", of.count);
+            let _ = writeln!(out, "{name}_sum{{{labels}}} {}", seconds(of.micros));
+            let _ = writeln!(out, "{name}_count{{{labels}}} {}", of.count);
+        }
+        out
+    }
+}
+
+/// Microseconds as seconds.
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_fall_into_buckets() {
+        let metrics = Metrics::default();
+        metrics.served("/health", "GET", 200, Duration::from_micros(300));
+        metrics.served("/health", "GET", 200, Duration::from_millis(30));
+        let text = metrics.text();
+        let labels = "method=\"GET\",route=\"/health\",status=\"200\"";
+        for line in [
+            format!("greenroom_http_request_duration_seconds_bucket{{{labels},le=\"0.000100\"}} 0"),
+            format!("greenroom_http_request_duration_seconds_bucket{{{labels},le=\"0.000500\"}} 1"),
+            format!("greenroom_http_request_duration_seconds_bucket{{{labels},le=\"0.100000\"}} 2"),
+            format!("greenroom_http_request_duration_seconds_sum{{{labels}}} 0.030300"),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Model versions, their tags and stages.
+
+use std::sync::Arc;
+
+use super::shapes::{OneVersion, Version};
+use super::{model_name, source, tag_key, tag_value, tags, text, version_number};
+use crate::action::{Action, NewVersion};
+use crate::apply::Refusal;
+use crate::entity::version::Source;
+use crate::event::Event;
+use crate::index::VersionFacts;
+use crate::name::ModelName;
+use crate::server::call::Call;
+use crate::server::catalog::ModelCard;
+use crate::server::error::ApiError;
+use crate::server::route::{Answer, Reply};
+use crate::server::state::Landed;
+use crate::stage::Stage;
+use crate::text::Text;
+
+use serde_json::json;
+
+/// A version after a change, as an answer.
+fn version_after(landed: &Landed, name: &ModelName, number: u64) -> Answer {
+    let model = landed.catalog.model(name.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(name)))?;
+    let version = model.version(number).ok_or_else(|| ApiError::from(Refusal::no_version(name, number)))?;
+    Reply::json(&OneVersion { model_version: Version::of(model, version) })
+}
+
+/// MLflow's words for a version number that no version can have.
+pub(super) fn none_such(call: &Call, model: &ModelName) -> ApiError {
+    let given = call.args.text("version").ok().flatten().unwrap_or_default();
+    let shown = crate::text::one_line(given.trim());
+    ApiError::not_found(format!("Model Version (name={model}, version={shown}) not found"))
+}
+
+/// The version that a request is about, which the caller must be able to read.
+pub fn named_version(call: &Call) -> Result<(&Arc<ModelCard>, &Arc<VersionFacts<'static>>), ApiError> {
+    let name = ModelName::new(call.args.required("name")?)?;
+    let number = version_number(&call.args)?;
+    let missing = || match number {
+        Some(number) => Refusal::no_version(&name, number).into(),
+        None => none_such(call, &name),
+    };
+    // For MLflow a version of a model that is not there is a version that is not there.
+    let model = call.model(&name).map_err(|_| missing())?;
+    let version = number.and_then(|n| model.version(n)).ok_or_else(missing)?;
+    Ok((model, version))
+}
+
+/// The name and number of the version that a request is about.
+pub fn named(call: &Call) -> Result<(ModelName, u64), ApiError> {
+    named_version(call).map(|(model, version)| (model.name.clone(), version.number))
+}
+
+/// POST `model-versions/create`; repeated because its answer was lost, it makes no second version.
+pub async fn create(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.once("model-versions/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
+    let args = &call.args;
+    args.required("name")?;
+    let given = Source {
+        uri: plain(args.required("source")?, "source")?,
+        run_id: plain(args.text("run_id")?.unwrap_or_default(), "run_id")?,
+        run_link: plain(args.text("run_link")?.unwrap_or_default(), "run_link")?,
+        model_id: plain(args.text("model_id")?.unwrap_or_default(), "model_id")?,
+    };
+    let (description, tags) = (text(args, "description")?, tags(args)?);
+    let model = model_name(&call)?;
+    let source = source::settled(&call, given)?;
+    let new = NewVersion { description, tags, source, ..NewVersion::default() };
+    let landed = call.write(vec![Action::CreateVersion { model: model.clone(), new: Box::new(new) }]).await?;
+    let number = landed.events.iter().find_map(|event| match event {
+        Event::VersionCreated { version, .. } => Some(*version),
+        _ => None,
+    });
+    version_after(&landed, &model, number.unwrap_or(0))
+}
+
+/// A text of one line.
+fn plain(given: &str, name: &str) -> Result<Text, ApiError> {
+    let wrong = |e| ApiError::invalid(format!("Invalid value for parameter '{name}' supplied: {e}"));
+    Text::new(given).map_err(wrong)
+}
+
+/// GET `model-versions/get`
+pub fn get(call: &Call) -> Answer {
+    let (model, version) = named_version(call)?;
+    Reply::json(&OneVersion { model_version: Version::of(model, version) })
+}
+
+/// PATCH `model-versions/update`
+pub async fn update(call: Call) -> Answer {
+    let ((model, version), description) = (named(&call)?, text(&call.args, "description")?);
+    let landed = call.write(vec![Action::DescribeVersion { model: model.clone(), version, description }]).await?;
+    version_after(&landed, &model, version)
+}
+
+/// DELETE `model-versions/delete`
+pub async fn delete(call: Call) -> Answer {
+    let (model, version) = named(&call)?;
+    call.write(vec![Action::DeleteVersion { model, version }]).await?;
+    Ok(Reply::done())
+}
+
+/// GET `model-versions/get-download-uri`
+pub fn download_uri(call: &Call) -> Answer {
+    let (_, version) = named_version(call)?;
+    Reply::json(&json!({ "artifact_uri": source::location(&call.catalog, &version.source) }))
+}
+
+/// POST `model-versions/transition-stage`
+pub async fn transition(call: Call) -> Answer {
+    let to = Stage::among(call.args.required("stage")?, &call.catalog.stages())?;
+    let archive_existing = call.args.flag("archive_existing_versions")?;
+    let (model, version) = named(&call)?;
+    let landed = call.write(vec![Action::Transition { model: model.clone(), version, to, archive_existing }]).await?;
+    version_after(&landed, &model, version)
+}
+
+/// POST `model-versions/set-tag`
+pub async fn set_tag(call: Call) -> Answer {
+    let ((model, version), key) = (named(&call)?, tag_key(&call.args)?);
+    let value = tag_value(call.args.text("value")?.unwrap_or_default())?;
+    call.write(vec![Action::SetVersionTag { model, version, key, value }]).await?;
+    Ok(Reply::done())
+}
+
+/// DELETE `model-versions/delete-tag`
+pub async fn delete_tag(call: Call) -> Answer {
+    let ((model, version), key) = (named(&call)?, tag_key(&call.args)?);
+    call.write(vec![Action::DeleteVersionTag { model, version, key }]).await?;
+    Ok(Reply::done())
+}

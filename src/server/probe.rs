@@ -1,0 +1,32 @@
+//! What is asked of a server as such: is it up, which version is it, how is it doing.
+
+use axum::http::Method;
+use serde_json::json;
+
+use super::call::Call;
+use super::route::{Answer, Needs, Reply, Route};
+
+/// The routes of this module.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::fixed("/health", || Ok(Reply::Text("OK".to_owned()))),
+        Route::fixed("/version", || Ok(Reply::Text(env!("CARGO_PKG_VERSION").to_owned()))),
+        Route::act(Method::GET, "/metrics", Needs::Caller, metrics),
+        // MLflow's client asks before downloads and uploads; telemetry asks too.
+        Route::ask(Method::GET, "/api/3.0/mlflow/server-info", Needs::Caller, server_info),
+    ]
+}
+
+async fn metrics(call: Call) -> Answer {
+    Ok(Reply::Text(call.state.metrics.text()))
+}
+
+fn server_info(_: &Call) -> Answer {
+    Reply::json(&json!({
+        "store_type": "GreenroomStore",
+        "workspaces_enabled": false,
+        "trace_archival_enabled": false,
+        "multipart_uploads_enabled": false,
+        "multipart_downloads_enabled": false,
+    }))
+}

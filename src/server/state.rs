@@ -1,0 +1,133 @@
+//! What the server holds while it runs: the registry in memory, the writer, the readers, who may call.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::auth::{Auth, Caller};
+use super::catalog::Catalog;
+use super::desk::Desks;
+use super::error::{ApiError, Code};
+use super::metrics::Metrics;
+use super::repeat::Repeats;
+use super::writer::Job;
+use crate::action::Action;
+use crate::event::Event;
+use crate::git::Tip;
+use crate::registry::Registry;
+use crate::search::TokenKey;
+use crate::tree::Oid;
+
+/// How long the state of a listing is kept for its next page.
+const KEEP: Duration = Duration::from_secs(600);
+
+/// How many such states are kept.
+const MAX_KEPT: usize = 64;
+
+/// A change that landed, or that there was no need for.
+#[derive(Debug, Clone)]
+pub struct Landed {
+    /// The commit; none where nothing changed.
+    pub commit: Option<Oid>,
+    /// The registry right after it.
+    pub catalog: Arc<Catalog>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// What the server holds.
+pub struct State {
+    catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    tip: Tip,
+    jobs: mpsc::Sender<Job>,
+    desks: Desks,
+    kept: Mutex<VecDeque<(Instant, Arc<Catalog>)>>,
+    /// Who may call.
+    pub auth: Auth,
+    /// The key of page tokens.
+    pub token_key: TokenKey,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The answers that nobody was there to hear.
+    pub repeats: Arc<Repeats>,
+}
+
+/// What a [`State`] is made of.
+pub struct Parts {
+    /// The newest state, from the writer; none until it is loaded.
+    pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    /// Where the registry's branch is.
+    pub tip: Tip,
+    /// To the writer.
+    pub jobs: mpsc::Sender<Job>,
+    /// Who reads what is not in memory.
+    pub desks: Desks,
+    /// Who may call.
+    pub auth: Auth,
+    /// The key of page tokens.
+    pub token_key: TokenKey,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl State {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics } = parts;
+        Self { catalog, tip, jobs, desks, kept: Mutex::default(), auth, token_key, metrics, repeats: Arc::default() }
+    }
+
+    /// The registry now: never older than what anybody was told before, here or by git.
+    pub async fn catalog(&self) -> Result<Arc<Catalog>, ApiError> {
+        let known = self.catalog.borrow().clone();
+        match known {
+            Some(known) if known.commit().is_some() && self.tip.look() == known.commit() => Ok(known),
+            // Somebody moved the branch, or git keeps it elsewhere: the writer, who follows it, knows.
+            Some(_) | None => {
+                let (send, receive) = oneshot::channel();
+                self.jobs.send(Job::Look(send)).await.map_err(|_| ApiError::stopping())?;
+                receive.await.map_err(|_| ApiError::stopping())?
+            }
+        }
+    }
+
+    /// Makes a change and answers when it is durable. It is made even if nobody waits for the answer any more.
+    pub async fn write(&self, caller: Arc<Caller>, actions: Vec<Action>, comment: String) -> Result<Landed, ApiError> {
+        let (reply, receive) = oneshot::channel();
+        self.jobs.try_send(Job::Change { caller, actions, comment, reply }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => {
+                ApiError::new(Code::RequestLimitExceeded, "Too many changes wait to be made; try again in a moment.")
+            }
+            mpsc::error::TrySendError::Closed(_) => ApiError::stopping(),
+        })?;
+        receive.await.map_err(|_| ApiError::stopping())?
+    }
+
+    /// Reads what is not in memory, on a thread that has the repository open.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.desks.run(read).await
+    }
+
+    /// Keeps the state that a listing began with, for its next pages.
+    pub fn keep(&self, catalog: &Arc<Catalog>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(since, c)| since.elapsed() < KEEP && c.commit() != catalog.commit());
+        kept.truncate(MAX_KEPT - 1);
+        kept.push_front((Instant::now(), Arc::clone(catalog)));
+    }
+
+    /// The state of a commit, if it is kept or the newest.
+    pub fn kept(&self, commit: &str, newest: &Arc<Catalog>) -> Option<Arc<Catalog>> {
+        let is = |c: &Catalog| c.commit().is_some_and(|id| id.to_string() == commit);
+        if is(newest) {
+            return Some(Arc::clone(newest));
+        }
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(_, c)| is(c)).map(|(_, c)| Arc::clone(c))
+    }
+}

@@ -1,0 +1,139 @@
+//! Starting, keeping up with git, and stopping.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{World, named};
+use crate::support::server::MLFLOW;
+
+#[test]
+fn it_says_that_it_is_up_and_which_version_it_is() {
+    let world = World::new(&[]);
+    let server = world.serve(&["--require-token"]);
+    let health = server.get("/health").answer();
+    assert_eq!((health.status, health.body), (200, b"OK".to_vec()));
+    let version = server.get("/version").answer();
+    assert_eq!((version.status, version.body), (200, env!("CARGO_PKG_VERSION").as_bytes().to_vec()));
+    assert_eq!(server.get("/metrics").answer().status, 401);
+    let metrics = server.get("/metrics").by(world.token("alice")).answer();
+    let text = String::from_utf8(metrics.body).expect("text");
+    assert!(text.contains("greenroom_connections_total") && text.contains("route=\"/health\""), "{text}");
+}
+
+#[test]
+fn an_address_that_others_reach_needs_a_proxy_and_tokens() {
+    let world = World::new(&[]);
+    let open = world.alice().greenroom(["serve", "--bind", "0.0.0.0:0"]).code(5);
+    assert!(open.stderr().contains("--behind-proxy"), "{}", open.stderr());
+    let bare = crate::support::Sandbox::new();
+    bare.greenroom(["init", "r"]).success();
+    let none = bare.alice().within("r").greenroom(["serve", "--bind", "0.0.0.0:0", "--behind-proxy"]).code(5);
+    assert!(none.stderr().contains("greenroom token create"), "{}", none.stderr());
+}
+
+#[test]
+fn what_git_lands_is_seen_at_once() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    for n in 0..20 {
+        world.alice().greenroom(["model", "create", &format!("model-{n}")]).success();
+        server.get(&format!("{MLFLOW}/registered-models/get?name=model-{n}")).json(200);
+    }
+    world.alice().git(["reset", "--quiet", "--hard", "HEAD~5"]).success();
+    server.get(&format!("{MLFLOW}/registered-models/get?name=model-19")).json(404);
+    world.alice().git(["pack-refs", "--all"]).success();
+    server.get(&format!("{MLFLOW}/registered-models/get?name=model-14")).json(200);
+    server.post("registered-models/create", &named("after")).json(200);
+    world.is_sound();
+}
+
+#[test]
+fn every_answer_is_as_new_as_what_anybody_was_told() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    server.post("registered-models/create", &named("wine")).json(200);
+    thread::scope(|threads| {
+        for writer in 0..4 {
+            let server = &server;
+            threads.spawn(move || {
+                for n in 0..15 {
+                    let key = format!("k{writer}");
+                    let set = json!({ "name": "wine", "key": key, "value": n.to_string() });
+                    server.post("registered-models/set-tag", &set).json(200);
+                    let read = server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(200);
+                    let tags = read["registered_model"]["tags"].as_array().expect("tags").clone();
+                    let mine = tags.iter().find(|t| t["key"] == key.as_str()).expect("my tag");
+                    assert_eq!(mine["value"], n.to_string());
+                }
+            });
+        }
+    });
+    let count = world.alice().git(["rev-list", "--count", "HEAD"]).success().stdout().trim().to_owned();
+    assert_eq!(count, "62", "init, create, and one commit for each of the 60 changes");
+    world.is_sound();
+}
+
+#[test]
+fn an_unchanged_answer_need_not_be_sent_again() {
+    let world = World::new(&[("bob", "CAN_READ")]);
+    let server = world.serve(&[]);
+    server.post("registered-models/create", &named("wine")).json(200);
+    let get = server.get(&format!("{MLFLOW}/registered-models/get?name=wine"));
+    let tag = get.answer().header("etag").expect("a tag").to_owned();
+    let again = get.clone().header("If-None-Match", &tag).answer();
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    get.clone().by(world.token("bob")).header("If-None-Match", &tag).json(200);
+    server.post("registered-models/set-tag", &json!({ "name": "wine", "key": "k", "value": "v" })).json(200);
+    get.clone().header("If-None-Match", &tag).json(200);
+}
+
+#[test]
+fn told_to_stop_it_answers_what_is_open_and_ends() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    // A request whose body is still on its way when the signal comes.
+    let body = r#"{"name": "late"}"#;
+    let mut open = TcpStream::connect(server.address()).expect("it listens");
+    let head = format!(
+        "POST {MLFLOW}/registered-models/create HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        server.address(),
+        body.len()
+    );
+    open.write_all(head.as_bytes()).expect("it reads");
+    thread::sleep(Duration::from_millis(300));
+    let idle = TcpStream::connect(server.address()).expect("it listens");
+    server.signal("TERM");
+    thread::sleep(Duration::from_millis(300));
+    assert!(TcpStream::connect(server.address()).is_err(), "nobody new is let in");
+    open.write_all(body.as_bytes()).expect("it still reads");
+    let mut answer = String::new();
+    open.read_to_string(&mut answer).expect("it answers and closes");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let begun = Instant::now();
+    assert!(server.ended().success());
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    drop(idle);
+    assert_eq!(world.subjects(1), ["Alice: Register the model late"]);
+    world.is_sound();
+}
+
+#[test]
+fn told_twice_it_ends_at_once() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    let mut open = TcpStream::connect(server.address()).expect("it listens");
+    let head = format!("POST {MLFLOW}/registered-models/create HTTP/1.1\r\nHost: {}\r\n", server.address());
+    open.write_all(format!("{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n").as_bytes())
+        .expect("it reads");
+    thread::sleep(Duration::from_millis(300));
+    server.signal("TERM");
+    thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.ended().code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
