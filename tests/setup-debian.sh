@@ -12,6 +12,7 @@ need() { # need PACKAGE COMMAND…: the package, unless the command works
 
 need git git --version
 need git-lfs git-lfs version
+need curl curl --version
 need openssh-client sh -c 'command -v ssh-keygen'
 need gnupg gpg --version
 need strace strace -V
