@@ -163,7 +163,7 @@ pub(super) fn chunks(
     let of_model = ChunkKey { model: key, hundred: ChunkKey::MODEL };
     let bytes = stored.as_mut().map(|s| s.read(of_model)).transpose()?.flatten();
     let known = bytes.as_deref().map(ModelRow::decode).transpose()?.map(|row| row.updated);
-    out.push(Chunk::model(key, &ModelRow::of(&model, change.changed.max(known)))?);
+    out.push(Chunk::model(key, &ModelRow::of(&model, change.changed.or(known)))?);
     let touched: Vec<(u64, Option<VersionView<'_>>)> = if change.fresh || change.all.is_some() {
         view.versions()?.into_iter().map(|v| (v.number, Some(v))).collect()
     } else {
@@ -182,7 +182,7 @@ pub(super) fn chunks(
             let version = version.as_ref().map_or(Ok(None), VersionView::file)?.and_then(|f| f.value);
             if let Some(version) = version {
                 let stage = stages.get(number).unwrap_or(&crate::stage::Stage::None);
-                let changed = change.version(*number).max(known);
+                let changed = change.version(*number).or(known);
                 rows.insert(*number, VersionFacts::of(*number, &version, stage, changed));
             }
         }

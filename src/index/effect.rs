@@ -1,8 +1,8 @@
 //! What events mean for the rows of searches: which change, and when a model or version "last changed".
 //!
-//! That time is the latest committer's time of the events that count, and never before the creation: it does not go back.
-//! Which events count is MLflow's rule: what is made, described, moved or deleted counts for the version or the model as
-//! [`effects`] says; tags, aliases, comments and requests count for nothing.
+//! That time is the committer's time of the newest event that counts, and never before the creation. Which events count
+//! is MLflow's rule: what is made, described, moved or deleted counts for the version or the model as [`effects`] says;
+//! tags, aliases, comments and requests count for nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -135,7 +135,7 @@ pub struct ModelChange {
 impl ModelChange {
     /// When a version last changed, as far as the events since then say.
     pub fn version(&self, number: u64) -> Option<i64> {
-        self.versions.get(&number).copied().flatten().max(self.all)
+        self.versions.get(&number).copied().flatten().or(self.all)
     }
 }
 
@@ -161,7 +161,7 @@ impl Changes {
         match effect {
             Effect::Model { model, changed } => {
                 let known = self.models.entry(model).or_default();
-                known.changed = changed.max(known.changed);
+                known.changed = changed.or(known.changed);
             }
             Effect::Fresh { model, changed } => {
                 self.models.insert(model, ModelChange { fresh: true, changed, ..ModelChange::default() });
@@ -174,7 +174,7 @@ impl Changes {
             Effect::Version { model, number, changed } => {
                 let known = self.models.entry(model).or_default();
                 let version = known.versions.entry(number).or_default();
-                *version = changed.max(*version);
+                *version = changed.or(*version);
             }
             Effect::Unknown => self.unknown = true,
         }

@@ -130,10 +130,10 @@ impl Catalog {
         for number in touched {
             let before = versions.remove(&number).map(|v| v.updated);
             let stage = stages.get(&number).unwrap_or(&Stage::None);
-            let changed = change.version(number).max(before);
+            let changed = change.version(number).or(before);
             versions.extend(facts(&view, number, stage, changed)?.map(|f| (number, Arc::new(f))));
         }
-        let updated = change.changed.max(known.map(|k| k.updated));
+        let updated = change.changed.or(known.map(|k| k.updated));
         ModelCard::read(&view, name, updated, versions.into_values().collect())
     }
 }
