@@ -35,7 +35,9 @@ impl Push {
             let mut text = String::new();
             let who = format!("Alice <alice@example.com> {} +0000", b.now().as_seconds() + i as i64);
             let _ = write!(text, "commit refs/heads/main\nauthor {who}\ncommitter {who}\ndata 6\nchange\n");
-            let _ = writeln!(text, "from {}", if i == 0 { "refs/heads/main^0" } else { "refs/heads/main" });
+            if i == 0 {
+                text.push_str("from refs/heads/main^0\n");
+            }
             for (path, content) in files {
                 let _ = write!(text, "M 100644 inline {path}\ndata {}\n{content}\n", content.len());
             }
