@@ -1,6 +1,6 @@
 //! History: the first-parent line, what had landed by a time, and what is new to a branch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use gix::objs::CommitRefIter;
 
@@ -68,20 +68,32 @@ impl Repo {
 
     /// The commits that can be reached from `tip` and from none of `known`, newest first; none if more than `max`.
     ///
-    /// `known` commits that do not exist are an error.
+    /// `known` commits that do not exist are an error. The cost follows what is new, not the length of the history: as
+    /// git does, commits are looked at by their times, newest first, until all that are left are known. Where clocks
+    /// were wrong, a commit that is known may be given as well; one that is new never lacks.
     pub fn new_commits(&self, tip: Oid, known: &[Oid], max: usize) -> Result<Option<Vec<Oid>>, GitError> {
-        let id = |o: &Oid| self.id(o).ok_or(TreeError::Missing(*o));
-        let hidden = known.iter().map(id).collect::<Result<Vec<_>, _>>()?;
-        let failed = |e: gix::Error| GitError::git("walk the history", e);
-        let walk = self.inner.rev_walk([id(&tip)?]).with_hidden(hidden).all().map_err(failed)?;
-        let mut found = Vec::new();
-        for commit in walk {
-            if found.len() >= max {
-                return Ok(None);
-            }
-            found.push(oid(commit.map_err(failed)?.id));
+        let mut paint = Paint { cut: self.cut_commits()?.into_iter().collect(), ..Paint::default() };
+        paint.put(self, tip, false)?;
+        for commit in known {
+            paint.put(self, *commit, true)?;
         }
-        Ok(Some(found))
+        let mut found = Vec::new();
+        while paint.unknown > 0 {
+            let Some((_, commit)) = paint.queue.pop() else { break };
+            let Some((is_known, parents)) = paint.take(&commit) else { continue };
+            if !is_known {
+                found.push(commit);
+                // Some of these may turn out to be known yet.
+                if found.len() > max.saturating_mul(2).saturating_add(64) {
+                    return Ok(None);
+                }
+            }
+            for parent in parents {
+                paint.put(self, parent, is_known)?;
+            }
+        }
+        found.retain(|c| !paint.is_known(c));
+        Ok(Some(found).filter(|f| f.len() <= max))
     }
 }
 
@@ -126,6 +138,65 @@ impl Repo {
             }
         }
         Ok(Some(out))
+    }
+}
+
+/// Commits on the way to being told apart: those that are known, and those that are not or not yet.
+#[derive(Default)]
+struct Paint {
+    /// Where a shallow clone was cut: what lies behind is not here.
+    cut: BTreeSet<Oid>,
+    queue: BinaryHeap<(Timestamp, Oid)>,
+    seen: HashMap<Oid, Seen>,
+    /// How many in the queue are not known.
+    unknown: usize,
+}
+
+/// A commit that was met.
+struct Seen {
+    known: bool,
+    waits: bool,
+    time: Timestamp,
+    parents: Vec<Oid>,
+}
+
+impl Paint {
+    /// Puts a commit into the queue, or what is known of it where it was met before.
+    fn put(&mut self, repo: &Repo, commit: Oid, known: bool) -> Result<(), GitError> {
+        match self.seen.get_mut(&commit) {
+            None => {
+                let info = repo.commit(&commit)?;
+                let time = info.committer.time;
+                let parents = if self.cut.contains(&commit) { Vec::new() } else { info.parents };
+                self.queue.push((time, commit));
+                self.unknown += usize::from(!known);
+                self.seen.insert(commit, Seen { known, waits: true, time, parents });
+            }
+            Some(seen) if known && !seen.known => {
+                seen.known = true;
+                if seen.waits {
+                    self.unknown -= 1;
+                } else {
+                    // Met too early, by a clock that was wrong: what lies behind it is known as well.
+                    seen.waits = true;
+                    self.queue.push((seen.time, commit));
+                }
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes a commit out of the queue: whether it is known, and its parents.
+    fn take(&mut self, commit: &Oid) -> Option<(bool, Vec<Oid>)> {
+        let seen = self.seen.get_mut(commit).filter(|s| s.waits)?;
+        seen.waits = false;
+        self.unknown -= usize::from(!seen.known);
+        Some((seen.known, seen.parents.clone()))
+    }
+
+    fn is_known(&self, commit: &Oid) -> bool {
+        self.seen.get(commit).is_some_and(|s| s.known)
     }
 }
 

@@ -13,6 +13,7 @@ mod durable;
 mod examples;
 mod fuzz;
 mod gate;
+mod history;
 mod hooks;
 mod hosts;
 mod index;
