@@ -133,8 +133,10 @@ impl Gate {
     fn steps(&self, update: &Update, new: Oid, out: &mut Judgement) -> Result<Option<Line>, GateError> {
         let max = self.limits.commits;
         let landed = if update.old.is_some() { Vec::new() } else { self.landed()? };
-        let fresh = self.repo.new_commits(new, &landed, max)?.filter(|_| !landed.is_empty());
-        let fresh: Option<BTreeSet<Oid>> = fresh.map(|f| f.into_iter().collect());
+        let fresh: Option<BTreeSet<Oid>> = match landed.as_slice() {
+            [] => None,
+            landed => self.repo.new_commits(new, landed, max)?.map(|f| f.into_iter().collect()),
+        };
         let mut steps = Vec::new();
         let mut reached = update.old.is_none();
         for step in self.repo.first_parents(new)? {
