@@ -25,7 +25,7 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
     .map(|s| s.as_bytes().to_vec())
     .into();
-    for folder in ["tests/cases/base", "tests/toml/invalid", "examples/registry"] {
+    for folder in ["tests/cases/base", "tests/data/fuzz", "tests/toml/invalid", "examples/registry"] {
         files(&root.join(folder), &mut out);
     }
     out

@@ -2,6 +2,7 @@
 //! whose answers must agree with each other. `tests/fuzz` runs them under libFuzzer, `tests/it/fuzz.rs` with every test.
 
 use greenroom::artifact::Pointer;
+use greenroom::entity::person::SigningKey;
 use greenroom::entity::settings::Layout;
 use greenroom::entity::{
     Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook,
@@ -10,8 +11,12 @@ use greenroom::format::path::{Location, decode, encode};
 use greenroom::format::{Record, parse, parse_strict, print};
 use greenroom::gate::{Update, ascii};
 use greenroom::git::Mailmap;
+use greenroom::name::UserName;
 use greenroom::reference::ModelRef;
 use greenroom::search::{Query, TokenKey};
+use greenroom::signature::{Finding, PublicKey, check};
+use greenroom::text::Text;
+use greenroom::time::Timestamp;
 
 /// A reader by name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -25,6 +30,7 @@ pub const ALL: &[Target] = &[
     ("search", search),
     ("reference", reference),
     ("mailmap", mailmap),
+    ("signature", signature),
 ];
 
 /// The files of the registry, each kind by each reader.
@@ -111,4 +117,21 @@ pub fn reference(data: &[u8]) {
 /// A `.mailmap`.
 pub fn mailmap(data: &[u8]) {
     let _ = Mailmap::parse(data);
+}
+
+/// A public key and a signature, one after the other with an empty line between: whatever they are, no signature that
+/// was not made for this payload is good.
+pub fn signature(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (key, signature) = text.split_once("\n\n").unwrap_or((&text, &text));
+    if let Ok(parsed) = PublicKey::parse(key) {
+        assert!(!parsed.fingerprint().is_empty());
+        let _ = (parsed.vet(), parsed.kind(), parsed.ssh_line());
+    }
+    let (Ok(user), Ok(key)) = (UserName::new("alice"), Text::new(key)) else { return };
+    let key = SigningKey { key, added_at: None, revoked_at: None };
+    for armored in [signature.as_bytes(), data] {
+        let found = check(b"a payload that nobody signed", armored, [(&user, &key)], Timestamp::from_millis(0));
+        assert!(!matches!(found, Finding::Good { .. }), "a made-up signature is good");
+    }
 }
