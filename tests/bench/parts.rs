@@ -333,10 +333,11 @@ pub fn signature() {
         };
         run(what, &mut || check(payload, signature.as_bytes(), [(&user, &key)], at));
         let start = Instant::now();
-        let ring = Ring::new(std::iter::repeat_n((&user, &key), 10_000));
+        std::hint::black_box(Ring::new(std::iter::repeat_n((&user, &key), 10_000)));
         let took = start.elapsed().as_secs_f64() * 1e3;
         row(&format!("10,000 keys indexed, {what}"), &format!("{took:.0} ms"), "", None);
-        run(&format!("{what}, keys kept"), &mut || ring.check(payload, signature.as_bytes(), at));
+        let ring = Ring::new([(&user, &key)]);
+        run(&format!("{what}, key kept"), &mut || ring.check(payload, signature.as_bytes(), at));
     }
 }
 
