@@ -154,6 +154,13 @@ impl<'o> Snapshot<'o> {
     /// The person with an e-mail address, in any case.
     pub fn person_by_email(&self, email: &str) -> Result<Option<UserName>, TreeError> {
         let has = |p: &Person| p.emails.iter().any(|e| e.as_str().eq_ignore_ascii_case(email));
+        // The usual id of a person is the start of the address; a look at that file spares reading all people.
+        let guess = email.split('@').next().and_then(|local| UserName::new(local).ok());
+        if let Some(guess) = guess
+            && self.person(&guess)?.and_then(|f| f.value).is_some_and(|p| has(&p))
+        {
+            return Ok(Some(guess));
+        }
         Ok(self.people()?.iter().find(|(_, f)| f.value.as_ref().is_some_and(has)).map(|(u, _)| u.clone()))
     }
 

@@ -137,6 +137,17 @@ pub fn quoted(s: &str) -> String {
     format!("'{}{dots}'", one_line(&cut))
 }
 
+/// An error's text with those of its causes.
+pub fn with_causes(e: &dyn std::error::Error) -> String {
+    let mut out = e.to_string();
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        out.push_str(&format!(": {e}"));
+        cause = e.source();
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,19 +28,7 @@ impl<'s, 'o> People<'s, 'o> {
 
     /// The person with an identity's address.
     pub fn by_ident(&self, who: &Ident) -> Result<Option<UserName>, TreeError> {
-        self.by_email(&self.mailmap.email(who))
-    }
-
-    fn by_email(&self, email: &str) -> Result<Option<UserName>, TreeError> {
-        // The usual id of a person is the start of the address; a look at that file spares reading all people.
-        let guess = email.split('@').next().and_then(|local| UserName::new(local).ok());
-        if let Some(guess) = guess {
-            let person = self.state.person(&guess)?.and_then(|f| f.value);
-            if person.is_some_and(|p| p.emails.iter().any(|e| e.as_str().eq_ignore_ascii_case(email))) {
-                return Ok(Some(guess));
-            }
-        }
-        self.state.person_by_email(email)
+        self.state.person_by_email(&self.mailmap.email(who))
     }
 
     /// The person with a login: the one whose file has that name, unless it names logins and this is none of them;
@@ -77,7 +65,7 @@ impl<'s, 'o> People<'s, 'o> {
             return self.by_key(key);
         }
         match &pusher.email {
-            Some(email) => self.by_email(email),
+            Some(email) => self.state.person_by_email(email),
             None => Ok(None),
         }
     }

@@ -85,14 +85,3 @@ impl From<PublishError> for RegistryError {
         Self::Publish(e)
     }
 }
-
-/// An error's text with those of its causes.
-pub(super) fn with_causes(e: &dyn std::error::Error) -> String {
-    let mut out = e.to_string();
-    let mut cause = e.source();
-    while let Some(e) = cause {
-        out.push_str(&format!(": {e}"));
-        cause = e.source();
-    }
-    out
-}

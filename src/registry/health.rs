@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::error::with_causes;
 use super::{Registry, RegistryError};
 use crate::artifact::{self, FileEntry, Limits, Place, Progress, Store};
 use crate::entity::settings::Layout;
@@ -15,7 +14,7 @@ use crate::format::codec::known_format;
 use crate::git::program;
 use crate::rules;
 use crate::snapshot::Snapshot;
-use crate::text::one_line;
+use crate::text::{one_line, with_causes};
 
 /// From this many models on the sharded layout pays.
 const MANY_MODELS: usize = 500;

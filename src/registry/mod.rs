@@ -189,14 +189,6 @@ impl Registry {
     /// The person that an identity stands for: the one with its e-mail address (after `.mailmap`), else the address.
     pub fn person_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
         let email = self.repo.resolve_ident(who).email;
-        // The usual id of a person is the start of the address; a look at that file spares reading all people.
-        let guess = email.split('@').next().and_then(|local| UserName::new(local).ok());
-        if let Some(guess) = guess {
-            let person = snapshot.person(&guess)?.and_then(|f| f.value);
-            if person.is_some_and(|p| p.emails.iter().any(|e| e.as_str().eq_ignore_ascii_case(&email))) {
-                return Ok(guess);
-            }
-        }
         if let Some(user) = snapshot.person_by_email(&email)? {
             return Ok(user);
         }
@@ -227,7 +219,7 @@ impl Registry {
             match batch.publish(durability) {
                 Ok(published) => {
                     outcome.commit = published.commits.last().copied();
-                    outcome.left_behind = published.left_behind.map(|e| error::with_causes(&e));
+                    outcome.left_behind = published.left_behind.map(|e| crate::text::with_causes(&e));
                     return Ok(outcome);
                 }
                 Err(PublishError::Moved { .. }) => {}

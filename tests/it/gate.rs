@@ -4,6 +4,8 @@ mod under_fire;
 mod world;
 
 use greenroom::gate::Judgement;
+use greenroom::name::Id;
+use greenroom::time::Timestamp;
 use world::{ALICE, BOB, CAROL, World};
 
 #[track_caller]
@@ -290,4 +292,17 @@ fn what_a_client_sends_along_switches_nothing_off() {
         ],
     );
     assert!(said.contains("alice may not"), "{said}");
+}
+
+#[test]
+fn what_is_made_up_to_be_older_is_refused() {
+    let world = World::new();
+    let long_ago = Timestamp::from_millis(1_700_000_000_000);
+    let id = Id::from_parts(long_ago.as_millis(), [7; 10]);
+    let text =
+        format!("id = \"{id}\"\ncreated_by = \"alice\"\ncreated_at = {long_ago}\ntext = \"I said so all along\"\n");
+    world.edit(ALICE, &format!("models/churn/versions/1/comments/{id}.toml"), &text);
+    let judged = world.push(ALICE);
+    refused(&judged, &["time"]);
+    assert!(judged.render().contains("lies before the commit that brings it"), "{}", judged.render());
 }

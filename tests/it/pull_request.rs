@@ -137,7 +137,9 @@ fn github_checks_the_merge_that_it_would_make() {
     let bob = world.person("bob");
     assert_eq!(bob.greenroom(["version", "show", "churn", "Production", "-o", "json"]).success().json()["version"], 2);
     let log = bob.greenroom(["log", "churn", "-o", "json"]).success().json();
-    assert_eq!(log[0]["by"], "bob");
+    assert_eq!((&log[0]["by"], &log[0]["asked_by"]), (&json!("bob"), &json!(["carol"])));
+    let told = bob.greenroom(["log", "churn", "-n", "1"]).success();
+    assert!(told.stdout().contains("asked by carol"), "{}", told.stdout());
     let asked = bob.git(["log", "-1", "--format=%an %s", &format!("origin/{branch}")]).success();
     assert_eq!(asked.stdout(), "Carol Move churn version 2 from None to Production\n");
 }

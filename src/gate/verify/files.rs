@@ -142,7 +142,7 @@ fn version(
             Ok(files) => files,
             Err(ArtifactError::Tree { source, .. }) => return Err(source),
             Err(e) => {
-                found.faults.push(fault(&version.path, super::with_cause(&e)));
+                found.faults.push(fault(&version.path, crate::text::with_causes(&e)));
                 return Ok(());
             }
         },

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{AuditError, Notes, Scope, is_damage, with_cause};
+use super::{AuditError, Notes, Scope, is_damage};
 use crate::git::{GitError, Repo, Step};
 use crate::pushes::{Entry, Push, Pushes};
+use crate::text::with_causes;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
@@ -67,7 +68,7 @@ impl Line {
                 Err(GitError::Object(e)) if is_damage(&e) => {
                     whole = false;
                     let place = steps.last().map(|s| (s.commit, s.time));
-                    let message = format!("the step before it cannot be read, nor any older one: {}", with_cause(&e));
+                    let message = format!("the step before it cannot be read, nor any older one: {}", with_causes(&e));
                     notes.fault(place, "object", message, REWRITTEN);
                 }
                 Err(e) => return Err(e.into()),
@@ -112,7 +113,7 @@ impl Line {
         let pushes = match Pushes::open(repo) {
             Ok(pushes) => pushes,
             Err(e) => {
-                notes.fault(None, "push-record", with_cause(&e), help);
+                notes.fault(None, "push-record", with_causes(&e), help);
                 return Ok(log);
             }
         };
@@ -123,7 +124,7 @@ impl Line {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(e) => {
-                    notes.fault(None, "push-record", with_cause(&e), help);
+                    notes.fault(None, "push-record", with_causes(&e), help);
                     notes.unchecked("the pushes before the place where their record is damaged", 1, None);
                     break;
                 }
@@ -134,7 +135,7 @@ impl Line {
             if !entry.pushes.iter().all(is_old)
                 && let Err(e) = entry.check_notes(repo)
             {
-                notes.fault(None, "push-record", with_cause(&e), help);
+                notes.fault(None, "push-record", with_causes(&e), help);
             }
             self.take(repo, entry, scope, notes);
         }

@@ -23,6 +23,7 @@ use crate::git::{GitError, Repo};
 use crate::name::UserName;
 use crate::rules::{self, Class, Fault};
 use crate::snapshot::Snapshot;
+use crate::text::with_causes;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 use files::Stored;
@@ -280,7 +281,7 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
         Ok((judged, files)) => tell(judged, files, push.is_none() && line.pushes > 0, &mut part.notes),
         Err(GateError::Tree(e) | GateError::Git(GitError::Object(e))) if is_damage(&e) => {
             let help = "git fsck lists what is damaged; fetch it from another clone, or restore it from a backup";
-            part.notes.fault(Some((step.commit, landing.at)), "object", with_cause(&e), help);
+            part.notes.fault(Some((step.commit, landing.at)), "object", with_causes(&e), help);
         }
         Err(e) => return Err(e.into()),
     }
@@ -370,19 +371,9 @@ fn check_stored(
         let file = stored.iter().find(|s| s.path == path && e.to_string().contains(s.sha256.as_str()));
         let place = file.map(|f| (f.commit, f.at));
         let shown = file.map_or_else(|| path.to_string(), Stored::shown);
-        notes.fault(place, "file", format!("{shown}: {}", with_cause(&e)), RESTORE);
+        notes.fault(place, "file", format!("{shown}: {}", with_causes(&e)), RESTORE);
     }
 }
 
 /// What to do about a stored object that is not what it should be.
 const RESTORE: &str = "restore it from a backup, or move it away and `git lfs fetch` it again";
-
-fn with_cause(e: &dyn std::error::Error) -> String {
-    let mut out = e.to_string();
-    let mut cause = e.source();
-    while let Some(e) = cause {
-        out.push_str(&format!(": {e}"));
-        cause = e.source();
-    }
-    out
-}

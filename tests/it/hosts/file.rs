@@ -96,7 +96,11 @@ fn the_environment_of_gitlab() {
             hook(&bare.join("hooks").join(name), &text);
         }
     };
-    tell(variables, gitaly, &["--host", "gitlab", "--into", "custom_hooks"]);
+    let install = ["--host", "gitlab", "--into", "custom_hooks"];
+    assert!(
+        page::text("gitlab", "README.md", &[]).contains(&format!("\ngreenroom hook install {}\n", install.join(" ")))
+    );
+    tell(variables, gitaly, &install);
 }
 
 /// Gitea and Forgejo make hooks that run those in `hooks/pre-receive.d`, one of which is their own.
@@ -123,7 +127,11 @@ fn the_environment_of_gitea() {
             hook(&bare.join("hooks").join(name), &text);
         }
     };
-    tell(variables, gitea, &["--host", "gitea"]);
+    let bare = "--bare /var/lib/gitea/data/gitea-repositories/ml/registry.git";
+    let install = ["--host", "gitea"];
+    let command = format!("\ngreenroom hook install {bare} {}\n", install.join(" "));
+    assert!(page::text("gitea", "README.md", &[]).contains(&command));
+    tell(variables, gitea, &install);
 }
 
 /// A hook of GitHub Enterprise Server is a file of a repository of hooks, as its guide shows it.
