@@ -306,3 +306,24 @@ fn what_is_made_up_to_be_older_is_refused() {
     refused(&judged, &["time"]);
     assert!(judged.render().contains("lies before the commit that brings it"), "{}", judged.render());
 }
+
+#[test]
+fn what_a_commit_is_by_itself_is_judged_in_a_push() {
+    let world = World::new();
+    world.git(ALICE, &["commit", "-q", "--allow-empty", "-m", "looks harmless \u{1b}[2J"]);
+    refused(&world.push(ALICE), &["commit"]);
+}
+
+#[test]
+fn a_secret_that_a_merged_branch_held_for_a_while_is_refused() {
+    let world = World::new();
+    world.git(ALICE, &["checkout", "-q", "-b", "mine"]);
+    world.edit(ALICE, "models/churn/notes.toml", &format!("token = \"ghp_{}\"\n", "a1B2c3D4e5".repeat(4)));
+    world.git(ALICE, &["rm", "-q", "models/churn/notes.toml"]);
+    world.git(ALICE, &["commit", "-qm", "as if nothing had been"]);
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "mine"]);
+    let judged = world.push(BOB);
+    refused(&judged, &["secret"]);
+    assert!(!judged.render().contains("ghp_"), "the refusal repeats it");
+}
