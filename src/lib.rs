@@ -67,6 +67,9 @@ pub mod pushes;
 // the gate: a push or pull request judged before it lands
 pub mod gate;
 
+// telling: what landed becomes messages
+pub mod deliver;
+
 // the hooks: the programs that git runs around a push
 pub mod hook;
 

@@ -73,7 +73,7 @@ const OUTSIDE: &[&str] = &[
 ];
 
 /// How many packages Cargo.lock may hold; more is a decision, made here.
-const PACKAGES: usize = 420;
+const PACKAGES: usize = 500;
 
 /// A breach of a rule, at a line counted from 1.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
