@@ -50,6 +50,8 @@ pub struct Guard {
     pub state: Arc<State>,
     /// The addresses that need no credentials.
     pub open: HashSet<String>,
+    /// The addresses that carry a proof of who was given them.
+    pub signed: HashSet<String>,
     /// The hosts that the server answers for; none: all.
     pub hosts: Option<HashSet<String>>,
     /// Whether clients reach the server through TLS.
@@ -70,7 +72,7 @@ impl Guard {
     pub fn new(state: Arc<State>, hosts: Option<HashSet<String>>, https: bool, log: Log) -> Self {
         let salt = crate::registry::random_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
         let ids = Ids { salt, next: AtomicU64::new(1) };
-        Self { state, open: HashSet::new(), hosts, https, log, ids }
+        Self { state, open: HashSet::new(), signed: HashSet::new(), hosts, https, log, ids }
     }
 
     /// Refuses what is not for this server, and what a browser was made to send (SEC-38).
@@ -111,6 +113,11 @@ impl Guard {
         }
         let peer = peer.ok_or_else(|| ApiError::new(Code::BadRequest, "The connection comes from nowhere."))?;
         let catalog = self.state.catalog().await?;
+        if request.method == Method::GET && self.signed.contains(request.uri.path()) {
+            let grant = self.state.shelf.grants.read(request.uri.query(), clock())?;
+            let caller = self.state.auth.reader(&grant.user, &catalog)?;
+            return Ok(Some(Known { caller, catalog }));
+        }
         let caller = self.state.auth.caller(&request.headers, peer.0.ip(), &catalog, clock())?;
         Ok(Some(Known { caller, catalog }))
     }

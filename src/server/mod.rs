@@ -6,6 +6,7 @@
 //! durable.
 
 pub mod args;
+pub mod artifacts;
 pub mod auth;
 pub mod call;
 pub mod catalog;
@@ -32,6 +33,7 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use artifacts::Shelf;
 use auth::{Auth, Caller, Proxy};
 use catalog::LoadError;
 use guard::Guard;
@@ -62,6 +64,8 @@ pub struct Config {
     pub require_token: bool,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
+    /// How many bytes an upload may have in all.
+    pub max_upload: u64,
 }
 
 /// Why the server does not run.
@@ -126,8 +130,9 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let auth = auth(config, &registry, tokens)?;
     let committer = registry.repo().identity().map(|(_, committer)| committer);
     let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(start)?;
+    let (mut key, mut grants) = ([0; 32], [0; 32]);
+    getrandom::fill(&mut key).and_then(|()| getrandom::fill(&mut grants)).map_err(start)?;
+    let shelf = Shelf::new(&registry.repo().lfs_dir(), config.max_upload, grants);
     let metrics = Arc::new(Metrics::default());
     let log = Log { requests: config.log_requests };
 
@@ -144,6 +149,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         auth,
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
+        shelf: Arc::new(shelf),
     };
     drop(registry);
     let counted = Arc::clone(&metrics);
@@ -223,9 +229,11 @@ async fn serve(
     let address = listener.local_addr().map_err(cannot)?;
     let mut signals = Signals::new().map_err(start)?;
     let (stop, stopping) = watch::channel(false);
+    let shelf = Arc::clone(&guard.state.shelf);
     let router = dispatch::router(guard, route::table());
     let mut serving = tokio::spawn(listen::serve(listener, router, metrics, stopping));
     listening(address);
+    tokio::spawn(artifacts::keep_tidy(shelf));
     tokio::select! {
         loaded = is_loaded => match loaded {
             Ok(Err(e)) => return Err(e),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::artifacts::Shelf;
 use super::auth::{Auth, Caller};
 use super::catalog::Catalog;
 use super::desk::Desks;
@@ -52,6 +53,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// The answers that nobody was there to hear.
     pub repeats: Arc<Repeats>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
 }
 
 /// What a [`State`] is made of.
@@ -70,13 +73,16 @@ pub struct Parts {
     pub token_key: TokenKey,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
 }
 
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics } = parts;
-        Self { catalog, tip, jobs, desks, kept: Mutex::default(), auth, token_key, metrics, repeats: Arc::default() }
+        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, shelf } = parts;
+        let (kept, repeats) = (Mutex::default(), Arc::default());
+        Self { catalog, tip, jobs, desks, kept, auth, token_key, metrics, repeats, shelf }
     }
 
     /// The registry now: never older than what anybody was told before, here or by git.

@@ -46,7 +46,7 @@ const PLACES: &[Place] = &[
     ("unicode_width", Some(&["cli"])),
     ("uuid", Some(&["name"])),
     //
-    ("hmac", Some(&["deliver"])),
+    ("hmac", Some(&["deliver", "server"])),
     ("lettre", Some(&["deliver"])),
     ("notify", Some(&["watch"])),
     ("tower", Some(&["server"])),
