@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::entity::Settings;
+use crate::entity::{Person, Settings};
 use crate::event::{Cause, Event};
-use crate::name::ModelName;
+use crate::name::{ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::one_line;
 
@@ -28,7 +28,7 @@ pub fn act(event: &Event) -> String {
         }
         Event::GroupDeleted { group, .. } => format!("delete the group {group}"),
         Event::PersonAdded { user, .. } => format!("add the person {user}"),
-        Event::PersonChanged { user, .. } => format!("change the person {user}"),
+        Event::PersonChanged { user, before, after } => person(user, before, after),
         Event::PersonRemoved { user, .. } => format!("remove the person {user}"),
         Event::WebhookCreated { webhook } => format!("create the webhook {}", webhook.id),
         Event::WebhookChanged { after, .. } => format!("change the webhook {}", after.id),
@@ -141,6 +141,12 @@ fn said(who: &crate::name::UserName, text: &str) -> String {
         None | Some("") => String::new(),
         Some(line) => format!("{who}: {line}"),
     }
+}
+
+/// A change of a person; where it is about mail alone, it says so.
+fn person(user: &UserName, before: &Person, after: &Person) -> String {
+    let rest = Person { notifications: after.notifications.clone(), ..before.clone() };
+    if rest == *after { format!("change what mail {user} gets") } else { format!("change the person {user}") }
 }
 
 /// A change of settings; where it is about the rules of stages alone, it says which.
