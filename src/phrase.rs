@@ -100,6 +100,27 @@ pub fn act(event: &Event) -> String {
     one_line(&text).into_owned()
 }
 
+/// Says what somebody did, as a sentence of a mail: `alice moved churn version 3 from Staging to Production.`
+pub fn told(event: &Event, by: &UserName) -> String {
+    let text = match event {
+        Event::VersionCreated { model, version, .. } => format!("{by} registered {}.", v(model, *version)),
+        Event::RequestCreated { model, version, request } => {
+            format!("{by} requested that {} move to {}.", v(model, *version), request.to)
+        }
+        Event::CommentCreated { model, version, .. } => format!("{by} commented on {}.", v(model, *version)),
+        Event::Transitioned { model, version, from, to, cause } => {
+            let moved = format!("{} from {from} to {to}", v(model, *version));
+            match cause {
+                Cause::Direct => format!("{by} moved {moved}."),
+                Cause::Request { .. } => format!("{by} approved a request and so moved {moved}."),
+                Cause::MadeWay { for_version } => format!("{by} moved {moved}: version {for_version} took its place."),
+            }
+        }
+        other => format!("{by}: {}.", act(other)),
+    };
+    one_line(&text).into_owned()
+}
+
 /// What belongs to an event besides what [`act`] says: who asked, who approved, what was said. One line each.
 pub fn details(event: &Event) -> Vec<String> {
     let lines = match event {
@@ -229,7 +250,7 @@ pub fn subject(events: &[Event]) -> String {
 }
 
 /// Whether an event only follows from another of the same step.
-fn is_side_effect(event: &Event) -> bool {
+pub fn is_side_effect(event: &Event) -> bool {
     matches!(
         event,
         Event::Transitioned { cause: Cause::MadeWay { .. }, .. } | Event::RequestCancelled { overtaken: true, .. }
