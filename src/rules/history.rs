@@ -71,7 +71,9 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
                 faults.add(path, "a request may not be deleted; it is part of the record", "cancel it instead");
             }
             // Or what is registered and reviewed could be made to await other files.
-            Event::StatusChanged { model, version, before: Status::Ready, status: Status::PendingRegistration, .. } => {
+            Event::StatusChanged {
+                model, version, before: Status::Ready, status: Status::PendingRegistration, ..
+            } => {
                 let message = format!("version {version} is registered; it cannot be pending again");
                 let help = "register what shall replace it as a new version";
                 faults.add(version_path(step, model, *version, "version.toml")?, message, help);
