@@ -4,6 +4,7 @@ mod access;
 mod browsers;
 mod clients;
 mod crash;
+mod imports;
 mod life;
 mod limits;
 mod repeats;
