@@ -49,13 +49,33 @@ pub fn ingest(
     limits: &Limits,
     progress: Progress<'_>,
 ) -> Result<Ingested, ArtifactError> {
+    let (root, walked) = find(source, limits)?;
+    take_all(&root, &walked, keep, limits, progress)
+}
+
+/// Takes in a folder that is open, as [`ingest`] does.
+pub(super) fn ingest_below(
+    root: &Root,
+    keep: Keep<'_>,
+    limits: &Limits,
+    progress: Progress<'_>,
+) -> Result<Ingested, ArtifactError> {
+    take_all(root, &root.walk(limits)?, keep, limits, progress)
+}
+
+fn take_all(
+    root: &Root,
+    walked: &Walked,
+    keep: Keep<'_>,
+    limits: &Limits,
+    progress: Progress<'_>,
+) -> Result<Ingested, ArtifactError> {
     if let Keep::In(store) = keep {
         store.sweep(SystemTime::now());
     }
-    let (root, walked) = find(source, limits)?;
     let total: u64 = walked.files.iter().map(|f| f.size).fold(0, u64::saturating_add);
     if walked.files.is_empty() {
-        return Err(ArtifactError::Empty(source.to_owned()));
+        return Err(ArtifactError::Empty(root.path().to_owned()));
     }
     if total > limits.total {
         return Err(ArtifactError::TooMuch { what: "bytes", max: limits.total });
@@ -65,7 +85,7 @@ pub fn ingest(
     }
     let done = AtomicU64::new(0);
     let seen = |n| progress(done.fetch_add(n, Ordering::Relaxed).saturating_add(n), total);
-    let taken = parallel::map(&walked.files, |found| take(&root, found, keep, &seen))?;
+    let taken = parallel::map(&walked.files, |found| take(root, found, keep, &seen))?;
     let (files, staged): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
     if let Keep::In(store) = keep {
         store.commit(staged.into_iter().flatten().collect())?;
@@ -189,16 +209,16 @@ fn read_text(file: &mut File, size: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Whether a file is small text that git-lfs cannot take for a pointer.
-fn is_inline(bytes: &[u8]) -> bool {
+pub(super) fn is_inline(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes).is_ok_and(|t| !t.contains('\0'));
     text && bytes.len() as u64 <= MAX_INLINE && !mentions_lfs(bytes)
 }
 
 /// Opens a file that was taken in and is not in memory.
-type Open<'o> = &'o dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>;
+pub(super) type Open<'o> = &'o dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>;
 
 /// Reads what the model says about itself, and notes what was left out or looks wrong.
-fn facts(files: &[FileEntry<Content>], left_out: &[FilePath], open: Open<'_>) -> Facts {
+pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[FilePath], open: Open<'_>) -> Facts {
     let read = |path: &str, max: u64| match files.iter().find(|f| f.path.as_str() == path) {
         None => Ok(None),
         Some(f) if f.size > max => Err(format!("it has {} bytes, at most {max} are read", f.size)),

@@ -10,11 +10,14 @@
 //!
 //! Nothing in a model is ever run or unpickled; `MLmodel` and the environment files are read as data.
 
+mod coming;
 pub mod copy;
 pub mod environment;
+pub mod evidence;
 pub mod facts;
 pub mod fetch;
 pub mod findings;
+pub mod import;
 pub mod ingest;
 pub mod manifest;
 pub mod mlmodel;
@@ -215,6 +218,16 @@ pub enum ArtifactError {
         expected: copy::Copied,
         /// What came.
         found: copy::Copied,
+    },
+    /// More or fewer bytes came than were said.
+    #[error("{path} came with {got} bytes instead of {said}; try again")]
+    Short {
+        /// Which file.
+        path: FilePath,
+        /// How many bytes were said.
+        said: u64,
+        /// How many came; of more than said only one is counted.
+        got: u64,
     },
     /// The files are not those that were registered.
     #[error(

@@ -133,6 +133,14 @@ impl Store {
         self.stage_with(size, |to| copy::copy(&mut (&bytes[..]).chain(file), to, size, seen).map_err(&failed))
     }
 
+    /// Copies bytes that come from elsewhere into the store, not yet under their name.
+    ///
+    /// `origin` is for messages; `size` is the likely one.
+    pub fn stage_stream(&self, from: &mut dyn Read, origin: &Path, size: u64) -> Result<Staged, ArtifactError> {
+        let failed = ArtifactError::io("receive", origin);
+        self.stage_with(size, |to| copy::copy(from, to, size, &|_| {}).map_err(&failed))
+    }
+
     fn stage_with(
         &self,
         size: u64,

@@ -156,7 +156,8 @@ impl From<ArtifactError> for CliError {
             ArtifactError::Damaged { .. }
             | ArtifactError::Mismatch { .. }
             | ArtifactError::Pointer { .. }
-            | ArtifactError::Unexpected { .. } => Exit::Unverified,
+            | ArtifactError::Unexpected { .. }
+            | ArtifactError::Short { .. } => Exit::Unverified,
             ArtifactError::Changed(_) | ArtifactError::Removed(_) => Exit::Conflict,
             ArtifactError::Io { .. }
             | ArtifactError::Path(_)

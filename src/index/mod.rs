@@ -27,6 +27,7 @@ mod part;
 mod record;
 mod rows;
 mod search;
+mod ties;
 mod update;
 
 use std::fs::{File, OpenOptions, TryLockError};

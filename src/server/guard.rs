@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
@@ -17,6 +17,7 @@ use serde_json::json;
 use super::auth::Caller;
 use super::catalog::Catalog;
 use super::error::{ApiError, Code};
+use super::idle::{Activity, until_sent};
 use super::log::Log;
 use super::state::State;
 use super::writer::clock;
@@ -54,6 +55,8 @@ pub struct Guard {
     pub signed: HashSet<String>,
     /// The hosts that the server answers for; none: all.
     pub hosts: Option<HashSet<String>>,
+    /// Notes requests, where it matters whether there are any.
+    pub activity: Option<Arc<Activity>>,
     /// Whether clients reach the server through TLS.
     pub https: bool,
     /// Where to tell what happened.
@@ -72,7 +75,7 @@ impl Guard {
     pub fn new(state: Arc<State>, hosts: Option<HashSet<String>>, https: bool, log: Log) -> Self {
         let salt = crate::registry::random_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
         let ids = Ids { salt, next: AtomicU64::new(1) };
-        Self { state, open: HashSet::new(), signed: HashSet::new(), hosts, https, log, ids }
+        Self { state, open: HashSet::new(), signed: HashSet::new(), activity: None, hosts, https, log, ids }
     }
 
     /// Refuses what is not for this server, and what a browser was made to send (SEC-38).
@@ -130,6 +133,7 @@ pub async fn pass(
     next: Next,
 ) -> Response {
     let begun = Instant::now();
+    let busy = guard.activity.as_ref().map(Activity::begin);
     let asked = Asked {
         id: format!("{}-{}", guard.ids.salt, guard.ids.next.fetch_add(1, Ordering::Relaxed)),
         method: name_of(request.method()),
@@ -148,7 +152,10 @@ pub async fn pass(
     };
     dress(response.headers_mut(), &asked.id);
     tell(&guard, &asked, user, &response, begun.elapsed());
-    response
+    match busy {
+        Some(busy) => until_sent(response, busy),
+        None => response,
+    }
 }
 
 /// What is remembered of a request.
@@ -164,7 +171,8 @@ fn tell(guard: &Guard, asked: &Asked, user: Option<UserName>, response: &Respons
     let status = response.status().as_u16();
     let route = response.extensions().get::<Matched>().map_or("none", |m| &m.0);
     guard.state.metrics.served(route, asked.method, status, took);
-    let failed = response.status().is_server_error();
+    // What is not offered is no failure.
+    let failed = response.status().is_server_error() && response.status() != StatusCode::NOT_IMPLEMENTED;
     if !failed && !guard.log.requests {
         return;
     }

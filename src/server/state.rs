@@ -11,6 +11,7 @@ use super::auth::{Auth, Caller};
 use super::catalog::Catalog;
 use super::desk::Desks;
 use super::error::{ApiError, Code};
+use super::import::Imports;
 use super::metrics::Metrics;
 use super::repeat::Repeats;
 use super::writer::Job;
@@ -55,6 +56,8 @@ pub struct State {
     pub repeats: Arc<Repeats>,
     /// The files of models, and those that are sent.
     pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 /// What a [`State`] is made of.
@@ -75,14 +78,16 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The files of models, and those that are sent.
     pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, shelf } = parts;
+        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, shelf, imports } = parts;
         let (kept, repeats) = (Mutex::default(), Arc::default());
-        Self { catalog, tip, jobs, desks, kept, auth, token_key, metrics, repeats, shelf }
+        Self { catalog, tip, jobs, desks, kept, auth, token_key, metrics, repeats, shelf, imports }
     }
 
     /// The registry now: never older than what anybody was told before, here or by git.
@@ -117,6 +122,14 @@ impl State {
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.desks.run(read).await
+    }
+
+    /// Takes up the copies that an earlier server did not finish.
+    pub async fn resume(&self) {
+        // Without a catalog every request is answered with why, and this can wait for the next start.
+        if let Ok(catalog) = self.catalog().await {
+            self.imports.resume(&catalog);
+        }
     }
 
     /// Keeps the state that a listing began with, for its next pages.

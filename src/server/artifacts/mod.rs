@@ -158,6 +158,7 @@ impl From<ArtifactError> for ApiError {
             | ArtifactError::Pointer { .. }
             | ArtifactError::Tree { .. }
             | ArtifactError::Unexpected { .. }
+            | ArtifactError::Short { .. }
             | ArtifactError::Exists(_) => Self::internal(&e),
         }
     }

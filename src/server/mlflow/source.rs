@@ -44,7 +44,7 @@ pub fn settled(call: &Call, given: Source) -> Result<Source, ApiError> {
 }
 
 /// The part of a source that names a version of this registry; a logged model (`models:/m-…`) is none.
-fn registered(uri: &str) -> Option<&str> {
+pub(super) fn registered(uri: &str) -> Option<&str> {
     let rest = uri.strip_prefix("models:/")?;
     (!rest.starts_with("m-") || rest.contains(['/', '@'])).then_some(uri)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::shapes::{OneVersion, Version};
-use super::{model_name, source, tag_key, tag_value, tags, text, version_number};
+use super::{model_name, register, source, tag_key, tag_value, tags, text, version_number};
 use crate::action::{Action, NewVersion};
 use crate::apply::Refusal;
-use crate::entity::version::Source;
+use crate::entity::version::{Source, Status};
 use crate::event::Event;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
@@ -81,11 +81,16 @@ async fn create_now(call: Call) -> Answer {
     if let Some(upload) = &upload {
         crate::artifact::record(upload.take(&call).await?, &mut new);
     }
+    register::fill(&call, &mut new).await?;
+    let is_pending = new.status == Status::PendingRegistration;
     let landed = call.write(vec![Action::CreateVersion { model: model.clone(), new: Box::new(new) }]).await?;
     let number = landed.events.iter().find_map(|event| match event {
         Event::VersionCreated { version, .. } => Some(*version),
         _ => None,
     });
+    if let (true, Some(number), Some(card)) = (is_pending, number, landed.catalog.model(model.as_str())) {
+        call.state.imports.add(card, number);
+    }
     version_after(&landed, &model, number.unwrap_or(0))
 }
 

@@ -129,7 +129,14 @@ fn a_rename_breaks_no_address_and_a_version_without_files_leads_to_its_source() 
         let asked = format!("{MLFLOW}/model-versions/get-download-uri?name=beer&version={version}");
         server.get(&asked).by(alice).json(200)["artifact_uri"].as_str().expect("a text").to_owned()
     };
-    assert_eq!(uri(2), uri(1), "a copy leads to the files of what it copies");
+    assert_eq!(Some(uri(2).as_str()), uri(1).strip_suffix('1').map(|at| format!("{at}2")).as_deref());
+    server
+        .send("DELETE", &format!("{MLFLOW}/model-versions/delete"), &json!({ "name": "beer", "version": "1" }))
+        .by(alice)
+        .json(200);
+    let copied = format!("{}2/data/weights.bin", at.strip_suffix('1').expect("version 1"));
+    assert_eq!(server.get(&copied).by(alice).answer().body, model()[3].1, "a copy has the files itself");
+    server.get(&format!("{at}/MLmodel")).by(alice).json(404);
     let plain = json!({ "name": "beer", "source": "s3://bucket/model" });
     server.post("model-versions/create", &plain).by(alice).json(200);
     assert_eq!(uri(3), "s3://bucket/model");
@@ -659,4 +666,44 @@ fn the_stock_git_lfs_moves_what_was_sent() {
     let at = uri["artifact_uri"].as_str().expect("a text").split_once(FILES).expect("below").1.to_owned();
     assert_eq!(server.get(&format!("{FILES}{at}/data/weights.bin")).answer().body, files[3].1);
     server.post("registered-models/create", &named("beer")).json(200);
+}
+
+#[test]
+fn a_model_that_mlflows_client_sent_loads_elsewhere_and_predicts_the_same() {
+    let world = world();
+    let server = world.serve(&["--require-token"]);
+    let url = format!("http://{}", server.address());
+    let (python, script) = (tools::python(), tools::python_script("artifacts.py"));
+    world.alice().greenroom(["model", "delete", "wine", "--yes"]).success();
+    let asked = |person: &str, args: &[&str]| {
+        fs::create_dir_all(world.sandbox.path(person)).expect("a folder");
+        let shell = world.sandbox.alice().within(person).env("GREENROOM_URL", &url);
+        let shell = shell.env("MLFLOW_TRACKING_TOKEN", world.token(person));
+        let shell = shell.env("DATABRICKS_HOST", &url).env("DATABRICKS_TOKEN", world.token(person));
+        let args = [script.clone().into_os_string()].into_iter().chain(args.iter().map(Into::into));
+        shell.run(&python, args.collect::<Vec<_>>()).success()
+    };
+    let folder = tools::examples().join("wine-v2");
+    let predicts = json!([0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2]);
+    assert_eq!(asked("alice", &["send", folder.to_str().expect("UTF-8")]).stdout(), "sent\n");
+    world.alice().greenroom(["access", "grant", "rita", "CAN_READ", "--model", "wine"]).success();
+    thread::scope(|threads| {
+        threads.spawn(|| assert_eq!(asked("rita", &["load"]).json(), predicts));
+        threads.spawn(|| assert_eq!(asked("bob", &["load-databricks"]).json(), predicts));
+        threads.spawn(|| assert_eq!(asked("carol", &["refused"]).stdout(), "refused\n"));
+    });
+    let log = server.log();
+    let signed = log.lines().filter(|l| l.contains("/mlflow-artifacts/signed")).count();
+    assert!(signed > 5, "Databricks' client came by signed addresses, in parts where files are large: {signed}");
+    assert!(
+        log.lines().any(|l| l.contains("/mpu/create/") && l.contains("\"status\":501")),
+        "the client asked for parts"
+    );
+    let failed: Vec<_> = log.lines().filter(|l| l.contains("\"level\":\"error\"")).collect();
+    assert_eq!(failed, Vec::<&str>::new());
+    for person in ["alice", "rita", "bob", "carol"] {
+        assert!(!log.contains(world.token(person)), "no token is in the log");
+    }
+    world.alice().greenroom(["check"]).success();
+    world.is_sound();
 }
