@@ -49,6 +49,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         hosts: args.host.clone(),
         require_token: args.require_token,
         log_requests: args.log_requests,
+        local: None,
     };
     let mut told = Ok(());
     let finished = server::run(&config, |address| {

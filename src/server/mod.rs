@@ -41,7 +41,7 @@ use state::{Parts, State};
 use tokens::{TokenError, Tokens};
 use writer::Writer;
 
-use crate::git::{GitError, Ident};
+use crate::git::{GitError, Ident, Repo};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
 
@@ -62,6 +62,8 @@ pub struct Config {
     pub require_token: bool,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
+    /// Who calls without a token on a loopback address, and commits, in a play; none: the local git user.
+    pub local: Option<Ident>,
 }
 
 /// Why the server does not run.
@@ -121,10 +123,15 @@ fn start(what: impl std::fmt::Display) -> ServeError {
 /// Serves the registry until the process is told to stop, and gives whether all open requests could finish. `listening`
 /// hears the address once connections are accepted.
 pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
-    let registry = Registry::discover(&config.dir)?;
+    let registry = match config.local {
+        // A play stays in its own folder, whatever GIT_DIR says.
+        Some(_) => Registry::with(Repo::open(&config.dir)?, "")?,
+        None => Registry::discover(&config.dir)?,
+    };
     let tokens = Tokens::of(&registry.state_dir());
     let auth = auth(config, &registry, tokens)?;
-    let committer = registry.repo().identity().map(|(_, committer)| committer);
+    let own = || registry.repo().identity().map(|(_, committer)| committer);
+    let committer = config.local.clone().map_or_else(own, Ok);
     let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(start)?;
@@ -184,7 +191,8 @@ fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, Se
         None => None,
     };
     if is_loopback && !config.behind_proxy && !config.require_token {
-        let (author, _) = registry.repo().identity()?;
+        let own = || registry.repo().identity().map(|(author, _)| author);
+        let author = config.local.clone().map_or_else(own, Ok)?;
         let user = registry.person_of(&registry.snapshot()?, &author)?;
         let local = Caller { user, name: author.name, email: author.email, read_only: false };
         return Ok(Auth::new(tokens, Some(local), proxy));
