@@ -13,6 +13,7 @@ mod desk;
 mod dispatch;
 pub mod error;
 pub mod guard;
+mod keep;
 mod listen;
 pub mod log;
 pub mod metrics;
@@ -143,6 +144,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
     let (git_dir, at) = (registry.repo().git_dir().to_owned(), registry.at().to_owned());
     let desks = desk::Desks::start(&git_dir, &at).map_err(start)?;
+    let kept = keep::keep(catalog.clone(), desks.clone());
     let parts = Parts {
         catalog,
         tip: registry.repo().tip(registry.branch()),
@@ -168,6 +170,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let writer = writer.map_err(start)?;
     let guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
+    runtime.spawn(kept);
     let finished = runtime.block_on(serve(config.bind, guard, metrics, is_loaded, listening));
     // With the runtime go all who could still ask, and the writer ends when what waits is done.
     runtime.shutdown_background();
