@@ -51,9 +51,13 @@ pub mod rules;
 // owners: the permissions in a git host's own words
 pub mod codeowners;
 
-// the outside: a repository on disk, the files of models
+// the outside: a repository on disk, the files of models, files of state
 pub mod artifact;
 pub mod git;
+pub mod kept;
+
+// what must stay unknown: secrets outside git
+pub mod secrets;
 
 // the transaction: read, apply, judge, commit
 pub mod registry;
