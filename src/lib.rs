@@ -39,6 +39,9 @@ pub mod diff;
 // words for what happened: an event as a sentence
 pub mod phrase;
 
+// words for programs: an event as webhooks tell it
+pub mod payload;
+
 // asking: actions
 pub mod action;
 
