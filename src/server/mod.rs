@@ -9,6 +9,7 @@ pub mod args;
 pub mod auth;
 pub mod call;
 pub mod catalog;
+pub mod databricks;
 mod desk;
 mod dispatch;
 pub mod error;
@@ -17,6 +18,8 @@ mod listen;
 pub mod log;
 pub mod metrics;
 pub mod mlflow;
+pub mod own;
+mod places;
 mod probe;
 pub mod repeat;
 pub mod route;
@@ -222,6 +225,7 @@ async fn serve(
     let listener = tokio::net::TcpListener::bind(bind).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let mut signals = Signals::new().map_err(start)?;
+    let state = Arc::clone(&guard.state);
     let (stop, stopping) = watch::channel(false);
     let router = dispatch::router(guard, route::table());
     let mut serving = tokio::spawn(listen::serve(listener, router, metrics, stopping));
@@ -234,6 +238,8 @@ async fn serve(
         () = signals.next() => {}
     }
     let _ = stop.send(true);
+    state.ending.send_replace(true);
+    drop(state);
     Ok(tokio::select! {
         ended = &mut serving => ended.is_ok(),
         () = tokio::time::sleep(listen::DRAIN) => false,

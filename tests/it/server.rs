@@ -4,8 +4,10 @@ mod access;
 mod browsers;
 mod clients;
 mod crash;
+mod databricks;
 mod life;
 mod limits;
+mod own;
 mod repeats;
 mod table;
 

@@ -19,6 +19,7 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::Oid;
 
+pub use find::Hit;
 pub use load::LoadError;
 
 /// In how many parts the models are kept; a change copies one part.
@@ -110,6 +111,11 @@ impl Catalog {
         self.shards.get(shard(name))?.get(name)
     }
 
+    /// A model by its id, whoever asks.
+    pub fn model_by_id(&self, id: &str) -> Option<&Arc<ModelCard>> {
+        self.models().find(|m| m.id.as_str() == id)
+    }
+
     /// All models, whoever asks, in no order that means something.
     pub fn models(&self) -> impl Iterator<Item = &Arc<ModelCard>> {
         self.shards.iter().flat_map(|s| s.values())
@@ -145,6 +151,16 @@ impl Standing {
     /// Who it is.
     pub fn user(&self) -> &UserName {
         &self.user
+    }
+
+    /// The groups that the person is in, `everyone` first.
+    pub fn groups(&self) -> &[GroupName] {
+        &self.groups
+    }
+
+    /// Whether the person manages the registry, and so may know all that is in it.
+    pub fn manages(&self) -> bool {
+        self.level == Some(Level::CanManage)
     }
 
     /// What the person may do registry-wide.

@@ -7,6 +7,9 @@ pub mod shapes;
 mod source;
 mod versions;
 
+pub use search::{models as search_models, page_of_models, page_of_versions};
+pub use versions::{named, named_version};
+
 use axum::http::Method;
 
 use super::args::Args;
