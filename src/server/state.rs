@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::artifacts::Shelf;
 use super::auth::{Auth, Caller};
 use super::catalog::Catalog;
 use super::desk::Desks;
 use super::error::{ApiError, Code};
+use super::import::Imports;
 use super::metrics::Metrics;
 use super::places::Places;
 use super::repeat::Repeats;
@@ -67,6 +69,10 @@ pub struct State {
     pub streams: Arc<Semaphore>,
     /// Whether the server is about to stop; answers without an end then end.
     pub ending: watch::Sender<bool>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 /// What a [`State`] is made of.
@@ -85,12 +91,16 @@ pub struct Parts {
     pub token_key: TokenKey,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics } = parts;
+        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, shelf, imports } = parts;
         Self {
             catalog,
             tip,
@@ -104,6 +114,8 @@ impl State {
             places: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             ending: watch::Sender::new(false),
+            shelf,
+            imports,
         }
     }
 
@@ -182,6 +194,14 @@ impl State {
             look(registry, &mut index, &places)
         })
         .await
+    }
+
+    /// Takes up the copies that an earlier server did not finish.
+    pub async fn resume(&self) {
+        // Without a catalog every request is answered with why, and this can wait for the next start.
+        if let Ok(catalog) = self.catalog().await {
+            self.imports.resume(&catalog);
+        }
     }
 
     /// Keeps the state that a listing began with, for its next pages.

@@ -1,10 +1,12 @@
 //! The server as its clients meet it: spawned, and asked over the wire.
 
 mod access;
+mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
 mod databricks;
+mod imports;
 mod life;
 mod limits;
 mod own;

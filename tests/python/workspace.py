@@ -364,7 +364,8 @@ def mlflow_through_databricks():
     c.delete_registered_model_tag("beer", "k")
     same(c.get_registered_model("beer").tags, {"l": "w"})
     same([m.name for m in c.search_registered_models("name = 'beer'")], ["beer"])
-    same(c.rename_registered_model("beer", "ale").name, "ale")
+    c.rename_registered_model("beer", "ale")
+    same(c.get_registered_model("ale").tags, {"l": "w"})
     from mlflow.utils.databricks_utils import get_databricks_host_creds
 
     same(get_databricks_host_creds("databricks").host, HOST)

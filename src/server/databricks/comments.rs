@@ -98,7 +98,7 @@ async fn find(call: &Call) -> Result<(ModelName, u64, Id), ApiError> {
     let wanted = id.clone();
     let place = call.state.look_up(move |_, _, places| Ok(places.comment(&wanted))).await?;
     let place = place.ok_or_else(|| none(given))?;
-    let model = call.catalog.model_by_id(place.model.as_str()).filter(|m| call.standing.reads(m));
+    let model = call.catalog.model_by_id(&place.model).filter(|m| call.standing.reads(m));
     Ok((model.ok_or_else(|| none(given))?.name.clone(), place.version, id))
 }
 

@@ -2,6 +2,7 @@
 //! contract, not ours to choose.
 
 mod models;
+mod register;
 mod search;
 pub mod shapes;
 mod source;

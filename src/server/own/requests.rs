@@ -63,7 +63,7 @@ pub async fn list(call: Call) -> Answer {
         let snapshot = registry.snapshot_of(catalog.commit())?;
         let mut found = Vec::new();
         for (id, place) in places.requests(wanted.after.as_ref()) {
-            let card = catalog.model_by_id(place.model.as_str()).filter(|m| viewer.standing.reads(m));
+            let card = catalog.model_by_id(&place.model).filter(|m| viewer.standing.reads(m));
             let Some(card) = card.filter(|m| wanted.model.as_ref().is_none_or(|name| m.name == *name)) else {
                 continue;
             };

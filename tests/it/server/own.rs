@@ -398,7 +398,9 @@ fn word(needs: Needs) -> String {
     match needs {
         Needs::Nothing => "anybody".to_owned(),
         Needs::Caller => "any caller".to_owned(),
-        Needs::Model(level) => level.to_string(),
+        Needs::Model(level) | Needs::ModelId(level) => level.to_string(),
+        Needs::Writer => "any writer".to_owned(),
+        Needs::Signed => "the address".to_owned(),
         Needs::Registry(level) => format!("{level} of the registry"),
     }
 }
@@ -414,9 +416,13 @@ fn the_page_of_the_api_lists_every_endpoint_and_who_may_ask() {
         let [methods, address, who, ..] = cells.as_slice() else { continue };
         let Some(address) = address.strip_prefix('`').and_then(|a| a.strip_suffix('`')) else { continue };
         for method in methods.split(", ") {
-            match address.strip_prefix("…/") {
-                Some(rest) => written.extend(prefixes.map(|prefix| format!("{method} {prefix}/{rest}: {who}"))),
-                None => drop(written.insert(format!("{method} {address}: {who}"))),
+            match (address.strip_prefix("…/"), address.strip_prefix("…-artifacts/")) {
+                (Some(rest), _) => written.extend(prefixes.map(|prefix| format!("{method} {prefix}/{rest}: {who}"))),
+                (_, Some(rest)) => {
+                    let prefixes = ["/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts"];
+                    written.extend(prefixes.map(|prefix| format!("{method} {prefix}/{rest}: {who}")));
+                }
+                (None, None) => drop(written.insert(format!("{method} {address}: {who}"))),
             }
         }
     }
