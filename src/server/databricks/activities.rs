@@ -27,6 +27,9 @@ const ALL: usize = 1000;
 /// How many entries of the log are read at a time.
 const CHUNK: usize = 200;
 
+/// How often that is done for a page; most of what happens to a version, such as a tag, is no activity.
+const CHUNKS: usize = 50;
+
 /// GET `model-versions/get-activities`: oldest first, the newest thousand.
 pub async fn all(call: Call) -> Answer {
     let (model, version) = named(&call)?;
@@ -44,8 +47,8 @@ pub struct Page {
     pub next: Option<u64>,
 }
 
-/// The activities of a version, newest first, of commits with a smaller number than `before`; at least `size`, if there
-/// are so many, and all of a commit.
+/// The activities of a version, newest first, of commits with a smaller number than `before`: `size` of them and what else
+/// the last commit did. There are fewer where a long stretch of history holds none.
 pub async fn read(
     call: &Call,
     model: ModelName,
@@ -57,7 +60,7 @@ pub async fn read(
     let look = move |registry: &Registry, index: &mut Index<'_>, _: &_| {
         let comments = comments(registry, &model, version)?;
         let mut page = Page { found: Vec::new(), next: before };
-        loop {
+        for _ in 0..CHUNKS {
             let filter = LogFilter {
                 subject: Subject::Version(model.clone(), version),
                 before: page.next,
@@ -79,6 +82,7 @@ pub async fn read(
                 return Ok(Page { next: None, ..page });
             }
         }
+        Ok(page)
     };
     call.state.look_up(look).await
 }

@@ -229,6 +229,13 @@ fn what_comes_again_because_its_answer_was_lost_is_answered_and_not_done_twice()
     let server = world.serve(&["--require-token"]);
     let [bob, carol] = ["bob", "carol"].map(|p| by(&world, &server, p));
 
+    let model = json!({ "name": "beer" });
+    lose(&world, &server, "bob", "POST", "registered-models/create", &model);
+    assert_eq!(bob.post("registered-models/create", &model).json(200)["registered_model"]["name"], "beer");
+    assert_eq!(said(&bob.post("registered-models/create", &model).json(400)).0, "RESOURCE_ALREADY_EXISTS");
+    lose(&world, &server, "bob", "DELETE", "registered-models/delete", &model);
+    assert_eq!(bob.send("DELETE", "registered-models/delete", &model).json(200), json!({}));
+
     let comment = json!({ "name": "wine", "version": "1", "comment": "once" });
     lose(&world, &server, "bob", "POST", "comments/create", &comment);
     let id = bob.post("comments/create", &comment).json(200)["comment"]["id"].clone();
