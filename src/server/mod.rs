@@ -10,6 +10,7 @@ pub mod artifacts;
 pub mod auth;
 pub mod call;
 pub mod catalog;
+pub mod databricks;
 mod desk;
 mod dispatch;
 pub mod error;
@@ -22,6 +23,8 @@ pub mod log;
 pub mod metrics;
 pub mod mlflow;
 mod notice;
+pub mod own;
+mod places;
 mod probe;
 pub mod repeat;
 pub mod route;
@@ -345,6 +348,8 @@ impl Serving {
         // Whoever comes now is to start another server.
         drop(notice);
         let _ = stop.send(true);
+        state.ending.send_replace(true);
+        drop(state);
         Ok(tokio::select! {
             ended = &mut serving => ended.is_ok(),
             () = tokio::time::sleep(listen::DRAIN) => false,

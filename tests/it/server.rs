@@ -5,9 +5,11 @@ mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
+mod databricks;
 mod imports;
 mod life;
 mod limits;
+mod own;
 mod repeats;
 mod table;
 

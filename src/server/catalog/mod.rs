@@ -20,6 +20,7 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::Oid;
 
+pub use find::Hit;
 pub use load::LoadError;
 use seen::Seen;
 
@@ -167,6 +168,16 @@ impl Standing {
     /// Who it is.
     pub fn user(&self) -> &UserName {
         &self.user
+    }
+
+    /// The groups that the person is in, `everyone` first.
+    pub fn groups(&self) -> &[GroupName] {
+        &self.groups
+    }
+
+    /// Whether the person manages the registry, and so may know all that is in it.
+    pub fn manages(&self) -> bool {
+        self.level == Some(Level::CanManage)
     }
 
     /// What the person may do registry-wide.

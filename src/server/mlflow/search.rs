@@ -5,12 +5,19 @@ use std::sync::Arc;
 use super::shapes::{Model, Models, Version, Versions, commit_text};
 use crate::search::{PageLimits, Query, Start};
 use crate::server::call::Call;
-use crate::server::catalog::{Catalog, ModelCard};
+use crate::server::catalog::{Catalog, Hit, ModelCard};
 use crate::server::error::ApiError;
 use crate::server::route::{Answer, Reply};
 
 /// GET `registered-models/search`
 pub fn models(call: &Call) -> Answer {
+    page_of_models(call, |rows, next_page_token| {
+        Reply::json(&Models { registered_models: rows.iter().map(|m| Model::of(m)).collect(), next_page_token })
+    })
+}
+
+/// Answers a search of models with what is made of a page and the token of the next.
+pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<String>) -> Answer) -> Answer {
     let size = PageLimits::MODELS.size(call.args.number("max_results")?.as_deref())?;
     let query = Query::models(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
     let start = query.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
@@ -20,16 +27,23 @@ pub fn models(call: &Call) -> Answer {
     if next.is_some() {
         call.state.keep(&catalog);
     }
-    Reply::json(&Models { registered_models: page.rows.into_iter().map(Model::of).collect(), next_page_token: next })
+    show(&page.rows, next)
 }
 
 /// GET `model-versions/search`
 pub fn versions(call: &Call) -> Answer {
-    page_of_versions(call, PageLimits::VERSIONS)
+    page_of_versions(call, PageLimits::VERSIONS, |_, rows, next_page_token| {
+        let model_versions = rows.iter().map(|hit| Version::plain(hit.model, hit.version)).collect();
+        Reply::json(&Versions { model_versions, next_page_token })
+    })
 }
 
-/// Answers a search of versions with pages of these sizes.
-pub fn page_of_versions(call: &Call, limits: PageLimits) -> Result<Reply, ApiError> {
+/// Answers a search of versions, in pages of these sizes, with what is made of a page and the token of the next.
+pub fn page_of_versions<T>(
+    call: &Call,
+    limits: PageLimits,
+    show: impl FnOnce(&Arc<Catalog>, &[Hit<'_>], Option<String>) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
     let size = limits.size(call.args.number("max_results")?.as_deref())?;
     let query = Query::versions(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
     let start = query.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
@@ -39,8 +53,7 @@ pub fn page_of_versions(call: &Call, limits: PageLimits) -> Result<Reply, ApiErr
     if next.is_some() {
         call.state.keep(&catalog);
     }
-    let rows = page.rows.into_iter().map(|hit| Version::plain(hit.model, hit.version)).collect();
-    Reply::json(&Versions { model_versions: rows, next_page_token: next })
+    show(&catalog, &page.rows, next)
 }
 
 /// The state that a page is of: that of the first page, as long as it is kept; then the newest.
