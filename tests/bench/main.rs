@@ -14,6 +14,7 @@ mod gate;
 mod generate;
 mod measure;
 mod parts;
+mod transfer;
 
 use generate::Shape;
 use greenroom::entity::settings::Layout;
@@ -24,6 +25,12 @@ fn main() {
     let named: Vec<&str> = args.iter().map(String::as_str).filter(|a| !a.starts_with("--")).collect();
     let wanted = |part: &str| named.is_empty() || named.contains(&part);
     let temp = tempfile::tempdir().expect("a temporary folder");
+    if wanted("transfer") {
+        transfer::transfer(temp.path(), quick);
+    }
+    if named == ["transfer"] {
+        return;
+    }
     let sharded = |models, versions| Shape { models, versions, layout: Layout::Sharded };
     let flat = |models| Shape { models, versions: 10, layout: Layout::Flat };
     let mut shapes = vec![sharded(100, 10), flat(100), sharded(1_000, 10), flat(1_000)];
