@@ -177,7 +177,7 @@ pub fn transfer(temp: &Path, quick: bool) {
     });
     let speed = |seconds: f64| megabytes / seconds;
     let beside = format!("writing and syncing as much: {:.0} MB/s, sha256sum {:.0} MB/s", speed(floor), speed(hash));
-    let size = count * CHUNK >> 20;
+    let size = (count * CHUNK) >> 20;
     let up = format!("{:.0} MB/s ({beside})", speed(sent));
     row(&format!("upload of {size} MiB, durable"), &up, "≥ 300 MB/s", Some(speed(sent) >= 300.0));
     row("a version made of it", &format!("{made:.1} ms"), "≤ 50 ms", Some(made <= 50.0));

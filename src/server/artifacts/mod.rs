@@ -32,6 +32,9 @@ use crate::name::Id;
 pub use shelf::{Shelf, keep_tidy};
 pub use upload::Upload;
 
+/// How many bytes an upload may have in all where nothing else is said: 1 TiB.
+pub const MAX_UPLOAD: u64 = 1 << 40;
+
 /// Where MLflow's client and its pages look for files.
 const PREFIXES: [&str; 2] = ["/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts"];
 

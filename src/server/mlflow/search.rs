@@ -15,7 +15,7 @@ pub fn models(call: &Call) -> Answer {
     let query = Query::models(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
     let start = query.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
     let catalog = of_page(call, &start);
-    let page = catalog.search_models(|m| may_see(call, m), &query, start.offset, size);
+    let page = catalog.search_models(may_see(call, &catalog), &query, start.offset, size);
     let next = page.next.map(|offset| query.token(offset, &commit_text(catalog.commit()), &call.state.token_key));
     if next.is_some() {
         call.state.keep(&catalog);
@@ -34,7 +34,7 @@ pub fn page_of_versions(call: &Call, limits: PageLimits) -> Result<Reply, ApiErr
     let query = Query::versions(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
     let start = query.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
     let catalog = of_page(call, &start);
-    let page = catalog.search_versions(|m| may_see(call, m), &query, start.offset, size);
+    let page = catalog.search_versions(may_see(call, &catalog), &query, start.offset, size);
     let next = page.next.map(|offset| query.token(offset, &commit_text(catalog.commit()), &call.state.token_key));
     if next.is_some() {
         call.state.keep(&catalog);
@@ -49,8 +49,12 @@ fn of_page(call: &Call, start: &Start) -> Arc<Catalog> {
     kept.unwrap_or_else(|| Arc::clone(&call.catalog))
 }
 
-/// Whether the caller may see a model of a page. Permissions are always those of now, of whatever state the page is; what
-/// is gone since is not shown, for nobody can say any more who may see it.
-fn may_see(call: &Call, model: &ModelCard) -> bool {
-    call.catalog.model(model.name.as_str()).is_some_and(|now| call.standing.reads(now))
+/// Which models of a page the caller may see. Permissions are always those of now, of whatever state the page is; what is
+/// gone since is not shown, for nobody can say any more who may see it.
+fn may_see<'c>(call: &'c Call, page: &Arc<Catalog>) -> impl Fn(&ModelCard) -> bool + use<'c> {
+    let is_newest = Arc::ptr_eq(page, &call.catalog);
+    move |model| match is_newest {
+        true => call.standing.reads(model),
+        false => call.catalog.model(model.name.as_str()).is_some_and(|now| call.standing.reads(now)),
+    }
 }
