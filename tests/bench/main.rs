@@ -1,8 +1,8 @@
 //! The benchmark: `cargo bench`. It prints a table of medians beside the goals, with ratios to floors of the same run.
 //!
 //! `cargo bench -- --quick` leaves out the largest registries; `cargo bench -- NAME…` runs single parts:
-//! mutation, cli, read, index, diff, hash, signature, gate; http measures the server beside MLflow's. Machines are noisy:
-//! compare ratios, not milliseconds.
+//! mutation, cli, read, index, diff, hash, signature, gate; transfer and http measure the server, beside MLflow's where
+//! that can do the same. Machines are noisy: compare ratios, not milliseconds.
 
 #![expect(
     clippy::expect_used,
@@ -19,6 +19,7 @@ mod parts;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, unused_imports, clippy::panic, reason = "what integration tests share, of which this needs little")]
 mod support;
+mod transfer;
 
 use generate::Shape;
 use greenroom::entity::settings::Layout;
@@ -47,6 +48,12 @@ fn main() {
         shapes.extend([sharded(10_000, 10), sharded(1, 10_000)]);
     }
     println!("| what | measured | goal | |\n|---|---|---|---|");
+    if wanted("transfer") {
+        transfer::transfer(temp.path(), quick);
+    }
+    if named == ["transfer"] {
+        return;
+    }
     if wanted("hash") {
         parts::hash(temp.path(), quick);
     }

@@ -746,7 +746,7 @@ fn arrived(b: u8, c: u8) -> Box<Arrived> {
     Box::new(Arrived {
         artifacts: Artifacts { digest, size: u64::from(c), files: 1 },
         files,
-        attributes: (c % 2 == 0).then(|| "# none\n".to_owned()),
+        attributes: c.is_multiple_of(2).then(|| "# none\n".to_owned()),
         run_id: words(b),
         model_id: words(c),
         params: [(key(b), words(c))].into(),
