@@ -100,6 +100,15 @@ pub enum DeliverError {
     Tree(#[from] crate::tree::TreeError),
 }
 
+/// Everybody who is told of what happens in a registry whose newest state this is.
+///
+/// Each gives a channel only while it is to be told: one that is not given is switched off, and is not told later of what
+/// happened meanwhile. The watcher asks again when the registry's settings, people, webhooks or secrets changed.
+pub fn channels(registry: &Registry, tip: &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> {
+    let _ = (registry, tip);
+    Ok(Vec::new())
+}
+
 /// Somebody who is told.
 pub trait Channel: Send + Sync {
     /// Its name, which is a file name, too: `mail`, or a webhook's id.
@@ -107,6 +116,12 @@ pub trait Channel: Send + Sync {
 
     /// What has to be sent of a happening, in order.
     fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError>;
+
+    /// How many due jobs of a lane [`Self::send`] is given at most. A channel that sends each by itself says 1 here, which
+    /// spares the outbox to look up what the others tell.
+    fn most(&self) -> usize {
+        100
+    }
 
     /// Makes one attempt for the first of the due jobs of one lane, or for the first few where the channel puts them into
     /// one message. Jobs come oldest first and there is at least one; all are due.

@@ -21,7 +21,7 @@ const PLACES: &[Place] = &[
     ("clap", Some(&["cli", "main"])),
     ("clap_complete", Some(&["cli"])),
     ("clap_mangen", Some(&["cli"])),
-    ("crc32fast", Some(&["index"])),
+    ("crc32fast", Some(&["index", "outbox", "watch"])),
     ("getrandom", Some(&["registry", "server"])),
     ("gix", Some(&["git"])),
     ("hyper", Some(&["server"])),
