@@ -39,6 +39,9 @@ pub mod diff;
 // words for what happened: an event as a sentence
 pub mod phrase;
 
+// words for programs: an event as webhooks tell it
+pub mod payload;
+
 // asking: actions
 pub mod action;
 
@@ -51,9 +54,13 @@ pub mod rules;
 // owners: the permissions in a git host's own words
 pub mod codeowners;
 
-// the outside: a repository on disk, the files of models
+// the outside: a repository on disk, the files of models, files of state
 pub mod artifact;
 pub mod git;
+pub mod kept;
+
+// what must stay unknown: secrets outside git
+pub mod secrets;
 
 // the transaction: read, apply, judge, commit
 pub mod registry;

@@ -5,7 +5,9 @@
 //! outbox, not to the channels: jobs of one lane are sent one after the other, lanes don't wait for each other.
 
 mod happening;
+pub mod webhook;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use happening::{Happening, What};
@@ -98,6 +100,9 @@ pub enum DeliverError {
     /// An object cannot be read.
     #[error(transparent)]
     Tree(#[from] crate::tree::TreeError),
+    /// Webhooks cannot be told anything.
+    #[error(transparent)]
+    Webhooks(#[from] webhook::OutgoingError),
 }
 
 /// Everybody who is told of what happens in a registry whose newest state this is.
@@ -105,8 +110,8 @@ pub enum DeliverError {
 /// Each gives a channel only while it is to be told: one that is not given is switched off, and is not told later of what
 /// happened meanwhile. The watcher asks again when the registry's settings, people, webhooks or secrets changed.
 pub fn channels(registry: &Registry, tip: &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> {
-    let _ = (registry, tip);
-    Ok(Vec::new())
+    let out = Arc::new(webhook::Outgoing::of(registry)?);
+    Ok(webhook::channels(tip, &out)?)
 }
 
 /// Somebody who is told.
