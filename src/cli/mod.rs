@@ -45,6 +45,10 @@ mod token;
 mod transition;
 mod verify;
 mod version;
+mod watch;
+mod webhook;
+mod webhook_deliveries;
+mod webhook_replay;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -154,6 +158,9 @@ enum Command {
     #[command(subcommand)]
     Hook(hook::HookCommand),
     Serve(serve::ServeArgs),
+    Watch(watch::WatchArgs),
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     #[command(subcommand)]
     Token(token::TokenCommand),
 }
@@ -217,5 +224,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Hook(command) => hook::run(command, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Token(command) => token::run(&command, session),
+        Command::Watch(args) => watch::run(&args, session),
+        Command::Webhook(command) => webhook::run(&command, session),
     }
 }

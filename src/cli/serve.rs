@@ -53,6 +53,9 @@ pub(super) struct ServeArgs {
     /// How large an upload may be, all its files together: bytes, or a number with KiB, MiB, GiB or TiB
     #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = bytes)]
     max_upload: u64,
+    /// Deliver no webhooks and mail from here; `greenroom watch` does
+    #[arg(long)]
+    no_watch: bool,
 }
 
 /// Reads a number of bytes: `1048576`, `1MiB`.
@@ -78,6 +81,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         sources: sources(args)?,
         idle_exit: args.idle_exit.map(Duration::from_secs),
         local: None,
+        watch: !args.no_watch,
     };
     let mut told = Ok(());
     let finished = server::run(&config, |address| {
@@ -114,6 +118,7 @@ impl From<ServeError> for CliError {
             ServeError::Registry(e) => e.into(),
             ServeError::Git(e) => e.into(),
             ServeError::Tokens(e) => e.into(),
+            ServeError::Watch(e) => e.into(),
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
             ServeError::Header(_) => Self::of(Exit::Usage, &e),
             ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } => Self::of(Exit::Failed, &e),

@@ -14,6 +14,7 @@ pub mod databricks;
 mod desk;
 mod dispatch;
 pub mod error;
+mod follow;
 pub mod guard;
 mod idle;
 pub mod import;
@@ -29,6 +30,7 @@ mod probe;
 pub mod repeat;
 pub mod route;
 pub mod state;
+pub mod stop;
 pub mod tokens;
 mod writer;
 
@@ -59,6 +61,7 @@ use crate::artifact::{Limits, Store};
 use crate::git::{GitError, Ident, Repo};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
+use crate::watch::WatchError;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -77,6 +80,8 @@ pub struct Config {
     pub require_token: bool,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
+    /// Whether what lands is told from here, too.
+    pub watch: bool,
     /// How many bytes an upload may have in all.
     pub max_upload: u64,
     /// Where models are copied from, and the tracking server that is asked.
@@ -98,6 +103,7 @@ impl Config {
             hosts: Vec::new(),
             require_token: false,
             log_requests: false,
+            watch: false,
             max_upload: artifacts::MAX_UPLOAD,
             sources: Sources::default(),
             idle_exit: None,
@@ -121,6 +127,9 @@ pub enum ServeError {
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// What lands cannot be followed.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The address can be reached from other machines, and nothing protects what is sent.
     #[error(
         "{bind} can be reached from other machines, where tokens would travel in the clear: put a proxy with TLS in \
@@ -183,6 +192,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let (publish, catalog) = watch::channel(None);
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
     let (git_dir, at) = (registry.repo().git_dir().to_owned(), registry.at().to_owned());
+    let following = config.watch.then(|| follow::start(&registry, log, &metrics)).transpose()?;
     let desks = desk::Desks::start(&git_dir, &at).map_err(start)?;
     let activity = Arc::new(Activity::default());
     let imports = import::Parts {
@@ -220,6 +230,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     runtime.shutdown_background();
     if finished.as_ref().is_ok_and(|finished| *finished) {
         let _ = writer.join();
+        follow::end(following);
     }
     finished
 }

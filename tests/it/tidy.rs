@@ -22,7 +22,7 @@ const PLACES: &[Place] = &[
     ("clap", Some(&["cli", "main"])),
     ("clap_complete", Some(&["cli"])),
     ("clap_mangen", Some(&["cli"])),
-    ("crc32fast", Some(&["index"])),
+    ("crc32fast", Some(&["index", "outbox", "watch"])),
     ("getrandom", Some(&["deliver", "registry", "secrets", "server"])),
     ("gix", Some(&["git"])),
     ("hyper", Some(&["server"])),
