@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::facts::{Facts, gather};
-use super::path::{FilePath, clash};
+use super::path::{FilePath, clash, file_and_folder};
 use super::pointer::{MAX_POINTER, Pointer, mentions_lfs};
 use super::store::{Staged, Store};
 use super::walk::{Found, Root, Stamp, Walked};
-use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, parallel, summary};
+use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, parallel, store, summary, walk};
 use crate::entity::version::Artifacts;
 use crate::format::attributes::{self, may_be_inline};
 use crate::tree::Patch;
@@ -94,6 +94,46 @@ fn take_all(
         Keep::In(store) => store.open(&file.sha256),
         Keep::Nothing => root.file(&file.path),
     });
+    Ok(Ingested { artifacts: summary(&files), files, facts })
+}
+
+/// What a folder with these files, which are kept already, is as a model: the same as if it were taken in by [`ingest`],
+/// but that no byte is hashed again. `open` opens a file by its entry.
+pub(super) fn assemble(
+    kept: Vec<FileEntry<()>>,
+    limits: &Limits,
+    open: &dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>,
+) -> Result<Ingested, ArtifactError> {
+    let total = kept.iter().map(|f| f.size).fold(0, u64::saturating_add);
+    if kept.len() as u64 > limits.files {
+        return Err(ArtifactError::TooMuch { what: "files and folders", max: limits.files });
+    }
+    if total > limits.total {
+        return Err(ArtifactError::TooMuch { what: "bytes", max: limits.total });
+    }
+    if let Some((a, b)) = clash(kept.iter().map(|f| &f.path)) {
+        return Err(ArtifactError::Clash(a, b));
+    }
+    if let Some(both) = file_and_folder(kept.iter().map(|f| &f.path)) {
+        return Err(ArtifactError::FileAndFolder(both.to_owned()));
+    }
+    let (out, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|f| walk::left_out(&f.path));
+    let left_out: Vec<FilePath> = out.into_iter().map(|f| f.path).collect();
+    let mut files = Vec::with_capacity(kept.len());
+    for FileEntry { path, size, sha256, place: () } in kept {
+        let mut file = FileEntry { path, size, sha256, place: Content::Stored };
+        if size <= MAX_INLINE && (size == 0 || may_be_inline(file.path.as_str())) {
+            let mut bytes = Vec::new();
+            let read = open(&file)?.take(MAX_INLINE + 1).read_to_end(&mut bytes);
+            read.map_err(ArtifactError::io("read", Path::new(file.path.as_str())))?;
+            store::check(&file.sha256, size, copy::Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 })?;
+            if is_inline(&bytes) {
+                file.place = Content::Inline(bytes);
+            }
+        }
+        files.push(file);
+    }
+    let facts = facts(&files, &left_out, open);
     Ok(Ingested { artifacts: summary(&files), files, facts })
 }
 

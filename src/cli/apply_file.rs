@@ -221,6 +221,7 @@ mod tests {
             format: FORMAT,
             layout: Layout::Flat,
             identity: Identity::default(),
+            notifications: crate::entity::settings::Mailing::default(),
             stages: std::collections::BTreeMap::new(),
         }
     }

@@ -165,6 +165,7 @@ impl From<ArtifactError> for CliError {
             | ArtifactError::Empty(_)
             | ArtifactError::TooMuch { .. }
             | ArtifactError::Clash(..)
+            | ArtifactError::FileAndFolder(_)
             | ArtifactError::Kind { .. }
             | ArtifactError::Tree { .. } => Exit::Failed,
         };

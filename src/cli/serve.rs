@@ -50,6 +50,17 @@ pub(super) struct ServeArgs {
     /// Log each request on standard error, as a line of JSON
     #[arg(long)]
     log_requests: bool,
+    /// How large an upload may be, all its files together: bytes, or a number with KiB, MiB, GiB or TiB
+    #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = bytes)]
+    max_upload: u64,
+}
+
+/// Reads a number of bytes: `1048576`, `1MiB`.
+fn bytes(s: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)];
+    let unit = units.iter().find_map(|(unit, shift)| Some((s.strip_suffix(unit)?.trim(), shift)));
+    let read = unit.and_then(|(number, shift)| number.parse::<u64>().ok()?.checked_mul(1 << shift));
+    read.filter(|n| *n > 0).ok_or_else(|| "write a number of bytes, such as 1048576 or 10GiB".to_owned())
 }
 
 pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -63,6 +74,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         hosts: args.host.clone(),
         require_token: args.require_token,
         log_requests: args.log_requests,
+        max_upload: args.max_upload,
         sources: sources(args)?,
         idle_exit: args.idle_exit.map(Duration::from_secs),
     };
@@ -104,6 +116,21 @@ impl From<ServeError> for CliError {
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
             ServeError::Header(_) => Self::of(Exit::Usage, &e),
             ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("1048576"), Ok(1 << 20));
+        assert_eq!(bytes("3GiB"), Ok(3 << 30));
+        assert_eq!(bytes("1 TiB"), Ok(1 << 40));
+        for bad in ["", "0", "GiB", "1.5GiB", "1GB", "-1", "99999999TiB"] {
+            assert!(bytes(bad).is_err(), "{bad}");
         }
     }
 }

@@ -115,6 +115,15 @@ impl Auth {
         Ok(Arc::new(Caller { read_only: token.read_only, ..caller }))
     }
 
+    /// A person who proved before who they are, to read only; not somebody who has left meanwhile.
+    pub fn reader(&self, user: &UserName, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {
+        let local = self.local.as_deref().filter(|local| local.user == *user).cloned();
+        let known = || catalog.people().get(user).and_then(|person| Caller::of(user, person));
+        let caller =
+            local.or_else(known).ok_or_else(|| unauthenticated("You are no person of this registry any more."))?;
+        Ok(Arc::new(Caller { read_only: true, ..caller }))
+    }
+
     fn by_proxy(&self, said: &str, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {
         let is = |(user, person): &(&UserName, &Person)| {
             let same = |text: &crate::text::Text| text.as_str().eq_ignore_ascii_case(said);

@@ -6,6 +6,7 @@
 //! durable.
 
 pub mod args;
+pub mod artifacts;
 pub mod auth;
 pub mod call;
 pub mod catalog;
@@ -36,6 +37,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use artifacts::Shelf;
 use auth::{Auth, Caller, Proxy};
 use catalog::LoadError;
 use guard::Guard;
@@ -71,6 +73,8 @@ pub struct Config {
     pub require_token: bool,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
+    /// How many bytes an upload may have in all.
+    pub max_upload: u64,
     /// Where models are copied from, and the tracking server that is asked.
     pub sources: Sources,
     /// After how long without a request the server ends by itself.
@@ -139,8 +143,9 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let auth = auth(config, &registry, tokens)?;
     let committer = registry.repo().identity().map(|(_, committer)| committer);
     let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(start)?;
+    let (mut key, mut grants) = ([0; 32], [0; 32]);
+    getrandom::fill(&mut key).and_then(|()| getrandom::fill(&mut grants)).map_err(start)?;
+    let shelf = Shelf::new(&registry.repo().lfs_dir(), config.max_upload, grants);
     let metrics = Arc::new(Metrics::default());
     let log = Log { requests: config.log_requests };
 
@@ -167,6 +172,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         auth,
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
+        shelf: Arc::new(shelf),
         imports: Imports::start(&imports).map_err(start)?,
     };
     let state_dir = registry.state_dir();
@@ -266,6 +272,7 @@ impl Serving {
         // Others of this machine may use it; what only a proxy reaches is not for them.
         let notice = if address.ip().is_loopback() { put_up(&state_dir, address, log) } else { None };
         listening(address);
+        tokio::spawn(artifacts::keep_tidy(Arc::clone(&state.shelf)));
         {
             let told = async {
                 tokio::select! {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::artifacts::Shelf;
 use super::auth::{Auth, Caller};
 use super::catalog::Catalog;
 use super::desk::Desks;
@@ -53,6 +54,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// The answers that nobody was there to hear.
     pub repeats: Arc<Repeats>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
     /// What is copied in the background.
     pub imports: Imports,
 }
@@ -73,6 +76,8 @@ pub struct Parts {
     pub token_key: TokenKey,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
     /// What is copied in the background.
     pub imports: Imports,
 }
@@ -80,9 +85,9 @@ pub struct Parts {
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, imports } = parts;
+        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, shelf, imports } = parts;
         let (kept, repeats) = (Mutex::default(), Arc::default());
-        Self { catalog, tip, jobs, desks, kept, auth, token_key, metrics, repeats, imports }
+        Self { catalog, tip, jobs, desks, kept, auth, token_key, metrics, repeats, shelf, imports }
     }
 
     /// The registry now: never older than what anybody was told before, here or by git.

@@ -1,6 +1,7 @@
 //! The server as its clients meet it: spawned, and asked over the wire.
 
 mod access;
+mod artifacts;
 mod browsers;
 mod clients;
 mod crash;

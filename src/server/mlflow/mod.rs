@@ -8,6 +8,8 @@ pub mod shapes;
 mod source;
 mod versions;
 
+pub use versions::named_version;
+
 use axum::http::Method;
 
 use super::args::Args;

@@ -379,6 +379,7 @@ pub fn founding() -> Action {
         format: 1,
         layout: Layout::Flat,
         identity: greenroom::entity::settings::Identity::default(),
+        notifications: greenroom::entity::settings::Mailing::default(),
         stages: [(canary, StageRule { exclusive: true, ..StageRule::default() })].into(),
     };
     Action::CreateRegistry { settings, maker: person("alice@example.org") }
