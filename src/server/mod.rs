@@ -73,7 +73,7 @@ pub struct Config {
     pub require_token: bool,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
-    /// How many bytes an upload may have in all.
+    /// How many bytes a model that is uploaded or copied may have in all.
     pub max_upload: u64,
     /// Where models are copied from, and the tracking server that is asked.
     pub sources: Sources,
@@ -157,7 +157,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let activity = Arc::new(Activity::default());
     let imports = import::Parts {
         sources: Arc::new(config.sources.clone()),
-        limits: Limits::default(),
+        limits: Limits { total: config.max_upload, ..Limits::default() },
         store: Store::at(registry.repo().lfs_dir()),
         catalog: catalog.clone(),
         jobs: jobs.downgrade(),

@@ -5,6 +5,7 @@ mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
+mod flows;
 mod imports;
 mod life;
 mod limits;
