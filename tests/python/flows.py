@@ -69,7 +69,8 @@ def register(registry, tracking):
     same(versions[2].tags, {"from": "logged"})
     client.transition_model_version_stage("flow", "2", "Production")
     client.set_registered_model_alias("flow", "champion", "3")
-    same([v.version for v in client.search_model_versions(f"run_id = '{run.info.run_id}' and name = 'flow'")][0], "3")
+    found = client.search_model_versions(f"run_id = '{run.info.run_id}' and name = 'flow'")
+    same(sorted(v.version for v in found), ["1", "2", "3"])
     client.register_prompt("greet", "Hello {{name}}")
     same(client.load_prompt("prompts:/greet/1").template, "Hello {{name}}")
     return {"predicted": list(model.predict(ROWS)), "run": run.info.run_id, "model": logged.model_id}

@@ -32,13 +32,24 @@ def collect(tracking_uri: str | None, run_id: str | None, model_id: str | None) 
         try:
             run = client.get_run(run_id)
             params = {**run.data.params, **params}
-            metrics = {**_latest(_metrics_of(run)), **metrics}
+            metrics = _merged(metrics, _latest(_metrics_of(run)))
         except Exception as error:  # noqa: BLE001
             _logger.warning("The parameters and metrics of the run %s are not recorded: %s", run_id, error)
     return {
         "params": [{"key": key, "value": str(value)} for key, value in sorted(params.items())],
         "metrics": [metrics[key] for key in sorted(metrics)],
     }
+
+
+def _merged(of_model: dict[str, dict[str, Any]], of_run: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A logged model's own metrics count; but where its run has the same measurement, the run's record is the exact one
+    (MLflow keeps 0 for a NaN of a logged model)."""
+    merged = dict(of_model)
+    for key, metric in of_run.items():
+        known = merged.get(key)
+        if known is None or (known["step"], known["timestamp"]) == (metric["step"], metric["timestamp"]):
+            merged[key] = metric
+    return merged
 
 
 def _metrics_of(run: Any) -> Iterable[Any]:
