@@ -142,16 +142,22 @@ fn models_of_a_tracking_server_are_copied_by_the_plugin_and_by_the_server() {
         let shell = with_plugin(by_plugin.sandbox.alice().within(folder));
         shell.env("GREENROOM_TOKEN", by_plugin.token(person)).env("MLFLOW_TRACKING_TOKEN", "of-the-tracking-server")
     };
-    let made = flows(&shell("alice", "maker"), &["register", &registry, &tracking.url]);
-    all_recorded(&by_plugin, &made);
     // By the server, of which the clients know nothing but its address.
     let server = by_server.serve(&["--tracking-uri", &tracking.url]);
     let plain = format!("http://{}", server.address());
-    let imported = flows(&by_server.sandbox.alice().within("maker"), &["register", &plain, &tracking.url]);
+    let clients = |folder: &str| by_server.sandbox.alice().within(folder);
+    let (made, imported) = thread::scope(|threads| {
+        let made = threads.spawn(|| flows(&shell("alice", "maker"), &["register", &registry, &tracking.url]));
+        let imported = flows(&clients("maker"), &["register", &plain, &tracking.url]);
+        (made.join().expect("it went well"), imported)
+    });
+    all_recorded(&by_plugin, &made);
     all_recorded(&by_server, &imported);
     drop(tracking);
-    all_predict(&flows(&shell("bob", "reader"), &["load", &registry]), &made);
-    all_predict(&flows(&by_server.sandbox.alice().within("reader"), &["load", &plain]), &imported);
+    thread::scope(|threads| {
+        threads.spawn(|| all_predict(&flows(&shell("bob", "reader"), &["load", &registry]), &made));
+        all_predict(&flows(&clients("reader"), &["load", &plain]), &imported);
+    });
     let uploads = by_plugin.sandbox.path("r/.git/lfs/uploads");
     assert_eq!(fs::read_dir(uploads).map_or(0, Iterator::count), 0, "no upload is left behind");
 }

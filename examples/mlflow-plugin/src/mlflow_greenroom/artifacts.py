@@ -61,3 +61,9 @@ class GreenroomArtifactRepository(HttpArtifactRepository):
             size = int(entry["file_size"]) if "file_size" in entry else None
             found.append(FileInfo(posixpath.join(path, name) if path else name, entry["is_dir"], size))
         return sorted(found, key=lambda info: info.path)
+
+    def remove(self) -> None:
+        """Removes all of it, as is done with an upload."""
+        base, api, root = self.artifact_uri.partition(API)
+        answer = http_request(self._creds(base), f"{api}/{root.strip('/')}", "DELETE")
+        augmented_raise_for_status(answer)

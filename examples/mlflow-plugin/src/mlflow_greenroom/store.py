@@ -103,7 +103,7 @@ class GreenroomStore(RestStore):
         finally:
             # The server removes what is left behind, too, if later.
             with contextlib.suppress(Exception):
-                repository.delete_artifacts()
+                repository.remove()
 
     def _downloaded(self, source: str, folder: str) -> str:
         try:
