@@ -104,6 +104,23 @@ impl Evidence {
         self.params.is_empty() && self.metrics.is_empty()
     }
 
+    /// Adds what is not known yet of the run of a logged model whose evidence this is. A measurement that both have is the
+    /// run's: MLflow keeps 0 for a NaN of a logged model.
+    pub fn fill_from_run(&mut self, run: Self) {
+        for (key, value) in &run.metrics {
+            let moment = |metric: &Metric| match metric {
+                Metric::Value(_) => None,
+                Metric::At { value: _, step, timestamp } => Some((*step, *timestamp)),
+            };
+            if let Some(known) = self.metrics.get_mut(key)
+                && moment(known).is_some_and(|m| Some(m) == moment(value))
+            {
+                *known = *value;
+            }
+        }
+        self.fill(run);
+    }
+
     /// Adds what is not known yet.
     pub fn fill(&mut self, other: Self) {
         for (key, value) in other.params {
@@ -247,6 +264,22 @@ mod tests {
         let wide: Vec<Value> = (0..100).map(|n| json!({ "key": format!("p{n}"), "value": "v".repeat(9000) })).collect();
         let (found, _) = Evidence::read(Some(&wide.into()), None);
         assert!((1..20).contains(&found.params.len()), "{}", found.params.len());
+    }
+
+    #[test]
+    fn a_measurement_that_a_run_has_too_is_the_runs() {
+        let of = |metrics: Value| Evidence::read(None, Some(&metrics)).0;
+        let mut model = of(json!([
+            { "key": "loss", "value": 0, "step": 1, "timestamp": 5 }, { "key": "auc", "value": 0.5, "step": 1, "timestamp": 5 },
+        ]));
+        model.fill_from_run(of(json!([
+            { "key": "loss", "value": "NaN", "step": 1, "timestamp": 5 },
+            { "key": "auc", "value": 0.9, "step": 2, "timestamp": 6 },
+            { "key": "f1", "value": 0.7 },
+        ])));
+        let value = |key: &str| model.metrics.get(key).map(Metric::value);
+        assert!(value("loss").is_some_and(f64::is_nan));
+        assert_eq!((value("auc"), value("f1")), (Some(0.5), Some(0.7)), "of another checkpoint the model's own counts");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) struct ServeArgs {
     /// Log each request on standard error, as a line of JSON
     #[arg(long)]
     log_requests: bool,
-    /// How large an upload may be, all its files together: bytes, or a number with KiB, MiB, GiB or TiB
+    /// How large a model may be that is uploaded or copied, all its files together: bytes, or a number with KiB, MiB, GiB or TiB
     #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = bytes)]
     max_upload: u64,
     /// Deliver no webhooks and mail from here; `greenroom watch` does

@@ -174,13 +174,14 @@ enum Failed {
 /// Copies a model and completes its version, or says that it failed.
 fn import(parts: &Parts, task: &Task) {
     let begun = Instant::now();
+    let name = find(parts, task).map(|(model, _)| model.name.clone());
     let mut attempt = 0;
     let failed = loop {
         match try_import(parts, task) {
             Ok(files) => {
                 let ms = begun.elapsed().as_millis();
-                parts.log.info(json!({ "message": "copied a model", "version": task.version, "files": files.files,
-                    "bytes": files.size, "ms": u64::try_from(ms).ok() }));
+                parts.log.info(json!({ "message": "copied a model", "model": name, "version": task.version,
+                    "files": files.files, "bytes": files.size, "ms": u64::try_from(ms).ok() }));
                 return;
             }
             Err(Failed::Moot) => return,
@@ -192,15 +193,16 @@ fn import(parts: &Parts, task: &Task) {
             Err(Failed::Refused(e)) => break e.message,
         }
     };
-    parts.log.error(json!({ "message": "a model could not be copied", "version": task.version, "error": failed }));
+    parts.log.error(json!({ "message": "a model could not be copied", "model": name, "version": task.version,
+        "error": failed }));
     let Some((model, version)) = find(parts, task) else { return };
     let status = Status::FailedRegistration;
     let action =
         Action::SetStatus { model: model.name.clone(), version: task.version, status, message: message(&failed) };
     if let Err(Failed::Refused(e)) = write(parts, &caller(parts, &version.created_by), action) {
         // It stays pending, and the next server tries again.
-        parts.log.error(json!({ "message": "a version could not be marked as failed", "version": task.version,
-            "error": e.message }));
+        parts.log.error(json!({ "message": "a version could not be marked as failed", "model": name,
+            "version": task.version, "error": e.message }));
     }
 }
 

@@ -82,7 +82,7 @@ pub struct Config {
     pub log_requests: bool,
     /// Whether what lands is told from here, too.
     pub watch: bool,
-    /// How many bytes an upload may have in all.
+    /// How many bytes a model that is uploaded or copied may have in all.
     pub max_upload: u64,
     /// Where models are copied from, and the tracking server that is asked.
     pub sources: Sources,
@@ -197,7 +197,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let activity = Arc::new(Activity::default());
     let imports = import::Parts {
         sources: Arc::new(config.sources.clone()),
-        limits: Limits::default(),
+        limits: Limits { total: config.max_upload, ..Limits::default() },
         store: Store::at(registry.repo().lfs_dir()),
         catalog: catalog.clone(),
         jobs: jobs.downgrade(),

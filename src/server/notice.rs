@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -16,6 +18,10 @@ const NAME: &str = "server.json";
 
 /// How often it is tried to get hold of the file while others remove it.
 const ATTEMPTS: usize = 10;
+
+/// How often the lock is asked for, and how long between, before it is another server's.
+const LOOKS: usize = 4;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A notice, until it is dropped.
 #[derive(Debug)]
@@ -31,12 +37,21 @@ impl Notice {
     pub fn put_up(folder: &Path, url: &str) -> io::Result<Option<Self>> {
         fs::create_dir_all(folder)?;
         let path = folder.join(NAME);
+        let mut taken = 0;
         for _ in 0..ATTEMPTS {
             let mut file =
                 OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
+                // Whoever only looks whether a notice is old holds the lock for a moment.
+                Err(TryLockError::WouldBlock) => {
+                    taken += 1;
+                    if taken == LOOKS {
+                        return Ok(None);
+                    }
+                    thread::sleep(LOOK);
+                    continue;
+                }
                 Err(TryLockError::Error(e)) => return Err(e),
             }
             // Between opening and locking its server may have ended and removed it.

@@ -6,6 +6,7 @@ mod browsers;
 mod clients;
 mod crash;
 mod databricks;
+mod flows;
 mod imports;
 mod life;
 mod limits;

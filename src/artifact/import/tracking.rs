@@ -107,7 +107,7 @@ impl Tracking {
             }
         }
         if is_id(&run_id) {
-            found.fill(evidence_at(&run_of(&client, &run_id)?, "/run/data"));
+            found.fill_from_run(evidence_at(&run_of(&client, &run_id)?, "/run/data"));
         }
         Ok(found)
     }
