@@ -176,8 +176,8 @@ impl Repo {
         let name = FullName::try_from(reference).map_err(|e| bad_name(gix::Error::from_error(e)))?;
         let old = expected.map(|id| self.id(&id).ok_or(TreeError::Missing(id))).transpose().map_err(GitError::from)?;
         let new = self.id(&tip).ok_or(TreeError::Missing(tip)).map_err(GitError::from)?;
-        // Through HEAD, if it is on the branch and has a log of its own, which then tells of the change too.
-        let through_head = self.logs_head() && self.is_on(reference)?;
+        // Through HEAD, if it is on the branch: then HEAD's own log tells of the change too.
+        let through_head = self.is_on(reference)?;
         let edit = RefEdit {
             change: Change::Update {
                 log: LogChange {
@@ -204,13 +204,6 @@ impl Repo {
             return Err(PublishError::Moved { actual: self.reference(reference)? });
         }
         Ok(prepared)
-    }
-
-    /// Whether HEAD has a log, or shall have one: by git's default where there is a work tree.
-    fn logs_head(&self) -> bool {
-        self.work_dir().is_some()
-            || self.git_dir().join("logs/HEAD").exists()
-            || self.inner.config_snapshot().string("core.logAllRefUpdates").is_some()
     }
 
     /// Says why the branch could not be locked or was not as expected.
