@@ -39,6 +39,9 @@ pub mod diff;
 // words for what happened: an event as a sentence
 pub mod phrase;
 
+// who is told: mail or not, and why
+pub mod audience;
+
 // asking: actions
 pub mod action;
 

@@ -164,6 +164,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
             v.status = *status;
             v.status_message = message.clone();
         }),
+        Action::CompleteVersion { model, version, arrived } => version::complete(d, model, *version, arrived),
         Action::AddEvidence { model, version, params, metrics } => {
             version::add_evidence(d, model, *version, params, metrics)
         }

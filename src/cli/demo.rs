@@ -11,6 +11,7 @@ use super::output::{BOLD, DIM, Output, styled};
 use super::report::{CliError, Exit};
 use super::session::{Played, Session};
 use super::{Cli, Format, Global, When};
+use crate::artifact::import::Sources;
 use crate::git::{Ident, Repo};
 use crate::server::{self, Config, ServeError};
 use crate::text::one_line;
@@ -68,6 +69,9 @@ const WINE_V2: &[Example] = example!(
         "serving_input_example.json",
     ]
 );
+
+/// How large an upload to the registry may be, in bytes.
+const MAX_UPLOAD: u64 = 1 << 30;
 
 /// Where the registry is served, unless somebody else listens there: MLflow's tracking server takes 5000.
 const PORT: u16 = 5050;
@@ -267,6 +271,9 @@ impl Stage {
             hosts: Vec::new(),
             require_token: false,
             log_requests: false,
+            max_upload: MAX_UPLOAD,
+            sources: Sources::default(),
+            idle_exit: None,
             local: Some(Ident::new(alice.name(), alice.email(), self.clock)),
         };
         let mut told = Ok(());

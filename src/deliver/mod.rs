@@ -5,6 +5,7 @@
 //! outbox, not to the channels: jobs of one lane are sent one after the other, lanes don't wait for each other.
 
 mod happening;
+pub mod mail;
 
 use std::time::Duration;
 

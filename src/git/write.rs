@@ -286,12 +286,14 @@ impl Repo {
         flush(&dir).map_err(|e| GitError::io("flush", dir, e))
     }
 
-    /// Puts the branch and its folder on disk, for good; where its file is new, the folders above may be, too.
+    /// Puts the branch's new place in its folder on disk, for good; where its file is new, the folders above may be, too.
     fn flush_reference(&self, reference: &str, is_new: bool) -> Result<(), GitError> {
         let file = self.common_dir().join(reference);
         let above = file.ancestors().skip(1).take_while(|p| p.starts_with(self.common_dir()));
-        let folders = if is_new { usize::MAX } else { 1 };
-        for path in std::iter::once(file.as_path()).chain(above.take(folders)) {
+        let folders = above.take(if is_new { usize::MAX } else { 1 });
+        // What the file says was written when the branch was locked, and so flushed with all else.
+        let own = if FLUSHES_ALL { None } else { Some(file.as_path()) };
+        for path in own.into_iter().chain(folders) {
             File::open(path).and_then(|f| f.sync_all()).map_err(|e| GitError::io("flush", path, e))?;
         }
         Ok(())
@@ -331,6 +333,9 @@ fn write_object(
         }
     }
 }
+
+/// Whether [`flush`] flushes all that was written, not the objects alone.
+const FLUSHES_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Flushes the whole file system that a folder is on: one call for any number of new files and folders.
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -148,7 +148,7 @@ fn first_after(steps: &[u8], count: u64, time: Timestamp) -> Result<u64, Fault> 
     Ok(low)
 }
 
-fn row(steps: &[u8], number: u64) -> Result<StepRow, Fault> {
+pub(super) fn row(steps: &[u8], number: u64) -> Result<StepRow, Fault> {
     let row = usize::try_from(number).ok().and_then(|n| StepRow::get(steps, n));
     row.ok_or_else(|| damaged("the steps end too early"))
 }
@@ -182,14 +182,14 @@ fn log(state: &State, filter: &LogFilter) -> Result<Vec<Entry>, Fault> {
 }
 
 /// The history part of an index, open for reading.
-struct Log<'s> {
+pub(super) struct Log<'s> {
     state: &'s State,
-    steps: Vec<u8>,
+    pub(super) steps: Vec<u8>,
     records: super::part::Reader<'s>,
 }
 
 impl<'s> Log<'s> {
-    fn new(state: &'s State) -> Result<Self, Fault> {
+    pub(super) fn new(state: &'s State) -> Result<Self, Fault> {
         Ok(Self { state, steps: state.steps.whole()?, records: state.records.reader()? })
     }
 
@@ -203,7 +203,7 @@ impl<'s> Log<'s> {
         Err(Fault::Other(IndexError::OffLine(commit)))
     }
 
-    fn record(&mut self, row: &StepRow) -> Result<Record, Fault> {
+    pub(super) fn record(&mut self, row: &StepRow) -> Result<Record, Fault> {
         let mut bytes = Vec::new();
         self.records.checked(row.at, row.len, row.crc, &mut bytes)?;
         Record::decode(&bytes)

@@ -17,6 +17,7 @@ use super::error::{ApiError, Code};
 use super::guard::{Guard, Known, Made, Matched, pass};
 use super::route::{Handler, Needs, Route};
 use crate::entity::Level;
+use crate::name::Id;
 use crate::tree::Oid;
 
 /// The largest JSON body, in bytes (SEC-40).
@@ -24,6 +25,7 @@ pub const MAX_BODY: usize = 1 << 20;
 
 /// The server as one service, made of the table and of nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
+    guard.signed = table.iter().filter(|r| r.needs == Needs::Signed).map(|r| r.path.clone()).collect();
     guard.open = table.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
     let mut router = Router::new();
@@ -156,7 +158,14 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
 /// to the handler, which says so.
 fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
     match needs {
-        Needs::Nothing | Needs::Caller => Ok(()),
+        // What a signed address carries was checked by the guard.
+        Needs::Nothing | Needs::Caller | Needs::Signed => Ok(()),
+        Needs::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
+        Needs::Writer => Ok(()),
+        Needs::ModelId(level) => match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {
+            Some(model) if call.standing.reads(model) => call.demand(level, model),
+            Some(_) | None => Ok(()),
+        },
         Needs::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
             Some(model) if call.standing.reads(model) => call.demand(level, model),
             Some(_) | None => Ok(()),

@@ -38,6 +38,10 @@ pub enum Code {
     ResourceConflict,
     /// The body is too large.
     TooLarge,
+    /// The file has no such bytes.
+    NotInFile,
+    /// There is no room for it.
+    NoSpace,
     /// Too much at a time; trying again helps.
     RequestLimitExceeded,
     /// It is not offered here.
@@ -53,7 +57,7 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidParameterValue => "INVALID_PARAMETER_VALUE",
-            Self::BadRequest | Self::TooLarge => "BAD_REQUEST",
+            Self::BadRequest | Self::TooLarge | Self::NotInFile => "BAD_REQUEST",
             Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
             Self::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
@@ -61,6 +65,7 @@ impl Code {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceConflict => "RESOURCE_CONFLICT",
+            Self::NoSpace => "RESOURCE_EXHAUSTED",
             Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
             Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::InternalError => "INTERNAL_ERROR",
@@ -78,7 +83,10 @@ impl Code {
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::ResourceDoesNotExist | Self::EndpointNotFound => StatusCode::NOT_FOUND,
             Self::ResourceConflict => StatusCode::CONFLICT,
+            Self::NotInFile => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            // Not 503: clients would send gigabytes again and again.
+            Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             Self::RequestLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,

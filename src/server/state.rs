@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::artifacts::Shelf;
 use super::auth::{Auth, Caller};
 use super::catalog::Catalog;
 use super::desk::Desks;
 use super::error::{ApiError, Code};
+use super::import::Imports;
 use super::metrics::Metrics;
 use super::repeat::Repeats;
 use super::writer::Job;
@@ -52,6 +54,10 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// The answers that nobody was there to hear.
     pub repeats: Arc<Repeats>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 /// What a [`State`] is made of.
@@ -70,13 +76,18 @@ pub struct Parts {
     pub token_key: TokenKey,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics } = parts;
-        Self { catalog, tip, jobs, desks, kept: Mutex::default(), auth, token_key, metrics, repeats: Arc::default() }
+        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, shelf, imports } = parts;
+        let (kept, repeats) = (Mutex::default(), Arc::default());
+        Self { catalog, tip, jobs, desks, kept, auth, token_key, metrics, repeats, shelf, imports }
     }
 
     /// The registry now: never older than what anybody was told before, here or by git.
@@ -111,6 +122,14 @@ impl State {
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.desks.run(read).await
+    }
+
+    /// Takes up the copies that an earlier server did not finish.
+    pub async fn resume(&self) {
+        // Without a catalog every request is answered with why, and this can wait for the next start.
+        if let Ok(catalog) = self.catalog().await {
+            self.imports.resume(&catalog);
+        }
     }
 
     /// Keeps the state that a listing began with, for its next pages.

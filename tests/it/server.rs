@@ -1,9 +1,11 @@
 //! The server as its clients meet it: spawned, and asked over the wire.
 
 mod access;
+mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
+mod imports;
 mod life;
 mod limits;
 mod repeats;

@@ -22,7 +22,7 @@ const PLACES: &[Place] = &[
     ("clap_complete", Some(&["cli"])),
     ("clap_mangen", Some(&["cli"])),
     ("crc32fast", Some(&["index"])),
-    ("getrandom", Some(&["registry", "server"])),
+    ("getrandom", Some(&["deliver", "registry", "server"])),
     ("gix", Some(&["git"])),
     ("hyper", Some(&["server"])),
     ("hyper_util", Some(&["server"])),
@@ -46,7 +46,7 @@ const PLACES: &[Place] = &[
     ("unicode_width", Some(&["cli"])),
     ("uuid", Some(&["name"])),
     //
-    ("hmac", Some(&["deliver"])),
+    ("hmac", Some(&["deliver", "server"])),
     ("lettre", Some(&["deliver"])),
     ("notify", Some(&["watch"])),
     ("tower", Some(&["server"])),

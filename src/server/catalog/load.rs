@@ -44,7 +44,9 @@ type Row = (ModelRow<'static>, Vec<Arc<VersionFacts<'static>>>);
 impl Catalog {
     /// A registry without anything.
     pub fn empty() -> Self {
-        Self { commit: None, frame: Arc::default(), shards: (0..SHARDS).map(|_| Arc::default()).collect() }
+        let shards = (0..SHARDS).map(|_| Arc::default()).collect();
+        let names = (0..SHARDS).map(|_| Arc::default()).collect();
+        Self { commit: None, frame: Arc::default(), shards, names }
     }
 
     /// Reads the registry as of its newest commit.

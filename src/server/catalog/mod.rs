@@ -32,6 +32,7 @@ pub struct Catalog {
     commit: Option<Oid>,
     frame: Arc<Frame>,
     shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
+    names: Vec<Arc<BTreeMap<Id, ModelName>>>,
 }
 
 /// What belongs to no model.
@@ -114,6 +115,11 @@ impl Catalog {
         self.shards.get(shard(name))?.get(name)
     }
 
+    /// A model by its id, whoever asks.
+    pub fn model_by_id(&self, id: &Id) -> Option<&Arc<ModelCard>> {
+        self.model(self.names.get(shard(id.as_str()))?.get(id)?.as_str())
+    }
+
     /// All models, whoever asks, in no order that means something.
     pub fn models(&self) -> impl Iterator<Item = &Arc<ModelCard>> {
         self.shards.iter().flat_map(|s| s.values())
@@ -133,12 +139,24 @@ impl Catalog {
     }
 
     fn put(&mut self, card: ModelCard) {
+        if let Some(names) = self.names.get_mut(shard(card.id.as_str()))
+            && names.get(&card.id) != Some(&card.name)
+        {
+            Arc::make_mut(names).insert(card.id.clone(), card.name.clone());
+        }
         if let Some(shard) = self.shards.get_mut(shard(card.name.as_str())) {
             Arc::make_mut(shard).insert(card.name.clone(), Arc::new(card));
         }
     }
 
     fn remove(&mut self, name: &str) {
+        if let Some(id) = self.model(name).map(|card| card.id.clone())
+            && let Some(names) = self.names.get_mut(shard(id.as_str()))
+            // After a rename the id is another name's already.
+            && names.get(&id).is_some_and(|known| known.as_str() == name)
+        {
+            Arc::make_mut(names).remove(&id);
+        }
         if let Some(shard) = self.shards.get_mut(shard(name)).filter(|s| s.contains_key(name)) {
             Arc::make_mut(shard).remove(name);
         }

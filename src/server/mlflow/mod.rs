@@ -2,10 +2,13 @@
 //! contract, not ours to choose.
 
 mod models;
+mod register;
 mod search;
 pub mod shapes;
 mod source;
 mod versions;
+
+pub use versions::named_version;
 
 use axum::http::Method;
 

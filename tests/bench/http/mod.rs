@@ -64,8 +64,9 @@ struct Pair {
 impl Pair {
     fn start(sandbox: &Sandbox) -> Self {
         let first = get("registered-models/get", &[("name", &model(0))]);
-        let theirs = Running::mlflow(sandbox, &first);
-        Self { ours: Running::greenroom(sandbox, &sandbox.path("registry"), "alice@example.org", &first), theirs }
+        // Ours first: MLflow's processes are not done with their start when the first of them answers.
+        let ours = Running::greenroom(sandbox, &sandbox.path("registry"), "alice@example.org", &first);
+        Self { ours, theirs: Running::mlflow(sandbox, &first) }
     }
 
     /// One client asks both in turn, in rounds, so that both see the same machine.
