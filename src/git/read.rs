@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
 /// How many tree entries are remembered before all are forgotten.
-const MEMO_ENTRIES: usize = 200_000;
+const MEMO_ENTRIES: usize = 50_000;
 
 /// How many bytes of objects are remembered before all are forgotten.
 const MEMO_BYTES: usize = 4 << 20;

@@ -176,8 +176,8 @@ impl Repo {
         let name = FullName::try_from(reference).map_err(|e| bad_name(gix::Error::from_error(e)))?;
         let old = expected.map(|id| self.id(&id).ok_or(TreeError::Missing(id))).transpose().map_err(GitError::from)?;
         let new = self.id(&tip).ok_or(TreeError::Missing(tip)).map_err(GitError::from)?;
-        // Through HEAD, if it is on the branch and has a log of its own, which then tells of the change too.
-        let through_head = self.logs_head() && self.is_on(reference)?;
+        // Through HEAD, if it is on the branch: then HEAD's own log tells of the change too.
+        let through_head = self.is_on(reference)?;
         let edit = RefEdit {
             change: Change::Update {
                 log: LogChange {
@@ -204,13 +204,6 @@ impl Repo {
             return Err(PublishError::Moved { actual: self.reference(reference)? });
         }
         Ok(prepared)
-    }
-
-    /// Whether HEAD has a log, or shall have one: by git's default where there is a work tree.
-    fn logs_head(&self) -> bool {
-        self.work_dir().is_some()
-            || self.git_dir().join("logs/HEAD").exists()
-            || self.inner.config_snapshot().string("core.logAllRefUpdates").is_some()
     }
 
     /// Says why the branch could not be locked or was not as expected.
@@ -293,12 +286,14 @@ impl Repo {
         flush(&dir).map_err(|e| GitError::io("flush", dir, e))
     }
 
-    /// Puts the branch and its folder on disk, for good; where its file is new, the folders above may be, too.
+    /// Puts the branch's new place in its folder on disk, for good; where its file is new, the folders above may be, too.
     fn flush_reference(&self, reference: &str, is_new: bool) -> Result<(), GitError> {
         let file = self.common_dir().join(reference);
         let above = file.ancestors().skip(1).take_while(|p| p.starts_with(self.common_dir()));
-        let folders = if is_new { usize::MAX } else { 1 };
-        for path in std::iter::once(file.as_path()).chain(above.take(folders)) {
+        let folders = above.take(if is_new { usize::MAX } else { 1 });
+        // What the file says was written when the branch was locked, and so flushed with all else.
+        let own = if FLUSHES_ALL { None } else { Some(file.as_path()) };
+        for path in own.into_iter().chain(folders) {
             File::open(path).and_then(|f| f.sync_all()).map_err(|e| GitError::io("flush", path, e))?;
         }
         Ok(())
@@ -338,6 +333,9 @@ fn write_object(
         }
     }
 }
+
+/// Whether [`flush`] flushes all that was written, not the objects alone.
+const FLUSHES_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Flushes the whole file system that a folder is on: one call for any number of new files and folders.
 #[cfg(any(target_os = "linux", target_os = "android"))]

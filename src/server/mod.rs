@@ -172,15 +172,10 @@ fn start(what: impl std::fmt::Display) -> ServeError {
 /// Serves the registry until the process is told to stop, and gives whether all open requests could finish. `listening`
 /// hears the address once connections are accepted.
 pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
-    let registry = match config.local {
-        // A play stays in its own folder, whatever GIT_DIR says.
-        Some(_) => Registry::with(Repo::open(&config.dir)?, "")?,
-        None => Registry::discover(&config.dir)?,
-    };
+    let registry = open(config)?;
     let tokens = Tokens::of(&registry.state_dir());
     let auth = auth(config, &registry, tokens)?;
-    let own = || registry.repo().identity().map(|(_, committer)| committer);
-    let committer = config.local.clone().map_or_else(own, Ok);
+    let committer = identity(config, &registry).map(|(_, committer)| committer);
     let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
     let (mut key, mut grants) = ([0; 32], [0; 32]);
     getrandom::fill(&mut key).and_then(|()| getrandom::fill(&mut grants)).map_err(start)?;
@@ -267,6 +262,22 @@ impl Work {
     }
 }
 
+/// Opens the registry. A play stays in its own folder, whatever GIT_DIR says.
+fn open(config: &Config) -> Result<Registry, RegistryError> {
+    match config.local {
+        Some(_) => Registry::with(Repo::open(&config.dir)?, ""),
+        None => Registry::discover(&config.dir),
+    }
+}
+
+/// The author and the committer of what the server does for the local user.
+fn identity(config: &Config, registry: &Registry) -> Result<(Ident, Ident), GitError> {
+    match &config.local {
+        Some(ident) => Ok((ident.clone(), ident.clone())),
+        None => registry.repo().identity(),
+    }
+}
+
 /// How callers are known, and whether the address is one that may be served so.
 fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, ServeError> {
     let is_loopback = config.bind.ip().is_loopback();
@@ -281,8 +292,7 @@ fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, Se
         None => None,
     };
     if is_loopback && !config.behind_proxy && !config.require_token {
-        let own = || registry.repo().identity().map(|(author, _)| author);
-        let author = config.local.clone().map_or_else(own, Ok)?;
+        let (author, _) = identity(config, registry)?;
         let user = registry.person_of(&registry.snapshot()?, &author)?;
         let local = Caller { user, name: author.name, email: author.email, read_only: false };
         return Ok(Auth::new(tokens, Some(local), proxy));

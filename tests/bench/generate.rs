@@ -149,6 +149,7 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         format: FORMAT,
         layout: shape.layout,
         identity: Identity::default(),
+        notifications: Mailing::default(),
         stages: std::collections::BTreeMap::new(),
         notifications: Mailing::default(),
     };

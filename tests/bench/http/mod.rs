@@ -64,8 +64,9 @@ struct Pair {
 impl Pair {
     fn start(sandbox: &Sandbox) -> Self {
         let first = get("registered-models/get", &[("name", &model(0))]);
-        let theirs = Running::mlflow(sandbox, &first);
-        Self { ours: Running::greenroom(sandbox, &sandbox.path("registry"), "alice@example.org", &first), theirs }
+        // Ours first: MLflow's processes are not done with their start when the first of them answers.
+        let ours = Running::greenroom(sandbox, &sandbox.path("registry"), "alice@example.org", &first);
+        Self { ours, theirs: Running::mlflow(sandbox, &first) }
     }
 
     /// One client asks both in turn, in rounds, so that both see the same machine.
@@ -201,49 +202,99 @@ fn crowds(address: &str, label: &str, models: usize, name: impl Fn(usize) -> Str
     alone(&format!("8 writers, {label}"), &format!("{writes:.0}/s"), "≥ 500/s", Some(writes >= 500.0));
 }
 
-/// One client and the large registry.
-fn large(sandbox: &Sandbox, folder: &Path) {
-    let shape = Shape { models: 10_000, versions: 10, layout: greenroom::entity::settings::Layout::Sharded };
-    let dir = generate::registry(folder, shape);
-    let name = |i: usize| generate::model((i % 10_000) as u64).as_str().to_owned();
-    let first = get("registered-models/get", &[("name", &name(0))]);
-    let start = || Running::greenroom(sandbox, &dir, "alice@example.com", &first);
-    let label = "10,000 × 10";
-    let built = start();
-    alone(&format!("first answer with no index yet, {label}"), &format!("{:.0} ms", built.first_answer), "", None);
-    drop(built);
-    let ours = start();
-    let took = ours.first_answer;
-    alone(&format!("first answer, {label}"), &format!("{took:.0} ms"), "≤ 1,500 ms", Some(took <= 1500.0));
-    let (_, idle) = ours.memory();
-    alone(&format!("memory after start, {label}"), &format!("{idle:.0} MiB"), "≤ 300 MB", Some(idle <= 286.0));
-    let mut client = Client::connect(&ours.address).expect("a connection");
-    let questions: [(&str, Option<f64>, &dyn Fn(usize) -> Wire); 7] = [
-        ("get a version", None, &|i| get("model-versions/get", &[("name", &name(i * 7)), ("version", "7")])),
-        ("get by alias", None, &|i| get("registered-models/alias", &[("name", &name(i * 7)), ("alias", "champion")])),
-        ("search models by a tag, 100 of 270", Some(10.0), &|i| {
-            get("registered-models/search", &[("filter", &format!("tags.owner = 'team-{:02}'", i % 37))])
-        }),
-        ("search versions by a tag, all 2,700", Some(10.0), &|i| {
-            get("model-versions/search", &[("filter", &format!("tags.team = 't{}'", i % 37))])
-        }),
-        ("search names by ILIKE", Some(10.0), &|i| {
-            get("registered-models/search", &[("filter", &format!("name ILIKE '%FRAUD-00{:02}%'", i % 20))])
-        }),
-        ("first page of all models", Some(10.0), &|_| get("registered-models/search", &[("max_results", "100")])),
-        ("create a version", None, &|i| create_version(&name(i * 7), &format!("s3://bucket/{i}/model"))),
-    ];
-    for (what, goal, wire) in questions {
-        let mut times: Vec<Duration> = (0..200).map(|i| client.ask(&wire(i))).collect();
-        times.drain(..20);
-        let times = Times::from(times);
-        let measured = format!("{}, {} KiB", milliseconds(&times), client.size() / 1024);
-        let text = goal.map_or(String::new(), |g| format!("≤ {g} ms"));
-        alone(&format!("{what}, {label}"), &measured, &text, goal.map(|g| times.median() <= g));
+/// A generated registry, served.
+struct Large {
+    label: String,
+    models: usize,
+    running: Running,
+}
+
+impl Large {
+    fn start(sandbox: &Sandbox, dir: &Path, shape: Shape) -> Self {
+        let first = get("registered-models/get", &[("name", generate::model(0).as_str())]);
+        let running = Running::greenroom(sandbox, dir, "alice@example.com", &first);
+        let label = format!("{} × {}", shape.models, shape.versions);
+        Self { label, models: shape.models as usize, running }
     }
-    crowds(&ours.address, label, 10_000, name);
-    let (_, busy) = ours.memory();
-    alone(&format!("memory after work, {label}"), &format!("{busy:.0} MiB"), "≤ 300 MB", Some(busy <= 286.0));
+
+    fn name(&self, i: usize) -> String {
+        generate::model((i % self.models) as u64).as_str().to_owned()
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&self.running.address).expect("a connection")
+    }
+
+    /// What must not depend on the size, beside a small registry that is made and laid out alike.
+    fn beside(&self, small: &Self) {
+        let questions: [(&str, &dyn Fn(&Self, usize) -> Wire); 4] = [
+            ("get a version", &|l, i| get("model-versions/get", &[("name", &l.name(i * 7)), ("version", "4")])),
+            ("get by alias", &|l, i| {
+                get("registered-models/alias", &[("name", &l.name(i * 7)), ("alias", "champion")])
+            }),
+            ("create a version", &|l, i| create_version(&l.name(i * 7), &format!("s3://bucket/{i}/model"))),
+            ("set a tag", &|l, i| {
+                let tag = json!({ "name": l.name(i * 7), "version": "1", "key": "checked", "value": i.to_string() });
+                post("model-versions/set-tag", &tag)
+            }),
+        ];
+        for (what, wire) in questions {
+            let (mut a, mut b) = (self.client(), small.client());
+            let pairs = (0..300).map(|i| (a.ask(&wire(self, i)), b.ask(&wire(small, i))));
+            let (a, b): (Vec<Duration>, Vec<Duration>) = pairs.skip(20).unzip();
+            let (a, b) = (Times::from(a), Times::from(b));
+            let ratio = a.median() / b.median();
+            let small = format!("{}: {}", small.label, milliseconds(&b));
+            let what = format!("{what}, {}", self.label);
+            row(&what, &milliseconds(&a), &small, Some(ratio), "≤ 1.2×", Some(ratio <= 1.2));
+        }
+    }
+
+    fn searches(&self) {
+        let questions: [(&str, &dyn Fn(usize) -> Wire); 4] = [
+            ("search models by a tag, 100 of 270", &|i| {
+                get("registered-models/search", &[("filter", &format!("tags.owner = 'team-{:02}'", i % 37))])
+            }),
+            ("search versions by a tag, all 2,700", &|i| {
+                get("model-versions/search", &[("filter", &format!("tags.team = 't{}'", i % 37))])
+            }),
+            ("search names by ILIKE", &|i| {
+                get("registered-models/search", &[("filter", &format!("name ILIKE '%FRAUD-00{:02}%'", i % 20))])
+            }),
+            ("first page of all models", &|_| get("registered-models/search", &[("max_results", "100")])),
+        ];
+        let mut client = self.client();
+        for (what, wire) in questions {
+            let times: Vec<Duration> = (0..120).map(|i| client.ask(&wire(i))).skip(20).collect();
+            let times = Times::from(times);
+            let measured = format!("{}, {} KiB", milliseconds(&times), client.size() / 1024);
+            alone(&format!("{what}, {}", self.label), &measured, "≤ 10 ms", Some(times.median() <= 10.0));
+        }
+    }
+}
+
+/// The large registry, beside a small one.
+fn large(sandbox: &Sandbox, folder: &Path) {
+    let shape = |models, versions| Shape { models, versions, layout: greenroom::entity::settings::Layout::Sharded };
+    let (big, small) = (shape(10_000, 10), shape(200, 5));
+    let (dir, small_dir) = (generate::registry(folder, big), generate::registry(folder, small));
+    let built = Large::start(sandbox, &dir, big);
+    let label = built.label.clone();
+    let took = built.running.first_answer;
+    alone(&format!("first answer with no index yet, {label}"), &format!("{took:.0} ms"), "", None);
+    drop(built);
+    let ours = Large::start(sandbox, &dir, big);
+    let took = ours.running.first_answer;
+    alone(&format!("first answer, {label}"), &format!("{took:.0} ms"), "≤ 1,500 ms", Some(took <= 1500.0));
+    let memory = |when: &str| {
+        let (_, mib) = ours.running.memory();
+        alone(&format!("memory {when}, {label}"), &format!("{mib:.0} MiB"), "≤ 300 MB", Some(mib <= 286.0));
+    };
+    memory("after start");
+    ours.beside(&Large::start(sandbox, &small_dir, small));
+    ours.searches();
+    crowds(&ours.running.address, &label, ours.models, |i| ours.name(i));
+    memory("after work");
 }
 
 /// All of it.

@@ -73,11 +73,19 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Asks it to end, as a supervisor would, and sees that it does.
     fn drop(&mut self) {
-        // First the children, whom nobody else would end.
-        for pid in tree(self.child.id()).into_iter().rev() {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+        let tree = tree(self.child.id());
+        let signal = |name: &str, pid: &u32| {
+            let _ = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
+        };
+        signal("-TERM", &self.child.id());
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(20) && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
         }
+        // Also the children, whom nobody else would end.
+        tree.iter().rev().for_each(|pid| signal("-KILL", pid));
         let _ = self.child.wait();
     }
 }
