@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Action, NewVersion, NewWebhook, Which};
-use crate::entity::settings::{Authority, StageRule};
+use crate::entity::settings::{Authority, Removal, StageRule};
 use crate::entity::version::Source;
 use crate::entity::{Person, Settings};
 use crate::format::read::{Fields, FromTable, FromToml, Node};
@@ -13,7 +13,7 @@ use crate::text::Text;
 
 /// The words that `do` may be, as `greenroom apply --help` lists them.
 pub(super) const WORDS: &str = "\
-settings.change       name, authority, self_approval
+settings.change       name, authority, self_approval, removal
 stage.set             stage, from, level, approvals, approvers, exclusive, require, frozen
 stage.unset           stage
 model.create          model, description, tags
@@ -64,7 +64,7 @@ enum What {
     /// An action.
     Action(Action),
     /// A change of some settings; the others stay as they are.
-    Settings { name: Option<Text>, authority: Option<Authority>, self_approval: Option<bool> },
+    Settings { name: Option<Text>, authority: Option<Authority>, self_approval: Option<bool>, removal: Option<Removal> },
     /// The whole rule of a stage.
     Rule(Stage, StageRule),
     /// No rule for a stage.
@@ -99,7 +99,8 @@ impl Entry {
         let seen = Some(Box::new(settings.clone()));
         match self.what {
             What::Action(action) => return action,
-            What::Settings { name, authority, self_approval } => {
+            What::Settings { name, authority, self_approval, removal } => {
+                settings.rules.removal = removal.unwrap_or(settings.rules.removal);
                 let identity = &mut settings.identity;
                 identity.authority = authority.unwrap_or(identity.authority);
                 identity.self_approval = self_approval.unwrap_or(identity.self_approval);
@@ -127,7 +128,8 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     Some(match word {
         "settings.change" => {
             let (name, authority) = (f.optional("name"), f.optional("authority"));
-            Some(What::Settings { name, authority, self_approval: f.optional("self_approval") })
+            let (self_approval, removal) = (f.optional("self_approval"), f.optional("removal"));
+            Some(What::Settings { name, authority, self_approval, removal })
         }
         "stage.set" => {
             let stage = f.required("stage");
@@ -243,6 +245,7 @@ fn new_version(f: &mut Fields<'_, '_>) -> NewVersion {
             run_id: f.default("run_id"),
             run_link: f.default("run_link"),
             model_id: f.default("model_id"),
+            location: Text::default(),
         },
         tags: f.default("tags"),
         params: f.default::<BTreeMap<_, _>>("params"),

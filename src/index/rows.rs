@@ -102,6 +102,9 @@ pub struct VersionFacts<'a> {
     /// The MLflow logged model.
     #[serde(borrow)]
     pub model_id: Cow<'a, str>,
+    /// Where its files are, when the source leads there through another version.
+    #[serde(borrow)]
+    pub location: Cow<'a, str>,
     /// Its tags.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
@@ -125,6 +128,7 @@ impl VersionFacts<'_> {
             run_id: owned(version.source.run_id.as_str()),
             run_link: owned(version.source.run_link.as_str()),
             model_id: owned(version.source.model_id.as_str()),
+            location: owned(version.source.location.as_str()),
             tags: Tag::all(&version.tags),
         }
     }
@@ -139,6 +143,7 @@ impl VersionFacts<'_> {
             run_id: own(self.run_id),
             run_link: own(self.run_link),
             model_id: own(self.model_id),
+            location: own(self.location),
             tags: self.tags.into_iter().map(Tag::into_owned).collect(),
             ..self
         }
@@ -387,6 +392,7 @@ mod tests {
             run_id: "r".into(),
             run_link: "".into(),
             model_id: "".into(),
+            location: "".into(),
             tags,
         }
     }

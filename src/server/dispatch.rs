@@ -118,12 +118,12 @@ async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     }
     let given = parts.headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or_default());
     let Some(given) = given else {
-        return Err(ApiError::new(Code::BadRequest, "Bad Request. Content-Type header is missing."));
+        return Err(ApiError::invalid("Bad Request. Content-Type header is missing."));
     };
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        let message = "Bad Request. Content-Type header must be one of ['application/json'].";
-        return Err(ApiError::new(Code::BadRequest, message));
+        let message = "Bad Request. Content-Type must be one of ['application/json'].";
+        return Err(ApiError::invalid(message));
     }
     Args::new(query, &bytes)
 }

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use greenroom::entity::settings::{FORMAT, Identity, Layout};
+use greenroom::entity::settings::{FORMAT, Identity, Layout, Rules};
 use greenroom::entity::version::{Artifacts, Metric, Source, Status};
 use greenroom::entity::{Access, Level, Model, Person, Settings, StagePointer, Version};
 use greenroom::format::path::Paths;
@@ -149,6 +149,7 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         format: FORMAT,
         layout: shape.layout,
         identity: Identity::default(),
+        rules: Rules::default(),
         stages: std::collections::BTreeMap::new(),
     };
     let mut access = Access::default();

@@ -4,6 +4,7 @@ mod access;
 mod browsers;
 mod clients;
 mod crash;
+mod differential;
 mod life;
 mod limits;
 mod repeats;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use greenroom::action::{Action, NewVersion};
-use greenroom::entity::settings::{FORMAT, Identity, Layout};
+use greenroom::entity::settings::{FORMAT, Identity, Layout, Rules};
 use greenroom::entity::{Person, Settings};
 use greenroom::git::{Draft, Durability, Ident, Repo};
 use greenroom::name::{Id, ModelName};
@@ -45,6 +45,7 @@ impl Life {
             format: FORMAT,
             layout: if seed.is_multiple_of(2) { Layout::Sharded } else { Layout::Flat },
             identity: Identity::default(),
+            rules: Rules::default(),
             stages: Default::default(),
         };
         let maker = Person { name: text("Alice"), emails: [text("alice@example.org")].into(), ..Person::default() };

@@ -1,7 +1,9 @@
 //! Arbitrary nouns, with every optional field there or not and texts that are hard to quote.
 
 use greenroom::entity::person::{ModelNotifications, Notifications, Notify, SigningKey};
-use greenroom::entity::settings::{Authority, Day, Evidence, Freeze, Identity, Layout, Moment, Settings, StageRule};
+use greenroom::entity::settings::{
+    Authority, Day, Evidence, Freeze, Identity, Layout, Moment, Removal, Rules, Settings, StageRule,
+};
 use greenroom::entity::version::{
     Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold,
 };
@@ -103,8 +105,10 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         });
     let identity = (select(Authority::ALL.to_vec()), any::<bool>(), btree_set(text(), 0..3), btree_set(user(), 0..3))
         .prop_map(|(authority, self_approval, web, servers)| Identity { authority, self_approval, web, servers });
-    (id(), text(), select(Layout::ALL.to_vec()), identity, btree_map(stage(), rule, 0..3))
-        .prop_map(|(id, name, layout, identity, stages)| Settings { id, name, format: 1, layout, identity, stages })
+    let rules = select(Removal::ALL.to_vec()).prop_map(|removal| Rules { removal });
+    (id(), text(), select(Layout::ALL.to_vec()), identity, rules, btree_map(stage(), rule, 0..3)).prop_map(
+        |(id, name, layout, identity, rules, stages)| Settings { id, name, format: 1, layout, identity, rules, stages },
+    )
 }
 
 pub fn person() -> impl Strategy<Value = Person> {
@@ -156,12 +160,8 @@ fn schema() -> impl Strategy<Value = Schema> {
 }
 
 pub fn version() -> impl Strategy<Value = Version> {
-    let source = (text(), text(), text(), text()).prop_map(|(uri, run_id, run_link, model_id)| Source {
-        uri,
-        run_id,
-        run_link,
-        model_id,
-    });
+    let source = (text(), text(), text(), text(), text())
+        .prop_map(|(uri, run_id, run_link, model_id, location)| Source { uri, run_id, run_link, model_id, location });
     let artifacts = (digest(), 0..u64::from(u32::MAX), 0..99_u64).prop_map(|(digest, size, files)| Artifacts {
         digest,
         size,

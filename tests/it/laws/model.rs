@@ -377,6 +377,7 @@ pub fn founding() -> Action {
         format: 1,
         layout: Layout::Flat,
         identity: greenroom::entity::settings::Identity::default(),
+        rules: greenroom::entity::settings::Rules::default(),
         stages: [(canary, StageRule { exclusive: true, ..StageRule::default() })].into(),
     };
     Action::CreateRegistry { settings, maker: person("alice@example.org") }
