@@ -9,6 +9,9 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::server::{self, Config, ServeError};
 
+/// How many requests a second one caller may make where others than the user of this machine call.
+const RATE: u32 = 200;
+
 /// Serve the registry to MLflow's and Databricks' clients
 ///
 /// On a loopback address callers need nothing and act as you, the local git user; with a token they act as the person
@@ -33,6 +36,9 @@ pub(super) struct ServeArgs {
     /// Ask for a token on a loopback address, too
     #[arg(long)]
     require_token: bool,
+    /// How many requests a second one caller may make; without this 200 behind a proxy, and any number without one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_rate: Option<u32>,
     /// Log each request on standard error, as a line of JSON
     #[arg(long)]
     log_requests: bool,
@@ -48,6 +54,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         proxy: args.proxy_user_header.clone().map(|header| (header, from)),
         hosts: args.host.clone(),
         require_token: args.require_token,
+        max_rate: args.max_rate.or(args.behind_proxy.then_some(RATE)),
         log_requests: args.log_requests,
     };
     let mut told = Ok(());

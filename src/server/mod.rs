@@ -18,10 +18,12 @@ pub mod log;
 pub mod metrics;
 pub mod mlflow;
 mod probe;
+mod rate;
 pub mod repeat;
 pub mod route;
 pub mod state;
 pub mod tokens;
+mod wire;
 mod writer;
 
 use std::collections::HashSet;
@@ -60,6 +62,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// On a loopback address, too, callers need a token.
     pub require_token: bool,
+    /// How many requests a second one caller may make; none: any.
+    pub max_rate: Option<u32>,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
 }
@@ -159,7 +163,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         }
     });
     let writer = writer.map_err(start)?;
-    let guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log);
+    let guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
     let finished = runtime.block_on(serve(config.bind, guard, metrics, is_loaded, listening));
     // With the runtime go all who could still ask, and the writer ends when what waits is done.

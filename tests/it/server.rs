@@ -4,9 +4,11 @@ mod access;
 mod browsers;
 mod clients;
 mod crash;
+mod cves;
 mod differential;
 mod life;
 mod limits;
+mod protocol;
 mod repeats;
 mod table;
 

@@ -218,20 +218,29 @@ def filter_size(call, ours, theirs, removal):
     return message(ours).startswith("Invalid search: ") and "are allowed" in message(ours)
 
 
+@meant("first-mistake")
+def first_mistake(call, ours, theirs, removal):
+    is_search = call["path"].endswith("/search") and sum(bool(sent(call, key)) for key in ("filter", "order_by", "max_results")) > 1
+    return is_search and ours[0] == theirs[0] == 400 and code(ours) == code(theirs)
+
+
 @meant("page-tokens")
 def page_tokens(call, ours, theirs, removal):
     return bool(sent(call, "page_token")) and message(ours).startswith("Invalid page token")
 
 
+# What says when a model or version last changed, also where it is so already.
+CHANGES = ("registered-models/update", "registered-models/rename", "model-versions/update", "model-versions/transition-stage")
+
+
 @meant("nothing-changed")
 def nothing_changed(call, ours, theirs, removal):
-    changes = call["path"] in ("registered-models/update", "registered-models/rename", "model-versions/update", "model-versions/transition-stage")
-    if not changes or not ours[0] == theirs[0] == 200:
-        return False
-    strip = lambda v: (
-        {k: strip(x) for k, x in v.items() if k != "last_updated_timestamp"} if isinstance(v, dict) else [strip(x) for x in v] if isinstance(v, list) else v
-    )
-    return strip(ours[1]) == strip(filled(theirs[1]))
+    def timeless(value):
+        if isinstance(value, dict):
+            return {k: timeless(v) for k, v in value.items() if k != "last_updated_timestamp"}
+        return [timeless(v) for v in value] if isinstance(value, list) else value
+
+    return call.get("idle", False) and theirs[0] == 200 and timeless(ours[1]) == timeless(filled(theirs[1]))
 
 
 def filled(value):
