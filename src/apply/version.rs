@@ -173,6 +173,13 @@ pub(super) fn set_alias(
 }
 
 fn point(d: &mut Draft<'_, '_>, model: &ModelName, alias: &AliasName, version: u64) -> Result<(), Refusal> {
+    let file = path::alias_file(alias);
+    if file.len() > path::MAX_FILE_NAME {
+        let max = path::MAX_FILE_NAME;
+        return Err(Refusal::invalid(format!(
+            "'Registered model alias name' exceeds the maximum length: as the file {file} it has more than {max} bytes"
+        )));
+    }
     let there = match d.snapshot.model(model)? {
         Some(view) => view.alias(alias)?,
         None => None,
@@ -181,7 +188,7 @@ fn point(d: &mut Draft<'_, '_>, model: &ModelName, alias: &AliasName, version: u
         Some(file) => d.edit(&file, |p| p.version = version),
         None => {
             let folder = d.snapshot.paths()?.model(model);
-            d.put(&format!("{folder}/aliases/{}", path::alias_file(alias)), &AliasPointer { version });
+            d.put(&format!("{folder}/aliases/{file}"), &AliasPointer { version });
             Ok(())
         }
     }

@@ -78,6 +78,7 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
             run_id: args.run_id.unwrap_or_default(),
             run_link: args.run_link.unwrap_or_default(),
             model_id: args.model_id.unwrap_or_default(),
+            location: Text::default(),
         },
         tags: args.tags.into_iter().collect(),
         params: args.params.into_iter().collect(),

@@ -11,6 +11,9 @@ use super::session::Session;
 use crate::artifact::import::{Credentials, Sources};
 use crate::server::{self, Config, ServeError};
 
+/// How many requests a second one caller may make where others than the user of this machine call.
+const RATE: u32 = 200;
+
 /// Serve the registry to MLflow's and Databricks' clients
 ///
 /// On a loopback address callers need nothing and act as you, the local git user; with a token they act as the person
@@ -47,6 +50,9 @@ pub(super) struct ServeArgs {
     /// End when no request came for so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     idle_exit: Option<u64>,
+    /// How many requests a second one caller may make; without this 200 behind a proxy, and any number without one
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_rate: Option<u32>,
     /// Log each request on standard error, as a line of JSON
     #[arg(long)]
     log_requests: bool,
@@ -76,6 +82,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         proxy: args.proxy_user_header.clone().map(|header| (header, from)),
         hosts: args.host.clone(),
         require_token: args.require_token,
+        max_rate: args.max_rate.or(args.behind_proxy.then_some(RATE)),
         log_requests: args.log_requests,
         max_upload: args.max_upload,
         sources: sources(args)?,

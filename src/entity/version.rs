@@ -118,6 +118,11 @@ pub struct Source {
     /// The MLflow logged model.
     #[schemars(default)]
     pub model_id: Text,
+    /// Where the files are, as of registering, when `uri` leads there through a version of this registry.
+    // Left out where it is empty, so that what an approval is of stays the same for all that was approved before.
+    #[serde(skip_serializing_if = "Text::is_empty")]
+    #[schemars(default)]
+    pub location: Text,
 }
 
 /// The files of a version, in sum. Each file lies under `artifacts/`, as itself or as a Git LFS pointer.

@@ -104,6 +104,9 @@ pub struct VersionFacts<'a> {
     pub model_id: Cow<'a, str>,
     /// Whether its files are in the registry.
     pub has_files: bool,
+    /// Where its files are, when the source leads there through another version.
+    #[serde(borrow)]
+    pub location: Cow<'a, str>,
     /// Its tags.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
@@ -128,6 +131,7 @@ impl VersionFacts<'_> {
             run_link: owned(version.source.run_link.as_str()),
             model_id: owned(version.source.model_id.as_str()),
             has_files: version.artifacts.is_some(),
+            location: owned(version.source.location.as_str()),
             tags: Tag::all(&version.tags),
         }
     }
@@ -142,6 +146,7 @@ impl VersionFacts<'_> {
             run_id: own(self.run_id),
             run_link: own(self.run_link),
             model_id: own(self.model_id),
+            location: own(self.location),
             tags: self.tags.into_iter().map(Tag::into_owned).collect(),
             ..self
         }
@@ -391,6 +396,7 @@ mod tests {
             run_link: "".into(),
             model_id: "".into(),
             has_files: false,
+            location: "".into(),
             tags,
         }
     }

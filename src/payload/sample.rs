@@ -178,6 +178,7 @@ impl Maker<'_> {
             identity: Identity::default(),
             stages: Default::default(),
             notifications: crate::entity::settings::Mailing::default(),
+            rules: crate::entity::settings::Rules::default(),
         };
         let to = Principal::User(self.by.clone());
         let group = GroupName::new("risk").ok()?;

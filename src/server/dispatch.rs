@@ -2,6 +2,7 @@
 //! checked.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{self, Body};
@@ -22,6 +23,9 @@ use crate::tree::Oid;
 
 /// The largest JSON body, in bytes (SEC-40).
 pub const MAX_BODY: usize = 1 << 20;
+
+/// How long a JSON body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// The server as one service, made of the table and of nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
@@ -112,7 +116,9 @@ fn with_commit(mut response: Response, made: &OnceLock<Oid>) -> Response {
 /// content type, which no page of another site can send unasked (SEC-38).
 async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     let too_large = |_| ApiError::new(Code::TooLarge, format!("The body is larger than {MAX_BODY} bytes."));
-    let bytes = body::to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+    let slow = |_| ApiError::new(Code::BadRequest, format!("The body took more than {} seconds.", BODY_TIME.as_secs()));
+    let bytes = tokio::time::timeout(BODY_TIME, body::to_bytes(body, MAX_BODY)).await.map_err(slow)?;
+    let bytes = bytes.map_err(too_large)?;
     let has_query = matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
     let query = parts.uri.query().filter(|_| has_query);
     if bytes.is_empty() && has_query {
@@ -120,12 +126,12 @@ async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     }
     let given = parts.headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or_default());
     let Some(given) = given else {
-        return Err(ApiError::new(Code::BadRequest, "Bad Request. Content-Type header is missing."));
+        return Err(ApiError::invalid("Bad Request. Content-Type header is missing."));
     };
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        let message = "Bad Request. Content-Type header must be one of ['application/json'].";
-        return Err(ApiError::new(Code::BadRequest, message));
+        let message = "Bad Request. Content-Type must be one of ['application/json'].";
+        return Err(ApiError::invalid(message));
     }
     Args::new(query, &bytes)
 }

@@ -19,6 +19,7 @@ use super::catalog::Catalog;
 use super::error::{ApiError, Code};
 use super::idle::{Activity, until_sent};
 use super::log::Log;
+use super::rate::Rate;
 use super::state::State;
 use super::writer::clock;
 use crate::name::UserName;
@@ -61,6 +62,7 @@ pub struct Guard {
     pub https: bool,
     /// Where to tell what happened.
     pub log: Log,
+    rate: Rate,
     ids: Ids,
 }
 
@@ -71,11 +73,18 @@ struct Ids {
 }
 
 impl Guard {
-    /// A guard that answers for `hosts` (none: all).
-    pub fn new(state: Arc<State>, hosts: Option<HashSet<String>>, https: bool, log: Log) -> Self {
+    /// A guard that answers for `hosts` (none: all), and each caller so many times a second (none: any).
+    pub fn new(
+        state: Arc<State>,
+        hosts: Option<HashSet<String>>,
+        https: bool,
+        log: Log,
+        max_rate: Option<u32>,
+    ) -> Self {
         let salt = crate::registry::random_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
         let ids = Ids { salt, next: AtomicU64::new(1) };
-        Self { state, open: HashSet::new(), signed: HashSet::new(), activity: None, hosts, https, log, ids }
+        let rate = Rate::new(max_rate);
+        Self { state, open: HashSet::new(), signed: HashSet::new(), activity: None, hosts, https, log, rate, ids }
     }
 
     /// Refuses what is not for this server, and what a browser was made to send (SEC-38).
@@ -122,6 +131,7 @@ impl Guard {
             return Ok(Some(Known { caller, catalog }));
         }
         let caller = self.state.auth.caller(&request.headers, peer.0.ip(), &catalog, clock())?;
+        self.rate.count(&caller.user, Instant::now())?;
         Ok(Some(Known { caller, catalog }))
     }
 }
@@ -141,6 +151,8 @@ pub async fn pass(
         peer: request.extensions().get::<Peer>().copied(),
     };
     let (mut parts, body) = request.into_parts();
+    // After a body whose length was not said beforehand nothing more is read: no bytes can pass for another request.
+    let is_last = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let (user, mut response) = match guard.enter(&parts, asked.peer).await {
         Ok(None) => (None, next.run(Request::from_parts(parts, body)).await),
         Ok(Some(known)) => {
@@ -151,6 +163,9 @@ pub async fn pass(
         Err(e) => (None, e.into_response()),
     };
     dress(response.headers_mut(), &asked.id);
+    if is_last {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     tell(&guard, &asked, user, &response, begun.elapsed());
     match busy {
         Some(busy) => until_sent(response, busy),

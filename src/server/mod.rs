@@ -27,11 +27,13 @@ mod notice;
 pub mod own;
 mod places;
 mod probe;
+mod rate;
 pub mod repeat;
 pub mod route;
 pub mod state;
 pub mod stop;
 pub mod tokens;
+mod wire;
 mod writer;
 
 use std::collections::HashSet;
@@ -78,6 +80,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// On a loopback address, too, callers need a token.
     pub require_token: bool,
+    /// How many requests a second one caller may make; none: any.
+    pub max_rate: Option<u32>,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
     /// Whether what lands is told from here, too.
@@ -102,6 +106,7 @@ impl Config {
             proxy: None,
             hosts: Vec::new(),
             require_token: false,
+            max_rate: None,
             log_requests: false,
             watch: false,
             max_upload: artifacts::MAX_UPLOAD,
@@ -214,7 +219,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let state_dir = registry.state_dir();
     drop(registry);
     let writer = Work { git_dir, at, committer, publish, metrics: Arc::clone(&metrics), log }.begin(queue, loaded)?;
-    let mut guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log);
+    let mut guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
     let serving =

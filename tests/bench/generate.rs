@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use greenroom::entity::settings::{FORMAT, Identity, Layout, Mailing};
+use greenroom::entity::settings::{FORMAT, Identity, Layout, Rules};
 use greenroom::entity::version::{Artifacts, Metric, Source, Status};
 use greenroom::entity::{Access, Level, Model, Person, Settings, StagePointer, Version};
 use greenroom::format::path::Paths;
@@ -150,6 +151,7 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         layout: shape.layout,
         identity: Identity::default(),
         notifications: Mailing::default(),
+        rules: Rules::default(),
         stages: std::collections::BTreeMap::new(),
         notifications: Mailing::default(),
     };

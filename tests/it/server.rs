@@ -5,12 +5,15 @@ mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
+mod cves;
 mod databricks;
+mod differential;
 mod flows;
 mod imports;
 mod life;
 mod limits;
 mod own;
+mod protocol;
 mod repeats;
 mod table;
 

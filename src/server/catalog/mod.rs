@@ -216,13 +216,16 @@ impl ModelCard {
         self.versions.last()
     }
 
-    /// The newest version of each stage that has any, in the alphabet of the stages.
+    /// The newest version of each stage that has any; as in MLflow the stages are in the order of their oldest versions.
     pub fn latest_by_stage(&self) -> Vec<&Arc<VersionFacts<'static>>> {
-        let mut newest: BTreeMap<&str, &Arc<VersionFacts<'static>>> = BTreeMap::new();
+        let mut newest: Vec<&Arc<VersionFacts<'static>>> = Vec::new();
         for version in &self.versions {
-            newest.insert(&version.stage, version);
+            match newest.iter_mut().find(|known| known.stage == version.stage) {
+                Some(known) => *known = version,
+                None => newest.push(version),
+            }
         }
-        newest.into_values().collect()
+        newest
     }
 
     /// The aliases of a version.

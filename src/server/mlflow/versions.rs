@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::schema::{check, flag, needs, takes};
 use super::shapes::{OneVersion, Version};
-use super::{model_name, register, source, tag_key, tag_value, tags, text, version_number};
+use super::{model_name, name, register, schema, source, tag_key, tag_value, tags, text, version_number};
 use crate::action::{Action, NewVersion};
 use crate::apply::Refusal;
 use crate::entity::version::{Source, Status};
@@ -31,13 +32,14 @@ fn version_after(landed: &Landed, name: &ModelName, number: u64) -> Answer {
 /// MLflow's words for a version number that no version can have.
 pub(super) fn none_such(call: &Call, model: &ModelName) -> ApiError {
     let given = call.args.text("version").ok().flatten().unwrap_or_default();
-    let shown = crate::text::one_line(given.trim());
+    let plain = given.trim().replace('_', "");
+    let shown = plain.parse().map_or_else(|_| crate::text::one_line(&plain).into_owned(), |n: i128| n.to_string());
     ApiError::not_found(format!("Model Version (name={model}, version={shown}) not found"))
 }
 
 /// The version that a request is about, which the caller must be able to read.
 pub fn named_version(call: &Call) -> Result<(&Arc<ModelCard>, &Arc<VersionFacts<'static>>), ApiError> {
-    let name = ModelName::new(call.args.required("name")?)?;
+    let name = name(&call.args)?;
     let number = version_number(&call.args)?;
     let missing = || match number {
         Some(number) => Refusal::no_version(&name, number).into(),
@@ -62,21 +64,26 @@ pub async fn create(call: Call) -> Answer {
 
 async fn create_now(call: Call) -> Answer {
     let args = &call.args;
-    args.required("name")?;
-    let upload = artifacts::Upload::named(args.required("source")?, &call.base)?;
+    let params = ["run_id", "run_link", "description", "model_id"].map(takes).into_iter().chain([schema::tags("tags")]);
+    check(args, &[needs("name"), needs("source")].into_iter().chain(params).collect::<Vec<_>>())?;
+    let named = args.text("source")?.unwrap_or_default();
+    let upload = artifacts::Upload::named(named, &call.base)?;
     let uri = match &upload {
         Some(upload) => args.text("original_source")?.unwrap_or(&upload.uri),
-        None => args.required("source")?,
+        None => named,
     };
     let given = Source {
         uri: plain(uri, "source")?,
         run_id: plain(args.text("run_id")?.unwrap_or_default(), "run_id")?,
         run_link: plain(args.text("run_link")?.unwrap_or_default(), "run_link")?,
         model_id: plain(args.text("model_id")?.unwrap_or_default(), "model_id")?,
+        location: Text::default(),
     };
+    let is_prompt = source::is_prompt(&args.tags("tags")?);
+    let source = source::settled(&call, given, is_prompt)?;
+    name(args)?;
     let (description, tags) = (text(args, "description")?, tags(args)?);
     let model = model_name(&call)?;
-    let source = source::settled(&call, given)?;
     let mut new = NewVersion { description, tags, source, ..NewVersion::default() };
     if let Some(upload) = &upload {
         crate::artifact::record(upload.take(&call).await?, &mut new);
@@ -102,12 +109,14 @@ fn plain(given: &str, name: &str) -> Result<Text, ApiError> {
 
 /// GET `model-versions/get`
 pub fn get(call: &Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("version")])?;
     let (model, version) = named_version(call)?;
     Reply::json(&OneVersion { model_version: Version::of(model, version) })
 }
 
 /// PATCH `model-versions/update`
 pub async fn update(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("version"), takes("description")])?;
     let ((model, version), description) = (named(&call)?, text(&call.args, "description")?);
     let landed = call.write(vec![Action::DescribeVersion { model: model.clone(), version, description }]).await?;
     version_after(&landed, &model, version)
@@ -120,6 +129,7 @@ pub async fn delete(call: Call) -> Answer {
 }
 
 async fn delete_now(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("version")])?;
     let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersion { model, version }]).await?;
     Ok(Reply::done())
@@ -133,8 +143,18 @@ pub fn download_uri(call: &Call) -> Answer {
 
 /// POST `model-versions/transition-stage`
 pub async fn transition(call: Call) -> Answer {
-    let to = Stage::among(call.args.required("stage")?, &call.catalog.stages())?;
-    let archive_existing = call.args.flag("archive_existing_versions")?;
+    let archive = "archive_existing_versions";
+    check(&call.args, &[needs("name"), needs("version"), needs("stage"), flag(archive)])?;
+    let given = call.args.text("stage")?.unwrap_or_default();
+    let to = Stage::among(given, &call.catalog.stages())?;
+    let archive_existing = call.args.flag(archive)?;
+    if archive_existing && !to.is_active() {
+        return Err(ApiError::invalid(format!(
+            "Model version transition cannot archive existing model versions because '{}' is not an Active stage. \
+             Valid stages are ['Staging', 'Production']",
+            crate::text::one_line(given)
+        )));
+    }
     let (model, version) = named(&call)?;
     let landed = call.write(vec![Action::Transition { model: model.clone(), version, to, archive_existing }]).await?;
     version_after(&landed, &model, version)
@@ -142,15 +162,19 @@ pub async fn transition(call: Call) -> Answer {
 
 /// POST `model-versions/set-tag`
 pub async fn set_tag(call: Call) -> Answer {
-    let ((model, version), key) = (named(&call)?, tag_key(&call.args)?);
+    check(&call.args, &[needs("name"), needs("version"), needs("key"), takes("value")])?;
+    let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
     let value = tag_value(call.args.text("value")?.unwrap_or_default())?;
+    let (model, version) = named(&call)?;
     call.write(vec![Action::SetVersionTag { model, version, key, value }]).await?;
     Ok(Reply::done())
 }
 
 /// DELETE `model-versions/delete-tag`
 pub async fn delete_tag(call: Call) -> Answer {
-    let ((model, version), key) = (named(&call)?, tag_key(&call.args)?);
+    check(&call.args, &[needs("name"), needs("version"), needs("key")])?;
+    let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
+    let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersionTag { model, version, key }]).await?;
     Ok(Reply::done())
 }

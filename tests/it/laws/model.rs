@@ -380,6 +380,7 @@ pub fn founding() -> Action {
         layout: Layout::Flat,
         identity: greenroom::entity::settings::Identity::default(),
         notifications: greenroom::entity::settings::Mailing::default(),
+        rules: greenroom::entity::settings::Rules::default(),
         stages: [(canary, StageRule { exclusive: true, ..StageRule::default() })].into(),
     };
     Action::CreateRegistry { settings, maker: person("alice@example.org") }
