@@ -94,13 +94,7 @@ impl Counts {
 
     /// What the cap leaves of each of the items that are to go to a person in one mail. Those of one kind and model take
     /// one place together.
-    pub fn places(
-        &self,
-        to: &str,
-        items: &[Item],
-        now: Timestamp,
-        cap: Option<u64>,
-    ) -> io::Result<Vec<Allowance>> {
+    pub fn places(&self, to: &str, items: &[Item], now: Timestamp, cap: Option<u64>) -> io::Result<Vec<Allowance>> {
         let _held = files::lock(&self.folder)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.catch_up(&self.path())?;

@@ -170,7 +170,8 @@ fn topic<'n>(told: &[&'n News], all: &'n [News], digest: bool) -> Topic<'n> {
     if news.iter().any(|n| n.id != first.id) {
         return Topic::Registry;
     }
-    let lead = if digest { first } else { news.iter().copied().find(|n| !phrase::is_side_effect(&n.event)).unwrap_or(first) };
+    let lead =
+        if digest { first } else { news.iter().copied().find(|n| !phrase::is_side_effect(&n.event)).unwrap_or(first) };
     let same = |n: &&News| n.version == lead.version || (!digest && phrase::is_side_effect(&n.event));
     if !told.is_empty() && news.iter().all(same) {
         return Topic::Version(&lead.model, &lead.id, lead.version);

@@ -155,10 +155,11 @@ impl Mailer {
         let url = self.settings.url.as_deref();
         let frame = Frame { to: &user, settings, url, key: &self.key, cap, digest };
         let letter = letter::write(&news, &frame);
-        let mail = match message::build(&letter, id, (person.name.first_line(), &to), &self.settings, settings, moment.now) {
-            Ok(mail) => mail,
-            Err(why) => return Ok(Outcome::Refused { why: format!("the mail cannot be built: {why}") }),
-        };
+        let mail =
+            match message::build(&letter, id, (person.name.first_line(), &to), &self.settings, settings, moment.now) {
+                Ok(mail) => mail,
+                Err(why) => return Ok(Outcome::Refused { why: format!("the mail cannot be built: {why}") }),
+            };
         Ok(self.outcome(self.hand_over(&to, &mail), &given, moment.now))
     }
 

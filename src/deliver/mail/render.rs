@@ -1,7 +1,7 @@
 //! A mail as plain text and as HTML. Every text is escaped on its way in; there is no other way.
 
 use super::letter::{Farewell, Letter, Part};
-use crate::text::{many_lines, one_line};
+use crate::text::{many_lines, one_line, to_html};
 
 /// The mail as plain text.
 pub fn text(letter: &Letter) -> String {
@@ -66,16 +66,7 @@ impl Html {
 
     /// Foreign words, escaped.
     fn text(&mut self, words: &str) {
-        for c in many_lines(words).chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                c => self.0.push(c),
-            }
-        }
+        self.0.push_str(&to_html(words));
     }
 
     /// An element around foreign words.
@@ -89,7 +80,11 @@ impl Html {
 /// The mail as HTML.
 pub fn html(letter: &Letter) -> String {
     let mut out = Html(String::new());
-    out.element("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>", &letter.subject, "</title>");
+    out.element(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+        &letter.subject,
+        "</title>",
+    );
     out.raw("</head>\n<body style=\"font-family:sans-serif;line-height:1.4;max-width:44em\">\n");
     for part in &letter.parts {
         html_part(&mut out, part, letter.parts.len() > 1);
@@ -122,7 +117,8 @@ fn html_part(out: &mut Html, part: &Part, several: bool) {
     for item in &part.items {
         out.element("<p>", &one_line(&item.sentence), "</p>\n");
         if !item.quote.is_empty() {
-            let style = "<blockquote style=\"white-space:pre-wrap;border-left:3px solid #ccc;margin:0;padding-left:1em\">";
+            let style =
+                "<blockquote style=\"white-space:pre-wrap;border-left:3px solid #ccc;margin:0;padding-left:1em\">";
             out.element(style, &item.quote, "</blockquote>\n");
         }
         out.element("<p style=\"color:#555;font-size:small\">", &item.when, "</p>\n");

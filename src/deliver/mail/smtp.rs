@@ -13,7 +13,7 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use super::settings::{Password, Protection, SECRET, Server};
-use crate::text::{one_line, with_causes};
+use crate::text::one_line;
 
 /// How long the server may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,13 +35,7 @@ pub enum Handed {
 }
 
 /// Hands a mail over.
-pub fn hand_over(
-    server: &Server,
-    password: Option<&Password>,
-    from: &Address,
-    to: &Address,
-    mail: &[u8],
-) -> Handed {
+pub fn hand_over(server: &Server, password: Option<&Password>, from: &Address, to: &Address, mail: &[u8]) -> Handed {
     let mut connection = match connect(server, password) {
         Ok(connection) => connection,
         Err(why) => return Handed::Later(why),
@@ -121,7 +115,8 @@ fn said(e: &Error) -> String {
             let words = std::error::Error::source(e).map(ToString::to_string).unwrap_or_default();
             format!("{code} {words}")
         }
-        None => with_causes(e),
+        // Lettre's own words hold the cause's.
+        None => e.to_string(),
     };
     let line = one_line(text.trim()).into_owned();
     if line.chars().count() > SAID { format!("{}…", line.chars().take(SAID).collect::<String>()) } else { line }

@@ -78,13 +78,8 @@ fn news(model: &str, version: u64, event: Event, reason: Reason) -> News {
 }
 
 fn commented(model: &str, version: u64, said: &str) -> News {
-    let comment = Comment {
-        id: id(1),
-        created_by: user("alice"),
-        created_at: at(0),
-        edited_at: None,
-        text: text(said),
-    };
+    let comment =
+        Comment { id: id(1), created_by: user("alice"), created_at: at(0), edited_at: None, text: text(said) };
     let model_name = ModelName::new(model).unwrap();
     news(model, version, Event::CommentCreated { model: model_name, version, comment }, Reason::Commented(version))
 }
@@ -113,13 +108,8 @@ fn moved(model: &str, version: u64, from: Stage, to: Stage, cause: Cause) -> New
 }
 
 fn registered(model: &str, version: u64, said: &str) -> News {
-    let created = Version {
-        id: id(3),
-        created_at: at(0),
-        created_by: user("alice"),
-        description: text(said),
-        ..blank()
-    };
+    let created =
+        Version { id: id(3), created_at: at(0), created_by: user("alice"), description: text(said), ..blank() };
     let model_name = ModelName::new(model).unwrap();
     news(model, version, Event::VersionCreated { model: model_name, version, created, artifacts: None }, Reason::All)
 }
@@ -194,7 +184,7 @@ fn without_an_address_of_the_server_there_are_no_links() {
     // One click is for HTTPS alone.
     let frame = Frame { url: Some("http://127.0.0.1:5050"), ..frame };
     let raw = self::raw(&write(&[commented("churn", 3, "x")], &frame), "Bob");
-    assert!(raw.contains("List-Unsubscribe: <http://127.0.0.1:5050/api/greenroom/unsubscribe?token=") , "{raw}");
+    assert!(raw.contains("List-Unsubscribe: <http://127.0.0.1:5050/api/greenroom/unsubscribe?token="), "{raw}");
     assert!(!raw.contains("One-Click"), "{raw}");
 }
 
@@ -242,8 +232,20 @@ fn no_text_becomes_a_header() {
     assert_eq!(
         usual,
         [
-            "From", "To", "Date", "Subject", "Message-ID", "Auto-Submitted", "Precedence", "List-Id", "In-Reply-To",
-            "References", "List-Unsubscribe", "List-Unsubscribe-Post", "MIME-Version", "Content-Type",
+            "From",
+            "To",
+            "Date",
+            "Subject",
+            "Message-ID",
+            "Auto-Submitted",
+            "Precedence",
+            "List-Id",
+            "In-Reply-To",
+            "References",
+            "List-Unsubscribe",
+            "List-Unsubscribe-Post",
+            "MIME-Version",
+            "Content-Type",
         ]
     );
     let breaks = ["a\r\nBcc: evil@example.org", "a\nBcc: evil@example.org", "a\rBcc: b", "a\u{2028}Bcc: b", "a\0b"];
@@ -303,11 +305,7 @@ fn a_commit_is_one_mail_and_a_digest_is_one_mail() {
         what: What::Event(Box::new(commented("churn", 3, "x").event)),
     };
     let all = [happening(1, 0), happening(1, 1), happening(2, 0)];
-    let job = |digest: bool| Job {
-        lane: "bob".to_owned(),
-        key: "bob".to_owned(),
-        not_before: digest.then(|| at(60)),
-    };
+    let job = |digest: bool| Job { lane: "bob".to_owned(), key: "bob".to_owned(), not_before: digest.then(|| at(60)) };
     let (soon, digest) = (job(false), job(true));
     let due = |jobs: [&'static str; 3]| -> Vec<bool> { jobs.iter().map(|j| *j == "digest").collect() };
     for (kinds, taken) in [

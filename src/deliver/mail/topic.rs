@@ -116,12 +116,8 @@ impl<'m> Topics<'m> {
         }
         let mailing = self.mailing.clone().unwrap_or_default();
         let actors: Vec<&UserName> = [&happening.by].into_iter().chain(&happening.landed_by).collect();
-        let news = audience::News {
-            activity: topic.activity,
-            version: topic.version,
-            actors: &actors,
-            names: &topic.names,
-        };
+        let news =
+            audience::News { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
         let tie = self.ties.get(&key).and_then(|ties| ties.get(user)).copied();
         // What a person may do is looked up last, for few are left by then.
         let reader = Reader { user, person, registered: topic.maker == *user, tie, level: Some(Level::CanManage) };
