@@ -41,7 +41,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    fn of(user: &UserName, person: &Person) -> Option<Self> {
+    /// A person of the registry; none without an address to commit with.
+    pub fn of(user: &UserName, person: &Person) -> Option<Self> {
         let email = person.emails.iter().next()?.as_str().to_owned();
         let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() }.to_owned();
         Some(Self { user: user.clone(), name, email, read_only: false })

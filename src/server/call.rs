@@ -37,6 +37,16 @@ pub struct Call {
     pub made: Arc<OnceLock<Oid>>,
 }
 
+/// A request by nobody in particular, with a token in the address.
+pub struct Visit {
+    /// What the server holds.
+    pub state: Arc<State>,
+    /// The query of the address.
+    pub args: Args,
+    /// The commit that the request made, once it has.
+    pub made: Arc<OnceLock<Oid>>,
+}
+
 impl Call {
     /// A model that the caller may read; otherwise it is answered as if it were not there.
     pub fn model(&self, name: &ModelName) -> Result<&Arc<ModelCard>, ApiError> {

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::args::Args;
-use super::call::Call;
+use super::call::{Call, Visit};
 use super::error::{ApiError, Code};
 use super::guard::{Guard, Known, Made, Matched, pass};
 use super::route::{Handler, Needs, Route};
@@ -24,7 +24,8 @@ pub const MAX_BODY: usize = 1 << 20;
 
 /// The server as one service, made of the table and of nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
-    guard.open = table.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.clone()).collect();
+    guard.open =
+        table.iter().filter(|r| matches!(r.needs, Needs::Nothing | Needs::Token)).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
     let mut router = Router::new();
     for route in table {
@@ -87,6 +88,12 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
             permit(route.needs, &call)?;
             let made = Arc::clone(&call.made);
             Ok(with_commit(act(call).await?.into_response(), &made))
+        }
+        Handler::Visit(visit) => {
+            let made: Arc<OnceLock<Oid>> = Arc::default();
+            let args = Args::new(parts.uri.query(), b"")?;
+            let answer = visit(Visit { state: Arc::clone(&guard.state), args, made: Arc::clone(&made) }).await?;
+            Ok(with_commit(answer.into_response(), &made))
         }
         Handler::Stream(stream) => {
             let args = Args::new(parts.uri.query(), b"")?;
@@ -156,7 +163,7 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
 /// to the handler, which says so.
 fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
     match needs {
-        Needs::Nothing | Needs::Caller => Ok(()),
+        Needs::Nothing | Needs::Token | Needs::Caller => Ok(()),
         Needs::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
             Some(model) if call.standing.reads(model) => call.demand(level, model),
             Some(_) | None => Ok(()),

@@ -17,6 +17,7 @@ mod listen;
 pub mod log;
 pub mod metrics;
 pub mod mlflow;
+mod notifications;
 mod probe;
 pub mod repeat;
 pub mod route;
