@@ -10,6 +10,7 @@
 mod provision;
 mod sandbox;
 pub mod server;
+pub mod smtp;
 pub mod tools;
 pub mod trees;
 
