@@ -42,6 +42,9 @@ pub mod phrase;
 // who is told: mail or not, and why
 pub mod audience;
 
+// words for programs: an event as webhooks tell it
+pub mod payload;
+
 // asking: actions
 pub mod action;
 
@@ -54,9 +57,13 @@ pub mod rules;
 // owners: the permissions in a git host's own words
 pub mod codeowners;
 
-// the outside: a repository on disk, the files of models
+// the outside: a repository on disk, the files of models, files of state
 pub mod artifact;
 pub mod git;
+pub mod kept;
+
+// what must stay unknown: secrets outside git
+pub mod secrets;
 
 // the transaction: read, apply, judge, commit
 pub mod registry;
@@ -70,8 +77,14 @@ pub mod pushes;
 // the gate: a push or pull request judged before it lands
 pub mod gate;
 
+// the outbox: who was told how far, and what is still to be sent
+pub mod outbox;
+
 // telling: what landed becomes messages
 pub mod deliver;
+
+// following: what lands is seen, judged and told
+pub mod watch;
 
 // the hooks: the programs that git runs around a push
 pub mod hook;

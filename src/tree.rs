@@ -53,6 +53,19 @@ impl fmt::Debug for Oid {
     }
 }
 
+impl schemars::JsonSchema for Oid {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Oid".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "The id of an object in git.",
+            "type": "string",
+            "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$"
+        })
+    }
+}
+
 impl serde::Serialize for Oid {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)

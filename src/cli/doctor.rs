@@ -7,7 +7,7 @@ use super::output::{GREEN, RED, YELLOW, styled};
 use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use crate::deliver::mail::{self, MailSettings, Password};
+use crate::deliver::mail::{self, MailSettings};
 use crate::index::{self, Health};
 use crate::registry::Registry;
 use crate::registry::health::{self, Check, State};
@@ -70,9 +70,15 @@ fn of_mail(registry: &Registry) -> Check {
         Ok(None) => return check(State::Ok, "no mail server is set, so no mail is sent".to_owned(), ""),
         Err(e) => return check(State::Fail, e.to_string(), "git config KEY VALUE, in the repository"),
     };
-    if settings.server.user.is_some() && Password::find().is_none() {
-        let message = format!("{} wants a login, and the secret {} is missing", settings.server, mail::SECRET);
-        return check(State::Warn, message, "set it where the mail is sent; greenroom notify test tries it");
+    if settings.server.user.is_some() {
+        let message = match mail::password(registry) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(format!("{} wants a login, and the secret {} is missing", settings.server, mail::SECRET)),
+            Err(e) => Some(e.to_string()),
+        };
+        if let Some(message) = message {
+            return check(State::Warn, message, "set it where mail is sent; greenroom notify test tries it");
+        }
     }
     let failing = mail::failing(&mail::folder(registry));
     let Some((address, first)) = failing.first_key_value() else {

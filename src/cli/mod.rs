@@ -47,6 +47,10 @@ mod token;
 mod transition;
 mod verify;
 mod version;
+mod watch;
+mod webhook;
+mod webhook_deliveries;
+mod webhook_replay;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -161,6 +165,9 @@ enum Command {
     #[command(subcommand)]
     Hook(hook::HookCommand),
     Serve(serve::ServeArgs),
+    Watch(watch::WatchArgs),
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     #[command(subcommand)]
     Token(token::TokenCommand),
 }
@@ -228,5 +235,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Hook(command) => hook::run(command, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Token(command) => token::run(&command, session),
+        Command::Watch(args) => watch::run(&args, session),
+        Command::Webhook(command) => webhook::run(&command, session),
     }
 }

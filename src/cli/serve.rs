@@ -36,6 +36,9 @@ pub(super) struct ServeArgs {
     /// Log each request on standard error, as a line of JSON
     #[arg(long)]
     log_requests: bool,
+    /// Deliver no webhooks and mail from here; `greenroom watch` does
+    #[arg(long)]
+    no_watch: bool,
 }
 
 pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -49,6 +52,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         hosts: args.host.clone(),
         require_token: args.require_token,
         log_requests: args.log_requests,
+        watch: !args.no_watch,
     };
     let mut told = Ok(());
     let finished = server::run(&config, |address| {
@@ -73,6 +77,7 @@ impl From<ServeError> for CliError {
             ServeError::Registry(e) => e.into(),
             ServeError::Git(e) => e.into(),
             ServeError::Tokens(e) => e.into(),
+            ServeError::Watch(e) => e.into(),
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
             ServeError::Header(_) => Self::of(Exit::Usage, &e),
             ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } => Self::of(Exit::Failed, &e),

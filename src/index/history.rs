@@ -280,7 +280,7 @@ impl<'s> Log<'s> {
 }
 
 /// Whether a name matches a pattern in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
     let Some(last) = pattern.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };

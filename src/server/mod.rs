@@ -12,6 +12,7 @@ pub mod catalog;
 mod desk;
 mod dispatch;
 pub mod error;
+mod follow;
 pub mod guard;
 mod listen;
 pub mod log;
@@ -22,6 +23,7 @@ mod probe;
 pub mod repeat;
 pub mod route;
 pub mod state;
+pub mod stop;
 pub mod tokens;
 mod writer;
 
@@ -45,6 +47,7 @@ use writer::Writer;
 use crate::git::{GitError, Ident};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
+use crate::watch::WatchError;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ pub struct Config {
     pub require_token: bool,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
+    /// Whether what lands is told from here, too.
+    pub watch: bool,
 }
 
 /// Why the server does not run.
@@ -80,6 +85,9 @@ pub enum ServeError {
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// What lands cannot be followed.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The address can be reached from other machines, and nothing protects what is sent.
     #[error(
         "{bind} can be reached from other machines, where tokens would travel in the clear: put a proxy with TLS in \
@@ -136,6 +144,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let (publish, catalog) = watch::channel(None);
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
     let (git_dir, at) = (registry.repo().git_dir().to_owned(), registry.at().to_owned());
+    let following = config.watch.then(|| follow::start(&registry, log, &metrics)).transpose()?;
     let desks = desk::Desks::start(&git_dir, &at).map_err(start)?;
     let parts = Parts {
         catalog,
@@ -167,6 +176,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     runtime.shutdown_background();
     if finished.as_ref().is_ok_and(|finished| *finished) {
         let _ = writer.join();
+        follow::end(following);
     }
     finished
 }

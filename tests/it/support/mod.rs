@@ -7,7 +7,9 @@
 //! assert_eq!(log.success().json(), serde_json::json!([]));
 //! ```
 
+pub mod channel;
 mod provision;
+pub mod receiver;
 mod sandbox;
 pub mod server;
 pub mod smtp;
