@@ -3,6 +3,7 @@
 mod links;
 mod post;
 mod server;
+mod watch;
 mod wishes;
 
 use std::path::PathBuf;

@@ -53,11 +53,16 @@ impl Sink {
         }
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_died(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|c| matches!(c.try_wait(), Ok(Some(_))))
+    }
+
     /// Waits for its end, which comes when it is told to die.
     #[track_caller]
     pub fn dies(&mut self) {
         for _ in 0..500 {
-            if self.child.as_mut().is_none_or(|c| matches!(c.try_wait(), Ok(Some(_)))) {
+            if self.has_died() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
