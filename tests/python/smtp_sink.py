@@ -38,8 +38,9 @@ class Sink:
             # How often it was asked is kept on the disk, for the server may die.
             name = os.path.join(self.folder, f"asked-{step}-{who.replace('*', 'all')}")
             asked = int(open(name).read()) if os.path.exists(name) else 0
-            with open(name, "w") as f:
+            with open(name + ".new", "w") as f:
                 f.write(str(asked + 1))
+            os.replace(name + ".new", name)
             if asked < len(listed) and listed[asked] != "always":
                 return listed[asked]
             if listed[-1] == "always":
@@ -115,6 +116,12 @@ def main():
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", args.port))
     listening.listen(128)
+
+    # A line that was cut off when the server was killed was not answered for.
+    mails = os.path.join(args.folder, "mails.jsonl")
+    if os.path.exists(mails) and not open(mails, "rb").read().endswith(b"\n"):
+        with open(mails, "a") as f:
+            f.write("\n")
 
     async def serve():
         loop = asyncio.get_running_loop()
