@@ -130,6 +130,23 @@ fn escape(s: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Shows any text within HTML, as words or in a quoted attribute: no character of it is one of the markup's (SEC-39).
+/// Line feeds and tabs stay; other control characters are escaped as in [`many_lines`].
+pub fn to_html(s: &str) -> String {
+    let mut out = String::with_capacity(s.len() + 8);
+    for c in many_lines(s).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Quotes a value for a message, escaped and cut at 120 characters.
 pub fn quoted(s: &str) -> String {
     let cut: String = s.chars().take(120).collect();
@@ -172,5 +189,6 @@ mod tests {
         assert_eq!(one_line("a\u{1b}]52;c;x\u{7}\nb"), "a\\u{1b}]52;c;x\\u{7}\\nb");
         assert_eq!(many_lines("a\n\u{1b}b"), "a\n\\u{1b}b");
         assert!(matches!(one_line("plain"), Cow::Borrowed(_)));
+        assert_eq!(to_html("<a href='x'>\u{7}&\n\""), "&lt;a href=&#39;x&#39;&gt;\\u{7}&amp;\n&quot;");
     }
 }

@@ -25,6 +25,8 @@ need gitolite3 sh -c 'command -v gitolite'
 need nginx-light test -x /usr/sbin/nginx
 need fcgiwrap test -x /usr/sbin/fcgiwrap
 need openssl openssl version
+# A mail server that mails are delivered by. It wants to be root.
+need opensmtpd sh -c 'command -v smtpd'
 
 [ -n "$missing" ] || exit 0
 

@@ -7,7 +7,9 @@ use super::output::{GREEN, RED, YELLOW, styled};
 use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::Session;
+use crate::deliver::mail::{self, MailSettings};
 use crate::index::{self, Health};
+use crate::registry::Registry;
 use crate::registry::health::{self, Check, State};
 use crate::text::one_line;
 
@@ -28,6 +30,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     checks.extend(registry.health(args.verify, &|done, total| progress.seen(done, total))?);
     drop(progress);
     checks.push(of_index(&index::status(&registry)?.health));
+    checks.push(of_mail(&registry));
     let failed = checks.iter().any(|c| c.state == State::Fail);
     if session.out.is_json() {
         session.out.json(&json!({"ok": !failed, "checks": checks}))?;
@@ -57,4 +60,34 @@ fn of_index(found: &Health) -> Check {
     };
     let help = if state == State::Ok { String::new() } else { "greenroom index rebuild".to_owned() };
     Check { name: "index", state, message, help }
+}
+
+/// How mail is sent, and whose does not arrive.
+fn of_mail(registry: &Registry) -> Check {
+    let check = |state, message: String, help: &str| Check { name: "mail", state, message, help: help.to_owned() };
+    let settings = match MailSettings::of(registry.repo()) {
+        Ok(Some(settings)) => settings,
+        Ok(None) => return check(State::Ok, "no mail server is set, so no mail is sent".to_owned(), ""),
+        Err(e) => return check(State::Fail, e.to_string(), "git config KEY VALUE, in the repository"),
+    };
+    if settings.server.user.is_some() {
+        let message = match mail::password(registry) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(format!("{} wants a login, and the secret {} is missing", settings.server, mail::SECRET)),
+            Err(e) => Some(e.to_string()),
+        };
+        if let Some(message) = message {
+            return check(State::Warn, message, "set it where mail is sent; greenroom notify test tries it");
+        }
+    }
+    let failing = mail::failing(&mail::folder(registry));
+    let Some((address, first)) = failing.first_key_value() else {
+        return check(State::Ok, format!("sent by {} from {}", settings.server, settings.from.email), "");
+    };
+    let more = match failing.len() {
+        1 => String::new(),
+        several => format!(", and {} more addresses", several - 1),
+    };
+    let message = format!("mail to {address} is refused ({} times): {}{more}", first.times, first.why);
+    check(State::Warn, message, "greenroom person set ID --email … --remove-email …, or mend the mailbox")
 }

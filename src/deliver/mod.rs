@@ -112,7 +112,9 @@ pub enum DeliverError {
 /// happened meanwhile. The watcher asks again when the registry's settings, people, webhooks or secrets changed.
 pub fn channels(registry: &Registry, tip: &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> {
     let out = Arc::new(webhook::Outgoing::of(registry)?);
-    Ok(webhook::channels(tip, &out)?)
+    let mut channels = webhook::channels(tip, &out)?;
+    channels.extend(mail::channel(registry));
+    Ok(channels)
 }
 
 /// Somebody who is told.

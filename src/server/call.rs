@@ -41,6 +41,16 @@ pub struct Call {
     pub made: Arc<OnceLock<Oid>>,
 }
 
+/// A request by nobody in particular, with a token in the address.
+pub struct Visit {
+    /// What the server holds.
+    pub state: Arc<State>,
+    /// The query of the address.
+    pub args: Args,
+    /// The commit that the request made, once it has.
+    pub made: Arc<OnceLock<Oid>>,
+}
+
 impl Call {
     /// Who looks at requests and comments.
     pub fn viewer(&self) -> Viewer {

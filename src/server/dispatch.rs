@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::args::Args;
-use super::call::Call;
+use super::call::{Call, Visit};
 use super::error::{ApiError, Code};
 use super::guard::{Guard, Known, Made, Matched, Peer, pass};
 use super::route::{Handler, Needs, Route};
@@ -30,7 +30,8 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 /// The server as one service, made of the table and of nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
     guard.signed = table.iter().filter(|r| r.needs == Needs::Signed).map(|r| r.path.clone()).collect();
-    guard.open = table.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.clone()).collect();
+    guard.open =
+        table.iter().filter(|r| matches!(r.needs, Needs::Nothing | Needs::Token)).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
     let mut router = Router::new();
     for route in table {
@@ -93,6 +94,12 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
             permit(route.needs, &call)?;
             let made = Arc::clone(&call.made);
             Ok(with_commit(act(call).await?.into_response(), &made))
+        }
+        Handler::Visit(visit) => {
+            let made: Arc<OnceLock<Oid>> = Arc::default();
+            let args = Args::new(parts.uri.query(), b"")?;
+            let answer = visit(Visit { state: Arc::clone(&guard.state), args, made: Arc::clone(&made) }).await?;
+            Ok(with_commit(answer.into_response(), &made))
         }
         Handler::Stream(stream) => {
             let args = Args::new(parts.uri.query(), b"")?;
@@ -168,7 +175,7 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
 fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
     match needs {
         // What a signed address carries was checked by the guard.
-        Needs::Nothing | Needs::Caller | Needs::Signed => Ok(()),
+        Needs::Nothing | Needs::Token | Needs::Caller | Needs::Signed => Ok(()),
         Needs::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
         Needs::Writer => Ok(()),
         Needs::ModelId(level) => match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {

@@ -24,6 +24,7 @@ pub mod log;
 pub mod metrics;
 pub mod mlflow;
 mod notice;
+mod notifications;
 pub mod own;
 mod places;
 mod probe;

@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::call::Call;
+use super::call::{Call, Visit};
 use super::error::ApiError;
 use crate::entity::Level;
 
@@ -18,6 +18,8 @@ use crate::entity::Level;
 pub enum Needs {
     /// Anybody, without credentials; only what depends on nothing ([`Route::fixed`]).
     Nothing,
+    /// A token in the address, which is all the authority that its handler acts on: links in mails.
+    Token,
     /// Any known caller.
     Caller,
     /// A caller with this level on the model that the argument `name` names. A model that the caller may not read is
@@ -84,6 +86,8 @@ pub enum Handler {
     Ask(fn(&Call) -> Answer),
     /// Anything that writes or waits.
     Act(Arc<dyn Fn(Call) -> Coming + Send + Sync>),
+    /// What a token in the address allows, whoever comes with it.
+    Visit(Arc<dyn Fn(Visit) -> Coming + Send + Sync>),
     /// What takes the body as a stream, of any length and type.
     Stream(Arc<dyn Fn(Call, Body) -> Coming + Send + Sync>),
 }
@@ -123,6 +127,16 @@ impl Route {
         Self { method, path: path.into(), needs, handler }
     }
 
+    /// What a token in the address allows. What is sent besides does not matter.
+    pub fn visit<F: Future<Output = Answer> + Send + 'static>(
+        method: Method,
+        path: impl Into<String>,
+        handler: impl Fn(Visit) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Handler::Visit(Arc::new(move |visit| Box::pin(handler(visit))));
+        Self { method, path: path.into(), needs: Needs::Token, handler }
+    }
+
     /// Something that takes a body of any length.
     pub fn stream<F: Future<Output = Answer> + Send + 'static>(
         method: Method,
@@ -147,5 +161,6 @@ pub fn table() -> Vec<Route> {
     routes.extend(super::databricks::routes());
     routes.extend(super::own::routes());
     routes.extend(super::artifacts::routes());
+    routes.extend(super::notifications::routes());
     routes
 }

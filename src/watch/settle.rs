@@ -7,9 +7,6 @@ use super::tell::{Level, Message};
 use crate::deliver::Outcome;
 use crate::outbox::Pending;
 
-/// How many jobs of a lane a thread is given at once.
-const WINDOW: usize = 64;
-
 impl Runner<'_> {
     /// Gives work to the threads: each channel has its turn, whatever the others do.
     pub(super) fn dispatch(&mut self) -> Result<(), WatchError> {
@@ -45,7 +42,8 @@ impl Runner<'_> {
         let state = served.ledger.state();
         // The lane's turn is that of the first; the clock on the wall may say otherwise since.
         let first = state.lane(lane).take(1);
-        let rest = state.lane(lane).skip(1).take(WINDOW - 1).take_while(|j| self.due(j).is_none());
+        let most = served.channel.most().max(1);
+        let rest = state.lane(lane).skip(1).take(most - 1).take_while(|j| self.due(j).is_none());
         first.chain(rest).cloned().collect()
     }
 

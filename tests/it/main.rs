@@ -21,6 +21,7 @@ mod kill;
 mod laws;
 mod lfs;
 mod log;
+mod mail;
 mod mlflow;
 mod outbox;
 mod pull_request;

@@ -20,11 +20,12 @@ mod token;
 mod topic;
 
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lettre::Address;
 
 pub use failing::{Failing, list as failing};
-pub use settings::{MailSettings, Password, Protection, SECRET, Server, SettingError, address};
+pub use settings::{MailSettings, Protection, SECRET, Server, SettingError, address, password};
 pub use token::{Scope, TokenKey};
 
 use super::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
@@ -33,6 +34,7 @@ use crate::entity::Person;
 use crate::entity::person::Cadence;
 use crate::name::UserName;
 use crate::registry::Registry;
+use crate::secrets::{Secret, SecretError};
 use crate::text::{one_line, with_causes};
 use crate::time::Timestamp;
 use counts::Counts;
@@ -55,6 +57,9 @@ pub enum MailError {
     /// A setting is wrong.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The password cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The mailer's own files cannot be read or written.
     #[error("cannot use {}", .path.display())]
     Io {
@@ -70,7 +75,7 @@ pub enum MailError {
 #[derive(Debug)]
 pub struct Mailer {
     settings: MailSettings,
-    password: Option<Password>,
+    password: Option<Secret>,
     folder: PathBuf,
     counts: Counts,
     key: TokenKey,
@@ -95,7 +100,7 @@ impl Mailer {
         let folder = files::folder(&registry.state_dir()).map_err(failed)?;
         let counts = Counts::open(&folder, now).map_err(failed)?;
         let key = TokenKey::open(&folder).map_err(failed)?;
-        Ok(Some(Self { settings, password: Password::find(), folder, counts, key }))
+        Ok(Some(Self { settings, password: password(registry)?, folder, counts, key }))
     }
 
     /// Sends a mail that says that mail arrives; why not, without a secret.
@@ -236,30 +241,74 @@ fn together(due: &[Due<'_>]) -> usize {
     due.iter().take_while(belongs).take(MOST).count().max(1)
 }
 
+/// The mailer of a registry as a channel; none where no mail server is set, so that nobody waits for mail.
+///
+/// A setting that is wrong turns nothing off: what happens meanwhile waits until it is mended.
+pub fn channel(registry: &Registry) -> Option<Box<dyn Channel>> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    match Mailer::open(registry, now) {
+        Ok(mailer) => mailer.map(|m| Box::new(m) as Box<dyn Channel>),
+        Err(e) => Some(Box::new(Hindered { why: with_causes(&e) })),
+    }
+}
+
+/// A mailer that cannot send as long as its settings are what they are.
+struct Hindered {
+    why: String,
+}
+
+impl Channel for Hindered {
+    fn name(&self) -> &str {
+        CHANNEL
+    }
+
+    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+        jobs(happening, moment)
+    }
+
+    fn most(&self) -> usize {
+        1
+    }
+
+    fn send(&self, _: &[Due<'_>], _: &Moment<'_>) -> Sent {
+        Sent { taken: 1, outcome: Outcome::Retry { why: self.why.clone(), after: None } }
+    }
+}
+
+/// Who is to get mail about a happening.
+fn jobs(happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+    let is_mailed = matches!(&happening.what, What::Event(event) if Activity::of(event).is_some());
+    if !is_mailed {
+        return Ok(Vec::new());
+    }
+    let mut topics = Topics::new(moment);
+    let Some(topic) = topics.of(happening)? else { return Ok(Vec::new()) };
+    let mut jobs = Vec::new();
+    for (user, file) in moment.tip.people()? {
+        let Some(person) = &file.value else { continue };
+        if topics.reason(happening, &topic, user, person)?.is_some() {
+            jobs.push(Job {
+                lane: user.as_str().to_owned(),
+                key: user.as_str().to_owned(),
+                not_before: not_before(happening.at, person.notifications.digest),
+            });
+        }
+    }
+    Ok(jobs)
+}
+
 impl Channel for Mailer {
     fn name(&self) -> &str {
         CHANNEL
     }
 
     fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
-        let is_mailed = matches!(&happening.what, What::Event(event) if Activity::of(event).is_some());
-        if !is_mailed {
-            return Ok(Vec::new());
-        }
-        let mut topics = Topics::new(moment);
-        let Some(topic) = topics.of(happening)? else { return Ok(Vec::new()) };
-        let mut jobs = Vec::new();
-        for (user, file) in moment.tip.people()? {
-            let Some(person) = &file.value else { continue };
-            if topics.reason(happening, &topic, user, person)?.is_some() {
-                jobs.push(Job {
-                    lane: user.as_str().to_owned(),
-                    key: user.as_str().to_owned(),
-                    not_before: not_before(happening.at, person.notifications.digest),
-                });
-            }
-        }
-        Ok(jobs)
+        jobs(happening, moment)
+    }
+
+    fn most(&self) -> usize {
+        MOST
     }
 
     fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {

@@ -1,7 +1,7 @@
 //! A mail as plain text and as HTML. Every text is escaped on its way in; there is no other way.
 
 use super::letter::{Farewell, Letter, Part};
-use crate::text::{many_lines, one_line};
+use crate::text::{many_lines, one_line, to_html};
 
 /// The mail as plain text.
 pub fn text(letter: &Letter) -> String {
@@ -66,16 +66,7 @@ impl Html {
 
     /// Foreign words, escaped.
     fn text(&mut self, words: &str) {
-        for c in many_lines(words).chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                c => self.0.push(c),
-            }
-        }
+        self.0.push_str(&to_html(words));
     }
 
     /// An element around foreign words.

@@ -7,6 +7,9 @@ use lettre::Address;
 use lettre::message::Mailbox;
 
 use crate::git::Repo;
+use crate::name::Key;
+use crate::registry::Registry;
+use crate::secrets::{Secret, SecretError, Secrets};
 use crate::text::quoted;
 
 /// The setting of the mail server.
@@ -20,9 +23,6 @@ pub const URL: &str = "greenroom.url";
 
 /// The name of the secret that is the password for the mail server.
 pub const SECRET: &str = "smtp";
-
-/// The variable that holds the password.
-const VARIABLE: &str = "GREENROOM_SECRET_SMTP";
 
 /// How the connection to a mail server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,25 +190,11 @@ pub fn address(text: &str) -> Option<Address> {
     text.trim().parse().ok()
 }
 
-/// A password, which nobody is shown.
-#[derive(Clone)]
-pub struct Password(String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
-
-impl Password {
-    /// The password of the mail server; none where there is none.
-    pub fn find() -> Option<Self> {
-        std::env::var(VARIABLE).ok().filter(|p| !p.is_empty()).map(Self)
-    }
-
-    /// The text, for who logs in with it.
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
+/// The password of the mail server; none where there is none.
+pub fn password(registry: &Registry) -> Result<Option<Secret>, SecretError> {
+    match Key::new(SECRET) {
+        Ok(name) => Secrets::of(&registry.state_dir())?.get(&name),
+        Err(_) => Ok(None),
     }
 }
 
@@ -257,7 +243,6 @@ mod tests {
             let why = server(url).unwrap_err();
             assert!(why.starts_with("greenroom.smtp ") && !why.contains("CANARY"), "{url}: {why}");
         }
-        assert_eq!(format!("{:?}", Password("CANARY".to_owned())), "Password(…)");
     }
 
     #[test]

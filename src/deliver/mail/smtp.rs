@@ -12,8 +12,9 @@ use lettre::transport::smtp::client::{SmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
-use super::settings::{Password, Protection, SECRET, Server};
-use crate::text::{one_line, with_causes};
+use super::settings::{Protection, SECRET, Server};
+use crate::secrets::Secret;
+use crate::text::one_line;
 
 /// How long the server may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ pub enum Handed {
 }
 
 /// Hands a mail over.
-pub fn hand_over(server: &Server, password: Option<&Password>, from: &Address, to: &Address, mail: &[u8]) -> Handed {
+pub fn hand_over(server: &Server, password: Option<&Secret>, from: &Address, to: &Address, mail: &[u8]) -> Handed {
     let mut connection = match connect(server, password) {
         Ok(connection) => connection,
         Err(why) => return Handed::Later(why),
@@ -51,7 +52,7 @@ pub fn hand_over(server: &Server, password: Option<&Password>, from: &Address, t
 }
 
 /// Connects, protects the connection and logs in; why not, without a secret.
-pub fn connect(server: &Server, password: Option<&Password>) -> Result<SmtpConnection, String> {
+pub fn connect(server: &Server, password: Option<&Secret>) -> Result<SmtpConnection, String> {
     let hello = ClientId::default();
     let failed = |step: &str, e: &Error| format!("{server} {step}: {}", said(e));
     let tls = match server.protection {
@@ -115,7 +116,8 @@ fn said(e: &Error) -> String {
             let words = std::error::Error::source(e).map(ToString::to_string).unwrap_or_default();
             format!("{code} {words}")
         }
-        None => with_causes(e),
+        // Lettre's own words hold the cause's.
+        None => e.to_string(),
     };
     let line = one_line(text.trim()).into_owned();
     if line.chars().count() > SAID { format!("{}…", line.chars().take(SAID).collect::<String>()) } else { line }

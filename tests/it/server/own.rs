@@ -401,6 +401,7 @@ fn word(needs: Needs) -> String {
         Needs::Model(level) | Needs::ModelId(level) => level.to_string(),
         Needs::Writer => "any writer".to_owned(),
         Needs::Signed => "the address".to_owned(),
+        Needs::Token => "the token".to_owned(),
         Needs::Registry(level) => format!("{level} of the registry"),
     }
 }

@@ -14,6 +14,9 @@ fn each_row_is_there_once_and_only_what_depends_on_nothing_is_open() {
     assert_eq!(keys.len(), rows.len(), "a method and address is there once");
     let open: Vec<&str> = rows.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.as_str()).collect();
     assert_eq!(open, ["/health", "/version", "/.well-known/databricks-config"]);
+    let links: Vec<String> =
+        rows.iter().filter(|r| r.needs == Needs::Token).map(|r| format!("{} {}", r.method, r.path)).collect();
+    assert_eq!(links, ["GET /api/greenroom/unsubscribe", "POST /api/greenroom/unsubscribe"]);
 }
 
 #[test]
@@ -35,10 +38,12 @@ fn every_row_but_the_open_ones_wants_credentials_and_no_other_address_answers() 
                 Some(_) => assert!(known.status == 200 || code() != "ENDPOINT_NOT_FOUND", "{method} {path}"),
                 None => assert_eq!((known.status, code()), (404, json!("ENDPOINT_NOT_FOUND")), "{method} {path}"),
             }
-            if row.is_none_or(|r| r.needs != Needs::Nothing)
-                && !rows.iter().any(|r| r.path == path && r.needs == Needs::Nothing)
-            {
-                assert_eq!(asked.answer().status, 401, "{method} {path}");
+            // Where a token in the address is the authority, nothing is done without one.
+            let is = |needs| rows.iter().any(|r| r.path == path && r.needs == needs);
+            match row {
+                Some(_) if is(Needs::Token) => assert_eq!(asked.answer().status, 403, "{method} {path}"),
+                _ if is(Needs::Nothing) || is(Needs::Token) => {}
+                Some(_) | None => assert_eq!(asked.answer().status, 401, "{method} {path}"),
             }
         }
     }

@@ -12,6 +12,7 @@ mod provision;
 pub mod receiver;
 mod sandbox;
 pub mod server;
+pub mod smtp;
 pub mod tools;
 pub mod trees;
 

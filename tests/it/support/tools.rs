@@ -95,6 +95,13 @@ pub fn git_hosts() {
     had("sshd, gitolite3, nginx, fcgiwrap and openssl", HOSTS.get_or_init(|| installed(&[&["sh", "-c", found]])));
 }
 
+/// Makes sure that there is OpenSMTPD.
+#[track_caller]
+pub fn opensmtpd() {
+    static SMTPD: OnceLock<Result<(), String>> = OnceLock::new();
+    had("opensmtpd, run by root", SMTPD.get_or_init(|| installed(&[&["sh", "-c", "command -v smtpd"]])));
+}
+
 /// Makes sure that git can sign with `ssh-keygen` and `gpg`.
 #[track_caller]
 pub fn signing_tools() {

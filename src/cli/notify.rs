@@ -1,0 +1,282 @@
+//! `greenroom follow`, `unfollow`, `mute`, `notify`: what mail a person gets.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::change::{self, ChangeArgs};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::target::Target;
+use crate::action::Action;
+use crate::apply::Refusal;
+use crate::audience::{self, Subscription, Tie};
+use crate::entity::Person;
+use crate::entity::person::{Cadence, ModelNotifications, Notify};
+use crate::name::{ModelName, UserName};
+use crate::registry::Registry;
+use crate::text::{Text, one_line};
+
+/// Follow a version: get mail about what happens to it
+#[derive(Debug, Args)]
+pub(super) struct FollowArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// No longer follow a version, even if you comment on it, move it or request a transition
+#[derive(Debug, Args)]
+pub(super) struct UnfollowArgs {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Get no mail about a model
+#[derive(Debug, Args)]
+pub(super) struct MuteArgs {
+    /// The model's name
+    name: ModelName,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// See and change what mail you get, and try the mail server
+#[derive(Debug, Subcommand)]
+pub(super) enum NotifyCommand {
+    Show(ShowArgs),
+    Model(ModelArgs),
+    On(SwitchArgs),
+    Off(SwitchArgs),
+    Digest(DigestArgs),
+    Test(TestArgs),
+}
+
+/// Show what mail a person gets, and why
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The person, if it is not you
+    #[arg(long, value_name = "PERSON")]
+    person: Option<UserName>,
+}
+
+/// Choose what to hear of a model
+#[derive(Debug, Args)]
+pub(super) struct ModelArgs {
+    /// The model's name
+    name: ModelName,
+    /// all: all new activity; followed: activity on versions you follow; mute: nothing; default: all if you registered
+    /// the model, else followed
+    #[arg(value_name = "WHAT", value_parser = wish)]
+    what: Wish,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Turn all mail of this registry on or off, for you
+#[derive(Debug, Args)]
+pub(super) struct SwitchArgs {
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Choose when mail comes: immediate, hourly or daily
+#[derive(Debug, Args)]
+pub(super) struct DigestArgs {
+    /// immediate: at once, one mail a commit; hourly: at each full hour; daily: at the end of each day in UTC
+    #[arg(value_name = "WHEN", value_parser = cadence)]
+    when: Cadence,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Send a mail to try the settings: greenroom.smtp, greenroom.mailFrom and the secret smtp
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// Where to; your own address without this
+    #[arg(value_name = "ADDRESS")]
+    to: Option<String>,
+}
+
+/// What to hear of a model; none: what is usual.
+#[derive(Debug, Clone, Copy)]
+struct Wish(Option<Notify>);
+
+fn wish(s: &str) -> Result<Wish, String> {
+    if s == "default" {
+        return Ok(Wish(None));
+    }
+    let found = Notify::ALL.into_iter().find(|n| n.as_str() == s);
+    found.map(|n| Wish(Some(n))).ok_or_else(|| "must be all, followed, mute or default".to_owned())
+}
+
+fn cadence(s: &str) -> Result<Cadence, String> {
+    Cadence::ALL.into_iter().find(|c| c.as_str() == s).ok_or_else(|| "must be immediate, hourly or daily".to_owned())
+}
+
+pub(super) fn follow(args: FollowArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let (name, version) = args.target.of_now(&session.registry()?.snapshot()?)?;
+    of_model(session, &args.change, &name, |m| m.follow(version))
+}
+
+pub(super) fn unfollow(args: UnfollowArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let (name, version) = args.target.of_now(&session.registry()?.snapshot()?)?;
+    of_model(session, &args.change, &name, |m| m.unfollow(version))
+}
+
+pub(super) fn mute(args: MuteArgs, session: &mut Session) -> Result<Exit, CliError> {
+    of_model(session, &args.change, &args.name, |m| m.notify = Some(Notify::Mute))
+}
+
+pub(super) fn run(command: NotifyCommand, session: &mut Session) -> Result<Exit, CliError> {
+    match command {
+        NotifyCommand::Show(a) => show(&a, session),
+        NotifyCommand::Model(a) => of_model(session, &a.change, &a.name, |m| m.notify = a.what.0),
+        NotifyCommand::On(a) => of_person(session, &a.change, |p| p.notifications.off = false),
+        NotifyCommand::Off(a) => of_person(session, &a.change, |p| p.notifications.off = true),
+        NotifyCommand::Digest(a) => of_person(session, &a.change, |p| p.notifications.digest = a.when),
+        NotifyCommand::Test(a) => super::notify_test::run(a.to.as_deref(), session),
+    }
+}
+
+/// The person that a command is about, as the registry knows him.
+pub(super) fn known(registry: &Registry, user: &UserName) -> Result<Person, CliError> {
+    let person = registry.snapshot()?.person(user)?.and_then(|f| f.value);
+    person.ok_or_else(|| {
+        let hint = format!("greenroom person add {user} --email …, by somebody who manages the registry");
+        CliError::not_found(format!("there is no person '{user}' whom mail could be sent to")).hint(hint)
+    })
+}
+
+/// Changes the own file of who asks: one commit.
+fn of_person(session: &mut Session, args: &ChangeArgs, change: impl FnOnce(&mut Person)) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let user = session.asker(&registry, args.person())?.user;
+    let before = known(&registry, &user)?;
+    let mut person = before.clone();
+    change(&mut person);
+    change::apply(session, args, &[Action::ChangePerson { user, person, seen: Some(Box::new(before)) }])
+}
+
+/// Changes what who asks hears of a model. What was said under a name that the model had before goes on under this one.
+fn of_model(
+    session: &mut Session,
+    args: &ChangeArgs,
+    model: &ModelName,
+    change: impl FnOnce(&mut ModelNotifications),
+) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    if registry.snapshot()?.model(model)?.is_none() {
+        return Err(Refusal::no_model(model).into());
+    }
+    let names = names(session, &registry, model)?;
+    of_person(session, args, |p| p.notifications.change_under(&names, change))
+}
+
+/// The names of a model: the one it has, then those that it had and no other has now.
+fn names(session: &Session, registry: &Registry, model: &ModelName) -> Result<Vec<ModelName>, CliError> {
+    Ok(session.index(registry)?.names_of(model)?)
+}
+
+/// What a person hears of a model.
+struct Row {
+    name: ModelName,
+    notify: Notify,
+    chosen: bool,
+    follows: Vec<(u64, &'static str)>,
+    unfollowed: Vec<u64>,
+    status: Subscription,
+}
+
+fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let user = session.asker(&registry, args.person.as_ref())?.user;
+    let person = known(&registry, &user)?;
+    let rows = rows(session, &registry, &user, &person)?;
+    let snapshot = registry.snapshot()?;
+    let mailing = snapshot.settings()?.map(|s| s.notifications.clone()).unwrap_or_default();
+    let wishes = &person.notifications;
+    let out = &mut session.out;
+    if out.is_json() {
+        let rows: Vec<Value> = rows.iter().map(Row::as_json).collect();
+        out.json(&json!({
+            "person": user, "address": person.emails.first(), "off": wishes.off, "registry_off": mailing.off,
+            "digest": wishes.digest, "daily_cap": mailing.cap(), "models": rows,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    let to = person.emails.first().map_or("nowhere: there is no e-mail address", Text::as_str);
+    out.foreign(&format!("Mail of {user} goes to: {to}"));
+    if mailing.off {
+        out.line("The registry sends no mail at all (greenroom settings set --mail on).");
+    }
+    if wishes.off {
+        out.line("All mail of this registry is turned off (greenroom notify on).");
+    }
+    out.line(format!("It comes: {}", wishes.digest.as_str()));
+    if rows.is_empty() {
+        out.line("About no model in particular: activity on versions that are followed.");
+    }
+    for row in rows {
+        let how = if row.chosen { "" } else { " (the default)" };
+        out.line(format!("{}: {}{how}", one_line(row.name.as_str()), row.notify.as_str()));
+        for (version, why) in &row.follows {
+            out.line(format!("    follows version {version}: {why}"));
+        }
+        for version in &row.unfollowed {
+            out.line(format!("    does not follow version {version}"));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The models of which a person hears something else than nothing in particular.
+fn rows(session: &Session, registry: &Registry, user: &UserName, person: &Person) -> Result<Vec<Row>, CliError> {
+    let mut index = session.index(registry)?;
+    let mut ties = index.ties_of(user)?;
+    let snapshot = registry.snapshot()?;
+    let mut out = Vec::new();
+    for view in snapshot.models()? {
+        let Some(model) = view.file()?.and_then(|f| f.value) else { continue };
+        let registered = model.created_by == *user;
+        let tied = ties.remove(&model.name).unwrap_or_default();
+        let names = index.names_of(&model.name)?;
+        let said = audience::said(person, &names);
+        if !registered && said.is_none() && tied.is_empty() {
+            continue;
+        }
+        let (notify, chosen) = audience::preference(said, registered);
+        let explicit = said.iter().flat_map(|s| s.follow.iter().map(|v| (*v, "you said so")));
+        let by_act = tied.iter().map(|(v, tie)| (*v, words(*tie)));
+        let mut follows: Vec<(u64, &'static str)> =
+            explicit.chain(by_act).filter(|(v, _)| audience::follows(said, *v, Some(Tie::Moved)).is_some()).collect();
+        follows.sort_by_key(|(version, _)| *version);
+        follows.dedup_by_key(|(version, _)| *version);
+        let unfollowed = said.map(|s| s.unfollow.iter().copied().collect()).unwrap_or_default();
+        let status = Subscription::of(person, &names, registered, None, None);
+        out.push(Row { name: model.name, notify, chosen, follows, unfollowed, status });
+    }
+    out.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(out)
+}
+
+fn words(tie: Tie) -> &'static str {
+    match tie {
+        Tie::Commented => "you commented on it",
+        Tie::Moved => "you moved it",
+        Tie::Requested => "you requested a transition",
+    }
+}
+
+impl Row {
+    fn as_json(&self) -> Value {
+        let follows: Vec<Value> =
+            self.follows.iter().map(|(version, why)| json!({ "version": version, "because": why })).collect();
+        json!({
+            "model": self.name, "notify": self.notify, "chosen": self.chosen, "follows": follows,
+            "unfollowed": self.unfollowed, "email_subscription_status": self.status.as_str(),
+        })
+    }
+}

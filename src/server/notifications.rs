@@ -1,0 +1,255 @@
+//! What mail the caller gets: to be seen and changed; and the links in mails that turn mail off.
+
+mod unsubscribe;
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+use super::args::wrong_type;
+use super::call::Call;
+use super::catalog::ModelCard;
+use super::error::{ApiError, Code};
+use super::route::{Answer, Needs, Reply, Route};
+use super::state::State;
+use crate::action::Action;
+use crate::audience::{self, Subscription, Tie};
+use crate::entity::Person;
+use crate::entity::person::{Cadence, Notify};
+use crate::index::Index;
+use crate::name::{ModelName, UserName};
+
+/// Where it is.
+const PATH: &str = "/api/greenroom/notifications";
+
+/// Where links in mails lead.
+const UNSUBSCRIBE: &str = "/api/greenroom/unsubscribe";
+
+/// How often a change is made again because the person's file changed meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// The routes of this module.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::act(Method::GET, PATH, Needs::Caller, show),
+        Route::act(Method::POST, PATH, Needs::Caller, change),
+        Route::visit(Method::GET, UNSUBSCRIBE, unsubscribe::explain),
+        Route::visit(Method::POST, UNSUBSCRIBE, unsubscribe::unsubscribe),
+    ]
+}
+
+/// The person that calls, whose file is there.
+fn person<'c>(call: &'c Call) -> Result<&'c Person, ApiError> {
+    let user = &call.caller.user;
+    call.catalog.people().get(user).ok_or_else(|| {
+        ApiError::not_found(format!("There is no person '{user}' in this registry whom mail could be sent to."))
+    })
+}
+
+/// The names of a model: the one it has, then those that it had and no other has now.
+async fn names(state: &State, model: ModelName) -> Result<Vec<ModelName>, ApiError> {
+    state.read(move |registry| Ok(Index::open(registry, &mut |_| {})?.names_of(&model)?)).await
+}
+
+/// GET `notifications`, with `name` of one model, with `version` of one version
+async fn show(call: Call) -> Answer {
+    let model = match call.args.text("name")? {
+        Some(_) => Some(Arc::clone(call.named_model()?)),
+        None => None,
+    };
+    let Some(model) = model else { return Reply::json(&of_person(&call, person(&call)?)?) };
+    let version = match call.args.number("version")? {
+        Some(_) => Some(version(&call, &model)?),
+        None => None,
+    };
+    let (name, user) = (model.name.clone(), call.caller.user.clone());
+    let (names, tie) = call
+        .state
+        .read(move |registry| {
+            let mut index = Index::open(registry, &mut |_| {})?;
+            let tie = version.map(|v| index.ties(&name, v, None)).transpose()?;
+            Ok((index.names_of(&name)?, tie.and_then(|ties| ties.get(&user).copied())))
+        })
+        .await?;
+    Reply::json(&of_model(person(&call)?, &call.caller.user, &model, &names, version.map(|v| (v, tie))))
+}
+
+/// The version that the argument names, which must be there.
+fn version(call: &Call, model: &ModelCard) -> Result<u64, ApiError> {
+    let number = super::mlflow::version_number(&call.args)?;
+    let there = number.filter(|n| model.version(*n).is_some());
+    there.ok_or_else(|| crate::apply::Refusal::no_version(&model.name, number.unwrap_or(0)).into())
+}
+
+/// What holds for all models, and what was said about those that the caller may read.
+fn of_person(call: &Call, person: &Person) -> Result<Value, ApiError> {
+    let wishes = &person.notifications;
+    let mailing = call.catalog.settings().map(|s| s.notifications.clone()).unwrap_or_default();
+    let readable = |name: &ModelName| call.model(name).is_ok();
+    let said = wishes.models.iter().filter(|(name, _)| readable(name));
+    let models: Vec<Value> = said.map(|(name, said)| json!({ "name": name, "said": said })).collect();
+    Ok(json!({
+        "person": call.caller.user,
+        "address": person.emails.first(),
+        "off": wishes.off,
+        "registry_off": mailing.off,
+        "digest": wishes.digest,
+        "daily_cap": mailing.cap(),
+        "models": models,
+    }))
+}
+
+/// What somebody hears of a model, and of one version of it.
+fn of_model(
+    person: &Person,
+    user: &UserName,
+    model: &ModelCard,
+    names: &[ModelName],
+    version: Option<(u64, Option<Tie>)>,
+) -> Value {
+    let said = audience::said(person, names);
+    let registered = model.created_by == *user;
+    let (notify, chosen) = audience::preference(said, registered);
+    let status = |version, tie| Subscription::of(person, names, registered, version, tie).as_str();
+    let mut out = Map::new();
+    let mut put = |key: &str, value: Value| drop(out.insert(key.to_owned(), value));
+    put("name", json!(model.name));
+    put("notify", json!(notify));
+    put("chosen", json!(chosen));
+    put("follow", json!(said.map(|s| s.follow.clone()).unwrap_or_default()));
+    put("unfollow", json!(said.map(|s| s.unfollow.clone()).unwrap_or_default()));
+    put("email_subscription_status", json!(status(version.map(|(v, _)| v), version.and_then(|(_, tie)| tie))));
+    if let Some((number, tie)) = version {
+        let follows = audience::follows(said, number, tie);
+        put("version", json!(number.to_string()));
+        put("follows", json!(follows.is_some()));
+        put("because", json!(follows.map(|reason| reason.to_string())));
+    }
+    Value::Object(out)
+}
+
+/// What is asked for.
+struct Wanted {
+    off: Option<bool>,
+    digest: Option<Cadence>,
+    model: Option<ModelName>,
+    /// The outer none: it stays; the inner none: what is usual.
+    notify: Option<Option<Notify>>,
+    follow: Vec<u64>,
+    unfollow: Vec<u64>,
+}
+
+/// POST `notifications`
+async fn change(call: Call) -> Answer {
+    let wanted = wanted(&call)?;
+    person(&call)?;
+    let names = match &wanted.model {
+        Some(model) => names(&call.state, model.clone()).await?,
+        None => Vec::new(),
+    };
+    if call.caller.read_only {
+        return Err(ApiError::denied("This token may only read."));
+    }
+    let landed = of_own_file(&call.state, &call.caller, |p| apply(p, &wanted, &names)).await?;
+    if let Some(commit) = landed.commit {
+        let _ = call.made.set(commit);
+    }
+    let now = landed.catalog.people().get(&call.caller.user).cloned().unwrap_or_default();
+    match wanted.model.as_ref().and_then(|name| landed.catalog.model(name.as_str())) {
+        Some(model) => Reply::json(&of_model(&now, &call.caller.user, model, &names, None)),
+        None => Reply::json(&of_person(&call, &now)?),
+    }
+}
+
+fn apply(person: &mut Person, wanted: &Wanted, names: &[ModelName]) {
+    let wishes = &mut person.notifications;
+    wishes.off = wanted.off.unwrap_or(wishes.off);
+    wishes.digest = wanted.digest.unwrap_or(wishes.digest);
+    wishes.change_under(names, |m| {
+        m.notify = wanted.notify.unwrap_or(m.notify);
+        wanted.follow.iter().for_each(|v| m.follow(*v));
+        wanted.unfollow.iter().for_each(|v| m.unfollow(*v));
+    });
+}
+
+/// Changes a person's own file in the person's name; again if it changed meanwhile.
+async fn of_own_file(
+    state: &State,
+    caller: &Arc<super::auth::Caller>,
+    change: impl Fn(&mut Person),
+) -> Result<super::state::Landed, ApiError> {
+    let mut last = ApiError::stopping();
+    for _ in 0..ATTEMPTS {
+        let catalog = state.catalog().await?;
+        let gone = || ApiError::not_found(format!("There is no person '{}' in this registry.", caller.user));
+        let before = catalog.people().get(&caller.user).ok_or_else(gone)?;
+        let mut person = before.clone();
+        change(&mut person);
+        let seen = Some(Box::new(before.clone()));
+        let action = Action::ChangePerson { user: caller.user.clone(), person, seen };
+        match state.write(Arc::clone(caller), vec![action], String::new()).await {
+            Err(e) if e.code == Code::ResourceConflict => last = e,
+            other => return other,
+        }
+    }
+    Err(last)
+}
+
+/// Reads what is asked for.
+fn wanted(call: &Call) -> Result<Wanted, ApiError> {
+    let args = &call.args;
+    let off = match args.value("off")? {
+        Some(Value::Bool(off)) => Some(*off),
+        Some(other) => return Err(wrong_type("off", other)),
+        None => None,
+    };
+    let one_of = |name: &str, words: &[&str]| {
+        ApiError::invalid(format!(
+            "Invalid value for parameter '{name}' supplied: it must be one of {}.",
+            words.join(", ")
+        ))
+    };
+    let digest = match args.text("digest")? {
+        Some(word) => {
+            let found = Cadence::ALL.into_iter().find(|c| c.as_str() == word);
+            Some(found.ok_or_else(|| one_of("digest", &Cadence::ALL.map(Cadence::as_str)))?)
+        }
+        None => None,
+    };
+    let notify = match args.text("notify")? {
+        Some("default") => Some(None),
+        Some(word) => {
+            let found = Notify::ALL.into_iter().find(|n| n.as_str() == word);
+            Some(Some(found.ok_or_else(|| one_of("notify", &["all", "followed", "mute", "default"]))?))
+        }
+        None => None,
+    };
+    let (follow, unfollow) = (versions(call, "follow")?, versions(call, "unfollow")?);
+    let of_model = notify.is_some() || !follow.is_empty() || !unfollow.is_empty();
+    let model = match args.text("name")? {
+        None if of_model => return Err(super::args::missing("name")),
+        None => None,
+        Some(_) => {
+            let model = call.named_model()?;
+            let missing = follow.iter().chain(&unfollow).find(|v| model.version(**v).is_none());
+            if let Some(version) = missing {
+                return Err(crate::apply::Refusal::no_version(&model.name, *version).into());
+            }
+            Some(model.name.clone())
+        }
+    };
+    Ok(Wanted { off, digest, model, notify, follow, unfollow })
+}
+
+/// Numbers of versions, as numbers or as texts.
+fn versions(call: &Call, name: &str) -> Result<Vec<u64>, ApiError> {
+    let Some(value) = call.args.value(name)? else { return Ok(Vec::new()) };
+    let Value::Array(items) = value else { return Err(wrong_type(name, value)) };
+    let number = |item: &Value| match item {
+        Value::Number(n) => n.as_u64(),
+        Value::String(s) => s.parse().ok(),
+        _ => None,
+    };
+    items.iter().map(|item| number(item).filter(|n| *n > 0).ok_or_else(|| wrong_type(name, item))).collect()
+}

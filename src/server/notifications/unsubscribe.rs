@@ -1,0 +1,116 @@
+//! The links in mails. A token says who wants to hear no more of what; it can do nothing else. Opening the link explains;
+//! only the button of that page, or a mail program's one click (RFC 8058), changes something.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::IntoResponse as _;
+
+use super::{UNSUBSCRIBE, names, of_own_file};
+use crate::deliver::mail::{self, Scope};
+use crate::entity::person::Notify;
+use crate::name::{ModelName, UserName};
+use crate::server::auth::Caller;
+use crate::server::call::Visit;
+use crate::server::catalog::Catalog;
+use crate::server::error::ApiError;
+use crate::server::route::{Answer, Reply};
+use crate::text::{one_line, to_html};
+
+/// What the pages may do: send their own form, and nothing else.
+const POLICY: &str = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What a token asks for.
+struct Asked {
+    user: UserName,
+    /// The model; none: all mail of the registry.
+    model: Option<ModelName>,
+    token: String,
+}
+
+/// GET `unsubscribe`: says what the button does. Changes nothing.
+pub(super) async fn explain(visit: Visit) -> Answer {
+    let Some(asked) = asked(&visit, &*visit.state.catalog().await?).await? else { return Ok(gone()) };
+    let what = what(&asked);
+    let form = format!(
+        "<p>{} will get no more {what}.</p>\n<form method=\"post\" action=\"{UNSUBSCRIBE}?token={}\">\
+         <button>Get no more {what}</button></form>",
+        to_html(&one_line(asked.user.as_str())),
+        to_html(&one_line(&asked.token))
+    );
+    Ok(page(&form))
+}
+
+/// POST `unsubscribe`: turns that mail off, by a commit in the person's name. Asked again, it does nothing.
+pub(super) async fn unsubscribe(visit: Visit) -> Answer {
+    let catalog = visit.state.catalog().await?;
+    let Some(asked) = asked(&visit, &catalog).await? else { return Ok(gone()) };
+    let person = catalog.people().get(&asked.user);
+    let Some(caller) = person.and_then(|p| Caller::of(&asked.user, p)).map(Arc::new) else { return Ok(gone()) };
+    let names = match &asked.model {
+        Some(model) => names(&visit.state, model.clone()).await?,
+        None => Vec::new(),
+    };
+    let landed = of_own_file(&visit.state, &caller, |p| match &asked.model {
+        Some(_) => p.notifications.change_under(&names, |m| m.notify = Some(Notify::Mute)),
+        None => p.notifications.off = true,
+    });
+    if let Some(commit) = landed.await?.commit {
+        let _ = visit.made.set(commit);
+    }
+    let back = match &asked.model {
+        Some(model) => format!("greenroom notify model {model} default"),
+        None => "greenroom notify on".to_owned(),
+    };
+    let done = format!(
+        "<p>Done: you get no more {}.</p>\n<p>To get it again: <code>{}</code></p>",
+        what(&asked),
+        to_html(&one_line(&back))
+    );
+    Ok(page(&done))
+}
+
+/// What the token in the address asks for; none where the person or model is there no longer.
+async fn asked(visit: &Visit, catalog: &Catalog) -> Result<Option<Asked>, ApiError> {
+    let token = visit.args.text("token")?.unwrap_or_default().to_owned();
+    let given = token.clone();
+    let read = visit.state.read(move |registry| {
+        let key = mail::key(registry).map_err(|e| ApiError::internal(&e))?;
+        Ok(key.read(&given))
+    });
+    let (user, scope) = read.await?.ok_or_else(|| ApiError::denied("This link is not one that this server made."))?;
+    if !catalog.people().contains_key(&user) {
+        return Ok(None);
+    }
+    let model = match scope {
+        Scope::Registry => None,
+        Scope::Model(id) => match catalog.models().find(|m| m.id == id) {
+            Some(model) => Some(model.name.clone()),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Asked { user, model, token }))
+}
+
+/// What is turned off, as HTML.
+fn what(asked: &Asked) -> String {
+    match &asked.model {
+        Some(model) => format!("mail about {}", to_html(&one_line(model.as_str()))),
+        None => "mail of this registry".to_owned(),
+    }
+}
+
+/// The person or the model is there no longer, and so is the mail.
+fn gone() -> Reply {
+    page("<p>There is nothing left to turn off: the person or the model is there no longer.</p>")
+}
+
+fn page(body: &str) -> Reply {
+    let html = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Mail</title></head>\n<body>\n{body}\n\
+         </body></html>\n"
+    );
+    let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    Reply::Other(response)
+}

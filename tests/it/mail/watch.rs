@@ -1,0 +1,171 @@
+//! Mail by the watcher: from a commit that anybody makes to a mailbox, through crashes of both sides.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::World;
+
+impl World {
+    /// A world whose failures are tried again after milliseconds.
+    fn watched() -> Self {
+        let world = Self::new();
+        world.set("greenroom.retryScale", "0.001");
+        world.alice().greenroom(["settings", "set", "--daily-cap", "0"]).success();
+        // What happened before is not told.
+        world.alice().greenroom(["watch", "--once"]).success();
+        world
+    }
+
+    fn watch(&self) -> Child {
+        let mut command = self.alice().command(env!("CARGO_BIN_EXE_greenroom"));
+        command.arg("watch").stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("greenroom runs")
+    }
+
+    /// Delivers what is due until a condition holds.
+    #[track_caller]
+    fn deliver_until(&self, what: &str, done: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !done(self) {
+            assert!(Instant::now() < end, "{what}: {:?}", self.recipients());
+            let _ = self.alice().greenroom(["watch", "--once"]).any();
+        }
+    }
+}
+
+#[test]
+fn the_watcher_mails_what_lands_and_says_what_did_not_arrive() {
+    let world = World::watched();
+    world.as_("bob").greenroom(["follow", "churn", "1"]).success();
+    world.sink.answers(&json!({ "bob@example.org": { "rcpt": ["550 5.1.1 no such user"] } }));
+    world.comment("carol", "Hello");
+    let said = world.alice().greenroom(["watch", "--once"]).code(1);
+    assert!(said.stdout().contains("1 delivered, 1 failed; 0 wait, 1 given up"), "{}", said.stdout());
+    assert_eq!(world.recipients(), ["alice"]);
+    // A dead letter can be sent again.
+    world.alice().greenroom(["webhook", "replay", "mail", "--dead"]).success();
+    world.deliver_until("the dead letter", |w| w.recipients().len() == 2);
+    assert_eq!(world.recipients()[1], "bob");
+}
+
+#[test]
+fn a_wrong_setting_delays_mail_and_loses_none() {
+    let world = World::watched();
+    world.set("greenroom.mailFrom", "nobody");
+    world.comment("carol", "Hello");
+    let said = world.alice().greenroom(["watch", "--once"]).code(1);
+    assert!(said.stdout().contains("0 delivered, 1 failed; 1 wait"), "{}", said.stdout());
+    world.set("greenroom.mailFrom", "greenroom@example.org");
+    world.deliver_until("the mail", |w| w.recipients() == ["alice"]);
+}
+
+#[test]
+fn a_push_of_several_commits_comes_commit_by_commit_and_in_order() {
+    let world = World::watched();
+    for n in 0..20 {
+        world.comment("carol", &format!("Comment {n}."));
+    }
+    world.deliver_until("twenty mails", |w| w.recipients().len() == 20);
+    let texts: Vec<String> = world.sink.mails().iter().map(|m| m.text().to_owned()).collect();
+    for (n, text) in texts.iter().enumerate() {
+        assert!(text.contains(&format!("Comment {n}.")), "{n}: {text}");
+    }
+}
+
+/// How many comments are made, and how often the watcher is killed: few, or what the promise is tested with.
+fn much() -> (usize, usize) {
+    if std::env::var_os("GREENROOM_FULL").is_some() { (2_000, 200) } else { (40, 8) }
+}
+
+#[test]
+fn killed_at_any_time_the_watcher_loses_no_mail_and_repeats_none_under_another_id() {
+    let (comments, kills) = much();
+    let mut world = World::watched();
+    for person in ["bob", "carol", "dave"] {
+        world.as_(person).greenroom(["follow", "churn", "1"]).success();
+    }
+    // Carol's server defers often, Dave's mailbox is gone for a while, the server dies with mails in hand.
+    let often: Vec<&str> = ["451 4.7.1 later", "", "450 4.2.0 busy", ""].repeat(comments / 8);
+    world.sink.answers(&json!({
+        "carol@example.org": { "rcpt": often, "data": ["die", "die-after"] },
+        "dave@example.org": { "rcpt": ["550 5.1.1 gone", "always"] },
+        "bob@example.org": { "data": ["451 4.3.0 full", "die-after", "die"] },
+    }));
+    let folder = world.folder();
+    let mut chance = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: u64| {
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        chance % below
+    };
+    thread::scope(|threads| {
+        let alice = world.sandbox.alice().within(&folder);
+        let writer = threads.spawn(move || {
+            for n in 0..comments {
+                alice.greenroom(["comment", "add", "churn", "1", &format!("Comment {n}.")]).success();
+            }
+        });
+        let mut killed = 0;
+        while killed < kills || !writer.is_finished() {
+            let mut watcher = {
+                let mut command = world.sandbox.alice().within(&folder).command(env!("CARGO_BIN_EXE_greenroom"));
+                command.arg("watch").stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("greenroom runs")
+            };
+            thread::sleep(Duration::from_millis(20 + random(if killed < kills { 250 } else { 2_000 })));
+            watcher.kill().expect("it runs");
+            watcher.wait().expect("it ends");
+            killed += 1;
+            if random(4) == 0 {
+                world.sink.kill();
+            }
+            if random(2) == 0 {
+                world.sink.revive();
+            }
+        }
+        writer.join().expect("all comments are made");
+    });
+    world.sink.revive();
+    world.sink.answers(&json!({ "dave@example.org": { "rcpt": ["550 5.1.1 gone", "always"] } }));
+    let arrived = |w: &World, who: &str| -> usize {
+        let ids: std::collections::BTreeSet<String> =
+            w.sink.mails().iter().filter(|m| m.to() == who).map(|m| m.id().to_owned()).collect();
+        ids.len()
+    };
+    let mut watcher = world.watch();
+    let end = Instant::now() + Duration::from_secs(if comments > 100 { 900 } else { 90 });
+    while arrived(&world, "bob@example.org") < comments || arrived(&world, "carol@example.org") < comments {
+        assert!(
+            Instant::now() < end,
+            "{} {}",
+            arrived(&world, "bob@example.org"),
+            arrived(&world, "carol@example.org")
+        );
+        if world.sink.has_died() {
+            world.sink.revive();
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    watcher.kill().expect("it runs");
+    watcher.wait().expect("it ends");
+    let mut by_id: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut firsts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for mail in world.sink.mails() {
+        let quoted = mail.text().lines().find(|l| l.starts_with("> ")).expect("a comment").to_owned();
+        let told = (mail.to().to_owned(), quoted.clone());
+        let known = by_id.insert(mail.id().to_owned(), told.clone());
+        assert!(known.as_ref().is_none_or(|k| *k == told), "one id, two mails: {known:?} {told:?}");
+        if known.is_none() {
+            firsts.entry(mail.to().to_owned()).or_default().push(quoted);
+        }
+    }
+    let want: Vec<String> = (0..comments).map(|n| format!("> Comment {n}.")).collect();
+    assert_eq!(firsts["bob@example.org"], want, "each once, in order");
+    assert_eq!(firsts["carol@example.org"], want, "each once, in order");
+    assert!(!firsts.contains_key("dave@example.org"));
+    let again = world.sink.mails().len() - by_id.len();
+    eprintln!("{comments} comments, {kills} kills: {} mails, {again} of them again with the same id", by_id.len());
+}
