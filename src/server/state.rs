@@ -188,8 +188,9 @@ impl State {
     ) -> Result<T, ApiError> {
         let places = Arc::clone(&self.places);
         self.read(move |registry| {
-            let mut index = Index::open(registry, &mut |_| {})?;
+            // In this order the places are never ahead of the index.
             let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut index = Index::open(registry, &mut |_| {})?;
             places.refresh(&mut index)?;
             look(registry, &mut index, &places)
         })

@@ -1,10 +1,10 @@
 //! Events as the feed shows them, and who may see which.
 //!
-//! Who may read a model, now and under the name it has now, sees what happened to it. All else is for who manages the
-//! registry: people with their addresses and keys, groups, settings, registry-wide grants, and models that are gone, of
-//! which nobody can say any more who might read them. Webhooks may hold the addresses of others; they are for who manages
-//! the model. An author who is no person of the registry is an address, and shown to managers alone; the words that came
-//! with a commit are shown to those who may see all that it did.
+//! Who may read a model, now and under the name it has now, sees what happened to it; models that are gone are for those with
+//! a grant of the whole registry, who may read any. Webhooks may hold the addresses of others; they are for who manages the
+//! model. All else is for who manages the registry: people with their addresses and keys, groups, settings, registry-wide
+//! grants. An author who is no person of the registry is an address, and shown to managers alone; the words that came with a
+//! commit are shown to those who may see all that it did.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ pub fn event_id(commit: Oid, ordinal: u32) -> String {
 /// Who reads the feed, and what is wanted of it.
 pub struct Reader {
     catalog: Arc<Catalog>,
-    /// Whether the reader manages the registry, and sees everything.
-    manages: bool,
+    /// What the reader may do with any model. Who manages the registry sees everything.
+    registry: Option<Level>,
     /// What the reader may do with each model that he may read.
     levels: HashMap<Id, Level>,
     wanted: Arc<Wanted>,
@@ -48,7 +48,7 @@ impl Reader {
     pub fn new(catalog: &Arc<Catalog>, user: &UserName, wanted: &Arc<Wanted>) -> Self {
         let standing = catalog.standing(user);
         let levels = catalog.models().filter_map(|m| Some((m.id.clone(), standing.level(m)?))).collect();
-        Self { catalog: Arc::clone(catalog), manages: standing.manages(), levels, wanted: Arc::clone(wanted) }
+        Self { catalog: Arc::clone(catalog), registry: standing.registry(), levels, wanted: Arc::clone(wanted) }
     }
 
     /// The events of a commit that are wanted and may be seen, after the event of an ordinal if one is given.
@@ -71,12 +71,17 @@ impl Reader {
 
     fn sees(&self, act: &Act, model: Option<&Id>) -> bool {
         let needed = if act.name.starts_with("webhook.") { Level::CanManage } else { Level::CanRead };
-        self.manages || model.and_then(|id| self.levels.get(id)).is_some_and(|level| *level >= needed)
+        let level = self.registry.max(model.and_then(|id| self.levels.get(id)).copied());
+        self.manages() || (act.model.is_some() && level >= Some(needed))
+    }
+
+    fn manages(&self) -> bool {
+        self.registry == Some(Level::CanManage)
     }
 
     /// A person; who is none of the registry's is an address, and shown as nobody in particular.
     fn who(&self, user: &str) -> Value {
-        if self.manages || self.catalog.people().contains_key(user) {
+        if self.manages() || self.catalog.people().contains_key(user) {
             return user.into();
         }
         Value::Null

@@ -1,5 +1,5 @@
 //! Models and versions as of a moment. The state is that of then; who may see it is a question of now, and goes by the
-//! model's id: what is gone since is not shown, for nobody can say any more who might see it.
+//! model's id. What is gone since is for those with a grant of the whole registry, who may read any model.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,8 +23,22 @@ use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::tree::Oid;
 
-/// Which models the caller may read now, by id.
-type Readable = HashSet<Id>;
+/// What the caller may read now.
+enum Readable {
+    /// Any model that there is, was or will be.
+    All,
+    /// These models, by id.
+    These(HashSet<Id>),
+}
+
+impl Readable {
+    fn contains(&self, id: &Id) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(ids) => ids.contains(id),
+        }
+    }
+}
 
 /// Looks at the registry as of the moment that is asked for, or of now.
 async fn look(
@@ -38,7 +52,10 @@ async fn look(
             Some(given) => Some(moment(registry, index, &given)?),
             None => catalog.commit(),
         };
-        let readable = catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect();
+        let readable = match standing.registry() {
+            Some(_) => Readable::All,
+            None => Readable::These(catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect()),
+        };
         let mut out = look(&registry.snapshot_of(commit)?, &readable)?;
         out.extend(commit.map(|c| as_of(registry, c)).transpose()?.map(|at| ("as_of".to_owned(), at)));
         Ok(out)
