@@ -79,6 +79,8 @@ pub enum Action {
     Grant { model: Option<ModelName>, to: Principal, level: Level },
     /// Take a grant back.
     Revoke { model: Option<ModelName>, to: Principal },
+    /// Put these grants in place of all that there are on a model, or registry-wide.
+    SetGrants { model: Option<ModelName>, grants: BTreeMap<Principal, Level> },
     /// Put people into a group and take others out; a group that does not exist is made.
     ChangeGroup { group: GroupName, add: BTreeSet<UserName>, remove: BTreeSet<UserName> },
     /// Delete a group.

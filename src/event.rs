@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::entity::version::{Metric, Status};
@@ -15,7 +16,7 @@ use crate::text::Text;
 use crate::tree::Oid;
 
 /// What caused a version to change its stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum Cause {
     /// Somebody moved it.
@@ -35,7 +36,7 @@ pub enum Cause {
 /// Something that happened to the registry.
 ///
 /// Kinds that rules always refuse (`…altered`) are here as well: whatever the format can express has its event.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "event")]
 #[expect(missing_docs, reason = "the fields are the nouns they name; each variant says what happened")]
 pub enum Event {

@@ -42,6 +42,9 @@ pub mod phrase;
 // who is told: mail or not, and why
 pub mod audience;
 
+// words for programs: an event as webhooks tell it
+pub mod payload;
+
 // asking: actions
 pub mod action;
 
@@ -54,9 +57,13 @@ pub mod rules;
 // owners: the permissions in a git host's own words
 pub mod codeowners;
 
-// the outside: a repository on disk, the files of models
+// the outside: a repository on disk, the files of models, files of state
 pub mod artifact;
 pub mod git;
+pub mod kept;
+
+// what must stay unknown: secrets outside git
+pub mod secrets;
 
 // the transaction: read, apply, judge, commit
 pub mod registry;

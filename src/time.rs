@@ -49,6 +49,12 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// Reads a date of HTTP, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn from_http_date(s: &str) -> Option<Self> {
+        let read = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(s);
+        read.ok().map(|t| Self::from_millis(t.as_millisecond()))
+    }
+
     /// `2026-03-01 12:00` in UTC, for lists.
     pub fn short(self) -> String {
         let text = self.to_string();

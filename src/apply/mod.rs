@@ -197,13 +197,14 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
         Action::DeleteComment { model, version, id } => request::delete_comment(d, model, *version, id),
         Action::Grant { model, to, level } => access::grant(d, model.as_ref(), to, *level),
         Action::Revoke { model, to } => access::revoke(d, model.as_ref(), to),
+        Action::SetGrants { model, grants } => access::set_grants(d, model.as_ref(), grants),
         Action::ChangeGroup { group, add, remove } => access::change_group(d, group, add, remove),
         Action::DeleteGroup { group } => access::delete_group(d, group),
         Action::AddPerson { user, person } => access::add_person(d, user, person),
         Action::ChangePerson { user, person, seen } => access::change_person(d, user, person, seen.as_deref()),
         Action::RemovePerson { user } => access::remove_person(d, user),
         Action::CreateWebhook { new } => webhook::create(d, cx, new),
-        Action::ChangeWebhook { id, new } => webhook::change(d, id, new),
+        Action::ChangeWebhook { id, new } => webhook::change(d, cx, id, new),
         Action::DeleteWebhook { id } => webhook::delete(d, id),
     }?;
     Ok(draft.patch)

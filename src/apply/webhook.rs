@@ -41,6 +41,7 @@ pub(super) fn create(d: &mut Draft<'_, '_>, cx: &mut Context<'_>, new: &NewWebho
         id: cx.id(),
         created_at: cx.now,
         created_by: cx.actor.clone(),
+        updated_at: None,
         name: crate::text::Text::default(),
         description: crate::text::Text::default(),
         model: new.model.clone(),
@@ -63,10 +64,17 @@ fn file(d: &Draft<'_, '_>, id: &Id) -> Result<File<Webhook>, Refusal> {
     found.ok_or_else(|| Refusal::not_found(Noun::Webhook, format!("Webhook with ID {id} not found.")))
 }
 
-pub(super) fn change(d: &mut Draft<'_, '_>, id: &Id, new: &NewWebhook) -> Result<(), Refusal> {
+pub(super) fn change(d: &mut Draft<'_, '_>, cx: &Context<'_>, id: &Id, new: &NewWebhook) -> Result<(), Refusal> {
     let file = file(d, id)?;
     sensible(d, new)?;
-    d.edit(&file, |w| fill(w, new))
+    d.edit(&file, |w| {
+        let before = w.clone();
+        fill(w, new);
+        // What changes nothing leaves no trace.
+        if *w != before {
+            w.updated_at = Some(cx.now);
+        }
+    })
 }
 
 pub(super) fn delete(d: &mut Draft<'_, '_>, id: &Id) -> Result<(), Refusal> {

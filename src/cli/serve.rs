@@ -77,6 +77,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         max_upload: args.max_upload,
         sources: sources(args)?,
         idle_exit: args.idle_exit.map(Duration::from_secs),
+        local: None,
     };
     let mut told = Ok(());
     let finished = server::run(&config, |address| {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use super::table::Table;
+use crate::kept::KeptError;
 use crate::name::UserName;
 use crate::server::tokens::{TokenError, Tokens};
 use crate::time::Timestamp;
@@ -148,10 +149,17 @@ fn revoke(args: &RevokeArgs, session: &mut Session) -> Result<Exit, CliError> {
 impl From<TokenError> for CliError {
     fn from(e: TokenError) -> Self {
         match e {
-            TokenError::Busy => Self::of(Exit::Conflict, &e),
-            TokenError::Io { .. } | TokenError::Damaged { .. } | TokenError::Open { .. } | TokenError::Random(_) => {
-                Self::of(Exit::Failed, &e)
-            }
+            TokenError::Kept(e) => e.into(),
+            TokenError::Random(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<KeptError> for CliError {
+    fn from(e: KeptError) -> Self {
+        match e {
+            KeptError::Busy { .. } => Self::of(Exit::Conflict, &e),
+            KeptError::Io { .. } | KeptError::Damaged { .. } | KeptError::Open { .. } => Self::of(Exit::Failed, &e),
         }
     }
 }

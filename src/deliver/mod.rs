@@ -6,6 +6,7 @@
 
 mod happening;
 pub mod mail;
+pub mod webhook;
 
 use std::time::Duration;
 

@@ -21,6 +21,8 @@ pub struct Webhook {
     pub created_at: Timestamp,
     /// Who made it.
     pub created_by: UserName,
+    /// When it was last changed by greenroom.
+    pub updated_at: Option<Timestamp>,
     /// A name for people.
     #[schemars(default)]
     pub name: Text,
@@ -93,11 +95,14 @@ pub enum Profile {
     Slack,
     /// A Microsoft Teams card.
     Teams,
+    /// Standard Webhooks: our own events in full.
+    Standard,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Databricks, Self::Mlflow, Self::Cloudevents, Self::Slack, Self::Teams];
+    pub const ALL: [Self; 6] =
+        [Self::Databricks, Self::Mlflow, Self::Cloudevents, Self::Slack, Self::Teams, Self::Standard];
 
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
@@ -107,6 +112,7 @@ impl Profile {
             Self::Cloudevents => "cloudevents",
             Self::Slack => "slack",
             Self::Teams => "teams",
+            Self::Standard => "standard",
         }
     }
 }
@@ -119,6 +125,39 @@ pub struct Job {
     /// The workspace it runs in.
     #[schemars(default)]
     pub workspace_url: Text,
+    /// As which parameters the job gets the event.
+    #[schemars(default)]
+    pub params: JobParams,
+}
+
+/// As which parameters a job gets the event; which of them it can take depends on its task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JobParams {
+    /// `notebook_params.event_message`: one notebook or wheel.
+    #[default]
+    Notebook,
+    /// `python_params`: one Python file, JAR or Spark submission.
+    Python,
+    /// All kinds of parameters: a job of several tasks.
+    All,
+    /// None: any other task.
+    None,
+}
+
+impl JobParams {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Notebook, Self::Python, Self::All, Self::None];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notebook => "notebook",
+            Self::Python => "python",
+            Self::All => "all",
+            Self::None => "none",
+        }
+    }
 }
 
 /// The name of an event that a webhook is told of.
@@ -135,6 +174,12 @@ impl EventPattern {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is this dotted name, `noun.*` of it, or `*`.
+    pub fn holds(&self, name: &str) -> bool {
+        let noun = self.0.strip_suffix(".*");
+        self.0 == name || self.0 == "*" || noun.is_some_and(|noun| name.split_once('.').is_some_and(|(n, _)| n == noun))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::entity::settings::{
 use crate::entity::version::{
     Artifacts, Column, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold, Version,
 };
-use crate::entity::webhook::{EventPattern, Job, Profile, Webhook, WebhookState};
+use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, Webhook, WebhookState};
 use crate::entity::{AliasPointer, StagePointer};
 use crate::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;
@@ -154,6 +154,7 @@ table!(Webhook {
     id: required,
     created_at: required,
     created_by: required,
+    updated_at: optional,
     name: default,
     description: default,
     model: optional,
@@ -166,7 +167,7 @@ table!(Webhook {
     secret: optional,
     authorization: optional,
 });
-table!(Job { id: required, workspace_url: default });
+table!(Job { id: required, workspace_url: default, params: default });
 table!(StagePointer { versions: pointer });
 table!(AliasPointer { version: pointer });
 
@@ -222,7 +223,7 @@ macro_rules! words {
         }
     )*};
 }
-words!(Layout, Authority, Level, Status, RequestState, Verdict, WebhookState, Profile, Notify, Cadence);
+words!(Layout, Authority, Level, Status, RequestState, Verdict, WebhookState, Profile, JobParams, Notify, Cadence);
 
 impl FromToml for Text {
     fn from_toml(node: Node<'_, '_>) -> Option<Self> {

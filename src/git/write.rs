@@ -72,6 +72,10 @@ impl Repo {
     ) -> Result<Published, PublishError> {
         let published = self.try_publish(lock, reference, expected, drafts, durability);
         self.discard_staged();
+        if published.is_err() {
+            // It may know of objects that were not written.
+            self.memo.take();
+        }
         if matches!(published, Err(PublishError::Git(_) | PublishError::Moved { .. } | PublishError::Dirty { .. })) {
             let _ = lock.note(&[], None);
         }
@@ -105,12 +109,13 @@ impl Repo {
         let edit = self.prepare(reference, expected, tip, last)?;
         lock.note(&held.into_iter().filter_map(|h| Held::taken(h.path)).collect::<Vec<_>>(), left.as_ref())?;
         self.write_objects(&staged, &commits)?;
+        let is_new = !self.common_dir().join(reference).exists();
         if durability == Durability::Full {
             self.flush_objects()?;
         }
         self.move_branch(edit, last)?;
         let flushed = match durability {
-            Durability::Full => self.flush_reference(reference),
+            Durability::Full => self.flush_reference(reference, is_new),
             Durability::Relaxed => Ok(()),
         };
         let left_behind = follow.and_then(|f| f.apply(self).err());
@@ -171,8 +176,8 @@ impl Repo {
         let name = FullName::try_from(reference).map_err(|e| bad_name(gix::Error::from_error(e)))?;
         let old = expected.map(|id| self.id(&id).ok_or(TreeError::Missing(id))).transpose().map_err(GitError::from)?;
         let new = self.id(&tip).ok_or(TreeError::Missing(tip)).map_err(GitError::from)?;
-        // Through HEAD, if it is on the branch: then HEAD's own log tells of the change too.
-        let through_head = self.is_on(reference)?;
+        // Through HEAD, if it is on the branch and has a log of its own, which then tells of the change too.
+        let through_head = self.logs_head() && self.is_on(reference)?;
         let edit = RefEdit {
             change: Change::Update {
                 log: LogChange {
@@ -199,6 +204,13 @@ impl Repo {
             return Err(PublishError::Moved { actual: self.reference(reference)? });
         }
         Ok(prepared)
+    }
+
+    /// Whether HEAD has a log, or shall have one: by git's default where there is a work tree.
+    fn logs_head(&self) -> bool {
+        self.work_dir().is_some()
+            || self.git_dir().join("logs/HEAD").exists()
+            || self.inner.config_snapshot().string("core.logAllRefUpdates").is_some()
     }
 
     /// Says why the branch could not be locked or was not as expected.
@@ -281,11 +293,12 @@ impl Repo {
         flush(&dir).map_err(|e| GitError::io("flush", dir, e))
     }
 
-    /// Puts the branch and the folders above it on disk, for good.
-    fn flush_reference(&self, reference: &str) -> Result<(), GitError> {
+    /// Puts the branch and its folder on disk, for good; where its file is new, the folders above may be, too.
+    fn flush_reference(&self, reference: &str, is_new: bool) -> Result<(), GitError> {
         let file = self.common_dir().join(reference);
-        let folders = file.ancestors().skip(1).take_while(|p| p.starts_with(self.common_dir()));
-        for path in std::iter::once(file.as_path()).chain(folders) {
+        let above = file.ancestors().skip(1).take_while(|p| p.starts_with(self.common_dir()));
+        let folders = if is_new { usize::MAX } else { 1 };
+        for path in std::iter::once(file.as_path()).chain(above.take(folders)) {
             File::open(path).and_then(|f| f.sync_all()).map_err(|e| GitError::io("flush", path, e))?;
         }
         Ok(())

@@ -37,7 +37,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
-pub use history::{Entry, LogFilter, Subject, landed};
+pub use history::{Entry, LogFilter, Subject, landed, matches};
 pub use record::Act;
 pub use rows::{MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, Step, line_of};
-use crate::entity::{Access, Webhook};
+use crate::entity::Access;
 use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, Principal, fold};
+use crate::payload;
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
@@ -227,8 +228,25 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
         if webhook.events.is_empty() {
             faults.add(path.clone(), "a webhook needs at least one event", "name the events");
         }
-        if let Some(why) = bad_url(webhook) {
-            faults.add(path, why, "write https://host/path; secrets are named, not written");
+        for event in &webhook.events {
+            if let Some(why) = payload::why_not(webhook.profile, event) {
+                faults.add(path.clone(), why, "`greenroom webhook create --help` lists the events of each profile");
+            }
+            if webhook.model.is_some() && event.as_str() == "REGISTERED_MODEL_CREATED" {
+                let why = "a webhook of one model is never told of REGISTERED_MODEL_CREATED";
+                faults.add(path.clone(), why, "leave the event out, or the model");
+            }
+        }
+        if let Some(why) = webhook.url.as_ref().and_then(|url| bad_url(url.as_str())) {
+            faults.add(
+                path.clone(),
+                format!("the url {why}"),
+                "write https://host/path; secrets are named, not written",
+            );
+        }
+        if let Some(why) = webhook.job.as_ref().and_then(|job| bad_url(job.workspace_url.as_str())) {
+            let help = "write workspace_url = \"https://host\"; secrets are named, not written";
+            faults.add(path, format!("the workspace_url of the job {why}"), help);
         }
     }
     Ok(())
@@ -236,19 +254,18 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 
 /// Why an address may not be told of events: other schemes, hidden credentials, characters that URLs do not have.
 /// Whether its host may be reached is decided when it is connected to (SEC-36).
-fn bad_url(webhook: &Webhook) -> Option<&'static str> {
-    let url = webhook.url.as_ref()?.as_str();
+fn bad_url(url: &str) -> Option<&'static str> {
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
-        return Some("the url is not an https address");
+        return Some("is not an https address");
     };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if host.is_empty() {
-        Some("the url names no host")
+        Some("names no host")
     } else if host.contains('@') {
-        Some("the url holds credentials")
+        Some("holds credentials")
     } else if url.contains('#') || url.len() > 2048 || !url.chars().all(|c| c.is_ascii_graphic()) || url.contains('\\')
     {
-        Some("the url has a fragment, a character that URLs do not have, or more than 2048 bytes")
+        Some("has a fragment, a character that URLs do not have, or more than 2048 bytes")
     } else {
         None
     }

@@ -14,7 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::args::Args;
 use super::call::Call;
 use super::error::{ApiError, Code};
-use super::guard::{Guard, Known, Made, Matched, pass};
+use super::guard::{Guard, Known, Made, Matched, Peer, pass};
 use super::route::{Handler, Needs, Route};
 use crate::entity::Level;
 use crate::name::Id;
@@ -139,6 +139,8 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
     let segments = RawPathParams::from_request_parts(parts, &()).await.map_err(not_text)?;
     let segments = segments.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let standing = catalog.standing(&caller.user);
+    let nowhere = || ApiError::new(Code::BadRequest, "The connection comes from nowhere.");
+    let peer = parts.extensions.get::<Peer>().ok_or_else(nowhere)?.0.ip();
     let base = guard.base(&parts.headers);
     let headers = std::mem::take(&mut parts.headers);
     Ok(Call {
@@ -149,6 +151,7 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
         args,
         segments,
         headers,
+        peer,
         base,
         made: Arc::default(),
     })

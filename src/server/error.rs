@@ -1,5 +1,7 @@
 //! Why a request is not done, as the clients of MLflow and Databricks read it: a code, a sentence, a status.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -148,9 +150,35 @@ impl ApiError {
     }
 }
 
+/// Words by which databricks-sdk takes an error for one that passes: it repeats the request for five minutes, even a
+/// "not found" whose message only quotes a name.
+const RETRIED: [&str; 8] = [
+    "com.databricks.backend.manager.util.UnknownWorkerEnvironmentException",
+    "does not have any associated worker environments",
+    "There is no worker environment with id",
+    "Unknown worker environment",
+    "ClusterNotReadyException",
+    "Unexpected error",
+    "Please try again later or try a faster operation.",
+    "RPC token bucket limit has been exceeded",
+];
+
+/// A message that no client takes for a reason to repeat the request: such words have another space, which looks the same.
+fn unretried(message: &str) -> Cow<'_, str> {
+    let mut out = Cow::Borrowed(message);
+    for words in RETRIED.iter().filter(|w| message.contains(*w)) {
+        let other = match words.split_once(' ') {
+            Some((first, rest)) => format!("{first}\u{a0}{rest}"),
+            None => words.replacen('.', ".\u{a0}", 1).replacen("NotReady", "Not\u{a0}Ready", 1),
+        };
+        out = Cow::Owned(out.replace(words, &other));
+    }
+    out
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({ "error_code": self.code.as_str(), "message": self.message }).to_string();
+        let body = json!({ "error_code": self.code.as_str(), "message": unretried(&self.message) }).to_string();
         let mut response = (self.code.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
         match self.code {
@@ -279,5 +307,21 @@ impl From<InvalidText> for ApiError {
 impl From<crate::stage::InvalidStage> for ApiError {
     fn from(e: crate::stage::InvalidStage) -> Self {
         Self::invalid(e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_makes_a_client_repeat_the_request() {
+        for words in RETRIED {
+            let said = unretried(&format!("There is no model '{words}'.")).into_owned();
+            assert!(!RETRIED.iter().any(|w| said.contains(w)), "{said}");
+            let letters = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            assert_eq!(letters(&said), letters(&format!("There is no model '{words}'.")));
+        }
+        assert!(matches!(unretried("plain"), Cow::Borrowed("plain")));
     }
 }

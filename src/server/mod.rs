@@ -10,17 +10,21 @@ pub mod artifacts;
 pub mod auth;
 pub mod call;
 pub mod catalog;
+pub mod databricks;
 mod desk;
 mod dispatch;
 pub mod error;
 pub mod guard;
 mod idle;
 pub mod import;
+mod keep;
 mod listen;
 pub mod log;
 pub mod metrics;
 pub mod mlflow;
 mod notice;
+pub mod own;
+mod places;
 mod probe;
 pub mod repeat;
 pub mod route;
@@ -52,7 +56,7 @@ use writer::Writer;
 
 use crate::artifact::import::Sources;
 use crate::artifact::{Limits, Store};
-use crate::git::{GitError, Ident};
+use crate::git::{GitError, Ident, Repo};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
 
@@ -79,6 +83,27 @@ pub struct Config {
     pub sources: Sources,
     /// After how long without a request the server ends by itself.
     pub idle_exit: Option<Duration>,
+    /// Who calls without a token on a loopback address, and commits, in a play; none: the local git user.
+    pub local: Option<Ident>,
+}
+
+impl Config {
+    /// A registry as it is served when nothing else is said.
+    pub fn new(dir: PathBuf, bind: SocketAddr) -> Self {
+        Self {
+            dir,
+            bind,
+            behind_proxy: false,
+            proxy: None,
+            hosts: Vec::new(),
+            require_token: false,
+            log_requests: false,
+            max_upload: artifacts::MAX_UPLOAD,
+            sources: Sources::default(),
+            idle_exit: None,
+            local: None,
+        }
+    }
 }
 
 /// Why the server does not run.
@@ -138,10 +163,15 @@ fn start(what: impl std::fmt::Display) -> ServeError {
 /// Serves the registry until the process is told to stop, and gives whether all open requests could finish. `listening`
 /// hears the address once connections are accepted.
 pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
-    let registry = Registry::discover(&config.dir)?;
+    let registry = match config.local {
+        // A play stays in its own folder, whatever GIT_DIR says.
+        Some(_) => Registry::with(Repo::open(&config.dir)?, "")?,
+        None => Registry::discover(&config.dir)?,
+    };
     let tokens = Tokens::of(&registry.state_dir());
     let auth = auth(config, &registry, tokens)?;
-    let committer = registry.repo().identity().map(|(_, committer)| committer);
+    let own = || registry.repo().identity().map(|(_, committer)| committer);
+    let committer = config.local.clone().map_or_else(own, Ok);
     let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
     let (mut key, mut grants) = ([0; 32], [0; 32]);
     getrandom::fill(&mut key).and_then(|()| getrandom::fill(&mut grants)).map_err(start)?;
@@ -164,6 +194,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         activity: Arc::clone(&activity),
         log,
     };
+    let kept = keep::keep(catalog.clone(), desks.clone());
     let parts = Parts {
         catalog,
         tip: registry.repo().tip(registry.branch()),
@@ -177,24 +208,13 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     };
     let state_dir = registry.state_dir();
     drop(registry);
-    let counted = Arc::clone(&metrics);
-    let writer = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-        let opened = writer::open(&git_dir, &at).map_err(ServeError::from);
-        let writer = opened.and_then(|r| Ok(Writer::load(r, Some(committer), publish, counted, log)?));
-        match writer {
-            Ok(writer) => {
-                let _ = loaded.send(Ok(()));
-                writer.run(queue);
-            }
-            Err(e) => drop(loaded.send(Err(e))),
-        }
-    });
-    let writer = writer.map_err(start)?;
+    let writer = Work { git_dir, at, committer, publish, metrics: Arc::clone(&metrics), log }.begin(queue, loaded)?;
     let mut guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
     let serving =
         Serving { bind: config.bind, guard, metrics, is_loaded, activity, idle_exit: config.idle_exit, state_dir, log };
+    runtime.spawn(kept);
     let finished = runtime.block_on(serving.run(listening));
     // With the runtime go all who could still ask, and the writer ends when what waits is done.
     runtime.shutdown_background();
@@ -202,6 +222,38 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         let _ = writer.join();
     }
     finished
+}
+
+/// What the writer's thread begins with.
+struct Work {
+    git_dir: PathBuf,
+    at: String,
+    committer: Ident,
+    publish: watch::Sender<Option<Arc<catalog::Catalog>>>,
+    metrics: Arc<Metrics>,
+    log: Log,
+}
+
+impl Work {
+    /// Starts the writer's thread, which reads the registry into memory, says so, and writes.
+    fn begin(
+        self,
+        queue: mpsc::Receiver<writer::Job>,
+        loaded: oneshot::Sender<Result<(), ServeError>>,
+    ) -> Result<thread::JoinHandle<()>, ServeError> {
+        let Self { git_dir, at, committer, publish, metrics, log } = self;
+        let work = move || {
+            let opened = writer::open(&git_dir, &at).map_err(ServeError::from);
+            match opened.and_then(|r| Ok(Writer::load(r, Some(committer), publish, metrics, log)?)) {
+                Ok(writer) => {
+                    let _ = loaded.send(Ok(()));
+                    writer.run(queue);
+                }
+                Err(e) => drop(loaded.send(Err(e))),
+            }
+        };
+        thread::Builder::new().name("writer".to_owned()).spawn(work).map_err(start)
+    }
 }
 
 /// How callers are known, and whether the address is one that may be served so.
@@ -218,7 +270,8 @@ fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, Se
         None => None,
     };
     if is_loopback && !config.behind_proxy && !config.require_token {
-        let (author, _) = registry.repo().identity()?;
+        let own = || registry.repo().identity().map(|(author, _)| author);
+        let author = config.local.clone().map_or_else(own, Ok)?;
         let user = registry.person_of(&registry.snapshot()?, &author)?;
         let local = Caller { user, name: author.name, email: author.email, read_only: false };
         return Ok(Auth::new(tokens, Some(local), proxy));
@@ -295,6 +348,8 @@ impl Serving {
         // Whoever comes now is to start another server.
         drop(notice);
         let _ = stop.send(true);
+        state.ending.send_replace(true);
+        drop(state);
         Ok(tokio::select! {
             ended = &mut serving => ended.is_ok(),
             () = tokio::time::sleep(listen::DRAIN) => false,

@@ -144,6 +144,8 @@ impl Route {
 pub fn table() -> Vec<Route> {
     let mut routes = super::probe::routes();
     routes.extend(super::mlflow::routes());
+    routes.extend(super::databricks::routes());
+    routes.extend(super::own::routes());
     routes.extend(super::artifacts::routes());
     routes
 }

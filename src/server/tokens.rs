@@ -3,14 +3,12 @@
 //! A token is `grm_` and 160 random bits. It is shown once, when it is made. The file lies in the repository's git
 //! folder and so travels with no clone.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::kept::{Kept, KeptError};
 use crate::name::UserName;
 use crate::time::Timestamp;
 
@@ -23,45 +21,15 @@ const SHOWN: usize = 10;
 /// The characters of a token: Crockford's base 32 in lower case, five bits each.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// The largest file of tokens that is read, in bytes.
+/// The largest file of tokens, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// How long another process that changes tokens is waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// What went wrong with the file of tokens.
+/// What went wrong with the tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The file or its folder cannot be read or written.
-    #[error("cannot {action} {}", .path.display())]
-    Io {
-        /// `read`, `write`…
-        action: &'static str,
-        /// What.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The file is not what greenroom wrote.
-    #[error("{} is no file of tokens: {why}; mend it, or remove it and make new tokens", .path.display())]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong, without a word of the file.
-        why: String,
-    },
-    /// Others than its owner may read the file.
-    #[error("{} may be read by others (mode {mode:o}); `chmod 600` it", .path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Another process changes tokens.
-    #[error("another process is changing the tokens; try again")]
-    Busy,
+    /// Their file cannot be read or written.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
@@ -105,18 +73,18 @@ struct Stored {
 /// The tokens of a repository.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    path: PathBuf,
+    kept: Kept,
 }
 
 impl Tokens {
     /// The tokens that are kept in a folder of state ([`crate::registry::Registry::state_dir`]).
     pub fn of(state_dir: &Path) -> Self {
-        Self { path: state_dir.join("tokens.toml") }
+        Self { kept: Kept::new(state_dir, "tokens.toml", "tokens", MAX_FILE) }
     }
 
     /// Where the file lies.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.kept.path()
     }
 
     /// Makes a token for a person and gives its text, which cannot be had again.
@@ -142,26 +110,13 @@ impl Tokens {
 
     /// All tokens that there are, oldest first.
     pub fn list(&self) -> Result<Vec<Token>, TokenError> {
-        let failed = |source| TokenError::Io { action: "read", path: self.path.clone(), source };
-        let meta = match fs::metadata(&self.path) {
-            Ok(meta) => meta,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(failed(e)),
-        };
-        let damaged = |why: &str| TokenError::Damaged { path: self.path.clone(), why: why.to_owned() };
-        if meta.len() > MAX_FILE {
-            return Err(damaged("it is too large"));
-        }
-        #[cfg(unix)]
-        {
-            let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777;
-            if mode & 0o077 != 0 {
-                return Err(TokenError::Open { path: self.path.clone(), mode });
-            }
-        }
-        let text = fs::read_to_string(&self.path).map_err(failed)?;
+        Ok(self.read(self.kept.read()?)?)
+    }
+
+    fn read(&self, text: Option<String>) -> Result<Vec<Token>, KeptError> {
         // The parser's own words would quote the file.
-        let stored: Stored = toml::from_str(&text).map_err(|_| damaged("it does not read as TOML of tokens"))?;
+        let stored: Stored = toml::from_str(&text.unwrap_or_default())
+            .map_err(|_| self.kept.damaged("it does not read as TOML of tokens"))?;
         Ok(stored.token)
     }
 
@@ -176,43 +131,13 @@ impl Tokens {
         Ok(gone)
     }
 
-    /// Changes the file while no other process does; it is replaced as a whole.
     fn change(&self, change: impl FnOnce(&mut Vec<Token>)) -> Result<(), TokenError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| TokenError::Io { action, path, source }
-        };
-        fs::create_dir_all(folder).map_err(failed("make", folder))?;
-        let _held = lock(&folder.join("tokens.lock"))?;
-        let mut tokens = self.list()?;
-        change(&mut tokens);
-        let text = toml::to_string(&Stored { token: tokens }).map_err(|e| TokenError::Io {
-            action: "write",
-            path: self.path.clone(),
-            source: io::Error::other(e.to_string()),
-        })?;
-        // The library makes the file for its owner alone.
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed("write in", folder))?;
-        file.write_all(text.as_bytes()).map_err(failed("write", &self.path))?;
-        file.as_file().sync_all().map_err(failed("write", &self.path))?;
-        file.persist(&self.path).map_err(|e| failed("replace", &self.path)(e.error))?;
-        File::open(folder).and_then(|f| f.sync_all()).map_err(failed("flush", folder))
-    }
-}
-
-/// Takes the lock of who changes tokens.
-fn lock(path: &Path) -> Result<File, TokenError> {
-    let failed = |source| TokenError::Io { action: "lock", path: path.to_owned(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    let end = Instant::now() + LOCK_WAIT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(fs::TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
-            Err(fs::TryLockError::WouldBlock) => return Err(TokenError::Busy),
-            Err(fs::TryLockError::Error(e)) => return Err(failed(e)),
-        }
+        self.kept.change(|text| {
+            let mut tokens = self.read(text)?;
+            change(&mut tokens);
+            let written = toml::to_string(&Stored { token: tokens });
+            written.map_err(|e| self.kept.damaged(e.to_string()).into())
+        })
     }
 }
 
@@ -242,6 +167,8 @@ pub fn find<'t>(tokens: &'t [Token], text: &str) -> Option<&'t Token> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn now() -> Timestamp {
@@ -292,6 +219,6 @@ mod tests {
         tokens.create(&"alice".parse().unwrap(), now(), None, false).unwrap();
         let path = folder.path().join("tokens.toml");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(tokens.list(), Err(TokenError::Open { mode: 0o644, .. })));
+        assert!(matches!(tokens.list(), Err(TokenError::Kept(KeptError::Open { mode: 0o644, .. }))));
     }
 }

@@ -108,6 +108,8 @@ impl Writer {
                 }
             }
         }
+        // The next start is quick if the index lacks nothing; if it cannot be stored, it is built then.
+        let _ = super::keep::bring_up(&self.registry);
     }
 
     /// Takes in what others landed.

@@ -5,10 +5,12 @@ mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
+mod databricks;
 mod flows;
 mod imports;
 mod life;
 mod limits;
+mod own;
 mod repeats;
 mod table;
 

@@ -14,6 +14,7 @@ use layers::{Layers, Place};
 /// Where each outside crate may be named. A dependency without a row here fails a test, so that each has its place
 /// by decision; the rows below the gap wait for their dependency.
 const PLACES: &[Place] = &[
+    ("aes_gcm", Some(&["secrets"])),
     ("anstream", Some(&["cli", "main"])),
     ("anstyle", Some(&["cli", "main"])),
     ("axum", Some(&["server"])),
@@ -22,7 +23,7 @@ const PLACES: &[Place] = &[
     ("clap_complete", Some(&["cli"])),
     ("clap_mangen", Some(&["cli"])),
     ("crc32fast", Some(&["index"])),
-    ("getrandom", Some(&["deliver", "registry", "server"])),
+    ("getrandom", Some(&["deliver", "registry", "secrets", "server"])),
     ("gix", Some(&["git"])),
     ("hyper", Some(&["server"])),
     ("hyper_util", Some(&["server"])),
@@ -37,10 +38,13 @@ const PLACES: &[Place] = &[
     ("serde_saphyr", Some(&["artifact"])),
     ("sha2", None),
     ("ssh_key", Some(&["signature"])),
-    ("tempfile", Some(&["artifact", "cli", "gate", "git", "hook", "index", "outbox", "server"])),
+    (
+        "tempfile",
+        Some(&["artifact", "cli", "deliver", "gate", "git", "hook", "index", "kept", "outbox", "secrets", "server"]),
+    ),
     ("thiserror", None),
     ("tokio", Some(&["server"])),
-    ("toml", Some(&["format", "server"])),
+    ("toml", Some(&["format", "secrets", "server"])),
     ("toml_edit", Some(&["format"])),
     ("unicode_normalization", None),
     ("unicode_width", Some(&["cli"])),

@@ -13,6 +13,9 @@ pub enum UploadError {
     /// No file of that path.
     #[error("there is no file at '{0}' in the upload")]
     NoFile(String),
+    /// Somebody works on it.
+    #[error("files of the upload {0} are being sent or used; try again when that is done")]
+    Busy(String),
     /// Larger than may be.
     #[error("an upload may have {max} bytes in all; `greenroom serve --max-upload` sets how many")]
     TooLarge {

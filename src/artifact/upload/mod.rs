@@ -278,7 +278,7 @@ impl Uploads {
         let gone = {
             let mut live = self.lock();
             if live.get(id).is_some_and(|l| Arc::strong_count(l) > 1) {
-                return Err(UploadError::Unknown(id.as_str().to_owned()));
+                return Err(UploadError::Busy(id.as_str().to_owned()));
             }
             live.remove(id);
             let folder = self.folder(id);
@@ -464,6 +464,7 @@ mod tests {
         let mut incoming = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("b")?)?;
         incoming.write(b"2")?;
         assert_eq!(bench.uploads.sweep(Bench::later()), 0);
+        assert!(matches!(bench.uploads.remove(&bench.id, &bench.alice, None), Err(UploadError::Busy(_))));
         incoming.finish(Some(1), None)?;
         assert_eq!(bench.names()?, ["a", "b"]);
         assert_eq!(bench.uploads.sweep(Bench::later()), 1);

@@ -32,6 +32,9 @@ use crate::name::Id;
 pub use shelf::{Shelf, keep_tidy};
 pub use upload::Upload;
 
+/// How many bytes an upload may have in all where nothing else is said: 1 TiB.
+pub const MAX_UPLOAD: u64 = 1 << 40;
+
 /// Where MLflow's client and its pages look for files.
 const PREFIXES: [&str; 2] = ["/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts"];
 
@@ -61,7 +64,9 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::GET, "/model-versions/list-artifacts", named, list::by_name),
         Route::act(Method::GET, "/model-versions/get-signed-download-uri", named, download::sign),
     ];
-    let rows = rows.into_iter().flat_map(|row| row.under(&PREFIXES));
+    // MLflow's pages ask for this one without a prefix.
+    let bare = Route::act(Method::GET, "/model-versions/get-artifact", named, download::by_name);
+    let rows = rows.into_iter().flat_map(|row| row.under(&PREFIXES)).chain([bare]);
     rows.chain(by_name.into_iter().flat_map(|row| row.under(&mlflow::PREFIXES))).collect()
 }
 
@@ -118,6 +123,7 @@ impl From<UploadError> for ApiError {
     fn from(e: UploadError) -> Self {
         match e {
             UploadError::Unknown(_) | UploadError::NoFile(_) => Self::not_found(e.to_string()),
+            UploadError::Busy(_) => Self::new(Code::ResourceConflict, e.to_string()),
             UploadError::TooLarge { .. } => Self::new(Code::TooLarge, e.to_string()),
             UploadError::Full { .. } => Self::new(Code::NoSpace, e.to_string()),
             UploadError::TooMany { .. } | UploadError::Short { .. } | UploadError::Digest { .. } => {

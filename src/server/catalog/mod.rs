@@ -7,6 +7,7 @@
 mod advance;
 mod find;
 mod load;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::Oid;
 
+pub use find::Hit;
 pub use load::LoadError;
+use seen::Seen;
 
 /// In how many parts the models are kept; a change copies one part.
 const SHARDS: usize = 256;
@@ -70,6 +73,8 @@ pub struct ModelCard {
     pub versions: Vec<Arc<VersionFacts<'static>>>,
     /// Whether a version of it has MLflow's tag of prompts.
     pub of_prompt: bool,
+    /// Which tags its versions may have.
+    seen: Seen,
 }
 
 /// What a person may do, as far as it does not depend on the model.
@@ -165,6 +170,16 @@ impl Standing {
         &self.user
     }
 
+    /// The groups that the person is in, `everyone` first.
+    pub fn groups(&self) -> &[GroupName] {
+        &self.groups
+    }
+
+    /// Whether the person manages the registry, and so may know all that is in it.
+    pub fn manages(&self) -> bool {
+        self.level == Some(Level::CanManage)
+    }
+
     /// What the person may do registry-wide.
     pub fn registry(&self) -> Option<Level> {
         self.level
@@ -177,7 +192,7 @@ impl Standing {
 
     /// Whether the person may know of a model.
     pub fn reads(&self, model: &ModelCard) -> bool {
-        self.level(model).is_some()
+        self.level.is_some() || self.level_in(&model.access).is_some()
     }
 
     fn level_in(&self, access: &Access) -> Option<Level> {
@@ -218,12 +233,6 @@ impl ModelCard {
     /// Whether MLflow keeps a prompt under this name.
     pub fn is_prompt(&self) -> bool {
         self.tags.iter().any(|(k, v)| k.as_str() == IS_PROMPT && v.as_str().eq_ignore_ascii_case("true"))
-    }
-
-    /// Looks anew whether a version of it has MLflow's tag of prompts.
-    fn note_prompt(&mut self) {
-        let is_prompt = |v: &VersionFacts<'_>| v.tags.iter().any(|t| t.key == IS_PROMPT && t.value == "true");
-        self.of_prompt = self.versions.iter().any(|v| is_prompt(v));
     }
 }
 

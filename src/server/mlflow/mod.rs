@@ -8,7 +8,8 @@ pub mod shapes;
 mod source;
 mod versions;
 
-pub use versions::named_version;
+pub use search::{models as search_models, page_of_models, page_of_versions};
+pub use versions::{named, named_version};
 
 use axum::http::Method;
 

@@ -115,6 +115,11 @@ pub async fn update(call: Call) -> Answer {
 
 /// DELETE `model-versions/delete`
 pub async fn delete(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("model-versions/delete", call, delete_now).await
+}
+
+async fn delete_now(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersion { model, version }]).await?;
     Ok(Reply::done())

@@ -7,7 +7,7 @@ use greenroom::entity::settings::{
 use greenroom::entity::version::{
     Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold,
 };
-use greenroom::entity::webhook::{EventPattern, Job, Profile, WebhookState};
+use greenroom::entity::webhook::{EventPattern, Job, JobParams, Profile, WebhookState};
 use greenroom::entity::{
     Access, AliasPointer, Comment, Grant, Level, Model, Person, Request, RequestState, Review, StagePointer, Verdict,
     Version, Webhook,
@@ -247,17 +247,19 @@ pub fn comment() -> impl Strategy<Value = Comment> {
 pub fn webhook() -> impl Strategy<Value = Webhook> {
     let pattern = select(vec!["*", "MODEL_VERSION_CREATED", "version.transitioned", "model.*"]);
     let events = btree_set(pattern.prop_map(|s| s.parse::<EventPattern>().expect("a pattern")), 0..4);
-    let job = (text(), text()).prop_map(|(id, workspace_url)| Job { id, workspace_url });
-    let head = (id(), time(), user(), text(), text(), option::of(model_name()));
+    let job = (text(), text(), select(JobParams::ALL.to_vec()));
+    let job = job.prop_map(|(id, workspace_url, params)| Job { id, workspace_url, params });
+    let head = (id(), time(), user(), option::of(time()), text(), text(), option::of(model_name()));
     let words = (select(WebhookState::ALL.to_vec()), select(Profile::ALL.to_vec()), any::<bool>());
     let tail = (option::of(text()), option::of(job), option::of(key()), option::of(key()));
     (head, events, words, tail).prop_map(
         |(head, events, (state, profile, insecure), (url, job, secret, authorization))| {
-            let (id, created_at, created_by, name, description, model) = head;
+            let (id, created_at, created_by, updated_at, name, description, model) = head;
             Webhook {
                 id,
                 created_at,
                 created_by,
+                updated_at,
                 name,
                 description,
                 model,

@@ -492,6 +492,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         24 => Action::EditComment { model, version, id: comment, text: text("Indeed.") },
         25 => Action::DeleteComment { model, version, id: comment },
         26 => Action::Grant { model: on, to: to_whom, level },
+        27 if c % 3 == 0 => Action::SetGrants { model: on, grants: [(to_whom, level)].into() },
         27 => Action::Revoke { model: on, to: to_whom },
         28 if c % 3 == 0 => Action::DeleteGroup { group },
         28 => Action::ChangeGroup { group, add: [who].into(), remove: BTreeSet::new() },
@@ -536,6 +537,17 @@ pub fn promise(s: &State, action: &Action, actor: &UserName) -> Option<Vec<Strin
                 None => &s.grants,
             };
             known.get(to).map(|_| vec![format!("access.revoked{}", of(model.as_ref()))])?
+        }
+        Action::SetGrants { model, grants } => {
+            let known = match model {
+                Some(m) => &s.models.get(m)?.grants,
+                None => &s.grants,
+            };
+            let place = of(model.as_ref());
+            let new = grants.iter().filter(|(to, level)| known.get(*to) != Some(*level));
+            let gone = known.keys().filter(|to| !grants.contains_key(*to));
+            let granted = new.map(|_| format!("access.granted{place}"));
+            granted.chain(gone.map(|_| format!("access.revoked{place}"))).collect()
         }
         Action::ChangeGroup { group, add, .. } => match s.groups.get(group) {
             None => vec!["group.created".to_owned()],
@@ -734,7 +746,7 @@ fn arrived(b: u8, c: u8) -> Box<Arrived> {
     Box::new(Arrived {
         artifacts: Artifacts { digest, size: u64::from(c), files: 1 },
         files,
-        attributes: (c % 2 == 0).then(|| "# none\n".to_owned()),
+        attributes: c.is_multiple_of(2).then(|| "# none\n".to_owned()),
         run_id: words(b),
         model_id: words(c),
         params: [(key(b), words(c))].into(),

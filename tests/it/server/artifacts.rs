@@ -483,6 +483,8 @@ fn databricks_lists_paths_from_the_root() {
     assert_eq!(list("data/none.bin")["files"], json!([file("data/none.bin", 0)]));
     assert_eq!(list("none"), json!({}));
     // MLflow's own proxy lists base names, and nothing for a file.
+    let page = server.get("/model-versions/get-artifact?name=wine&version=1&path=MLmodel").answer();
+    assert_eq!((page.status, &page.body), (200, &model()[0].1));
     let proxy = |path: &str| server.get(&format!("{FILES}?path={}{path}", &at[FILES.len() + 1..])).json(200);
     assert_eq!(
         proxy("/data")["files"],

@@ -182,3 +182,24 @@ fn nobody_asks_and_it_ends() {
     assert!((5..30).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert!(!world.sandbox.path("r/.git/greenroom/server.json").exists());
 }
+
+#[test]
+fn the_index_follows_what_lands_so_that_the_next_start_is_quick() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    let health = || {
+        let status = world.alice().greenroom(["index", "status", "-o", "json"]).success().json();
+        (status["health"].as_str().expect("text").to_owned(), status["commit"].clone())
+    };
+    let newest = || json!(world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim_end());
+    server.post("registered-models/create", &named("wine")).json(200);
+    let begun = Instant::now();
+    while health() != ("current".to_owned(), newest()) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the index does not follow: {:?}", health());
+        thread::sleep(Duration::from_millis(50));
+    }
+    server.post("registered-models/create", &named("beer")).json(200);
+    server.signal("TERM");
+    assert!(server.ended().success());
+    assert_eq!(health(), ("current".to_owned(), newest()));
+}

@@ -1,0 +1,312 @@
+//! Webhooks: what happened is posted to an address, or starts a job.
+//!
+//! A webhook is a [`Channel`]: it says which bodies an event becomes ([`crate::payload`]), and makes one attempt for one of
+//! them. Everything it needs to know lies in the registry, but for its secrets ([`crate::secrets`]), which are looked up
+//! anew for each attempt.
+
+pub mod address;
+mod job;
+pub mod post;
+pub mod sign;
+mod trial;
+
+use std::sync::Arc;
+
+use address::{Allow, InvalidAllow, SETTING};
+use post::{Answer, Client, Limits, Names, PostError, System};
+use sign::Keys;
+
+pub use trial::{Trial, TrialError};
+
+use super::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
+use crate::entity::Webhook;
+use crate::entity::webhook::WebhookState;
+use crate::event::Event;
+use crate::format::path;
+use crate::name::{Key, ModelName};
+use crate::payload::{self, Subject, Told};
+use crate::registry::Registry;
+use crate::search::IS_PROMPT;
+use crate::secrets::{Secret, SecretError, Secrets, next_of};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::tree::TreeError;
+
+/// What all webhooks of a registry share: who calls, and the secrets.
+#[derive(Debug)]
+pub struct Outgoing {
+    client: Client,
+    secrets: Secrets,
+    allow: Allow,
+}
+
+/// Why webhooks cannot be told anything at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OutgoingError {
+    /// The setting that says where to they may go cannot be read.
+    #[error(transparent)]
+    Allow(#[from] InvalidAllow),
+    /// The key of the secrets cannot be had.
+    #[error(transparent)]
+    Secrets(#[from] SecretError),
+}
+
+impl Outgoing {
+    /// As the registry's repository and the environment set it.
+    pub fn of(registry: &Registry) -> Result<Self, OutgoingError> {
+        let allow = Allow::new(registry.repo().own_settings(SETTING))?;
+        let secrets = Secrets::of(&registry.state_dir())?;
+        Ok(Self::with(allow, secrets, Arc::new(System), Limits::default()))
+    }
+
+    /// From its parts.
+    pub fn with(allow: Allow, secrets: Secrets, names: Arc<dyn Names>, limits: Limits) -> Self {
+        Self { client: Client::new(allow.clone(), names, limits), secrets, allow }
+    }
+
+    /// Where messages may go.
+    pub fn allow(&self) -> &Allow {
+        &self.allow
+    }
+
+    /// The secrets.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Makes one attempt: the body to the webhook's address, or as the parameter of its job, with all that proves who sent
+    /// it. `extra` are headers besides.
+    fn attempt(&self, parcel: &Parcel<'_>, extra: &[(&'static str, String)]) -> Result<Answer, AttemptError> {
+        let webhook = parcel.webhook;
+        let (url, media_type, started) = match (&webhook.url, &webhook.job) {
+            (Some(url), _) => (url.as_str().to_owned(), parcel.body.media_type, None),
+            (None, Some(job)) => {
+                (job::url(job), "application/json", Some(job::body(job, parcel.id, &parcel.body.bytes)))
+            }
+            (None, None) => return Err(AttemptError::NoTarget),
+        };
+        let body = started.as_deref().unwrap_or(&parcel.body.bytes);
+        let keys = match &webhook.secret {
+            Some(name) => Some(Keys { current: self.secret(name)?, next: self.next(name)? }),
+            None => None,
+        };
+        let mut headers = vec![("content-type", media_type.to_owned())];
+        headers.extend(sign::headers(parcel.id, parcel.seconds, body, keys.as_ref()));
+        headers.extend_from_slice(extra);
+        if let Some(name) = &webhook.authorization {
+            let secret = self.secret(name)?;
+            // A job takes a token, an address whatever it asks for.
+            let value = if started.is_some() { bearer(&secret) } else { secret.reveal().to_owned() };
+            headers.push(("authorization", value));
+        }
+        Ok(self.client.post(&url, &headers, body, webhook.insecure)?)
+    }
+
+    fn secret(&self, name: &Key) -> Result<Secret, AttemptError> {
+        self.secrets.get(name)?.ok_or_else(|| AttemptError::NoSecret(name.clone()))
+    }
+
+    fn next(&self, name: &Key) -> Result<Option<Secret>, AttemptError> {
+        let Some(next) = next_of(name) else { return Ok(None) };
+        Ok(self.secrets.get(&next)?)
+    }
+}
+
+/// A token as the header of a job's workspace takes it.
+fn bearer(secret: &Secret) -> String {
+    let text = secret.reveal();
+    if text.contains(' ') { text.to_owned() } else { format!("Bearer {text}") }
+}
+
+/// What is sent in one attempt.
+struct Parcel<'p> {
+    webhook: &'p Webhook,
+    /// The delivery's id.
+    id: &'p str,
+    /// When, in seconds since the epoch.
+    seconds: i64,
+    body: &'p payload::Body,
+}
+
+/// Why an attempt came to nothing; never with a word of a secret.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error("the secret '{0}' is not here: `greenroom secret set {0}`")]
+    NoSecret(Key),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Post(#[from] PostError),
+    #[error("the webhook names neither a url nor a job")]
+    NoTarget,
+}
+
+/// A webhook as a channel.
+#[derive(Debug)]
+struct Hook {
+    webhook: Webhook,
+    out: Arc<Outgoing>,
+}
+
+/// The channels of all webhooks that are to be told of events: those in state ACTIVE that can be read.
+pub fn channels(snapshot: &Snapshot<'_>, out: &Arc<Outgoing>) -> Result<Vec<Box<dyn Channel>>, TreeError> {
+    let webhooks = snapshot.webhooks()?.into_values().filter_map(|file| file.value);
+    let active = webhooks.filter(|w| w.state == WebhookState::Active);
+    Ok(active.map(|webhook| Box::new(Hook { webhook, out: Arc::clone(out) }) as Box<dyn Channel>).collect())
+}
+
+impl Channel for Hook {
+    fn name(&self) -> &str {
+        self.webhook.id.as_str()
+    }
+
+    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+        if !self.concerns(happening, moment)? {
+            return Ok(Vec::new());
+        }
+        let facts = Facts::of(happening, moment)?;
+        let told = facts.told(happening);
+        let lane = match told.what {
+            Subject::Event(event) => event.model().map_or("", ModelName::as_str).to_owned(),
+            Subject::RuleViolated(_) | Subject::HistoryRewritten(_) => String::new(),
+        };
+        let names = payload::names(self.webhook.profile, &self.webhook.events, &told).into_iter();
+        Ok(names.map(|name| Job { lane: lane.clone(), key: name.to_owned(), not_before: None }).collect())
+    }
+
+    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
+        let outcome = match due.first() {
+            Some(due) => self.send_one(due, moment),
+            None => Outcome::Refused { why: "there is nothing to send".to_owned() },
+        };
+        Sent { taken: 1, outcome }
+    }
+}
+
+impl Hook {
+    fn send_one(&self, due: &Due<'_>, moment: &Moment<'_>) -> Outcome {
+        let facts = match Facts::of(due.happening, moment) {
+            Ok(facts) => facts,
+            Err(e) => return Outcome::Retry { why: crate::text::with_causes(&e), after: None },
+        };
+        let told = facts.told(due.happening);
+        let webhook = &self.webhook;
+        let Some(body) = payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &told) else {
+            let (event, profile) = (due.happening.what.name(), webhook.profile.as_str());
+            return Outcome::Refused { why: format!("{event} cannot be told as {} to {profile}", due.job.key) };
+        };
+        let parcel = Parcel { webhook, id: due.id, seconds: moment.now.as_seconds(), body: &body };
+        match self.out.attempt(&parcel, &[]) {
+            Ok(answer) => outcome(&answer),
+            Err(e) => Outcome::Retry { why: e.to_string(), after: None },
+        }
+    }
+
+    /// Whether it is told of what happens there: to its model, under the name that this had then, or anywhere.
+    fn concerns(&self, happening: &Happening, moment: &Moment<'_>) -> Result<bool, TreeError> {
+        let Some(mine) = &self.webhook.model else { return Ok(true) };
+        let What::Event(event) = &happening.what else { return Ok(false) };
+        let Some(model) = event.model() else { return Ok(false) };
+        if model == mine || matches!(&**event, Event::ModelRenamed { from, .. } if from == mine) {
+            return Ok(true);
+        }
+        let then = moment.after.file::<Webhook>(&moment.after.full_path(&path::webhook(&self.webhook.id)))?;
+        Ok(then.and_then(|file| file.value).is_some_and(|w| w.model.as_ref() == Some(model)))
+    }
+}
+
+/// What came of an answer. What a receiver says in the body is not repeated: it may quote what it was sent.
+fn outcome(answer: &Answer) -> Outcome {
+    let said = format!("HTTP {}", answer.status);
+    match answer.status {
+        200..300 => Outcome::Delivered(said),
+        410 => Outcome::Gone { why: said },
+        300..400 => Outcome::Retry { why: format!("{said}: redirects are not followed"), after: None },
+        429 | 503 => Outcome::Retry { why: said, after: answer.after },
+        _ => Outcome::Retry { why: said, after: None },
+    }
+}
+
+/// What a body tells besides the happening itself.
+struct Facts {
+    id: String,
+    registry: payload::Registry,
+    is_prompt: bool,
+    stage: Stage,
+    faults: Vec<(String, String)>,
+}
+
+impl Facts {
+    fn of(happening: &Happening, moment: &Moment<'_>) -> Result<Self, TreeError> {
+        let event = match &happening.what {
+            What::Event(event) => Some(&**event),
+            What::RuleViolated { .. } | What::HistoryRewritten { .. } => None,
+        };
+        Ok(Self {
+            id: happening.id(),
+            registry: registry(moment.after)?,
+            is_prompt: match event {
+                Some(event) => is_prompt(event, moment)?,
+                None => false,
+            },
+            stage: match event {
+                Some(Event::RequestCreated { model, version, .. }) => match moment.after.model(model)? {
+                    Some(view) => view.stage_of(*version)?,
+                    None => Stage::None,
+                },
+                Some(_) | None => Stage::None,
+            },
+            faults: match &happening.what {
+                What::RuleViolated { faults } => faults.clone(),
+                What::Event(_) | What::HistoryRewritten { .. } => Vec::new(),
+            },
+        })
+    }
+
+    fn told<'t>(&'t self, happening: &'t Happening) -> Told<'t> {
+        Told {
+            id: &self.id,
+            at: happening.at,
+            by: &happening.by,
+            landed_by: happening.landed_by.as_ref(),
+            comment: &happening.comment,
+            registry: &self.registry,
+            commit: &happening.commit,
+            what: match &happening.what {
+                What::Event(event) => Subject::Event(event),
+                What::RuleViolated { .. } => Subject::RuleViolated(&self.faults),
+                What::HistoryRewritten { before } => Subject::HistoryRewritten(before),
+            },
+            is_prompt: self.is_prompt,
+            stage: &self.stage,
+        }
+    }
+}
+
+fn registry(snapshot: &Snapshot<'_>) -> Result<payload::Registry, TreeError> {
+    let settings = snapshot.settings()?;
+    Ok(payload::Registry {
+        id: settings.map(|s| s.id.to_string()).unwrap_or_default(),
+        name: settings.map(|s| s.name.to_string()).unwrap_or_default(),
+    })
+}
+
+/// Whether the event is about one of MLflow's prompts. Only what MLflow tells of is looked up.
+fn is_prompt(event: &Event, moment: &Moment<'_>) -> Result<bool, TreeError> {
+    let model = match event {
+        Event::VersionCreated { model, .. }
+        | Event::VersionTagSet { model, .. }
+        | Event::VersionTagDeleted { model, .. }
+        | Event::ModelTagSet { model, .. }
+        | Event::ModelTagDeleted { model, .. }
+        | Event::AliasSet { model, .. }
+        | Event::AliasDeleted { model, .. } => model,
+        _ => return Ok(false),
+    };
+    for state in [moment.after, moment.before] {
+        if let Some(model) = state.model(model)?.map(|view| view.file()).transpose()?.flatten().and_then(|f| f.value) {
+            return Ok(model.tags.get(IS_PROMPT).is_some_and(|v| v.as_str().eq_ignore_ascii_case("true")));
+        }
+    }
+    Ok(false)
+}

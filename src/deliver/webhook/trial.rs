@@ -1,0 +1,151 @@
+//! Trying a webhook: something that never happened is sent to it like everything else, and its answer is shown.
+
+use super::post::Answer;
+use super::{AttemptError, Outgoing, Parcel, registry};
+use crate::entity::Webhook;
+use crate::entity::webhook::{EventPattern, Profile, WebhookState};
+use crate::name::{ModelName, UserName};
+use crate::payload::sample::{OWN, Sample};
+use crate::payload::{self, DATABRICKS, MLFLOW, Told, WATCHER};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::time::Timestamp;
+use crate::tree::{Oid, TreeError};
+
+/// What to try.
+#[derive(Debug)]
+pub struct Trial {
+    webhook: Webhook,
+    name: &'static str,
+    body: payload::Body,
+    id: String,
+    now: Timestamp,
+}
+
+/// Why a webhook cannot be tried, or what came of it but an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// It is switched off.
+    #[error("the webhook is DISABLED; set it to ACTIVE or TEST_MODE to test it")]
+    Disabled,
+    /// It can't be told of such an event.
+    #[error("{0}")]
+    NoEvent(String),
+    /// The registry cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// No answer came.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl Trial {
+    /// Makes something up for a webhook: an event of this name, or the first one that it is told of.
+    pub fn new(
+        webhook: &Webhook,
+        event: Option<&str>,
+        by: &UserName,
+        now: Timestamp,
+        snapshot: &Snapshot<'_>,
+    ) -> Result<Self, TrialError> {
+        if webhook.state == WebhookState::Disabled {
+            return Err(TrialError::Disabled);
+        }
+        let name = name(webhook, event)?;
+        let none = || TrialError::NoEvent(format!("there is no example of {name}"));
+        let model = webhook.model.clone().or_else(|| ModelName::new("example_model").ok()).ok_or_else(none)?;
+        let sample = Sample::of(name, &model, by, now).ok_or_else(none)?;
+        let registry = registry(snapshot)?;
+        let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let id = format!("test_{random}");
+        let told = Told {
+            id: &id,
+            at: now,
+            by,
+            landed_by: None,
+            comment: "",
+            registry: &registry,
+            commit: &Oid::from_bytes(&[0; 20]).ok_or_else(none)?,
+            what: sample.subject(),
+            is_prompt: sample.is_prompt,
+            stage: &Stage::None,
+        };
+        // What is told once under our own name is asked for under any.
+        let key = if matches!(webhook.profile, Profile::Databricks | Profile::Mlflow) { name } else { told.name() };
+        let body = payload::body(webhook.profile, key, webhook.id.as_str(), &told).ok_or_else(none)?;
+        Ok(Self { webhook: webhook.clone(), name: key, body, id, now })
+    }
+
+    /// The name of the event.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Sends it and gives the answer; what the answer repeats of the webhook's secrets is taken out of it.
+    pub fn send(&self, out: &Outgoing) -> Result<Answer, TrialError> {
+        let seconds = self.now.as_seconds();
+        let parcel = Parcel { webhook: &self.webhook, id: &self.id, seconds, body: &self.body };
+        let answer = out.attempt(&parcel, &[("x-greenroom-test", "true".to_owned())]);
+        let mut answer = answer.map_err(|e: AttemptError| TrialError::NoAnswer(e.to_string()))?;
+        let named = [&self.webhook.secret, &self.webhook.authorization];
+        for secret in named.into_iter().flatten().filter_map(|name| out.secrets().get(name).ok().flatten()) {
+            answer.body = without(&answer.body, secret.reveal());
+            // `Bearer TOKEN`: the token alone, too.
+            if let Some((_, token)) = secret.reveal().rsplit_once(' ') {
+                answer.body = without(&answer.body, token);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+/// The name to try: the one that is asked for, or the first that a subscription holds.
+fn name(webhook: &Webhook, event: Option<&str>) -> Result<&'static str, TrialError> {
+    let profile = webhook.profile;
+    let (databricks, mlflow) = (DATABRICKS.into_iter(), MLFLOW.into_iter());
+    let all: Vec<&'static str> = match profile {
+        Profile::Databricks => databricks.collect(),
+        Profile::Mlflow => mlflow.collect(),
+        Profile::Standard | Profile::Cloudevents | Profile::Slack | Profile::Teams => {
+            OWN.into_iter().chain(WATCHER).chain(databricks).chain(mlflow).collect()
+        }
+    };
+    let wanted = |name: &&&'static str| match event {
+        Some(event) => **name == event,
+        None => webhook.events.iter().any(|e: &EventPattern| e.holds(name)),
+    };
+    all.iter().find(wanted).copied().ok_or_else(|| {
+        let shown = event.map_or_else(|| "its events".to_owned(), |e| crate::text::one_line(e).into_owned());
+        TrialError::NoEvent(format!("the profile {} cannot tell of {shown}", profile.as_str()))
+    })
+}
+
+/// Bytes without any occurrence of a text.
+fn without(bytes: &[u8], text: &str) -> Vec<u8> {
+    let text = text.as_bytes();
+    // What is that short stands anywhere by chance.
+    if text.len() < 4 {
+        return bytes.to_vec();
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(text.len()).position(|w| w == text) {
+        out.extend_from_slice(rest.get(..at).unwrap_or_default());
+        out.extend_from_slice(b"***");
+        rest = rest.get(at + text.len()..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_taken_out_of_an_answer() {
+        assert_eq!(without(b"a whsec_x b whsec_x", "whsec_x"), b"a *** b ***");
+        assert_eq!(without(b"nothing", "whsec_x"), b"nothing");
+        assert_eq!(without(b"abc", "a"), b"abc");
+    }
+}

@@ -1,0 +1,68 @@
+//! Messages for people in a chat: one sentence, and what was said.
+
+use serde_json::{Value, json};
+
+use super::{Subject, Told, fit, standard};
+use crate::phrase;
+use crate::text::many_lines;
+
+/// The longest message, in bytes; Slack takes 3000 characters in a block.
+const MAX_TEXT: usize = 2_600;
+
+/// Who did what to which registry, and below it who asked, who approved, what was said.
+fn lines(told: &Told<'_>) -> (String, Vec<String>) {
+    let head = format!("{}: {}", told.by, standard::text(told));
+    let details = match told.what {
+        Subject::Event(event) => phrase::details(event),
+        Subject::RuleViolated(_) | Subject::HistoryRewritten(_) => Vec::new(),
+    };
+    let said = Some(many_lines(told.comment.trim()).into_owned()).filter(|text| !text.is_empty());
+    (fit::text(&head, MAX_TEXT / 2), details.into_iter().chain(said).collect())
+}
+
+/// A Slack message: a block for Slack, and plain text for its notifications and for what speaks Slack's tongue.
+pub(super) fn slack(told: &Told<'_>) -> Value {
+    let (head, details) = lines(told);
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let registry = escaped(&told.registry.name);
+    let quoted: Vec<String> = details.iter().flat_map(|d| d.lines()).map(|l| format!("> {}", escaped(l))).collect();
+    let text = format!("[{registry}] {}", escaped(&head));
+    let whole = [format!("*{registry}* {}", escaped(&head))].into_iter().chain(quoted).collect::<Vec<_>>().join("\n");
+    let block = json!({"type": "section", "text": {"type": "mrkdwn", "text": fit::text(&whole, MAX_TEXT)}});
+    json!({"text": text, "blocks": [block]})
+}
+
+/// An Adaptive Card for a Teams workflow.
+pub(super) fn teams(told: &Told<'_>) -> Value {
+    let (head, details) = lines(told);
+    let block = |text: &str| json!({"type": "TextBlock", "text": plain(text), "wrap": true});
+    let mut body = vec![block(&format!("[{}] {head}", told.registry.name))];
+    if !details.is_empty() {
+        body.push(block(&fit::text(&details.join("\n\n"), MAX_TEXT / 2)));
+    }
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "type": "AdaptiveCard",
+                "version": "1.4",
+                "body": body,
+            },
+        }],
+    })
+}
+
+/// A text in which a card sees no Markdown, so that nobody's comment can bring a link of its own.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\*_[]()~`#".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}

@@ -1,0 +1,428 @@
+//! Secrets: texts that must not stand in git, under names that may. A webhook's file says `secret = "release-channel"`;
+//! what it signs with lies here.
+//!
+//! They are kept in `secrets.toml` in the repository's folder of state, for its owner alone, or come from the environment
+//! (`GREENROOM_SECRET_RELEASE_CHANNEL`), which counts first. With a key ([`KEY`], [`KEY_FILE`]) the file holds them
+//! encrypted (AES-256-GCM, bound to their names), so that a copy of the disk gives nothing away. No secret is ever
+//! printed: a [`Secret`] shows itself as `…`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use crate::kept::{Kept, KeptError, Stamp};
+use crate::name::Key;
+use crate::time::Timestamp;
+
+/// What the names of the environment's secrets begin with.
+pub const VARIABLE: &str = "GREENROOM_SECRET_";
+
+/// The variable that holds the key of the file: 64 hexadecimal digits.
+pub const KEY: &str = "GREENROOM_SECRETS_KEY";
+
+/// The variable that names a file that holds the key.
+pub const KEY_FILE: &str = "GREENROOM_SECRETS_KEY_FILE";
+
+/// The longest secret, in bytes.
+pub const MAX_SECRET: usize = 8 << 10;
+
+/// The largest file of secrets, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// How many bytes a nonce has.
+const NONCE: usize = 12;
+
+/// What went wrong with the secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Their file cannot be read or written.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// The key is none.
+    #[error("{from} is no key: it must hold 64 hexadecimal digits, as `openssl rand -hex 32` prints them")]
+    NoKey {
+        /// Where it was to come from.
+        from: String,
+    },
+    /// The file that holds the key cannot be read.
+    #[error("cannot read the key of the secrets in {}", .path.display())]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The secret is encrypted with a key that is not here.
+    #[error("the secret '{name}' is encrypted: give the key in {KEY} or {KEY_FILE}")]
+    Sealed {
+        /// Its name.
+        name: String,
+    },
+    /// The secret does not open with the key.
+    #[error("the secret '{name}' does not open with this key: give the right one, or set the secret anew")]
+    WrongKey {
+        /// Its name.
+        name: String,
+    },
+    /// A text that cannot be a secret.
+    #[error("a secret has from 1 to {MAX_SECRET} bytes and no control characters")]
+    Unfit,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+}
+
+/// A text that nobody is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text as a secret.
+    pub fn new(text: &str) -> Result<Self, SecretError> {
+        let fits = !text.is_empty() && text.len() <= MAX_SECRET && !text.chars().any(char::is_control);
+        if fits { Ok(Self(text.to_owned())) } else { Err(SecretError::Unfit) }
+    }
+
+    /// A new one for signing, as Standard Webhooks writes it: `whsec_` and 32 random bytes in base 64.
+    pub fn random() -> Result<Self, SecretError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|e| SecretError::Random(e.to_string()))?;
+        Ok(Self(format!("whsec_{}", BASE64.encode(bytes))))
+    }
+
+    /// The text, for who has to use it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A secret as lists show it: everything but what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name; of one that only the environment holds, the variable.
+    pub name: String,
+    /// When it was set, where the file holds it.
+    pub changed: Option<Timestamp>,
+    /// Whether the file holds it encrypted.
+    pub sealed: bool,
+    /// Whether the environment holds it, which then counts.
+    pub environment: bool,
+}
+
+/// A secret in the file: in plain text or encrypted.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+    changed: i64,
+}
+
+/// The file as it is written.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    #[serde(default)]
+    secret: BTreeMap<String, Entry>,
+}
+
+/// What was last read of the file.
+type Known = Option<(Option<Stamp>, Arc<BTreeMap<String, Entry>>)>;
+
+/// The secrets of a repository.
+pub struct Secrets {
+    kept: Kept,
+    key: Option<Aes256Gcm>,
+    known: Mutex<Known>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").field("path", &self.kept.path()).finish_non_exhaustive()
+    }
+}
+
+impl Secrets {
+    /// The secrets that are kept in a folder of state ([`crate::registry::Registry::state_dir`]), with the key that the
+    /// environment names, if it names one.
+    pub fn of(state_dir: &Path) -> Result<Self, SecretError> {
+        Ok(Self::with_key(state_dir, key_of_environment()?.as_ref()))
+    }
+
+    /// The secrets of a folder with this key, or in plain text without one.
+    pub fn with_key(state_dir: &Path, key: Option<&[u8; 32]>) -> Self {
+        Self {
+            kept: Kept::new(state_dir, "secrets.toml", "secrets", MAX_FILE),
+            key: key.map(|key| Aes256Gcm::new(key.into())),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        self.kept.path()
+    }
+
+    /// Whether the file holds secrets encrypted from now on.
+    pub fn seals(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// A secret; none where neither the environment nor the file has it.
+    pub fn get(&self, name: &Key) -> Result<Option<Secret>, SecretError> {
+        if let Some(text) = std::env::var(variable(name)).ok().filter(|text| !text.is_empty()) {
+            return Secret::new(&text).map(Some);
+        }
+        let entries = self.entries()?;
+        entries.get(name.as_str()).map(|entry| self.open(name.as_str(), entry)).transpose()
+    }
+
+    /// Sets a secret. Where there is a key, all others of the file are encrypted with it, too.
+    pub fn set(&self, name: &Key, secret: &Secret, now: Timestamp) -> Result<(), SecretError> {
+        self.change(|entries| {
+            entries.insert(
+                name.as_str().to_owned(),
+                Entry { value: Some(secret.reveal().to_owned()), sealed: None, changed: now.as_millis() },
+            );
+        })
+    }
+
+    /// Deletes a secret of the file; says whether it was there.
+    pub fn delete(&self, name: &Key) -> Result<bool, SecretError> {
+        let mut was_there = false;
+        self.change(|entries| was_there = entries.remove(name.as_str()).is_some())?;
+        Ok(was_there)
+    }
+
+    /// All secrets that there are, by name.
+    pub fn list(&self) -> Result<Vec<Listed>, SecretError> {
+        let mut variables: Vec<String> = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .filter(|name| name.starts_with(VARIABLE))
+            .collect();
+        let mut out: Vec<Listed> = Vec::new();
+        for (name, entry) in self.entries()?.iter() {
+            let variable = upper(name);
+            let environment = variables.iter().any(|v| *v == variable);
+            variables.retain(|v| *v != variable);
+            out.push(Listed {
+                name: name.clone(),
+                changed: Some(Timestamp::from_millis(entry.changed)),
+                sealed: entry.sealed.is_some(),
+                environment,
+            });
+        }
+        variables.sort();
+        out.extend(variables.into_iter().map(|name| Listed { name, changed: None, sealed: false, environment: true }));
+        Ok(out)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Entry>)) -> Result<(), SecretError> {
+        self.kept.change(|text| {
+            let mut stored = self.parse(text)?;
+            change(&mut stored.secret);
+            for (name, entry) in &mut stored.secret {
+                self.seal(name, entry)?;
+            }
+            toml::to_string(&stored).map_err(|_| self.kept.damaged("a secret cannot be written").into())
+        })
+    }
+
+    /// The entries of the file, read anew when it changed.
+    fn entries(&self) -> Result<Arc<BTreeMap<String, Entry>>, SecretError> {
+        let stamp = self.kept.stamp()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, entries)) = known.as_ref()
+            && *at == stamp
+        {
+            return Ok(Arc::clone(entries));
+        }
+        let entries = Arc::new(self.parse(self.kept.read()?)?.secret);
+        *known = Some((stamp, Arc::clone(&entries)));
+        Ok(entries)
+    }
+
+    fn parse(&self, text: Option<String>) -> Result<Stored, SecretError> {
+        // The parser's own words would quote the file.
+        let stored = toml::from_str(&text.unwrap_or_default());
+        stored.map_err(|_| self.kept.damaged("it does not read as TOML of secrets").into())
+    }
+
+    fn open(&self, name: &str, entry: &Entry) -> Result<Secret, SecretError> {
+        if let Some(text) = &entry.value {
+            return Secret::new(text);
+        }
+        let key = self.key.as_ref().ok_or_else(|| SecretError::Sealed { name: name.to_owned() })?;
+        let wrong = || SecretError::WrongKey { name: name.to_owned() };
+        let bytes = BASE64.decode(entry.sealed.as_deref().unwrap_or_default()).map_err(|_| wrong())?;
+        let (nonce, msg) = bytes.split_at_checked(NONCE).ok_or_else(wrong)?;
+        let text = key.decrypt(Nonce::from_slice(nonce), Payload { msg, aad: name.as_bytes() }).map_err(|_| wrong())?;
+        Secret::new(&String::from_utf8(text).map_err(|_| wrong())?)
+    }
+
+    fn seal(&self, name: &str, entry: &mut Entry) -> Result<(), SecretError> {
+        let (Some(key), Some(text)) = (&self.key, &entry.value) else { return Ok(()) };
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).map_err(|e| SecretError::Random(e.to_string()))?;
+        let payload = Payload { msg: text.as_bytes(), aad: name.as_bytes() };
+        let sealed = key.encrypt(Nonce::from_slice(&nonce), payload).map_err(|_| SecretError::Unfit)?;
+        entry.sealed = Some(BASE64.encode([nonce.as_slice(), &sealed].concat()));
+        entry.value = None;
+        Ok(())
+    }
+}
+
+/// The name under which the next secret lies while receivers are moved to it: `NAME.next`. None where `name` is too long.
+pub fn next_of(name: &Key) -> Option<Key> {
+    Key::new(format!("{name}.next")).ok()
+}
+
+/// The variable of the environment that holds a secret: `GREENROOM_SECRET_` and the name in capital letters, every
+/// character that is no ASCII letter or digit as `_`.
+pub fn variable(name: &Key) -> String {
+    upper(name.as_str())
+}
+
+fn upper(name: &str) -> String {
+    let plain = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    VARIABLE.chars().chain(plain).collect()
+}
+
+/// The key that the environment names.
+fn key_of_environment() -> Result<Option<[u8; 32]>, SecretError> {
+    if let Some(text) = std::env::var_os(KEY) {
+        return key(text.to_str().unwrap_or_default(), KEY).map(Some);
+    }
+    let Some(path) = std::env::var_os(KEY_FILE).map(PathBuf::from) else { return Ok(None) };
+    let text = std::fs::read_to_string(&path).map_err(|source| SecretError::KeyFile { path: path.clone(), source })?;
+    key(&text, &path.display().to_string()).map(Some)
+}
+
+fn key(text: &str, from: &str) -> Result<[u8; 32], SecretError> {
+    let none = || SecretError::NoKey { from: from.to_owned() };
+    let text = text.trim();
+    let mut key = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(none());
+    }
+    for (byte, at) in key.iter_mut().zip((0..64).step_by(2)) {
+        let pair = text.get(at..at + 2).ok_or_else(none)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| none())?;
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_772_366_400_000;
+
+    fn name(text: &str) -> Key {
+        Key::new(text).unwrap()
+    }
+
+    fn set(secrets: &Secrets, of: &str, text: &str) {
+        secrets.set(&name(of), &Secret::new(text).unwrap(), Timestamp::from_millis(NOW)).unwrap();
+    }
+
+    fn get(secrets: &Secrets, of: &str) -> Option<String> {
+        secrets.get(&name(of)).unwrap().map(|s| s.reveal().to_owned())
+    }
+
+    #[test]
+    fn a_secret_is_set_read_listed_without_its_text_and_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::with_key(folder.path(), None);
+        assert_eq!(get(&secrets, "release-channel"), None);
+        set(&secrets, "release-channel", "clé £");
+        assert_eq!(get(&secrets, "release-channel").as_deref(), Some("clé £"));
+        let list = secrets.list().unwrap();
+        assert_eq!(list.len(), 1);
+        assert!(!format!("{list:?} {secrets:?} {:?}", secrets.get(&name("release-channel"))).contains("clé"));
+        assert!(secrets.delete(&name("release-channel")).unwrap());
+        assert!(!secrets.delete(&name("release-channel")).unwrap());
+        assert_eq!(get(&secrets, "release-channel"), None);
+    }
+
+    #[test]
+    fn with_a_key_nothing_of_a_secret_is_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        set(&Secrets::with_key(folder.path(), None), "old", "plain-canary");
+        let sealed = Secrets::with_key(folder.path(), Some(&[7; 32]));
+        assert_eq!(get(&sealed, "old").as_deref(), Some("plain-canary"), "what was there before can still be read");
+        set(&sealed, "new", "sealed-canary");
+        let file = std::fs::read_to_string(sealed.path()).unwrap();
+        assert!(!file.contains("canary"), "{file}");
+        assert_eq!(
+            (get(&sealed, "old"), get(&sealed, "new")),
+            (Some("plain-canary".into()), Some("sealed-canary".into()))
+        );
+        let without = Secrets::with_key(folder.path(), None).get(&name("new"));
+        assert!(matches!(without, Err(SecretError::Sealed { .. })));
+        let other = Secrets::with_key(folder.path(), Some(&[8; 32])).get(&name("new"));
+        assert!(matches!(other, Err(SecretError::WrongKey { .. })));
+    }
+
+    #[test]
+    fn an_encrypted_secret_opens_under_its_own_name_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::with_key(folder.path(), Some(&[7; 32]));
+        set(&secrets, "mine", "a");
+        let file = std::fs::read_to_string(secrets.path()).unwrap().replace("mine", "yours");
+        std::fs::write(secrets.path(), file).unwrap();
+        assert!(matches!(secrets.get(&name("yours")), Err(SecretError::WrongKey { .. })));
+    }
+
+    #[test]
+    fn a_change_by_another_process_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (Secrets::with_key(folder.path(), None), Secrets::with_key(folder.path(), None));
+        set(&one, "a", "1");
+        assert_eq!(get(&two, "a").as_deref(), Some("1"));
+        set(&one, "a", "23");
+        assert_eq!(get(&two, "a").as_deref(), Some("23"));
+    }
+
+    #[test]
+    fn keys_and_texts_that_are_none_are_refused_without_repeating_them() {
+        for text in ["", "abc", &"g".repeat(64), &"ü".repeat(32), &"ab".repeat(33)] {
+            let said = key(text, KEY).unwrap_err().to_string();
+            assert!(said.contains(KEY) && (text.is_empty() || !said.contains(text)), "{said}");
+        }
+        assert_eq!(key(&format!("{}\n", "ab".repeat(32)), KEY).unwrap(), [0xab; 32]);
+        for text in ["", "a\nb", "a\0", &"x".repeat(MAX_SECRET + 1)] {
+            assert!(matches!(Secret::new(text), Err(SecretError::Unfit)));
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_variable_and_one_successor() {
+        assert_eq!(variable(&name("release-channel.next")), "GREENROOM_SECRET_RELEASE_CHANNEL_NEXT");
+        assert_eq!(next_of(&name("release-channel")), Some(name("release-channel.next")));
+        assert_eq!(next_of(&name(&"a".repeat(248))), None);
+    }
+
+    #[test]
+    fn a_new_secret_is_one_of_standard_webhooks_and_no_other() {
+        let (one, two) = (Secret::random().unwrap(), Secret::random().unwrap());
+        assert_ne!(one, two);
+        assert_eq!(BASE64.decode(one.reveal().strip_prefix("whsec_").unwrap()).unwrap().len(), 32);
+    }
+}
