@@ -37,3 +37,4 @@ mod tidy;
 mod transcripts;
 mod verify;
 mod watch;
+mod watch_kill;
