@@ -115,9 +115,21 @@ impl Outbox {
         let failed = |e| OutboxError::io("lock", &path, e);
         let file = private().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Lead(file))),
+            Ok(()) => {
+                self.tidy();
+                Ok(Some(Lead(file)))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(failed(e)),
+        }
+    }
+
+    /// Removes what a process left half written that was killed. Only who leads writes journals.
+    fn tidy(&self) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for entry in entries.filter(|e| e.file_name().as_encoded_bytes().starts_with(b".new-")) {
+            // What stays harms nobody.
+            let _ = fs::remove_file(entry.path());
         }
     }
 

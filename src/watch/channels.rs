@@ -226,7 +226,7 @@ impl Runner<'_> {
     }
 
     /// The commit right after which a channel that appeared, or was switched on, begins: the one that made it so. That is
-    /// among the steps since the last look where it is a webhook's file; otherwise it is the newest.
+    /// among the steps since the last look where it is a webhook's file.
     fn first_of(&self, name: &str, is_new: bool) -> Result<Oid, WatchError> {
         let tip = self.tip()?;
         let Some(looked) = self.line.place(&self.looked.state().cursor().origin.commit) else { return Ok(tip) };
@@ -249,7 +249,9 @@ impl Runner<'_> {
             known = file;
             place += 1;
         }
-        Ok(found.unwrap_or(tip))
+        // One that was there at the last look and is not known was cut off before it began; one that was off is told of
+        // what happens from now on.
+        Ok(found.unwrap_or(if is_new { first } else { tip }))
     }
 
     /// Lets a suspended channel go on if its settings are no longer those with which it was suspended.

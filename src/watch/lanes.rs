@@ -20,6 +20,8 @@ pub(super) struct Lanes {
     busy: usize,
     /// Lanes that failed since the last success of the channel.
     failing: HashSet<String>,
+    /// When lanes that failed are tried again, as it was decided then, whatever the clock on the wall says meanwhile.
+    retries: HashMap<String, Duration>,
     /// Until when the channel is left alone.
     paused: Option<Duration>,
 }
@@ -33,7 +35,7 @@ impl Lanes {
         if self.places.contains_key(lane) {
             return;
         }
-        match due {
+        match self.retries.get(lane).copied().or(due) {
             Some(due) => {
                 self.places.insert(lane.to_owned(), Place::Waits(due));
                 self.waits.insert((due, lane.to_owned()));
@@ -61,6 +63,7 @@ impl Lanes {
         }
         let lane = self.ready.pop_front()?;
         self.places.insert(lane.clone(), Place::Busy);
+        self.retries.remove(&lane);
         self.busy += 1;
         Some(lane)
     }
@@ -102,6 +105,11 @@ impl Lanes {
         self.paused = None;
     }
 
+    /// When a lane that failed is tried again.
+    pub(super) fn retry_at(&mut self, lane: &str, at: Duration) {
+        self.retries.insert(lane.to_owned(), at);
+    }
+
     /// An attempt of a lane failed. Where the other side asked to be left alone, all of the channel waits; also where several
     /// lanes fail one after the other, for then it is the channel that is broken, not a lane.
     pub(super) fn failed(&mut self, lane: &str, asked_until: Option<Duration>, probe_at: Duration) {
@@ -115,6 +123,7 @@ impl Lanes {
         self.places.retain(|_, place| *place == Place::Busy);
         self.ready.clear();
         self.waits.clear();
+        self.retries.clear();
         self.failing.clear();
         self.paused = None;
     }
@@ -152,6 +161,21 @@ mod tests {
         assert_eq!(lanes.next(at(10)).as_deref(), Some("soon"));
         assert_eq!(lanes.next(at(10)).as_deref(), Some("late"));
         assert_eq!((lanes.next(at(99)), lanes.deadline()), (None, None));
+    }
+
+    #[test]
+    fn a_lane_that_failed_waits_as_was_decided_then() {
+        let mut lanes = Lanes::default();
+        lanes.put("a", None);
+        assert_eq!(lanes.next(at(0)).as_deref(), Some("a"));
+        lanes.retry_at("a", at(5));
+        lanes.free("a");
+        lanes.put("a", None);
+        assert_eq!((lanes.next(at(4)), lanes.deadline()), (None, Some(at(5))));
+        assert_eq!(lanes.next(at(5)).as_deref(), Some("a"));
+        lanes.free("a");
+        lanes.put("a", None);
+        assert_eq!(lanes.next(at(5)).as_deref(), Some("a"), "that was for one time");
     }
 
     #[test]

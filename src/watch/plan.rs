@@ -35,7 +35,6 @@ impl Runner<'_> {
         let root = Some(self.registry.repo().tree_of(&tip)?);
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         let mut more = true;
-        let mut failed = None;
         for _ in 0..ROUNDS {
             // Those who stand at the same place are told of the same step, which is looked at once.
             let mut due: BTreeMap<(Oid, Option<Oid>), Vec<(String, u32)>> = BTreeMap::new();
@@ -48,17 +47,15 @@ impl Runner<'_> {
                 more = false;
                 break;
             }
-            let planned = due.into_iter().try_for_each(|((commit, before), names)| {
-                self.plan_step(Origin { commit, before }, &names, root, &mut drafts)
-            });
-            if let Err(e) = planned {
-                failed = Some(e);
-                break;
+            for ((commit, before), names) in due {
+                if let Err(e) = self.plan_step(Origin { commit, before }, &names, root, &mut drafts) {
+                    names.iter().for_each(|(name, _)| self.cannot_say(name, &e));
+                }
             }
         }
         self.write_down(drafts)?;
         self.forget_what_is_told();
-        failed.map_or(Ok(more), Err)
+        Ok(more)
     }
 
     /// The next step of a channel, and the place in it; none if it is up to date or must wait.
@@ -122,6 +119,7 @@ impl Runner<'_> {
     fn cannot_say(&mut self, name: &str, e: &WatchError) {
         let text = "a channel cannot say what has to be sent; it is asked again";
         self.say(Message::new(Level::Error, text).with("channel", name).because(e));
+        self.summary.failed += 1;
         let until = self.options.clock.elapsed() + DEAF;
         if let Some(served) = self.served.get_mut(name) {
             served.deaf = Some(until);

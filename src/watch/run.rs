@@ -175,13 +175,11 @@ impl<'o> Runner<'o> {
     /// Looks, plans a piece and gives out work; true if there is more to be planned at once. What fails and may pass is told
     /// and tried again; in a run that is done once it is the end.
     fn turn(&mut self) -> Result<bool, WatchError> {
-        let turned = (|| {
-            self.look()?;
-            let more = self.plan()?;
-            let judged = self.judge_some()?;
-            self.dispatch()?;
-            Ok(more || judged)
-        })();
+        // What fails in one part does not keep the others from their work.
+        let planned = self.look().and_then(|()| self.plan());
+        let judged = self.judge_some();
+        let sent = self.dispatch();
+        let turned = planned.and_then(|more| Ok(more | judged?)).and_then(|more| sent.map(|()| more));
         match turned {
             Ok(more) => {
                 self.complaint = None;

@@ -109,6 +109,9 @@ impl Runner<'_> {
         // Who asks to be left alone means all of the channel, but no longer than we would wait anyway.
         let asked_until = asked.and(waits).map(|wait| elapsed + wait);
         served.lanes.failed(lane, asked_until, probe);
+        if let Some(wait) = waits {
+            served.lanes.retry_at(lane, elapsed + wait);
+        }
         died.iter().try_for_each(|id| self.bury(channel, id, why))
     }
 

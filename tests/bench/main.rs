@@ -1,7 +1,7 @@
 //! The benchmark: `cargo bench`. It prints a table of medians beside the goals, with ratios to floors of the same run.
 //!
 //! `cargo bench -- --quick` leaves out the largest registries; `cargo bench -- NAME…` runs single parts:
-//! mutation, cli, read, index, diff, hash, signature, gate; transfer and http measure the server, beside MLflow's where
+//! mutation, cli, read, index, diff, hash, signature, gate, deliver; transfer and http measure the server, beside MLflow's where
 //! that can do the same. Machines are noisy: compare ratios, not milliseconds.
 
 #![expect(
@@ -11,6 +11,7 @@
     reason = "a benchmark prints, and stops when it cannot measure"
 )]
 
+mod deliver;
 mod gate;
 mod generate;
 mod http;
@@ -59,6 +60,12 @@ fn main() {
     }
     if wanted("signature") {
         parts::signature();
+    }
+    if wanted("deliver") {
+        deliver::deliver(temp.path(), quick);
+        if named == ["deliver"] {
+            return;
+        }
     }
     for shape in shapes {
         let start = std::time::Instant::now();

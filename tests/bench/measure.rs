@@ -51,6 +51,11 @@ impl Times {
         self.0.get(self.0.len() / 2).map_or(0.0, |d| d.as_secs_f64() * 1e3)
     }
 
+    /// The 99th percentile in milliseconds.
+    pub fn p99(&self) -> f64 {
+        self.0.get(self.0.len() * 99 / 100).map_or(0.0, |d| d.as_secs_f64() * 1e3)
+    }
+
     /// The 95th percentile in milliseconds.
     pub fn p95(&self) -> f64 {
         self.0.get(self.0.len() * 95 / 100).map_or(0.0, |d| d.as_secs_f64() * 1e3)

@@ -38,3 +38,4 @@ mod tidy;
 mod transcripts;
 mod verify;
 mod watch;
+mod watch_kill;
