@@ -30,7 +30,7 @@ pub struct Ledger {
 
 /// Reads a journal for who only looks.
 pub(super) fn look(path: &Path) -> Result<Option<State>, OutboxError> {
-    Ok(journal::read(path)?.map(|contents| fold(path, contents.records)).transpose()?)
+    journal::read(path)?.map(|contents| fold(path, contents.records)).transpose()
 }
 
 fn fold(path: &Path, records: Vec<Record>) -> Result<State, OutboxError> {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn job(n: u32, lane: &str) -> Pending {
-        let origin = Origin { commit: commit(n), before: (n % 5 == 0).then(|| commit(n + 1)) };
+        let origin = Origin { commit: commit(n), before: n.is_multiple_of(5).then(|| commit(n + 1)) };
         Pending {
             id: delivery_id("hook", &origin, 0, "k"),
             lane: lane.to_owned(),
@@ -185,7 +185,7 @@ mod tests {
             ordinal: 0,
             event: "version.created".to_owned(),
             landed: 1000,
-            not_before: (n % 2 == 0).then_some(2000),
+            not_before: n.is_multiple_of(2).then_some(2000),
             attempts: 0,
             next: None,
             wait: None,

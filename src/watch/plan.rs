@@ -20,6 +20,9 @@ const ROUNDS: usize = 64;
 /// How long a channel is not asked again that could not say what has to be sent.
 const DEAF: Duration = Duration::from_secs(10);
 
+/// Channels that are told of a step, each from a place in it on.
+type Listeners = Vec<(String, u32)>;
+
 /// What was planned for a channel and is not written down yet.
 #[derive(Default)]
 struct Draft {
@@ -37,7 +40,7 @@ impl Runner<'_> {
         let mut more = true;
         for _ in 0..ROUNDS {
             // Those who stand at the same place are told of the same step, which is looked at once.
-            let mut due: BTreeMap<(Oid, Option<Oid>), Vec<(String, u32)>> = BTreeMap::new();
+            let mut due: BTreeMap<(Oid, Option<Oid>), Listeners> = BTreeMap::new();
             for name in self.served.keys() {
                 if let Some((origin, from)) = self.next_of(name, drafts.get(name)) {
                     due.entry((origin.commit, origin.before)).or_default().push((name.clone(), from));
