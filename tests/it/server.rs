@@ -6,6 +6,7 @@ mod clients;
 mod crash;
 mod cves;
 mod differential;
+mod hardship;
 mod life;
 mod limits;
 mod protocol;

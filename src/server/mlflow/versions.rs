@@ -110,6 +110,7 @@ pub async fn update(call: Call) -> Answer {
 /// DELETE `model-versions/delete`
 pub async fn delete(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("version")])?;
+    version_number(&call.args)?;
     let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersion { model, version }]).await?;
     Ok(Reply::done())
