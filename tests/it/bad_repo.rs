@@ -1,7 +1,7 @@
 //! Repositories and disks as they should not be: each gives a clear error and its exit code, never a wrong answer, and
 //! nothing is half written.
 
-mod disk;
+pub mod disk;
 mod files;
 mod objects;
 mod repository;
@@ -55,7 +55,7 @@ fn sound(shell: &Shell<'_>) {
 
 /// Demands to be root, without whom a test cannot make the situation that it is about.
 #[track_caller]
-fn need_root(sandbox: &Sandbox, why: &str) {
+pub fn need_root(sandbox: &Sandbox, why: &str) {
     let id = sandbox.alice().run("id", ["-u"]).success();
     assert_eq!(id.stdout().trim(), "0", "this test must {why}, which takes root: run the tests in a container as root");
 }

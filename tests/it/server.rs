@@ -9,6 +9,7 @@ mod cves;
 mod databricks;
 mod differential;
 mod flows;
+mod hardship;
 mod imports;
 mod life;
 mod limits;

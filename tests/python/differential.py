@@ -179,7 +179,9 @@ class Comparison:
             call = {**call, "idle": True}
         if ours == theirs and not call.get("idle"):
             return theirs, None, False, None
-        for name, is_meant in differences.MEANT.items():
+        # What changed nothing is told first: the answers may be the same, and still the times differ from now on.
+        by_rank = sorted(differences.MEANT.items(), key=lambda item: item[0] != "nothing-changed")
+        for name, is_meant in by_rank:
             if is_meant(call, ours, theirs, self.removal):
                 return theirs, name, differences.part(name, call, ours, theirs), None
         said = f"status {ours[0]} and {theirs[0]}\n    " if ours[0] != theirs[0] else ""

@@ -130,6 +130,7 @@ pub async fn delete(call: Call) -> Answer {
 
 async fn delete_now(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("version")])?;
+    version_number(&call.args)?;
     let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersion { model, version }]).await?;
     Ok(Reply::done())

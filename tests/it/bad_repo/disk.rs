@@ -8,14 +8,14 @@ use super::{fill, head, models, need_root, registry, says, sound};
 use crate::support::Sandbox;
 
 /// A file system mounted for a test, gone when dropped; so it must be declared after the sandbox it is in.
-struct Mount {
+pub struct Mount {
     at: PathBuf,
 }
 
 impl Mount {
     /// Runs `mount` with these arguments and the folder, which is made.
     #[track_caller]
-    fn new(at: &Path, args: &[&str]) -> Self {
+    pub fn new(at: &Path, args: &[&str]) -> Self {
         fs::create_dir_all(at).expect("the sandbox is writable");
         let said = Command::new("mount").args(args).arg(at).output().expect("this test needs `mount` (util-linux)");
         let why = String::from_utf8_lossy(&said.stderr);
@@ -63,7 +63,7 @@ fn a_read_only_repository_can_be_read() {
 }
 
 /// Sets how much room is left on the disk of a folder: all of it taken but this many pages.
-fn leave(fill: &Path, pages: u64) {
+pub fn leave(fill: &Path, pages: u64) {
     fs::remove_file(fill).ok();
     let mut file = OpenOptions::new().create_new(true).append(true).open(fill).expect("the disk takes a name");
     let page = vec![0_u8; 4096];

@@ -34,16 +34,25 @@ pub fn python_script(name: &str) -> PathBuf {
 #[track_caller]
 pub fn python() -> PathBuf {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    had("a Python environment with MLflow (Python 3.11 or newer, with venv)", PYTHON.get_or_init(make_python))
+    let made = PYTHON.get_or_init(|| make_python("requirements.txt", "test-venv"));
+    had("a Python environment with MLflow (Python 3.11 or newer, with venv)", made)
 }
 
-fn make_python() -> Result<PathBuf, String> {
-    let requirements = python_script("requirements.txt");
+/// The same with `tests/python/requirements-2.txt`: the last MLflow 2.
+#[track_caller]
+pub fn python_of_mlflow_2() -> PathBuf {
+    static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = PYTHON.get_or_init(|| make_python("requirements-2.txt", "test-venv-2"));
+    had("a Python environment with MLflow 2 (Python 3.11 or newer, with venv)", made)
+}
+
+fn make_python(requirements: &str, name: &str) -> Result<PathBuf, String> {
+    let requirements = python_script(requirements);
     let wanted = std::fs::read(&requirements).map_err(|e| format!("{}: {e}", requirements.display()))?;
     let version = run(Command::new("python3").args(["-c", "import sys; print(sys.version, sys.base_prefix)"]))?;
     let mut hasher = DefaultHasher::new();
     (wanted, version).hash(&mut hasher);
-    let name = format!("test-venv-{:016x}", hasher.finish());
+    let name = format!("{name}-{:016x}", hasher.finish());
     let venv = made_once(target(), &name, |folder| {
         eprintln!("installing MLflow into {} (once, about a minute)", folder.display());
         run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
