@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::text::{is_plain, quoted};
+use crate::text::{double_quoted, is_plain, quoted};
 
 /// Why a name is refused; the texts are those that MLflow's clients know, where MLflow has one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -259,7 +259,6 @@ fn check_model(s: &str) -> Result<(), InvalidName> {
 fn check_alias(s: &str) -> Result<(), InvalidName> {
     let what = "alias";
     not_blank(what, s)?;
-    at_most("Registered model alias name", s, 255)?;
     if !s.chars().all(|c| is_word(c) || c == '-') {
         return Err(InvalidName::Characters {
             what,
@@ -267,6 +266,7 @@ fn check_alias(s: &str) -> Result<(), InvalidName> {
             allowed: "Names may only contain alphanumerics, underscores (_), and dashes (-).",
         });
     }
+    at_most("Registered model alias name", s, 255)?;
     if s.eq_ignore_ascii_case("latest") {
         return Err(InvalidName::AliasLatest);
     }
@@ -279,11 +279,13 @@ fn check_alias(s: &str) -> Result<(), InvalidName> {
 
 fn check_key(s: &str) -> Result<(), InvalidName> {
     let what = "key";
-    not_blank(what, s)?;
+    if !s.is_empty() {
+        not_blank(what, s)?;
+    }
     if !s.chars().all(|c| is_word(c) || "/.- :".contains(c)) {
         return Err(InvalidName::Characters {
             what,
-            value: quoted(s),
+            value: double_quoted(s),
             allowed: "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), \
                       colon(:) and slashes (/).",
         });
@@ -352,10 +354,10 @@ fn plain(what: &'static str, s: &str) -> Result<(), InvalidName> {
 /// MLflow's `path_not_unique`: `posixpath.normpath(name) == name`, not `.`, not starting with `..`.
 fn resolves_to_itself(what: &'static str, s: &str) -> Result<(), InvalidName> {
     let resolved = normpath(s);
-    if resolved == s && s != "." && !s.starts_with("..") {
+    if resolved == s && s != "." && !s.starts_with("..") && !s.starts_with('/') {
         return Ok(());
     }
-    Err(InvalidName::Path { what, value: format!("\"{}\"", crate::text::one_line(s)), resolved })
+    Err(InvalidName::Path { what, value: double_quoted(s), resolved: crate::text::one_line(&resolved).into_owned() })
 }
 
 /// Python's `posixpath.normpath`.

@@ -57,6 +57,9 @@ pub fn act(event: &Event) -> String {
         Event::MetricAdded { model, version, key, value } => {
             format!("record the metric {key} = {value} of {}", v(model, *version))
         }
+        Event::VersionAltered { model, version, before, after } if after.completes(before) => {
+            format!("complete the registration of {}", v(model, *version))
+        }
         Event::VersionAltered { model, version, .. } => format!("alter the record of {}", v(model, *version)),
         Event::ArtifactsChanged { model, version, .. } => format!("change the files of {}", v(model, *version)),
         Event::Transitioned { model, version, from, to, cause } => transition(model, *version, from, to, cause),
@@ -219,7 +222,7 @@ pub fn subject(events: &[Event]) -> String {
         Event::ModelRenamed { .. } | Event::ModelDeleted { .. } | Event::VersionDeleted { .. } => 1,
         Event::RequestApproved { .. } | Event::VersionCreated { .. } => 2,
         Event::Transitioned { cause: Cause::Direct | Cause::Request { .. }, .. } => 3,
-        Event::ModelCreated { .. } => 4,
+        Event::ModelCreated { .. } | Event::VersionAltered { .. } => 4,
         Event::RequestCancelled { overtaken: true, .. } | Event::Transitioned { .. } => 9,
         Event::Granted { .. } | Event::FileChanged { .. } | Event::ModelAltered { .. } | Event::AliasDeleted { .. } => {
             8
@@ -234,6 +237,9 @@ pub fn subject(events: &[Event]) -> String {
         (Event::RegistryCreated { .. }, _) => true,
         (Event::VersionCreated { model, version, .. }, _) | (Event::RequestApproved { model, version, .. }, _) => {
             e.model() == Some(model) && (e.version() == Some(*version) || e.version().is_none() || is_side_effect(e))
+        }
+        (Event::VersionAltered { model, version, before, after }, _) if after.completes(before) => {
+            e.model() == Some(model) && e.version() == Some(*version)
         }
         (Event::Transitioned { model, .. } | Event::VersionDeleted { model, .. }, _) => {
             e.model() == Some(model)

@@ -154,6 +154,13 @@ pub fn quoted(s: &str) -> String {
     format!("'{}{dots}'", one_line(&cut))
 }
 
+/// Any text in one line, in double quotes and cut as [`quoted`] cuts it, as JSON writes it.
+pub fn double_quoted(s: &str) -> String {
+    let cut: String = s.chars().take(120).collect();
+    let dots = if cut.len() < s.len() { "…" } else { "" };
+    one_line(&serde_json::Value::from(format!("{cut}{dots}")).to_string()).into_owned()
+}
+
 /// An error's text with those of its causes.
 pub fn with_causes(e: &dyn std::error::Error) -> String {
     let mut out = e.to_string();

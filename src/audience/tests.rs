@@ -98,13 +98,13 @@ fn outcome(act: &str, reads: &str, mail: &str, wish: &str, activity: Activity, t
         Some((tie, _)) => (tie, true),
         None => (ties, false),
     };
-    let mut of_model = ModelNotifications::default();
-    of_model.notify = match wish {
+    let notify = match wish {
         "all" => Some(Notify::All),
         "followed" | "maker-followed" => Some(Notify::Followed),
         "mute" => Some(Notify::Mute),
         _ => None,
     };
+    let mut of_model = ModelNotifications { notify, ..ModelNotifications::default() };
     if tie == "says" {
         of_model.follow(3);
     }

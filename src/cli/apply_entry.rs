@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Action, NewVersion, NewWebhook, Which};
-use crate::entity::settings::{Authority, Mailing, StageRule};
+use crate::entity::settings::{Authority, Mailing, Removal, StageRule};
 use crate::entity::version::Source;
 use crate::entity::{Person, Settings};
 use crate::format::read::{Fields, FromTable, FromToml, Node};
@@ -13,7 +13,7 @@ use crate::text::Text;
 
 /// The words that `do` may be, as `greenroom apply --help` lists them.
 pub(super) const WORDS: &str = "\
-settings.change       name, authority, self_approval, notifications
+settings.change       name, authority, self_approval, removal, notifications
 stage.set             stage, from, level, approvals, approvers, exclusive, require, frozen
 stage.unset           stage
 model.create          model, description, tags
@@ -68,6 +68,7 @@ enum What {
         name: Option<Text>,
         authority: Option<Authority>,
         self_approval: Option<bool>,
+        removal: Option<Removal>,
         notifications: Option<Mailing>,
     },
     /// The whole rule of a stage.
@@ -104,7 +105,8 @@ impl Entry {
         let seen = Some(Box::new(settings.clone()));
         match self.what {
             What::Action(action) => return action,
-            What::Settings { name, authority, self_approval, notifications } => {
+            What::Settings { name, authority, self_approval, removal, notifications } => {
+                settings.rules.removal = removal.unwrap_or(settings.rules.removal);
                 let identity = &mut settings.identity;
                 identity.authority = authority.unwrap_or(identity.authority);
                 identity.self_approval = self_approval.unwrap_or(identity.self_approval);
@@ -133,8 +135,9 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     Some(match word {
         "settings.change" => {
             let (name, authority) = (f.optional("name"), f.optional("authority"));
-            let (self_approval, notifications) = (f.optional("self_approval"), f.optional("notifications"));
-            Some(What::Settings { name, authority, self_approval, notifications })
+            let (self_approval, removal) = (f.optional("self_approval"), f.optional("removal"));
+            let notifications = f.optional("notifications");
+            Some(What::Settings { name, authority, self_approval, removal, notifications })
         }
         "stage.set" => {
             let stage = f.required("stage");
@@ -250,6 +253,7 @@ fn new_version(f: &mut Fields<'_, '_>) -> NewVersion {
             run_id: f.default("run_id"),
             run_link: f.default("run_link"),
             model_id: f.default("model_id"),
+            location: Text::default(),
         },
         tags: f.default("tags"),
         params: f.default::<BTreeMap<_, _>>("params"),

@@ -211,7 +211,7 @@ fn basic(s: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::settings::{FORMAT, Identity, Layout};
+    use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
     use crate::entity::{Person, Settings};
 
     fn settings() -> Settings {
@@ -222,6 +222,7 @@ mod tests {
             layout: Layout::Flat,
             identity: Identity::default(),
             notifications: crate::entity::settings::Mailing::default(),
+            rules: Rules::default(),
             stages: std::collections::BTreeMap::new(),
         }
     }
@@ -240,7 +241,7 @@ mod tests {
     fn sample(word: &str) -> String {
         let version = r#""model": "m", "version": 1"#;
         let rest = match word {
-            "settings.change" => r#""authority": "signature", "self_approval": true"#.to_owned(),
+            "settings.change" => r#""authority": "signature", "self_approval": true, "removal": "any""#.to_owned(),
             "stage.set" => r#""stage": "Canary", "approvals": 2, "require": {"metrics": {"auc": ">= 0.9"}},
                 "frozen": [{"from": "2026-12-20", "to": "2027-01-03T00:00:00Z"}]"#
                 .to_owned(),
@@ -287,7 +288,10 @@ mod tests {
     /// The word for an action; none for what a file cannot ask for.
     fn word_of(action: &Action) -> Option<&'static str> {
         Some(match action {
-            Action::CreateRegistry { .. } | Action::Reshard { .. } => return None,
+            Action::CreateRegistry { .. }
+            | Action::Reshard { .. }
+            | Action::CompleteVersion { .. }
+            | Action::SetGrants { .. } => return None,
             Action::ChangeSettings { .. } => "settings.change",
             Action::CreateModel { .. } => "model.create",
             Action::DescribeModel { .. } => "model.describe",
@@ -358,6 +362,7 @@ mod tests {
         let read = actions(&text).unwrap();
         let Some(Action::ChangeSettings { settings, .. }) = read.get(1) else { panic!("{read:?}") };
         assert!(settings.identity.self_approval);
+        assert_eq!(settings.rules.removal, crate::entity::settings::Removal::Any);
         assert_eq!(settings.stages.values().map(|r| r.approvals).collect::<Vec<_>>(), [2]);
         let Some(Action::ChangeSettings { settings, .. }) = read.get(2) else { panic!("{read:?}") };
         assert!(settings.stages.is_empty());

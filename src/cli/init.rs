@@ -8,7 +8,7 @@ use super::change::{self, ChangeArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::action::Action;
-use crate::entity::settings::{FORMAT, Identity, Layout};
+use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
 use crate::entity::{Person, Settings};
 use crate::git::Repo;
 use crate::name::{Id, UserName};
@@ -70,6 +70,7 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         layout: args.layout,
         identity: Identity::default(),
         notifications: crate::entity::settings::Mailing::default(),
+        rules: Rules::default(),
         stages: std::collections::BTreeMap::new(),
     };
     let maker = Person { name: text(&author.name)?, emails: [text(&author.email)?].into(), ..Person::default() };

@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Settings;
-use crate::entity::settings::Authority;
+use crate::entity::settings::{Authority, Removal};
 use crate::name::UserName;
 use crate::registry::Registry;
 use crate::text::Text;
@@ -32,7 +32,7 @@ pub(super) struct ShowArgs {
 /// Change settings; what is not given stays
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = true, args = [
-    "shown", "authority", "self_approval", "add_web", "remove_web", "add_server", "remove_server",
+    "shown", "authority", "self_approval", "removal", "add_web", "remove_web", "add_server", "remove_server",
     "mail", "daily_cap",
 ])]
 pub(super) struct SetArgs {
@@ -46,6 +46,9 @@ pub(super) struct SetArgs {
     /// Whether one's own approval counts for one's own request: only for a registry of one person
     #[arg(long, value_name = "BOOL")]
     self_approval: Option<bool>,
+    /// What may be deleted and renamed: `inactive` (what is in None or Archived) or `any` (as in MLflow)
+    #[arg(long, value_name = "WHAT", value_parser = removal)]
+    removal: Option<Removal>,
     /// An address with which the git host itself commits merges, such as noreply@github.com
     #[arg(long, value_name = "ADDRESS", value_parser = text)]
     add_web: Vec<Text>,
@@ -81,6 +84,11 @@ fn authority(s: &str) -> Result<Authority, String> {
     found.ok_or_else(|| "must be author, pusher or signature".to_owned())
 }
 
+fn removal(s: &str) -> Result<Removal, String> {
+    let found = Removal::ALL.into_iter().find(|r| r.as_str() == s);
+    found.ok_or_else(|| "must be inactive or any".to_owned())
+}
+
 /// The settings as they are.
 pub(super) fn current(registry: &Registry, at: Option<&str>) -> Result<Settings, CliError> {
     let snapshot = registry.as_of(at)?;
@@ -105,6 +113,7 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
                 settings.name = name;
             }
             settings.identity.authority = a.authority.unwrap_or(settings.identity.authority);
+            settings.rules.removal = a.removal.unwrap_or(settings.rules.removal);
             let identity = &mut settings.identity;
             identity.self_approval = a.self_approval.unwrap_or(identity.self_approval);
             identity.web.extend(a.add_web);
@@ -130,6 +139,7 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     out.line(format!("Layout:         {}", settings.layout.as_str()));
     out.line(format!("Authority:      {}", settings.identity.authority.as_str()));
     out.line(format!("Self-approval:  {}", if settings.identity.self_approval { "yes" } else { "no" }));
+    out.line(format!("Removal:        {}", settings.rules.removal.as_str()));
     let mut list = |what: &str, names: Vec<&str>| {
         if !names.is_empty() {
             out.foreign(&format!("{what} {}", names.join(", ")));

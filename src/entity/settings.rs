@@ -34,6 +34,9 @@ pub struct Settings {
     /// What mail the registry sends.
     #[schemars(default)]
     pub notifications: Mailing,
+    /// Rules that hold in every stage.
+    #[schemars(default)]
+    pub rules: Rules,
     /// Rules of stages, and stages besides the built-in ones.
     #[schemars(default)]
     pub stages: BTreeMap<Stage, StageRule>,
@@ -125,6 +128,38 @@ impl Authority {
             Self::Author => "author",
             Self::Pusher => "pusher",
             Self::Signature => "signature",
+        }
+    }
+}
+
+/// Rules that hold in every stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Rules {
+    /// What may be deleted and renamed.
+    #[schemars(default)]
+    pub removal: Removal,
+}
+
+/// What may be deleted and renamed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Removal {
+    /// A version in None or Archived, and a model all of whose versions are: the rule of the workspace registry.
+    #[default]
+    Inactive,
+    /// Whatever stage it is in: the rule of MLflow's own server.
+    Any,
+}
+
+impl Removal {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Inactive, Self::Any];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Any => "any",
         }
     }
 }

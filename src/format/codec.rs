@@ -12,7 +12,7 @@ use crate::entity::model::Model;
 use crate::entity::person::{Cadence, ModelNotifications, Notifications, Notify, Person, SigningKey};
 use crate::entity::request::{Request, RequestState, Review, Verdict};
 use crate::entity::settings::{
-    Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Settings, StageRule,
+    Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings, StageRule,
 };
 use crate::entity::version::{
     Artifacts, Column, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold, Version,
@@ -83,10 +83,12 @@ table!(Settings {
     layout: default,
     identity: default,
     notifications: default,
+    rules: default,
     stages: default,
 });
 table!(Identity { authority: default, self_approval: default, web: default, servers: default });
 table!(Mailing { off: default, daily_cap: optional });
+table!(Rules { removal: default });
 table!(StageRule {
     from: optional,
     level: optional,
@@ -129,7 +131,7 @@ table!(Version {
     model: optional,
     environment: optional,
 });
-table!(Source { uri: default, run_id: default, run_link: default, model_id: default });
+table!(Source { uri: default, run_id: default, run_link: default, model_id: default, location: default });
 table!(Artifacts { digest: required, size: required, files: required });
 table!(Schema { inputs: default, outputs: default, params: default });
 table!(Column { name: default, kind as "type": required, optional: default, default: default });
@@ -223,7 +225,8 @@ macro_rules! words {
         }
     )*};
 }
-words!(Layout, Authority, Level, Status, RequestState, Verdict, WebhookState, Profile, JobParams, Notify, Cadence);
+words!(Layout, Authority, Removal, Level, Status, RequestState, Verdict, WebhookState);
+words!(Profile, JobParams, Notify, Cadence);
 
 impl FromToml for Text {
     fn from_toml(node: Node<'_, '_>) -> Option<Self> {

@@ -200,7 +200,7 @@ impl Location {
             ["stages", file] => stage(file).map(|s| Self::Stage(model, s)),
             ["aliases", file] => {
                 let name = stem(file)?;
-                let alias = decode(name).and_then(|s| AliasName::new(s).ok());
+                let alias = decode(name).and_then(|s| AliasName::new(s).ok()).filter(|_| file.len() <= MAX_FILE_NAME);
                 alias.map(|a| Self::Alias(model, a)).ok_or_else(|| format!("'{name}' is no alias"))
             }
             ["versions", rest @ ..] => Self::in_versions(model, rest, layout),
@@ -267,6 +267,9 @@ pub fn person(user: &UserName) -> String {
 pub fn webhook(id: &Id) -> String {
     format!("webhooks/{id}.toml")
 }
+
+/// The longest name of a file, in bytes, that file systems hold.
+pub const MAX_FILE_NAME: usize = 255;
 
 /// The file name of an alias within `aliases/`.
 pub fn alias_file(alias: &AliasName) -> String {

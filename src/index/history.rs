@@ -78,6 +78,34 @@ impl Index<'_> {
         self.ask(|state| log(state, filter))
     }
 
+    /// The entries of the commits of these numbers, oldest first. Commits without events are left out.
+    pub fn entries(&mut self, numbers: std::ops::Range<u64>) -> Result<Vec<Entry>, IndexError> {
+        self.ask(|state| {
+            if state.tip.is_none() {
+                return Ok(Vec::new());
+            }
+            let (mut log, all) = (Log::new(state)?, LogFilter::default());
+            let numbers = numbers.start..numbers.end.min(state.count);
+            numbers.filter_map(|number| log.entry(number, &all, |_| true).transpose()).collect()
+        })
+    }
+
+    /// The number of a commit of the first-parent line.
+    pub fn number(&mut self, commit: Oid) -> Result<u64, IndexError> {
+        self.ask(|state| match state.tip {
+            None => Err(Fault::Other(IndexError::OffLine(commit))),
+            Some(_) => Log::new(state)?.number(commit),
+        })
+    }
+
+    /// The commit of a number; none beyond the newest.
+    pub fn commit(&mut self, number: u64) -> Result<Option<Oid>, IndexError> {
+        self.ask(|state| match number < state.count {
+            true => Ok(Some(row(&state.steps.whole()?, number)?.commit)),
+            false => Ok(None),
+        })
+    }
+
     /// The newest commit that had landed by a time; none if none had. The same as
     /// [`Repo::landed_at`](crate::git::Repo::landed_at) finds by looking at each commit.
     pub fn landed_at(&mut self, time: Timestamp) -> Result<Option<Oid>, IndexError> {

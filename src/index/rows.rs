@@ -102,6 +102,11 @@ pub struct VersionFacts<'a> {
     /// The MLflow logged model.
     #[serde(borrow)]
     pub model_id: Cow<'a, str>,
+    /// Whether its files are in the registry.
+    pub has_files: bool,
+    /// Where its files are, when the source leads there through another version.
+    #[serde(borrow)]
+    pub location: Cow<'a, str>,
     /// Its tags.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
@@ -125,6 +130,8 @@ impl VersionFacts<'_> {
             run_id: owned(version.source.run_id.as_str()),
             run_link: owned(version.source.run_link.as_str()),
             model_id: owned(version.source.model_id.as_str()),
+            has_files: version.artifacts.is_some(),
+            location: owned(version.source.location.as_str()),
             tags: Tag::all(&version.tags),
         }
     }
@@ -139,6 +146,7 @@ impl VersionFacts<'_> {
             run_id: own(self.run_id),
             run_link: own(self.run_link),
             model_id: own(self.model_id),
+            location: own(self.location),
             tags: self.tags.into_iter().map(Tag::into_owned).collect(),
             ..self
         }
@@ -387,6 +395,8 @@ mod tests {
             run_id: "r".into(),
             run_link: "".into(),
             model_id: "".into(),
+            has_files: false,
+            location: "".into(),
             tags,
         }
     }

@@ -176,8 +176,9 @@ impl Maker<'_> {
             format: 1,
             layout: Layout::default(),
             identity: Identity::default(),
-            notifications: crate::entity::settings::Mailing::default(),
             stages: Default::default(),
+            notifications: crate::entity::settings::Mailing::default(),
+            rules: crate::entity::settings::Rules::default(),
         };
         let to = Principal::User(self.by.clone());
         let group = GroupName::new("risk").ok()?;

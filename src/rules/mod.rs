@@ -347,7 +347,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "active",
         class: Class::Policy,
-        about: "What is in an active stage is not deleted, nor its model renamed or deleted.",
+        about: "What is in an active stage is not deleted, nor its model renamed or deleted, unless the registry allows it.",
         check: stage::active,
     },
     Rule {

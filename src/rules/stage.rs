@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use super::{Faults, Step, line_of};
-use crate::entity::settings::{Evidence, StageRule};
+use crate::entity::settings::{Evidence, Removal, StageRule};
 use crate::entity::{Request, RequestState, Review, Settings, Verdict, Version};
 use crate::event::{Cause, Event};
 use crate::format::path::{Location, ModelDir};
@@ -240,6 +240,9 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
 }
 
 pub(super) fn active(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    if step.before.settings()?.is_some_and(|s| s.rules.removal == Removal::Any) {
+        return Ok(());
+    }
     for event in &step.diff.events {
         let (model, only, what) = match event {
             Event::VersionDeleted { model, version, .. } => {

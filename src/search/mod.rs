@@ -30,7 +30,7 @@ mod lex;
 mod like;
 mod order;
 mod page;
-mod python;
+pub mod python;
 
 pub use boxed::box_filter;
 pub use error::SearchError;

@@ -203,11 +203,8 @@ fn version_key(written: &str) -> Result<VersionKey, SearchError> {
     let valid = "{'name', 'version_number', 'creation_timestamp', 'last_updated_timestamp'}";
     let key = key.to_owned();
     match entity {
-        "attribute" | "attributes" => known.ok_or(SearchError::Attribute { key, valid }),
+        "attribute" => known.ok_or(SearchError::Attribute { key, valid }),
         "tag" | "tags" => known.ok_or(SearchError::OrderKey { key, valid }),
-        _ => Err(SearchError::EntityType {
-            given: entity.to_owned(),
-            valid: "('attribute', 'attributes', 'tag', 'tags')",
-        }),
+        _ => Err(SearchError::EntityType { given: entity.to_owned(), valid: "('attribute', 'tag', 'tags')" }),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::error::SearchError;
 
 /// A text as Python's `repr` writes it: in single quotes, or in double ones if only that saves an escape.
-pub(super) fn text(s: &str) -> String {
+pub fn text(s: &str) -> String {
     let quote = if s.contains('\'') && !s.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(s.len() + 2);
     out.push(quote);

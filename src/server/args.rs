@@ -50,6 +50,16 @@ impl Args {
         self.query.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
     }
 
+    /// A value of the body as it was sent, under this very name.
+    pub fn sent(&self, name: &str) -> Option<&Value> {
+        self.body.get(name)
+    }
+
+    /// The first value of the query under a name.
+    pub fn in_query(&self, name: &str) -> Option<&str> {
+        self.query(name).next()
+    }
+
     /// A value of the body as it is; none where it is absent or null.
     pub fn value(&self, name: &str) -> Result<Option<&Value>, ApiError> {
         self.json(name)
@@ -145,13 +155,27 @@ pub fn wrong_type(name: &str, value: &Value) -> ApiError {
         Value::Array(_) => "list",
         Value::Object(_) => "dict",
     };
-    let mut shown = value.to_string();
+    let mut shown = ascii(&value.to_string());
     if shown.len() > 200 {
         shown = format!("{}…", shown.chars().take(200).collect::<String>());
     }
     ApiError::invalid(format!(
         "Invalid value {shown} for parameter '{name}' supplied:  Hint: Value was of type '{kind}'. {SEE}"
     ))
+}
+
+/// JSON as Python writes it: in ASCII alone.
+fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    out
 }
 
 /// `new_name` as protobuf writes it in JSON: `newName`.

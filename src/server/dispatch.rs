@@ -2,6 +2,7 @@
 //! checked.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{self, Body};
@@ -14,16 +15,21 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::args::Args;
 use super::call::{Call, Visit};
 use super::error::{ApiError, Code};
-use super::guard::{Guard, Known, Made, Matched, pass};
+use super::guard::{Guard, Known, Made, Matched, Peer, pass};
 use super::route::{Handler, Needs, Route};
 use crate::entity::Level;
+use crate::name::Id;
 use crate::tree::Oid;
 
 /// The largest JSON body, in bytes (SEC-40).
 pub const MAX_BODY: usize = 1 << 20;
 
+/// How long a JSON body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(60);
+
 /// The server as one service, made of the table and of nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
+    guard.signed = table.iter().filter(|r| r.needs == Needs::Signed).map(|r| r.path.clone()).collect();
     guard.open =
         table.iter().filter(|r| matches!(r.needs, Needs::Nothing | Needs::Token)).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
@@ -117,7 +123,9 @@ fn with_commit(mut response: Response, made: &OnceLock<Oid>) -> Response {
 /// content type, which no page of another site can send unasked (SEC-38).
 async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     let too_large = |_| ApiError::new(Code::TooLarge, format!("The body is larger than {MAX_BODY} bytes."));
-    let bytes = body::to_bytes(body, MAX_BODY).await.map_err(too_large)?;
+    let slow = |_| ApiError::new(Code::BadRequest, format!("The body took more than {} seconds.", BODY_TIME.as_secs()));
+    let bytes = tokio::time::timeout(BODY_TIME, body::to_bytes(body, MAX_BODY)).await.map_err(slow)?;
+    let bytes = bytes.map_err(too_large)?;
     let has_query = matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
     let query = parts.uri.query().filter(|_| has_query);
     if bytes.is_empty() && has_query {
@@ -125,12 +133,12 @@ async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     }
     let given = parts.headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or_default());
     let Some(given) = given else {
-        return Err(ApiError::new(Code::BadRequest, "Bad Request. Content-Type header is missing."));
+        return Err(ApiError::invalid("Bad Request. Content-Type header is missing."));
     };
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        let message = "Bad Request. Content-Type header must be one of ['application/json'].";
-        return Err(ApiError::new(Code::BadRequest, message));
+        let message = "Bad Request. Content-Type must be one of ['application/json'].";
+        return Err(ApiError::invalid(message));
     }
     Args::new(query, &bytes)
 }
@@ -144,6 +152,8 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
     let segments = RawPathParams::from_request_parts(parts, &()).await.map_err(not_text)?;
     let segments = segments.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let standing = catalog.standing(&caller.user);
+    let nowhere = || ApiError::new(Code::BadRequest, "The connection comes from nowhere.");
+    let peer = parts.extensions.get::<Peer>().ok_or_else(nowhere)?.0.ip();
     let base = guard.base(&parts.headers);
     let headers = std::mem::take(&mut parts.headers);
     Ok(Call {
@@ -154,6 +164,7 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
         args,
         segments,
         headers,
+        peer,
         base,
         made: Arc::default(),
     })
@@ -163,7 +174,14 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
 /// to the handler, which says so.
 fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
     match needs {
-        Needs::Nothing | Needs::Token | Needs::Caller => Ok(()),
+        // What a signed address carries was checked by the guard.
+        Needs::Nothing | Needs::Token | Needs::Caller | Needs::Signed => Ok(()),
+        Needs::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
+        Needs::Writer => Ok(()),
+        Needs::ModelId(level) => match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {
+            Some(model) if call.standing.reads(model) => call.demand(level, model),
+            Some(_) | None => Ok(()),
+        },
         Needs::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
             Some(model) if call.standing.reads(model) => call.demand(level, model),
             Some(_) | None => Ok(()),

@@ -17,12 +17,13 @@ use tokio::task::JoinSet;
 
 use super::guard::Peer;
 use super::metrics::Metrics;
+use super::wire::Wire;
 
 /// How many connections there are at a time; more wait to be accepted.
 const CONNECTIONS: usize = 1024;
 
-/// How long a client may take for the head of a request, and be idle between two.
-const HEAD_TIME: Duration = Duration::from_secs(60);
+/// How long a client may be idle before a request.
+const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -73,12 +74,15 @@ async fn one(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watc
         inner.call(request)
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIME).max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
+    let wire = Wire::new(stream);
+    let pace = wire.pace();
+    let connection = builder.serve_connection(TokioIo::new(wire), service);
     tokio::pin!(connection);
     tokio::select! {
         // A client that breaks the protocol or goes away is no news.
         _ = connection.as_mut() => return,
+        () = pace.too_slow() => return,
         _ = stop.wait_for(|s| *s) => {}
     }
     connection.as_mut().graceful_shutdown();

@@ -1,11 +1,19 @@
 //! The server as its clients meet it: spawned, and asked over the wire.
 
 mod access;
+mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
+mod cves;
+mod databricks;
+mod differential;
+mod flows;
+mod imports;
 mod life;
 mod limits;
+mod own;
+mod protocol;
 mod repeats;
 mod table;
 

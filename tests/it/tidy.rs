@@ -38,7 +38,10 @@ const PLACES: &[Place] = &[
     ("serde_saphyr", Some(&["artifact"])),
     ("sha2", None),
     ("ssh_key", Some(&["signature"])),
-    ("tempfile", Some(&["artifact", "cli", "gate", "git", "hook", "index", "kept", "outbox", "secrets", "server"])),
+    (
+        "tempfile",
+        Some(&["artifact", "cli", "deliver", "gate", "git", "hook", "index", "kept", "outbox", "secrets", "server"]),
+    ),
     ("thiserror", None),
     ("tokio", Some(&["server"])),
     ("toml", Some(&["format", "secrets", "server"])),
@@ -47,7 +50,7 @@ const PLACES: &[Place] = &[
     ("unicode_width", Some(&["cli"])),
     ("uuid", Some(&["name"])),
     //
-    ("hmac", Some(&["deliver"])),
+    ("hmac", Some(&["deliver", "server"])),
     ("lettre", Some(&["deliver"])),
     ("notify", Some(&["watch"])),
     ("tower", Some(&["server"])),

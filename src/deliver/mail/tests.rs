@@ -42,6 +42,7 @@ fn settings(name: &str) -> Settings {
         layout: Layout::Flat,
         identity: Identity::default(),
         notifications: Mailing::default(),
+        rules: crate::entity::settings::Rules::default(),
         stages: std::collections::BTreeMap::new(),
     }
 }

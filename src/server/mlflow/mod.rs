@@ -2,10 +2,15 @@
 //! contract, not ours to choose.
 
 mod models;
+mod register;
+mod schema;
 mod search;
 pub mod shapes;
 mod source;
 mod versions;
+
+pub use search::{models as search_models, page_of_models, page_of_versions};
+pub use versions::{named, named_version};
 
 use axum::http::Method;
 
@@ -60,14 +65,19 @@ pub fn routes() -> Vec<Route> {
     rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
 }
 
+/// The name of a model that a request is about, whether there is one or not.
+pub fn name(args: &Args) -> Result<ModelName, ApiError> {
+    Ok(ModelName::new(args.text("name")?.unwrap_or_default())?)
+}
+
 /// The model that a request is about, which the caller must be able to read.
 pub fn model_name(call: &Call) -> Result<ModelName, ApiError> {
-    call.named_model().map(|model| model.name.clone())
+    call.model(&name(&call.args)?).map(|model| model.name.clone())
 }
 
 /// The number of a version as MLflow reads it; what no version can have is none.
 pub fn version_number(args: &Args) -> Result<Option<u64>, ApiError> {
-    let text = args.required("version")?;
+    let text = args.text("version")?.unwrap_or_default();
     let wrong = || {
         let shown = crate::text::one_line(text);
         ApiError::invalid(format!("Parameter 'version' must be an integer, got '{shown}'."))
@@ -105,7 +115,7 @@ pub fn tag_value(given: &str) -> Result<Text, ApiError> {
 
 /// The key of a tag.
 pub fn tag_key(args: &Args) -> Result<Key, ApiError> {
-    Ok(Key::new(args.required("key")?)?)
+    Ok(Key::new(args.text("key")?.unwrap_or_default())?)
 }
 
 /// The tags of something new.

@@ -1,12 +1,14 @@
 //! Registered models, their tags and aliases.
 
+use std::sync::Arc;
+
+use super::schema::{check, needs, takes};
 use super::shapes::{Model, OneModel, OneVersion, Version, Versions};
-use super::{model_name, tag_key, tag_value, tags, text, version_number};
+use super::{model_name, name, schema, tag_key, tag_value, tags, text};
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::name::{AliasName, ModelName};
+use crate::name::{AliasName, InvalidName, ModelName};
 use crate::search::IS_PROMPT;
-use crate::server::args::missing;
 use crate::server::call::Call;
 use crate::server::error::{ApiError, Code};
 use crate::server::route::{Answer, Reply};
@@ -19,13 +21,20 @@ fn model_after(landed: &Landed, name: &ModelName) -> Answer {
     Reply::json(&OneModel { registered_model: Model::of(model) })
 }
 
-/// POST `registered-models/create`
+/// POST `registered-models/create`; repeated because its answer was lost, it says again that it is done. So do the others
+/// below that cannot be done twice.
 pub async fn create(call: Call) -> Answer {
-    let name = ModelName::new(call.args.required("name")?)?;
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("registered-models/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), schema::tags("tags"), takes("description")])?;
+    let name = name(&call.args)?;
     let (description, tags) = (text(&call.args, "description")?, tags(&call.args)?);
-    let is_prompt = tags.get(IS_PROMPT).is_some_and(|v| v.as_str().eq_ignore_ascii_case("true"));
     if let Some(there) = call.catalog.model(name.as_str()) {
-        return Err(taken(&name, is_prompt, there.is_prompt()));
+        // Who asks whether it is one or the other looks for the tag alone, whatever it says.
+        return Err(taken(&name, tags.contains_key(IS_PROMPT), there.tags.contains_key(IS_PROMPT)));
     }
     let landed = call.write(vec![Action::CreateModel { model: name.clone(), description, tags }]).await?;
     model_after(&landed, &name)
@@ -33,15 +42,16 @@ pub async fn create(call: Call) -> Answer {
 
 /// MLflow's words for a name that is taken; models and prompts share the names.
 fn taken(name: &ModelName, is_prompt: bool, there: bool) -> ApiError {
+    let quoted = crate::search::python::text(name.as_str());
     let both = "MLflow does not allow creating a model and a prompt with the same name.";
     let message = match (is_prompt, there) {
         (false, false) => format!("Registered Model (name={name}) already exists."),
         (true, true) => format!("Prompt (name={name}) already exists."),
         (false, true) => format!(
-            "Tried to create a registered model with name '{name}', but the name is already taken by a prompt. {both}"
+            "Tried to create a registered model with name {quoted}, but the name is already taken by a prompt. {both}"
         ),
         (true, false) => format!(
-            "Tried to create a prompt with name '{name}', but the name is already taken by a registered model. {both}"
+            "Tried to create a prompt with name {quoted}, but the name is already taken by a registered model. {both}"
         ),
     };
     ApiError::new(Code::ResourceAlreadyExists, message)
@@ -49,11 +59,13 @@ fn taken(name: &ModelName, is_prompt: bool, there: bool) -> ApiError {
 
 /// GET `registered-models/get`
 pub fn get(call: &Call) -> Answer {
-    Reply::json(&OneModel { registered_model: Model::of(call.named_model()?) })
+    check(&call.args, &[needs("name")])?;
+    Reply::json(&OneModel { registered_model: Model::of(call.model(&name(&call.args)?)?) })
 }
 
 /// PATCH `registered-models/update`
 pub async fn update(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), takes("description")])?;
     let (model, description) = (model_name(&call)?, text(&call.args, "description")?);
     let landed = call.write(vec![Action::DescribeModel { model: model.clone(), description }]).await?;
     model_after(&landed, &model)
@@ -61,21 +73,38 @@ pub async fn update(call: Call) -> Answer {
 
 /// POST `registered-models/rename`
 pub async fn rename(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("registered-models/rename", call, rename_now).await
+}
+
+async fn rename_now(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("new_name")])?;
+    let new_name = call.args.text("new_name")?.unwrap_or_default();
+    if new_name.trim().is_empty() {
+        return Err(ApiError::invalid("Missing value for required parameter 'new_name'."));
+    }
+    let to = ModelName::new(new_name)?;
     let model = model_name(&call)?;
-    let to = ModelName::new(call.args.required("new_name")?)?;
     let landed = call.write(vec![Action::RenameModel { model, to: to.clone() }]).await?;
     model_after(&landed, &to)
 }
 
 /// DELETE `registered-models/delete`
 pub async fn delete(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("registered-models/delete", call, delete_now).await
+}
+
+async fn delete_now(call: Call) -> Answer {
+    check(&call.args, &[needs("name")])?;
     call.write(vec![Action::DeleteModel { model: model_name(&call)? }]).await?;
     Ok(Reply::done())
 }
 
 /// POST and GET `registered-models/get-latest-versions`
 pub fn latest_versions(call: &Call) -> Answer {
-    let model = call.named_model()?;
+    check(&call.args, &[needs("name"), schema::texts("stages")])?;
+    let model = call.model(&name(&call.args)?)?;
     let known = call.catalog.stages();
     let wanted: Vec<Stage> =
         call.args.texts("stages")?.iter().map(|s| Stage::among(s, &known)).collect::<Result<_, _>>()?;
@@ -86,33 +115,40 @@ pub fn latest_versions(call: &Call) -> Answer {
 
 /// POST `registered-models/set-tag`
 pub async fn set_tag(call: Call) -> Answer {
-    let (model, key) = (model_name(&call)?, tag_key(&call.args)?);
+    check(&call.args, &[needs("name"), needs("key"), takes("value")])?;
+    let (_, key) = (name(&call.args)?, tag_key(&call.args)?);
     let value = tag_value(call.args.text("value")?.unwrap_or_default())?;
+    let model = model_name(&call)?;
     call.write(vec![Action::SetModelTag { model, key, value }]).await?;
     Ok(Reply::done())
 }
 
 /// DELETE `registered-models/delete-tag`
 pub async fn delete_tag(call: Call) -> Answer {
-    let (model, key) = (model_name(&call)?, tag_key(&call.args)?);
+    check(&call.args, &[needs("name"), needs("key")])?;
+    let (_, key) = (name(&call.args)?, tag_key(&call.args)?);
+    let model = model_name(&call)?;
     call.write(vec![Action::DeleteModelTag { model, key }]).await?;
     Ok(Reply::done())
 }
 
 /// POST `registered-models/alias`
 pub async fn set_alias(call: Call) -> Answer {
-    let model = model_name(&call)?;
-    let alias = alias_name(call.args.required("alias")?)?;
-    let number = version_number(&call.args)?;
-    let version = number.ok_or_else(|| super::versions::none_such(&call, &model))?;
+    check(&call.args, &[needs("name"), needs("alias"), needs("version")])?;
+    name(&call.args)?;
+    let alias = alias_name(call.args.text("alias")?.unwrap_or_default())?;
+    let (model, version) = super::versions::named(&call)?;
     call.write(vec![Action::SetAlias { model, alias, version }]).await?;
     Ok(Reply::done())
 }
 
 /// GET `registered-models/alias`
 pub fn get_by_alias(call: &Call) -> Answer {
-    let model = call.named_model()?;
-    let alias = call.args.text("alias")?.filter(|a| !a.is_empty()).ok_or_else(|| missing("alias"))?;
+    check(&call.args, &[needs("name"), needs("alias")])?;
+    let name = name(&call.args)?;
+    let alias = call.args.text("alias")?.unwrap_or_default();
+    readable_alias(alias)?;
+    let model = call.model(&name)?;
     let version = if alias.eq_ignore_ascii_case("latest") {
         let none = || ApiError::not_found(format!("Latest version not found for model {}.", model.name));
         model.latest().ok_or_else(none)?
@@ -127,19 +163,31 @@ pub fn get_by_alias(call: &Call) -> Answer {
 
 /// DELETE `registered-models/alias`
 pub async fn delete_alias(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("alias")])?;
+    name(&call.args)?;
+    let alias = readable_alias(call.args.text("alias")?.unwrap_or_default())?;
     let model = model_name(&call)?;
-    let alias = alias_name(call.args.required("alias")?)?;
+    // A reserved alias is never there, and what is not there is as good as deleted.
+    let Some(alias) = alias else { return Ok(Reply::done()) };
     call.write(vec![Action::DeleteAlias { model, alias }]).await?;
     Ok(Reply::done())
 }
 
 /// An alias, or why it is none in MLflow's words.
 fn alias_name(given: &str) -> Result<AliasName, ApiError> {
-    use crate::name::InvalidName;
     AliasName::new(given).map_err(|e| match e {
-        InvalidName::Characters { allowed, .. } => {
-            ApiError::invalid(format!("Invalid alias name: '{}'. {allowed}", crate::text::one_line(given)))
-        }
+        InvalidName::Characters { .. } | InvalidName::Blank { .. } => ApiError::invalid(format!(
+            "Invalid alias name: '{}'. Names may only contain alphanumerics, underscores (_), and dashes (-).",
+            crate::text::one_line(given)
+        )),
         other => other.into(),
     })
+}
+
+/// An alias that is asked for; none where it is one that cannot be set and so is not there.
+pub(super) fn readable_alias(given: &str) -> Result<Option<AliasName>, ApiError> {
+    match AliasName::new(given) {
+        Err(InvalidName::AliasLatest | InvalidName::AliasVersion(_)) => Ok(None),
+        Ok(_) | Err(_) => alias_name(given).map(Some),
+    }
 }

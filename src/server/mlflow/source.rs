@@ -1,92 +1,176 @@
 //! Where a version says it comes from. The server never opens a path or an address that a caller gives (SEC-33); it keeps
 //! the text, refuses what can only be meant to lead elsewhere, and settles references to versions of this registry.
 
+use crate::apply::Refusal;
 use crate::entity::version::Source;
+use crate::index::VersionFacts;
+use crate::name::ModelName;
 use crate::reference::{ModelRef, Pick};
+use crate::search::IS_PROMPT;
+use crate::server::artifacts;
 use crate::server::call::Call;
 use crate::server::catalog::{Catalog, ModelCard};
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, Code};
+use crate::stage::Stage;
 use crate::text::Text;
 
 /// How many references lead from one version to another before it is given up.
 const MAX_HOPS: usize = 10;
 
+/// What MLflow's client writes as the source of a prompt's version, which has no files.
+const OF_PROMPTS: [&str; 2] = ["dummy-source", "prompt-template"];
+
+/// Whether the tags of a new version make it one of a prompt. Of a key given twice the last counts.
+pub fn is_prompt(tags: &[(String, String)]) -> bool {
+    let last = tags.iter().rev().find(|(key, _)| key == IS_PROMPT);
+    last.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
+}
+
 /// The source of a version that is registered: checked, and a reference to another version of this registry as
-/// `models:/name/number`, with what is not given taken from there.
-pub fn settled(call: &Call, given: Source) -> Result<Source, ApiError> {
+/// `models:/name/number`, with what is not given taken from there, and with where that version's files are: they stay
+/// findable when that version is deleted or its model renamed.
+pub fn settled(call: &Call, given: Source, is_prompt: bool) -> Result<Source, ApiError> {
+    let shown = crate::text::one_line(given.uri.as_str());
+    if is_prompt && !OF_PROMPTS.contains(&given.uri.as_str()) {
+        return Err(ApiError::invalid(format!(
+            "Invalid prompt source: '{shown}'. Prompt sources must use an MLflow placeholder."
+        )));
+    }
+    if let Some(reference) = registered(given.uri.as_str()) {
+        return copied(call, &given, reference);
+    }
     check(given.uri.as_str())?;
-    let Some(reference) = registered(given.uri.as_str()) else { return Ok(given) };
-    let reference: ModelRef =
-        reference.parse().map_err(|e: crate::reference::InvalidRef| ApiError::invalid(e.to_string()))?;
-    let model = call.model(&reference.model)?;
-    let version = pick(call, model, &reference.pick)?;
-    let inherit = |given: Text, known: &str, what: &str| {
-        if given.is_empty() {
-            return Text::new(known).map_err(ApiError::from);
-        }
-        if given.as_str() != known {
-            return Err(ApiError::invalid(format!(
-                "The {what} '{given}' is not that of the model version that is copied, '{}'.",
-                crate::text::one_line(known)
-            )));
-        }
-        Ok(given)
-    };
-    let uri = Text::new(&format!("models:/{}/{}", model.name, version.number))?;
-    Ok(Source {
-        uri,
-        run_id: inherit(given.run_id, &version.run_id, "run_id")?,
-        run_link: given.run_link,
-        model_id: inherit(given.model_id, &version.model_id, "model_id")?,
-    })
+    Ok(given)
 }
 
 /// The part of a source that names a version of this registry; a logged model (`models:/m-…`) is none.
-fn registered(uri: &str) -> Option<&str> {
-    let rest = uri.strip_prefix("models:/")?;
-    (!rest.starts_with("m-") || rest.contains(['/', '@'])).then_some(uri)
+pub(super) fn registered(uri: &str) -> Option<&str> {
+    let rest = uri.strip_prefix("models:")?;
+    (!rest.starts_with("/m-") || rest.contains('@') || rest.get(1..)?.contains('/')).then_some(uri)
 }
 
-fn pick<'m>(
-    call: &Call,
-    model: &'m ModelCard,
-    pick: &Pick,
-) -> Result<&'m crate::index::VersionFacts<'static>, ApiError> {
-    let missing =
-        || ApiError::not_found(format!("Model Version (name={}) that the source names not found", model.name));
-    let found = match pick {
-        Pick::Model => None,
-        Pick::Number(n) => model.version(*n),
-        Pick::Latest => model.latest(),
-        Pick::Alias(alias) => model.aliases.get(alias).and_then(|n| model.version(*n)),
-        Pick::Stage(stage) => {
-            let known = crate::stage::Stage::among(stage.as_str(), &call.catalog.stages())?;
-            model.versions.iter().rev().find(|v| v.stage == known.as_str())
+/// The source of a version that is a copy of another one in this registry.
+fn copied(call: &Call, given: &Source, uri: &str) -> Result<Source, ApiError> {
+    let shown = crate::text::one_line(uri);
+    let invalid = |why: &str| ApiError::invalid(format!("Invalid model version source: '{shown}'. {why}"));
+    let nowhere = || invalid("The model_id request parameter must identify the resource that contains the source.");
+    if uri.starts_with("models://") {
+        return Err(invalid("Registered model sources must use the active model registry."));
+    }
+    let (name, which) = parts(uri).ok_or_else(nowhere)?;
+    let model = call.model(&ModelName::new(name)?)?;
+    if model.is_prompt() {
+        return Err(invalid("Prompt versions cannot be used as model version sources."));
+    }
+    let version = pick(call, model, &which)?;
+    let other = |given: &Text, known: &str| !given.is_empty() && given.as_str() != known;
+    if other(&given.run_id, &version.run_id) || other(&given.model_id, &version.model_id) {
+        return Err(invalid("The run_id and model_id request parameters must match the referenced model version."));
+    }
+    Ok(Source {
+        uri: Text::new(&format!("models:/{}/{}", model.name, version.number))?,
+        run_id: Text::new(&version.run_id)?,
+        run_link: given.run_link.clone(),
+        model_id: Text::new(&version.model_id)?,
+        location: Text::new(recorded(version))?,
+    })
+}
+
+/// Which version of a model a source means.
+enum Which<'u> {
+    Number(&'u str),
+    Latest,
+    Stage(&'u str),
+    Alias(&'u str),
+}
+
+/// The name and the choice in `models:/name/3`, `models:/name/Stage` and `models:/name@alias`, as MLflow takes it apart.
+fn parts(uri: &str) -> Option<(&str, Which<'_>)> {
+    // What MLflow splits off as a query is part of no name.
+    let path = uri.strip_prefix("models:/")?.split('?').next()?.trim_start_matches('/');
+    match path.split_once('/') {
+        Some((name, which)) if !name.trim().is_empty() && !which.trim().is_empty() && !which.contains('/') => {
+            let which = if which.bytes().all(|b| b.is_ascii_digit()) {
+                Which::Number(which)
+            } else if which.eq_ignore_ascii_case("latest") {
+                Which::Latest
+            } else {
+                Which::Stage(which)
+            };
+            Some((name, which))
+        }
+        Some(_) => None,
+        None => path.rsplit_once('@').filter(|(_, alias)| !alias.trim().is_empty()).map(|(n, a)| (n, Which::Alias(a))),
+    }
+}
+
+fn pick<'m>(call: &Call, model: &'m ModelCard, which: &Which<'_>) -> Result<&'m VersionFacts<'static>, ApiError> {
+    let no_version =
+        |which: &str| ApiError::not_found(format!("Model Version (name={}, version={which}) not found", model.name));
+    let none_in = |stage: &str| {
+        let shown = crate::text::one_line(stage);
+        let message = format!("No versions of model with name '{}' and stage '{shown}' found", model.name);
+        ApiError::new(Code::InvalidParameterValue, message)
+    };
+    let found = match which {
+        Which::Number(digits) => {
+            let number = Some(digits.trim_start_matches('0')).filter(|n| !n.is_empty()).unwrap_or("0");
+            number.parse().ok().and_then(|n| model.version(n)).ok_or_else(|| no_version(number))
+        }
+        Which::Latest => model.latest().ok_or_else(|| none_in("None")),
+        Which::Alias(alias) if alias.eq_ignore_ascii_case("latest") => {
+            let none = || ApiError::not_found(format!("Latest version not found for model {}.", model.name));
+            model.latest().ok_or_else(none)
+        }
+        Which::Alias(alias) => {
+            let missing = || ApiError::from(Refusal::no_alias(&crate::text::one_line(alias)));
+            super::models::readable_alias(alias)?;
+            model.aliases.get(*alias).and_then(|n| model.version(*n)).ok_or_else(missing)
+        }
+        Which::Stage(stage) => {
+            let known = Stage::among(stage, &call.catalog.stages())?;
+            model.versions.iter().rev().find(|v| v.stage == known.as_str()).ok_or_else(|| none_in(stage))
         }
     };
-    found.map(AsRef::as_ref).ok_or_else(missing)
+    found.map(AsRef::as_ref)
 }
 
-/// Where the files of a source are: a version of this registry leads on to its own source.
-pub fn location(catalog: &Catalog, source: &str) -> String {
-    let mut source = source.to_owned();
+/// Where the files of a version are: with the server, if they are in the registry; else at its source, where a version
+/// of this registry leads on to its own. `base` is where the caller reaches the server.
+pub fn location(catalog: &Catalog, base: &str, model: &ModelCard, version: &VersionFacts<'static>) -> String {
+    let (mut model, mut version) = (model, version);
     for _ in 0..MAX_HOPS {
-        let next = registered(&source).and_then(|uri| uri.parse::<ModelRef>().ok()).and_then(|reference| {
+        if version.has_files {
+            return artifacts::address(base, model, version.number);
+        }
+        let next = registered(&version.source).and_then(|uri| uri.parse::<ModelRef>().ok()).and_then(|reference| {
             let Pick::Number(number) = reference.pick else { return None };
-            Some(catalog.model(reference.model.as_str())?.version(number)?.source.clone().into_owned())
+            let model = catalog.model(reference.model.as_str())?;
+            Some((model, model.version(number)?))
         });
         match next {
-            Some(next) => source = next,
+            Some(next) => (model, version) = (next.0, next.1),
             None => break,
         }
     }
-    source
+    recorded(version).to_owned()
+}
+
+/// Where the files of a version are by what was recorded when it was registered.
+fn recorded<'v>(version: &'v VersionFacts<'_>) -> &'v str {
+    if version.location.is_empty() { &version.source } else { &version.location }
 }
 
 /// Refuses sources that climb out of a folder, however that is spelt, and those without a path.
 fn check(uri: &str) -> Result<(), ApiError> {
     let shown = crate::text::one_line(uri);
-    let refuse = || Err(ApiError::invalid(format!("Invalid model version source: '{shown}'.")));
+    let refuse = || {
+        Err(ApiError::invalid(format!(
+            "Invalid model version source: '{shown}'. If supplying a source as an http, https, local file path, ftp, \
+             objectstore, or mlflow-artifacts uri, an absolute path must be provided without relative path references \
+             present. Please provide an absolute path."
+        )))
+    };
     let mut decoded = uri.to_owned();
     // As often as somebody might encode it, so that no spelling of `..` is left.
     for _ in 0..8 {
@@ -172,5 +256,13 @@ mod tests {
         assert_eq!(registered("models:/wine/3"), Some("models:/wine/3"));
         assert_eq!(registered("models:/m-x/3"), Some("models:/m-x/3"));
         assert_eq!(registered("s3://b/m"), None);
+    }
+
+    #[test]
+    fn only_the_last_tag_of_a_key_makes_a_prompt() {
+        let tags = |values: &[&str]| values.iter().map(|v| (IS_PROMPT.to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        assert!(is_prompt(&tags(&["false", "True"])));
+        assert!(!is_prompt(&tags(&["true", "false"])));
+        assert!(!is_prompt(&[]));
     }
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use super::schema::{check, flag, needs, takes};
 use super::shapes::{OneVersion, Version};
-use super::{model_name, source, tag_key, tag_value, tags, text, version_number};
+use super::{model_name, name, register, schema, source, tag_key, tag_value, tags, text, version_number};
 use crate::action::{Action, NewVersion};
 use crate::apply::Refusal;
-use crate::entity::version::Source;
+use crate::entity::version::{Source, Status};
 use crate::event::Event;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
+use crate::server::artifacts;
 use crate::server::call::Call;
 use crate::server::catalog::ModelCard;
 use crate::server::error::ApiError;
@@ -30,13 +32,14 @@ fn version_after(landed: &Landed, name: &ModelName, number: u64) -> Answer {
 /// MLflow's words for a version number that no version can have.
 pub(super) fn none_such(call: &Call, model: &ModelName) -> ApiError {
     let given = call.args.text("version").ok().flatten().unwrap_or_default();
-    let shown = crate::text::one_line(given.trim());
+    let plain = given.trim().replace('_', "");
+    let shown = plain.parse().map_or_else(|_| crate::text::one_line(&plain).into_owned(), |n: i128| n.to_string());
     ApiError::not_found(format!("Model Version (name={model}, version={shown}) not found"))
 }
 
 /// The version that a request is about, which the caller must be able to read.
 pub fn named_version(call: &Call) -> Result<(&Arc<ModelCard>, &Arc<VersionFacts<'static>>), ApiError> {
-    let name = ModelName::new(call.args.required("name")?)?;
+    let name = name(&call.args)?;
     let number = version_number(&call.args)?;
     let missing = || match number {
         Some(number) => Refusal::no_version(&name, number).into(),
@@ -61,22 +64,40 @@ pub async fn create(call: Call) -> Answer {
 
 async fn create_now(call: Call) -> Answer {
     let args = &call.args;
-    args.required("name")?;
+    let params = ["run_id", "run_link", "description", "model_id"].map(takes).into_iter().chain([schema::tags("tags")]);
+    check(args, &[needs("name"), needs("source")].into_iter().chain(params).collect::<Vec<_>>())?;
+    let named = args.text("source")?.unwrap_or_default();
+    let upload = artifacts::Upload::named(named, &call.base)?;
+    let uri = match &upload {
+        Some(upload) => args.text("original_source")?.unwrap_or(&upload.uri),
+        None => named,
+    };
     let given = Source {
-        uri: plain(args.required("source")?, "source")?,
+        uri: plain(uri, "source")?,
         run_id: plain(args.text("run_id")?.unwrap_or_default(), "run_id")?,
         run_link: plain(args.text("run_link")?.unwrap_or_default(), "run_link")?,
         model_id: plain(args.text("model_id")?.unwrap_or_default(), "model_id")?,
+        location: Text::default(),
     };
+    let is_prompt = source::is_prompt(&args.tags("tags")?);
+    let source = source::settled(&call, given, is_prompt)?;
+    name(args)?;
     let (description, tags) = (text(args, "description")?, tags(args)?);
     let model = model_name(&call)?;
-    let source = source::settled(&call, given)?;
-    let new = NewVersion { description, tags, source, ..NewVersion::default() };
+    let mut new = NewVersion { description, tags, source, ..NewVersion::default() };
+    if let Some(upload) = &upload {
+        crate::artifact::record(upload.take(&call).await?, &mut new);
+    }
+    register::fill(&call, &mut new).await?;
+    let is_pending = new.status == Status::PendingRegistration;
     let landed = call.write(vec![Action::CreateVersion { model: model.clone(), new: Box::new(new) }]).await?;
     let number = landed.events.iter().find_map(|event| match event {
         Event::VersionCreated { version, .. } => Some(*version),
         _ => None,
     });
+    if let (true, Some(number), Some(card)) = (is_pending, number, landed.catalog.model(model.as_str())) {
+        call.state.imports.add(card, number);
+    }
     version_after(&landed, &model, number.unwrap_or(0))
 }
 
@@ -88,12 +109,14 @@ fn plain(given: &str, name: &str) -> Result<Text, ApiError> {
 
 /// GET `model-versions/get`
 pub fn get(call: &Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("version")])?;
     let (model, version) = named_version(call)?;
     Reply::json(&OneVersion { model_version: Version::of(model, version) })
 }
 
 /// PATCH `model-versions/update`
 pub async fn update(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("version"), takes("description")])?;
     let ((model, version), description) = (named(&call)?, text(&call.args, "description")?);
     let landed = call.write(vec![Action::DescribeVersion { model: model.clone(), version, description }]).await?;
     version_after(&landed, &model, version)
@@ -101,6 +124,12 @@ pub async fn update(call: Call) -> Answer {
 
 /// DELETE `model-versions/delete`
 pub async fn delete(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("model-versions/delete", call, delete_now).await
+}
+
+async fn delete_now(call: Call) -> Answer {
+    check(&call.args, &[needs("name"), needs("version")])?;
     let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersion { model, version }]).await?;
     Ok(Reply::done())
@@ -108,14 +137,24 @@ pub async fn delete(call: Call) -> Answer {
 
 /// GET `model-versions/get-download-uri`
 pub fn download_uri(call: &Call) -> Answer {
-    let (_, version) = named_version(call)?;
-    Reply::json(&json!({ "artifact_uri": source::location(&call.catalog, &version.source) }))
+    let (model, version) = named_version(call)?;
+    Reply::json(&json!({ "artifact_uri": source::location(&call.catalog, &call.base, model, version) }))
 }
 
 /// POST `model-versions/transition-stage`
 pub async fn transition(call: Call) -> Answer {
-    let to = Stage::among(call.args.required("stage")?, &call.catalog.stages())?;
-    let archive_existing = call.args.flag("archive_existing_versions")?;
+    let archive = "archive_existing_versions";
+    check(&call.args, &[needs("name"), needs("version"), needs("stage"), flag(archive)])?;
+    let given = call.args.text("stage")?.unwrap_or_default();
+    let to = Stage::among(given, &call.catalog.stages())?;
+    let archive_existing = call.args.flag(archive)?;
+    if archive_existing && !to.is_active() {
+        return Err(ApiError::invalid(format!(
+            "Model version transition cannot archive existing model versions because '{}' is not an Active stage. \
+             Valid stages are ['Staging', 'Production']",
+            crate::text::one_line(given)
+        )));
+    }
     let (model, version) = named(&call)?;
     let landed = call.write(vec![Action::Transition { model: model.clone(), version, to, archive_existing }]).await?;
     version_after(&landed, &model, version)
@@ -123,15 +162,19 @@ pub async fn transition(call: Call) -> Answer {
 
 /// POST `model-versions/set-tag`
 pub async fn set_tag(call: Call) -> Answer {
-    let ((model, version), key) = (named(&call)?, tag_key(&call.args)?);
+    check(&call.args, &[needs("name"), needs("version"), needs("key"), takes("value")])?;
+    let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
     let value = tag_value(call.args.text("value")?.unwrap_or_default())?;
+    let (model, version) = named(&call)?;
     call.write(vec![Action::SetVersionTag { model, version, key, value }]).await?;
     Ok(Reply::done())
 }
 
 /// DELETE `model-versions/delete-tag`
 pub async fn delete_tag(call: Call) -> Answer {
-    let ((model, version), key) = (named(&call)?, tag_key(&call.args)?);
+    check(&call.args, &[needs("name"), needs("version"), needs("key")])?;
+    let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
+    let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersionTag { model, version, key }]).await?;
     Ok(Reply::done())
 }

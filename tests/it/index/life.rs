@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use greenroom::action::{Action, NewVersion};
-use greenroom::entity::settings::{FORMAT, Identity, Layout};
+use greenroom::entity::settings::{FORMAT, Identity, Layout, Rules};
 use greenroom::entity::{Person, Settings};
 use greenroom::git::{Draft, Durability, Ident, Repo};
 use greenroom::name::{Id, ModelName};
@@ -46,6 +46,7 @@ impl Life {
             layout: if seed.is_multiple_of(2) { Layout::Sharded } else { Layout::Flat },
             identity: Identity::default(),
             notifications: greenroom::entity::settings::Mailing::default(),
+            rules: Rules::default(),
             stages: Default::default(),
         };
         let maker = Person { name: text("Alice"), emails: [text("alice@example.org")].into(), ..Person::default() };

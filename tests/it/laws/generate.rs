@@ -2,7 +2,7 @@
 
 use greenroom::entity::person::{Cadence, ModelNotifications, Notifications, Notify, SigningKey};
 use greenroom::entity::settings::{
-    Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Settings, StageRule,
+    Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings, StageRule,
 };
 use greenroom::entity::version::{
     Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold,
@@ -106,14 +106,16 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     let identity = (select(Authority::ALL.to_vec()), any::<bool>(), btree_set(text(), 0..3), btree_set(user(), 0..3))
         .prop_map(|(authority, self_approval, web, servers)| Identity { authority, self_approval, web, servers });
     let mailing = (any::<bool>(), option::of(0..99_u64)).prop_map(|(off, daily_cap)| Mailing { off, daily_cap });
-    (id(), text(), select(Layout::ALL.to_vec()), identity, mailing, btree_map(stage(), rule, 0..3)).prop_map(
-        |(id, name, layout, identity, notifications, stages)| Settings {
+    let rules = select(Removal::ALL.to_vec()).prop_map(|removal| Rules { removal });
+    (id(), text(), select(Layout::ALL.to_vec()), identity, mailing, rules, btree_map(stage(), rule, 0..3)).prop_map(
+        |(id, name, layout, identity, notifications, rules, stages)| Settings {
             id,
             name,
             format: 1,
             layout,
             identity,
             notifications,
+            rules,
             stages,
         },
     )
@@ -169,12 +171,8 @@ fn schema() -> impl Strategy<Value = Schema> {
 }
 
 pub fn version() -> impl Strategy<Value = Version> {
-    let source = (text(), text(), text(), text()).prop_map(|(uri, run_id, run_link, model_id)| Source {
-        uri,
-        run_id,
-        run_link,
-        model_id,
-    });
+    let source = (text(), text(), text(), text(), text())
+        .prop_map(|(uri, run_id, run_link, model_id, location)| Source { uri, run_id, run_link, model_id, location });
     let artifacts = (digest(), 0..u64::from(u32::MAX), 0..99_u64).prop_map(|(digest, size, files)| Artifacts {
         digest,
         size,

@@ -51,7 +51,7 @@ fn what_a_form_can_send_is_no_request() {
         let form =
             server.get(&format!("{MLFLOW}/registered-models/create")).method("POST").header("Content-Type", kind);
         let refused = form.body(r#"{"name": "wine"}"#).json(400);
-        assert_eq!(said(&refused).1, "Bad Request. Content-Type header must be one of ['application/json'].");
+        assert_eq!(said(&refused).1, "Bad Request. Content-Type must be one of ['application/json'].");
     }
     let none = server.get(&format!("{MLFLOW}/registered-models/create")).method("POST").body(r#"{"name": "wine"}"#);
     assert_eq!(said(&none.json(400)).1, "Bad Request. Content-Type header is missing.");

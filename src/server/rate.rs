@@ -1,0 +1,63 @@
+//! How many requests a caller may make in a second (SEC-40).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::error::{ApiError, Code};
+use crate::name::UserName;
+
+/// How many callers are remembered; the rest of a registry's people has not called lately.
+const MAX_CALLERS: usize = 10_000;
+
+/// A bucket for each caller, which fills by the second and holds twice as much.
+#[derive(Debug)]
+pub struct Rate {
+    per_second: Option<f64>,
+    left: Mutex<HashMap<UserName, (Instant, f64)>>,
+}
+
+impl Rate {
+    /// At most so many requests a second of one caller; none: as many as there are.
+    pub fn new(per_second: Option<u32>) -> Self {
+        Self { per_second: per_second.map(f64::from), left: Mutex::default() }
+    }
+
+    /// Counts a request of a caller, or says that there were too many.
+    pub fn count(&self, caller: &UserName, now: Instant) -> Result<(), ApiError> {
+        let Some(rate) = self.per_second else { return Ok(()) };
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() >= MAX_CALLERS && !left.contains_key(caller) {
+            left.clear();
+        }
+        let (since, tokens) = left.entry(caller.clone()).or_insert((now, 2.0 * rate));
+        *tokens = (*tokens + now.duration_since(*since).as_secs_f64() * rate).min(2.0 * rate);
+        *since = now;
+        if *tokens < 1.0 {
+            let message = format!("More than {rate} requests a second; wait a moment and go slower.");
+            return Err(ApiError::new(Code::RequestLimitExceeded, message));
+        }
+        *tokens -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_caller_has_a_burst_and_then_the_rate_and_others_are_untouched() {
+        let (rate, begun) = (Rate::new(Some(10)), Instant::now());
+        let (alice, bob): (UserName, UserName) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        assert!((0..20).all(|_| rate.count(&alice, begun).is_ok()));
+        assert_eq!(rate.count(&alice, begun).unwrap_err().code, Code::RequestLimitExceeded);
+        assert!(rate.count(&bob, begun).is_ok());
+        let later = begun + Duration::from_millis(500);
+        assert!((0..5).all(|_| rate.count(&alice, later).is_ok()));
+        assert!(rate.count(&alice, later).is_err());
+        assert!((0..1000).all(|_| Rate::new(None).count(&alice, begun).is_ok()));
+    }
+}
