@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::audience::{Subscription, Tie};
 use crate::entity::{Comment, Level, Person, Request};
 use crate::index::VersionFacts;
 use crate::name::ModelName;
@@ -184,13 +185,15 @@ pub fn hex_id(card: &ModelCard) -> String {
     card.id.as_str().replace('-', "")
 }
 
-/// A version with its open requests and what the viewer may do with it.
+/// A version with its open requests and what the viewer may do with it. `tie` is what he did with the version, so that he
+/// follows it.
 pub fn version(
     card: &ModelCard,
     facts: &VersionFacts<'static>,
     open: Vec<Activity>,
     standing: &Standing,
     person: Option<&Person>,
+    tie: Option<Tie>,
 ) -> Value {
     let mut out = fields(&shapes::Version::of(card, facts));
     if !open.is_empty() {
@@ -198,23 +201,11 @@ pub fn version(
     }
     out.extend(standing.level(card).map(|level| ("permission_level".to_owned(), level.as_str().into())));
     let is_own = card.created_by == *standing.user();
-    out.insert("email_subscription_status".to_owned(), subscription(card, facts.number, is_own, person).into());
+    let names = std::slice::from_ref(&card.name);
+    let status =
+        person.map_or(Subscription::Unsubscribed, |p| Subscription::of(p, names, is_own, Some(facts.number), tie));
+    out.insert("email_subscription_status".to_owned(), status.as_str().into());
     out.into()
-}
-
-/// What mail about a version a person gets.
-fn subscription(card: &ModelCard, number: u64, is_own: bool, person: Option<&Person>) -> &'static str {
-    use crate::entity::person::Notify;
-    let Some(wanted) = person.map(|p| &p.notifications) else { return "UNSUBSCRIBED" };
-    let model = wanted.models.get(&card.name);
-    match model.and_then(|m| m.notify) {
-        _ if wanted.off => "UNSUBSCRIBED",
-        Some(Notify::Mute) => "UNSUBSCRIBED",
-        Some(Notify::All) => "ALL_EVENTS",
-        None if is_own => "ALL_EVENTS",
-        Some(Notify::Followed) | None if model.is_some_and(|m| m.follow.contains(&number)) => "SUBSCRIBED",
-        Some(Notify::Followed) | None => "DEFAULT",
-    }
 }
 
 /// A value as the fields of an object, without those that are empty.

@@ -61,7 +61,7 @@ pub async fn search(call: Call) -> Answer {
     let person = call.catalog.people().get(&call.caller.user);
     let rows = found.iter().filter_map(|(card, number)| {
         let open = open.get(&(card.id.clone(), *number)).cloned().unwrap_or_default();
-        Some(shapes::version(card, card.version(*number)?, open, &call.standing, person))
+        Some(shapes::version(card, card.version(*number)?, open, &call.standing, person, None))
     });
     let rows: Vec<Value> = rows.collect();
     let mut out = Map::new();
@@ -79,6 +79,9 @@ async fn answer(call: &Call, catalog: &Arc<Catalog>, model: ModelName, version: 
     let card = catalog.model(model.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(&model)))?;
     let facts = card.version(version).ok_or_else(|| ApiError::from(Refusal::no_version(&model, version)))?;
     let person = catalog.people().get(&call.caller.user);
-    let shown = shapes::version(card, facts, open, &catalog.standing(&call.caller.user), person);
+    let (name, user) = (model.clone(), call.caller.user.clone());
+    let tie = call.state.look_up(move |_, index, _| Ok(index.ties(&name, version, None)?.get(&user).copied()));
+    let standing = catalog.standing(&call.caller.user);
+    let shown = shapes::version(card, facts, open, &standing, person, tie.await?);
     Reply::json(&json!({ "model_version_databricks": shown }))
 }
