@@ -33,6 +33,7 @@ mod request;
 mod reshard;
 mod schema;
 mod search;
+mod secret;
 mod serve;
 mod session;
 mod settings;
@@ -45,6 +46,7 @@ mod token;
 mod transition;
 mod verify;
 mod version;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -156,6 +158,10 @@ enum Command {
     Serve(serve::ServeArgs),
     #[command(subcommand)]
     Token(token::TokenCommand),
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
 }
 
 /// Runs the program with the arguments of the process.
@@ -217,5 +223,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Hook(command) => hook::run(command, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Token(command) => token::run(&command, session),
+        Command::Webhook(command) => webhook::run(command, session),
+        Command::Secret(command) => secret::run(&command, session),
     }
 }

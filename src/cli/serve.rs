@@ -73,6 +73,7 @@ impl From<ServeError> for CliError {
             ServeError::Registry(e) => e.into(),
             ServeError::Git(e) => e.into(),
             ServeError::Tokens(e) => e.into(),
+            ServeError::Webhooks(e) => e.into(),
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
             ServeError::Header(_) => Self::of(Exit::Usage, &e),
             ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } => Self::of(Exit::Failed, &e),

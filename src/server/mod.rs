@@ -22,6 +22,7 @@ pub mod repeat;
 pub mod route;
 pub mod state;
 pub mod tokens;
+pub mod webhooks;
 mod writer;
 
 use std::collections::HashSet;
@@ -39,8 +40,10 @@ use log::Log;
 use metrics::Metrics;
 use state::{Parts, State};
 use tokens::{TokenError, Tokens};
+use webhooks::Hooks;
 use writer::Writer;
 
+use crate::deliver::webhook::{Outgoing, OutgoingError};
 use crate::git::{GitError, Ident};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
@@ -79,6 +82,9 @@ pub enum ServeError {
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// The settings of webhooks cannot be read.
+    #[error(transparent)]
+    Webhooks(#[from] OutgoingError),
     /// The address can be reached from other machines, and nothing protects what is sent.
     #[error(
         "{bind} can be reached from other machines, where tokens would travel in the clear: put a proxy with TLS in \
@@ -142,6 +148,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         jobs,
         desks,
         auth,
+        hooks: Hooks::new(Arc::new(Outgoing::of(&registry)?)),
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
     };

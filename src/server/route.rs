@@ -137,5 +137,6 @@ impl Route {
 pub fn table() -> Vec<Route> {
     let mut routes = super::probe::routes();
     routes.extend(super::mlflow::routes());
+    routes.extend(super::webhooks::routes());
     routes
 }

@@ -12,6 +12,7 @@ use super::desk::Desks;
 use super::error::{ApiError, Code};
 use super::metrics::Metrics;
 use super::repeat::Repeats;
+use super::webhooks::Hooks;
 use super::writer::Job;
 use crate::action::Action;
 use crate::event::Event;
@@ -46,6 +47,8 @@ pub struct State {
     kept: Mutex<VecDeque<(Instant, Arc<Catalog>)>>,
     /// Who may call.
     pub auth: Auth,
+    /// Who sends to webhooks.
+    pub hooks: Hooks,
     /// The key of page tokens.
     pub token_key: TokenKey,
     /// What is counted.
@@ -66,6 +69,8 @@ pub struct Parts {
     pub desks: Desks,
     /// Who may call.
     pub auth: Auth,
+    /// Who sends to webhooks.
+    pub hooks: Hooks,
     /// The key of page tokens.
     pub token_key: TokenKey,
     /// What is counted.
@@ -75,8 +80,19 @@ pub struct Parts {
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics } = parts;
-        Self { catalog, tip, jobs, desks, kept: Mutex::default(), auth, token_key, metrics, repeats: Arc::default() }
+        let Parts { catalog, tip, jobs, desks, auth, hooks, token_key, metrics } = parts;
+        Self {
+            catalog,
+            tip,
+            jobs,
+            desks,
+            kept: Mutex::default(),
+            auth,
+            hooks,
+            token_key,
+            metrics,
+            repeats: Arc::default(),
+        }
     }
 
     /// The registry now: never older than what anybody was told before, here or by git.

@@ -35,3 +35,4 @@ mod terminal;
 mod tidy;
 mod transcripts;
 mod verify;
+mod webhooks;

@@ -8,6 +8,7 @@ mod life;
 mod limits;
 mod repeats;
 mod table;
+mod webhooks;
 
 use std::path::PathBuf;
 

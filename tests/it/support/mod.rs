@@ -7,6 +7,7 @@
 //! assert_eq!(log.success().json(), serde_json::json!([]));
 //! ```
 
+pub mod hooked;
 mod provision;
 mod sandbox;
 pub mod server;
