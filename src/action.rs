@@ -41,6 +41,8 @@ pub enum Action {
     DescribeVersion { model: ModelName, version: u64, description: Text },
     /// Say that a version became ready, or failed.
     SetStatus { model: ModelName, version: u64, status: Status, message: Text },
+    /// Give a version whose registration is pending the files that arrived, and what they say: it is ready.
+    CompleteVersion { model: ModelName, version: u64, arrived: Box<Arrived> },
     /// Add parameters and metrics that became known later.
     AddEvidence { model: ModelName, version: u64, params: BTreeMap<Key, Text>, metrics: BTreeMap<Key, Metric> },
     /// Delete a version with its comments, requests and aliases.
@@ -77,6 +79,8 @@ pub enum Action {
     Grant { model: Option<ModelName>, to: Principal, level: Level },
     /// Take a grant back.
     Revoke { model: Option<ModelName>, to: Principal },
+    /// Put these grants in place of all that there are on a model, or registry-wide.
+    SetGrants { model: Option<ModelName>, grants: BTreeMap<Principal, Level> },
     /// Put people into a group and take others out; a group that does not exist is made.
     ChangeGroup { group: GroupName, add: BTreeSet<UserName>, remove: BTreeSet<UserName> },
     /// Delete a group.
@@ -116,6 +120,8 @@ pub struct NewVersion {
     pub description: Text,
     /// Whether its files are there.
     pub status: Status,
+    /// Why it cannot be used, or what people should know although it can.
+    pub status_message: Text,
     /// Where it came from.
     pub source: Source,
     /// Its files in sum, where they were copied.
@@ -138,6 +144,33 @@ pub struct NewVersion {
     pub environment: Option<Environment>,
     /// Aliases to point at it.
     pub aliases: BTreeSet<AliasName>,
+}
+
+/// What arrives for a version whose registration is pending.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrived {
+    /// Its files in sum.
+    pub artifacts: Artifacts,
+    /// Its files; paths are relative to the version's `artifacts/` folder.
+    pub files: Patch,
+    /// `.gitattributes` beside `artifacts/`, for files that the registry's own rules would take for the other kind.
+    pub attributes: Option<String>,
+    /// The run that made it, if that was not known; empty if it still is not.
+    pub run_id: Text,
+    /// The MLflow logged model, if that was not known; empty if it still is not.
+    pub model_id: Text,
+    /// Parameters that were not known.
+    pub params: BTreeMap<Key, Text>,
+    /// Metrics that were not known.
+    pub metrics: BTreeMap<Key, Metric>,
+    /// What it takes and gives.
+    pub schema: Option<Schema>,
+    /// What made it.
+    pub info: Option<ModelInfo>,
+    /// What it needs to run.
+    pub environment: Option<Environment>,
+    /// What people should know although it is ready; mostly nothing.
+    pub message: Text,
 }
 
 /// What a webhook shall be.

@@ -39,6 +39,9 @@ pub mod diff;
 // words for what happened: an event as a sentence
 pub mod phrase;
 
+// who is told: mail or not, and why
+pub mod audience;
+
 // words for programs: an event as webhooks tell it
 pub mod payload;
 
@@ -74,8 +77,14 @@ pub mod pushes;
 // the gate: a push or pull request judged before it lands
 pub mod gate;
 
+// the outbox: who was told how far, and what is still to be sent
+pub mod outbox;
+
 // telling: what landed becomes messages
 pub mod deliver;
+
+// following: what lands is seen, judged and told
+pub mod watch;
 
 // the hooks: the programs that git runs around a push
 pub mod hook;

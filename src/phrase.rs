@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::entity::Settings;
+use crate::entity::{Person, Settings};
 use crate::event::{Cause, Event};
-use crate::name::ModelName;
+use crate::name::{ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::one_line;
 
@@ -28,7 +28,7 @@ pub fn act(event: &Event) -> String {
         }
         Event::GroupDeleted { group, .. } => format!("delete the group {group}"),
         Event::PersonAdded { user, .. } => format!("add the person {user}"),
-        Event::PersonChanged { user, .. } => format!("change the person {user}"),
+        Event::PersonChanged { user, before, after } => person(user, before, after),
         Event::PersonRemoved { user, .. } => format!("remove the person {user}"),
         Event::WebhookCreated { webhook } => format!("create the webhook {}", webhook.id),
         Event::WebhookChanged { after, .. } => format!("change the webhook {}", after.id),
@@ -56,6 +56,9 @@ pub fn act(event: &Event) -> String {
         }
         Event::MetricAdded { model, version, key, value } => {
             format!("record the metric {key} = {value} of {}", v(model, *version))
+        }
+        Event::VersionAltered { model, version, before, after } if after.completes(before) => {
+            format!("complete the registration of {}", v(model, *version))
         }
         Event::VersionAltered { model, version, .. } => format!("alter the record of {}", v(model, *version)),
         Event::ArtifactsChanged { model, version, .. } => format!("change the files of {}", v(model, *version)),
@@ -96,6 +99,27 @@ pub fn act(event: &Event) -> String {
         },
         Event::FileUnreadable { path } => format!("make {path} unreadable"),
         Event::FileRepaired { path } => format!("mend {path}"),
+    };
+    one_line(&text).into_owned()
+}
+
+/// Says what somebody did, as a sentence of a mail: `alice moved churn version 3 from Staging to Production.`
+pub fn told(event: &Event, by: &UserName) -> String {
+    let text = match event {
+        Event::VersionCreated { model, version, .. } => format!("{by} registered {}.", v(model, *version)),
+        Event::RequestCreated { model, version, request } => {
+            format!("{by} requested that {} move to {}.", v(model, *version), request.to)
+        }
+        Event::CommentCreated { model, version, .. } => format!("{by} commented on {}.", v(model, *version)),
+        Event::Transitioned { model, version, from, to, cause } => {
+            let moved = format!("{} from {from} to {to}", v(model, *version));
+            match cause {
+                Cause::Direct => format!("{by} moved {moved}."),
+                Cause::Request { .. } => format!("{by} approved a request and so moved {moved}."),
+                Cause::MadeWay { for_version } => format!("{by} moved {moved}: version {for_version} took its place."),
+            }
+        }
+        other => format!("{by}: {}.", act(other)),
     };
     one_line(&text).into_owned()
 }
@@ -141,6 +165,12 @@ fn said(who: &crate::name::UserName, text: &str) -> String {
         None | Some("") => String::new(),
         Some(line) => format!("{who}: {line}"),
     }
+}
+
+/// A change of a person; where it is about mail alone, it says so.
+fn person(user: &UserName, before: &Person, after: &Person) -> String {
+    let rest = Person { notifications: after.notifications.clone(), ..before.clone() };
+    if rest == *after { format!("change what mail {user} gets") } else { format!("change the person {user}") }
 }
 
 /// A change of settings; where it is about the rules of stages alone, it says which.
@@ -192,7 +222,7 @@ pub fn subject(events: &[Event]) -> String {
         Event::ModelRenamed { .. } | Event::ModelDeleted { .. } | Event::VersionDeleted { .. } => 1,
         Event::RequestApproved { .. } | Event::VersionCreated { .. } => 2,
         Event::Transitioned { cause: Cause::Direct | Cause::Request { .. }, .. } => 3,
-        Event::ModelCreated { .. } => 4,
+        Event::ModelCreated { .. } | Event::VersionAltered { .. } => 4,
         Event::RequestCancelled { overtaken: true, .. } | Event::Transitioned { .. } => 9,
         Event::Granted { .. } | Event::FileChanged { .. } | Event::ModelAltered { .. } | Event::AliasDeleted { .. } => {
             8
@@ -207,6 +237,9 @@ pub fn subject(events: &[Event]) -> String {
         (Event::RegistryCreated { .. }, _) => true,
         (Event::VersionCreated { model, version, .. }, _) | (Event::RequestApproved { model, version, .. }, _) => {
             e.model() == Some(model) && (e.version() == Some(*version) || e.version().is_none() || is_side_effect(e))
+        }
+        (Event::VersionAltered { model, version, before, after }, _) if after.completes(before) => {
+            e.model() == Some(model) && e.version() == Some(*version)
         }
         (Event::Transitioned { model, .. } | Event::VersionDeleted { model, .. }, _) => {
             e.model() == Some(model)
@@ -223,7 +256,7 @@ pub fn subject(events: &[Event]) -> String {
 }
 
 /// Whether an event only follows from another of the same step.
-fn is_side_effect(event: &Event) -> bool {
+pub fn is_side_effect(event: &Event) -> bool {
     matches!(
         event,
         Event::Transitioned { cause: Cause::MadeWay { .. }, .. } | Event::RequestCancelled { overtaken: true, .. }

@@ -508,6 +508,11 @@ impl VersionView<'_> {
         Ok(out)
     }
 
+    /// `.gitattributes` beside the artifacts.
+    pub fn attributes(&self) -> Result<Option<Entry>, TreeError> {
+        Ok(child(self.objects, &self.tree, ".gitattributes")?.filter(|e| e.kind.is_file()))
+    }
+
     /// The tree of the artifacts; none where no file was copied.
     pub fn artifacts(&self) -> Result<Option<Oid>, TreeError> {
         Ok(descend(self.objects, &self.tree, "artifacts")?.filter(|e| e.kind == Kind::Tree).map(|e| e.id))

@@ -25,6 +25,9 @@ impl Oid {
 
     /// From 40 or 64 hexadecimal digits.
     pub fn from_hex(s: &str) -> Option<Self> {
+        if !s.len().is_multiple_of(2) || !s.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
         let pairs = s.as_bytes().chunks(2);
         let bytes: Option<Vec<u8>> = pairs.map(|p| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok()).collect();
         Self::from_bytes(&bytes?)

@@ -1,9 +1,9 @@
 //! Grants, groups and people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Draft, Noun, Refusal};
-use crate::entity::{Access, Level, Person};
+use crate::entity::{Access, Grant, Level, Person};
 use crate::format::path;
 use crate::name::{GroupName, ModelName, Principal, UserName};
 use crate::snapshot::File;
@@ -47,6 +47,18 @@ pub(super) fn revoke(d: &mut Draft<'_, '_>, model: Option<&ModelName>, to: &Prin
         return Err(Refusal::not_found(Noun::Grant, format!("{to} has no grant {place} that could be revoked")));
     }
     change(d, model, |a| a.grants.retain(|g| g.to != *to))
+}
+
+pub(super) fn set_grants(
+    d: &mut Draft<'_, '_>,
+    model: Option<&ModelName>,
+    grants: &BTreeMap<Principal, Level>,
+) -> Result<(), Refusal> {
+    if grants.is_empty() && file(d, model)?.0.is_none() {
+        return Ok(());
+    }
+    let wanted: Vec<Grant> = grants.iter().map(|(to, level)| Grant { to: to.clone(), level: *level }).collect();
+    change(d, model, |a| a.grants = wanted)
 }
 
 pub(super) fn change_group(

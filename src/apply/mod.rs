@@ -164,6 +164,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
             v.status = *status;
             v.status_message = message.clone();
         }),
+        Action::CompleteVersion { model, version, arrived } => version::complete(d, model, *version, arrived),
         Action::AddEvidence { model, version, params, metrics } => {
             version::add_evidence(d, model, *version, params, metrics)
         }
@@ -196,6 +197,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
         Action::DeleteComment { model, version, id } => request::delete_comment(d, model, *version, id),
         Action::Grant { model, to, level } => access::grant(d, model.as_ref(), to, *level),
         Action::Revoke { model, to } => access::revoke(d, model.as_ref(), to),
+        Action::SetGrants { model, grants } => access::set_grants(d, model.as_ref(), grants),
         Action::ChangeGroup { group, add, remove } => access::change_group(d, group, add, remove),
         Action::DeleteGroup { group } => access::delete_group(d, group),
         Action::AddPerson { user, person } => access::add_person(d, user, person),

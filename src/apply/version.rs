@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{Context, Draft, Refusal};
-use crate::action::NewVersion;
-use crate::entity::version::Metric;
+use crate::action::{Arrived, NewVersion};
+use crate::entity::version::{Metric, Status};
 use crate::entity::{AliasPointer, StagePointer, Version};
 use crate::format::path;
 use crate::name::{AliasName, Key, ModelName};
 use crate::text::Text;
+use crate::tree::Patch;
 
 pub(super) fn create(
     d: &mut Draft<'_, '_>,
@@ -30,7 +31,7 @@ pub(super) fn create(
         created_by: cx.actor.clone(),
         description: new.description.clone(),
         status: new.status,
-        status_message: Text::default(),
+        status_message: new.status_message.clone(),
         source: new.source.clone(),
         artifacts: new.artifacts.clone(),
         tags: new.tags.clone(),
@@ -42,17 +43,62 @@ pub(super) fn create(
     };
     let folder = d.snapshot.paths()?.version(model, number);
     d.put(&format!("{folder}/version.toml"), &version);
-    let full = d.snapshot.full_path(&folder);
-    for (path, change) in &new.files.files {
-        d.patch.files.insert(format!("{full}/artifacts/{path}"), change.clone());
-    }
-    if let Some(attributes) = &new.attributes {
-        d.patch.write(format!("{full}/.gitattributes"), attributes.clone());
-    }
+    put_files(d, &folder, &new.files, new.attributes.as_ref());
     for alias in &new.aliases {
         point(d, model, alias, number)?;
     }
     Ok(())
+}
+
+/// Puts the files of a model into a version's folder.
+fn put_files(d: &mut Draft<'_, '_>, folder: &str, files: &Patch, attributes: Option<&String>) {
+    let full = d.snapshot.full_path(folder);
+    // The files of another version come as one folder.
+    for (path, change) in &files.files {
+        let at = if path.is_empty() { format!("{full}/artifacts") } else { format!("{full}/artifacts/{path}") };
+        d.patch.files.insert(at, change.clone());
+    }
+    if let Some(attributes) = attributes {
+        d.patch.write(format!("{full}/.gitattributes"), attributes.clone());
+    }
+}
+
+/// Takes in what arrived for a version. One that is not pending any more is left as it is: somebody else was faster, or
+/// gave it up.
+pub(super) fn complete(
+    d: &mut Draft<'_, '_>,
+    model: &ModelName,
+    number: u64,
+    arrived: &Arrived,
+) -> Result<(), Refusal> {
+    let (_, view) = d.version(model, number)?;
+    let known = view.file()?.and_then(|f| f.value);
+    if let Some(status) = known.map(|v| v.status).filter(|status| *status != Status::PendingRegistration) {
+        let message = format!("version {number} of '{model}' is {}: no files are awaited", status.as_str());
+        return Err(Refusal::invalid(message));
+    }
+    put_files(d, &d.snapshot.paths()?.version(model, number), &arrived.files, arrived.attributes.as_ref());
+    let or = |given: &mut Text, found: &Text| {
+        if given.is_empty() {
+            *given = found.clone();
+        }
+    };
+    d.edit_version(model, number, |v| {
+        v.status = Status::Ready;
+        v.status_message = arrived.message.clone();
+        or(&mut v.source.run_id, &arrived.run_id);
+        or(&mut v.source.model_id, &arrived.model_id);
+        v.artifacts = Some(arrived.artifacts.clone());
+        v.schema = v.schema.take().or_else(|| arrived.schema.clone());
+        v.model = v.model.take().or_else(|| arrived.info.clone());
+        v.environment = v.environment.take().or_else(|| arrived.environment.clone());
+        for (key, value) in &arrived.params {
+            v.params.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        for (key, value) in &arrived.metrics {
+            v.metrics.entry(key.clone()).or_insert(*value);
+        }
+    })
 }
 
 pub(super) fn add_evidence(

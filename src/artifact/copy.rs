@@ -137,19 +137,21 @@ fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// A running SHA-256 with the number of bytes it saw.
-#[derive(Default)]
-struct Hasher {
+#[derive(Debug, Default)]
+pub struct Hasher {
     state: Sha256,
     size: u64,
 }
 
 impl Hasher {
-    fn update(&mut self, bytes: &[u8]) {
+    /// Takes some bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.size += bytes.len() as u64;
     }
 
-    fn finish(self) -> Copied {
+    /// What all of them are.
+    pub fn finish(self) -> Copied {
         Copied { sha256: digest(self.state), size: self.size }
     }
 }
@@ -161,7 +163,7 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 
 /// The end of a running SHA-256.
 #[expect(clippy::expect_used, reason = "32 bytes are 64 lower-case hexadecimal digits")]
-pub fn digest(state: Sha256) -> Digest {
+pub(super) fn digest(state: Sha256) -> Digest {
     let hex: String = state.finalize().iter().map(|b| format!("{b:02x}")).collect();
     Digest::new(hex).expect("a SHA-256 in hexadecimal is a digest")
 }

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::facts::{Facts, gather};
-use super::path::{FilePath, clash};
+use super::path::{FilePath, clash, file_and_folder};
 use super::pointer::{MAX_POINTER, Pointer, mentions_lfs};
 use super::store::{Staged, Store};
 use super::walk::{Found, Root, Stamp, Walked};
-use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, parallel, summary};
+use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, parallel, store, summary, walk};
 use crate::entity::version::Artifacts;
 use crate::format::attributes::{self, may_be_inline};
 use crate::tree::Patch;
@@ -49,13 +49,33 @@ pub fn ingest(
     limits: &Limits,
     progress: Progress<'_>,
 ) -> Result<Ingested, ArtifactError> {
+    let (root, walked) = find(source, limits)?;
+    take_all(&root, &walked, keep, limits, progress)
+}
+
+/// Takes in a folder that is open, as [`ingest`] does.
+pub(super) fn ingest_below(
+    root: &Root,
+    keep: Keep<'_>,
+    limits: &Limits,
+    progress: Progress<'_>,
+) -> Result<Ingested, ArtifactError> {
+    take_all(root, &root.walk(limits)?, keep, limits, progress)
+}
+
+fn take_all(
+    root: &Root,
+    walked: &Walked,
+    keep: Keep<'_>,
+    limits: &Limits,
+    progress: Progress<'_>,
+) -> Result<Ingested, ArtifactError> {
     if let Keep::In(store) = keep {
         store.sweep(SystemTime::now());
     }
-    let (root, walked) = find(source, limits)?;
     let total: u64 = walked.files.iter().map(|f| f.size).fold(0, u64::saturating_add);
     if walked.files.is_empty() {
-        return Err(ArtifactError::Empty(source.to_owned()));
+        return Err(ArtifactError::Empty(root.path().to_owned()));
     }
     if total > limits.total {
         return Err(ArtifactError::TooMuch { what: "bytes", max: limits.total });
@@ -65,7 +85,7 @@ pub fn ingest(
     }
     let done = AtomicU64::new(0);
     let seen = |n| progress(done.fetch_add(n, Ordering::Relaxed).saturating_add(n), total);
-    let taken = parallel::map(&walked.files, |found| take(&root, found, keep, &seen))?;
+    let taken = parallel::map(&walked.files, |found| take(root, found, keep, &seen))?;
     let (files, staged): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
     if let Keep::In(store) = keep {
         store.commit(staged.into_iter().flatten().collect())?;
@@ -74,6 +94,46 @@ pub fn ingest(
         Keep::In(store) => store.open(&file.sha256),
         Keep::Nothing => root.file(&file.path),
     });
+    Ok(Ingested { artifacts: summary(&files), files, facts })
+}
+
+/// What a folder with these files, which are kept already, is as a model: the same as if it were taken in by [`ingest`],
+/// but that no byte is hashed again. `open` opens a file by its entry.
+pub(super) fn assemble(
+    kept: Vec<FileEntry<()>>,
+    limits: &Limits,
+    open: &dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>,
+) -> Result<Ingested, ArtifactError> {
+    let total = kept.iter().map(|f| f.size).fold(0, u64::saturating_add);
+    if kept.len() as u64 > limits.files {
+        return Err(ArtifactError::TooMuch { what: "files and folders", max: limits.files });
+    }
+    if total > limits.total {
+        return Err(ArtifactError::TooMuch { what: "bytes", max: limits.total });
+    }
+    if let Some((a, b)) = clash(kept.iter().map(|f| &f.path)) {
+        return Err(ArtifactError::Clash(a, b));
+    }
+    if let Some(both) = file_and_folder(kept.iter().map(|f| &f.path)) {
+        return Err(ArtifactError::FileAndFolder(both.to_owned()));
+    }
+    let (out, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|f| walk::left_out(&f.path));
+    let left_out: Vec<FilePath> = out.into_iter().map(|f| f.path).collect();
+    let mut files = Vec::with_capacity(kept.len());
+    for FileEntry { path, size, sha256, place: () } in kept {
+        let mut file = FileEntry { path, size, sha256, place: Content::Stored };
+        if size <= MAX_INLINE && (size == 0 || may_be_inline(file.path.as_str())) {
+            let mut bytes = Vec::new();
+            let read = open(&file)?.take(MAX_INLINE + 1).read_to_end(&mut bytes);
+            read.map_err(ArtifactError::io("read", Path::new(file.path.as_str())))?;
+            store::check(&file.sha256, size, copy::Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 })?;
+            if is_inline(&bytes) {
+                file.place = Content::Inline(bytes);
+            }
+        }
+        files.push(file);
+    }
+    let facts = facts(&files, &left_out, open);
     Ok(Ingested { artifacts: summary(&files), files, facts })
 }
 
@@ -149,16 +209,16 @@ fn read_text(file: &mut File, size: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Whether a file is small text that git-lfs cannot take for a pointer.
-fn is_inline(bytes: &[u8]) -> bool {
+pub(super) fn is_inline(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes).is_ok_and(|t| !t.contains('\0'));
     text && bytes.len() as u64 <= MAX_INLINE && !mentions_lfs(bytes)
 }
 
 /// Opens a file that was taken in and is not in memory.
-type Open<'o> = &'o dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>;
+pub(super) type Open<'o> = &'o dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>;
 
 /// Reads what the model says about itself, and notes what was left out or looks wrong.
-fn facts(files: &[FileEntry<Content>], left_out: &[FilePath], open: Open<'_>) -> Facts {
+pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[FilePath], open: Open<'_>) -> Facts {
     let read = |path: &str, max: u64| match files.iter().find(|f| f.path.as_str() == path) {
         None => Ok(None),
         Some(f) if f.size > max => Err(format!("it has {} bytes, at most {max} are read", f.size)),

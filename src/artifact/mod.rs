@@ -10,19 +10,24 @@
 //!
 //! Nothing in a model is ever run or unpickled; `MLmodel` and the environment files are read as data.
 
+mod coming;
 pub mod copy;
 pub mod environment;
+pub mod evidence;
 pub mod facts;
 pub mod fetch;
 pub mod findings;
+pub mod import;
 pub mod ingest;
 pub mod manifest;
 pub mod mlmodel;
 pub mod parallel;
 pub mod path;
 pub mod pointer;
+pub mod register;
 pub mod signature;
 pub mod store;
+pub mod upload;
 pub mod walk;
 pub mod yaml;
 
@@ -33,7 +38,9 @@ pub use ingest::{Ingested, Keep, add_to_patch, attributes, ingest};
 pub use manifest::{list, missing, read_file, summary, verify};
 pub use path::FilePath;
 pub use pointer::Pointer;
+pub use register::record;
 pub use store::Store;
+pub use upload::{Incoming, UploadError, UploadId, Uploads};
 
 use std::fmt::Write as _;
 use std::io;
@@ -157,6 +164,9 @@ pub enum ArtifactError {
         "'{0}' and '{1}' differ only by case or Unicode form, so they cannot both exist on macOS or Windows: rename one"
     )]
     Clash(String, String),
+    /// A file and a folder of one name.
+    #[error("'{0}' is a file and also a folder of other files; rename one")]
+    FileAndFolder(String),
     /// Something else than a file in a version's tree.
     #[error("'{path}' is a {kind} in the version's artifacts; only files and folders may be there")]
     Kind {
@@ -208,6 +218,16 @@ pub enum ArtifactError {
         expected: copy::Copied,
         /// What came.
         found: copy::Copied,
+    },
+    /// More or fewer bytes came than were said.
+    #[error("{path} came with {got} bytes instead of {said}; try again")]
+    Short {
+        /// Which file.
+        path: FilePath,
+        /// How many bytes were said.
+        said: u64,
+        /// How many came; of more than said only one is counted.
+        got: u64,
     },
     /// The files are not those that were registered.
     #[error(

@@ -1,6 +1,6 @@
 //! Paths of files in a model folder: which names may be registered, written and served (SEC-32).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use unicode_normalization::is_nfc;
@@ -151,6 +151,15 @@ pub fn clash<'p>(paths: impl IntoIterator<Item = &'p FilePath>) -> Option<(Strin
     None
 }
 
+/// Finds a path that is a file and, by another path, a folder: both cannot be.
+pub fn file_and_folder<'p>(paths: impl IntoIterator<Item = &'p FilePath>) -> Option<&'p str> {
+    let all: BTreeSet<&str> = paths.into_iter().map(FilePath::as_str).collect();
+    all.iter().find_map(|path| {
+        let mut folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        folders.find_map(|folder| all.get(folder).copied())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::{Component, Path};
@@ -238,6 +247,8 @@ mod tests {
         assert_eq!(clash(&all(&["a/b", "a/c", "d"])?), None);
         assert_eq!(clash(&all(&["a/b", "A/c"])?), Some(("a".to_owned(), "A".to_owned())));
         assert!(clash(&all(&["Model.pkl", "model.pkl"])?).is_some());
+        assert_eq!(file_and_folder(&all(&["a/b", "a.b", "a/c/d"])?), None);
+        assert_eq!(file_and_folder(&all(&["a/b/c", "a.b", "a/b"])?), Some("a/b"));
         Ok(())
     }
 }

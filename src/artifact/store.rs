@@ -51,6 +51,11 @@ impl Store {
         Self { objects: lfs.join("objects"), incoming: lfs.join("incoming") }
     }
 
+    /// The folder for uploads, beside the objects on their file system.
+    pub(super) fn uploads(&self) -> PathBuf {
+        self.objects.with_file_name("uploads")
+    }
+
     /// Where an object is, or would be.
     pub fn path(&self, sha256: &Digest) -> PathBuf {
         let hex = sha256.as_str();
@@ -128,6 +133,14 @@ impl Store {
         self.stage_with(size, |to| copy::copy(&mut (&bytes[..]).chain(file), to, size, seen).map_err(&failed))
     }
 
+    /// Copies bytes that come from elsewhere into the store, not yet under their name.
+    ///
+    /// `origin` is for messages; `size` is the likely one.
+    pub fn stage_stream(&self, from: &mut dyn Read, origin: &Path, size: u64) -> Result<Staged, ArtifactError> {
+        let failed = ArtifactError::io("receive", origin);
+        self.stage_with(size, |to| copy::copy(from, to, size, &|_| {}).map_err(&failed))
+    }
+
     fn stage_with(
         &self,
         size: u64,
@@ -144,7 +157,7 @@ impl Store {
     }
 
     /// A new file that only this user can read, under a name that nobody can guess.
-    fn temp_file(&self) -> io::Result<NamedTempFile> {
+    pub(super) fn temp_file(&self) -> io::Result<NamedTempFile> {
         if !self.incoming.is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.incoming)?;
         }
@@ -180,6 +193,32 @@ impl Store {
         self.sync(folders.iter().map(PathBuf::as_path), all)
     }
 
+    /// Gives bytes that lie elsewhere on the same file system, whole and durable, their place in the store. They stay
+    /// where they are, too: both are names of one file.
+    pub(super) fn adopt(&self, files: &[(PathBuf, Copied)]) -> Result<(), ArtifactError> {
+        let mut staged = Vec::with_capacity(files.len());
+        for (from, copied) in files {
+            if self.has(&copied.sha256, copied.size) {
+                staged.push(Staged { copied: copied.clone(), temp: None, synced: true });
+                continue;
+            }
+            let temp = self.temp_file().map_err(ArtifactError::io("create a file in", &self.incoming))?;
+            let temp = temp.into_temp_path();
+            fs::remove_file(&temp).map_err(ArtifactError::io("write to", &temp))?;
+            let linked = fs::hard_link(from, &temp);
+            if linked.is_ok() {
+                staged.push(Staged { copied: copied.clone(), temp: Some(temp), synced: true });
+                continue;
+            }
+            // A file system without hard links, or with as many as it can have of this file.
+            let mut file = File::open(from).map_err(ArtifactError::io("open", from))?;
+            let copy = self.stage_file(&mut file, from, copied.size, &|_| {})?;
+            check(&copied.sha256, copied.size, copy.copied.clone())?;
+            staged.push(copy);
+        }
+        self.commit(staged)
+    }
+
     /// Makes files or folders durable: each, or at once all that the file system has.
     fn sync<'p>(&self, paths: impl Iterator<Item = &'p Path>, all: bool) -> Result<(), ArtifactError> {
         if all && sync_file_system(&self.objects).map_err(ArtifactError::io("sync", &self.objects))? {
@@ -212,7 +251,7 @@ pub(super) fn check(sha256: &Digest, size: u64, found: Copied) -> Result<(), Art
 }
 
 /// Makes a finished file read-only, as git's own objects are, and durable if asked to.
-fn seal(file: &File, sync: bool) -> io::Result<()> {
+pub(super) fn seal(file: &File, sync: bool) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o444))?;
     if sync { file.sync_all() } else { Ok(()) }
 }

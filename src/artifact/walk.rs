@@ -58,6 +58,21 @@ impl Root {
         self.path.join(path.as_str())
     }
 
+    /// Opens a folder beneath, following no symbolic link on the way.
+    pub fn folder(&self, path: &FilePath) -> Result<Self, ArtifactError> {
+        let failed = |e: rustix::io::Errno| ArtifactError::io("open the folder", &self.display(path))(e.into());
+        let mut at = self.handle.try_clone().map_err(ArtifactError::io("open", &self.path))?;
+        for segment in path.segments() {
+            at = openat(&at, segment, flags(true), Mode::empty()).map_err(failed)?;
+        }
+        Ok(Self { handle: at, path: self.display(path) })
+    }
+
+    /// Its path, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens a regular file beneath, following no symbolic link on the way.
     pub fn file(&self, path: &FilePath) -> Result<File, ArtifactError> {
         let failed = |e: rustix::io::Errno| ArtifactError::io("open", &self.display(path))(e.into());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Action, NewVersion, NewWebhook, Which};
-use crate::entity::settings::{Authority, StageRule};
+use crate::entity::settings::{Authority, Mailing, StageRule};
 use crate::entity::version::Source;
 use crate::entity::{Person, Settings};
 use crate::format::read::{Fields, FromTable, FromToml, Node};
@@ -13,7 +13,7 @@ use crate::text::Text;
 
 /// The words that `do` may be, as `greenroom apply --help` lists them.
 pub(super) const WORDS: &str = "\
-settings.change       name, authority, self_approval
+settings.change       name, authority, self_approval, notifications
 stage.set             stage, from, level, approvals, approvers, exclusive, require, frozen
 stage.unset           stage
 model.create          model, description, tags
@@ -64,7 +64,12 @@ enum What {
     /// An action.
     Action(Action),
     /// A change of some settings; the others stay as they are.
-    Settings { name: Option<Text>, authority: Option<Authority>, self_approval: Option<bool> },
+    Settings {
+        name: Option<Text>,
+        authority: Option<Authority>,
+        self_approval: Option<bool>,
+        notifications: Option<Mailing>,
+    },
     /// The whole rule of a stage.
     Rule(Stage, StageRule),
     /// No rule for a stage.
@@ -99,10 +104,11 @@ impl Entry {
         let seen = Some(Box::new(settings.clone()));
         match self.what {
             What::Action(action) => return action,
-            What::Settings { name, authority, self_approval } => {
+            What::Settings { name, authority, self_approval, notifications } => {
                 let identity = &mut settings.identity;
                 identity.authority = authority.unwrap_or(identity.authority);
                 identity.self_approval = self_approval.unwrap_or(identity.self_approval);
+                settings.notifications = notifications.unwrap_or_else(|| settings.notifications.clone());
                 settings.name = name.unwrap_or_else(|| settings.name.clone());
             }
             What::Rule(stage, rule) => drop(settings.stages.insert(stage, rule)),
@@ -127,7 +133,8 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     Some(match word {
         "settings.change" => {
             let (name, authority) = (f.optional("name"), f.optional("authority"));
-            Some(What::Settings { name, authority, self_approval: f.optional("self_approval") })
+            let (self_approval, notifications) = (f.optional("self_approval"), f.optional("notifications"));
+            Some(What::Settings { name, authority, self_approval, notifications })
         }
         "stage.set" => {
             let stage = f.required("stage");

@@ -221,6 +221,7 @@ mod tests {
             format: FORMAT,
             layout: Layout::Flat,
             identity: Identity::default(),
+            notifications: crate::entity::settings::Mailing::default(),
             stages: std::collections::BTreeMap::new(),
         }
     }
@@ -286,7 +287,10 @@ mod tests {
     /// The word for an action; none for what a file cannot ask for.
     fn word_of(action: &Action) -> Option<&'static str> {
         Some(match action {
-            Action::CreateRegistry { .. } | Action::Reshard { .. } => return None,
+            Action::CreateRegistry { .. }
+            | Action::Reshard { .. }
+            | Action::CompleteVersion { .. }
+            | Action::SetGrants { .. } => return None,
             Action::ChangeSettings { .. } => "settings.change",
             Action::CreateModel { .. } => "model.create",
             Action::DescribeModel { .. } => "model.describe",

@@ -1,6 +1,8 @@
-//! `greenroom demo`: a registry in a new folder, two people, two versions, three days; told as it happens.
+//! `greenroom demo`: a registry in a new folder, two people, two versions, three days; told as it happens, then served.
 
 use std::fs;
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser as _};
@@ -10,18 +12,23 @@ use super::report::{CliError, Exit};
 use super::session::{Played, Session};
 use super::{Cli, Format, Global, When};
 use crate::git::{Ident, Repo};
+use crate::server::{self, Config, ServeError};
 use crate::text::one_line;
 use crate::time::Timestamp;
 
 /// Make a registry with two versions of a real MLflow model, and show what greenroom does
 ///
 /// Every command is printed before it runs, so the output reads as a tutorial. Nothing outside of the new folder is
-/// touched, and no git identity is needed: Alice and Bob act.
+/// touched, and no git identity is needed: Alice and Bob act. In the end the registry is served to MLflow's client, until
+/// Ctrl-C.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// A new or empty folder; by default greenroom-demo, or greenroom-demo-2 and so on where that is taken
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// End without serving the registry
+    #[arg(long)]
+    no_serve: bool,
 }
 
 /// A file of an example: its path in the model folder, and its bytes.
@@ -62,6 +69,9 @@ const WINE_V2: &[Example] = example!(
     ]
 );
 
+/// Where the registry is served, unless somebody else listens there: MLflow's tracking server takes 5000.
+const PORT: u16 = 5050;
+
 const DAY: i64 = 86_400_000;
 const MINUTE: i64 = 60_000;
 
@@ -76,6 +86,9 @@ pub(super) fn run(args: DemoArgs, session: &mut Session) -> Result<Exit, CliErro
     let today = set.unwrap_or_else(super::session::clock).day();
     let mut stage = Stage::new(dir, today);
     stage.play()?;
+    if !args.no_serve {
+        stage.serve()?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -118,6 +131,10 @@ impl Person {
             Self::Alice => "Alice",
             Self::Bob => "Bob",
         }
+    }
+
+    fn email(self) -> String {
+        format!("{}@example.org", self.name().to_lowercase())
     }
 }
 
@@ -239,6 +256,37 @@ impl Stage {
         Ok(self.out.flush()?)
     }
 
+    /// Serves the registry to Alice until the process is told to stop.
+    fn serve(&mut self) -> Result<(), CliError> {
+        let alice = Person::Alice;
+        let bind = SocketAddr::from(([127, 0, 0, 1], PORT));
+        let mut config = Config::new(self.dir.join("registry"), bind);
+        config.local = Some(Ident::new(alice.name(), alice.email(), self.clock));
+        let mut told = Ok(());
+        let mut served = server::run(&config, |address| told = self.invite(address));
+        if matches!(&served, Err(ServeError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse) {
+            config.bind.set_port(0);
+            served = server::run(&config, |address| told = self.invite(address));
+        }
+        served?;
+        told
+    }
+
+    /// Says what to try at the server.
+    fn invite(&mut self, address: SocketAddr) -> Result<(), CliError> {
+        let registry = one_line(&self.dir.join("registry").to_string_lossy()).into_owned();
+        self.heading("Served");
+        self.say(&format!("The registry is served at http://{address} until Ctrl-C, and you are Alice there."));
+        self.out.line("The MLflow client that you have works with it; try three lines of Python:");
+        self.out.line("");
+        self.out.line("  import mlflow");
+        self.out.line(format!("  mlflow.set_registry_uri(\"http://{address}\")"));
+        self.out.line("  mlflow.MlflowClient().set_registered_model_alias(\"wine\", \"champion\", \"2\")");
+        self.out.line("");
+        self.out.line(format!("Such a call is a commit: git -C {} log -1", word(&registry)));
+        Ok(self.out.flush()?)
+    }
+
     /// A day so many days ago begins.
     fn day(&mut self, ago: i64, text: &str) {
         let start = self.today.plus_millis(-ago * DAY);
@@ -292,8 +340,7 @@ impl Stage {
         let cli = Cli::try_parse_from(std::iter::once("greenroom").chain(words.iter().copied()))
             .map_err(|e| CliError::new(Exit::Failed, e.to_string()))?;
         self.clock = self.clock.plus_millis(7 * MINUTE);
-        let email = format!("{}@example.org", who.name().to_lowercase());
-        let played = Played { ident: Ident::new(who.name(), email, self.clock) };
+        let played = Played { ident: Ident::new(who.name(), who.email(), self.clock) };
         let global = Global { dir: Some(self.dir.join(self.within)), ..self.global.clone() };
         let mut session = Session::played(global.clone(), Output::new(&global), played);
         let result = super::run(cli.command, &mut session);

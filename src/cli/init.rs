@@ -69,6 +69,7 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         format: FORMAT,
         layout: args.layout,
         identity: Identity::default(),
+        notifications: crate::entity::settings::Mailing::default(),
         stages: std::collections::BTreeMap::new(),
     };
     let maker = Person { name: text(&author.name)?, emails: [text(&author.email)?].into(), ..Person::default() };

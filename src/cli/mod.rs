@@ -46,7 +46,10 @@ mod token;
 mod transition;
 mod verify;
 mod version;
+mod watch;
 mod webhook;
+mod webhook_deliveries;
+mod webhook_replay;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -156,10 +159,11 @@ enum Command {
     #[command(subcommand)]
     Hook(hook::HookCommand),
     Serve(serve::ServeArgs),
-    #[command(subcommand)]
-    Token(token::TokenCommand),
+    Watch(watch::WatchArgs),
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     #[command(subcommand)]
     Secret(secret::SecretCommand),
 }
@@ -223,6 +227,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Hook(command) => hook::run(command, session),
         Command::Serve(args) => serve::run(&args, session),
         Command::Token(command) => token::run(&command, session),
+        Command::Watch(args) => watch::run(&args, session),
         Command::Webhook(command) => webhook::run(command, session),
         Command::Secret(command) => secret::run(&command, session),
     }

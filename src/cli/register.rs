@@ -15,7 +15,7 @@ use crate::artifact::{self, Content, Ingested, Keep, Limits, Store};
 use crate::entity::version::{Metric, Source};
 use crate::name::{AliasName, Key, ModelName};
 use crate::registry::{Options, Registry, RegistryError};
-use crate::text::{Text, one_line};
+use crate::text::Text;
 
 /// Register a version of a model: a folder that MLflow wrote, any files, or an address
 ///
@@ -93,7 +93,7 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
         if !session.out.is_json() {
             session.out.line(summary(&taken));
         }
-        warnings = fill(&mut new, taken);
+        warnings = artifact::record(taken, &mut new);
     }
     let comment = args.change.text()?.as_str().to_owned();
     let action = Action::CreateVersion { model: args.name, new: Box::new(new) };
@@ -138,25 +138,6 @@ fn summary(taken: &Ingested) -> String {
         sizes => format!("; {} of them in Git LFS's store ({})", sizes.len(), size(sizes.iter().sum())),
     };
     format!("{files}, {}, digest {digest}{in_store}", size(all.size))
-}
-
-/// Adds what the files are and say; what was given on the command line stands. Gives what people should know.
-fn fill(new: &mut NewVersion, taken: Ingested) -> Vec<String> {
-    artifact::add_to_patch(&taken, "", &mut new.files);
-    new.attributes = artifact::attributes(&taken);
-    new.artifacts = Some(taken.artifacts);
-    let facts = taken.facts;
-    let or = |given: &mut Text, found: Text| {
-        if given.is_empty() {
-            *given = found;
-        }
-    };
-    or(&mut new.source.uri, facts.artifact_uri);
-    or(&mut new.source.run_id, facts.run_id);
-    or(&mut new.source.model_id, facts.model_id);
-    let found = artifact::findings(facts.model.as_ref(), facts.environment.as_ref());
-    (new.schema, new.info, new.environment) = (facts.schema, facts.model, facts.environment);
-    facts.notes.into_iter().chain(found.into_iter().map(|f| f.message)).map(|s| one_line(&s).into_owned()).collect()
 }
 
 #[cfg(test)]

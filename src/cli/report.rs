@@ -156,7 +156,8 @@ impl From<ArtifactError> for CliError {
             ArtifactError::Damaged { .. }
             | ArtifactError::Mismatch { .. }
             | ArtifactError::Pointer { .. }
-            | ArtifactError::Unexpected { .. } => Exit::Unverified,
+            | ArtifactError::Unexpected { .. }
+            | ArtifactError::Short { .. } => Exit::Unverified,
             ArtifactError::Changed(_) | ArtifactError::Removed(_) => Exit::Conflict,
             ArtifactError::Io { .. }
             | ArtifactError::Path(_)
@@ -164,6 +165,7 @@ impl From<ArtifactError> for CliError {
             | ArtifactError::Empty(_)
             | ArtifactError::TooMuch { .. }
             | ArtifactError::Clash(..)
+            | ArtifactError::FileAndFolder(_)
             | ArtifactError::Kind { .. }
             | ArtifactError::Tree { .. } => Exit::Failed,
         };

@@ -1,12 +1,14 @@
 //! `greenroom serve`: the APIs over HTTP.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 
 use super::report::{CliError, Exit};
 use super::session::Session;
+use crate::artifact::import::{Credentials, Sources};
 use crate::server::{self, Config, ServeError};
 
 /// Serve the registry to MLflow's and Databricks' clients
@@ -33,9 +35,35 @@ pub(super) struct ServeArgs {
     /// Ask for a token on a loopback address, too
     #[arg(long)]
     require_token: bool,
+    /// A place that models are copied from into the registry when they are registered; any other source stays a
+    /// reference. A folder (file:///srv/models), or the artifacts of a server
+    /// (https://HOST/api/2.0/mlflow-artifacts/artifacts); may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    import_from: Vec<String>,
+    /// A tracking server: its models are copied when they are registered, and with them the parameters and metrics of
+    /// their runs. MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, are sent to it
+    #[arg(long, value_name = "URL")]
+    tracking_uri: Option<String>,
+    /// End when no request came for so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    idle_exit: Option<u64>,
     /// Log each request on standard error, as a line of JSON
     #[arg(long)]
     log_requests: bool,
+    /// How large a model may be that is uploaded or copied, all its files together: bytes, or a number with KiB, MiB, GiB or TiB
+    #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = bytes)]
+    max_upload: u64,
+    /// Deliver no webhooks and mail from here; `greenroom watch` does
+    #[arg(long)]
+    no_watch: bool,
+}
+
+/// Reads a number of bytes: `1048576`, `1MiB`.
+fn bytes(s: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)];
+    let unit = units.iter().find_map(|(unit, shift)| Some((s.strip_suffix(unit)?.trim(), shift)));
+    let read = unit.and_then(|(number, shift)| number.parse::<u64>().ok()?.checked_mul(1 << shift));
+    read.filter(|n| *n > 0).ok_or_else(|| "write a number of bytes, such as 1048576 or 10GiB".to_owned())
 }
 
 pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -49,6 +77,11 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         hosts: args.host.clone(),
         require_token: args.require_token,
         log_requests: args.log_requests,
+        max_upload: args.max_upload,
+        sources: sources(args)?,
+        idle_exit: args.idle_exit.map(Duration::from_secs),
+        local: None,
+        watch: !args.no_watch,
     };
     let mut told = Ok(());
     let finished = server::run(&config, |address| {
@@ -67,6 +100,18 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
     Err(CliError::new(Exit::Failed, "stopped before all open requests were answered"))
 }
 
+/// Where models may be copied from, with what the environment says of the tracking server.
+fn sources(args: &ServeArgs) -> Result<Sources, CliError> {
+    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    // As MLflow's own client chooses.
+    let credentials = match (var("MLFLOW_TRACKING_USERNAME"), var("MLFLOW_TRACKING_PASSWORD")) {
+        (Some(name), Some(password)) => Some(Credentials::password(&name, &password)),
+        (Some(_), None) | (None, _) => var("MLFLOW_TRACKING_TOKEN").map(|token| Credentials::token(&token)),
+    };
+    Sources::new(&args.import_from, args.tracking_uri.as_deref(), credentials)
+        .map_err(|e| CliError::usage(e.to_string()))
+}
+
 impl From<ServeError> for CliError {
     fn from(e: ServeError) -> Self {
         match e {
@@ -74,9 +119,25 @@ impl From<ServeError> for CliError {
             ServeError::Git(e) => e.into(),
             ServeError::Tokens(e) => e.into(),
             ServeError::Webhooks(e) => e.into(),
+            ServeError::Watch(e) => e.into(),
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
             ServeError::Header(_) => Self::of(Exit::Usage, &e),
             ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("1048576"), Ok(1 << 20));
+        assert_eq!(bytes("3GiB"), Ok(3 << 30));
+        assert_eq!(bytes("1 TiB"), Ok(1 << 40));
+        for bad in ["", "0", "GiB", "1.5GiB", "1GB", "-1", "99999999TiB"] {
+            assert!(bytes(bad).is_err(), "{bad}");
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = true, args = [
     "shown", "authority", "self_approval", "add_web", "remove_web", "add_server", "remove_server",
+    "mail", "daily_cap",
 ])]
 pub(super) struct SetArgs {
     /// The registry's name
@@ -57,8 +58,22 @@ pub(super) struct SetArgs {
     /// Take such an account away
     #[arg(long, value_name = "PERSON")]
     remove_server: Vec<UserName>,
+    /// Whether the registry sends mail at all; each person has a switch of their own, too (`greenroom notify off`)
+    #[arg(long, value_name = "on|off", value_parser = on_or_off)]
+    mail: Option<bool>,
+    /// How many mails a person gets in a day about one kind of activity on one model; 0: any number
+    #[arg(long, value_name = "NUMBER")]
+    daily_cap: Option<u64>,
     #[command(flatten)]
     change: ChangeArgs,
+}
+
+fn on_or_off(s: &str) -> Result<bool, String> {
+    match s {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    }
 }
 
 fn authority(s: &str) -> Result<Authority, String> {
@@ -96,6 +111,8 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
             identity.web.retain(|address| !a.remove_web.contains(address));
             identity.servers.extend(a.add_server);
             identity.servers.retain(|user| !a.remove_server.contains(user));
+            settings.notifications.off = a.mail.map_or(settings.notifications.off, |on| !on);
+            settings.notifications.daily_cap = a.daily_cap.or(settings.notifications.daily_cap);
             change::apply(session, &a.change, &[Action::ChangeSettings { settings, seen }])
         }
     }
@@ -120,6 +137,10 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     };
     list("Host commits:  ", settings.identity.web.iter().map(Text::as_str).collect());
     list("Servers:       ", settings.identity.servers.iter().map(UserName::as_str).collect());
+    let mail = &settings.notifications;
+    let cap = mail.cap().map_or_else(|| "any number".to_owned(), |cap| format!("at most {cap}"));
+    let mail = if mail.off { "off".to_owned() } else { format!("on, {cap} a day of a kind about a model") };
+    out.line(format!("Mail:           {mail}"));
     let ruled: Vec<&str> = settings.stages.keys().map(crate::stage::Stage::as_str).collect();
     if !ruled.is_empty() {
         out.line(format!("Stages ruled:   {} (greenroom stage list)", ruled.join(", ")));

@@ -10,6 +10,8 @@ use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
+use super::webhook_deliveries::{self, DeliveriesArgs};
+use super::webhook_replay::{self, ReplayArgs};
 use crate::action::{Action, NewWebhook};
 use crate::deliver::webhook::{Outgoing, Trial, TrialError};
 use crate::entity::Webhook;
@@ -32,6 +34,8 @@ pub(super) enum WebhookCommand {
     Delete(DeleteArgs),
     /// Send a webhook something that never happened, and show its answer
     Test(TestArgs),
+    Deliveries(DeliveriesArgs),
+    Replay(ReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +176,8 @@ pub(super) fn run(command: WebhookCommand, session: &mut Session) -> Result<Exit
             change::apply(session, &args.change, &[Action::DeleteWebhook { id: webhook.id }])
         }
         WebhookCommand::Test(args) => test(&args, session),
+        WebhookCommand::Deliveries(args) => webhook_deliveries::run(&args, session),
+        WebhookCommand::Replay(args) => webhook_replay::run(&args, session),
     }
 }
 

@@ -57,7 +57,12 @@ impl What {
 impl Happening {
     /// Its id, from the commit and its place in it: the same on each machine and after each restart (SEC-71).
     pub fn id(&self) -> String {
-        let digest = Sha256::digest(format!("{}.{}", self.commit, self.ordinal));
+        Self::id_of(self.commit, self.ordinal)
+    }
+
+    /// The id of what a commit did at a place.
+    pub fn id_of(commit: Oid, ordinal: u32) -> String {
+        let digest = Sha256::digest(format!("{commit}.{ordinal}"));
         digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
     }
 }

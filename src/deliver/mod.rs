@@ -5,8 +5,10 @@
 //! outbox, not to the channels: jobs of one lane are sent one after the other, lanes don't wait for each other.
 
 mod happening;
+pub mod mail;
 pub mod webhook;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use happening::{Happening, What};
@@ -99,6 +101,18 @@ pub enum DeliverError {
     /// An object cannot be read.
     #[error(transparent)]
     Tree(#[from] crate::tree::TreeError),
+    /// Webhooks cannot be told anything.
+    #[error(transparent)]
+    Webhooks(#[from] webhook::OutgoingError),
+}
+
+/// Everybody who is told of what happens in a registry whose newest state this is.
+///
+/// Each gives a channel only while it is to be told: one that is not given is switched off, and is not told later of what
+/// happened meanwhile. The watcher asks again when the registry's settings, people, webhooks or secrets changed.
+pub fn channels(registry: &Registry, tip: &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> {
+    let out = Arc::new(webhook::Outgoing::of(registry)?);
+    Ok(webhook::channels(tip, &out)?)
 }
 
 /// Somebody who is told.
@@ -108,6 +122,12 @@ pub trait Channel: Send + Sync {
 
     /// What has to be sent of a happening, in order.
     fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError>;
+
+    /// How many due jobs of a lane [`Self::send`] is given at most. A channel that sends each by itself says 1 here, which
+    /// spares the outbox to look up what the others tell.
+    fn most(&self) -> usize {
+        100
+    }
 
     /// Makes one attempt for the first of the due jobs of one lane, or for the first few where the channel puts them into
     /// one message. Jobs come oldest first and there is at least one; all are due.

@@ -46,6 +46,9 @@ pub struct Notifications {
     /// `true` turns all mail of this registry off.
     #[schemars(default)]
     pub off: bool,
+    /// When mail comes: at once, or what happened in an hour or day (UTC) together.
+    #[schemars(default)]
+    pub digest: Cadence,
     /// For each model, what to be told about it.
     #[schemars(default)]
     pub models: BTreeMap<ModelName, ModelNotifications>,
@@ -60,6 +63,74 @@ pub struct ModelNotifications {
     #[schemars(default)]
     #[schemars(inner(range(min = 1)))]
     pub follow: BTreeSet<u64>,
+    /// Versions that are not followed, whatever the person does with them; counts before `follow`.
+    #[schemars(default)]
+    #[schemars(inner(range(min = 1)))]
+    pub unfollow: BTreeSet<u64>,
+}
+
+impl ModelNotifications {
+    /// Follows a version.
+    pub fn follow(&mut self, version: u64) {
+        self.unfollow.remove(&version);
+        self.follow.insert(version);
+    }
+
+    /// No longer follows a version, whatever the person did or does with it.
+    pub fn unfollow(&mut self, version: u64) {
+        self.follow.remove(&version);
+        self.unfollow.insert(version);
+    }
+}
+
+impl Notifications {
+    /// Changes what the person is told about a model; what then says nothing is left out.
+    pub fn change(&mut self, model: &ModelName, change: impl FnOnce(&mut ModelNotifications)) {
+        let of_model = self.models.entry(model.clone()).or_default();
+        change(of_model);
+        if *of_model == ModelNotifications::default() {
+            self.models.remove(model);
+        }
+    }
+
+    /// The same for a model that had other names before, newest first: what was said under the newest that anything was
+    /// said under moves to the name it has now, and the others are let go.
+    pub fn change_under(&mut self, names: &[ModelName], change: impl FnOnce(&mut ModelNotifications)) {
+        let Some((now, former)) = names.split_first() else { return };
+        let said = names.iter().find_map(|name| self.models.get(name)).cloned();
+        former.iter().for_each(|name| drop(self.models.remove(name)));
+        self.change(now, |of_model| {
+            *of_model = said.unwrap_or_default();
+            change(of_model);
+        });
+    }
+}
+
+/// When mail comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Cadence {
+    /// At once, one mail for each commit.
+    #[default]
+    Immediate,
+    /// At each full hour, one mail for all that happened.
+    Hourly,
+    /// At the end of each day in UTC, one mail for all that happened.
+    Daily,
+}
+
+impl Cadence {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Immediate, Self::Hourly, Self::Daily];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Immediate => "immediate",
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+        }
+    }
 }
 
 /// How much a person is told about a model.

@@ -31,9 +31,33 @@ pub struct Settings {
     /// Whose word counts.
     #[schemars(default)]
     pub identity: Identity,
+    /// What mail the registry sends.
+    #[schemars(default)]
+    pub notifications: Mailing,
     /// Rules of stages, and stages besides the built-in ones.
     #[schemars(default)]
     pub stages: BTreeMap<Stage, StageRule>,
+}
+
+/// What mail the registry sends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Mailing {
+    /// `true` turns the mail of this registry off, for everybody.
+    #[schemars(default)]
+    pub off: bool,
+    /// How many mails a person gets in a day (UTC) about one kind of activity on one model before a last one says that
+    /// this is the limit; absent: 20; 0: no limit.
+    pub daily_cap: Option<u64>,
+}
+
+impl Mailing {
+    /// How many mails a day are sent about one kind of activity where nothing else is set.
+    pub const DAILY_CAP: u64 = 20;
+
+    /// How many mails a person gets in a day about one kind of activity on one model; none: any number.
+    pub fn cap(&self) -> Option<u64> {
+        Some(self.daily_cap.unwrap_or(Self::DAILY_CAP)).filter(|cap| *cap > 0)
+    }
 }
 
 /// Where models and versions lie in the tree.

@@ -53,6 +53,29 @@ pub struct Version {
     pub environment: Option<Environment>,
 }
 
+impl Version {
+    /// Whether this is what came of a pending registration: the files arrived, and with them what they say. What was
+    /// recorded before stays.
+    pub fn completes(&self, before: &Self) -> bool {
+        let filled = |old: &Text, new: &Text| old.is_empty() || old == new;
+        let (old, new) = (&before.source, &self.source);
+        let arrived = before.status == Status::PendingRegistration
+            && before.artifacts.is_none()
+            && self.status == Status::Ready
+            && self.artifacts.is_some();
+        arrived
+            && (&before.id, before.created_at, &before.created_by) == (&self.id, self.created_at, &self.created_by)
+            && (&old.uri, &old.run_link) == (&new.uri, &new.run_link)
+            && filled(&old.run_id, &new.run_id)
+            && filled(&old.model_id, &new.model_id)
+            && (before.schema.is_none() || before.schema == self.schema)
+            && (before.model.is_none() || before.model == self.model)
+            && (before.environment.is_none() || before.environment == self.environment)
+            && before.params.iter().all(|(k, v)| self.params.get(k) == Some(v))
+            && before.metrics.iter().all(|(k, v)| self.metrics.get(k) == Some(v))
+    }
+}
+
 /// Whether a version can be used; the words are MLflow's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -9,10 +9,10 @@ use super::write::{self, ToTable, ToToml, put, put_some, put_unless_default};
 use crate::entity::access::{Access, Grant, Level};
 use crate::entity::comment::Comment;
 use crate::entity::model::Model;
-use crate::entity::person::{ModelNotifications, Notifications, Notify, Person, SigningKey};
+use crate::entity::person::{Cadence, ModelNotifications, Notifications, Notify, Person, SigningKey};
 use crate::entity::request::{Request, RequestState, Review, Verdict};
 use crate::entity::settings::{
-    Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Moment, Settings, StageRule,
+    Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Settings, StageRule,
 };
 use crate::entity::version::{
     Artifacts, Column, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold, Version,
@@ -82,9 +82,11 @@ table!(Settings {
     format: required,
     layout: default,
     identity: default,
+    notifications: default,
     stages: default,
 });
 table!(Identity { authority: default, self_approval: default, web: default, servers: default });
+table!(Mailing { off: default, daily_cap: optional });
 table!(StageRule {
     from: optional,
     level: optional,
@@ -100,8 +102,8 @@ table!(Access { grants: default, groups: default });
 table!(Grant { to: required, level: required });
 table!(Person { name: default, emails: default, logins: default, keys: blocks, notifications: default });
 table!(SigningKey { key: required, added_at: optional, revoked_at: optional });
-table!(Notifications { off: default, models: default });
-table!(ModelNotifications { notify: optional, follow: default });
+table!(Notifications { off: default, digest: default, models: default });
+table!(ModelNotifications { notify: optional, follow: default, unfollow: default });
 table!(Model {
     id: required,
     name: required,
@@ -221,7 +223,7 @@ macro_rules! words {
         }
     )*};
 }
-words!(Layout, Authority, Level, Status, RequestState, Verdict, WebhookState, Profile, JobParams, Notify);
+words!(Layout, Authority, Level, Status, RequestState, Verdict, WebhookState, Profile, JobParams, Notify, Cadence);
 
 impl FromToml for Text {
     fn from_toml(node: Node<'_, '_>) -> Option<Self> {

@@ -68,7 +68,7 @@ pub struct Repo {
     inner: gix::Repository,
     git_dir: PathBuf,
     common_dir: PathBuf,
-    trees: RefCell<read::TreeMemo>,
+    memo: RefCell<read::Memo>,
     mailmap: OnceCell<gix::mailmap::Snapshot>,
     /// The store that leads to the objects in quarantine, kept as long as they are read.
     quarantine: Option<tempfile::TempDir>,
@@ -117,7 +117,7 @@ impl Repo {
         let canonical = |p: &Path| p.canonicalize().map_err(|e| GitError::io("find", p, e));
         let (git_dir, common_dir) = (canonical(inner.git_dir())?, canonical(inner.common_dir())?);
         inner.objects.enable_object_memory();
-        Ok(Self { inner, git_dir, common_dir, trees: RefCell::default(), mailmap: OnceCell::new(), quarantine: None })
+        Ok(Self { inner, git_dir, common_dir, memo: RefCell::default(), mailmap: OnceCell::new(), quarantine: None })
     }
 
     /// Security: a cloned work tree may hold a bare repository whose settings are the attacker's.

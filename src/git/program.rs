@@ -12,7 +12,8 @@ use crate::text::one_line;
 pub fn ask<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, String> {
     let mut command = Command::new("git");
     command.args(["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.hooksPath=/dev/null"]);
-    command.args(args).env("GIT_LITERAL_PATHSPECS", "1").current_dir(dir).stdin(Stdio::null());
+    command.args(args).env("GIT_LITERAL_PATHSPECS", "1").env("GIT_TERMINAL_PROMPT", "0");
+    command.current_dir(dir).stdin(Stdio::null());
     let output = command.output().map_err(|e| format!("`git` did not start: {e}"))?;
     if output.status.success() {
         return Ok(output.stdout);

@@ -15,25 +15,54 @@ use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
 /// How many tree entries are remembered before all are forgotten.
-const MEMO_ENTRIES: usize = 200_000;
+const MEMO_ENTRIES: usize = 50_000;
+
+/// How many bytes of objects are remembered before all are forgotten.
+const MEMO_BYTES: usize = 4 << 20;
+
+/// The largest object that is remembered, in bytes.
+const MEMO_OBJECT: usize = 16 << 10;
 
 /// How long a revision may be, in bytes.
 const MAX_REVISION: usize = 1024;
 
-/// Trees already read, by id.
+/// Trees, and small objects as they are, already read, by id. One change asks for the same few again and again.
 #[derive(Debug, Default)]
-pub(super) struct TreeMemo {
+pub(super) struct Memo {
     trees: HashMap<Oid, Rc<[Entry]>>,
     entries: usize,
+    objects: HashMap<Oid, (ObjectKind, Rc<[u8]>)>,
+    bytes: usize,
 }
 
-impl TreeMemo {
-    fn put(&mut self, id: Oid, tree: &Rc<[Entry]>) {
+impl Memo {
+    fn put_tree(&mut self, id: Oid, tree: &Rc<[Entry]>) {
         if self.entries.saturating_add(tree.len()) > MEMO_ENTRIES {
-            *self = Self::default();
+            self.trees.clear();
+            self.entries = 0;
         }
         self.entries = self.entries.saturating_add(tree.len());
         self.trees.insert(id, Rc::clone(tree));
+    }
+
+    fn put_object(&mut self, id: Oid, kind: ObjectKind, bytes: &[u8]) {
+        if bytes.len() > MEMO_OBJECT {
+            return;
+        }
+        if self.bytes.saturating_add(bytes.len()) > MEMO_BYTES {
+            self.objects.clear();
+            self.bytes = 0;
+        }
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        self.objects.insert(id, (kind, bytes.into()));
+    }
+
+    /// Forgets objects that are nowhere any more.
+    pub(super) fn forget(&mut self, ids: impl Iterator<Item = Oid>) {
+        for id in ids {
+            self.entries = self.entries.saturating_sub(self.trees.remove(&id).map_or(0, |t| t.len()));
+            self.bytes = self.bytes.saturating_sub(self.objects.remove(&id).map_or(0, |(_, o)| o.len()));
+        }
     }
 }
 
@@ -235,6 +264,9 @@ impl Repo {
 
     /// The kind and bytes of an object, checked against its id.
     pub(super) fn any(&self, id: &Oid) -> Result<(ObjectKind, Vec<u8>), TreeError> {
+        if let Some((kind, bytes)) = self.memo.borrow().objects.get(id) {
+            return Ok((*kind, bytes.to_vec()));
+        }
         let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
         if git_id.is_empty_tree() {
             return Ok((ObjectKind::Tree, Vec::new()));
@@ -245,6 +277,7 @@ impl Repo {
         data.verify_checksum(&git_id)
             .map_err(|_| TreeError::Damaged { id: *id, why: "its content does not have this id".to_owned() })?;
         let kind = data.kind;
+        self.memo.borrow_mut().put_object(*id, kind, &bytes);
         Ok((kind, bytes))
     }
 }
@@ -269,7 +302,7 @@ fn kind_of(mode: gix::objs::tree::EntryMode) -> Kind {
 
 impl Objects for Repo {
     fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
-        if let Some(known) = self.trees.borrow().trees.get(id) {
+        if let Some(known) = self.memo.borrow().trees.get(id) {
             return Ok(Rc::clone(known));
         }
         let bytes = self.object(id, ObjectKind::Tree)?;
@@ -277,14 +310,20 @@ impl Objects for Repo {
             .map(|e| e.map(|e| Entry { name: name_of(e.filename), kind: kind_of(e.mode), id: oid(e.oid) }))
             .collect();
         let entries = entries.map_err(|e| TreeError::Damaged { id: *id, why: e.to_string() })?;
-        self.trees.borrow_mut().put(*id, &entries);
+        self.memo.borrow_mut().put_tree(*id, &entries);
         Ok(entries)
     }
 
     fn blob(&self, id: &Oid, max: u64) -> Result<Vec<u8>, TreeError> {
-        let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
-        let header = self.inner.objects.try_header(&git_id).map_err(|e| unreadable(id, e))?;
-        let size = header.ok_or(TreeError::Missing(*id))?.size();
+        let known = self.memo.borrow().objects.get(id).map(|(_, bytes)| bytes.len() as u64);
+        let size = match known {
+            Some(size) => size,
+            None => {
+                let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
+                let header = self.inner.objects.try_header(&git_id).map_err(|e| unreadable(id, e))?;
+                header.ok_or(TreeError::Missing(*id))?.size()
+            }
+        };
         if size > max {
             return Err(TreeError::TooLarge { id: *id, size, max });
         }

@@ -75,8 +75,8 @@ impl Repo {
 
     /// Forgets all that was staged and not published.
     pub fn discard_staged(&self) {
-        self.inner.objects.reset_object_memory();
-        self.trees.take();
+        let staged = self.inner.objects.reset_object_memory().unwrap_or_default();
+        self.memo.borrow_mut().forget(staged.keys().map(oid));
     }
 
     /// Applies changes, sorted by path, to a tree; none if nothing is left in it.

@@ -72,6 +72,10 @@ impl Repo {
     ) -> Result<Published, PublishError> {
         let published = self.try_publish(lock, reference, expected, drafts, durability);
         self.discard_staged();
+        if published.is_err() {
+            // It may know of objects that were not written.
+            self.memo.take();
+        }
         if matches!(published, Err(PublishError::Git(_) | PublishError::Moved { .. } | PublishError::Dirty { .. })) {
             let _ = lock.note(&[], None);
         }
@@ -105,12 +109,13 @@ impl Repo {
         let edit = self.prepare(reference, expected, tip, last)?;
         lock.note(&held.into_iter().filter_map(|h| Held::taken(h.path)).collect::<Vec<_>>(), left.as_ref())?;
         self.write_objects(&staged, &commits)?;
+        let is_new = !self.common_dir().join(reference).exists();
         if durability == Durability::Full {
             self.flush_objects()?;
         }
         self.move_branch(edit, last)?;
         let flushed = match durability {
-            Durability::Full => self.flush_reference(reference),
+            Durability::Full => self.flush_reference(reference, is_new),
             Durability::Relaxed => Ok(()),
         };
         let left_behind = follow.and_then(|f| f.apply(self).err());
@@ -281,11 +286,14 @@ impl Repo {
         flush(&dir).map_err(|e| GitError::io("flush", dir, e))
     }
 
-    /// Puts the branch and the folders above it on disk, for good.
-    fn flush_reference(&self, reference: &str) -> Result<(), GitError> {
+    /// Puts the branch's new place in its folder on disk, for good; where its file is new, the folders above may be, too.
+    fn flush_reference(&self, reference: &str, is_new: bool) -> Result<(), GitError> {
         let file = self.common_dir().join(reference);
-        let folders = file.ancestors().skip(1).take_while(|p| p.starts_with(self.common_dir()));
-        for path in std::iter::once(file.as_path()).chain(folders) {
+        let above = file.ancestors().skip(1).take_while(|p| p.starts_with(self.common_dir()));
+        let folders = above.take(if is_new { usize::MAX } else { 1 });
+        // What the file says was written when the branch was locked, and so flushed with all else.
+        let own = if FLUSHES_ALL { None } else { Some(file.as_path()) };
+        for path in own.into_iter().chain(folders) {
             File::open(path).and_then(|f| f.sync_all()).map_err(|e| GitError::io("flush", path, e))?;
         }
         Ok(())
@@ -325,6 +333,9 @@ fn write_object(
         }
     }
 }
+
+/// Whether [`flush`] flushes all that was written, not the objects alone.
+const FLUSHES_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Flushes the whole file system that a folder is on: one call for any number of new files and folders.
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -11,6 +11,7 @@ use crate::gate::host::NoHost;
 use crate::gate::record::record;
 use crate::gate::{BadLine, Gate, GateError, Host, NoPusher, Pusher, Update};
 use crate::git::{GitError, HookEnv, Repo};
+use crate::outbox;
 use crate::pushes::PushesError;
 use crate::time::Timestamp;
 
@@ -133,9 +134,13 @@ fn write_down(updates: &[Update], given: &Given, now: Timestamp) -> Result<(), H
     let gate = Gate::open(repo)?.protecting(&given.protected);
     // What nobody pushes is recorded, too: it moved something.
     let pusher = pusher(host).unwrap_or_else(|_| Pusher { via: host.to_string(), ..Pusher::default() });
-    let person = gate.person(&pusher, updates)?;
-    record(gate.repo(), updates, &pusher, person, now, gate.limits())?;
-    Ok(())
+    let recorded = gate
+        .person(&pusher, updates)
+        .map_err(HookError::from)
+        .and_then(|person| Ok(record(gate.repo(), updates, &pusher, person, now, gate.limits())?));
+    // Recorded or not, it landed, and whoever delivers shall look.
+    outbox::wake(&gate.repo().common_dir().join("greenroom"));
+    recorded.map(drop)
 }
 
 /// The kind of host as far as it can be told, for the form of what is said.

@@ -78,6 +78,34 @@ impl Index<'_> {
         self.ask(|state| log(state, filter))
     }
 
+    /// The entries of the commits of these numbers, oldest first. Commits without events are left out.
+    pub fn entries(&mut self, numbers: std::ops::Range<u64>) -> Result<Vec<Entry>, IndexError> {
+        self.ask(|state| {
+            if state.tip.is_none() {
+                return Ok(Vec::new());
+            }
+            let (mut log, all) = (Log::new(state)?, LogFilter::default());
+            let numbers = numbers.start..numbers.end.min(state.count);
+            numbers.filter_map(|number| log.entry(number, &all, |_| true).transpose()).collect()
+        })
+    }
+
+    /// The number of a commit of the first-parent line.
+    pub fn number(&mut self, commit: Oid) -> Result<u64, IndexError> {
+        self.ask(|state| match state.tip {
+            None => Err(Fault::Other(IndexError::OffLine(commit))),
+            Some(_) => Log::new(state)?.number(commit),
+        })
+    }
+
+    /// The commit of a number; none beyond the newest.
+    pub fn commit(&mut self, number: u64) -> Result<Option<Oid>, IndexError> {
+        self.ask(|state| match number < state.count {
+            true => Ok(Some(row(&state.steps.whole()?, number)?.commit)),
+            false => Ok(None),
+        })
+    }
+
     /// The newest commit that had landed by a time; none if none had. The same as
     /// [`Repo::landed_at`](crate::git::Repo::landed_at) finds by looking at each commit.
     pub fn landed_at(&mut self, time: Timestamp) -> Result<Option<Oid>, IndexError> {
@@ -148,7 +176,7 @@ fn first_after(steps: &[u8], count: u64, time: Timestamp) -> Result<u64, Fault> 
     Ok(low)
 }
 
-fn row(steps: &[u8], number: u64) -> Result<StepRow, Fault> {
+pub(super) fn row(steps: &[u8], number: u64) -> Result<StepRow, Fault> {
     let row = usize::try_from(number).ok().and_then(|n| StepRow::get(steps, n));
     row.ok_or_else(|| damaged("the steps end too early"))
 }
@@ -182,14 +210,14 @@ fn log(state: &State, filter: &LogFilter) -> Result<Vec<Entry>, Fault> {
 }
 
 /// The history part of an index, open for reading.
-struct Log<'s> {
+pub(super) struct Log<'s> {
     state: &'s State,
-    steps: Vec<u8>,
+    pub(super) steps: Vec<u8>,
     records: super::part::Reader<'s>,
 }
 
 impl<'s> Log<'s> {
-    fn new(state: &'s State) -> Result<Self, Fault> {
+    pub(super) fn new(state: &'s State) -> Result<Self, Fault> {
         Ok(Self { state, steps: state.steps.whole()?, records: state.records.reader()? })
     }
 
@@ -203,7 +231,7 @@ impl<'s> Log<'s> {
         Err(Fault::Other(IndexError::OffLine(commit)))
     }
 
-    fn record(&mut self, row: &StepRow) -> Result<Record, Fault> {
+    pub(super) fn record(&mut self, row: &StepRow) -> Result<Record, Fault> {
         let mut bytes = Vec::new();
         self.records.checked(row.at, row.len, row.crc, &mut bytes)?;
         Record::decode(&bytes)
@@ -280,7 +308,7 @@ impl<'s> Log<'s> {
 }
 
 /// Whether a name matches a pattern in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
     let Some(last) = pattern.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };

@@ -27,6 +27,7 @@ mod part;
 mod record;
 mod rows;
 mod search;
+mod ties;
 mod update;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -36,7 +37,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
-pub use history::{Entry, LogFilter, Subject, landed};
+pub use history::{Entry, LogFilter, Subject, landed, matches};
 pub use record::Act;
 pub use rows::{MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 
@@ -47,7 +48,7 @@ use head::State;
 use update::Target;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

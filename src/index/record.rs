@@ -41,6 +41,9 @@ pub struct Act {
     pub details: Vec<String>,
     /// The event as JSON.
     pub json: String,
+    /// Which of the commit's events it is, from 0.
+    #[serde(skip)]
+    pub ordinal: u32,
 }
 
 impl Act {
@@ -58,6 +61,7 @@ impl Act {
             details: phrase::details(event),
             // An event is plain data with string keys, which JSON can always hold.
             json: serde_json::to_string(event).unwrap_or_else(|_| "null".to_owned()),
+            ordinal: 0,
         }
     }
 }
@@ -84,7 +88,12 @@ impl Record {
 
     /// From bytes.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
-        postcard::from_bytes(bytes).map_err(|e| damaged(format!("a record cannot be read: {e}")))
+        let mut record: Self =
+            postcard::from_bytes(bytes).map_err(|e| damaged(format!("a record cannot be read: {e}")))?;
+        for (act, ordinal) in record.acts.iter_mut().zip(0..) {
+            act.ordinal = ordinal;
+        }
+        Ok(record)
     }
 
     /// The postings of the record of this number.

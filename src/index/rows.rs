@@ -102,6 +102,8 @@ pub struct VersionFacts<'a> {
     /// The MLflow logged model.
     #[serde(borrow)]
     pub model_id: Cow<'a, str>,
+    /// Whether its files are in the registry.
+    pub has_files: bool,
     /// Its tags.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
@@ -125,6 +127,7 @@ impl VersionFacts<'_> {
             run_id: owned(version.source.run_id.as_str()),
             run_link: owned(version.source.run_link.as_str()),
             model_id: owned(version.source.model_id.as_str()),
+            has_files: version.artifacts.is_some(),
             tags: Tag::all(&version.tags),
         }
     }
@@ -387,6 +390,7 @@ mod tests {
             run_id: "r".into(),
             run_link: "".into(),
             model_id: "".into(),
+            has_files: false,
             tags,
         }
     }

@@ -177,6 +177,7 @@ impl Maker<'_> {
             layout: Layout::default(),
             identity: Identity::default(),
             stages: Default::default(),
+            notifications: crate::entity::settings::Mailing::default(),
         };
         let to = Principal::User(self.by.clone());
         let group = GroupName::new("risk").ok()?;

@@ -107,6 +107,12 @@ impl Registry {
         Self { landed, ..self }
     }
 
+    /// The same registry on another branch than that of HEAD, named in full: for who goes on with a branch whatever is
+    /// checked out.
+    pub fn following(self, branch: &str) -> Self {
+        Self { branch: branch.to_owned(), ..self }
+    }
+
     fn locate(&self, dir: &Path) -> Result<String, RegistryError> {
         let none = || RegistryError::NotARegistry { path: dir.to_owned() };
         let Some(root) = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()? else { return Err(none()) };

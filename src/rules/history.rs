@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, Step};
+use crate::entity::version::Status;
 use crate::entity::{Request, RequestState, Verdict, Version};
 use crate::event::{Cause, Event};
 use crate::name::{Id, ModelName};
@@ -41,6 +42,7 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
                     );
                 }
             }
+            Event::VersionAltered { before, after, .. } if after.completes(before) => {}
             Event::VersionAltered { model, version, before, after } => {
                 let message =
                     format!("what was recorded of version {version} may not change: {}", altered(before, after));
@@ -68,6 +70,14 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
                 faults.add(path, "a request may not be deleted; it is part of the record", "cancel it instead");
             }
+            // Or what is registered and reviewed could be made to await other files.
+            Event::StatusChanged {
+                model, version, before: Status::Ready, status: Status::PendingRegistration, ..
+            } => {
+                let message = format!("version {version} is registered; it cannot be pending again");
+                let help = "register what shall replace it as a new version";
+                faults.add(version_path(step, model, *version, "version.toml")?, message, help);
+            }
             Event::ModelDescribed { .. } | Event::StatusChanged { .. } | Event::VersionDescribed { .. } => {}
             _ => {}
         }
@@ -75,12 +85,16 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
     Ok(())
 }
 
-/// Whether a change of files completes a registration that was pending, or one that had no files of its own.
+/// Whether a change of files completes a registration that was pending: none were there, and their sum is recorded.
 fn completes(step: &Step<'_>, model: &ModelName, version: u64) -> Result<bool, TreeError> {
-    let Some(view) = step.before.model(model)? else { return Ok(false) };
-    let Some(version) = view.version(version)? else { return Ok(false) };
-    let status = version.file()?.and_then(|f| f.value).map(|v| v.status);
-    Ok(status == Some(crate::entity::version::Status::PendingRegistration) && version.artifacts()?.is_none())
+    let Some(view) = step.before.model(&step.before_name(model))? else { return Ok(false) };
+    let Some(old) = view.version(version)? else { return Ok(false) };
+    let had_files = old.artifacts()?.is_some();
+    let recorded = step.diff.events.iter().any(|event| {
+        matches!(event, Event::VersionAltered { model: m, version: v, before, after }
+            if m == model && *v == version && after.completes(before))
+    });
+    Ok(recorded && !had_files)
 }
 
 /// Names the fields of a version that changed and may not.

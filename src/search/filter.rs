@@ -175,6 +175,18 @@ impl Filter<Versions> {
         })
     }
 
+    /// The tags, with their values, that all versions searched for must have.
+    pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.clauses.iter().filter_map(|clause| match clause {
+            VersionClause::Tag(key, TextTest(Test::Is(value))) => Some((key.as_str(), value.as_str())),
+            VersionClause::Tag(..)
+            | VersionClause::Name(_)
+            | VersionClause::RunId(_)
+            | VersionClause::SourcePath(_)
+            | VersionClause::Number(_) => None,
+        })
+    }
+
     /// Whether the version is among those searched for.
     pub fn matches(&self, row: &impl VersionRow) -> bool {
         (self.shows_prompts || !row.is_of_prompt())

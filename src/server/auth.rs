@@ -41,7 +41,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    fn of(user: &UserName, person: &Person) -> Option<Self> {
+    /// A person who is known; none without an e-mail address to commit with.
+    pub fn of(user: &UserName, person: &Person) -> Option<Self> {
         let email = person.emails.iter().next()?.as_str().to_owned();
         let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() }.to_owned();
         Some(Self { user: user.clone(), name, email, read_only: false })
@@ -112,6 +113,15 @@ impl Auth {
         let no_address = || ApiError::denied(format!("The person '{user}' has no e-mail address to commit with."));
         let caller = Caller::of(&user, person).ok_or_else(no_address)?;
         Ok(Arc::new(Caller { read_only: token.read_only, ..caller }))
+    }
+
+    /// A person who proved before who they are, to read only; not somebody who has left meanwhile.
+    pub fn reader(&self, user: &UserName, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {
+        let local = self.local.as_deref().filter(|local| local.user == *user).cloned();
+        let known = || catalog.people().get(user).and_then(|person| Caller::of(user, person));
+        let caller =
+            local.or_else(known).ok_or_else(|| unauthenticated("You are no person of this registry any more."))?;
+        Ok(Arc::new(Caller { read_only: true, ..caller }))
     }
 
     fn by_proxy(&self, said: &str, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {

@@ -1,5 +1,6 @@
 //! One request as a handler sees it: who asks, with what arguments, of which state.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::http::HeaderMap;
@@ -7,6 +8,7 @@ use axum::http::HeaderMap;
 use super::args::Args;
 use super::auth::Caller;
 use super::catalog::{Catalog, ModelCard, Standing};
+use super::databricks::shapes::Viewer;
 use super::error::ApiError;
 use super::state::{Landed, State};
 use crate::action::Action;
@@ -31,6 +33,8 @@ pub struct Call {
     pub segments: Vec<(String, String)>,
     /// The headers.
     pub headers: HeaderMap,
+    /// The address that the caller calls from.
+    pub peer: IpAddr,
     /// The address under which the caller reached the server, such as `http://127.0.0.1:5050`.
     pub base: String,
     /// The commit that the request made, once it has.
@@ -38,6 +42,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Who looks at requests and comments.
+    pub fn viewer(&self) -> Viewer {
+        Viewer { standing: self.standing.clone(), read_only: self.caller.read_only }
+    }
+
     /// A model that the caller may read; otherwise it is answered as if it were not there.
     pub fn model(&self, name: &ModelName) -> Result<&Arc<ModelCard>, ApiError> {
         let found = self.catalog.model(name.as_str()).filter(|m| self.standing.reads(m));

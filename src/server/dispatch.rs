@@ -14,9 +14,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::args::Args;
 use super::call::Call;
 use super::error::{ApiError, Code};
-use super::guard::{Guard, Known, Made, Matched, pass};
+use super::guard::{Guard, Known, Made, Matched, Peer, pass};
 use super::route::{Handler, Needs, Route};
 use crate::entity::Level;
+use crate::name::Id;
 use crate::tree::Oid;
 
 /// The largest JSON body, in bytes (SEC-40).
@@ -24,6 +25,7 @@ pub const MAX_BODY: usize = 1 << 20;
 
 /// The server as one service, made of the table and of nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
+    guard.signed = table.iter().filter(|r| r.needs == Needs::Signed).map(|r| r.path.clone()).collect();
     guard.open = table.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
     let mut router = Router::new();
@@ -137,6 +139,8 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
     let segments = RawPathParams::from_request_parts(parts, &()).await.map_err(not_text)?;
     let segments = segments.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let standing = catalog.standing(&caller.user);
+    let nowhere = || ApiError::new(Code::BadRequest, "The connection comes from nowhere.");
+    let peer = parts.extensions.get::<Peer>().ok_or_else(nowhere)?.0.ip();
     let base = guard.base(&parts.headers);
     let headers = std::mem::take(&mut parts.headers);
     Ok(Call {
@@ -147,6 +151,7 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
         args,
         segments,
         headers,
+        peer,
         base,
         made: Arc::default(),
     })
@@ -156,7 +161,14 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
 /// to the handler, which says so.
 fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
     match needs {
-        Needs::Nothing | Needs::Caller => Ok(()),
+        // What a signed address carries was checked by the guard.
+        Needs::Nothing | Needs::Caller | Needs::Signed => Ok(()),
+        Needs::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
+        Needs::Writer => Ok(()),
+        Needs::ModelId(level) => match Id::new(call.segment("id")).ok().and_then(|id| call.catalog.model_by_id(&id)) {
+            Some(model) if call.standing.reads(model) => call.demand(level, model),
+            Some(_) | None => Ok(()),
+        },
         Needs::Model(level) => match call.args.text("name").ok().flatten().and_then(|name| call.catalog.model(name)) {
             Some(model) if call.standing.reads(model) => call.demand(level, model),
             Some(_) | None => Ok(()),

@@ -1,5 +1,7 @@
 //! Why a request is not done, as the clients of MLflow and Databricks read it: a code, a sentence, a status.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -38,6 +40,10 @@ pub enum Code {
     ResourceConflict,
     /// The body is too large.
     TooLarge,
+    /// The file has no such bytes.
+    NotInFile,
+    /// There is no room for it.
+    NoSpace,
     /// Too much at a time; trying again helps.
     RequestLimitExceeded,
     /// It is not offered here.
@@ -53,7 +59,7 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidParameterValue => "INVALID_PARAMETER_VALUE",
-            Self::BadRequest | Self::TooLarge => "BAD_REQUEST",
+            Self::BadRequest | Self::TooLarge | Self::NotInFile => "BAD_REQUEST",
             Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
             Self::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
@@ -61,6 +67,7 @@ impl Code {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceConflict => "RESOURCE_CONFLICT",
+            Self::NoSpace => "RESOURCE_EXHAUSTED",
             Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
             Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::InternalError => "INTERNAL_ERROR",
@@ -78,7 +85,10 @@ impl Code {
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::ResourceDoesNotExist | Self::EndpointNotFound => StatusCode::NOT_FOUND,
             Self::ResourceConflict => StatusCode::CONFLICT,
+            Self::NotInFile => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            // Not 503: clients would send gigabytes again and again.
+            Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
             Self::RequestLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -140,9 +150,35 @@ impl ApiError {
     }
 }
 
+/// Words by which databricks-sdk takes an error for one that passes: it repeats the request for five minutes, even a
+/// "not found" whose message only quotes a name.
+const RETRIED: [&str; 8] = [
+    "com.databricks.backend.manager.util.UnknownWorkerEnvironmentException",
+    "does not have any associated worker environments",
+    "There is no worker environment with id",
+    "Unknown worker environment",
+    "ClusterNotReadyException",
+    "Unexpected error",
+    "Please try again later or try a faster operation.",
+    "RPC token bucket limit has been exceeded",
+];
+
+/// A message that no client takes for a reason to repeat the request: such words have another space, which looks the same.
+fn unretried(message: &str) -> Cow<'_, str> {
+    let mut out = Cow::Borrowed(message);
+    for words in RETRIED.iter().filter(|w| message.contains(*w)) {
+        let other = match words.split_once(' ') {
+            Some((first, rest)) => format!("{first}\u{a0}{rest}"),
+            None => words.replacen('.', ".\u{a0}", 1).replacen("NotReady", "Not\u{a0}Ready", 1),
+        };
+        out = Cow::Owned(out.replace(words, &other));
+    }
+    out
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({ "error_code": self.code.as_str(), "message": self.message }).to_string();
+        let body = json!({ "error_code": self.code.as_str(), "message": unretried(&self.message) }).to_string();
         let mut response = (self.code.status(), [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
         match self.code {
@@ -271,5 +307,21 @@ impl From<InvalidText> for ApiError {
 impl From<crate::stage::InvalidStage> for ApiError {
     fn from(e: crate::stage::InvalidStage) -> Self {
         Self::invalid(e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_makes_a_client_repeat_the_request() {
+        for words in RETRIED {
+            let said = unretried(&format!("There is no model '{words}'.")).into_owned();
+            assert!(!RETRIED.iter().any(|w| said.contains(w)), "{said}");
+            let letters = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            assert_eq!(letters(&said), letters(&format!("There is no model '{words}'.")));
+        }
+        assert!(matches!(unretried("plain"), Cow::Borrowed("plain")));
     }
 }

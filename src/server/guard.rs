@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
@@ -17,6 +17,7 @@ use serde_json::json;
 use super::auth::Caller;
 use super::catalog::Catalog;
 use super::error::{ApiError, Code};
+use super::idle::{Activity, until_sent};
 use super::log::Log;
 use super::state::State;
 use super::writer::clock;
@@ -50,8 +51,12 @@ pub struct Guard {
     pub state: Arc<State>,
     /// The addresses that need no credentials.
     pub open: HashSet<String>,
+    /// The addresses that carry a proof of who was given them.
+    pub signed: HashSet<String>,
     /// The hosts that the server answers for; none: all.
     pub hosts: Option<HashSet<String>>,
+    /// Notes requests, where it matters whether there are any.
+    pub activity: Option<Arc<Activity>>,
     /// Whether clients reach the server through TLS.
     pub https: bool,
     /// Where to tell what happened.
@@ -70,7 +75,7 @@ impl Guard {
     pub fn new(state: Arc<State>, hosts: Option<HashSet<String>>, https: bool, log: Log) -> Self {
         let salt = crate::registry::random_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
         let ids = Ids { salt, next: AtomicU64::new(1) };
-        Self { state, open: HashSet::new(), hosts, https, log, ids }
+        Self { state, open: HashSet::new(), signed: HashSet::new(), activity: None, hosts, https, log, ids }
     }
 
     /// Refuses what is not for this server, and what a browser was made to send (SEC-38).
@@ -111,6 +116,11 @@ impl Guard {
         }
         let peer = peer.ok_or_else(|| ApiError::new(Code::BadRequest, "The connection comes from nowhere."))?;
         let catalog = self.state.catalog().await?;
+        if request.method == Method::GET && self.signed.contains(request.uri.path()) {
+            let grant = self.state.shelf.grants.read(request.uri.query(), clock())?;
+            let caller = self.state.auth.reader(&grant.user, &catalog)?;
+            return Ok(Some(Known { caller, catalog }));
+        }
         let caller = self.state.auth.caller(&request.headers, peer.0.ip(), &catalog, clock())?;
         Ok(Some(Known { caller, catalog }))
     }
@@ -123,6 +133,7 @@ pub async fn pass(
     next: Next,
 ) -> Response {
     let begun = Instant::now();
+    let busy = guard.activity.as_ref().map(Activity::begin);
     let asked = Asked {
         id: format!("{}-{}", guard.ids.salt, guard.ids.next.fetch_add(1, Ordering::Relaxed)),
         method: name_of(request.method()),
@@ -141,7 +152,10 @@ pub async fn pass(
     };
     dress(response.headers_mut(), &asked.id);
     tell(&guard, &asked, user, &response, begun.elapsed());
-    response
+    match busy {
+        Some(busy) => until_sent(response, busy),
+        None => response,
+    }
 }
 
 /// What is remembered of a request.
@@ -157,7 +171,8 @@ fn tell(guard: &Guard, asked: &Asked, user: Option<UserName>, response: &Respons
     let status = response.status().as_u16();
     let route = response.extensions().get::<Matched>().map_or("none", |m| &m.0);
     guard.state.metrics.served(route, asked.method, status, took);
-    let failed = response.status().is_server_error();
+    // What is not offered is no failure.
+    let failed = response.status().is_server_error() && response.status() != StatusCode::NOT_IMPLEMENTED;
     if !failed && !guard.log.requests {
         return;
     }

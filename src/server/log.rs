@@ -30,7 +30,8 @@ impl Log {
         self.line("info", fields);
     }
 
-    fn line(self, level: &str, fields: Value) {
+    /// Writes a line.
+    pub(super) fn line(self, level: &str, fields: Value) {
         let mut line = Map::new();
         line.insert("time".to_owned(), json!(clock()));
         line.insert("level".to_owned(), json!(level));

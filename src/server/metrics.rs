@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::watch::{Counters, Counts};
 
 /// The upper ends of the buckets of durations, in microseconds.
 const BUCKETS: [u64; 8] = [100, 500, 1_000, 5_000, 20_000, 100_000, 1_000_000, 10_000_000];
@@ -24,6 +26,8 @@ pub struct Metrics {
     batches: AtomicU64,
     commits: AtomicU64,
     connections: AtomicU64,
+    /// What the watcher within counts.
+    pub deliveries: Arc<Counters>,
 }
 
 impl Metrics {
@@ -60,6 +64,7 @@ impl Metrics {
         counter("greenroom_commits_total", "Commits that landed through this server.", &self.commits);
         counter("greenroom_batches_total", "Batches in which they landed.", &self.batches);
         counter("greenroom_connections_total", "Connections accepted.", &self.connections);
+        deliveries(&mut out, &self.deliveries.now());
         out.push_str("# HELP greenroom_http_request_duration_seconds How long answers took.\n");
         out.push_str("# TYPE greenroom_http_request_duration_seconds histogram\n");
         let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -74,6 +79,28 @@ impl Metrics {
             let _ = writeln!(out, "{name}_count{{{labels}}} {}", of.count);
         }
         out
+    }
+}
+
+/// What was delivered, and what waits.
+fn deliveries(out: &mut String, counts: &Counts) {
+    let Counts { delivered, failed, dead, violations, pending, oldest, behind } = *counts;
+    for (name, kind, about, value) in [
+        ("deliveries_total", "counter", "Deliveries that arrived.", delivered),
+        ("delivery_failures_total", "counter", "Attempts to deliver that failed.", failed),
+        ("dead_letters_total", "counter", "Deliveries that were given up.", dead),
+        ("rule_violations_total", "counter", "Steps that passed no gate and broke a rule.", violations),
+        ("deliveries_pending", "gauge", "Deliveries that wait.", pending),
+        (
+            "delivery_oldest_timestamp_seconds",
+            "gauge",
+            "When the oldest of these landed; 0: none waits.",
+            oldest / 1000,
+        ),
+        ("delivery_commits_behind", "gauge", "Commits that some channel was not told of yet.", behind),
+    ] {
+        let _ =
+            write!(out, "# HELP greenroom_{name} {about}\n# TYPE greenroom_{name} {kind}\ngreenroom_{name} {value}\n");
     }
 }
 

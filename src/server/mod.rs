@@ -6,21 +6,31 @@
 //! durable.
 
 pub mod args;
+pub mod artifacts;
 pub mod auth;
 pub mod call;
 pub mod catalog;
+pub mod databricks;
 mod desk;
 mod dispatch;
 pub mod error;
+mod follow;
 pub mod guard;
+mod idle;
+pub mod import;
+mod keep;
 mod listen;
 pub mod log;
 pub mod metrics;
 pub mod mlflow;
+mod notice;
+pub mod own;
+mod places;
 mod probe;
 pub mod repeat;
 pub mod route;
 pub mod state;
+pub mod stop;
 pub mod tokens;
 pub mod webhooks;
 mod writer;
@@ -30,23 +40,31 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use artifacts::Shelf;
 use auth::{Auth, Caller, Proxy};
 use catalog::LoadError;
 use guard::Guard;
+use idle::Activity;
+use import::Imports;
 use log::Log;
 use metrics::Metrics;
+use notice::Notice;
 use state::{Parts, State};
 use tokens::{TokenError, Tokens};
 use webhooks::Hooks;
 use writer::Writer;
 
+use crate::artifact::import::Sources;
+use crate::artifact::{Limits, Store};
 use crate::deliver::webhook::{Outgoing, OutgoingError};
-use crate::git::{GitError, Ident};
+use crate::git::{GitError, Ident, Repo};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
+use crate::watch::WatchError;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -65,6 +83,36 @@ pub struct Config {
     pub require_token: bool,
     /// Whether each request has a line in the log.
     pub log_requests: bool,
+    /// Whether what lands is told from here, too.
+    pub watch: bool,
+    /// How many bytes a model that is uploaded or copied may have in all.
+    pub max_upload: u64,
+    /// Where models are copied from, and the tracking server that is asked.
+    pub sources: Sources,
+    /// After how long without a request the server ends by itself.
+    pub idle_exit: Option<Duration>,
+    /// Who calls without a token on a loopback address, and commits, in a play; none: the local git user.
+    pub local: Option<Ident>,
+}
+
+impl Config {
+    /// A registry as it is served when nothing else is said.
+    pub fn new(dir: PathBuf, bind: SocketAddr) -> Self {
+        Self {
+            dir,
+            bind,
+            behind_proxy: false,
+            proxy: None,
+            hosts: Vec::new(),
+            require_token: false,
+            log_requests: false,
+            watch: false,
+            max_upload: artifacts::MAX_UPLOAD,
+            sources: Sources::default(),
+            idle_exit: None,
+            local: None,
+        }
+    }
 }
 
 /// Why the server does not run.
@@ -85,6 +133,9 @@ pub enum ServeError {
     /// The settings of webhooks cannot be read.
     #[error(transparent)]
     Webhooks(#[from] OutgoingError),
+    /// What lands cannot be followed.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The address can be reached from other machines, and nothing protects what is sent.
     #[error(
         "{bind} can be reached from other machines, where tokens would travel in the clear: put a proxy with TLS in \
@@ -127,13 +178,14 @@ fn start(what: impl std::fmt::Display) -> ServeError {
 /// Serves the registry until the process is told to stop, and gives whether all open requests could finish. `listening`
 /// hears the address once connections are accepted.
 pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
-    let registry = Registry::discover(&config.dir)?;
+    let registry = open(config)?;
     let tokens = Tokens::of(&registry.state_dir());
     let auth = auth(config, &registry, tokens)?;
-    let committer = registry.repo().identity().map(|(_, committer)| committer);
+    let committer = identity(config, &registry).map(|(_, committer)| committer);
     let committer = committer.unwrap_or_else(|_| Ident::new("greenroom", "greenroom@localhost", writer::clock()));
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(start)?;
+    let (mut key, mut grants) = ([0; 32], [0; 32]);
+    getrandom::fill(&mut key).and_then(|()| getrandom::fill(&mut grants)).map_err(start)?;
+    let shelf = Shelf::new(&registry.repo().lfs_dir(), config.max_upload, grants);
     let metrics = Arc::new(Metrics::default());
     let log = Log { requests: config.log_requests };
 
@@ -141,7 +193,19 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let (publish, catalog) = watch::channel(None);
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
     let (git_dir, at) = (registry.repo().git_dir().to_owned(), registry.at().to_owned());
+    let following = config.watch.then(|| follow::start(&registry, log, &metrics)).transpose()?;
     let desks = desk::Desks::start(&git_dir, &at).map_err(start)?;
+    let activity = Arc::new(Activity::default());
+    let imports = import::Parts {
+        sources: Arc::new(config.sources.clone()),
+        limits: Limits { total: config.max_upload, ..Limits::default() },
+        store: Store::at(registry.repo().lfs_dir()),
+        catalog: catalog.clone(),
+        jobs: jobs.downgrade(),
+        activity: Arc::clone(&activity),
+        log,
+    };
+    let kept = keep::keep(catalog.clone(), desks.clone());
     let parts = Parts {
         catalog,
         tip: registry.repo().tip(registry.branch()),
@@ -151,30 +215,74 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         hooks: Hooks::new(Arc::new(Outgoing::of(&registry)?)),
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
+        shelf: Arc::new(shelf),
+        imports: Imports::start(&imports).map_err(start)?,
     };
+    let state_dir = registry.state_dir();
     drop(registry);
-    let counted = Arc::clone(&metrics);
-    let writer = thread::Builder::new().name("writer".to_owned()).spawn(move || {
-        let opened = writer::open(&git_dir, &at).map_err(ServeError::from);
-        let writer = opened.and_then(|r| Ok(Writer::load(r, Some(committer), publish, counted, log)?));
-        match writer {
-            Ok(writer) => {
-                let _ = loaded.send(Ok(()));
-                writer.run(queue);
-            }
-            Err(e) => drop(loaded.send(Err(e))),
-        }
-    });
-    let writer = writer.map_err(start)?;
-    let guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log);
+    let writer = Work { git_dir, at, committer, publish, metrics: Arc::clone(&metrics), log }.begin(queue, loaded)?;
+    let mut guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log);
+    guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
-    let finished = runtime.block_on(serve(config.bind, guard, metrics, is_loaded, listening));
+    let serving =
+        Serving { bind: config.bind, guard, metrics, is_loaded, activity, idle_exit: config.idle_exit, state_dir, log };
+    runtime.spawn(kept);
+    let finished = runtime.block_on(serving.run(listening));
     // With the runtime go all who could still ask, and the writer ends when what waits is done.
     runtime.shutdown_background();
     if finished.as_ref().is_ok_and(|finished| *finished) {
         let _ = writer.join();
+        follow::end(following);
     }
     finished
+}
+
+/// What the writer's thread begins with.
+struct Work {
+    git_dir: PathBuf,
+    at: String,
+    committer: Ident,
+    publish: watch::Sender<Option<Arc<catalog::Catalog>>>,
+    metrics: Arc<Metrics>,
+    log: Log,
+}
+
+impl Work {
+    /// Starts the writer's thread, which reads the registry into memory, says so, and writes.
+    fn begin(
+        self,
+        queue: mpsc::Receiver<writer::Job>,
+        loaded: oneshot::Sender<Result<(), ServeError>>,
+    ) -> Result<thread::JoinHandle<()>, ServeError> {
+        let Self { git_dir, at, committer, publish, metrics, log } = self;
+        let work = move || {
+            let opened = writer::open(&git_dir, &at).map_err(ServeError::from);
+            match opened.and_then(|r| Ok(Writer::load(r, Some(committer), publish, metrics, log)?)) {
+                Ok(writer) => {
+                    let _ = loaded.send(Ok(()));
+                    writer.run(queue);
+                }
+                Err(e) => drop(loaded.send(Err(e))),
+            }
+        };
+        thread::Builder::new().name("writer".to_owned()).spawn(work).map_err(start)
+    }
+}
+
+/// Opens the registry. A play stays in its own folder, whatever GIT_DIR says.
+fn open(config: &Config) -> Result<Registry, RegistryError> {
+    match config.local {
+        Some(_) => Registry::with(Repo::open(&config.dir)?, ""),
+        None => Registry::discover(&config.dir),
+    }
+}
+
+/// The author and the committer of what the server does for the local user.
+fn identity(config: &Config, registry: &Registry) -> Result<(Ident, Ident), GitError> {
+    match &config.local {
+        Some(ident) => Ok((ident.clone(), ident.clone())),
+        None => registry.repo().identity(),
+    }
 }
 
 /// How callers are known, and whether the address is one that may be served so.
@@ -191,7 +299,7 @@ fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, Se
         None => None,
     };
     if is_loopback && !config.behind_proxy && !config.require_token {
-        let (author, _) = registry.repo().identity()?;
+        let (author, _) = identity(config, registry)?;
         let user = registry.person_of(&registry.snapshot()?, &author)?;
         let local = Caller { user, name: author.name, email: author.email, read_only: false };
         return Ok(Auth::new(tokens, Some(local), proxy));
@@ -217,34 +325,72 @@ fn hosts(config: &Config) -> Option<HashSet<String>> {
     Some(loopback.into_iter().chain([own]).chain(named).collect())
 }
 
-/// Listens until the process is told to stop; false if open requests took too long or it was told twice.
-async fn serve(
+/// A server that is ready to listen.
+struct Serving {
     bind: SocketAddr,
     guard: Guard,
     metrics: Arc<Metrics>,
     is_loaded: oneshot::Receiver<Result<(), ServeError>>,
-    listening: impl FnOnce(SocketAddr),
-) -> Result<bool, ServeError> {
-    let cannot = |source| ServeError::Bind { bind, source };
-    let listener = tokio::net::TcpListener::bind(bind).await.map_err(cannot)?;
-    let address = listener.local_addr().map_err(cannot)?;
-    let mut signals = Signals::new().map_err(start)?;
-    let (stop, stopping) = watch::channel(false);
-    let router = dispatch::router(guard, route::table());
-    let mut serving = tokio::spawn(listen::serve(listener, router, metrics, stopping));
-    listening(address);
-    tokio::select! {
-        loaded = is_loaded => match loaded {
-            Ok(Err(e)) => return Err(e),
-            Ok(Ok(())) | Err(_) => signals.next().await,
-        },
-        () = signals.next() => {}
+    activity: Arc<Activity>,
+    idle_exit: Option<Duration>,
+    state_dir: PathBuf,
+    log: Log,
+}
+
+impl Serving {
+    /// Listens until the process is told to stop, or nobody needs it; false if open requests took too long or it was told
+    /// twice.
+    async fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
+        let Self { bind, guard, metrics, is_loaded, activity, idle_exit, state_dir, log } = self;
+        let cannot = |source| ServeError::Bind { bind, source };
+        let listener = tokio::net::TcpListener::bind(bind).await.map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let mut signals = Signals::new().map_err(start)?;
+        let (stop, stopping) = watch::channel(false);
+        let state = Arc::clone(&guard.state);
+        let router = dispatch::router(guard, route::table());
+        let mut serving = tokio::spawn(listen::serve(listener, router, metrics, stopping));
+        // Others of this machine may use it; what only a proxy reaches is not for them.
+        let notice = if address.ip().is_loopback() { put_up(&state_dir, address, log) } else { None };
+        listening(address);
+        tokio::spawn(artifacts::keep_tidy(Arc::clone(&state.shelf)));
+        {
+            let told = async {
+                tokio::select! {
+                    () = signals.next() => {}
+                    () = activity.over(idle_exit) => {}
+                }
+            };
+            tokio::pin!(told);
+            tokio::select! {
+                loaded = is_loaded => match loaded {
+                    Ok(Err(e)) => return Err(e),
+                    Ok(Ok(())) | Err(_) => {
+                        state.resume().await;
+                        told.await;
+                    }
+                },
+                () = told.as_mut() => {}
+            }
+        }
+        // Whoever comes now is to start another server.
+        drop(notice);
+        let _ = stop.send(true);
+        state.ending.send_replace(true);
+        drop(state);
+        Ok(tokio::select! {
+            ended = &mut serving => ended.is_ok(),
+            () = tokio::time::sleep(listen::DRAIN) => false,
+            () = signals.next() => false,
+        })
     }
-    let _ = stop.send(true);
-    Ok(tokio::select! {
-        ended = &mut serving => ended.is_ok(),
-        () = tokio::time::sleep(listen::DRAIN) => false,
-        () = signals.next() => false,
+}
+
+/// Notes in the repository where it is served; a server that cannot is one all the same.
+fn put_up(state_dir: &std::path::Path, address: SocketAddr, log: Log) -> Option<Notice> {
+    Notice::put_up(state_dir, &format!("http://{address}")).unwrap_or_else(|e| {
+        log.warn("others cannot find this server by its notice", &e);
+        None
     })
 }
 

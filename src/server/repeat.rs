@@ -2,6 +2,9 @@
 //!
 //! Clients repeat a request, even one that creates something, when the connection broke before its answer. Only then is
 //! it the same request: who got an answer and sends the same once more wants a second version.
+//!
+//! Some requests fail when they come again, such as one that makes a model: it is there already. These are made anew
+//! first ([`Repeats::again`]), for between the two somebody may have undone what the first did.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -39,6 +42,36 @@ impl Repeats {
     {
         let key = key(what, &call);
         let task = self.take(&key).unwrap_or_else(|| tokio::spawn(make(call)));
+        self.wait(key, task).await
+    }
+
+    /// Makes a request, and to its end even if the asker goes away. If it fails because it was made before, and the answer
+    /// of that was lost, it gets that answer.
+    pub async fn again<F>(self: &Arc<Self>, what: &str, call: Call, make: impl FnOnce(Call) -> F) -> Answer
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let key = key(what, &call);
+        let (before, now) = (self.take(&key), make(call));
+        let task = tokio::spawn(async move {
+            let before = match before {
+                Some(task) => task.await.ok(),
+                None => None,
+            };
+            match (now.await, before) {
+                (Err(e), Some(Ok(reply)))
+                    if matches!(e.code, Code::ResourceAlreadyExists | Code::ResourceDoesNotExist) =>
+                {
+                    Ok(reply)
+                }
+                (now, _) => now,
+            }
+        });
+        self.wait(key, task).await
+    }
+
+    /// Waits for an answer; if who waits goes away, the answer is kept for when he asks again.
+    async fn wait(self: &Arc<Self>, key: Key, task: JoinHandle<Answer>) -> Answer {
         let mut waiting = Waiting { repeats: Arc::clone(self), key, task: Some(task) };
         let Some(task) = &mut waiting.task else { return Err(gone()) };
         let ended = task.await;

@@ -23,6 +23,13 @@ pub enum Needs {
     /// A caller with this level on the model that the argument `name` names. A model that the caller may not read is
     /// answered as if it were not there.
     Model(Level),
+    /// A caller with this level on the model whose id stands in the address as `{id}`.
+    ModelId(Level),
+    /// Any known caller who may write.
+    Writer,
+    /// Whoever has the address: it carries a proof of the server's that a known caller was given it, minutes ago
+    /// ([`super::artifacts::grant`]).
+    Signed,
     /// A caller with this level on the whole registry.
     Registry(Level),
 }
@@ -138,5 +145,8 @@ pub fn table() -> Vec<Route> {
     let mut routes = super::probe::routes();
     routes.extend(super::mlflow::routes());
     routes.extend(super::webhooks::routes());
+    routes.extend(super::databricks::routes());
+    routes.extend(super::own::routes());
+    routes.extend(super::artifacts::routes());
     routes
 }

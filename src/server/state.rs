@@ -4,25 +4,36 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::artifacts::Shelf;
 use super::auth::{Auth, Caller};
 use super::catalog::Catalog;
 use super::desk::Desks;
 use super::error::{ApiError, Code};
+use super::import::Imports;
 use super::metrics::Metrics;
+use super::places::Places;
 use super::repeat::Repeats;
 use super::webhooks::Hooks;
 use super::writer::Job;
 use crate::action::Action;
 use crate::event::Event;
 use crate::git::Tip;
+use crate::index::Index;
 use crate::registry::Registry;
 use crate::search::TokenKey;
+use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
 /// How long the state of a listing is kept for its next page.
 const KEEP: Duration = Duration::from_secs(600);
+
+/// How often those who wait look whether others landed something.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How many answers may go on without an end at a time.
+const STREAMS: usize = 256;
 
 /// How many such states are kept.
 const MAX_KEPT: usize = 64;
@@ -55,6 +66,16 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// The answers that nobody was there to hear.
     pub repeats: Arc<Repeats>,
+    /// Where open requests and comments are.
+    pub places: Arc<Mutex<Places>>,
+    /// How many answers may go on without an end at a time.
+    pub streams: Arc<Semaphore>,
+    /// Whether the server is about to stop; answers without an end then end.
+    pub ending: watch::Sender<bool>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 /// What a [`State`] is made of.
@@ -75,12 +96,16 @@ pub struct Parts {
     pub token_key: TokenKey,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The files of models, and those that are sent.
+    pub shelf: Arc<Shelf>,
+    /// What is copied in the background.
+    pub imports: Imports,
 }
 
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, hooks, token_key, metrics } = parts;
+        let Parts { catalog, tip, jobs, desks, auth, hooks, token_key, metrics, shelf, imports } = parts;
         Self {
             catalog,
             tip,
@@ -92,6 +117,11 @@ impl State {
             token_key,
             metrics,
             repeats: Arc::default(),
+            places: Arc::default(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            ending: watch::Sender::new(false),
+            shelf,
+            imports,
         }
     }
 
@@ -105,6 +135,24 @@ impl State {
                 let (send, receive) = oneshot::channel();
                 self.jobs.send(Job::Look(send)).await.map_err(|_| ApiError::stopping())?;
                 receive.await.map_err(|_| ApiError::stopping())?
+            }
+        }
+    }
+
+    /// The registry once it is another than that of a commit, or what it is when the time is up or the server stops.
+    pub async fn newer(&self, than: Option<Oid>, until: tokio::time::Instant) -> Result<Arc<Catalog>, ApiError> {
+        let (mut seen, mut ending) = (self.catalog.clone(), self.ending.subscribe());
+        loop {
+            let now = self.catalog().await?;
+            let is_over = tokio::time::Instant::now() >= until || *ending.borrow();
+            if is_over || now.commit() != than {
+                return Ok(now);
+            }
+            // What others land in the repository wakes nobody; it is looked for.
+            tokio::select! {
+                _ = seen.changed() => {}
+                _ = ending.wait_for(|e| *e) => {}
+                () = tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)) => {}
             }
         }
     }
@@ -127,6 +175,39 @@ impl State {
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.desks.run(read).await
+    }
+
+    /// Reads what the files say as of a catalog.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        catalog: &Catalog,
+        look: impl FnOnce(&Snapshot<'_>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let commit = catalog.commit();
+        self.read(move |registry| look(&registry.snapshot_of(commit)?)).await
+    }
+
+    /// Reads with the help of the index, and of where things are; both are of the newest commit.
+    pub async fn look_up<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let places = Arc::clone(&self.places);
+        self.read(move |registry| {
+            let mut index = Index::open(registry, &mut |_| {})?;
+            let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.refresh(&mut index)?;
+            look(registry, &mut index, &places)
+        })
+        .await
+    }
+
+    /// Takes up the copies that an earlier server did not finish.
+    pub async fn resume(&self) {
+        // Without a catalog every request is answered with why, and this can wait for the next start.
+        if let Ok(catalog) = self.catalog().await {
+            self.imports.resume(&catalog);
+        }
     }
 
     /// Keeps the state that a listing began with, for its next pages.

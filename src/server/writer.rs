@@ -108,6 +108,8 @@ impl Writer {
                 }
             }
         }
+        // The next start is quick if the index lacks nothing; if it cannot be stored, it is built then.
+        let _ = super::keep::bring_up(&self.registry);
     }
 
     /// Takes in what others landed.
@@ -140,13 +142,14 @@ impl Writer {
     fn try_land(&mut self, changes: &[Change]) -> Result<Vec<Result<Landed, ApiError>>, ApiError> {
         let mut lock = self.registry.repo().lock(LOCK_WAIT).map_err(RegistryError::from)?;
         for _ in 0..ATTEMPTS {
-            self.follow()?;
-            let mut next = Catalog::clone(&self.catalog);
-            let mut anew = false;
             let mut batch = self.registry.batch(&mut lock)?;
             if batch.base() != self.catalog.commit() {
+                drop(batch);
+                self.follow()?;
                 continue;
             }
+            let mut next = Catalog::clone(&self.catalog);
+            let mut anew = false;
             let mut answers: Vec<Result<Pending, ApiError>> = Vec::with_capacity(changes.len());
             for change in changes {
                 let now = clock();
@@ -227,5 +230,5 @@ fn settle(
 
 /// Opens the registry for the writer, on its own thread.
 pub fn open(git_dir: &std::path::Path, at: &str) -> Result<Registry, RegistryError> {
-    Ok(Registry::with(Repo::open(git_dir)?, at)?.with_landed(crate::index::landed))
+    Ok(Registry::with(Repo::open_beside(git_dir)?, at)?.with_landed(crate::index::landed))
 }

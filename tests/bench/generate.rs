@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use greenroom::entity::settings::{FORMAT, Identity, Layout};
+use greenroom::entity::settings::{FORMAT, Identity, Layout, Mailing};
 use greenroom::entity::version::{Artifacts, Metric, Source, Status};
 use greenroom::entity::{Access, Level, Model, Person, Settings, StagePointer, Version};
 use greenroom::format::path::Paths;
@@ -149,7 +149,9 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         format: FORMAT,
         layout: shape.layout,
         identity: Identity::default(),
+        notifications: Mailing::default(),
         stages: std::collections::BTreeMap::new(),
+        notifications: Mailing::default(),
     };
     let mut access = Access::default();
     access.grant(Principal::User(alice()), Level::CanManage);

@@ -1,24 +1,33 @@
 //! `greenroom demo` on a machine where git knows nobody; its transcript is `tests/cmd/demo.md`.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+
 use serde_json::json;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, tools};
 
-/// Runs greenroom with no identity in the environment or the settings.
-#[track_caller]
-fn demo(sandbox: &Sandbox, args: &[&str]) -> (bool, String) {
+/// The demo with no identity in the environment or the settings.
+fn command(sandbox: &Sandbox, args: &[&str]) -> Command {
     let mut command = sandbox.alice().command(env!("CARGO_BIN_EXE_greenroom"));
     for role in ["AUTHOR", "COMMITTER"] {
         command.env_remove(format!("GIT_{role}_NAME")).env_remove(format!("GIT_{role}_EMAIL"));
     }
-    let out = command.args(args).output().expect("greenroom starts");
+    command.arg("demo").args(args);
+    command
+}
+
+/// Runs the demo up to where it would serve.
+#[track_caller]
+fn demo(sandbox: &Sandbox, args: &[&str]) -> (bool, String) {
+    let out = command(sandbox, args).arg("--no-serve").output().expect("greenroom starts");
     (out.status.success(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
 }
 
 #[test]
 fn the_demo_needs_no_identity_and_leaves_a_sound_registry() {
     let sandbox = Sandbox::new();
-    let (passed, said) = demo(&sandbox, &["demo", "shown"]);
+    let (passed, said) = demo(&sandbox, &["shown"]);
     assert!(passed, "{said}");
     let registry = sandbox.alice().within("shown/registry");
     let versions = registry.greenroom(["version", "list", "wine", "-o", "json"]).success().json();
@@ -38,7 +47,7 @@ fn settings_of_the_user_do_not_reach_the_people_of_the_demo() {
     sandbox.git(["config", "--global", "commit.gpgSign", "true"]).success();
     sandbox.git(["config", "--global", "user.signingKey", "no such key"]).success();
     sandbox.greenroom(["init", "mine"]).code(1);
-    let (passed, said) = demo(&sandbox, &["demo", "shown"]);
+    let (passed, said) = demo(&sandbox, &["shown"]);
     assert!(passed && said.contains("config commit.gpgSign false"), "{said}");
 }
 
@@ -46,11 +55,39 @@ fn settings_of_the_user_do_not_reach_the_people_of_the_demo() {
 fn without_a_folder_the_demo_takes_one_that_is_free() {
     let sandbox = Sandbox::new();
     for folder in ["greenroom-demo", "greenroom-demo-2"] {
-        let (passed, said) = demo(&sandbox, &["demo"]);
+        let (passed, said) = demo(&sandbox, &[]);
         assert!(passed && said.contains(&format!("cd {folder}/registry")), "{said}");
     }
     sandbox.write("mine/notes.txt", "x");
-    let (passed, said) = demo(&sandbox, &["demo", "mine"]);
+    let (passed, said) = demo(&sandbox, &["mine"]);
     assert!(!passed && said.contains("not an empty folder"), "{said}");
     assert_eq!(std::fs::read_dir(sandbox.path("mine")).expect("it is there").count(), 1);
+}
+
+#[test]
+fn the_demo_ends_with_a_server_that_the_real_client_can_use_until_it_is_told_to_stop() {
+    let sandbox = Sandbox::new();
+    let mut demo = command(&sandbox, &["shown"]).stdout(Stdio::piped()).spawn().expect("greenroom starts");
+    let mut said = BufReader::new(demo.stdout.take().expect("a pipe"));
+    let lines = said.by_ref().lines().map(|line| line.expect("text"));
+    let (mut python, mut commit) = (String::new(), String::new());
+    for line in lines.skip_while(|line| !line.starts_with("The registry is served at http://127.0.0.1:")) {
+        if let Some(code) = line.strip_prefix("  ") {
+            python.push_str(&format!("{code}\n"));
+        } else if let Some(command) = line.strip_prefix("Such a call is a commit: ") {
+            commit.push_str(command);
+            break;
+        }
+    }
+    assert_eq!(python.lines().count(), 3, "{python}");
+    sandbox.alice().run(tools::python(), ["-c", &python]).success();
+    let log = sandbox.alice().run("sh", ["-c", &format!("{commit} --format='%an <%ae> %cn %s'")]).success();
+    assert_eq!(log.stdout(), "Alice <alice@example.org> Alice Point wine@champion at version 2\n");
+
+    let told = Command::new("kill").args(["-INT", &demo.id().to_string()]).status();
+    assert!(told.expect("kill runs").success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("text");
+    assert!(demo.wait().expect("it ends").success(), "{rest}");
+    sandbox.alice().within("shown/registry").greenroom(["check"]).success();
 }

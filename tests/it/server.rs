@@ -1,11 +1,16 @@
 //! The server as its clients meet it: spawned, and asked over the wire.
 
 mod access;
+mod artifacts;
 mod browsers;
 mod clients;
 mod crash;
+mod databricks;
+mod flows;
+mod imports;
 mod life;
 mod limits;
+mod own;
 mod repeats;
 mod table;
 mod webhooks;

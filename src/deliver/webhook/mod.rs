@@ -174,6 +174,10 @@ impl Channel for Hook {
         Ok(names.map(|name| Job { lane: lane.clone(), key: name.to_owned(), not_before: None }).collect())
     }
 
+    fn most(&self) -> usize {
+        1
+    }
+
     fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
         let outcome = match due.first() {
             Some(due) => self.send_one(due, moment),

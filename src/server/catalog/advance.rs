@@ -1,6 +1,6 @@
 //! A catalog follows history: one step, or all that are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::load::LoadError;
@@ -117,24 +117,28 @@ impl Catalog {
     ) -> Result<Option<ModelCard>, TreeError> {
         let Some(view) = after.model(name)? else { return Ok(None) };
         let known = self.model(name.as_str()).filter(|_| !change.fresh);
-        let mut versions: BTreeMap<u64, Arc<VersionFacts<'static>>> = BTreeMap::new();
-        let touched: Vec<u64> = if change.fresh || change.all.is_some() || known.is_none() {
-            view.versions()?.iter().map(|v| v.number).collect()
-        } else {
-            change.versions.keys().copied().collect()
-        };
-        if let Some(known) = known {
-            versions.extend(known.versions.iter().map(|v| (v.number, Arc::clone(v))));
+        let mut touched: BTreeSet<u64> = change.versions.keys().copied().collect();
+        if change.fresh || change.all.is_some() || known.is_none() {
+            touched.extend(view.versions()?.iter().map(|v| v.number));
         }
+        let mut versions = known.map(|k| k.versions.clone()).unwrap_or_default();
+        let mut seen = known.map(|k| k.seen).unwrap_or_default();
         let stages = if touched.is_empty() { BTreeMap::new() } else { view.stage_map()? };
         for number in touched {
-            let before = versions.remove(&number).map(|v| v.updated);
+            let at = versions.binary_search_by_key(&number, |v| v.number);
+            let before = at.ok().and_then(|at| versions.get(at)).map(|v| v.updated);
             let stage = stages.get(&number).unwrap_or(&Stage::None);
-            let changed = change.version(number).or(before);
-            versions.extend(facts(&view, number, stage, changed)?.map(|f| (number, Arc::new(f))));
+            let new = facts(&view, number, stage, change.version(number).or(before))?.map(Arc::new);
+            if let Some(new) = &new {
+                seen.note(new);
+            }
+            match at {
+                Ok(at) => drop(versions.splice(at..=at, new)),
+                Err(at) => drop(versions.splice(at..at, new)),
+            }
         }
         let updated = change.changed.or(known.map(|k| k.updated));
-        ModelCard::read(&view, name, updated, versions.into_values().collect())
+        ModelCard::read(&view, name, updated, versions, seen)
     }
 }
 

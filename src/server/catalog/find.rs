@@ -43,7 +43,8 @@ impl Catalog {
                 query.page(model.into_iter().flat_map(hits), offset, size)
             }
             None => {
-                let models = self.models().map(Arc::as_ref).filter(|m| may_see(m));
+                let may_match = |m: &ModelCard| query.filter.tags().all(|(key, value)| m.seen.may_have(key, value));
+                let models = self.models().map(Arc::as_ref).filter(|m| may_match(m) && may_see(m));
                 query.page(models.flat_map(hits), offset, size)
             }
         }

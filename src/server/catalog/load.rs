@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::thread;
 
+use super::seen::Seen;
 use super::{Catalog, Frame, ModelCard, SHARDS};
 use crate::entity::{Access, Model};
 use crate::git::{GitError, Repo};
 use crate::index::{Index, IndexError, ModelRow, VersionFacts};
 use crate::name::ModelName;
 use crate::registry::{Registry, RegistryError};
+use crate::search::IS_PROMPT;
 use crate::snapshot::{ModelView, Snapshot};
 use crate::tree::{Oid, TreeError};
 
@@ -42,7 +44,9 @@ type Row = (ModelRow<'static>, Vec<Arc<VersionFacts<'static>>>);
 impl Catalog {
     /// A registry without anything.
     pub fn empty() -> Self {
-        Self { commit: None, frame: Arc::default(), shards: (0..SHARDS).map(|_| Arc::default()).collect() }
+        let shards = (0..SHARDS).map(|_| Arc::default()).collect();
+        let names = (0..SHARDS).map(|_| Arc::default()).collect();
+        Self { commit: None, frame: Arc::default(), shards, names }
     }
 
     /// Reads the registry as of its newest commit.
@@ -89,12 +93,14 @@ impl Frame {
 }
 
 impl ModelCard {
-    /// A card of a model's folder; none where its file cannot be used or is another's.
+    /// A card of a model's folder; none where its file cannot be used or is another's. The versions are rising, and `seen`
+    /// has their tags.
     pub(super) fn read(
         view: &ModelView<'_>,
         name: &ModelName,
         updated: Option<i64>,
         versions: Vec<Arc<VersionFacts<'static>>>,
+        seen: Seen,
     ) -> Result<Option<Self>, TreeError> {
         let Some(model) = view.file()?.and_then(|f| f.value).filter(|m| m.name == *name) else { return Ok(None) };
         let access = view.access()?.and_then(|f| f.value).unwrap_or_default();
@@ -106,7 +112,10 @@ impl ModelCard {
         let access = Access { grants: access.grants, groups: BTreeMap::new() };
         let created = created_at.as_millis();
         let updated = created.max(updated.unwrap_or(i64::MIN));
-        let mut card = Self {
+        let is_prompt = |v: &Arc<VersionFacts<'_>>| v.tags.iter().any(|t| t.key == IS_PROMPT && t.value == "true");
+        // Hardly any model is one, so this is settled without a look at the versions.
+        let of_prompt = seen.may_have(IS_PROMPT, "true") && versions.iter().any(is_prompt);
+        Ok(Some(Self {
             id,
             name,
             created,
@@ -117,11 +126,9 @@ impl ModelCard {
             access,
             aliases,
             versions,
-            of_prompt: false,
-        };
-        card.versions.sort_by_key(|v| v.number);
-        card.note_prompt();
-        Ok(Some(card))
+            of_prompt,
+            seen,
+        }))
     }
 }
 
@@ -168,7 +175,10 @@ fn some_cards(snapshot: &Snapshot<'_>, rows: Vec<Row>) -> Result<Vec<ModelCard>,
             Arc::make_mut(facts).description =
                 Some(file.map_or_else(String::new, |v| v.description.as_str().to_owned()));
         }
-        out.extend(ModelCard::read(&view, &name, Some(row.updated), versions)?);
+        versions.sort_by_key(|v| v.number);
+        let mut seen = Seen::default();
+        versions.iter().for_each(|v| seen.note(v));
+        out.extend(ModelCard::read(&view, &name, Some(row.updated), versions, seen)?);
     }
     Ok(out)
 }

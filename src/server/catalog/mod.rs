@@ -7,6 +7,7 @@
 mod advance;
 mod find;
 mod load;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::Oid;
 
+pub use find::Hit;
 pub use load::LoadError;
+use seen::Seen;
 
 /// In how many parts the models are kept; a change copies one part.
 const SHARDS: usize = 256;
@@ -30,6 +33,7 @@ pub struct Catalog {
     commit: Option<Oid>,
     frame: Arc<Frame>,
     shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
+    names: Vec<Arc<BTreeMap<Id, ModelName>>>,
 }
 
 /// What belongs to no model.
@@ -69,6 +73,8 @@ pub struct ModelCard {
     pub versions: Vec<Arc<VersionFacts<'static>>>,
     /// Whether a version of it has MLflow's tag of prompts.
     pub of_prompt: bool,
+    /// Which tags its versions may have.
+    seen: Seen,
 }
 
 /// What a person may do, as far as it does not depend on the model.
@@ -110,6 +116,11 @@ impl Catalog {
         self.shards.get(shard(name))?.get(name)
     }
 
+    /// A model by its id, whoever asks.
+    pub fn model_by_id(&self, id: &Id) -> Option<&Arc<ModelCard>> {
+        self.model(self.names.get(shard(id.as_str()))?.get(id)?.as_str())
+    }
+
     /// All models, whoever asks, in no order that means something.
     pub fn models(&self) -> impl Iterator<Item = &Arc<ModelCard>> {
         self.shards.iter().flat_map(|s| s.values())
@@ -129,12 +140,24 @@ impl Catalog {
     }
 
     fn put(&mut self, card: ModelCard) {
+        if let Some(names) = self.names.get_mut(shard(card.id.as_str()))
+            && names.get(&card.id) != Some(&card.name)
+        {
+            Arc::make_mut(names).insert(card.id.clone(), card.name.clone());
+        }
         if let Some(shard) = self.shards.get_mut(shard(card.name.as_str())) {
             Arc::make_mut(shard).insert(card.name.clone(), Arc::new(card));
         }
     }
 
     fn remove(&mut self, name: &str) {
+        if let Some(id) = self.model(name).map(|card| card.id.clone())
+            && let Some(names) = self.names.get_mut(shard(id.as_str()))
+            // After a rename the id is another name's already.
+            && names.get(&id).is_some_and(|known| known.as_str() == name)
+        {
+            Arc::make_mut(names).remove(&id);
+        }
         if let Some(shard) = self.shards.get_mut(shard(name)).filter(|s| s.contains_key(name)) {
             Arc::make_mut(shard).remove(name);
         }
@@ -145,6 +168,16 @@ impl Standing {
     /// Who it is.
     pub fn user(&self) -> &UserName {
         &self.user
+    }
+
+    /// The groups that the person is in, `everyone` first.
+    pub fn groups(&self) -> &[GroupName] {
+        &self.groups
+    }
+
+    /// Whether the person manages the registry, and so may know all that is in it.
+    pub fn manages(&self) -> bool {
+        self.level == Some(Level::CanManage)
     }
 
     /// What the person may do registry-wide.
@@ -159,7 +192,7 @@ impl Standing {
 
     /// Whether the person may know of a model.
     pub fn reads(&self, model: &ModelCard) -> bool {
-        self.level(model).is_some()
+        self.level.is_some() || self.level_in(&model.access).is_some()
     }
 
     fn level_in(&self, access: &Access) -> Option<Level> {
@@ -200,12 +233,6 @@ impl ModelCard {
     /// Whether MLflow keeps a prompt under this name.
     pub fn is_prompt(&self) -> bool {
         self.tags.iter().any(|(k, v)| k.as_str() == IS_PROMPT && v.as_str().eq_ignore_ascii_case("true"))
-    }
-
-    /// Looks anew whether a version of it has MLflow's tag of prompts.
-    fn note_prompt(&mut self) {
-        let is_prompt = |v: &VersionFacts<'_>| v.tags.iter().any(|t| t.key == IS_PROMPT && t.value == "true");
-        self.of_prompt = self.versions.iter().any(|v| is_prompt(v));
     }
 }
 

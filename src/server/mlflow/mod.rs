@@ -2,10 +2,14 @@
 //! contract, not ours to choose.
 
 mod models;
+mod register;
 mod search;
 pub mod shapes;
 mod source;
 mod versions;
+
+pub use search::{models as search_models, page_of_models, page_of_versions};
+pub use versions::{named, named_version};
 
 use axum::http::Method;
 

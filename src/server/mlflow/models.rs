@@ -1,5 +1,7 @@
 //! Registered models, their tags and aliases.
 
+use std::sync::Arc;
+
 use super::shapes::{Model, OneModel, OneVersion, Version, Versions};
 use super::{model_name, tag_key, tag_value, tags, text, version_number};
 use crate::action::Action;
@@ -19,8 +21,14 @@ fn model_after(landed: &Landed, name: &ModelName) -> Answer {
     Reply::json(&OneModel { registered_model: Model::of(model) })
 }
 
-/// POST `registered-models/create`
+/// POST `registered-models/create`; repeated because its answer was lost, it says again that it is done. So do the others
+/// below that cannot be done twice.
 pub async fn create(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("registered-models/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
     let name = ModelName::new(call.args.required("name")?)?;
     let (description, tags) = (text(&call.args, "description")?, tags(&call.args)?);
     let is_prompt = tags.get(IS_PROMPT).is_some_and(|v| v.as_str().eq_ignore_ascii_case("true"));
@@ -61,6 +69,11 @@ pub async fn update(call: Call) -> Answer {
 
 /// POST `registered-models/rename`
 pub async fn rename(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("registered-models/rename", call, rename_now).await
+}
+
+async fn rename_now(call: Call) -> Answer {
     let model = model_name(&call)?;
     let to = ModelName::new(call.args.required("new_name")?)?;
     let landed = call.write(vec![Action::RenameModel { model, to: to.clone() }]).await?;
@@ -69,6 +82,11 @@ pub async fn rename(call: Call) -> Answer {
 
 /// DELETE `registered-models/delete`
 pub async fn delete(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("registered-models/delete", call, delete_now).await
+}
+
+async fn delete_now(call: Call) -> Answer {
     call.write(vec![Action::DeleteModel { model: model_name(&call)? }]).await?;
     Ok(Reply::done())
 }

@@ -5,42 +5,55 @@ use std::sync::Arc;
 use super::shapes::{Model, Models, Version, Versions, commit_text};
 use crate::search::{PageLimits, Query, Start};
 use crate::server::call::Call;
-use crate::server::catalog::{Catalog, ModelCard};
+use crate::server::catalog::{Catalog, Hit, ModelCard};
 use crate::server::error::ApiError;
 use crate::server::route::{Answer, Reply};
 
 /// GET `registered-models/search`
 pub fn models(call: &Call) -> Answer {
+    page_of_models(call, |rows, next_page_token| {
+        Reply::json(&Models { registered_models: rows.iter().map(|m| Model::of(m)).collect(), next_page_token })
+    })
+}
+
+/// Answers a search of models with what is made of a page and the token of the next.
+pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<String>) -> Answer) -> Answer {
     let size = PageLimits::MODELS.size(call.args.number("max_results")?.as_deref())?;
     let query = Query::models(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
     let start = query.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
     let catalog = of_page(call, &start);
-    let page = catalog.search_models(|m| may_see(call, m), &query, start.offset, size);
+    let page = catalog.search_models(may_see(call, &catalog), &query, start.offset, size);
     let next = page.next.map(|offset| query.token(offset, &commit_text(catalog.commit()), &call.state.token_key));
     if next.is_some() {
         call.state.keep(&catalog);
     }
-    Reply::json(&Models { registered_models: page.rows.into_iter().map(Model::of).collect(), next_page_token: next })
+    show(&page.rows, next)
 }
 
 /// GET `model-versions/search`
 pub fn versions(call: &Call) -> Answer {
-    page_of_versions(call, PageLimits::VERSIONS)
+    page_of_versions(call, PageLimits::VERSIONS, |_, rows, next_page_token| {
+        let model_versions = rows.iter().map(|hit| Version::plain(hit.model, hit.version)).collect();
+        Reply::json(&Versions { model_versions, next_page_token })
+    })
 }
 
-/// Answers a search of versions with pages of these sizes.
-pub fn page_of_versions(call: &Call, limits: PageLimits) -> Result<Reply, ApiError> {
+/// Answers a search of versions, in pages of these sizes, with what is made of a page and the token of the next.
+pub fn page_of_versions<T>(
+    call: &Call,
+    limits: PageLimits,
+    show: impl FnOnce(&Arc<Catalog>, &[Hit<'_>], Option<String>) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
     let size = limits.size(call.args.number("max_results")?.as_deref())?;
     let query = Query::versions(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
     let start = query.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
     let catalog = of_page(call, &start);
-    let page = catalog.search_versions(|m| may_see(call, m), &query, start.offset, size);
+    let page = catalog.search_versions(may_see(call, &catalog), &query, start.offset, size);
     let next = page.next.map(|offset| query.token(offset, &commit_text(catalog.commit()), &call.state.token_key));
     if next.is_some() {
         call.state.keep(&catalog);
     }
-    let rows = page.rows.into_iter().map(|hit| Version::plain(hit.model, hit.version)).collect();
-    Reply::json(&Versions { model_versions: rows, next_page_token: next })
+    show(&catalog, &page.rows, next)
 }
 
 /// The state that a page is of: that of the first page, as long as it is kept; then the newest.
@@ -49,8 +62,12 @@ fn of_page(call: &Call, start: &Start) -> Arc<Catalog> {
     kept.unwrap_or_else(|| Arc::clone(&call.catalog))
 }
 
-/// Whether the caller may see a model of a page. Permissions are always those of now, of whatever state the page is; what
-/// is gone since is not shown, for nobody can say any more who may see it.
-fn may_see(call: &Call, model: &ModelCard) -> bool {
-    call.catalog.model(model.name.as_str()).is_some_and(|now| call.standing.reads(now))
+/// Which models of a page the caller may see. Permissions are always those of now, of whatever state the page is; what is
+/// gone since is not shown, for nobody can say any more who may see it.
+fn may_see<'c>(call: &'c Call, page: &Arc<Catalog>) -> impl Fn(&ModelCard) -> bool + use<'c> {
+    let is_newest = Arc::ptr_eq(page, &call.catalog);
+    move |model| match is_newest {
+        true => call.standing.reads(model),
+        false => call.catalog.model(model.name.as_str()).is_some_and(|now| call.standing.reads(now)),
+    }
 }

@@ -2,7 +2,9 @@
 //! the text, refuses what can only be meant to lead elsewhere, and settles references to versions of this registry.
 
 use crate::entity::version::Source;
+use crate::index::VersionFacts;
 use crate::reference::{ModelRef, Pick};
+use crate::server::artifacts;
 use crate::server::call::Call;
 use crate::server::catalog::{Catalog, ModelCard};
 use crate::server::error::ApiError;
@@ -42,7 +44,7 @@ pub fn settled(call: &Call, given: Source) -> Result<Source, ApiError> {
 }
 
 /// The part of a source that names a version of this registry; a logged model (`models:/m-…`) is none.
-fn registered(uri: &str) -> Option<&str> {
+pub(super) fn registered(uri: &str) -> Option<&str> {
     let rest = uri.strip_prefix("models:/")?;
     (!rest.starts_with("m-") || rest.contains(['/', '@'])).then_some(uri)
 }
@@ -67,20 +69,25 @@ fn pick<'m>(
     found.map(AsRef::as_ref).ok_or_else(missing)
 }
 
-/// Where the files of a source are: a version of this registry leads on to its own source.
-pub fn location(catalog: &Catalog, source: &str) -> String {
-    let mut source = source.to_owned();
+/// Where the files of a version are: with the server, if they are in the registry; else at its source, where a version
+/// of this registry leads on to its own. `base` is where the caller reaches the server.
+pub fn location(catalog: &Catalog, base: &str, model: &ModelCard, version: &VersionFacts<'static>) -> String {
+    let (mut model, mut version) = (model, version);
     for _ in 0..MAX_HOPS {
-        let next = registered(&source).and_then(|uri| uri.parse::<ModelRef>().ok()).and_then(|reference| {
+        if version.has_files {
+            return artifacts::address(base, model, version.number);
+        }
+        let next = registered(&version.source).and_then(|uri| uri.parse::<ModelRef>().ok()).and_then(|reference| {
             let Pick::Number(number) = reference.pick else { return None };
-            Some(catalog.model(reference.model.as_str())?.version(number)?.source.clone().into_owned())
+            let model = catalog.model(reference.model.as_str())?;
+            Some((model, model.version(number)?))
         });
         match next {
-            Some(next) => source = next,
+            Some(next) => (model, version) = (next.0, next.1),
             None => break,
         }
     }
-    source
+    version.source.clone().into_owned()
 }
 
 /// Refuses sources that climb out of a folder, however that is spelt, and those without a path.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::shapes::{OneVersion, Version};
-use super::{model_name, source, tag_key, tag_value, tags, text, version_number};
+use super::{model_name, register, source, tag_key, tag_value, tags, text, version_number};
 use crate::action::{Action, NewVersion};
 use crate::apply::Refusal;
-use crate::entity::version::Source;
+use crate::entity::version::{Source, Status};
 use crate::event::Event;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
+use crate::server::artifacts;
 use crate::server::call::Call;
 use crate::server::catalog::ModelCard;
 use crate::server::error::ApiError;
@@ -62,8 +63,13 @@ pub async fn create(call: Call) -> Answer {
 async fn create_now(call: Call) -> Answer {
     let args = &call.args;
     args.required("name")?;
+    let upload = artifacts::Upload::named(args.required("source")?, &call.base)?;
+    let uri = match &upload {
+        Some(upload) => args.text("original_source")?.unwrap_or(&upload.uri),
+        None => args.required("source")?,
+    };
     let given = Source {
-        uri: plain(args.required("source")?, "source")?,
+        uri: plain(uri, "source")?,
         run_id: plain(args.text("run_id")?.unwrap_or_default(), "run_id")?,
         run_link: plain(args.text("run_link")?.unwrap_or_default(), "run_link")?,
         model_id: plain(args.text("model_id")?.unwrap_or_default(), "model_id")?,
@@ -71,12 +77,20 @@ async fn create_now(call: Call) -> Answer {
     let (description, tags) = (text(args, "description")?, tags(args)?);
     let model = model_name(&call)?;
     let source = source::settled(&call, given)?;
-    let new = NewVersion { description, tags, source, ..NewVersion::default() };
+    let mut new = NewVersion { description, tags, source, ..NewVersion::default() };
+    if let Some(upload) = &upload {
+        crate::artifact::record(upload.take(&call).await?, &mut new);
+    }
+    register::fill(&call, &mut new).await?;
+    let is_pending = new.status == Status::PendingRegistration;
     let landed = call.write(vec![Action::CreateVersion { model: model.clone(), new: Box::new(new) }]).await?;
     let number = landed.events.iter().find_map(|event| match event {
         Event::VersionCreated { version, .. } => Some(*version),
         _ => None,
     });
+    if let (true, Some(number), Some(card)) = (is_pending, number, landed.catalog.model(model.as_str())) {
+        call.state.imports.add(card, number);
+    }
     version_after(&landed, &model, number.unwrap_or(0))
 }
 
@@ -101,6 +115,11 @@ pub async fn update(call: Call) -> Answer {
 
 /// DELETE `model-versions/delete`
 pub async fn delete(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("model-versions/delete", call, delete_now).await
+}
+
+async fn delete_now(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     call.write(vec![Action::DeleteVersion { model, version }]).await?;
     Ok(Reply::done())
@@ -108,8 +127,8 @@ pub async fn delete(call: Call) -> Answer {
 
 /// GET `model-versions/get-download-uri`
 pub fn download_uri(call: &Call) -> Answer {
-    let (_, version) = named_version(call)?;
-    Reply::json(&json!({ "artifact_uri": source::location(&call.catalog, &version.source) }))
+    let (model, version) = named_version(call)?;
+    Reply::json(&json!({ "artifact_uri": source::location(&call.catalog, &call.base, model, version) }))
 }
 
 /// POST `model-versions/transition-stage`

@@ -45,6 +45,7 @@ impl Life {
             format: FORMAT,
             layout: if seed.is_multiple_of(2) { Layout::Sharded } else { Layout::Flat },
             identity: Identity::default(),
+            notifications: greenroom::entity::settings::Mailing::default(),
             stages: Default::default(),
         };
         let maker = Person { name: text("Alice"), emails: [text("alice@example.org")].into(), ..Person::default() };

@@ -1,7 +1,9 @@
 //! Arbitrary nouns, with every optional field there or not and texts that are hard to quote.
 
-use greenroom::entity::person::{ModelNotifications, Notifications, Notify, SigningKey};
-use greenroom::entity::settings::{Authority, Day, Evidence, Freeze, Identity, Layout, Moment, Settings, StageRule};
+use greenroom::entity::person::{Cadence, ModelNotifications, Notifications, Notify, SigningKey};
+use greenroom::entity::settings::{
+    Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Settings, StageRule,
+};
 use greenroom::entity::version::{
     Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold,
 };
@@ -103,8 +105,18 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         });
     let identity = (select(Authority::ALL.to_vec()), any::<bool>(), btree_set(text(), 0..3), btree_set(user(), 0..3))
         .prop_map(|(authority, self_approval, web, servers)| Identity { authority, self_approval, web, servers });
-    (id(), text(), select(Layout::ALL.to_vec()), identity, btree_map(stage(), rule, 0..3))
-        .prop_map(|(id, name, layout, identity, stages)| Settings { id, name, format: 1, layout, identity, stages })
+    let mailing = (any::<bool>(), option::of(0..99_u64)).prop_map(|(off, daily_cap)| Mailing { off, daily_cap });
+    (id(), text(), select(Layout::ALL.to_vec()), identity, mailing, btree_map(stage(), rule, 0..3)).prop_map(
+        |(id, name, layout, identity, notifications, stages)| Settings {
+            id,
+            name,
+            format: 1,
+            layout,
+            identity,
+            notifications,
+            stages,
+        },
+    )
 }
 
 pub fn person() -> impl Strategy<Value = Person> {
@@ -113,10 +125,11 @@ pub fn person() -> impl Strategy<Value = Person> {
         added_at,
         revoked_at,
     });
-    let about = (option::of(select(Notify::ALL.to_vec())), btree_set(1..9_u64, 0..3))
-        .prop_map(|(notify, follow)| ModelNotifications { notify, follow });
-    let mail =
-        (any::<bool>(), btree_map(model_name(), about, 0..3)).prop_map(|(off, models)| Notifications { off, models });
+    let versions = btree_set(1..9_u64, 0..3);
+    let about = (option::of(select(Notify::ALL.to_vec())), versions.clone(), versions)
+        .prop_map(|(notify, follow, unfollow)| ModelNotifications { notify, follow, unfollow });
+    let mail = (any::<bool>(), select(Cadence::ALL.to_vec()), btree_map(model_name(), about, 0..3))
+        .prop_map(|(off, digest, models)| Notifications { off, digest, models });
     (text(), btree_set(text(), 0..3), btree_set(text(), 0..3), vec(signing, 0..3), mail)
         .prop_map(|(name, emails, logins, keys, notifications)| Person { name, emails, logins, keys, notifications })
 }

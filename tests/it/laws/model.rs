@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenroom::action::{Action, NewVersion, NewWebhook, Which};
+use greenroom::action::{Action, Arrived, NewVersion, NewWebhook, Which};
 use greenroom::entity::settings::{Layout, Settings, StageRule};
-use greenroom::entity::version::Status;
+use greenroom::entity::version::{Artifacts, ModelInfo, Status};
 use greenroom::entity::{
     Access, AliasPointer, Comment, Grant, Level, Model, Person, Request, RequestState, StagePointer, Version, Webhook,
 };
 use greenroom::event::Event;
 use greenroom::format::path::{self, Paths};
 use greenroom::format::{Record, print};
-use greenroom::name::{AliasName, GroupName, Id, Key, ModelName, Principal, UserName};
+use greenroom::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use greenroom::snapshot::{File, Snapshot};
 use greenroom::stage::Stage;
 use greenroom::text::Text;
@@ -175,6 +175,8 @@ impl State {
         let v = &mut state.version;
         match event {
             Event::VersionAltered { after, .. } => *v = *after,
+            // The files are no part of this state; their sum is.
+            Event::ArtifactsChanged { .. } => {}
             Event::VersionDescribed { description, .. } => v.description = description,
             Event::StatusChanged { status, message, .. } => (v.status, v.status_message) = (status, message),
             Event::VersionTagSet { key, value, .. } => drop(v.tags.insert(key, value)),
@@ -377,6 +379,7 @@ pub fn founding() -> Action {
         format: 1,
         layout: Layout::Flat,
         identity: greenroom::entity::settings::Identity::default(),
+        notifications: greenroom::entity::settings::Mailing::default(),
         stages: [(canary, StageRule { exclusive: true, ..StageRule::default() })].into(),
     };
     Action::CreateRegistry { settings, maker: person("alice@example.org") }
@@ -457,7 +460,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         Box::new(NewWebhook { name: words(c), model, events, url, ..NewWebhook::default() })
     };
     let (which, description) = (Which::Only, words(c));
-    match what % 34 {
+    match what % 35 {
         0 | 33 => Action::CreateModel { model, description, tags: BTreeMap::new() },
         1 => Action::DescribeModel { model, description },
         2 => Action::SetModelTag { model, key: key(b), value: words(c) },
@@ -473,6 +476,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         }
         8 => Action::DescribeVersion { model, version, description },
         9 => Action::SetStatus { model, version, status: Status::ALL[usize::from(b) % 3], message: words(c) },
+        34 => Action::CompleteVersion { model, version, arrived: arrived(b, c) },
         10 => Action::AddEvidence { model, version, params: [(key(b), words(c))].into(), metrics: BTreeMap::new() },
         11 => Action::DeleteVersion { model, version },
         12 => Action::SetVersionTag { model, version, key: key(b), value: words(c) },
@@ -488,6 +492,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         24 => Action::EditComment { model, version, id: comment, text: text("Indeed.") },
         25 => Action::DeleteComment { model, version, id: comment },
         26 => Action::Grant { model: on, to: to_whom, level },
+        27 if c % 3 == 0 => Action::SetGrants { model: on, grants: [(to_whom, level)].into() },
         27 => Action::Revoke { model: on, to: to_whom },
         28 if c % 3 == 0 => Action::DeleteGroup { group },
         28 => Action::ChangeGroup { group, add: [who].into(), remove: BTreeSet::new() },
@@ -532,6 +537,17 @@ pub fn promise(s: &State, action: &Action, actor: &UserName) -> Option<Vec<Strin
                 None => &s.grants,
             };
             known.get(to).map(|_| vec![format!("access.revoked{}", of(model.as_ref()))])?
+        }
+        Action::SetGrants { model, grants } => {
+            let known = match model {
+                Some(m) => &s.models.get(m)?.grants,
+                None => &s.grants,
+            };
+            let place = of(model.as_ref());
+            let new = grants.iter().filter(|(to, level)| known.get(*to) != Some(*level));
+            let gone = known.keys().filter(|to| !grants.contains_key(*to));
+            let granted = new.map(|_| format!("access.granted{place}"));
+            granted.chain(gone.map(|_| format!("access.revoked{place}"))).collect()
         }
         Action::ChangeGroup { group, add, .. } => match s.groups.get(group) {
             None => vec!["group.created".to_owned()],
@@ -646,6 +662,16 @@ fn promise_of_version(s: &State, action: &Action, actor: &UserName) -> Option<Ve
             let same = (&v.version.status, &v.version.status_message) == (status, message);
             only_if(!same, format!("version.status_changed {at}"))
         }
+        Action::CompleteVersion { model, version, arrived } => {
+            let (_, v, at) = find(model, version)?;
+            if v.version.status != Status::PendingRegistration {
+                return None;
+            }
+            let events = ["version.altered", "version.status_changed", "version.artifacts_changed"];
+            let new = arrived.params.keys().filter(|k| !v.version.params.contains_key(*k));
+            let new = new.map(|_| format!("version.param_added {at}"));
+            events.iter().map(|event| format!("{event} {at}")).chain(new).collect()
+        }
         Action::AddEvidence { model, version, params, .. } => {
             let (_, v, at) = find(model, version)?;
             if params.iter().any(|(k, p)| v.version.params.get(k).is_some_and(|old| old != p)) {
@@ -709,6 +735,26 @@ fn promise_of_version(s: &State, action: &Action, actor: &UserName) -> Option<Ve
             v.comments.get(id).map(|_| vec![format!("comment.deleted {at}")])?
         }
         other => panic!("no promise for {other:?}"),
+    })
+}
+
+/// Files that arrive for a version, no two alike in what they say.
+fn arrived(b: u8, c: u8) -> Box<Arrived> {
+    let mut files = Patch::default();
+    files.write("MLmodel", format!("flavors: {{}} # {b}"));
+    let digest = Digest::new(format!("{b:02x}").repeat(32)).expect("a digest");
+    Box::new(Arrived {
+        artifacts: Artifacts { digest, size: u64::from(c), files: 1 },
+        files,
+        attributes: c.is_multiple_of(2).then(|| "# none\n".to_owned()),
+        run_id: words(b),
+        model_id: words(c),
+        params: [(key(b), words(c))].into(),
+        metrics: BTreeMap::new(),
+        schema: None,
+        info: Some(ModelInfo { mlflow_version: words(b), ..ModelInfo::default() }),
+        environment: None,
+        message: words(c),
     })
 }
 

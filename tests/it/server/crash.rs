@@ -1,6 +1,9 @@
 //! Killed at any moment, the server has what it acknowledged: all of it, and nothing twice.
+//!
+//! With `GREENROOM_FULL=1` it is killed 120 times instead of a few.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -12,61 +15,138 @@ use crate::support::server::{MLFLOW, Server};
 
 const WRITERS: usize = 8;
 
-/// Registers versions until the server is gone; gives the sources and numbers that were acknowledged.
-fn write(server: &Server, round: usize, writer: usize, gone: &AtomicBool) -> Vec<(String, String)> {
-    let mut acknowledged = Vec::new();
-    for n in 0.. {
-        let source = format!("s3://bucket/{round}/{writer}/{n}");
-        let create = server.post("model-versions/create", &json!({ "name": "wine", "source": source }));
-        match create.try_answer() {
+/// The stages that each version goes through, one request each.
+const STAGES: [&str; 2] = ["Staging", "Archived"];
+
+/// What was acknowledged of one version, in the order in which it was asked.
+#[derive(Debug, Default)]
+struct Known {
+    /// Its number, once that was told; then it has its source, too.
+    number: Option<String>,
+    tagged: bool,
+    /// How many of [`STAGES`] it has reached.
+    moved: usize,
+}
+
+/// One kind of request after the other until the server is gone; what was acknowledged, by source. What was asked last and
+/// not answered may have happened or not.
+fn write(server: &Server, round: usize, writer: usize, gone: &AtomicBool) -> Vec<(String, Known)> {
+    let ask = |path: &str, body: &Value| -> Option<Value> {
+        match server.post(path, body).try_answer() {
             Ok(answer) => {
-                let made: Value = serde_json::from_slice(&answer.body).expect("JSON");
-                assert_eq!(answer.status, 200, "{made}");
-                let number = made["model_version"]["version"].as_str().expect("a version").to_owned();
-                acknowledged.push((source, number));
+                let said: Value = serde_json::from_slice(&answer.body).expect("JSON");
+                assert_eq!(answer.status, 200, "{path} {body}: {said}");
+                Some(said)
             }
             Err(_) => {
                 assert!(gone.load(Ordering::SeqCst), "the server went away by itself:\n{}", server.log());
-                return acknowledged;
+                None
             }
         }
+    };
+    let model = model(writer);
+    let mut all = Vec::new();
+    for n in 0.. {
+        let source = format!("s3://bucket/{round}/{writer}/{n}");
+        all.push((source.clone(), Known::default()));
+        let known = &mut all.last_mut().expect("it was just added").1;
+        let mut steps = || -> Option<()> {
+            let made = ask("model-versions/create", &json!({ "name": model, "source": source }))?;
+            let number = made["model_version"]["version"].as_str().expect("a version").to_owned();
+            known.number = Some(number.clone());
+            let tag = json!({ "name": model, "version": number, "key": "source", "value": source });
+            ask("model-versions/set-tag", &tag)?;
+            known.tagged = true;
+            for stage in STAGES {
+                let to =
+                    json!({ "name": model, "version": number, "stage": stage, "archive_existing_versions": false });
+                ask("model-versions/transition-stage", &to)?;
+                known.moved += 1;
+            }
+            Some(())
+        };
+        if steps().is_none() {
+            return all;
+        }
     }
-    acknowledged
+    all
+}
+
+fn model(writer: usize) -> String {
+    format!("wine-{writer}")
+}
+
+/// A number below `end` that nobody can foretell.
+fn random(end: u64) -> u64 {
+    RandomState::new().hash_one(0) % end
+}
+
+/// Every version, with what was acknowledged of it; nothing else is there, and nothing twice.
+fn has_all(server: &Server, known: &BTreeMap<String, Known>) {
+    let mut stored: BTreeMap<String, Value> = BTreeMap::new();
+    for writer in 0..WRITERS {
+        let found =
+            server.get(&format!("{MLFLOW}/model-versions/search?filter=name%3D%27{}%27", model(writer))).json(200);
+        for version in found["model_versions"].as_array().into_iter().flatten() {
+            let source = version["source"].as_str().expect("text").to_owned();
+            assert!(known.contains_key(&source), "nobody asked for {version}");
+            let twice = stored.insert(source, version.clone());
+            assert_eq!(twice, None, "twice: {version}");
+        }
+    }
+    for (source, known) in known {
+        let Some(number) = &known.number else { continue };
+        let version = stored.get(source).unwrap_or_else(|| panic!("{source} was acknowledged as version {number}"));
+        assert_eq!(version["version"], json!(number), "{source}");
+        if known.tagged {
+            assert_eq!(version["tags"], json!([{ "key": "source", "value": source }]), "the tag was acknowledged");
+        }
+        let reached = version["current_stage"].as_str().expect("text");
+        let order = |stage: &str| STAGES.iter().position(|s| *s == stage).map_or(0, |at| at + 1);
+        // The request after the last that was answered may have landed.
+        let may_be = known.moved..=known.moved + usize::from(known.tagged);
+        assert!(may_be.contains(&order(reached)), "{version} against {known:?}");
+    }
 }
 
 #[test]
 fn killed_under_eight_writers_it_loses_no_acknowledged_write_and_makes_none_twice() {
+    let kills = if std::env::var_os("GREENROOM_FULL").is_some() { 120 } else { 6 };
     let world = World::new(&[]);
-    world.alice().greenroom(["model", "create", "wine"]).success();
-    let mut acknowledged: BTreeMap<String, String> = BTreeMap::new();
-    for (round, millis) in [150, 400, 800, 1200, 700].into_iter().enumerate() {
+    for writer in 0..WRITERS {
+        world.alice().greenroom(["model", "create", &model(writer)]).success();
+    }
+    let mut known: BTreeMap<String, Known> = BTreeMap::new();
+    for round in 0..kills {
         let server = world.serve(&[]);
+        has_all(&server, &known);
         let gone = AtomicBool::new(false);
-        let known = thread::scope(|threads| {
+        let asked = thread::scope(|threads| {
             let (server, gone) = (&server, &gone);
             let writers: Vec<_> = (0..WRITERS).map(|w| threads.spawn(move || write(server, round, w, gone))).collect();
-            thread::sleep(Duration::from_millis(millis));
+            thread::sleep(Duration::from_micros(random(1_200_000)));
             gone.store(true, Ordering::SeqCst);
             server.signal("KILL");
             writers.into_iter().flat_map(|w| w.join().expect("a writer ends")).collect::<Vec<_>>()
         });
-        acknowledged.extend(known);
+        known.extend(asked);
     }
-    assert!(acknowledged.len() > WRITERS, "too little was written to say anything: {}", acknowledged.len());
+    let acknowledged = known.values().filter(|k| k.number.is_some()).count();
+    let moved: usize = known.values().map(|k| k.moved).sum();
+    eprintln!("{kills} kills; {acknowledged} versions and {moved} transitions were acknowledged");
+    assert!(acknowledged > WRITERS, "too little was written to say anything: {acknowledged}");
     let server = world.serve(&[]);
-    let found = server.get(&format!("{MLFLOW}/model-versions/search?filter=name%3D%27wine%27")).json(200);
-    let mut stored: BTreeMap<String, String> = BTreeMap::new();
-    for version in found["model_versions"].as_array().expect("a list") {
-        let text = |key: &str| version[key].as_str().expect("text").to_owned();
-        let twice = stored.insert(text("source"), text("version"));
-        assert_eq!(twice, None, "{version}");
-    }
-    for (source, number) in &acknowledged {
-        assert_eq!(stored.get(source), Some(number), "{source} was acknowledged");
-    }
+    has_all(&server, &known);
     server.post("registered-models/create", &named("after")).json(200);
     world.is_sound();
     world.alice().greenroom(["check"]).success();
+    world.alice().greenroom(["verify"]).success();
+    // Each request has another subject, so one that landed twice would show.
+    let mut seen = HashSet::new();
+    let log = world.alice().git(["log", "--format=%s"]).success();
+    let twice: Vec<_> = log.stdout().lines().filter(|subject| !seen.insert(*subject)).collect();
+    assert_eq!(twice, [""; 0]);
+    assert!(seen.len() > acknowledged + moved, "each acknowledged request has its commit");
     let status = world.alice().git(["status", "--porcelain", "--untracked-files=no"]).success();
     assert_eq!(status.stdout(), "", "the work tree follows");
 }

@@ -137,3 +137,69 @@ fn told_twice_it_ends_at_once() {
     assert_eq!(server.ended().code(), Some(1));
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
+
+#[test]
+fn it_says_in_the_repository_where_it_serves() {
+    let world = World::new(&[]);
+    let notice = world.sandbox.path("r/.git/greenroom/server.json");
+    let read = || std::fs::read(&notice).ok().map(|b| serde_json::from_slice::<serde_json::Value>(&b).expect("JSON"));
+    let first = world.serve(&[]);
+    let told = read().expect("a notice");
+    assert_eq!((&told["url"], &told["pid"]), (&json!(format!("http://{}", first.address())), &json!(first.id())));
+    let second = world.serve(&[]);
+    assert_eq!(read(), Some(told.clone()), "the first keeps its notice");
+    second.signal("TERM");
+    assert!(second.ended().success());
+    assert_eq!(read(), Some(told));
+    let mut killed = first;
+    killed.kill();
+    assert!(read().is_some());
+    let third = world.serve(&[]);
+    assert_eq!(read().expect("a notice")["pid"], third.id(), "what a killed server left is replaced");
+    third.signal("TERM");
+    assert!(third.ended().success());
+    assert_eq!(read(), None);
+}
+
+#[test]
+fn nobody_asks_and_it_ends() {
+    let world = World::new(&[]);
+    let server = world.serve(&["--idle-exit", "2"]);
+    let begun = Instant::now();
+    // A request that is under way is no idleness, and each that ends begins the time anew.
+    let mut open = TcpStream::connect(server.address()).expect("it listens");
+    let head = format!(
+        "POST {MLFLOW}/registered-models/create HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n",
+        server.address()
+    );
+    open.write_all(head.as_bytes()).expect("it reads");
+    thread::sleep(Duration::from_secs(3));
+    open.write_all(br#"{"name": "late"}"#).expect("it still reads");
+    let mut answer = [0; 12];
+    open.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert!(server.ended().success());
+    assert!((5..30).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(!world.sandbox.path("r/.git/greenroom/server.json").exists());
+}
+
+#[test]
+fn the_index_follows_what_lands_so_that_the_next_start_is_quick() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    let health = || {
+        let status = world.alice().greenroom(["index", "status", "-o", "json"]).success().json();
+        (status["health"].as_str().expect("text").to_owned(), status["commit"].clone())
+    };
+    let newest = || json!(world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim_end());
+    server.post("registered-models/create", &named("wine")).json(200);
+    let begun = Instant::now();
+    while health() != ("current".to_owned(), newest()) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the index does not follow: {:?}", health());
+        thread::sleep(Duration::from_millis(50));
+    }
+    server.post("registered-models/create", &named("beer")).json(200);
+    server.signal("TERM");
+    assert!(server.ended().success());
+    assert_eq!(health(), ("current".to_owned(), newest()));
+}

@@ -7,8 +7,10 @@
 //! assert_eq!(log.success().json(), serde_json::json!([]));
 //! ```
 
+pub mod channel;
 pub mod hooked;
 mod provision;
+pub mod receiver;
 mod sandbox;
 pub mod server;
 pub mod tools;

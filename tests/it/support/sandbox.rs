@@ -96,6 +96,11 @@ impl Shell<'_> {
         self
     }
 
+    /// The folder that commands run in.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
     /// With git's dates set to a time such as `2026-03-01T12:00:00Z`.
     pub fn at(self, time: &str) -> Self {
         self.env("GIT_AUTHOR_DATE", time).env("GIT_COMMITTER_DATE", time)

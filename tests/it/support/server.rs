@@ -84,6 +84,12 @@ impl Server {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// Ends it as a power failure would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it can be waited for");
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it can be waited for")

@@ -53,6 +53,31 @@ fn make_python() -> Result<PathBuf, String> {
     Ok(venv.join("bin/python"))
 }
 
+/// The folder with the plugin of `examples/mlflow-plugin` as pip installs it, for `PYTHONPATH`.
+#[track_caller]
+pub fn mlflow_plugin() -> PathBuf {
+    static PLUGIN: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    had("the plugin for MLflow", PLUGIN.get_or_init(make_mlflow_plugin))
+}
+
+fn make_mlflow_plugin() -> Result<PathBuf, String> {
+    let source = file("examples/mlflow-plugin");
+    let python = python();
+    let mut hasher = DefaultHasher::new();
+    for path in super::trees::files(&source) {
+        (&path, std::fs::read(source.join(&path)).map_err(|e| format!("{path}: {e}"))?).hash(&mut hasher);
+    }
+    let name = format!("test-mlflow-plugin-{:016x}", hasher.finish());
+    made_once(target(), &name, |folder| {
+        // pip builds in the source's folder, which is not to change.
+        let copy = folder.with_extension("source");
+        run(Command::new("rm").arg("-rf").arg(&copy))?;
+        run(Command::new("cp").arg("-r").arg(&source).arg(&copy))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"];
+        run(Command::new(&python).args(pip).arg("--target").arg(folder).arg(&copy)).map(drop)
+    })
+}
+
 /// Makes sure that `git lfs` works.
 #[track_caller]
 pub fn git_lfs() {

@@ -1,0 +1,69 @@
+"""The files of models, as a registry's server keeps them: to download, and to upload when a version is registered."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from mlflow.entities import FileInfo
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from mlflow.utils.rest_utils import MlflowHostCreds, augmented_raise_for_status, http_request
+from mlflow.utils.uri import validate_path_is_safe
+
+from mlflow_greenroom.credentials import credentials_for
+
+API = "/api/2.0/mlflow-artifacts/artifacts"
+"""Where on the server its artifacts begin."""
+
+_PREFIX = "greenroom+"
+
+
+class GreenroomArtifactRepository(HttpArtifactRepository):
+    """Artifacts behind a registry's server: `greenroom+http://host/api/2.0/mlflow-artifacts/artifacts/…`.
+
+    It differs from MLflow's own in whose credentials it sends: the registry's, not the tracking server's.
+    """
+
+    def __init__(
+        self,
+        artifact_uri: str,
+        tracking_uri: str | None = None,
+        registry_uri: str | None = None,
+        credentials: MlflowHostCreds | None = None,
+        **_: Any,
+    ) -> None:
+        plain = artifact_uri[len(_PREFIX) :] if artifact_uri.startswith(_PREFIX) else artifact_uri
+        super().__init__(plain, tracking_uri, registry_uri)
+        self._known = credentials
+
+    def _creds(self, host: str) -> MlflowHostCreds:
+        known = self._known or credentials_for(host)
+        return MlflowHostCreds(**{**vars(known), "host": host})
+
+    @property
+    def _host_creds(self) -> MlflowHostCreds:
+        return self._creds(self.artifact_uri)
+
+    def _is_multipart_upload_enabled(self) -> bool:
+        # One request streams a file of any size.
+        return False
+
+    def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
+        """The files and folders right below a path; of a file itself, nothing."""
+        base, _, root = self.artifact_uri.partition(API)
+        root = root.strip("/")
+        asked = {"path": posixpath.join(root, path) if path else root}
+        answer = http_request(self._creds(base), API, "GET", params=asked)
+        augmented_raise_for_status(answer)
+        found = []
+        for entry in answer.json().get("files", []):
+            name = validate_path_is_safe(entry["path"])
+            size = int(entry["file_size"]) if "file_size" in entry else None
+            found.append(FileInfo(posixpath.join(path, name) if path else name, entry["is_dir"], size))
+        return sorted(found, key=lambda info: info.path)
+
+    def remove(self) -> None:
+        """Removes all of it, as is done with an upload."""
+        base, api, root = self.artifact_uri.partition(API)
+        answer = http_request(self._creds(base), f"{api}/{root.strip('/')}", "DELETE")
+        augmented_raise_for_status(answer)

@@ -1,0 +1,129 @@
+"""The registry store that MLflow's client talks to: MLflow's own REST client, and the copying of models."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import tempfile
+import uuid
+from typing import Any, Iterator
+
+import mlflow.artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.model_registry_pb2 import CreateModelVersion
+from mlflow.store.model_registry.rest_store import RestStore
+from mlflow.utils.proto_json_utils import message_to_json
+from mlflow.utils.rest_utils import MlflowHostCreds
+
+from mlflow_greenroom import address, evidence, local
+from mlflow_greenroom.artifacts import API, GreenroomArtifactRepository
+from mlflow_greenroom.credentials import credentials_for, local_credentials
+
+_IS_PROMPT = "mlflow.prompt.is_prompt"
+
+# `models:/name/1` is a version of the registry itself, which the server copies; `models:/m-…` is a logged model.
+_REGISTERED = re.compile(r"models:/(?!m-[0-9a-f]+$)")
+
+
+def open_store(store_uri: str, tracking_uri: str | None = None) -> GreenroomStore:
+    """Opens the registry at an address; MLflow calls this for the scheme `greenroom`."""
+    found = address.parse(store_uri)
+    if found.folder is not None:
+        folder = found.folder
+        # Asked before each request: a server that has ended for want of use is started again.
+        return GreenroomStore(lambda: local_credentials(local.url_of(folder)), tracking_uri)
+    assert found.url is not None
+    return GreenroomStore(functools.partial(credentials_for, found.url), tracking_uri)
+
+
+class GreenroomStore(RestStore):
+    """A Greenroom registry."""
+
+    def __init__(self, get_host_creds: Any, tracking_uri: str | None = None) -> None:
+        super().__init__(get_host_creds)
+        self._credentials = get_host_creds
+        self._tracking_uri = tracking_uri
+
+    def create_model_version(
+        self,
+        name: str,
+        source: str,
+        run_id: str | None = None,
+        tags: list[Any] | None = None,
+        run_link: str | None = None,
+        description: str | None = None,
+        local_model_path: str | None = None,
+        model_id: str | None = None,
+    ) -> ModelVersion:
+        """Registers a version: its files are uploaded first, and with them goes what its run measured."""
+        message = CreateModelVersion(
+            name=name,
+            source=source,
+            run_id=run_id,
+            run_link=run_link,
+            tags=[tag.to_proto() for tag in tags or []],
+            description=description,
+            model_id=model_id,
+        )
+        body: dict[str, Any] = json.loads(message_to_json(message))
+        is_prompt = any(tag.key == _IS_PROMPT and str(tag.value).lower() == "true" for tag in tags or [])
+        if is_prompt or _REGISTERED.match(source) or os.environ.get("GREENROOM_UPLOAD", "always") == "never":
+            return self._create(body)
+        body.update(evidence.collect(self._tracking_uri, run_id or _run_of(source), model_id or _model_of(source)))
+        with self._uploaded(source, local_model_path) as upload:
+            body.update(source=upload, original_source=source)
+            return self._create(body)
+
+    def get_model_version_download_uri(self, name: str, version: str) -> str:
+        """Where the files of a version are. Those that the registry has are downloaded with its own credentials."""
+        found = str(super().get_model_version_download_uri(name, version))
+        host = str(self._credentials().host).rstrip("/")
+        return f"greenroom+{found}" if found.startswith(f"{host}{API}/") else found
+
+    def _create(self, body: dict[str, Any]) -> ModelVersion:
+        answer = self._call_endpoint(CreateModelVersion, json.dumps(body))
+        return ModelVersion.from_proto(answer.model_version)
+
+    @contextlib.contextmanager
+    def _uploaded(self, source: str, local_model_path: str | None) -> Iterator[str]:
+        """The address of an upload of a model's files, which is removed again afterwards."""
+        upload = uuid.uuid4().hex
+        credentials: MlflowHostCreds = self._credentials()
+        uri = f"{str(credentials.host).rstrip('/')}{API}/uploads/{upload}"
+        repository = GreenroomArtifactRepository(uri, credentials=credentials)
+        with tempfile.TemporaryDirectory(prefix="greenroom-") as folder:
+            files = local_model_path or self._downloaded(source, folder)
+            repository.log_artifacts(files)
+        try:
+            yield f"mlflow-artifacts:/uploads/{upload}"
+        finally:
+            # The server removes what is left behind, too, if later.
+            with contextlib.suppress(Exception):
+                repository.remove()
+
+    def _downloaded(self, source: str, folder: str) -> str:
+        try:
+            return str(
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=source, dst_path=folder, tracking_uri=self._tracking_uri
+                )
+            )
+        except Exception as error:
+            raise MlflowException(
+                f"The model at '{source}' cannot be read, and so not be copied into the registry: {error}. "
+                "Set GREENROOM_UPLOAD=never to register the address alone."
+            ) from error
+
+
+def _run_of(source: str) -> str | None:
+    found = re.match(r"runs:/([^/]+)/", source)
+    return found[1] if found else None
+
+
+def _model_of(source: str) -> str | None:
+    found = re.fullmatch(r"models:/(m-[0-9a-f]+)", source)
+    return found[1] if found else None

@@ -1,0 +1,158 @@
+//! Taking in files that come from elsewhere as streams: straight into the store, checked against what was said of them.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::ingest::{Ingested, MAX_INLINE, facts, is_inline};
+use super::path::{FilePath, clash};
+use super::store::{Staged, Store};
+use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, summary, walk};
+use crate::format::attributes::may_be_inline;
+
+/// A file that comes from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Coming {
+    /// Its path in the model folder.
+    pub(super) path: FilePath,
+    /// Its size in bytes, where that was said.
+    pub(super) size: Option<u64>,
+}
+
+/// Takes in files that come from elsewhere, one after the other, each straight into the store. They are durable on
+/// return; files of another size than was said, or more than the limits allow, leave nothing behind.
+pub(super) fn ingest_coming<E: From<ArtifactError>>(
+    coming: Vec<Coming>,
+    open: impl Fn(&Coming) -> Result<Box<dyn Read>, E>,
+    store: &Store,
+    limits: &Limits,
+    progress: Progress<'_>,
+) -> Result<Ingested, E> {
+    store.sweep(SystemTime::now());
+    let (mut coming, left_out): (Vec<_>, Vec<_>) = coming.into_iter().partition(|c| !walk::left_out(&c.path));
+    coming.sort_by(|a, b| a.path.cmp(&b.path));
+    if coming.is_empty() {
+        return Err(ArtifactError::Empty(Path::new("the source").to_owned()).into());
+    }
+    if let Some((a, b)) = clash(coming.iter().map(|c| &c.path)) {
+        return Err(ArtifactError::Clash(a, b).into());
+    }
+    let total = coming.iter().filter_map(|c| c.size).fold(0, u64::saturating_add);
+    let too_much = || ArtifactError::TooMuch { what: "bytes", max: limits.total };
+    if total > limits.total {
+        return Err(too_much().into());
+    }
+    let (mut files, mut staged, mut done) = (Vec::new(), Vec::new(), 0_u64);
+    for file in &coming {
+        let mut from = open(file)?;
+        let room = limits.total.saturating_sub(done);
+        let (entry, kept) = receive(file, &mut from, room, store)?;
+        done = done.saturating_add(entry.size);
+        if done > limits.total {
+            return Err(too_much().into());
+        }
+        progress(done, total);
+        files.push(entry);
+        staged.extend(kept);
+    }
+    store.commit(staged)?;
+    let left_out: Vec<FilePath> = left_out.into_iter().map(|c| c.path).collect();
+    let facts = facts(&files, &left_out, &|file| store.open(&file.sha256));
+    Ok(Ingested { artifacts: summary(&files), files, facts })
+}
+
+/// Reads one file that comes from elsewhere, into memory or into the store; at most one byte more than there is room for.
+fn receive(
+    coming: &Coming,
+    from: &mut dyn Read,
+    room: u64,
+    store: &Store,
+) -> Result<(FileEntry<Content>, Option<Staged>), ArtifactError> {
+    let shown = Path::new(coming.path.as_str());
+    let failed = ArtifactError::io("receive", shown);
+    let mut from = from.take(coming.size.unwrap_or(room).min(room).saturating_add(1));
+    let mut head = Vec::new();
+    io::Read::by_ref(&mut from).take(MAX_INLINE + 1).read_to_end(&mut head).map_err(&failed)?;
+    let inline = (head.is_empty() || may_be_inline(coming.path.as_str())) && is_inline(&head);
+    let (copied, place, staged) = if inline {
+        let copied = copy::Copied { sha256: copy::sha256(&head), size: head.len() as u64 };
+        (copied, Content::Inline(head), None)
+    } else {
+        let staged = store.stage_stream(&mut head.as_slice().chain(from), shown, coming.size.unwrap_or(0))?;
+        (staged.copied.clone(), Content::Stored, Some(staged))
+    };
+    if let Some(said) = coming.size.filter(|said| *said != copied.size) {
+        return Err(ArtifactError::Short { path: coming.path.clone(), said, got: copied.size });
+    }
+    let path = coming.path.clone();
+    Ok((FileEntry { path, size: copied.size, sha256: copied.sha256, place }, staged))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    /// Takes in files of which more or less may be said than comes.
+    fn take(
+        store: &Store,
+        files: &[(&str, Option<u64>, &'static [u8])],
+        limits: &Limits,
+    ) -> Result<Ingested, ArtifactError> {
+        let coming = |(path, size, _): &(&str, Option<u64>, _)| Ok(Coming { path: FilePath::new(path)?, size: *size });
+        let all = files.iter().map(coming).collect::<Result<Vec<_>, ArtifactError>>()?;
+        let open = |c: &Coming| -> Result<Box<dyn Read>, ArtifactError> {
+            let found = files.iter().find(|f| f.0 == c.path.as_str()).map_or(&b""[..], |f| f.2);
+            Ok(Box::new(found))
+        };
+        ingest_coming(all, open, store, limits, &|_, _| {})
+    }
+
+    fn stored(dir: &Path) -> usize {
+        let root = walk::Root::open(dir).and_then(|r| r.walk(&Limits::default()));
+        root.map_or(0, |w| w.files.len())
+    }
+
+    #[test]
+    fn what_comes_is_what_a_folder_with_the_same_files_gives() -> Outcome {
+        let dir = tempfile::tempdir()?;
+        let store = Store::at(dir.path().join("lfs"));
+        let folder = dir.path().join("model");
+        let files: [(&str, Option<u64>, &[u8]); 5] = [
+            ("MLmodel", Some(11), b"flavors: {}"),
+            ("m.bin", None, b"\0\x01\x02"),
+            ("empty", Some(0), b""),
+            ("data/notes.txt", Some(2), b"hi"),
+            ("registered_model_meta", Some(1), b"x"),
+        ];
+        for (path, _, bytes) in files {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().ok_or("a folder")?)?;
+            std::fs::write(path, bytes)?;
+        }
+        let come = take(&store, &files, &Limits::default())?;
+        let keep = crate::artifact::Keep::In(&store);
+        assert_eq!(come, crate::artifact::ingest(&folder, keep, &Limits::default(), &|_, _| {})?);
+        Ok(())
+    }
+
+    #[test]
+    fn other_sizes_than_said_and_more_than_allowed_leave_nothing() -> Outcome {
+        let dir = tempfile::tempdir()?;
+        let store = Store::at(dir.path().join("lfs"));
+        let limits = Limits { total: 5, ..Limits::default() };
+        let good = ("a.bin", Some(2), &b"\0\0"[..]);
+        for bad in [("m.bin", Some(2), &b"\0"[..]), ("m.bin", Some(2), b"\0\0\0"), ("a.txt", Some(3), b"hi")] {
+            assert!(matches!(take(&store, &[good, bad], &limits), Err(ArtifactError::Short { .. })), "{bad:?}");
+        }
+        for many in [("m.bin", None, &b"\0\0\0\0\0\0\0\0"[..]), ("m.bin", Some(4), b"\0\0\0\0")] {
+            assert!(matches!(take(&store, &[good, many], &limits), Err(ArtifactError::TooMuch { .. })), "{many:?}");
+        }
+        let twice = ("A.bin", Some(0), &b""[..]);
+        assert!(matches!(take(&store, &[good, twice], &limits), Err(ArtifactError::Clash(..))));
+        assert!(matches!(take(&store, &[], &limits), Err(ArtifactError::Empty(_))));
+        assert_eq!(stored(&dir.path().join("lfs")), 0);
+        Ok(())
+    }
+}

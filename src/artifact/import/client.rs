@@ -1,0 +1,281 @@
+//! Asking MLflow's servers over HTTP: the host that an administrator named and no other, without redirects or proxies,
+//! within limits (SEC-36).
+
+use std::fmt;
+use std::io::Read;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body};
+
+use super::super::path::FilePath;
+use super::{Base, ImportError};
+
+/// How long to look for a host and to connect to it, in all.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long an answer may take to begin, and how long nothing may come of it.
+const STALL: Duration = Duration::from_secs(30);
+
+/// How long a small answer may take in all.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// The largest answer in JSON that is read, in bytes.
+const MAX_JSON: u64 = 16 << 20;
+
+/// The value of an `Authorization` header. It is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials(String);
+
+impl Credentials {
+    /// A token.
+    pub fn token(token: &str) -> Self {
+        Self(format!("Bearer {token}"))
+    }
+
+    /// A name and a password.
+    pub fn password(name: &str, password: &str) -> Self {
+        Self(format!("Basic {}", BASE64.encode(format!("{name}:{password}"))))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+/// Finds the addresses of one host at one port, and refuses all others.
+#[derive(Debug)]
+pub struct Named {
+    host: String,
+    port: u16,
+}
+
+impl Named {
+    /// For this server alone.
+    pub fn new(server: &Base) -> Self {
+        Self { host: server.host().to_owned(), port: server.port() }
+    }
+
+    /// Whether this machine may connect to an address that the host's name led to. The name is the administrator's, and
+    /// internal networks are where tracking servers are; but no name may lead to where this machine's own services
+    /// answer, unless it says so itself, nor to what answers on the local link, such as a cloud's metadata.
+    pub fn permits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let local = self.host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+        let never = match address {
+            IpAddr::V4(ip) => {
+                ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || ip.octets().first() == Some(&0)
+            }
+            IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified(),
+        };
+        !never && (local || !address.is_loopback())
+    }
+}
+
+impl Resolver for Named {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let port = uri.port_u16().or_else(|| match uri.scheme_str() {
+            Some("https") => Some(443),
+            Some("http") => Some(80),
+            Some(_) | None => None,
+        });
+        if uri.host().map(str::to_ascii_lowercase).as_deref() != Some(&self.host) || port != Some(self.port) {
+            return Err(ureq::Error::HostNotFound);
+        }
+        let found = DefaultResolver::default().resolve(uri, config, timeout)?;
+        let mut permitted = self.empty();
+        for address in found.iter().filter(|a| self.permits(a.ip())) {
+            permitted.push(*address);
+        }
+        if permitted.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(permitted) }
+    }
+}
+
+/// An entry of a folder behind a server.
+pub(super) struct Listed {
+    /// The last part of its path.
+    pub(super) name: String,
+    /// Whether it is a folder.
+    pub(super) is_folder: bool,
+    /// Its size in bytes, where the server says it.
+    pub(super) size: Option<u64>,
+}
+
+/// A server that is asked.
+pub(super) struct Client {
+    agent: Agent,
+    server: Base,
+    credentials: Option<Credentials>,
+}
+
+impl Client {
+    pub(super) fn new(server: &Base, credentials: Option<Credentials>) -> Self {
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(STALL))
+            .timeout_per_read(Some(STALL))
+            .timeout_per_write(Some(STALL))
+            .max_response_header_size(64 * 1024)
+            .user_agent(concat!("greenroom/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .tls_config(tls)
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), Named::new(server));
+        Self { agent, server: server.clone(), credentials }
+    }
+
+    fn unreachable(&self, why: &dyn fmt::Display) -> ImportError {
+        ImportError::Unreachable {
+            server: self.server.to_string(),
+            why: crate::text::one_line(&why.to_string()).into(),
+        }
+    }
+
+    /// Asks for an address below the server's; `path` begins with a slash or is empty, `what` is for people.
+    fn get(&self, path: &str, what: &str, within: Option<Duration>) -> Result<ureq::http::Response<Body>, ImportError> {
+        let mut request = self.agent.get(format!("{}{path}", self.server)).config().timeout_global(within).build();
+        if let Some(Credentials(value)) = &self.credentials {
+            request = request.header("Authorization", value);
+        }
+        let response = request.call().map_err(|e| self.unreachable(&e))?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            status => Err(ImportError::Status { server: self.server.to_string(), status, what: what.to_owned() }),
+        }
+    }
+
+    /// A small answer in JSON.
+    pub(super) fn json(&self, path: &str, what: &str) -> Result<Value, ImportError> {
+        let response = self.get(path, what, Some(ANSWER))?;
+        let mut bytes = Vec::new();
+        let read = response.into_body().into_reader().take(MAX_JSON + 1).read_to_end(&mut bytes);
+        read.map_err(|e| self.unreachable(&e))?;
+        let bad = |why: String| ImportError::Answer { server: self.server.to_string(), what: what.to_owned(), why };
+        if bytes.len() as u64 > MAX_JSON {
+            return Err(bad(format!("it has more than {MAX_JSON} bytes")));
+        }
+        serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))
+    }
+
+    /// What is in a folder; this server is an artifact proxy.
+    pub(super) fn list(&self, folder: Option<&FilePath>) -> Result<Vec<Listed>, ImportError> {
+        let shown = folder.map_or("the list of files".to_owned(), |f| format!("the files of {f}"));
+        let answer = self.json(&format!("?path={}", folder.map_or_else(String::new, encoded)), &shown)?;
+        let bad = || ImportError::Answer {
+            server: self.server.to_string(),
+            what: shown.clone(),
+            why: "it is no list of files".to_owned(),
+        };
+        let files = match answer.get("files") {
+            None => return Ok(Vec::new()),
+            Some(files) => files.as_array().ok_or_else(bad)?,
+        };
+        let entry = |file: &Value| {
+            let name = file.get("path")?.as_str()?.to_owned();
+            let size = match file.get("file_size") {
+                None | Some(Value::Null) => None,
+                // protobuf writes 64 bits as a text.
+                Some(Value::String(text)) => Some(text.parse().ok()?),
+                Some(other) => Some(other.as_u64()?),
+            };
+            let is_folder = file.get("is_dir").and_then(Value::as_bool).unwrap_or(false);
+            Some(Listed { name, is_folder, size })
+        };
+        files.iter().map(|file| entry(file).ok_or_else(bad)).collect()
+    }
+
+    /// Opens a file; this server is an artifact proxy.
+    pub(super) fn open(&self, file: &FilePath) -> Result<Box<dyn Read>, ImportError> {
+        // A large model takes as long as it takes, but never stands still.
+        let response = self.get(&format!("/{}", encoded(file)), file.as_str(), None)?;
+        Ok(Box::new(response.into_body().into_reader()))
+    }
+}
+
+/// A path as it stands in an address.
+fn encoded(path: &FilePath) -> String {
+    let mut out = String::with_capacity(path.as_str().len());
+    for byte in path.as_str().bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permits(server: &str, address: &str) -> bool {
+        let named = Named::new(&Base::parse(server).expect("a server"));
+        named.permits(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_name_leads_to_no_service_of_this_machine_or_its_link() {
+        let tracking = "http://tracking.example";
+        for good in ["10.1.2.3", "192.168.1.1", "93.184.216.34", "fd00::1", "2606:2800::1", "::ffff:10.1.2.3"] {
+            assert!(permits(tracking, good), "{good}");
+        }
+        let bad = [
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+        ];
+        for bad in bad {
+            assert!(!permits(tracking, bad), "{bad}");
+        }
+        assert!(permits("http://localhost:5000", "127.0.0.1") && permits("http://localhost:5000", "::1"));
+        assert!(permits("http://127.0.0.1:5000", "127.0.0.1") && permits("http://[::1]:5000", "::1"));
+        assert!(!permits("http://169.254.169.254", "169.254.169.254"), "not even by its number");
+    }
+
+    #[test]
+    fn no_other_host_is_looked_for() {
+        let agent = Client::new(&Base::parse("http://localhost:1").expect("a server"), None).agent;
+        for other in ["http://example.org/", "http://localhost:2/", "https://localhost/"] {
+            assert!(matches!(agent.get(other).call(), Err(ureq::Error::HostNotFound)), "{other}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_not_shown() {
+        let shown = format!("{:?} {:?}", Credentials::token("canary"), Credentials::password("alice", "canary"));
+        assert!(!shown.contains("canary") && !shown.contains("YWxpY2U6Y2FuYXJ5"), "{shown}");
+        assert_eq!(Credentials::password("alice", "canary").0, "Basic YWxpY2U6Y2FuYXJ5");
+    }
+
+    #[test]
+    fn paths_are_escaped_in_addresses() {
+        let path = FilePath::new("code/a b+c&d=é#.txt").expect("a path");
+        assert_eq!(encoded(&path), "code/a%20b%2Bc%26d%3D%C3%A9%23.txt");
+    }
+}

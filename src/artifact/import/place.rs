@@ -1,0 +1,189 @@
+//! Addresses as administrators and clients write them, parsed once.
+
+use std::fmt;
+
+use super::super::path::FilePath;
+use crate::text::quoted;
+
+/// Why a text names no place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPlace {
+    /// A character that means something else in some address.
+    #[error(
+        "{0} has a character that is not allowed in the address of a place: white space, control characters and any of % # ; ? \\ @"
+    )]
+    Character(String),
+    /// Neither a folder nor a server.
+    #[error(
+        "{0} is no place to copy from: give a folder as file:///folder, or the artifacts of a server as http(s)://HOST/api/2.0/mlflow-artifacts/artifacts"
+    )]
+    Kind(String),
+    /// The path climbs, or has a part that no model file may have.
+    #[error("{0} has a path that is not allowed")]
+    Path(String),
+    /// No host, or a port that is no number.
+    #[error("{0} names no host")]
+    Host(String),
+}
+
+/// A server: its scheme, host and port, and where on it its API begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    https: bool,
+    host: String,
+    port: u16,
+    /// Empty, or parts that each begin with a slash.
+    path: String,
+}
+
+/// Refuses what could be read as something else later: escapes, queries, fragments, parameters, user names, backslashes.
+pub(super) fn check(text: &str) -> Result<(), InvalidPlace> {
+    let odd = |c: char| c.is_whitespace() || !crate::text::is_plain(c) || "%#;?\\@".contains(c);
+    if text.contains(odd) { Err(InvalidPlace::Character(quoted(text))) } else { Ok(()) }
+}
+
+impl Base {
+    /// Reads `http(s)://host[:port][/path]`.
+    pub fn parse(text: &str) -> Result<Self, InvalidPlace> {
+        check(text)?;
+        let (https, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(InvalidPlace::Kind(quoted(text))),
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (host, port) = authority_of(authority).ok_or_else(|| InvalidPlace::Host(quoted(text)))?;
+        let path = path.trim_end_matches('/');
+        if let Some(parts) = path.strip_prefix('/') {
+            FilePath::new(parts).map_err(|_| InvalidPlace::Path(quoted(text)))?;
+        }
+        Ok(Self { https, host, port: port.unwrap_or(if https { 443 } else { 80 }), path: path.to_owned() })
+    }
+
+    /// Reads an address below an API of a server: the server with that API, and what follows.
+    pub(super) fn parse_with(text: &str, api: &str) -> Result<(Self, Option<FilePath>), InvalidPlace> {
+        let whole = Self::parse(text)?;
+        let marker = format!("/{api}");
+        let cut = whole.path.match_indices(&marker).find(|(at, _)| {
+            matches!(whole.path.get(at + marker.len()..), Some(rest) if rest.is_empty() || rest.starts_with('/'))
+        });
+        let Some((at, _)) = cut else { return Err(InvalidPlace::Kind(quoted(text))) };
+        let (root, rest) = whole.path.split_at(at + marker.len());
+        let rest = match rest.strip_prefix('/') {
+            Some(rest) => Some(FilePath::new(rest).map_err(|_| InvalidPlace::Path(quoted(text)))?),
+            None => None,
+        };
+        let root = root.to_owned();
+        Ok((Self { path: root, ..whole }, rest))
+    }
+
+    /// The same server further down.
+    pub(super) fn below(&self, path: &str) -> Self {
+        Self { path: format!("{}/{path}", self.path), ..self.clone() }
+    }
+
+    /// Whether two are one server, wherever on it.
+    pub(super) fn is_same_server(&self, other: &Self) -> bool {
+        (self.https, &self.host, self.port) == (other.https, &other.host, other.port)
+    }
+
+    /// Whether `host[:port]` is this server.
+    pub(super) fn is_at(&self, authority: &str) -> bool {
+        let default = if self.https { 443 } else { 80 };
+        authority_of(authority).is_some_and(|(host, port)| host == self.host && port.unwrap_or(default) == self.port)
+    }
+
+    /// The host, in lower case; of IPv6 with brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}{}", self.host, self.port, self.path)
+    }
+}
+
+/// Host and port of `host[:port]` or `[v6][:port]`.
+fn authority_of(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (inner, rest) = rest.split_once(']')?;
+            let ip: std::net::Ipv6Addr = inner.parse().ok()?;
+            (format!("[{ip}]"), rest)
+        }
+        None => {
+            let end = text.find(':').unwrap_or(text.len());
+            let (host, rest) = text.split_at(end);
+            let good = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
+            if host.is_empty() || !host.chars().all(good) {
+                return None;
+            }
+            (host.to_ascii_lowercase(), rest)
+        }
+    };
+    let port = match port.strip_prefix(':') {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            Some(digits.parse().ok().filter(|port| *port > 0)?)
+        }
+        Some(_) => return None,
+        None if port.is_empty() => None,
+        None => return None,
+    };
+    Some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_read_in_one_way() -> Result<(), InvalidPlace> {
+        let shown = |text: &str| Base::parse(text).map(|b| b.to_string());
+        assert_eq!(shown("http://Host.Example")?, "http://host.example:80");
+        assert_eq!(shown("https://host/mlflow/")?, "https://host:443/mlflow");
+        assert_eq!(shown("http://127.0.0.1:5000")?, "http://127.0.0.1:5000");
+        assert_eq!(shown("http://[::0001]:5000")?, "http://[::1]:5000");
+        for bad in [
+            "ftp://host",
+            "host",
+            "http://",
+            "http://:80",
+            "http://user:secret@host",
+            "http://host:0",
+            "http://host:80:80",
+            "http://host:99999",
+            "http://host:+80",
+            "http://[::1",
+            "http://[::1]x",
+            "http://h%6fst",
+            "http://host/a/../b",
+            "http://host/a?b",
+            "http://host/a#b",
+            "http://host/a;b",
+            "http://host\\@evil",
+            "http://host /",
+            "http://h\u{f6}st",
+        ] {
+            assert!(Base::parse(bad).is_err(), "{bad}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_server_is_known_however_it_is_written() -> Result<(), InvalidPlace> {
+        let server = Base::parse("http://tracking:5000/x")?;
+        assert!(server.is_at("TRACKING:5000") && !server.is_at("tracking") && !server.is_at("tracking:5001"));
+        assert!(server.is_same_server(&Base::parse("http://Tracking:5000")?));
+        assert!(!server.is_same_server(&Base::parse("https://tracking:5000")?));
+        assert!(Base::parse("https://tracking")?.is_at("tracking:443"));
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! From files that were taken in to the version that they become.
+
+use super::{Ingested, add_to_patch, attributes, findings};
+use crate::action::NewVersion;
+use crate::text::{Text, one_line};
+
+/// Adds to a version what its files are and what they say; what is given already stands. Gives what people should know,
+/// a line each.
+pub fn record(taken: Ingested, new: &mut NewVersion) -> Vec<String> {
+    add_to_patch(&taken, "", &mut new.files);
+    new.attributes = attributes(&taken);
+    new.artifacts = Some(taken.artifacts);
+    let facts = taken.facts;
+    let or = |given: &mut Text, found: Text| {
+        if given.is_empty() {
+            *given = found;
+        }
+    };
+    or(&mut new.source.uri, facts.artifact_uri);
+    or(&mut new.source.run_id, facts.run_id);
+    or(&mut new.source.model_id, facts.model_id);
+    let found = findings(facts.model.as_ref(), facts.environment.as_ref());
+    (new.schema, new.info, new.environment) = (facts.schema, facts.model, facts.environment);
+    facts.notes.into_iter().chain(found.into_iter().map(|f| f.message)).map(|s| one_line(&s).into_owned()).collect()
+}

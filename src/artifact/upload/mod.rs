@@ -1,0 +1,536 @@
+//! Uploads: files that somebody sends one by one, on their way to becoming a version.
+//!
+//! An upload is a folder beside the objects of the store, on the same file system:
+//!
+//! ```text
+//! <lfs>/uploads/<id>/owner                       who sends it
+//! <lfs>/uploads/<id>/bytes-<SHA-256>             the bytes of a file: complete, durable, never written to again
+//! <lfs>/uploads/<id>/file-<SHA-256 of the path>  which path has which bytes
+//! ```
+//!
+//! Nothing of it is in the store until a version is made of it ([`Uploads::take`]): then the bytes get their place there
+//! as a second name of the same file. So an upload that nobody uses can be removed at any time, and no object of the
+//! store ever has to be, which another version, branch or clone might need.
+
+mod error;
+mod id;
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tempfile::NamedTempFile;
+
+use super::copy::{self, Copied};
+use super::path::FilePath;
+use super::store::{Store, seal};
+use super::{ArtifactError, FileEntry, Ingested, Limits, ingest};
+use crate::name::{Digest, UserName};
+
+pub use error::UploadError;
+pub use id::{UploadId, no_id};
+
+/// How many uploads there are at a time.
+const MAX_UPLOADS: usize = 10_000;
+/// An upload that was not used for so long is removed.
+pub const UNUSED: Duration = Duration::from_hours(24);
+/// The longest record of a file, in bytes.
+const MAX_RECORD: u64 = 8 * 1024;
+
+/// The file `owner`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Owner {
+    owner: String,
+}
+
+/// A file `file-…`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    path: String,
+    size: u64,
+    sha256: String,
+}
+
+/// An upload that is known in this process.
+#[derive(Debug)]
+struct Live {
+    owner: UserName,
+    /// Files, and the bytes of them and of those that are on their way.
+    files: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// The uploads of a repository.
+#[derive(Debug)]
+pub struct Uploads {
+    store: Store,
+    root: PathBuf,
+    limits: Limits,
+    /// Whoever works on an upload holds its entry, too; one that nobody else holds may be removed.
+    live: Mutex<BTreeMap<UploadId, Arc<Live>>>,
+}
+
+/// A file on its way into an upload. Dropped, it is gone.
+#[derive(Debug)]
+#[must_use = "what came is dropped unless it is finished"]
+pub struct Incoming {
+    folder: PathBuf,
+    path: FilePath,
+    temp: NamedTempFile,
+    hasher: copy::Hasher,
+    reserved: Reserved,
+    limits: Limits,
+}
+
+/// Bytes that count towards the size of an upload until they are dropped.
+#[derive(Debug)]
+struct Reserved {
+    live: Arc<Live>,
+    bytes: u64,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.live.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Uploads {
+    /// The uploads beside a store. Nothing is created yet.
+    pub fn of(store: Store, limits: Limits) -> Self {
+        let root = store.uploads();
+        Self { store, root, limits, live: Mutex::default() }
+    }
+
+    fn folder(&self, id: &UploadId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<UploadId, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An upload of this person, kept from removal while the value lives.
+    fn of_user(&self, id: &UploadId, user: &UserName) -> Result<Arc<Live>, UploadError> {
+        let unknown = || UploadError::Unknown(id.as_str().to_owned());
+        let mut live = self.lock();
+        let known = match live.get(id) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let found = Arc::new(self.load(id)?.ok_or_else(unknown)?);
+                live.insert(id.clone(), Arc::clone(&found));
+                found
+            }
+        };
+        if known.owner == *user { Ok(known) } else { Err(unknown()) }
+    }
+
+    /// Reads what is on disk of an upload.
+    fn load(&self, id: &UploadId) -> Result<Option<Live>, UploadError> {
+        let folder = self.folder(id);
+        let Some(owner) = read_json::<Owner>(&folder.join("owner"))? else { return Ok(None) };
+        let Ok(owner) = UserName::new(owner.owner) else { return Ok(None) };
+        let files = records(&folder)?;
+        let bytes = files.iter().map(|f| f.size).fold(0, u64::saturating_add);
+        Ok(Some(Live { owner, files: AtomicU64::new(files.len() as u64), bytes: AtomicU64::new(bytes) }))
+    }
+
+    /// An upload of this person, who becomes its owner if it is new.
+    fn claim(&self, id: &UploadId, user: &UserName) -> Result<Arc<Live>, UploadError> {
+        match self.of_user(id, user) {
+            Err(UploadError::Unknown(_)) if !self.folder(id).exists() => {}
+            known => return known,
+        }
+        // What is known of it may be of a folder that somebody removed by hand.
+        self.lock().remove(id);
+        let there = fs::read_dir(&self.root).map_or(0, Iterator::count);
+        if there >= MAX_UPLOADS {
+            return Err(UploadError::Full { max: MAX_UPLOADS });
+        }
+        let failed = ArtifactError::io("create a folder in", &self.root);
+        if !self.root.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(&failed)?;
+        }
+        let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.root).map_err(&failed)?;
+        let owner = Owner { owner: user.as_str().to_owned() };
+        write_json(fresh.path(), "owner", &owner).map_err(&failed)?;
+        sync(fresh.path())?;
+        // Somebody else may be faster; then the rename fails, and the folder is theirs.
+        if fs::rename(fresh.path(), self.folder(id)).is_ok() {
+            let _ = fresh.keep();
+            sync(&self.root)?;
+        }
+        self.of_user(id, user)
+    }
+
+    /// Begins to take in a file of an upload, which is this person's or new.
+    pub fn begin(&self, id: &UploadId, user: &UserName, path: FilePath) -> Result<Incoming, UploadError> {
+        let live = self.claim(id, user)?;
+        if live.files.load(Ordering::Relaxed) >= self.limits.files {
+            return Err(UploadError::TooMany { max: self.limits.files });
+        }
+        let temp = self.store.temp_file().map_err(ArtifactError::io("create a file in", &self.root))?;
+        let reserved = Reserved { live, bytes: 0 };
+        let folder = self.folder(id);
+        Ok(Incoming { folder, path, temp, hasher: copy::Hasher::default(), reserved, limits: self.limits })
+    }
+
+    /// The files of an upload, sorted by path.
+    pub fn files(&self, id: &UploadId, user: &UserName) -> Result<Vec<FileEntry<()>>, UploadError> {
+        let _live = self.of_user(id, user)?;
+        records(&self.folder(id))
+    }
+
+    /// A file of an upload, opened.
+    pub fn open(&self, id: &UploadId, user: &UserName, path: &FilePath) -> Result<(FileEntry<()>, File), UploadError> {
+        let _live = self.of_user(id, user)?;
+        let folder = self.folder(id);
+        let none = || UploadError::NoFile(path.to_string());
+        let entry = read_json::<Record>(&folder.join(name_of(path)))?.and_then(entry).ok_or_else(none)?;
+        let bytes = folder.join(bytes_of(&entry.sha256));
+        let file = File::open(&bytes).map_err(ArtifactError::io("open", &bytes))?;
+        Ok((entry, file))
+    }
+
+    /// Removes a file or folder of an upload, or all of it. What is not there is no error.
+    pub fn remove(&self, id: &UploadId, user: &UserName, path: Option<&FilePath>) -> Result<(), UploadError> {
+        let live = self.of_user(id, user)?;
+        let folder = self.folder(id);
+        let Some(path) = path else {
+            drop(live);
+            return self.discard(id);
+        };
+        let inside =
+            |f: &FilePath| f == path || f.as_str().strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/'));
+        for file in records(&folder)?.iter().filter(|f| inside(&f.path)) {
+            let record = folder.join(name_of(&file.path));
+            if fs::remove_file(&record).is_ok() {
+                live.files.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        Ok(sync(&folder)?)
+    }
+
+    /// Makes the files of an upload, or those of one of its folders, those of a version: their bytes have their place in
+    /// the store, durably, on return. The upload stays, and may be used again until it is removed.
+    pub fn take(&self, id: &UploadId, user: &UserName, sub: Option<&FilePath>) -> Result<Ingested, UploadError> {
+        let _live = self.of_user(id, user)?;
+        let folder = self.folder(id);
+        let mut files = records(&folder)?;
+        if let Some(sub) = sub {
+            let below = |f: FileEntry<()>| {
+                let rest = f.path.as_str().strip_prefix(sub.as_str())?.strip_prefix('/')?;
+                Some(FileEntry { path: FilePath::new(rest).ok()?, ..f })
+            };
+            files = files.into_iter().filter_map(below).collect();
+        }
+        if files.is_empty() {
+            return Err(UploadError::NoFile(sub.map(ToString::to_string).unwrap_or_default()));
+        }
+        let open = |sha256: &Digest| {
+            let path = folder.join(bytes_of(sha256));
+            File::open(&path).map_err(ArtifactError::io("open", &path))
+        };
+        let taken = ingest::assemble(files, &self.limits, &|file| open(&file.sha256))?;
+        let stored = taken.files.iter().filter(|f| f.place == super::Content::Stored);
+        let stored: Vec<_> = stored
+            .map(|f| (folder.join(bytes_of(&f.sha256)), Copied { sha256: f.sha256.clone(), size: f.size }))
+            .collect();
+        self.store.adopt(&stored)?;
+        // To be used is to be young again.
+        let owner = folder.join("owner");
+        let touched = File::options().append(true).open(&owner).and_then(|f| f.set_modified(SystemTime::now()));
+        touched.map_err(ArtifactError::io("write to", &owner))?;
+        Ok(taken)
+    }
+
+    /// Removes the uploads that were not used for [`UNUSED`], and what crashes left behind; gives how many uploads.
+    pub fn sweep(&self, now: SystemTime) -> usize {
+        self.store.sweep(now);
+        let Ok(entries) = fs::read_dir(&self.root) else { return 0 };
+        let mut removed = 0;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let old = |p: &Path| {
+                let used = fs::symlink_metadata(p).and_then(|m| m.modified());
+                used.map_or(true, |used| now.duration_since(used).is_ok_and(|age| age > UNUSED))
+            };
+            if !old(&path) || !old(&path.join("owner")) {
+                continue;
+            }
+            match entry.file_name().to_str().and_then(UploadId::new) {
+                Some(id) => removed += usize::from(self.discard(&id).is_ok()),
+                // What a crash left of an upload that began or ended.
+                None => drop(fs::remove_dir_all(&path)),
+            }
+        }
+        removed
+    }
+
+    /// Removes an upload on which nobody works.
+    fn discard(&self, id: &UploadId) -> Result<(), UploadError> {
+        let gone = {
+            let mut live = self.lock();
+            if live.get(id).is_some_and(|l| Arc::strong_count(l) > 1) {
+                return Err(UploadError::Busy(id.as_str().to_owned()));
+            }
+            live.remove(id);
+            let folder = self.folder(id);
+            let gone = tempfile::Builder::new().prefix(".gone-").tempdir_in(&self.root);
+            let gone = gone.map_err(ArtifactError::io("create a folder in", &self.root))?;
+            fs::rename(&folder, gone.path()).map_err(ArtifactError::io("remove", &folder))?;
+            gone
+        };
+        Ok(gone.close().map_err(ArtifactError::io("remove from", &self.root))?)
+    }
+}
+
+impl Incoming {
+    /// Takes some bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        let n = bytes.len() as u64;
+        self.reserved.bytes += n;
+        let all = self.reserved.live.bytes.fetch_add(n, Ordering::Relaxed).saturating_add(n);
+        if all > self.limits.total {
+            return Err(UploadError::TooLarge { max: self.limits.total });
+        }
+        self.temp.as_file_mut().write_all(bytes).map_err(ArtifactError::io("write to", self.temp.path()))?;
+        self.hasher.update(bytes);
+        Ok(())
+    }
+
+    /// Another handle of the file, to bring to disk what is written so far while more comes.
+    pub fn handle(&self) -> io::Result<File> {
+        self.temp.as_file().try_clone()
+    }
+
+    /// Ends the file: if all that was announced came, it is durable and part of the upload on return, in the place of
+    /// one of the same path.
+    pub fn finish(self, length: Option<u64>, sha256: Option<&Digest>) -> Result<Copied, UploadError> {
+        let Self { folder, path, temp, hasher, mut reserved, limits: _ } = self;
+        let copied = hasher.finish();
+        if let Some(announced) = length.filter(|l| *l != copied.size) {
+            return Err(UploadError::Short { announced, got: copied.size });
+        }
+        if let Some(announced) = sha256.filter(|d| **d != copied.sha256) {
+            return Err(UploadError::Digest { announced: announced.clone(), found: copied.sha256 });
+        }
+        seal(temp.as_file(), true).map_err(ArtifactError::io("write to", temp.path()))?;
+        let bytes = folder.join(bytes_of(&copied.sha256));
+        let failed = ArtifactError::io("put in place", &bytes);
+        temp.persist(&bytes).map_err(|e| failed(e.error))?;
+        let record = Record { path: path.to_string(), size: copied.size, sha256: copied.sha256.as_str().to_owned() };
+        let name = name_of(&path);
+        let is_new = !folder.join(&name).exists();
+        write_json(&folder, &name, &record).map_err(&failed)?;
+        sync(&folder)?;
+        // From now on they count as long as the upload lives.
+        reserved.bytes = 0;
+        reserved.live.files.fetch_add(u64::from(is_new), Ordering::Relaxed);
+        Ok(copied)
+    }
+}
+
+/// The name of the record of a path. A path may have any case and length; this has not.
+fn name_of(path: &FilePath) -> String {
+    format!("file-{}", copy::sha256(path.as_str().as_bytes()))
+}
+
+fn bytes_of(sha256: &Digest) -> String {
+    format!("bytes-{sha256}")
+}
+
+/// A record as a file of a model; none if nobody of ours wrote it.
+fn entry(record: Record) -> Option<FileEntry<()>> {
+    let path = FilePath::new(&record.path).ok()?;
+    Some(FileEntry { path, size: record.size, sha256: Digest::new(record.sha256).ok()?, place: () })
+}
+
+/// The files that an upload's folder tells of and has the bytes of, sorted by path.
+fn records(folder: &Path) -> Result<Vec<FileEntry<()>>, UploadError> {
+    let failed = ArtifactError::io("read", folder);
+    let mut files = Vec::new();
+    for found in fs::read_dir(folder).map_err(&failed)? {
+        let found = found.map_err(&failed)?;
+        if !found.file_name().to_str().is_some_and(|name| name.starts_with("file-")) {
+            continue;
+        }
+        let Some(file) = read_json::<Record>(&found.path())?.and_then(entry) else { continue };
+        // After a power failure the record may be there and the bytes not, in spite of their order.
+        let bytes = fs::symlink_metadata(folder.join(bytes_of(&file.sha256)));
+        if bytes.is_ok_and(|m| m.is_file() && m.len() == file.size) {
+            files.push(file);
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// Reads a small file of JSON; none where it is not there or not whole.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, UploadError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|f| f.take(MAX_RECORD).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(ArtifactError::io("read", path)(e).into()),
+    }
+}
+
+/// Writes a small file of JSON under its name at once, in the place of an older one. The folder is not synced.
+fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let mut temp = tempfile::Builder::new().prefix(".put-").tempfile_in(folder)?;
+    temp.write_all(serde_json::to_string(value)?.as_bytes())?;
+    temp.as_file().sync_all()?;
+    temp.persist(folder.join(name)).map(drop).map_err(|e| e.error)
+}
+
+fn sync(folder: &Path) -> Result<(), ArtifactError> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(ArtifactError::io("sync", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Content;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        uploads: Uploads,
+        id: UploadId,
+        alice: UserName,
+    }
+
+    impl Bench {
+        fn new(limits: Limits) -> Result<Self, Box<dyn std::error::Error>> {
+            let dir = tempfile::tempdir()?;
+            let uploads = Uploads::of(Store::at(dir.path().join("lfs")), limits);
+            let id = UploadId::new(&"a".repeat(32)).ok_or("an id")?;
+            Ok(Self { dir, uploads, id, alice: "alice".parse()? })
+        }
+
+        fn put(&self, path: &str, bytes: &[u8]) -> Result<Copied, UploadError> {
+            let mut incoming = self.uploads.begin(&self.id, &self.alice, FilePath::new(path)?)?;
+            incoming.write(bytes)?;
+            incoming.finish(None, None)
+        }
+
+        fn names(&self) -> Result<Vec<String>, UploadError> {
+            let files = self.uploads.files(&self.id, &self.alice)?;
+            Ok(files.iter().map(|f| f.path.to_string()).collect())
+        }
+
+        fn store(&self) -> Store {
+            Store::at(self.dir.path().join("lfs"))
+        }
+
+        fn later() -> SystemTime {
+            SystemTime::now() + UNUSED + Duration::from_secs(60)
+        }
+    }
+
+    #[test]
+    fn an_unused_upload_goes_and_what_was_made_of_it_stays() -> Outcome {
+        let bench = Bench::new(Limits::default())?;
+        let big = vec![0xff; 20_000];
+        bench.put("MLmodel", b"flavors: {}\n")?;
+        let put = bench.put("weights.bin", &big)?;
+        assert_eq!(bench.uploads.sweep(SystemTime::now()), 0);
+        let taken = bench.uploads.take(&bench.id, &bench.alice, None)?;
+        assert_eq!(taken.files.iter().filter(|f| f.place == Content::Stored).count(), 1);
+        bench.store().verify(&put.sha256, put.size)?;
+        assert_eq!(bench.uploads.sweep(Bench::later()), 1);
+        assert!(matches!(bench.names(), Err(UploadError::Unknown(_))));
+        bench.store().verify(&put.sha256, put.size)?;
+        assert!(!bench.uploads.folder(&bench.id).exists());
+        // The id is free again, for anybody.
+        bench.put("other", b"x")?;
+        assert_eq!(bench.names()?, ["other"]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_upload_that_is_worked_on_stays_however_old_it_is() -> Outcome {
+        let bench = Bench::new(Limits::default())?;
+        bench.put("a", b"1")?;
+        let mut incoming = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("b")?)?;
+        incoming.write(b"2")?;
+        assert_eq!(bench.uploads.sweep(Bench::later()), 0);
+        assert!(matches!(bench.uploads.remove(&bench.id, &bench.alice, None), Err(UploadError::Busy(_))));
+        incoming.finish(Some(1), None)?;
+        assert_eq!(bench.names()?, ["a", "b"]);
+        assert_eq!(bench.uploads.sweep(Bench::later()), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_crash_left_goes_too() -> Outcome {
+        let bench = Bench::new(Limits::default())?;
+        bench.put("a", b"1")?;
+        fs::create_dir(bench.uploads.root.join(".new-x"))?;
+        fs::create_dir_all(bench.uploads.root.join(".gone-x/b"))?;
+        bench.uploads.sweep(Bench::later());
+        assert_eq!(fs::read_dir(&bench.uploads.root)?.count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn another_process_knows_the_upload_and_its_owner() -> Outcome {
+        let bench = Bench::new(Limits::default())?;
+        bench.put("a", b"1")?;
+        let other = Uploads::of(bench.store(), Limits::default());
+        assert_eq!(other.files(&bench.id, &bench.alice)?.len(), 1);
+        let bob: UserName = "bob".parse()?;
+        assert!(matches!(other.files(&bench.id, &bob), Err(UploadError::Unknown(_))));
+        assert!(matches!(other.begin(&bench.id, &bob, FilePath::new("b")?), Err(UploadError::Unknown(_))));
+        Ok(())
+    }
+
+    #[test]
+    fn files_and_bytes_are_limited_and_what_is_dropped_does_not_count() -> Outcome {
+        let bench = Bench::new(Limits { files: 2, total: 10, ..Limits::default() })?;
+        bench.put("a", b"12345")?;
+        assert!(matches!(bench.put("b", b"123456"), Err(UploadError::TooLarge { max: 10 })));
+        bench.put("b", b"12345")?;
+        assert!(matches!(bench.put("c", b""), Err(UploadError::TooMany { max: 2 })));
+        bench.uploads.remove(&bench.id, &bench.alice, Some(&FilePath::new("a")?))?;
+        bench.put("c", b"")?;
+        Ok(())
+    }
+
+    #[test]
+    fn short_and_wrong_bytes_leave_nothing() -> Outcome {
+        let bench = Bench::new(Limits::default())?;
+        let send = |length, digest: Option<&Digest>| {
+            let mut incoming = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("a")?)?;
+            incoming.write(b"123")?;
+            incoming.finish(length, digest)
+        };
+        assert!(matches!(send(Some(4), None), Err(UploadError::Short { announced: 4, got: 3 })));
+        let other = copy::sha256(b"124");
+        assert!(matches!(send(None, Some(&other)), Err(UploadError::Digest { .. })));
+        assert_eq!(bench.names()?, Vec::<String>::new());
+        assert_eq!(fs::read_dir(bench.dir.path().join("lfs/incoming"))?.count(), 0);
+        send(Some(3), Some(&copy::sha256(b"123")))?;
+        assert_eq!(bench.names()?, ["a"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_without_its_bytes_is_no_file() -> Outcome {
+        let bench = Bench::new(Limits::default())?;
+        let put = bench.put("a", b"123")?;
+        fs::remove_file(bench.uploads.folder(&bench.id).join(bytes_of(&put.sha256)))?;
+        assert_eq!(bench.names()?, Vec::<String>::new());
+        assert!(bench.uploads.take(&bench.id, &bench.alice, None).is_err());
+        Ok(())
+    }
+}

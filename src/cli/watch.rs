@@ -1,0 +1,198 @@
+//! `greenroom watch`: tells webhooks and mail what lands in repositories.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::report::{CliError, Exit};
+use super::session::{Session, clock};
+use crate::git::Repo;
+use crate::outbox::OutboxError;
+use crate::registry::Registry;
+use crate::server::stop;
+use crate::text::one_line;
+use crate::watch::{Home, Level, Message, Options, Summary, Tell, WatchError, Watcher};
+
+/// Follow what lands in registries and deliver it: to webhooks, and by mail
+///
+/// It follows the branch of HEAD, however commits come to it: pushes, merges, commands. What happened before the first
+/// start is not told. Each delivery is tried again over three days, with the same id; what was not sent when the process
+/// ends is sent by the next one. Several may run: one delivers, the others stand by.
+#[derive(Debug, Args)]
+pub(super) struct WatchArgs {
+    /// The repositories; by default that of the current folder
+    #[arg(value_name = "REPO")]
+    repos: Vec<PathBuf>,
+    /// Deliver what is due now, and end; exit code 1 if something did not arrive
+    #[arg(long)]
+    once: bool,
+    /// Fetch from upstream so often (`30s`, `5m`, `1h`), and move the branch forward: for a clone that follows
+    #[arg(long, value_name = "EVERY", value_parser = every)]
+    fetch: Option<Duration>,
+}
+
+/// Reads a length of time.
+fn every(given: &str) -> Result<Duration, String> {
+    let unit = |suffix: &str, seconds: u64| {
+        given.strip_suffix(suffix).and_then(|n| n.parse::<u64>().ok()).and_then(|n| n.checked_mul(seconds))
+    };
+    let seconds = unit("s", 1).or_else(|| unit("m", 60)).or_else(|| unit("h", 3600));
+    let usable = seconds.filter(|s| (1..=86_400).contains(s)).map(Duration::from_secs);
+    usable.ok_or_else(|| format!("{given:?} is no time between 1s and 24h; write for example 30s or 5m"))
+}
+
+pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registries = registries(args, session)?;
+    let json = session.out.is_json();
+    let several = registries.len() > 1;
+    let mut watchers = Vec::new();
+    for registry in &registries {
+        let home = Home::of(registry);
+        let shown = home.git_dir.display().to_string();
+        let tell = tell(json, several.then(|| shown.clone()), args.once);
+        let options = Options { once: args.once, fetch: args.fetch, ..Options::new(tell) };
+        if !args.once && !json {
+            session.out.line(format!("Watching {} of {}", one_line(short(&home.branch)), one_line(&shown)));
+        }
+        watchers.push((shown, Watcher::start(home, options)?));
+    }
+    session.out.flush()?;
+    if !args.once {
+        let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
+        let waits = move || {
+            if stop::stopped().is_ok() {
+                stops.iter().for_each(|stop| stop());
+            }
+        };
+        std::thread::Builder::new().name("signals".to_owned()).spawn(waits)?;
+    }
+    let mut ended = Vec::new();
+    for (shown, watcher) in watchers {
+        ended.push((shown, watcher.join()?));
+    }
+    if args.once { report(&ended, session) } else { Ok(Exit::Ok) }
+}
+
+fn registries(args: &WatchArgs, session: &Session) -> Result<Vec<Registry>, CliError> {
+    if args.repos.is_empty() {
+        return Ok(vec![session.registry()?]);
+    }
+    let open = |path: &PathBuf| {
+        let path = session.path(path);
+        // GIT_DIR is of one repository, and these may be several.
+        match Repo::open(&path) {
+            Ok(repo) => Ok(Registry::with(repo, "")?),
+            Err(_) => Registry::discover(&path),
+        }
+    };
+    let found = args.repos.iter().map(|path| {
+        let registry = open(path)?;
+        // Where the registry lies in a folder, it is looked for.
+        let at_root = registry.snapshot()?.settings_file()?.is_some();
+        Ok(if at_root { registry } else { Registry::discover(&session.path(path))? })
+    });
+    found.collect()
+}
+
+fn short(branch: &str) -> &str {
+    branch.strip_prefix("refs/heads/").unwrap_or(branch)
+}
+
+/// Says on standard error what the watcher says: a line each, for people or as JSON.
+fn tell(json: bool, of: Option<String>, quiet: bool) -> Tell {
+    Arc::new(move |message: &Message| {
+        if quiet && message.level == Level::Info {
+            return;
+        }
+        let level = match message.level {
+            Level::Info => "info",
+            Level::Warn => "warning",
+            Level::Error => "error",
+        };
+        let line = if json {
+            let mut fields = Map::new();
+            fields.insert("time".to_owned(), json!(clock()));
+            fields.insert("level".to_owned(), json!(level));
+            fields.insert("message".to_owned(), json!(message.text));
+            fields.extend(of.iter().map(|of| ("repository".to_owned(), json!(of))));
+            fields.extend(message.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+            one_line(&Value::Object(fields).to_string()).into_owned()
+        } else {
+            let details = message.details.iter().map(|(name, value)| format!("{name}={value}"));
+            let words: Vec<String> = of.iter().cloned().chain([message.text.clone()]).chain(details).collect();
+            format!("{level}: {}", one_line(&words.join(" ")))
+        };
+        // There is nobody left to tell that telling failed.
+        let _ = writeln!(anstream::stderr().lock(), "{line}");
+    })
+}
+
+/// What came of a run that was done once.
+fn report(ended: &[(String, Summary)], session: &mut Session) -> Result<Exit, CliError> {
+    if let Some((shown, _)) = ended.iter().find(|(_, s)| s.elsewhere) {
+        let message = format!("another process delivers for {} already", one_line(shown));
+        return Err(CliError::new(Exit::Conflict, message));
+    }
+    if session.out.is_json() {
+        let one = |(shown, s): &(String, Summary)| {
+            json!({
+                "repository": shown, "delivered": s.delivered, "failed": s.failed, "pending": s.pending,
+                "dead": s.dead, "suspended": s.suspended,
+            })
+        };
+        session.out.json(&ended.iter().map(one).collect::<Vec<_>>())?;
+    } else {
+        for (shown, s) in ended {
+            let of = if ended.len() > 1 { format!("{}: ", one_line(shown)) } else { String::new() };
+            let suspended = if s.suspended > 0 { format!(", {} suspended", s.suspended) } else { String::new() };
+            let (delivered, failed, pending, dead) = (s.delivered, s.failed, s.pending, s.dead);
+            session.out.line(format!(
+                "{of}{delivered} delivered, {failed} failed; {pending} wait, {dead} given up{suspended}"
+            ));
+        }
+    }
+    Ok(if ended.iter().all(|(_, s)| s.failed == 0) { Exit::Ok } else { Exit::Failed })
+}
+
+impl From<WatchError> for CliError {
+    fn from(e: WatchError) -> Self {
+        match e {
+            WatchError::Registry(e) => e.into(),
+            WatchError::Git(e) => e.into(),
+            WatchError::Tree(e) => e.into(),
+            WatchError::Pushes(e) => e.into(),
+            WatchError::Outbox(e) => e.into(),
+            WatchError::NoChannel(_) => Self::of(Exit::NotFound, &e).hint("greenroom webhook deliveries"),
+            WatchError::Gate(_) | WatchError::Deliver(_) | WatchError::Start(_) | WatchError::Panicked => {
+                Self::of(Exit::Failed, &e)
+            }
+        }
+    }
+}
+
+impl From<OutboxError> for CliError {
+    fn from(e: OutboxError) -> Self {
+        match &e {
+            OutboxError::Damaged { .. } => Self::of(Exit::Unverified, &e),
+            OutboxError::Name(_) => Self::of(Exit::NotFound, &e),
+            OutboxError::Io { .. } => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        for (given, wanted) in [("30s", Some(30)), ("5m", Some(300)), ("1h", Some(3600)), ("0s", None), ("2d", None)] {
+            assert_eq!(every(given).ok().map(|d| d.as_secs()), wanted, "{given}");
+        }
+        assert!(every("25h").is_err() && every("").is_err() && every("s").is_err() && every("-1s").is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! `greenroom webhook deliveries`: what was sent, what waits, what was given up.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::table::Table;
+use crate::outbox::{Outbox, Pending, State};
+use crate::text::one_line;
+use crate::time::Timestamp;
+
+/// List what is to be delivered, what was given up, and what arrived last
+///
+/// Deliveries are made by `greenroom watch` or `greenroom serve`; mail is among them, under the name `mail`.
+#[derive(Debug, Args)]
+pub(super) struct DeliveriesArgs {
+    /// A webhook's id, or `mail`; by default all
+    #[arg(value_name = "WEBHOOK")]
+    webhook: Option<String>,
+    /// Only those that failed at least once and are tried again
+    #[arg(long, conflicts_with_all = ["pending", "dead"])]
+    failed: bool,
+    /// Only those that wait to be sent
+    #[arg(long, conflicts_with = "dead")]
+    pending: bool,
+    /// Only those that were given up
+    #[arg(long)]
+    dead: bool,
+}
+
+/// A delivery in the list.
+struct Row<'s> {
+    channel: &'s str,
+    job: &'s Pending,
+    state: &'static str,
+    at: Option<i64>,
+    said: &'s str,
+}
+
+pub(super) fn run(args: &DeliveriesArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let outbox = Outbox::of(&registry);
+    let states = states(&outbox, args.webhook.as_deref())?;
+    let rows: Vec<Row<'_>> = states.iter().flat_map(|(name, state)| rows(args, name, state)).collect();
+    if session.out.is_json() {
+        let suspended = |state: &State| state.suspended().map(|s| json!({ "why": s.why, "at": time(s.at) }));
+        let channel = |(name, state): &(String, State)| {
+            json!({
+                "channel": name,
+                "commit": state.cursor().origin.commit,
+                "delivered": state.delivered(),
+                "pending": state.waiting(),
+                "dead": state.dead().count(),
+                "suspended": suspended(state),
+            })
+        };
+        let channels: Vec<Value> = states.iter().map(channel).collect();
+        let deliveries: Vec<Value> = rows.iter().map(as_json).collect();
+        session.out.json(&json!({ "channels": channels, "deliveries": deliveries }))?;
+        return Ok(Exit::Ok);
+    }
+    for (name, state) in &states {
+        if let Some(suspended) = state.suspended() {
+            let since = Timestamp::from_millis(suspended.at).short();
+            session.out.line(format!("{name} is suspended since {since}: {}", one_line(&suspended.why)));
+        }
+    }
+    let mut table = Table::new(&["CHANNEL", "DELIVERY", "EVENT", "OF", "STATE", "TRIES", "WHEN", "SAID"]);
+    for row in &rows {
+        let when = row.at.map_or_else(String::new, |at| Timestamp::from_millis(at).short());
+        let tries = row.job.attempts.to_string();
+        let cells = [row.channel, &row.job.id, &row.job.event, &row.job.lane, row.state, &tries, &when, row.said];
+        table.row(cells);
+    }
+    if table.is_empty() {
+        session.out.line("no deliveries");
+    }
+    table.print(&mut session.out);
+    Ok(Exit::Ok)
+}
+
+/// What is stored of the channel that is meant, or of all.
+pub(super) fn states(outbox: &Outbox, named: Option<&str>) -> Result<Vec<(String, State)>, CliError> {
+    let names = match named {
+        Some(name) => vec![name.to_owned()],
+        None => outbox.channels()?,
+    };
+    let mut out = Vec::new();
+    for name in names {
+        match outbox.look(&name)? {
+            Some(state) => out.push((name, state)),
+            None if named.is_some() => {
+                let message = format!("nothing was ever delivered to {}", crate::text::quoted(&name));
+                return Err(CliError::not_found(message).hint("greenroom watch"));
+            }
+            None => {}
+        }
+    }
+    Ok(out)
+}
+
+fn rows<'s>(args: &DeliveriesArgs, channel: &'s str, state: &'s State) -> Vec<Row<'s>> {
+    let all = !args.failed && !args.pending && !args.dead;
+    let waits = all || args.pending || args.failed;
+    let mut out = Vec::new();
+    for job in state.pending().filter(|j| waits && (!args.failed || j.attempts > 0)) {
+        let state = if job.attempts > 0 { "failed" } else { "pending" };
+        let at = job.next.or(job.not_before);
+        out.push(Row { channel, job, state, at, said: job.error.as_deref().unwrap_or_default() });
+    }
+    for dead in state.dead().filter(|_| all || args.dead) {
+        let said = dead.job.error.as_deref().unwrap_or_default();
+        out.push(Row { channel, job: &dead.job, state: "dead", at: Some(dead.died), said });
+    }
+    for past in state.recent().filter(|_| all) {
+        out.push(Row { channel, job: &past.job, state: "delivered", at: Some(past.at), said: &past.said });
+    }
+    out
+}
+
+fn as_json(row: &Row<'_>) -> Value {
+    let job = row.job;
+    json!({
+        "channel": row.channel,
+        "id": job.id,
+        "event": job.event,
+        "commit": job.origin.commit,
+        "before": job.origin.before,
+        "ordinal": job.ordinal,
+        "lane": job.lane,
+        "key": job.key,
+        "state": row.state,
+        "attempts": job.attempts,
+        "landed_at": time(job.landed),
+        "at": row.at.map(time),
+        "said": row.said,
+    })
+}
+
+fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}

@@ -1,0 +1,150 @@
+//! `greenroom webhook replay`: sends once more.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::report::{CliError, Exit, warn};
+use super::session::Session;
+use super::webhook_deliveries::states;
+use crate::name::ModelName;
+use crate::outbox::{Ask, Outbox};
+use crate::registry::{Registry, RegistryError};
+use crate::text::one_line;
+use crate::tree::Oid;
+use crate::watch::{Failure, Home, Options, Replay, Replayed};
+
+/// How long is waited for the process that delivers to take up dead letters.
+const TAKE_UP: Duration = Duration::from_secs(10);
+
+/// Send what happened in a piece of the history once more, with the ids of the first time
+///
+/// It is sent from here, in order, and ends when all is sent; a receiver that remembers ids drops what it knows. With
+/// `--dead` it gives those that were given up back to `greenroom watch` instead.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// A webhook's id, or `mail`; by default all that are on
+    #[arg(value_name = "WEBHOOK")]
+    webhook: Option<String>,
+    /// What happened after this commit or time
+    #[arg(long, value_name = "REV|TIME", required_unless_present = "dead")]
+    from: Option<String>,
+    /// What had happened by this commit or time; by default all up to now
+    #[arg(long, value_name = "REV|TIME", requires = "from")]
+    until: Option<String>,
+    /// Only events of this name; `*` stands for any text: version.transitioned, request.*
+    #[arg(long, value_name = "EVENT", requires = "from")]
+    filter: Option<String>,
+    /// Only what happened to this model
+    #[arg(long, value_name = "MODEL", requires = "from")]
+    model: Option<ModelName>,
+    /// Send nothing; list what would be sent
+    #[arg(long, requires = "from")]
+    dry_run: bool,
+    /// Try what was given up once more, and let suspended webhooks go on
+    #[arg(long, conflicts_with = "from")]
+    dead: bool,
+}
+
+pub(super) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    if args.dead {
+        return revive(args, &registry, session);
+    }
+    let wanted = Replay {
+        after: moment(&registry, args.from.as_deref())?,
+        until: args.until.as_deref().map(|m| registry.moment(m)).transpose()?,
+        channel: args.webhook.clone(),
+        event: args.filter.clone(),
+        model: args.model.clone(),
+        dry_run: args.dry_run,
+    };
+    let options = Options::new(std::sync::Arc::new(|message| warn(&message.text)));
+    let (mut sent, mut failed) = (0_u64, 0_u64);
+    let (json, listed) = (session.out.is_json(), args.dry_run);
+    let start = Instant::now();
+    let mut told = Ok(());
+    let mut hear = |one: Replayed| {
+        let arrived = matches!(one.outcome, Some(Ok(_)) | None);
+        sent += u64::from(arrived);
+        failed += u64::from(!arrived);
+        // Many may be sent; each has its line at once.
+        if told.is_ok() && (json || listed || !arrived) {
+            let line = if json { as_json(&one).to_string() } else { as_text(&one) };
+            told = writeln!(anstream::stdout().lock(), "{line}");
+        }
+    };
+    crate::watch::replay(&Home::of(&registry), &options, &wanted, &mut hear)?;
+    told?;
+    if !json {
+        let what = if args.dry_run { "would be sent" } else { "sent" };
+        let seconds = start.elapsed().as_secs_f64();
+        let rate = if sent > 1000 && !args.dry_run {
+            format!(", {:.0} a second", sent as f64 / seconds)
+        } else {
+            String::new()
+        };
+        let lost = if failed > 0 { format!(", {failed} did not arrive") } else { String::new() };
+        session.out.line(format!("{sent} {what}{rate}{lost}"));
+    }
+    Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
+}
+
+/// The commit after which to begin; none for a time before the history.
+fn moment(registry: &Registry, given: Option<&str>) -> Result<Option<Oid>, CliError> {
+    match given.map(|m| registry.moment(m)).transpose() {
+        Ok(commit) => Ok(commit),
+        Err(RegistryError::BeforeHistory(_)) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn as_text(one: &Replayed) -> String {
+    let job = &one.job;
+    let said = match &one.outcome {
+        None | Some(Ok(_)) => String::new(),
+        Some(Err(Failure::Tried(why))) => format!(": {why}"),
+        Some(Err(Failure::Behind)) => ": not sent, for one before it did not arrive".to_owned(),
+    };
+    one_line(&format!("{} {} {} {}{said}", one.channel, job.id, job.event, job.lane)).into_owned()
+}
+
+fn as_json(one: &Replayed) -> Value {
+    let job = &one.job;
+    let (state, said) = match &one.outcome {
+        None => ("listed", None),
+        Some(Ok(said)) => ("delivered", Some(said.as_str())),
+        Some(Err(Failure::Tried(why))) => ("failed", Some(why.as_str())),
+        Some(Err(Failure::Behind)) => ("behind", None),
+    };
+    json!({
+        "channel": one.channel, "id": job.id, "event": job.event, "commit": job.origin.commit, "ordinal": job.ordinal,
+        "lane": job.lane, "key": job.key, "state": state, "said": said,
+    })
+}
+
+/// Gives dead letters back to who delivers, and waits a little for it to take them.
+fn revive(args: &ReplayArgs, registry: &Registry, session: &mut Session) -> Result<Exit, CliError> {
+    let outbox = Outbox::of(registry);
+    let states = states(&outbox, args.webhook.as_deref())?;
+    let dead: usize = states.iter().map(|(_, s)| s.dead().count()).sum();
+    let suspended = states.iter().filter(|(_, s)| s.suspended().is_some()).count();
+    outbox.ask(&Ask::Revive { channel: args.webhook.clone(), ids: Vec::new() })?;
+    // Nobody delivers if the lock is free; then the next one does it.
+    let runs = || Ok::<_, CliError>(outbox.lead()?.is_none());
+    let end = Instant::now() + TAKE_UP;
+    while outbox.is_asked() && runs()? && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let taken = !outbox.is_asked();
+    if session.out.is_json() {
+        session.out.json(&json!({ "dead": dead, "suspended": suspended, "taken_up": taken }))?;
+    } else {
+        let when = if taken { "are tried again now" } else { "will be tried again by `greenroom watch`" };
+        let plural = if dead == 1 { "delivery" } else { "deliveries" };
+        session.out.line(format!("{dead} {plural} {when}"));
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,136 @@
+//! A mail as plain text and as HTML. Every text is escaped on its way in; there is no other way.
+
+use super::letter::{Farewell, Letter, Part};
+use crate::text::{many_lines, one_line};
+
+/// The mail as plain text.
+pub fn text(letter: &Letter) -> String {
+    let mut out = Plain(String::new());
+    let several = letter.parts.len() > 1;
+    for part in &letter.parts {
+        if several {
+            out.line(&part.heading);
+            out.line(&"=".repeat(part.heading.chars().count().min(72)));
+            out.line("");
+        }
+        for item in &part.items {
+            out.paragraph(&item.sentence);
+            if !item.quote.is_empty() {
+                many_lines(&item.quote).lines().for_each(|line| out.line(format!("> {line}").trim_end()));
+                out.line("");
+            }
+            out.paragraph(&item.when);
+        }
+        out.paragraph(&format!("See {}", part.reference));
+    }
+    if letter.more > 0 {
+        out.paragraph(&format!("and {} more; `greenroom log` tells all.", letter.more));
+    }
+    letter.notices.iter().for_each(|notice| out.paragraph(notice));
+    // Mail programs know a signature by this line.
+    out.line("-- ");
+    out.line(&format!("You get this because {}.", letter.reasons.join("; ")));
+    let Farewell { link, what, command } = &letter.farewell;
+    out.line(&format!("To get no more {what}: {}", link.as_ref().unwrap_or(command)));
+    if link.is_some() {
+        out.line(&format!("or: {command}"));
+    }
+    out.0
+}
+
+/// Plain text that is being written.
+struct Plain(String);
+
+impl Plain {
+    /// One line, whatever is in the words.
+    fn line(&mut self, words: &str) {
+        self.0.push_str(&one_line(words));
+        self.0.push('\n');
+    }
+
+    /// A line and an empty one.
+    fn paragraph(&mut self, words: &str) {
+        self.line(words);
+        self.line("");
+    }
+}
+
+/// HTML that is being written.
+struct Html(String);
+
+impl Html {
+    /// Our own words: tags.
+    fn raw(&mut self, tags: &'static str) {
+        self.0.push_str(tags);
+    }
+
+    /// Foreign words, escaped.
+    fn text(&mut self, words: &str) {
+        for c in many_lines(words).chars() {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                c => self.0.push(c),
+            }
+        }
+    }
+
+    /// An element around foreign words.
+    fn element(&mut self, open: &'static str, words: &str, close: &'static str) {
+        self.raw(open);
+        self.text(words);
+        self.raw(close);
+    }
+}
+
+/// The mail as HTML.
+pub fn html(letter: &Letter) -> String {
+    let mut out = Html(String::new());
+    out.element(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+        &letter.subject,
+        "</title>",
+    );
+    out.raw("</head>\n<body style=\"font-family:sans-serif;line-height:1.4;max-width:44em\">\n");
+    for part in &letter.parts {
+        html_part(&mut out, part, letter.parts.len() > 1);
+    }
+    if letter.more > 0 {
+        let more = format!("and {} more; greenroom log tells all.", letter.more);
+        out.element("<p>", &more, "</p>\n");
+    }
+    for notice in &letter.notices {
+        out.element("<p><strong>", notice, "</strong></p>\n");
+    }
+    out.raw("<hr>\n<p style=\"color:#555;font-size:small\">");
+    out.text(&format!("You get this because {}.", letter.reasons.join("; ")));
+    out.raw("<br>");
+    if let Some(link) = &letter.farewell.link {
+        out.element("<a href=\"", link, "\">");
+        out.text(&format!("Get no more {}", letter.farewell.what));
+        out.raw("</a>, or: ");
+    } else {
+        out.text(&format!("To get no more {}: ", letter.farewell.what));
+    }
+    out.element("<code>", &letter.farewell.command, "</code></p>\n</body></html>\n");
+    out.0
+}
+
+fn html_part(out: &mut Html, part: &Part, several: bool) {
+    if several {
+        out.element("<h2 style=\"font-size:medium\">", &part.heading, "</h2>\n");
+    }
+    for item in &part.items {
+        out.element("<p>", &one_line(&item.sentence), "</p>\n");
+        if !item.quote.is_empty() {
+            let style =
+                "<blockquote style=\"white-space:pre-wrap;border-left:3px solid #ccc;margin:0;padding-left:1em\">";
+            out.element(style, &item.quote, "</blockquote>\n");
+        }
+        out.element("<p style=\"color:#555;font-size:small\">", &item.when, "</p>\n");
+    }
+    out.element("<p style=\"color:#555;font-size:small\">See <code>", &part.reference, "</code></p>\n");
+}

@@ -1,0 +1,271 @@
+//! How mail is sent: settings of the served repository itself, so that no push can bring others, and one secret.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use lettre::Address;
+use lettre::message::Mailbox;
+
+use crate::git::Repo;
+use crate::text::quoted;
+
+/// The setting of the mail server.
+pub const SMTP: &str = "greenroom.smtp";
+
+/// The setting of the address that mail comes from.
+pub const FROM: &str = "greenroom.mailFrom";
+
+/// The setting of the address at which the server is reached, for links.
+pub const URL: &str = "greenroom.url";
+
+/// The name of the secret that is the password for the mail server.
+pub const SECRET: &str = "smtp";
+
+/// The variable that holds the password.
+const VARIABLE: &str = "GREENROOM_SECRET_SMTP";
+
+/// How the connection to a mail server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    /// Not at all: `smtp://`.
+    Plain,
+    /// From the first byte on: `smtps://`.
+    Tls,
+    /// After a greeting in the clear; a server that cannot is not used: `smtp+starttls://`.
+    StartTls,
+}
+
+/// A mail server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub protection: Protection,
+    /// The name to log in with; none: nobody logs in.
+    pub user: Option<String>,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// The settings of mail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MailSettings {
+    /// Who takes it.
+    pub server: Server,
+    /// Who it is from.
+    pub from: Mailbox,
+    /// The address of the server for links, without a slash at its end; none: mails hold no links.
+    pub url: Option<String>,
+}
+
+/// What is wrong with the settings of mail. The value is repeated only where it can hold no password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// The mail server is not named so that it can be found.
+    #[error(
+        "{SMTP} {why}; write smtp://HOST:PORT, smtps://USER@HOST or smtp+starttls://USER@HOST, and keep the password as \
+         the secret {SECRET}"
+    )]
+    Smtp {
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no address to send from.
+    #[error("{FROM} is missing: the address that mail comes from, such as 'Greenroom <greenroom@example.org>'")]
+    NoFrom,
+    /// The address to send from is none.
+    #[error("{FROM} = {value} is no e-mail address, such as 'Greenroom <greenroom@example.org>'")]
+    From {
+        /// The value, quoted.
+        value: String,
+    },
+    /// The address for links is none.
+    #[error("{URL} = {value} is no address of a server; write https://HOST")]
+    Url {
+        /// The value, quoted.
+        value: String,
+    },
+}
+
+impl MailSettings {
+    /// The settings of a repository; none where no mail server is named, so that no mail is sent.
+    pub fn of(repo: &Repo) -> Result<Option<Self>, SettingError> {
+        let Some(smtp) = repo.own_setting(SMTP).filter(|s| !s.is_empty()) else { return Ok(None) };
+        let server = Server::parse(&smtp)?;
+        let from = repo.own_setting(FROM).ok_or(SettingError::NoFrom)?;
+        let from = from.parse::<Mailbox>().map_err(|_| SettingError::From { value: quoted(&from) })?;
+        let from = super::message::mailbox(from.name.as_deref().unwrap_or_default(), &from.email);
+        let url = repo.own_setting(URL).map(|url| base(&url)).transpose()?;
+        Ok(Some(Self { server, from, url }))
+    }
+
+    /// The domain of the address that mail comes from, for ids.
+    pub fn domain(&self) -> &str {
+        self.from.email.domain()
+    }
+}
+
+impl Server {
+    /// Reads `smtp://host:port`, `smtps://user@host`, `smtp+starttls://user@host`.
+    pub fn parse(url: &str) -> Result<Self, SettingError> {
+        let wrong = |why: &str| SettingError::Smtp { why: why.to_owned() };
+        let (scheme, rest) = url.trim().split_once("://").ok_or_else(|| wrong("names no way to reach it"))?;
+        let (protection, usual) = match scheme {
+            "smtp" => (Protection::Plain, 25),
+            "smtps" => (Protection::Tls, 465),
+            "smtp+starttls" => (Protection::StartTls, 587),
+            _ => return Err(wrong("names a way that is not known")),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (user, place) = match rest.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, rest),
+        };
+        if user.is_some_and(|u| u.contains(':')) {
+            return Err(wrong("holds a password, which does not belong there"));
+        }
+        let user = user.map(decode).transpose().map_err(|()| wrong("names a user that cannot be read"))?;
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => {
+                (host, port.parse().map_err(|_| wrong("has a port that is no number"))?)
+            }
+            Some(_) | None => (place, usual),
+        };
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+        if host.is_empty() || !host.chars().all(plain) {
+            return Err(wrong("names no host"));
+        }
+        let server = Self { host: host.to_owned(), port, protection, user };
+        if server.user.is_some() && protection == Protection::Plain && !server.is_here() {
+            return Err(wrong("would send the password in the clear to another machine"));
+        }
+        Ok(server)
+    }
+
+    /// Whether it is on this machine.
+    fn is_here(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+/// Undoes the percent-encoding of a name, as in `alice%40example.org`.
+fn decode(text: &str) -> Result<String, ()> {
+    let mut out = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        if b != b'%' {
+            out.push(b);
+            continue;
+        }
+        let pair = [bytes.next().ok_or(())?, bytes.next().ok_or(())?];
+        let hex = std::str::from_utf8(&pair).map_err(drop)?;
+        out.push(u8::from_str_radix(hex, 16).map_err(drop)?);
+    }
+    let name = String::from_utf8(out).map_err(drop)?;
+    if name.is_empty() || name.chars().any(char::is_control) { Err(()) } else { Ok(name) }
+}
+
+/// The address of a server for links: `https://host`, with a path perhaps.
+fn base(url: &str) -> Result<String, SettingError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(plain) && url.len() <= 300 => {
+            Ok(url.trim_end_matches('/').to_owned())
+        }
+        Some(_) | None => Err(SettingError::Url { value: quoted(url) }),
+    }
+}
+
+/// An address that mail can go to.
+pub fn address(text: &str) -> Option<Address> {
+    text.trim().parse().ok()
+}
+
+/// A password, which nobody is shown.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl Password {
+    /// The password of the mail server; none where there is none.
+    pub fn find() -> Option<Self> {
+        std::env::var(VARIABLE).ok().filter(|p| !p.is_empty()).map(Self)
+    }
+
+    /// The text, for who logs in with it.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str) -> Result<(String, u16, Protection, Option<String>), String> {
+        Server::parse(url).map(|s| (s.host, s.port, s.protection, s.user)).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_mail_server_is_named_by_an_address() {
+        let of = |host: &str, port, protection, user: Option<&str>| {
+            Ok((host.to_owned(), port, protection, user.map(str::to_owned)))
+        };
+        for (url, want) in [
+            ("smtp://mail.example.org", of("mail.example.org", 25, Protection::Plain, None)),
+            ("smtp://127.0.0.1:2525/", of("127.0.0.1", 2525, Protection::Plain, None)),
+            ("smtp://me@localhost:2525", of("localhost", 2525, Protection::Plain, Some("me"))),
+            ("smtp://[::1]:25", of("::1", 25, Protection::Plain, None)),
+            ("smtps://bot@mail.example.org", of("mail.example.org", 465, Protection::Tls, Some("bot"))),
+            (
+                "smtp+starttls://bot%40example.org@mail.example.org",
+                of("mail.example.org", 587, Protection::StartTls, Some("bot@example.org")),
+            ),
+        ] {
+            assert_eq!(server(url), want, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_server_is_refused_and_a_password_is_never_repeated() {
+        for url in [
+            "mail.example.org",
+            "http://mail.example.org",
+            "smtp://",
+            "smtp://host:port",
+            "smtp://a b",
+            "smtp://x\r\ny",
+            "smtp://%zz@localhost",
+            "smtp://a%0d%0ab@localhost",
+            "smtps://bot:CANARY@mail.example.org",
+            "smtp://bot@mail.example.org",
+        ] {
+            let why = server(url).unwrap_err();
+            assert!(why.starts_with("greenroom.smtp ") && !why.contains("CANARY"), "{url}: {why}");
+        }
+        assert_eq!(format!("{:?}", Password("CANARY".to_owned())), "Password(…)");
+    }
+
+    #[test]
+    fn links_begin_with_the_address_of_a_server() {
+        assert_eq!(base("https://models.example.org/"), Ok("https://models.example.org".to_owned()));
+        assert_eq!(base("http://127.0.0.1:5050/greenroom"), Ok("http://127.0.0.1:5050/greenroom".to_owned()));
+        for bad in ["ftp://x", "https://", "https:///x", "https://a\"b", "https://a b", "javascript:alert(1)"] {
+            assert!(base(bad).is_err(), "{bad}");
+        }
+    }
+}

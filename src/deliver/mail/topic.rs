@@ -1,0 +1,130 @@
+//! What a happening is about, seen from now: the model under the name it has now, and who is tied to the version.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::{DeliverError, Happening, Moment, What};
+use crate::audience::{self, Activity, Reader, Reason, Tie};
+use crate::entity::settings::Mailing;
+use crate::entity::{Level, Model, Person};
+use crate::index::Index;
+use crate::name::{Id, ModelName, UserName};
+use crate::snapshot::ModelView;
+use crate::tree::Oid;
+
+/// What a happening is about.
+#[derive(Debug, Clone)]
+pub(super) struct Topic {
+    /// Of which kind it is.
+    pub(super) activity: Activity,
+    /// The model's id.
+    pub(super) id: Id,
+    /// The version.
+    pub(super) version: u64,
+    /// The name that the model has now.
+    pub(super) name: ModelName,
+    /// That name, then those that it had before.
+    names: Vec<ModelName>,
+    /// Who registered the model.
+    maker: UserName,
+}
+
+/// A model as it is now.
+#[derive(Debug, Clone)]
+struct Now {
+    id: Id,
+    name: ModelName,
+    names: Vec<ModelName>,
+    maker: UserName,
+}
+
+/// Questions about happenings, with the index opened once and each answer found once.
+pub(super) struct Topics<'m> {
+    moment: &'m Moment<'m>,
+    index: Option<Index<'m>>,
+    mailing: Option<Mailing>,
+    models: HashMap<(Oid, ModelName), Option<Now>>,
+    ties: HashMap<(ModelName, u64, Oid), BTreeMap<UserName, Tie>>,
+}
+
+impl<'m> Topics<'m> {
+    /// Questions at a moment.
+    pub(super) fn new(moment: &'m Moment<'m>) -> Self {
+        Self { moment, index: None, mailing: None, models: HashMap::new(), ties: HashMap::new() }
+    }
+
+    fn index(&mut self) -> Result<&mut Index<'m>, DeliverError> {
+        match &mut self.index {
+            Some(index) => Ok(index),
+            empty => Ok(empty.insert(Index::open(self.moment.registry, &mut |_| {})?)),
+        }
+    }
+
+    /// What a happening is about; none where it is not mailed about, or the model is there no longer, so that nobody may
+    /// read it.
+    pub(super) fn of(&mut self, happening: &Happening) -> Result<Option<Topic>, DeliverError> {
+        let What::Event(event) = &happening.what else { return Ok(None) };
+        let (Some(activity), Some(model), Some(version)) = (Activity::of(event), event.model(), event.version()) else {
+            return Ok(None);
+        };
+        let key = (happening.commit, model.clone());
+        if !self.models.contains_key(&key) {
+            let now = self.model(happening.commit, model)?;
+            self.models.insert(key.clone(), now);
+        }
+        let found = self.models.get(&key).cloned().flatten();
+        Ok(found.map(|Now { id, name, names, maker }| Topic { activity, id, version, name, names, maker }))
+    }
+
+    /// The model that had a name at a commit, as it is now.
+    fn model(&mut self, commit: Oid, name: &ModelName) -> Result<Option<Now>, DeliverError> {
+        let read = |view: Option<ModelView<'_>>| -> Result<Option<Model>, DeliverError> {
+            Ok(view.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value))
+        };
+        let tip = self.moment.tip;
+        let then = read(self.moment.registry.snapshot_of(Some(commit))?.model(name)?)?;
+        let Some(then) = then else { return Ok(None) };
+        let mut now = read(tip.model(name)?)?.filter(|m| m.id == then.id);
+        if now.is_none() {
+            // It was renamed since, or is gone.
+            for view in tip.models()? {
+                now = read(Some(view))?.filter(|m| m.id == then.id);
+                if now.is_some() {
+                    break;
+                }
+            }
+        }
+        let Some(now) = now else { return Ok(None) };
+        let names = self.index()?.names_of(&now.name)?;
+        Ok(Some(Now { id: now.id, name: now.name, names, maker: now.created_by }))
+    }
+
+    /// Why a person is to be told of a happening; none where he is not.
+    pub(super) fn reason(
+        &mut self,
+        happening: &Happening,
+        topic: &Topic,
+        user: &UserName,
+        person: &Person,
+    ) -> Result<Option<Reason>, DeliverError> {
+        let key = (topic.name.clone(), topic.version, happening.commit);
+        if !self.ties.contains_key(&key) {
+            let ties = self.index()?.ties(&topic.name, topic.version, Some(happening.commit))?;
+            self.ties.insert(key.clone(), ties);
+        }
+        if self.mailing.is_none() {
+            self.mailing = Some(self.moment.tip.settings()?.map(|s| s.notifications.clone()).unwrap_or_default());
+        }
+        let mailing = self.mailing.clone().unwrap_or_default();
+        let actors: Vec<&UserName> = [&happening.by].into_iter().chain(&happening.landed_by).collect();
+        let news =
+            audience::News { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
+        let tie = self.ties.get(&key).and_then(|ties| ties.get(user)).copied();
+        // What a person may do is looked up last, for few are left by then.
+        let reader = Reader { user, person, registered: topic.maker == *user, tie, level: Some(Level::CanManage) };
+        if audience::decide(&news, &reader, &mailing).is_err() {
+            return Ok(None);
+        }
+        let level = self.moment.tip.level(user, &topic.name)?;
+        Ok(audience::decide(&news, &Reader { level, ..reader }, &mailing).ok())
+    }
+}

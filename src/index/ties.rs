@@ -1,0 +1,136 @@
+//! Questions of who is told: who follows a version by what he did with it, and which names a model had.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::error::{Fault, damaged};
+use super::head::State;
+use super::history::{Entry, Log, LogFilter, Subject, row};
+use super::record::{Act, Posting, short_key};
+use super::{Index, IndexError};
+use crate::audience::Tie;
+use crate::name::{ModelName, UserName};
+use crate::tree::Oid;
+
+impl Index<'_> {
+    /// Who did something with a version that makes him follow it, as of a commit: the newest such thing of each. A
+    /// commit that is not on the first-parent line (the history was rewritten) means now.
+    pub fn ties(
+        &mut self,
+        model: &ModelName,
+        version: u64,
+        at: Option<Oid>,
+    ) -> Result<BTreeMap<UserName, Tie>, IndexError> {
+        let filter = LogFilter { subject: Subject::Version(model.clone(), version), at, ..LogFilter::default() };
+        let entries = match self.log(&filter) {
+            Err(IndexError::OffLine(_)) => self.log(&LogFilter { at: None, ..filter })?,
+            other => other?,
+        };
+        let mut out = BTreeMap::new();
+        for entry in &entries {
+            for (user, tie) in entry.acts.iter().filter_map(|act| tie(entry, act)) {
+                out.entry(user).or_insert(tie);
+            }
+            // What is older happened to another version of the same number, of a model that was deleted.
+            if entry.acts.iter().any(|act| act.name == "version.created") {
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    /// What a person did with versions that makes him follow them, by model and version: the newest of each. The models
+    /// have the names that they have now.
+    pub fn ties_of(&mut self, user: &UserName) -> Result<BTreeMap<ModelName, BTreeMap<u64, Tie>>, IndexError> {
+        let mut out: BTreeMap<ModelName, BTreeMap<u64, Tie>> = BTreeMap::new();
+        // Going back in time, a model is first met under its newest name, and a version last when it is registered.
+        let (mut now, mut begun) = (BTreeMap::<String, String>::new(), BTreeSet::new());
+        for entry in self.log(&LogFilter::default())? {
+            let newest = |now: &BTreeMap<String, String>, name: &String| now.get(name).unwrap_or(name).clone();
+            for act in &entry.acts {
+                let (Some(model), Some(version)) = (&act.model, act.version) else { continue };
+                let model = newest(&now, model);
+                if let Some((by, tie)) = tie(&entry, act).filter(|_| !begun.contains(&(model.clone(), version)))
+                    && by == *user
+                    && let Ok(model) = ModelName::new(model)
+                {
+                    out.entry(model).or_default().entry(version).or_insert(tie);
+                }
+            }
+            for act in &entry.acts {
+                let Some(model) = &act.model else { continue };
+                if let Some(version) = act.version.filter(|_| act.name == "version.created") {
+                    begun.insert((newest(&now, model), version));
+                }
+                if let Some(from) = &act.renamed_from {
+                    let name = newest(&now, model);
+                    now.remove(model);
+                    now.insert(from.clone(), name);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The names of a model: the one that it has, then those that it had before and no other model has now, newest
+    /// first.
+    pub fn names_of(&mut self, model: &ModelName) -> Result<Vec<ModelName>, IndexError> {
+        let former = self.ask(|state| former_names(state, model))?;
+        let tip = self.registry.snapshot_of(self.tip())?;
+        let mut out = vec![model.clone()];
+        for name in former {
+            let is_free = tip.model(&name).map_err(crate::registry::RegistryError::from)?.is_none();
+            if is_free && !out.contains(&name) {
+                out.push(name);
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Who is tied to the version that an act happened to, and how. A comment and a request say whose they are; a version is
+/// moved by who acts. What only made way for another was not moved by anybody's wish.
+fn tie(entry: &Entry, act: &Act) -> Option<(UserName, Tie)> {
+    let (tie, place) = match act.name.as_str() {
+        "comment.created" => (Tie::Commented, "comment"),
+        "request.created" => (Tie::Requested, "request"),
+        "version.transitioned" => (Tie::Moved, ""),
+        _ => return None,
+    };
+    let json: Value = serde_json::from_str(&act.json).ok()?;
+    let user = match tie {
+        Tie::Moved if json.pointer("/cause/by")? == "made_way" => return None,
+        Tie::Moved => entry.by.as_str(),
+        Tie::Commented | Tie::Requested => json.get(place)?.get("created_by")?.as_str()?,
+    };
+    Some((UserName::new(user).ok()?, tie))
+}
+
+fn former_names(state: &State, model: &ModelName) -> Result<Vec<ModelName>, Fault> {
+    let mut out = Vec::new();
+    if state.tip.is_none() {
+        return Ok(out);
+    }
+    let mut log = Log::new(state)?;
+    let postings = state.postings.whole()?;
+    let mut name = model.as_str().to_owned();
+    let mut key = short_key(&name);
+    for posting in postings.chunks_exact(Posting::SIZE).rev() {
+        if !Posting::is_of(posting, key) {
+            continue;
+        }
+        let found = Posting::decode(posting).ok_or_else(|| damaged("the postings cannot be read"))?;
+        if !found.renames {
+            continue;
+        }
+        let record = log.record(&row(&log.steps, found.number)?)?;
+        let renamed = record.acts.into_iter().find(|a| a.model.as_ref() == Some(&name) && a.renamed_from.is_some());
+        if let Some(from) = renamed.and_then(|a| a.renamed_from) {
+            key = short_key(&from);
+            out.extend(ModelName::new(from.as_str()));
+            name = from;
+        }
+    }
+    Ok(out)
+}

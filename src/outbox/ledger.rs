@@ -1,0 +1,304 @@
+//! The state of one channel on disk, and each change of it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::OutboxError;
+use super::journal::{self, Journal};
+use super::state::{Cursor, Pending, Record, State, Suspended, VERSION, millis};
+use crate::time::Timestamp;
+
+/// From which size on a journal is written anew, in bytes.
+const COMPACT_FROM: u64 = 1 << 20;
+
+/// The longest text about an attempt that is kept, in characters.
+const MAX_SAID: usize = 300;
+
+/// The state of one channel, and the journal that each change of it goes to before it counts.
+///
+/// What is lost in a power cut because it was not flushed is a suffix of the journal: then the same jobs are planned and
+/// sent again. So only what must not be forgotten is flushed: where the cursor began, what was planned before it is
+/// sent, and that a job is dead or the channel suspended.
+pub struct Ledger {
+    path: PathBuf,
+    journal: Journal,
+    state: State,
+    /// The size that the journal had when it was last written anew.
+    compacted: u64,
+    dropped: u64,
+}
+
+/// Reads a journal for who only looks.
+pub(super) fn look(path: &Path) -> Result<Option<State>, OutboxError> {
+    Ok(journal::read(path)?.map(|contents| fold(path, contents.records)).transpose()?)
+}
+
+fn fold(path: &Path, records: Vec<Record>) -> Result<State, OutboxError> {
+    let damaged = || OutboxError::Damaged { path: path.to_owned() };
+    let mut records = records.into_iter();
+    let Some(Record::Whole { version: VERSION, cursor, .. }) = records.as_slice().first() else {
+        return Err(damaged());
+    };
+    let mut state = State::at(*cursor);
+    records.by_ref().for_each(|record| state.apply(record));
+    Ok(state)
+}
+
+impl Ledger {
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, OutboxError> {
+        let Some(mut contents) = journal::read(path)? else { return Ok(None) };
+        let journal = Journal::resume(path, &contents)?;
+        let state = fold(path, std::mem::take(&mut contents.records))?;
+        let ledger = Self { path: path.to_owned(), compacted: 0, journal, state, dropped: contents.dropped };
+        Ok(Some(ledger))
+    }
+
+    pub(super) fn begin(path: &Path, cursor: Cursor) -> Result<Self, OutboxError> {
+        let state = State::at(cursor);
+        let journal = Journal::create(path, &state.whole())?;
+        Ok(Self { path: path.to_owned(), compacted: journal.bytes(), journal, state, dropped: 0 })
+    }
+
+    /// What is known of the channel.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How many bytes at the end were not believed when it was opened: a few after a crash.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Moves the cursor and notes the jobs that follow from what it passed, in one step; on disk when this returns, if
+    /// there are jobs. Gives the lanes that had nothing before.
+    pub fn plan(&mut self, cursor: Cursor, jobs: Vec<Pending>) -> Result<Vec<String>, OutboxError> {
+        let mut fresh: Vec<String> = Vec::new();
+        for job in &jobs {
+            if self.state.lane(&job.lane).next().is_none() && !fresh.contains(&job.lane) {
+                fresh.push(job.lane.clone());
+            }
+        }
+        let sync = !jobs.is_empty();
+        self.write(Record::Planned { cursor, jobs }, sync)?;
+        fresh.retain(|lane| self.state.lane(lane).next().is_some());
+        Ok(fresh)
+    }
+
+    /// Adds jobs of which the cursor does not tell.
+    pub fn add(&mut self, jobs: Vec<Pending>) -> Result<Vec<String>, OutboxError> {
+        self.plan(self.state.cursor(), jobs)
+    }
+
+    /// Notes that a job arrived.
+    pub fn delivered(&mut self, id: &str, at: Timestamp, said: &str) -> Result<(), OutboxError> {
+        self.write(Record::Delivered { id: id.to_owned(), at: millis(at), said: short(said) }, false)
+    }
+
+    /// Notes that a job did not arrive and how long from now it is tried next.
+    pub fn failed(&mut self, id: &str, now: Timestamp, wait: Duration, why: &str) -> Result<(), OutboxError> {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let next = millis(now.plus_millis(i64::try_from(wait).unwrap_or(i64::MAX)));
+        self.write(Record::Failed { id: id.to_owned(), next, wait, why: short(why) }, false)
+    }
+
+    /// Notes that a job is no longer tried.
+    pub fn died(&mut self, id: &str, at: Timestamp, why: &str) -> Result<(), OutboxError> {
+        self.write(Record::Died { id: id.to_owned(), at: millis(at), why: short(why) }, true)
+    }
+
+    /// Notes that nothing is sent until the channel's settings are others than these.
+    pub fn suspend(&mut self, at: Timestamp, why: &str, settings: &str) -> Result<(), OutboxError> {
+        let suspended = Suspended { why: short(why), at: millis(at), settings: settings.to_owned() };
+        self.write(Record::Suspended { suspended }, true)
+    }
+
+    /// Lets a suspended channel go on.
+    pub fn resume(&mut self) -> Result<(), OutboxError> {
+        if self.state.suspended().is_some() { self.write(Record::Resumed, true) } else { Ok(()) }
+    }
+
+    /// Tries dead letters once more: those of the ids, or all of them. Gives how many, and the lanes that have jobs now.
+    pub fn revive(&mut self, ids: &[String]) -> Result<(usize, Vec<String>), OutboxError> {
+        let wanted = |id: &String| ids.is_empty() || ids.contains(id);
+        let found: Vec<(String, String)> =
+            self.state.dead().map(|d| (d.job.id.clone(), d.job.lane.clone())).filter(|(id, _)| wanted(id)).collect();
+        let mut lanes = Vec::new();
+        for (id, lane) in &found {
+            self.write(Record::Revived { id: id.clone() }, false)?;
+            if !lanes.contains(lane) {
+                lanes.push(lane.clone());
+            }
+        }
+        self.sync()?;
+        Ok((found.len(), lanes))
+    }
+
+    /// Waits until all that was noted is on disk.
+    pub fn sync(&mut self) -> Result<(), OutboxError> {
+        self.journal.sync()
+    }
+
+    fn write(&mut self, record: Record, sync: bool) -> Result<(), OutboxError> {
+        self.journal.append(std::slice::from_ref(&record))?;
+        if sync {
+            self.journal.sync()?;
+        }
+        self.state.apply(record);
+        if self.journal.bytes() > COMPACT_FROM.max(self.compacted.saturating_mul(3)) {
+            self.compact()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the journal anew as one record.
+    fn compact(&mut self) -> Result<(), OutboxError> {
+        self.journal = Journal::create(&self.path, &self.state.whole())?;
+        self.compacted = self.journal.bytes();
+        Ok(())
+    }
+}
+
+/// A text about an attempt, cut to what is kept and made one line.
+fn short(text: &str) -> String {
+    crate::text::one_line(text).chars().take(MAX_SAID).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::state::{Origin, delivery_id};
+    use super::*;
+    use crate::tree::Oid;
+
+    fn commit(n: u32) -> Oid {
+        Oid::from_hex(&format!("{n:040x}")).expect("40 digits")
+    }
+
+    fn job(n: u32, lane: &str) -> Pending {
+        let origin = Origin { commit: commit(n), before: (n % 5 == 0).then(|| commit(n + 1)) };
+        Pending {
+            id: delivery_id("hook", &origin, 0, "k"),
+            lane: lane.to_owned(),
+            key: "k".to_owned(),
+            origin,
+            ordinal: 0,
+            event: "version.created".to_owned(),
+            landed: 1000,
+            not_before: (n % 2 == 0).then_some(2000),
+            attempts: 0,
+            next: None,
+            wait: None,
+            error: None,
+        }
+    }
+
+    fn at(n: u32) -> Timestamp {
+        Timestamp::from_millis(i64::from(n))
+    }
+
+    #[test]
+    fn what_was_noted_is_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hook.journal");
+        let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
+        let jobs: Vec<Pending> = (1..6).map(|n| job(n, if n % 2 == 0 { "even" } else { "odd" })).collect();
+        let fresh = ledger.plan(Cursor { next: Some(3), ..Cursor::after(commit(5)) }, jobs.clone()).unwrap();
+        assert_eq!(fresh, ["odd", "even"]);
+        assert!(
+            ledger.add(vec![job(2, "even")]).unwrap().contains(&"even".to_owned()) || ledger.state().waiting() == 5
+        );
+        ledger.delivered(&jobs[0].id, at(7), "200 OK").unwrap();
+        ledger.failed(&jobs[2].id, at(9), Duration::from_secs(5), "500\nno").unwrap();
+        ledger.died(&jobs[1].id, at(8), "410").unwrap();
+        ledger.suspend(at(10), "gone", "settings").unwrap();
+        let known = ledger.state().clone();
+        drop(ledger);
+        let again = Ledger::open(&path).unwrap().expect("it is there");
+        assert_eq!(again.state(), &known);
+        assert_eq!(known.waiting(), 3);
+        assert_eq!(known.lane("odd").map(|j| j.attempts).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(known.dead().map(|d| d.job.error.clone()).collect::<Vec<_>>(), [Some("410".to_owned())]);
+        assert_eq!(known.recent().map(|p| p.said.as_str()).collect::<Vec<_>>(), ["200 OK"]);
+        assert_eq!(known.suspended().map(|s| s.why.as_str()), Some("gone"));
+        let mut again = again;
+        assert_eq!(again.revive(&[]).unwrap(), (1, vec!["even".to_owned()]));
+        again.resume().unwrap();
+        assert_eq!((again.state().waiting(), again.state().suspended()), (4, None));
+    }
+
+    #[test]
+    fn a_job_that_is_known_is_not_added_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::begin(&folder.path().join("x.journal"), Cursor::after(commit(0))).unwrap();
+        ledger.add(vec![job(1, "a"), job(1, "a")]).unwrap();
+        assert_eq!(ledger.state().waiting(), 1);
+        ledger.died(&job(1, "a").id, at(1), "no").unwrap();
+        assert_eq!(ledger.add(vec![job(1, "a")]).unwrap(), Vec::<String>::new());
+        assert_eq!((ledger.state().waiting(), ledger.state().dead().count()), (0, 1));
+    }
+
+    #[test]
+    fn a_journal_is_written_anew_and_stays_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.journal");
+        let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
+        let why = "x".repeat(280);
+        for n in 1..6_000 {
+            ledger.add(vec![job(n, "a")]).unwrap();
+            ledger.delivered(&job(n, "a").id, at(n), &why).unwrap();
+        }
+        assert!(std::fs::metadata(&path).unwrap().len() < 2 * COMPACT_FROM);
+        let known = ledger.state().clone();
+        drop(ledger);
+        let again = Ledger::open(&path).unwrap().expect("there");
+        assert_eq!(again.state().whole(), known.whole(), "all but how jobs are numbered inside");
+        assert_eq!(known.delivered(), 5_999);
+    }
+
+    #[test]
+    fn ids_tell_apart_what_differs() {
+        let origin = |n, before| Origin { commit: commit(n), before };
+        let ids = [
+            delivery_id("a", &origin(1, None), 0, "k"),
+            delivery_id("b", &origin(1, None), 0, "k"),
+            delivery_id("a", &origin(2, None), 0, "k"),
+            delivery_id("a", &origin(1, Some(commit(3))), 0, "k"),
+            delivery_id("a", &origin(1, None), 1, "k"),
+            delivery_id("a", &origin(1, None), 0, "l"),
+        ];
+        let different: std::collections::BTreeSet<&String> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
+        assert_eq!(ids[0], delivery_id("a", &origin(1, None), 0, "k"));
+    }
+
+    proptest! {
+        /// Whatever is noted, the file cut off at any line is the state of that moment.
+        #[test]
+        fn every_prefix_is_the_state_that_was(steps in prop::collection::vec((0_u8..6, 0_u32..12), 1..40), cut in 0_usize..1000) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.journal");
+            let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
+            let mut states = vec![(std::fs::metadata(&path).unwrap().len(), ledger.state().clone())];
+            for (what, n) in steps {
+                let job = job(n, if n % 3 == 0 { "a" } else { "b" });
+                match what {
+                    0 | 1 => drop(ledger.plan(Cursor::after(commit(n)), vec![job]).unwrap()),
+                    2 => ledger.delivered(&job.id, at(n), "ok").unwrap(),
+                    3 => ledger.failed(&job.id, at(n), Duration::from_secs(5), "no").unwrap(),
+                    4 => ledger.died(&job.id, at(n), "dead").unwrap(),
+                    _ => ledger.suspend(at(n), "gone", "s").unwrap(),
+                }
+                states.push((std::fs::metadata(&path).unwrap().len(), ledger.state().clone()));
+            }
+            drop(ledger);
+            let bytes = std::fs::read(&path).unwrap();
+            let first = usize::try_from(states[0].0).unwrap();
+            let end = first + cut % (bytes.len() - first + 1);
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            let (_, wanted) = states.iter().rfind(|(len, _)| usize::try_from(*len).unwrap() <= end).unwrap();
+            let found = Ledger::open(&path).unwrap().expect("there");
+            prop_assert_eq!(found.state(), wanted);
+        }
+    }
+}

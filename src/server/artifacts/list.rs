@@ -1,0 +1,135 @@
+//! Lists of files.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::download::files_of;
+use super::{blocking, folder, upload_id, version_by_id, version_by_name};
+use crate::artifact::{FileEntry, FilePath};
+use crate::server::call::Call;
+use crate::server::error::ApiError;
+use crate::server::route::{Answer, Reply};
+
+/// How many entries of a folder are listed at a time where there are pages.
+const PAGE: usize = 1000;
+
+/// An entry of a folder, as clients read it.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+struct Listed<'f> {
+    path: &'f str,
+    is_dir: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_size: Option<u64>,
+}
+
+/// The entries of a folder (none: the root), sorted; their paths are from the root of the model. `files` are sorted.
+fn entries<'f, P>(files: &'f [FileEntry<P>], folder: Option<&FilePath>) -> Vec<Listed<'f>> {
+    let prefix = folder.map(|f| format!("{f}/")).unwrap_or_default();
+    let mut out: Vec<Listed<'f>> = Vec::new();
+    for file in files {
+        let path = file.path.as_str();
+        let Some(rest) = path.strip_prefix(prefix.as_str()) else { continue };
+        match rest.find('/') {
+            None => out.push(Listed { path, is_dir: false, file_size: Some(file.size) }),
+            Some(end) => {
+                let path = path.get(..prefix.len() + end).unwrap_or(path);
+                // The files of a folder are neighbours but for those whose names begin with the folder's.
+                if !out.iter().rev().any(|e| e.path == path) {
+                    out.push(Listed { path, is_dir: true, file_size: None });
+                }
+            }
+        }
+    }
+    out.sort_by(|a, b| a.path.cmp(b.path));
+    out
+}
+
+/// GET `…/mlflow-artifacts/artifacts?path=…`: base names, as MLflow's proxy gives them.
+pub async fn by_path(call: Call) -> Answer {
+    let given = call.args.text("path")?.unwrap_or_default().to_owned();
+    let mut parts = given.trim_end_matches('/').splitn(2, '/');
+    match (parts.next().unwrap_or_default(), parts.next()) {
+        ("models", Some(rest)) => {
+            let mut parts = rest.splitn(3, '/');
+            let mut next = || parts.next().unwrap_or_default();
+            let (model, version) = version_by_id(&call, next(), next())?;
+            let folder = folder(next())?;
+            listing(&files_of(&call, &model, version).await?, folder.as_ref())
+        }
+        ("uploads", Some(rest)) => {
+            let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
+            let (id, folder) = (upload_id(id)?, folder(below)?);
+            let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
+            let files = blocking(move || uploads.files(&id, &user)).await?;
+            listing(&files, folder.as_ref())
+        }
+        _ => {
+            Err(ApiError::not_found("Files are listed below models/<model id>/<version> and uploads/<upload id> only."))
+        }
+    }
+}
+
+fn listing<P>(files: &[FileEntry<P>], folder: Option<&FilePath>) -> Answer {
+    let mut files = entries(files, folder);
+    for entry in &mut files {
+        entry.path = entry.path.rsplit('/').next().unwrap_or(entry.path);
+    }
+    if files.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "files": files })) }
+}
+
+/// GET `model-versions/list-artifacts`: paths from the model's root, in pages, as Databricks gives them. A file is its own
+/// only entry.
+pub async fn by_name(call: Call) -> Answer {
+    let (model, version) = version_by_name(&call)?;
+    let path = folder(call.args.text("path")?.unwrap_or_default().trim_end_matches('/'))?;
+    let from = call.args.text("page_token")?.unwrap_or_default().to_owned();
+    let files = files_of(&call, &model, version).await?;
+    let mut listed = entries(&files, path.as_ref());
+    if let Some(path) = &path
+        && let Ok(at) = files.binary_search_by(|f| f.path.cmp(path))
+        && let Some(file) = files.get(at)
+    {
+        listed = vec![Listed { path: file.path.as_str(), is_dir: false, file_size: Some(file.size) }];
+    }
+    // The token is the last path of the page before: it means the same whatever happens, since no file ever changes.
+    let rest: Vec<_> = listed.into_iter().skip_while(|e| !from.is_empty() && e.path <= from.as_str()).collect();
+    let (page, more) = rest.split_at(rest.len().min(PAGE));
+    let next = page.last().filter(|_| !more.is_empty()).map(|e| e.path);
+    match (page.is_empty(), next) {
+        (true, _) => Ok(Reply::done()),
+        (false, None) => Reply::json(&json!({ "files": page })),
+        (false, Some(next)) => Reply::json(&json!({ "files": page, "next_page_token": next })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(paths: &[&str]) -> Vec<FileEntry<()>> {
+        let sha256 = crate::artifact::copy::sha256(b"");
+        let entry =
+            |p: &&str| FileEntry { path: FilePath::new(p).unwrap(), size: 1, sha256: sha256.clone(), place: () };
+        paths.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn a_folder_is_listed_once_and_in_order() {
+        let files = files(&["MLmodel", "code-x", "code/a.py", "code/b/c.py", "code/b/d.py", "code1"]);
+        let shown = |folder: Option<&str>| -> Vec<(String, bool)> {
+            let folder = folder.map(|f| FilePath::new(f).unwrap());
+            entries(&files, folder.as_ref()).iter().map(|e| (e.path.to_owned(), e.is_dir)).collect()
+        };
+        let name = |n: &str, dir: bool| (n.to_owned(), dir);
+        assert_eq!(
+            shown(None),
+            [name("MLmodel", false), name("code", true), name("code-x", false), name("code1", false)]
+        );
+        assert_eq!(shown(Some("code")), [name("code/a.py", false), name("code/b", true)]);
+        assert_eq!(shown(Some("code/b")), [name("code/b/c.py", false), name("code/b/d.py", false)]);
+        assert_eq!(shown(Some("MLmodel")), []);
+        assert_eq!(shown(Some("none")), []);
+    }
+}

@@ -1,0 +1,171 @@
+//! The files of models over HTTP, as MLflow's and Databricks' clients ask for them.
+//!
+//! ```text
+//! …/mlflow-artifacts/artifacts/models/<model id>/<version>/<path>   the files of a version: read, never written
+//! …/mlflow-artifacts/artifacts/uploads/<upload id>/<path>           files on their way to becoming one
+//! ```
+//!
+//! A version is made of an upload by `model-versions/create` with `mlflow-artifacts:/uploads/<upload id>` as its source
+//! ([`Upload`]). Whatever a path says, only bytes are opened that a version or an upload of the caller's has, by their
+//! SHA-256 (SEC-32, SEC-33).
+
+mod body;
+mod download;
+pub mod grant;
+mod list;
+mod range;
+mod receive;
+mod shelf;
+mod upload;
+
+use axum::http::Method;
+
+use super::call::Call;
+use super::catalog::ModelCard;
+use super::error::{ApiError, Code};
+use super::mlflow;
+use super::route::{Needs, Route};
+use crate::artifact::{ArtifactError, FilePath, UploadError, UploadId, path::InvalidPath};
+use crate::entity::Level;
+use crate::name::Id;
+
+pub use shelf::{Shelf, keep_tidy};
+pub use upload::Upload;
+
+/// How many bytes an upload may have in all where nothing else is said: 1 TiB.
+pub const MAX_UPLOAD: u64 = 1 << 40;
+
+/// Where MLflow's client and its pages look for files.
+const PREFIXES: [&str; 2] = ["/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts"];
+
+/// The routes of this module.
+pub fn routes() -> Vec<Route> {
+    let read = Needs::ModelId(Level::CanRead);
+    let mut rows = vec![
+        Route::act(Method::GET, "/artifacts", Needs::Caller, list::by_path),
+        Route::act(Method::GET, "/artifacts/models/{id}/{version}/{*path}", read, download::by_id),
+        Route::act(Method::GET, "/artifacts/uploads/{upload}/{*path}", Needs::Caller, download::of_upload),
+        Route::stream(Method::PUT, "/artifacts/uploads/{upload}/{*path}", Needs::Writer, receive::put),
+        Route::stream(Method::DELETE, "/artifacts/uploads/{upload}", Needs::Writer, receive::delete),
+        Route::stream(Method::DELETE, "/artifacts/uploads/{upload}/{*path}", Needs::Writer, receive::delete),
+        Route::act(Method::GET, grant::PATH, Needs::Signed, download::signed),
+    ];
+    for path in ["/artifacts/models/{id}/{version}", "/artifacts/models/{id}/{version}/{*path}"] {
+        for method in [Method::PUT, Method::DELETE] {
+            rows.push(Route::stream(method, path, read, receive::immutable));
+        }
+    }
+    for step in ["create", "complete", "abort"] {
+        rows.push(Route::stream(Method::POST, format!("/mpu/{step}/{{*path}}"), Needs::Writer, receive::in_parts));
+    }
+    let named = Needs::Model(Level::CanRead);
+    let by_name = vec![
+        Route::act(Method::GET, "/model-versions/get-artifact", named, download::by_name),
+        Route::act(Method::GET, "/model-versions/list-artifacts", named, list::by_name),
+        Route::act(Method::GET, "/model-versions/get-signed-download-uri", named, download::sign),
+    ];
+    // MLflow's pages ask for this one without a prefix.
+    let bare = Route::act(Method::GET, "/model-versions/get-artifact", named, download::by_name);
+    let rows = rows.into_iter().flat_map(|row| row.under(&PREFIXES)).chain([bare]);
+    rows.chain(by_name.into_iter().flat_map(|row| row.under(&mlflow::PREFIXES))).collect()
+}
+
+/// Where a version's files are to be had. The id stays when the model is renamed.
+pub fn address(base: &str, model: &ModelCard, version: u64) -> String {
+    let [prefix, _] = PREFIXES;
+    format!("{base}{prefix}/artifacts/models/{}/{version}", model.id)
+}
+
+/// A version whose files are asked for: of a model that the caller may read.
+fn version_by_id(call: &Call, id: &str, version: &str) -> Result<(crate::name::ModelName, u64), ApiError> {
+    let missing = || ApiError::not_found(format!("Registered Model with id={} not found", crate::text::one_line(id)));
+    let model = Id::new(id).ok().and_then(|id| call.catalog.model_by_id(&id)).filter(|m| call.standing.reads(m));
+    let model = model.ok_or_else(missing)?;
+    let number = version.parse().ok().filter(|n| model.version(*n).is_some());
+    let shown = crate::text::one_line(version);
+    let none = || ApiError::not_found(format!("Model Version (name={}, version={shown}) not found", model.name));
+    Ok((model.name.clone(), number.ok_or_else(none)?))
+}
+
+/// The version that the arguments name.
+fn version_by_name(call: &Call) -> Result<(crate::name::ModelName, u64), ApiError> {
+    let (model, version) = mlflow::named_version(call)?;
+    Ok((model.name.clone(), version.number))
+}
+
+/// The upload in an address.
+fn upload_id(given: &str) -> Result<UploadId, ApiError> {
+    UploadId::new(given).ok_or_else(|| ApiError::invalid(crate::artifact::upload::no_id(given)))
+}
+
+/// Runs what waits for the disk where it keeps nobody else waiting.
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|_| ApiError::new(Code::InternalError, "The request could not be answered."))?.map_err(Into::into)
+}
+
+/// The path of a folder; none for the root.
+fn folder(path: &str) -> Result<Option<FilePath>, ApiError> {
+    if path.is_empty() { Ok(None) } else { Ok(Some(FilePath::new(path)?)) }
+}
+
+impl From<InvalidPath> for ApiError {
+    fn from(e: InvalidPath) -> Self {
+        Self::invalid(format!("Invalid path: {e}"))
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(e: UploadError) -> Self {
+        match e {
+            UploadError::Unknown(_) | UploadError::NoFile(_) => Self::not_found(e.to_string()),
+            UploadError::Busy(_) => Self::new(Code::ResourceConflict, e.to_string()),
+            UploadError::TooLarge { .. } => Self::new(Code::TooLarge, e.to_string()),
+            UploadError::Full { .. } => Self::new(Code::NoSpace, e.to_string()),
+            UploadError::TooMany { .. } | UploadError::Short { .. } | UploadError::Digest { .. } => {
+                Self::invalid(e.to_string())
+            }
+            UploadError::Path(e) => e.into(),
+            UploadError::Artifact(e) => e.into(),
+        }
+    }
+}
+
+impl From<ArtifactError> for ApiError {
+    fn from(e: ArtifactError) -> Self {
+        match e {
+            ArtifactError::Path(e) => e.into(),
+            // What is away is no secret, nor what to do about it; it is the server's machine that "this machine" is.
+            ArtifactError::Missing(_) => Self::not_found(format!("On the server, {e}")),
+            ArtifactError::Clash(..) | ArtifactError::FileAndFolder(_) | ArtifactError::TooMuch { .. } => {
+                Self::invalid(e.to_string())
+            }
+            ArtifactError::Removed(_) => Self::new(Code::ResourceConflict, e.to_string()),
+            ArtifactError::Damaged { .. } | ArtifactError::Mismatch { .. } => {
+                Self { internal: Some(e.to_string()), ..Self::new(Code::InternalError, e.to_string()) }
+            }
+            ArtifactError::Io { ref source, .. }
+                if matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) =>
+            {
+                Self {
+                    internal: Some(crate::text::with_causes(&e)),
+                    ..Self::new(Code::NoSpace, "The server's disk is full.")
+                }
+            }
+            ArtifactError::Io { .. }
+            | ArtifactError::NotAFile { .. }
+            | ArtifactError::Changed(_)
+            | ArtifactError::Empty(_)
+            | ArtifactError::Kind { .. }
+            | ArtifactError::Pointer { .. }
+            | ArtifactError::Tree { .. }
+            | ArtifactError::Unexpected { .. }
+            | ArtifactError::Short { .. }
+            | ArtifactError::Exists(_) => Self::internal(&e),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Which bytes of a file a request wants: `Range` and `If-Range` of RFC 9110, one range.
+
+use axum::http::{HeaderMap, header};
+
+/// Which bytes are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All.
+    Whole,
+    /// From a position on, so many.
+    Part {
+        /// Where they begin.
+        from: u64,
+        /// How many, at least one.
+        count: u64,
+    },
+    /// Some that the file has not.
+    Beyond,
+}
+
+/// Reads what is wanted of a file of this size and entity tag. What is no range of bytes, or several, is as if it were
+/// not there, as the standard allows.
+pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
+    let text = |name| headers.get(name).map(|v| v.to_str().unwrap_or_default());
+    let Some(range) = text(header::RANGE) else { return Wanted::Whole };
+    if text(header::IF_RANGE).is_some_and(|known| known != etag) {
+        return Wanted::Whole;
+    }
+    parse(range, size).unwrap_or(Wanted::Whole)
+}
+
+fn parse(range: &str, size: u64) -> Option<Wanted> {
+    let (first, last) = range.trim().strip_prefix("bytes=")?.trim().split_once('-')?;
+    let number = |s: &str| -> Option<u64> {
+        let digits = !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| s.parse().unwrap_or(u64::MAX))
+    };
+    if first.is_empty() {
+        let count = number(last)?.min(size);
+        return Some(if count == 0 { Wanted::Beyond } else { Wanted::Part { from: size - count, count } });
+    }
+    let from = number(first)?;
+    let last = if last.is_empty() { u64::MAX } else { number(last)? };
+    if last < from {
+        return None;
+    }
+    if from >= size {
+        return Some(Wanted::Beyond);
+    }
+    Some(Wanted::Part { from, count: (last - from).saturating_add(1).min(size - from) })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn of(range: &str, size: u64) -> Wanted {
+        wanted(&HeaderMap::from_iter([(header::RANGE, HeaderValue::from_str(range).unwrap())]), size, "\"e\"")
+    }
+
+    #[test]
+    fn one_range_of_bytes_is_read() {
+        let part = |from, count| Wanted::Part { from, count };
+        assert_eq!(of("bytes=0-0", 10), part(0, 1));
+        assert_eq!(of("bytes=2-5", 10), part(2, 4));
+        assert_eq!(of("bytes=2-", 10), part(2, 8));
+        assert_eq!(of("bytes=2-999999999999999999999999", 10), part(2, 8));
+        assert_eq!(of("bytes=-3", 10), part(7, 3));
+        assert_eq!(of("bytes=-30", 10), part(0, 10));
+    }
+
+    #[test]
+    fn what_the_file_has_not_is_beyond() {
+        for (range, size) in
+            [("bytes=10-", 10), ("bytes=10-20", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-1", 0)]
+        {
+            assert_eq!(of(range, size), Wanted::Beyond, "{range} of {size}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_the_whole() {
+        for range in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=5-2", "bytes=a-b", "bytes=+1-2", "items=0-1", "bytes=0-1,3-4"]
+        {
+            assert_eq!(of(range, 10), Wanted::Whole, "{range}");
+        }
+        let mut headers = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static("bytes=0-1"))]);
+        assert_ne!(wanted(&headers, 10, "\"e\""), Wanted::Whole);
+        headers.insert(header::IF_RANGE, HeaderValue::from_static("\"e\""));
+        assert_ne!(wanted(&headers, 10, "\"e\""), Wanted::Whole);
+        headers.insert(header::IF_RANGE, HeaderValue::from_static("\"other\""));
+        assert_eq!(wanted(&headers, 10, "\"e\""), Wanted::Whole);
+    }
+}

@@ -1,0 +1,106 @@
+//! What the server keeps in mind of files: where they are, what was listed and checked, who sends some.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+
+use super::grant::Grants;
+use crate::artifact::walk::Stamp;
+use crate::artifact::{ArtifactError, FileEntry, Limits, Place, Store, Uploads};
+use crate::name::Digest;
+use crate::tree::Oid;
+
+/// How many files are received at a time; more wait.
+const RECEIVED: usize = 64;
+
+/// How many lists of files are kept, and how long one may be to be kept.
+const LISTS: usize = 64;
+const LONG_LIST: usize = 10_000;
+
+/// How many checked objects are remembered.
+const CHECKED: usize = 10_000;
+
+/// How often what is not used any more is removed.
+const TIDY: Duration = Duration::from_hours(1);
+
+/// The files of a version.
+pub type Files = Arc<[FileEntry<Place>]>;
+
+/// What the server keeps in mind of files.
+#[derive(Debug)]
+pub struct Shelf {
+    /// The content store.
+    pub store: Store,
+    /// What is sent and is no version yet.
+    pub uploads: Arc<Uploads>,
+    /// What lets somebody read a file without a token.
+    pub grants: Grants,
+    /// Places for those who send.
+    pub places: Arc<Semaphore>,
+    /// One object after the other is checked, so that no two requests check the same at once.
+    pub checking: tokio::sync::Mutex<()>,
+    lists: Mutex<VecDeque<(Oid, Files)>>,
+    checked: Mutex<BTreeMap<Digest, Stamp>>,
+}
+
+impl Shelf {
+    /// The files in Git LFS's folder `lfs`; an upload may have `max_upload` bytes.
+    pub fn new(lfs: &Path, max_upload: u64, key: [u8; 32]) -> Self {
+        let store = Store::at(lfs);
+        let limits = Limits { total: max_upload, ..Limits::default() };
+        Self {
+            uploads: Arc::new(Uploads::of(store.clone(), limits)),
+            store,
+            grants: Grants::new(key),
+            places: Arc::new(Semaphore::new(RECEIVED)),
+            checking: tokio::sync::Mutex::default(),
+            lists: Mutex::default(),
+            checked: Mutex::default(),
+        }
+    }
+
+    /// The files of a tree: from memory, or as `list` gives them. A tree never changes.
+    pub fn listed(
+        &self,
+        tree: Oid,
+        list: impl FnOnce() -> Result<Vec<FileEntry<Place>>, ArtifactError>,
+    ) -> Result<Files, ArtifactError> {
+        let known = || self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, files)) = known().iter().find(|(t, _)| *t == tree) {
+            return Ok(Arc::clone(files));
+        }
+        let files: Files = list()?.into();
+        if files.len() <= LONG_LIST {
+            let mut lists = known();
+            lists.truncate(LISTS - 1);
+            lists.push_front((tree, Arc::clone(&files)));
+        }
+        Ok(files)
+    }
+
+    /// Whether an object was checked while its file was as it is now.
+    pub fn is_checked(&self, sha256: &Digest, stamp: Stamp) -> bool {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(sha256) == Some(&stamp)
+    }
+
+    /// Remembers that an object was checked.
+    pub fn note_checked(&self, sha256: &Digest, stamp: Stamp) {
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked.len() >= CHECKED {
+            checked.clear();
+        }
+        checked.insert(sha256.clone(), stamp);
+    }
+}
+
+/// Removes uploads that nobody uses, at the start and every hour.
+pub async fn keep_tidy(shelf: Arc<Shelf>) {
+    loop {
+        let uploads = Arc::clone(&shelf.uploads);
+        let _ = tokio::task::spawn_blocking(move || uploads.sweep(SystemTime::now())).await;
+        tokio::time::sleep(TIDY).await;
+    }
+}

@@ -1,0 +1,252 @@
+//! What was done to a version, from the log of events: moves, requests, decisions, comments.
+//!
+//! Each is what the history shows. Of an approval that moves the version there is one activity, the approval. A comment is
+//! shown as it is now; one that was deleted is not shown.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::shapes::{Activity, Viewer};
+use crate::entity::{Comment, Level};
+use crate::event::Event;
+use crate::index::{Entry, Index, LogFilter, Subject};
+use crate::name::{Id, ModelName};
+use crate::registry::Registry;
+use crate::server::call::Call;
+use crate::server::error::ApiError;
+use crate::server::mlflow::named;
+use crate::server::own::events::event_id;
+use crate::server::route::{Answer, Reply};
+use crate::server::state::Landed;
+use crate::time::Timestamp;
+
+/// How many activities are given without pages.
+const ALL: usize = 1000;
+
+/// How many entries of the log are read at a time.
+const CHUNK: usize = 200;
+
+/// How often that is done for a page; most of what happens to a version, such as a tag, is no activity.
+const CHUNKS: usize = 50;
+
+/// GET `model-versions/get-activities`: oldest first, the newest thousand.
+pub async fn all(call: Call) -> Answer {
+    let (model, version) = named(&call)?;
+    let page = read(&call, model, version, None, ALL).await?;
+    let found: Vec<Activity> = page.found.into_iter().rev().collect();
+    if found.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "activities": found })) }
+}
+
+/// Activities, newest first.
+#[derive(Debug)]
+pub struct Page {
+    /// The activities.
+    pub found: Vec<Activity>,
+    /// The number of the commit before which the next page begins; none if this is the last.
+    pub next: Option<u64>,
+}
+
+/// The activities of a version, newest first, of commits with a smaller number than `before`: `size` of them and what else
+/// the last commit did. There are fewer where a long stretch of history holds none.
+pub async fn read(
+    call: &Call,
+    model: ModelName,
+    version: u64,
+    before: Option<u64>,
+    size: usize,
+) -> Result<Page, ApiError> {
+    let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
+    let look = move |registry: &Registry, index: &mut Index<'_>, _: &_| {
+        let comments = comments(registry, &model, version)?;
+        let mut page = Page { found: Vec::new(), next: before };
+        for _ in 0..CHUNKS {
+            let filter = LogFilter {
+                subject: Subject::Version(model.clone(), version),
+                before: page.next,
+                limit: Some(CHUNK),
+                ..LogFilter::default()
+            };
+            let entries = index.log(&filter)?;
+            let is_last = entries.len() < CHUNK;
+            for (at, entry) in entries.iter().enumerate() {
+                let told = Told::of(entry);
+                page.found.extend(told.activities(&comments, &viewer, level).into_iter().rev());
+                page.next = Some(entry.number);
+                if page.found.len() >= size {
+                    page.next = page.next.filter(|_| !is_last || at + 1 < entries.len());
+                    return Ok(page);
+                }
+            }
+            if is_last {
+                return Ok(Page { next: None, ..page });
+            }
+        }
+        Ok(page)
+    };
+    call.state.look_up(look).await
+}
+
+/// The comments of a version as they are now.
+fn comments(registry: &Registry, model: &ModelName, version: u64) -> Result<BTreeMap<Id, Comment>, ApiError> {
+    let snapshot = registry.snapshot()?;
+    let Some(view) = snapshot.model(model)? else { return Ok(BTreeMap::new()) };
+    let Some(view) = view.version(version)? else { return Ok(BTreeMap::new()) };
+    Ok(view.comments()?.into_iter().filter_map(|(id, file)| Some((id, file.value?))).collect())
+}
+
+/// The activity that a decision about a request was, as its answer.
+pub fn of_decision(landed: &Landed, version: u64, by: &str) -> Option<Activity> {
+    let commit = landed.commit?;
+    let events = landed.events.iter().zip(0..).filter(|(event, _)| event.version() == Some(version));
+    let acts = events.map(|(event, ordinal)| (event_id(commit, ordinal), shown(event))).collect();
+    let told = Told { at: 0, by, comment: "", acts };
+    let mut found = told.activities_of(|_, _| None).into_iter();
+    found.find(|a| a.system_comment.as_deref() != Some(OVERTAKEN) && a.activity_type.ends_with("_REQUEST"))
+}
+
+fn shown(event: &Event) -> Value {
+    serde_json::to_value(event).unwrap_or(Value::Null)
+}
+
+/// What is said of a request whose version came to its stage by another way.
+const OVERTAKEN: &str = "The version entered the stage by another way.";
+
+/// What is said of an approval that is not the last one needed.
+const MORE: &str = "The request stays open: more approvals are needed.";
+
+/// A commit and what it did to one version.
+struct Told<'e> {
+    at: i64,
+    by: &'e str,
+    comment: &'e str,
+    acts: Vec<(String, Value)>,
+}
+
+impl<'e> Told<'e> {
+    fn of(entry: &'e Entry) -> Self {
+        let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
+        Told {
+            at: entry.at.as_millis(),
+            by: &entry.by,
+            comment: &entry.comment,
+            acts: entry.acts.iter().map(|a| (event_id(entry.commit, a.ordinal), event(&a.json))).collect(),
+        }
+    }
+
+    fn activities(&self, comments: &BTreeMap<Id, Comment>, viewer: &Viewer, level: Option<Level>) -> Vec<Activity> {
+        self.activities_of(|_, event| {
+            let id = event["comment"]["id"].as_str()?;
+            let comment = comments.get(id)?;
+            Some(Activity::comment(comment, viewer.about_comment(comment, level)))
+        })
+    }
+
+    /// The activities; `comment` makes that of a comment's creation.
+    fn activities_of(&self, comment: impl Fn(&str, &Value) -> Option<Activity>) -> Vec<Activity> {
+        let mut out = Vec::new();
+        for (id, event) in &self.acts {
+            match event["event"].as_str().unwrap_or_default() {
+                "comment.created" => out.extend(comment(id, event)),
+                "version.transitioned" => out.extend(self.moved(id, event)),
+                "request.created" => out.push(self.requested(event)),
+                "request.reviewed" => {
+                    let review = &event["review"];
+                    out.push(Activity { system_comment: Some(MORE.to_owned()), ..self.reviewed(id, event, review) });
+                }
+                "request.approved" | "request.rejected" => {
+                    let last = event["request"]["review"].as_array().and_then(|r| r.last()).unwrap_or(&Value::Null);
+                    out.push(self.reviewed(id, event, last));
+                }
+                "request.cancelled" => out.push(self.cancelled(id, event)),
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// A move; one that an approval brought is told by the approval.
+    fn moved(&self, id: &str, event: &Value) -> Option<Activity> {
+        let (activity_type, comment, system_comment) = match event["cause"]["by"].as_str()? {
+            "direct" => ("APPLIED_TRANSITION", text(self.comment), None),
+            "made_way" => {
+                let (other, from) = (&event["cause"]["for_version"], event["from"].as_str()?);
+                let why = format!("Version {other} was transitioned to {from}.");
+                ("SYSTEM_TRANSITION", None, Some(why))
+            }
+            _ => return None,
+        };
+        Some(Activity {
+            activity_type,
+            from_stage: word(&event["from"]),
+            to_stage: word(&event["to"]),
+            comment,
+            system_comment,
+            ..self.bare(id)
+        })
+    }
+
+    fn requested(&self, event: &Value) -> Activity {
+        let request = &event["request"];
+        Activity {
+            activity_type: "REQUESTED_TRANSITION",
+            to_stage: word(&request["to"]),
+            comment: word(&request["comment"]),
+            ..self.by(&word(&request["id"]).unwrap_or_default(), &request["created_by"], &request["created_at"])
+        }
+    }
+
+    fn reviewed(&self, id: &str, event: &Value, review: &Value) -> Activity {
+        let is_yes = review["verdict"] == "approved";
+        Activity {
+            activity_type: if is_yes { "APPROVED_REQUEST" } else { "REJECTED_REQUEST" },
+            from_stage: self.from(&event["request"]["id"]),
+            to_stage: word(&event["request"]["to"]),
+            comment: word(&review["comment"]),
+            ..self.by(id, &review["by"], &review["at"])
+        }
+    }
+
+    fn cancelled(&self, id: &str, event: &Value) -> Activity {
+        let request = &event["request"];
+        Activity {
+            activity_type: "CANCELLED_REQUEST",
+            to_stage: word(&request["to"]),
+            comment: word(&request["close_comment"]),
+            system_comment: (event["overtaken"] == true).then(|| OVERTAKEN.to_owned()),
+            ..self.by(id, &request["closed_by"], &request["closed_at"])
+        }
+    }
+
+    /// Where the version came from when a request was approved.
+    fn from(&self, request: &Value) -> Option<String> {
+        let moved =
+            self.acts.iter().find(|(_, e)| e["event"] == "version.transitioned" && e["cause"]["id"] == *request);
+        word(&moved?.1["from"])
+    }
+
+    fn bare(&self, id: &str) -> Activity {
+        Activity {
+            id: id.to_owned(),
+            user_id: self.by.to_owned(),
+            creation_timestamp: self.at,
+            last_updated_timestamp: self.at,
+            ..Activity::default()
+        }
+    }
+
+    /// By whom and when as the file says, which was checked when it landed; else as the commit says.
+    fn by(&self, id: &str, by: &Value, at: &Value) -> Activity {
+        let at = at.as_str().and_then(|t| t.parse::<Timestamp>().ok()).map_or(self.at, Timestamp::as_millis);
+        let user_id = word(by).unwrap_or_else(|| self.by.to_owned());
+        Activity { user_id, creation_timestamp: at, last_updated_timestamp: at, ..self.bare(id) }
+    }
+}
+
+fn text(given: &str) -> Option<String> {
+    (!given.is_empty()).then(|| given.to_owned())
+}
+
+fn word(value: &Value) -> Option<String> {
+    value.as_str().and_then(text)
+}

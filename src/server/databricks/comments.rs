@@ -1,0 +1,114 @@
+//! Comments on versions. A comment is named by its id alone.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::shapes::Activity;
+use crate::action::Action;
+use crate::apply::{Noun, Refusal};
+use crate::entity::Comment;
+use crate::event::Event;
+use crate::name::{Id, ModelName};
+use crate::server::call::Call;
+use crate::server::error::ApiError;
+use crate::server::mlflow::{named, text};
+use crate::server::route::{Answer, Reply};
+use crate::server::writer::clock;
+use crate::text::Text;
+
+/// For how long, in milliseconds, the same comment of the same person on the same version is one that came again. Nobody
+/// says the same thing twice in a minute; a client whose answer was lost on the way does.
+const SAME: i64 = 60_000;
+
+/// POST `comments/create`
+pub async fn create(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.once("comments/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
+    let (model, version) = named(&call)?;
+    let given = said(&call)?;
+    if let Some(there) = again(&call, model.clone(), version, given.clone()).await? {
+        return shown(&call, &model, &there);
+    }
+    let landed = call.write(vec![Action::AddComment { model: model.clone(), version, text: given }]).await?;
+    let made = landed.events.iter().find_map(|event| match event {
+        Event::CommentCreated { comment, .. } => Some(comment),
+        _ => None,
+    });
+    shown(&call, &model, made.ok_or_else(|| ApiError::not_found("The comment is gone already."))?)
+}
+
+/// What the caller says; that it is something is looked at in the registry.
+fn said(call: &Call) -> Result<Text, ApiError> {
+    call.args.required("comment")?;
+    text(&call.args, "comment")
+}
+
+/// The comment that this one repeats, if it does.
+async fn again(call: &Call, model: ModelName, version: u64, said: Text) -> Result<Option<Comment>, ApiError> {
+    if call.caller.read_only {
+        return Ok(None);
+    }
+    let (by, since) = (call.caller.user.clone(), clock().plus_millis(-SAME));
+    let look = move |snapshot: &crate::snapshot::Snapshot<'_>| {
+        let Some(view) = snapshot.model(&model)? else { return Ok(None) };
+        let Some(view) = view.version(version)? else { return Ok(None) };
+        let mut comments = view.comments()?.into_values().filter_map(|f| f.value);
+        Ok(comments.find(|c| c.created_by == by && c.text == said && c.created_at >= since))
+    };
+    call.state.look(&call.catalog, look).await
+}
+
+/// PATCH `comments/update`
+pub async fn update(call: Call) -> Answer {
+    let given = said(&call)?;
+    let (model, version, id) = find(&call).await?;
+    let action = Action::EditComment { model: model.clone(), version, id: id.clone(), text: given };
+    let landed = call.write(vec![action]).await?;
+    let name = model.clone();
+    let look = move |snapshot: &crate::snapshot::Snapshot<'_>| {
+        let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
+        let view = view.version(version)?.ok_or_else(|| Refusal::no_version(&name, version))?;
+        let file = view.comments()?.remove(&id);
+        file.and_then(|f| f.value).ok_or_else(|| none(id.as_str()))
+    };
+    let comment = call.state.look(&landed.catalog, look).await?;
+    shown(&call, &model, &comment)
+}
+
+/// DELETE `comments/delete`
+pub async fn delete(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("comments/delete", call, delete_now).await
+}
+
+async fn delete_now(call: Call) -> Answer {
+    let (model, version, id) = find(&call).await?;
+    call.write(vec![Action::DeleteComment { model, version, id }]).await?;
+    Ok(Reply::done())
+}
+
+/// Where the comment of the argument `id` is; one on a model that the caller may not read is not there.
+async fn find(call: &Call) -> Result<(ModelName, u64, Id), ApiError> {
+    let given = call.args.required("id")?;
+    let id = Id::new(given).map_err(|_| none(given))?;
+    let wanted = id.clone();
+    let place = call.state.look_up(move |_, _, places| Ok(places.comment(&wanted))).await?;
+    let place = place.ok_or_else(|| none(given))?;
+    let model = call.catalog.model_by_id(&place.model).filter(|m| call.standing.reads(m));
+    Ok((model.ok_or_else(|| none(given))?.name.clone(), place.version, id))
+}
+
+fn none(id: &str) -> ApiError {
+    let message = format!("There is no comment with the id {}.", crate::text::quoted(id));
+    Refusal::NotFound { noun: Noun::Comment, message }.into()
+}
+
+fn shown(call: &Call, model: &ModelName, comment: &Comment) -> Answer {
+    let level = call.catalog.model(model.as_str()).and_then(|m| call.standing.level(m));
+    let doing = call.viewer().about_comment(comment, level);
+    Reply::json(&json!({ "comment": Activity::comment(comment, doing) }))
+}

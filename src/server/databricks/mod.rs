@@ -1,0 +1,84 @@
+//! The workspace registry's API, as databricks-sdk and Terraform speak it, over the same actions as everything else.
+//!
+//! What it shares with MLflow's API is there. Persons are shown by their ids, as there: an id may be a pseudonym, and a
+//! registry that wants addresses in this place gives people their addresses as ids. Where a person is named, an id, an
+//! address or a login at the git host is understood.
+
+pub mod activities;
+mod comments;
+mod models;
+mod permissions;
+pub mod requests;
+mod scim;
+pub mod shapes;
+mod versions;
+
+use axum::http::Method;
+
+use super::call::Call;
+use super::catalog::Catalog;
+use super::error::ApiError;
+use super::mlflow::{self, PREFIXES};
+use super::route::{Needs, Reply, Route};
+use crate::entity::Level;
+use crate::name::UserName;
+use crate::stage::Stage;
+
+/// Where permissions of registered models are.
+const PERMISSIONS: &str = "/api/2.0/permissions/registered-models/{id}";
+
+/// The routes of this module.
+pub fn routes() -> Vec<Route> {
+    let read = Needs::Model(Level::CanRead);
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    let rows = vec![
+        Route::ask(get.clone(), "/registered-models/list", Needs::Caller, mlflow::search_models),
+        Route::ask(get.clone(), "/databricks/registered-models/get", read, models::get),
+        Route::ask(get.clone(), "/databricks/registered-models/list", Needs::Caller, models::search),
+        Route::ask(get.clone(), "/databricks/registered-models/search", Needs::Caller, models::search),
+        Route::act(get.clone(), "/databricks/model-versions/get", read, versions::get),
+        Route::act(get.clone(), "/databricks/model-versions/search", Needs::Caller, versions::search),
+        Route::act(get.clone(), "/model-versions/get-activities", read, activities::all),
+        // Who may move what, and who may decide, is a matter of the stage's rule.
+        Route::act(post.clone(), "/databricks/model-versions/transition-stage", read, versions::transition),
+        Route::act(post.clone(), "/transition-requests/create", read, requests::create),
+        Route::act(get.clone(), "/transition-requests/list", read, requests::list),
+        Route::act(post.clone(), "/transition-requests/approve", read, requests::approve),
+        Route::act(post.clone(), "/transition-requests/reject", read, requests::reject),
+        Route::act(delete.clone(), "/transition-requests/delete", read, requests::delete),
+        Route::act(post, "/comments/create", read, comments::create),
+        // A comment is named by its id alone; whose model it is on is found first.
+        Route::act(Method::PATCH, "/comments/update", Needs::Caller, comments::update),
+        Route::act(delete, "/comments/delete", Needs::Caller, comments::delete),
+    ];
+    let mut rows: Vec<Route> = rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect();
+    rows.extend([
+        // The model is named by its id in the address; what the caller may do with it is looked at there.
+        Route::ask(get.clone(), PERMISSIONS, Needs::Caller, permissions::get),
+        Route::act(Method::PUT, PERMISSIONS, Needs::Caller, permissions::set),
+        Route::act(Method::PATCH, PERMISSIONS, Needs::Caller, permissions::update),
+        Route::ask(get.clone(), format!("{PERMISSIONS}/permissionLevels"), Needs::Caller, permissions::levels),
+        Route::ask(get, "/api/2.0/preview/scim/v2/Me", Needs::Caller, scim::me),
+        // Each new client asks this first, without credentials. There is nothing that it needs to know.
+        Route::fixed("/.well-known/databricks-config", || Ok(Reply::done())),
+    ]);
+    rows
+}
+
+/// The person that a text names: by id, or by an e-mail address or login in any case.
+fn person(catalog: &Catalog, given: &str) -> Option<UserName> {
+    let people = catalog.people();
+    if let Some((user, _)) = people.get_key_value(given) {
+        return Some(user.clone());
+    }
+    let found = people.iter().find(|(user, person)| {
+        let mut names = person.emails.iter().chain(&person.logins);
+        user.as_str().eq_ignore_ascii_case(given) || names.any(|n| n.as_str().eq_ignore_ascii_case(given))
+    });
+    found.map(|(user, _)| user.clone())
+}
+
+/// The stage that a request names.
+fn stage(call: &Call) -> Result<Stage, ApiError> {
+    Ok(Stage::among(call.args.required("stage")?, &call.catalog.stages())?)
+}

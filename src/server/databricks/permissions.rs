@@ -1,0 +1,238 @@
+//! Permissions of a model by its id, and of the whole registry as `root`: the grants of `access.toml`, those of the
+//! registry shown as inherited by each model.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::shapes::hex_id;
+use crate::action::Action;
+use crate::entity::{Access, Level};
+use crate::name::{GroupName, ModelName, Principal};
+use crate::server::args::{missing, wrong_type};
+use crate::server::call::Call;
+use crate::server::catalog::{Catalog, ModelCard, Standing};
+use crate::server::error::ApiError;
+use crate::server::route::{Answer, Reply};
+
+/// The most entries of a list of grants.
+const MAX_ENTRIES: usize = 1000;
+
+/// What permissions are of.
+enum On<'c> {
+    /// The registry.
+    Root,
+    /// A model that the caller may read.
+    Model(&'c ModelCard),
+}
+
+impl On<'_> {
+    fn name(&self) -> Option<ModelName> {
+        match self {
+            Self::Root => None,
+            Self::Model(model) => Some(model.name.clone()),
+        }
+    }
+
+    fn level(&self, standing: &Standing) -> Option<Level> {
+        match self {
+            Self::Root => standing.registry(),
+            Self::Model(model) => standing.level(model),
+        }
+    }
+}
+
+/// Finds what the id in the address is of.
+fn on(call: &Call) -> Result<On<'_>, ApiError> {
+    let given = call.segment("id");
+    if given == "root" {
+        return Ok(On::Root);
+    }
+    let digits: String = given.chars().filter(|c| *c != '-').collect();
+    if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let shown = crate::text::quoted(given);
+        return Err(ApiError::invalid(format!("{shown} is not a valid registered model ID.")));
+    }
+    let digits = digits.to_ascii_lowercase();
+    let found = call.catalog.models().find(|m| hex_id(m) == digits && call.standing.reads(m));
+    let gone =
+        || ApiError::not_found(format!("RegisteredModel '{digits}' does not exist. It might have been deleted."));
+    Ok(On::Model(found.ok_or_else(gone)?))
+}
+
+/// Lets only those through who may change the permissions.
+fn demand_manage(call: &Call, on: &On<'_>) -> Result<(), ApiError> {
+    match on {
+        On::Model(model) => call.demand(Level::CanManage, model),
+        On::Root if call.standing.manages() => Ok(()),
+        On::Root => Err(ApiError::denied(format!(
+            "'{}' does not have the permission CAN_MANAGE on the registry.",
+            call.caller.user
+        ))),
+    }
+}
+
+/// GET `permissions/registered-models/{id}`: for who reads the model; of the registry, for who has a grant of it.
+pub fn get(call: &Call) -> Answer {
+    let on = on(call)?;
+    if on.level(&call.standing).is_none() {
+        let user = &call.caller.user;
+        return Err(ApiError::denied(format!("'{user}' does not have any permission on the registry.")));
+    }
+    shown(&call.catalog, &on, &call.standing)
+}
+
+/// PUT `permissions/registered-models/{id}`: these grants in place of all direct ones.
+pub async fn set(call: Call) -> Answer {
+    let grants = given(&call)?;
+    let on = on(&call)?;
+    demand_manage(&call, &on)?;
+    let model = on.name();
+    let landed = call.write(vec![Action::SetGrants { model: model.clone(), grants }]).await?;
+    after(&call, &landed.catalog, model)
+}
+
+/// PATCH `permissions/registered-models/{id}`: these grants, each in place of what its principal had.
+pub async fn update(call: Call) -> Answer {
+    let grants = given(&call)?;
+    let on = on(&call)?;
+    demand_manage(&call, &on)?;
+    let model = on.name();
+    let grant = |(to, level)| Action::Grant { model: model.clone(), to, level };
+    let landed = call.write(grants.into_iter().map(grant).collect()).await?;
+    after(&call, &landed.catalog, model)
+}
+
+/// GET `permissions/registered-models/{id}/permissionLevels`
+pub fn levels(call: &Call) -> Answer {
+    on(call)?;
+    let row = |level: Level| json!({ "permission_level": level, "description": meaning(level) });
+    Reply::json(&json!({ "permission_levels": Level::ALL.map(row) }))
+}
+
+fn meaning(level: Level) -> &'static str {
+    match level {
+        Level::CanRead => {
+            "Can view the details of the registered model and its model versions, and use the model versions."
+        }
+        Level::CanEdit => {
+            "Can view and edit the details of the registered model, except stages, and add model versions."
+        }
+        Level::CanManageStagingVersions => {
+            "Can edit the details of the registered model and move its model versions between stages other than \
+             Production."
+        }
+        Level::CanManageProductionVersions => {
+            "Can edit the details of the registered model and move its model versions between any stages."
+        }
+        Level::CanManage => "Can manage permissions of the registered model and do everything with it.",
+    }
+}
+
+/// The permissions as they are after a change.
+fn after(call: &Call, catalog: &Catalog, model: Option<ModelName>) -> Answer {
+    let standing = catalog.standing(&call.caller.user);
+    let on = match &model {
+        None => On::Root,
+        Some(name) => {
+            let card = catalog.model(name.as_str());
+            On::Model(card.ok_or_else(|| ApiError::from(crate::apply::Refusal::no_model(name)))?)
+        }
+    };
+    shown(catalog, &on, &standing)
+}
+
+/// Who may do what, and what the caller may.
+fn shown(catalog: &Catalog, on: &On<'_>, standing: &Standing) -> Answer {
+    let (direct, inherited) = match on {
+        On::Root => (catalog.access(), None),
+        On::Model(model) => (&model.access, Some(catalog.access())),
+    };
+    let mut entries: BTreeMap<&Principal, Vec<Value>> = BTreeMap::new();
+    for grant in &direct.grants {
+        let row = json!({ "permission_level": grant.level, "inherited": false });
+        entries.entry(&grant.to).or_default().push(row);
+    }
+    for grant in inherited.into_iter().flat_map(|access: &Access| &access.grants) {
+        let from = ["/registered-models/"];
+        let row = json!({ "permission_level": grant.level, "inherited": true, "inherited_from_object": from });
+        entries.entry(&grant.to).or_default().push(row);
+    }
+    let id = match on {
+        On::Root => "root".to_owned(),
+        On::Model(model) => hex_id(model),
+    };
+    let level = on.level(standing).map(Level::as_str);
+    let list: Vec<Value> = entries.into_iter().map(|(to, all)| entry(catalog, to, all)).collect();
+    Reply::json(&json!({
+        "object_id": format!("/registered-models/{id}"),
+        "object_type": "registered-model",
+        "access_control_list": list,
+        // Whoever has no grant of the registry may still register models.
+        "user_level": level.unwrap_or("CAN_CREATE_REGISTERED_MODEL"),
+    }))
+}
+
+/// What one principal may do.
+fn entry(catalog: &Catalog, to: &Principal, all: Vec<Value>) -> Value {
+    let mut out = Map::new();
+    match to {
+        Principal::Group(group) => drop(out.insert("group_name".to_owned(), json!(group))),
+        Principal::User(user) => {
+            out.insert("user_name".to_owned(), json!(user));
+            let name = catalog.people().get(user).map(|p| p.name.as_str()).filter(|n| !n.is_empty());
+            out.extend(name.map(|name| ("display_name".to_owned(), name.into())));
+        }
+    }
+    out.insert("all_permissions".to_owned(), all.into());
+    out.into()
+}
+
+/// The grants that a request asks for.
+fn given(call: &Call) -> Result<BTreeMap<Principal, Level>, ApiError> {
+    let mut out = BTreeMap::new();
+    let list = match call.args.value("access_control_list")? {
+        None => return Ok(out),
+        Some(Value::Array(list)) if list.len() <= MAX_ENTRIES => list,
+        Some(Value::Array(_)) => {
+            return Err(ApiError::invalid(format!("An access_control_list has at most {MAX_ENTRIES} entries.")));
+        }
+        Some(other) => return Err(wrong_type("access_control_list", other)),
+    };
+    for item in list {
+        let Value::Object(item) = item else { return Err(wrong_type("access_control_list", item)) };
+        let to = principal(&call.catalog, item)?;
+        let level = match item.get("permission_level") {
+            Some(Value::String(level)) => level.parse().map_err(|e| ApiError::invalid(format!("{e}.")))?,
+            Some(other) => return Err(wrong_type("permission_level", other)),
+            None => return Err(missing("permission_level")),
+        };
+        if out.insert(to.clone(), level).is_some() {
+            return Err(ApiError::invalid(format!("The access_control_list names {to} twice.")));
+        }
+    }
+    Ok(out)
+}
+
+/// Whom an entry is for. A service principal is a person of the registry like all that have a token.
+fn principal(catalog: &Catalog, item: &Map<String, Value>) -> Result<Principal, ApiError> {
+    let names = ["user_name", "group_name", "service_principal_name"];
+    let named: Vec<(&str, &Value)> =
+        names.into_iter().filter_map(|n| Some((n, item.get(n).filter(|v| !v.is_null())?))).collect();
+    let [(kind, value)] = named.as_slice() else {
+        return Err(ApiError::invalid(
+            "Each entry of the access_control_list names exactly one of user_name, group_name and \
+             service_principal_name.",
+        ));
+    };
+    let Value::String(name) = value else { return Err(wrong_type(kind, value)) };
+    let shown = crate::text::quoted(name);
+    if *kind == "group_name" {
+        let known = |g: &GroupName| *g == GroupName::everyone() || catalog.access().groups.contains_key(g);
+        let group = GroupName::new(name.as_str()).ok().filter(known);
+        let unknown = || ApiError::not_found(format!("There is no group {shown} in this registry."));
+        return Ok(Principal::Group(group.ok_or_else(unknown)?));
+    }
+    let unknown = || ApiError::not_found(format!("There is no person {shown} in this registry."));
+    Ok(Principal::User(super::person(catalog, name).ok_or_else(unknown)?))
+}

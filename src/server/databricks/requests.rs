@@ -1,0 +1,131 @@
+//! Transition requests of a version: made, listed, approved, rejected, withdrawn. Calls name no id: a request is the one
+//! for a stage, and to withdraw one, by whom.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::activities::of_decision;
+use super::shapes::{Activity, Viewer};
+use crate::action::{Action, Which};
+use crate::apply::{Noun, Refusal};
+use crate::entity::RequestState;
+use crate::event::Event;
+use crate::name::ModelName;
+use crate::server::call::Call;
+use crate::server::error::ApiError;
+use crate::server::mlflow::{named, text};
+use crate::server::route::{Answer, Reply};
+use crate::server::state::Landed;
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+
+/// The open requests of a version, oldest first, with what the viewer may do.
+pub fn open_requests(
+    snapshot: &Snapshot<'_>,
+    viewer: &Viewer,
+    model: &ModelName,
+    number: u64,
+) -> Result<Vec<Activity>, ApiError> {
+    let Some(view) = snapshot.model(model)? else { return Ok(Vec::new()) };
+    let Some(version) = view.version(number)? else { return Ok(Vec::new()) };
+    let from = view.stage_of(number)?;
+    let mut out = Vec::new();
+    let requests = version.requests()?.into_values().filter_map(|f| f.value);
+    for request in requests.filter(|r| r.state == RequestState::Pending) {
+        let doing = viewer.about_request(snapshot, model, &view, number, &request)?;
+        out.push(Activity::request(&request, &from, doing));
+    }
+    out.sort_by(|a, b| (a.creation_timestamp, &a.id).cmp(&(b.creation_timestamp, &b.id)));
+    Ok(out)
+}
+
+/// GET `transition-requests/list`
+pub async fn list(call: Call) -> Answer {
+    let (model, number) = named(&call)?;
+    let viewer = call.viewer();
+    let open = call.state.look(&call.catalog, move |s| open_requests(s, &viewer, &model, number)).await?;
+    if open.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "requests": open })) }
+}
+
+/// POST `transition-requests/create`
+pub async fn create(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("transition-requests/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
+    let (model, version) = named(&call)?;
+    let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
+    let action = Action::CreateRequest { model: model.clone(), version, to, archive_existing: false, comment };
+    let landed = call.write(vec![action]).await?;
+    let made = landed.events.iter().find_map(|event| match event {
+        Event::RequestCreated { request, .. } => Some(request.clone()),
+        _ => None,
+    });
+    let made = made.ok_or_else(|| ApiError::not_found("The request is gone already."))?;
+    let viewer = call.viewer();
+    let look = move |snapshot: &Snapshot<'_>| {
+        let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
+        let doing = viewer.about_request(snapshot, &model, &view, version, &made)?;
+        Ok(Activity::request(&made, &view.stage_of(version)?, doing))
+    };
+    let shown = call.state.look(&landed.catalog, look).await?;
+    Reply::json(&json!({ "request": shown }))
+}
+
+/// POST `transition-requests/approve`
+pub async fn approve(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.once("transition-requests/approve", call, approve_now).await
+}
+
+async fn approve_now(call: Call) -> Answer {
+    let (model, version) = named(&call)?;
+    let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
+    let archive_existing = call.args.flag("archive_existing_versions")?;
+    let which = Which::Stage(to, None);
+    let action = Action::ApproveRequest { model, version, which, archive_existing, comment };
+    decided(&call, call.write(vec![action]).await?, version)
+}
+
+/// POST `transition-requests/reject`
+pub async fn reject(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.once("transition-requests/reject", call, reject_now).await
+}
+
+async fn reject_now(call: Call) -> Answer {
+    let (model, version) = named(&call)?;
+    let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
+    let action = Action::RejectRequest { model, version, which: Which::Stage(to, None), comment };
+    decided(&call, call.write(vec![action]).await?, version)
+}
+
+/// DELETE `transition-requests/delete`
+pub async fn delete(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.again("transition-requests/delete", call, delete_now).await
+}
+
+async fn delete_now(call: Call) -> Answer {
+    let (model, version) = named(&call)?;
+    let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
+    let given = call.args.required("creator")?;
+    let creator = super::person(&call.catalog, given).or_else(|| given.parse().ok());
+    let creator = creator.ok_or_else(|| none_by(&model, version, &to, given))?;
+    let action = Action::CancelRequest { model, version, which: Which::Stage(to, Some(creator)), comment };
+    decided(&call, call.write(vec![action]).await?, version)
+}
+
+fn none_by(model: &ModelName, version: u64, to: &Stage, given: &str) -> ApiError {
+    let shown = crate::text::quoted(given);
+    let message = format!("version {version} of '{model}' has no open request to {to} by {shown}");
+    Refusal::NotFound { noun: Noun::Request, message }.into()
+}
+
+/// What was decided, as an answer.
+fn decided(call: &Call, landed: Landed, version: u64) -> Answer {
+    let activity = of_decision(&landed, version, call.caller.user.as_str());
+    Reply::json(&json!({ "activity": activity }))
+}

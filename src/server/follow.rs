@@ -1,0 +1,34 @@
+//! Telling what lands, from within the server: the watcher on a thread of its own.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::log::Log;
+use super::metrics::Metrics;
+use crate::registry::Registry;
+use crate::watch::{Home, Level, Message, Options, WatchError, Watcher};
+
+/// Starts to watch the registry. Where another process does already, it stands by.
+pub(super) fn start(registry: &Registry, log: Log, metrics: &Metrics) -> Result<Watcher, WatchError> {
+    let tell = move |message: &Message| {
+        let mut fields = Map::from_iter([("message".to_owned(), json!(message.text))]);
+        fields.extend(message.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+        match message.level {
+            Level::Info => log.info(Value::Object(fields)),
+            Level::Warn => log.line("warn", Value::Object(fields)),
+            Level::Error => log.error(Value::Object(fields)),
+        }
+    };
+    let options = Options { counters: Arc::clone(&metrics.deliveries), ..Options::new(Arc::new(tell)) };
+    Watcher::start(Home::of(registry), options)
+}
+
+/// Lets it finish what it is sending.
+pub(super) fn end(watcher: Option<Watcher>) {
+    if let Some(watcher) = watcher {
+        watcher.stop();
+        // Why it ended otherwise was told when it happened.
+        let _ = watcher.join();
+    }
+}

@@ -1,0 +1,110 @@
+//! Whether anything happens: a server that was started for a while ends when nobody needs it any more.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+
+/// What is being done, and when something last was.
+#[derive(Debug)]
+pub struct Activity {
+    state: Mutex<(usize, Instant)>,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { state: Mutex::new((0, Instant::now())) }
+    }
+}
+
+/// Something that is being done, until it is dropped.
+#[derive(Debug)]
+#[must_use = "it is over when the value is dropped"]
+pub struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        *state = (state.0.saturating_sub(1), Instant::now());
+    }
+}
+
+impl Activity {
+    fn lock(&self) -> MutexGuard<'_, (usize, Instant)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that something begins.
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        self.lock().0 += 1;
+        Busy(Arc::clone(self))
+    }
+
+    /// How long nothing happened.
+    fn idle(&self) -> Duration {
+        match *self.lock() {
+            (0, last) => last.elapsed(),
+            (_, _) => Duration::ZERO,
+        }
+    }
+
+    /// Waits until nothing happened for so long; forever without a limit.
+    pub async fn over(&self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return std::future::pending().await };
+        loop {
+            match limit.checked_sub(self.idle()).filter(|left| !left.is_zero()) {
+                Some(left) => tokio::time::sleep(left).await,
+                None => return,
+            }
+        }
+    }
+}
+
+/// The body of an answer, which is something that is being done until all of it is sent.
+struct Sending {
+    body: Body,
+    _busy: Busy,
+}
+
+/// Counts an answer as being done until all of it is sent.
+pub fn until_sent(response: axum::response::Response, busy: Busy) -> axum::response::Response {
+    response.map(|body| Body::new(Sending { body, _busy: busy }))
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_being_done_is_not_idle() {
+        let activity = Arc::new(Activity::default());
+        let (one, two) = (activity.begin(), activity.begin());
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(activity.idle(), Duration::ZERO);
+        drop(one);
+        assert_eq!(activity.idle(), Duration::ZERO);
+        drop(two);
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(activity.idle() >= Duration::from_millis(5));
+    }
+}

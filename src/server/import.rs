@@ -1,0 +1,282 @@
+//! Models that are copied into the registry in the background, from where an administrator allowed it.
+//!
+//! A version whose files are to be copied is registered as pending. The tree is the queue: what is pending when the
+//! server starts is begun anew. A few workers copy, one model each at a time, and then complete the version in the name
+//! of who registered it, or mark it as failed with the reason.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::auth::Caller;
+use super::catalog::{Catalog, ModelCard};
+use super::error::{ApiError, Code};
+use super::idle::Activity;
+use super::log::Log;
+use super::writer::Job;
+use crate::action::{Action, Arrived};
+use crate::artifact::evidence::Evidence;
+use crate::artifact::import::{ImportError, Sources};
+use crate::artifact::{self, Ingested, Limits, Store};
+use crate::entity::version::Status;
+use crate::index::VersionFacts;
+use crate::name::{Id, UserName};
+use crate::text::{Text, one_line, with_causes};
+
+/// How many models are copied at a time.
+const WORKERS: usize = 2;
+
+/// How often a copy is begun before it is given up, where trying again may help.
+const ATTEMPTS: u32 = 3;
+
+/// How long the first pause between two attempts is; each further one is four times as long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many requests ask the tracking server at a time.
+const ASKING: usize = 8;
+
+/// The longest message on a version, in bytes.
+const MAX_MESSAGE: usize = 1000;
+
+/// A version whose files are to be copied. The model is known by its id, for it may get another name meanwhile.
+#[derive(Debug, Clone)]
+struct Task {
+    model: Id,
+    version: u64,
+}
+
+/// Where models are copied from, and the way to the workers.
+#[derive(Debug)]
+pub struct Imports {
+    sources: Arc<Sources>,
+    tasks: mpsc::Sender<Task>,
+    asking: Semaphore,
+}
+
+/// What the workers need.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where models are copied from.
+    pub sources: Arc<Sources>,
+    /// How much is copied.
+    pub limits: Limits,
+    /// Where the files go.
+    pub store: Store,
+    /// The newest state.
+    pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
+    /// To the writer; the server may stop while a model is copied.
+    pub jobs: tokio::sync::mpsc::WeakSender<Job>,
+    /// Notes that something is being done.
+    pub activity: Arc<Activity>,
+    /// What is told.
+    pub log: Log,
+}
+
+impl Imports {
+    /// Starts the workers, if anything is ever copied. They end with the value, or with the process.
+    pub fn start(parts: &Parts) -> std::io::Result<Self> {
+        let (tasks, receive) = mpsc::channel();
+        let receive = Arc::new(Mutex::new(receive));
+        let workers = if parts.sources.is_empty() { 0 } else { WORKERS };
+        for number in 0..workers {
+            let (receive, parts) = (Arc::clone(&receive), parts.clone());
+            thread::Builder::new().name(format!("import-{number}")).spawn(move || work(&receive, &parts))?;
+        }
+        Ok(Self { sources: Arc::clone(&parts.sources), tasks, asking: Semaphore::new(ASKING) })
+    }
+
+    /// Whether the files of a source are to be copied.
+    pub fn takes(&self, source: &str) -> bool {
+        self.sources.origin(source).is_some()
+    }
+
+    /// Has a version's files copied.
+    pub fn add(&self, model: &ModelCard, version: u64) {
+        // Without workers there is nothing that is to be copied.
+        let _ = self.tasks.send(Task { model: model.id.clone(), version });
+    }
+
+    /// Takes up what an earlier server left pending.
+    pub fn resume(&self, catalog: &Catalog) {
+        if self.sources.is_empty() {
+            return;
+        }
+        for model in catalog.models() {
+            for version in model.versions.iter().filter(|v| is_pending(v) && self.takes(&v.source)) {
+                self.add(model, version.number);
+            }
+        }
+    }
+
+    /// What the tracking server knows of a run and a logged model, and why it could not be asked. Where none is named,
+    /// nothing is known.
+    pub async fn evidence(&self, run_id: &str, model_id: &str) -> Result<(Evidence, Option<String>), ApiError> {
+        if !self.sources.asks() || (run_id.is_empty() && model_id.is_empty()) {
+            return Ok((Evidence::default(), None));
+        }
+        let busy =
+            || ApiError::new(Code::RequestLimitExceeded, "Too many registrations at a time; try again in a moment.");
+        let _turn = self.asking.acquire().await.map_err(|_| busy())?;
+        let (sources, run, model) = (Arc::clone(&self.sources), run_id.to_owned(), model_id.to_owned());
+        let asked = tokio::task::spawn_blocking(move || sources.evidence(&run, &model)).await;
+        Ok(match asked {
+            Ok(Ok(found)) => (found, None),
+            Ok(Err(e)) => (Evidence::default(), Some(unknown(&e))),
+            Err(_) => (Evidence::default(), Some(unknown(&"the question ended without an answer"))),
+        })
+    }
+}
+
+/// Says that a version lacks what its run measured.
+fn unknown(why: &dyn std::fmt::Display) -> String {
+    format!("the run's parameters and metrics are not recorded: {why}")
+}
+
+fn is_pending(version: &VersionFacts<'_>) -> bool {
+    version.status == Status::PendingRegistration.as_str()
+}
+
+/// A message as a version keeps it: one line, not too long.
+pub fn message(text: &str) -> Text {
+    let line = one_line(text);
+    let end = line.floor_char_boundary(MAX_MESSAGE);
+    let cut = line.get(..end).unwrap_or_default();
+    let dots = if cut.len() < line.len() { "…" } else { "" };
+    Text::new(&format!("{cut}{dots}")).unwrap_or_default()
+}
+
+/// Copies one model after the other.
+fn work(tasks: &Mutex<mpsc::Receiver<Task>>, parts: &Parts) {
+    loop {
+        let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(task) = next else { return };
+        let _busy = parts.activity.begin();
+        if catch_unwind(AssertUnwindSafe(|| import(parts, &task))).is_err() {
+            parts.log.error(json!({ "message": "copying a model ended unexpectedly", "version": task.version }));
+        }
+    }
+}
+
+/// Why a version could not be completed.
+enum Failed {
+    /// Its files cannot be copied.
+    Import(ImportError),
+    /// The registry does not take them.
+    Refused(ApiError),
+    /// There is nothing to be done any more.
+    Moot,
+}
+
+/// Copies a model and completes its version, or says that it failed.
+fn import(parts: &Parts, task: &Task) {
+    let begun = Instant::now();
+    let name = find(parts, task).map(|(model, _)| model.name.clone());
+    let mut attempt = 0;
+    let failed = loop {
+        match try_import(parts, task) {
+            Ok(files) => {
+                let ms = begun.elapsed().as_millis();
+                parts.log.info(json!({ "message": "copied a model", "model": name, "version": task.version,
+                    "files": files.files, "bytes": files.size, "ms": u64::try_from(ms).ok() }));
+                return;
+            }
+            Err(Failed::Moot) => return,
+            Err(Failed::Import(e)) if e.is_passing() && attempt + 1 < ATTEMPTS => {
+                thread::sleep(PAUSE.saturating_mul(4_u32.pow(attempt)));
+                attempt += 1;
+            }
+            Err(Failed::Import(e)) => break with_causes(&e),
+            Err(Failed::Refused(e)) => break e.message,
+        }
+    };
+    parts.log.error(json!({ "message": "a model could not be copied", "model": name, "version": task.version,
+        "error": failed }));
+    let Some((model, version)) = find(parts, task) else { return };
+    let status = Status::FailedRegistration;
+    let action =
+        Action::SetStatus { model: model.name.clone(), version: task.version, status, message: message(&failed) };
+    if let Err(Failed::Refused(e)) = write(parts, &caller(parts, &version.created_by), action) {
+        // It stays pending, and the next server tries again.
+        parts.log.error(json!({ "message": "a version could not be marked as failed", "model": name,
+            "version": task.version, "error": e.message }));
+    }
+}
+
+/// The version, if it still is there and pending.
+fn find(parts: &Parts, task: &Task) -> Option<(Arc<ModelCard>, Arc<VersionFacts<'static>>)> {
+    let catalog = parts.catalog.borrow().clone()?;
+    let model = catalog.models().find(|m| m.id == task.model)?;
+    let version = model.version(task.version).filter(|v| is_pending(v))?;
+    Some((Arc::clone(model), Arc::clone(version)))
+}
+
+fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Artifacts, Failed> {
+    let (_, version) = find(parts, task).ok_or(Failed::Moot)?;
+    let shown = || crate::text::quoted(&version.source);
+    let origin = parts.sources.origin(&version.source).ok_or_else(|| Failed::Import(ImportError::Revoked(shown())))?;
+    let taken = parts.sources.copy(&origin, &parts.store, &parts.limits, &|_, _| {}).map_err(Failed::Import)?;
+    let first = |known: [&str; 3]| known.into_iter().find(|id| !id.is_empty()).unwrap_or_default().to_owned();
+    let ((run, model), facts) = (origin.ids(), &taken.facts);
+    let run_id = first([&version.run_id, run, facts.run_id.as_str()]);
+    let model_id = first([&version.model_id, model, facts.model_id.as_str()]);
+    let evidence = parts.sources.evidence(&run_id, &model_id);
+    let ids = [Text::new(&run_id).unwrap_or_default(), Text::new(&model_id).unwrap_or_default()];
+    let arrived = arrived(taken, ids, evidence);
+    let sum = arrived.artifacts.clone();
+    // It may have another name by now.
+    let (model, version) = find(parts, task).ok_or(Failed::Moot)?;
+    let (model, number) = (model.name.clone(), version.number);
+    let action = Action::CompleteVersion { model, version: number, arrived: Box::new(arrived) };
+    write(parts, &caller(parts, &version.created_by), action)?;
+    Ok(sum)
+}
+
+/// What was copied and what is known of it, for the version.
+fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evidence, ImportError>) -> Arrived {
+    let (evidence, note) = match evidence {
+        Ok(found) => (found, Text::default()),
+        Err(e) => (Evidence::default(), message(&unknown(&e))),
+    };
+    let mut files = crate::tree::Patch::default();
+    artifact::add_to_patch(&taken, "", &mut files);
+    let attributes = artifact::attributes(&taken);
+    let Ingested { artifacts, facts, files: _ } = taken;
+    Arrived {
+        artifacts,
+        files,
+        attributes,
+        run_id,
+        model_id,
+        params: evidence.params,
+        metrics: evidence.metrics,
+        schema: facts.schema,
+        info: facts.model,
+        environment: facts.environment,
+        message: note,
+    }
+}
+
+/// Who registered a version, as the one who completes it.
+fn caller(parts: &Parts, created_by: &str) -> Arc<Caller> {
+    let user = UserName::new(created_by).unwrap_or_else(|_| UserName::nobody());
+    let catalog = parts.catalog.borrow().clone();
+    let known = catalog.and_then(|c| Caller::of(&user, c.people().get(&user)?));
+    // Who is no person of the registry goes by his address.
+    let (name, email) = (user.as_str().to_owned(), user.as_str().to_owned());
+    Arc::new(known.unwrap_or(Caller { user, name, email, read_only: false }))
+}
+
+/// Makes a change and waits until it is durable.
+fn write(parts: &Parts, caller: &Arc<Caller>, action: Action) -> Result<(), Failed> {
+    let jobs = parts.jobs.upgrade().ok_or(Failed::Moot)?;
+    let (reply, answer) = oneshot::channel();
+    let job = Job::Change { caller: Arc::clone(caller), actions: vec![action], comment: String::new(), reply };
+    jobs.blocking_send(job).map_err(|_| Failed::Moot)?;
+    // Who waits for the writer must not keep it waiting for more.
+    drop(jobs);
+    answer.blocking_recv().map_err(|_| Failed::Moot)?.map(drop).map_err(Failed::Refused)
+}

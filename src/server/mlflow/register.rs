@@ -1,0 +1,94 @@
+//! What becomes of a version's files and evidence when it is registered by its source.
+//!
+//! The files of another version of this registry are shared with it. Those at a place that the administrator named are
+//! copied later, and the version is pending until then. Any other source stays a reference, and nobody opens it.
+
+use crate::action::NewVersion;
+use crate::artifact::evidence::Evidence;
+use crate::entity::Version;
+use crate::entity::version::Status;
+use crate::format::MAX_FILE;
+use crate::name::ModelName;
+use crate::reference::{ModelRef, Pick};
+use crate::registry::Registry;
+use crate::server::call::Call;
+use crate::server::error::{ApiError, Code};
+use crate::server::import;
+use crate::tree::{Kind, Oid};
+
+use super::source::registered;
+
+/// Adds to a version that is about to be registered what its source brings, and what the caller says of its run.
+///
+/// # Errors
+/// Evidence that cannot be recorded is refused, and so is a version whose own files are not there.
+pub async fn fill(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
+    let (params, metrics) = (call.args.value("params")?, call.args.value("metrics")?);
+    let given = Evidence::strict(params, metrics).map_err(|e| ApiError::invalid(sentence(&e.to_string())))?;
+    (new.params, new.metrics) = (given.params, given.metrics);
+    if new.artifacts.is_none() {
+        share(call, new).await?;
+    }
+    if new.artifacts.is_none() && call.state.imports.takes(new.source.uri.as_str()) {
+        // What the tracking server knows comes with the files.
+        new.status = Status::PendingRegistration;
+        return Ok(());
+    }
+    if new.params.is_empty() && new.metrics.is_empty() {
+        let source = &new.source;
+        let (found, why) = call.state.imports.evidence(source.run_id.as_str(), source.model_id.as_str()).await?;
+        (new.params, new.metrics) = (found.params, found.metrics);
+        new.status_message = import::message(why.as_deref().unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn sentence(text: &str) -> String {
+    format!("Invalid value for the evidence supplied: {text}.")
+}
+
+/// Where the version is a copy of another one, gives it the same files and what is recorded of them.
+async fn share(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
+    let Some(Ok(reference)) = registered(new.source.uri.as_str()).map(str::parse::<ModelRef>) else { return Ok(()) };
+    let Pick::Number(number) = reference.pick else { return Ok(()) };
+    // Whether the caller may read it was settled with the source.
+    let (name, commit) = (reference.model.clone(), call.catalog.commit());
+    let Some(found) = call.state.read(move |registry| read(registry, commit, &name, number)).await? else {
+        return Ok(());
+    };
+    if found.record.status != Status::Ready {
+        let (status, name) = (found.record.status.as_str(), &reference.model);
+        let message = format!("Model Version (name={name}, version={number}) is {status} and cannot be copied.");
+        return Err(ApiError::new(Code::InvalidState, message));
+    }
+    let record = found.record;
+    (new.schema, new.info, new.environment) = (record.schema, record.model, record.environment);
+    let mut evidence = Evidence { params: std::mem::take(&mut new.params), metrics: std::mem::take(&mut new.metrics) };
+    evidence.fill(Evidence { params: record.params, metrics: record.metrics });
+    (new.params, new.metrics) = (evidence.params, evidence.metrics);
+    if let (Some(artifacts), Some(tree)) = (record.artifacts, found.files) {
+        new.artifacts = Some(artifacts);
+        new.files.link("", Kind::Tree, tree);
+        new.attributes = found.attributes;
+    }
+    Ok(())
+}
+
+/// What another version has.
+struct Found {
+    record: Version,
+    files: Option<Oid>,
+    attributes: Option<String>,
+}
+
+fn read(registry: &Registry, commit: Option<Oid>, name: &ModelName, number: u64) -> Result<Option<Found>, ApiError> {
+    let snapshot = registry.snapshot_of(commit)?;
+    let Some(model) = snapshot.model(name)? else { return Ok(None) };
+    let Some(version) = model.version(number)? else { return Ok(None) };
+    let Some(record) = version.file()?.and_then(|f| f.value) else { return Ok(None) };
+    let attributes = match version.attributes()? {
+        Some(entry) => Some(String::from_utf8_lossy(&snapshot.objects().blob(&entry.id, MAX_FILE)?).into_owned()),
+        None => None,
+    };
+    Ok(Some(Found { record, files: version.artifacts()?, attributes }))
+}

@@ -1,0 +1,212 @@
+//! The feed of events: what happened after a cursor, at once, or when it happens.
+//!
+//! A cursor names a commit and one of its events, so it stays good on every machine and after every restart. A page looks
+//! at so many commits at most, whatever it finds in them; where there is more, `more` says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::events::{Reader, Wanted};
+use super::{size, stream};
+use crate::index::{Index, IndexError};
+use crate::name::{ModelName, UserName};
+use crate::server::call::Call;
+use crate::server::catalog::Catalog;
+use crate::server::error::{ApiError, Code};
+use crate::server::places::Places;
+use crate::server::route::{Answer, Reply};
+use crate::server::state::State;
+use crate::tree::Oid;
+
+/// How long a caller may wait for events, at most; well below what clients and proxies put up with.
+const MAX_WAIT: u64 = 30;
+
+/// How many commits one page looks at.
+const SCAN: u64 = 2000;
+
+/// How many commits are read at a time.
+const CHUNK: u64 = 100;
+
+/// The most names of events.
+const MAX_NAMES: usize = 50;
+
+/// After what the feed goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// After nothing: from the first commit on.
+    Start,
+    /// After all that there is.
+    Now,
+    /// After a commit, or after one of its events.
+    Commit(Oid, Option<u32>),
+}
+
+impl After {
+    /// Reads a cursor.
+    pub fn read(given: &str) -> Result<Self, ApiError> {
+        let wrong = || {
+            let shown = crate::text::quoted(given);
+            ApiError::invalid(format!("{shown} is no cursor of this feed; send one that it gave, `now`, or none."))
+        };
+        match given {
+            "" => Ok(Self::Start),
+            "now" => Ok(Self::Now),
+            given => {
+                let (commit, ordinal) = match given.split_once('.') {
+                    Some((commit, ordinal)) => (commit, Some(ordinal.parse().map_err(|_| wrong())?)),
+                    None => (given, None),
+                };
+                Ok(Self::Commit(Oid::from_hex(commit).ok_or_else(wrong)?, ordinal))
+            }
+        }
+    }
+}
+
+/// What is asked of the feed, and how far it was read.
+pub struct Feed {
+    user: UserName,
+    wanted: Arc<Wanted>,
+    after: After,
+    size: usize,
+}
+
+/// A page of the feed.
+#[derive(Debug)]
+pub struct Page {
+    /// The events, oldest first.
+    pub events: Vec<Value>,
+    /// The cursor to go on from; none where there is no commit at all.
+    pub next: Option<String>,
+    /// Whether all was looked at that there is.
+    pub is_end: bool,
+}
+
+impl Feed {
+    fn of(call: &Call) -> Result<Self, ApiError> {
+        let names = call.args.texts("event")?;
+        if names.len() > MAX_NAMES || names.iter().any(|n| n.len() > 100) {
+            return Err(ApiError::invalid(format!("At most {MAX_NAMES} events can be named, each in 100 characters.")));
+        }
+        let model = match call.args.text("name")?.filter(|name| !name.is_empty()) {
+            Some(name) => Some(call.model(&ModelName::new(name)?)?.id.clone()),
+            None => None,
+        };
+        // A browser that lost its connection says itself how far it was.
+        let resumed = call.headers.get("last-event-id").and_then(|v| v.to_str().ok());
+        let after = resumed.or(call.args.text("after")?).unwrap_or_default();
+        Ok(Self {
+            user: call.caller.user.clone(),
+            wanted: Arc::new(Wanted { model, names }),
+            after: After::read(after)?,
+            size: size(call)?,
+        })
+    }
+
+    /// The next page, as the reader may see it by this state; the feed then goes on after it.
+    pub async fn page(&mut self, state: &State, catalog: &Arc<Catalog>) -> Result<Page, ApiError> {
+        let (user, wanted, catalog) = (self.user.clone(), Arc::clone(&self.wanted), Arc::clone(catalog));
+        let (after, size) = (self.after.clone(), self.size);
+        let look = move |_: &_, index: &mut Index<'_>, places: &Places| {
+            page(index, places, &Reader::new(&catalog, &user, &wanted), &after, size)
+        };
+        let page = state.look_up(look).await?;
+        if let Some(next) = &page.next {
+            self.after = After::read(next)?;
+        }
+        Ok(page)
+    }
+}
+
+fn page(index: &mut Index<'_>, places: &Places, reader: &Reader, after: &After, size: usize) -> Result<Page, ApiError> {
+    let (first, ordinal) = match after {
+        After::Start => (0, None),
+        After::Now => (index.commits(), None),
+        After::Commit(commit, ordinal) => {
+            let number = index.number(*commit).map_err(off_line)?;
+            (if ordinal.is_some() { number } else { number + 1 }, *ordinal)
+        }
+    };
+    let last = index.commits().min(first.saturating_add(SCAN));
+    let (mut number, mut events): (u64, Vec<Value>) = (first, Vec::new());
+    while number < last {
+        let end = last.min(number + CHUNK);
+        for entry in index.entries(number..end)? {
+            events.extend(reader.shown(&entry, places, ordinal.filter(|_| entry.number == first)));
+            if events.len() >= size {
+                events.truncate(size);
+                let next = events.last().and_then(|e| e["cursor"].as_str()).map(str::to_owned);
+                return Ok(Page { events, next, is_end: false });
+            }
+        }
+        number = end;
+    }
+    let seen = if number == 0 { None } else { index.commit(number - 1)? };
+    Ok(Page { events, next: seen.map(|c| c.to_string()), is_end: number >= index.commits() })
+}
+
+fn off_line(e: IndexError) -> ApiError {
+    match e {
+        IndexError::OffLine(_) => ApiError::invalid(
+            "The cursor is of no commit of this registry's history, which may have been rewritten; begin again without \
+             a cursor.",
+        ),
+        other => other.into(),
+    }
+}
+
+/// GET `events`
+pub async fn events(call: Call) -> Answer {
+    let mut feed = Feed::of(&call)?;
+    let wait = match call.args.number("wait")? {
+        None => 0,
+        Some(given) => given
+            .parse()
+            .ok()
+            .filter(|s| *s <= MAX_WAIT)
+            .ok_or_else(|| ApiError::invalid(format!("'wait' is a number of seconds from 0 to {MAX_WAIT}.")))?,
+    };
+    let accepts = call.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let is_stream = accepts.split(',').any(|kind| kind.trim().starts_with("text/event-stream"));
+    let place = match is_stream || wait > 0 {
+        true => Some(Arc::clone(&call.state.streams).try_acquire_owned().map_err(|_| too_many())?),
+        false => None,
+    };
+    let mut catalog = Arc::clone(&call.catalog);
+    let mut page = feed.page(&call.state, &catalog).await?;
+    if let Some(place) = place.filter(|_| is_stream) {
+        return Ok(Reply::Other(stream::open(call, feed, page, place)));
+    }
+    let until = Instant::now() + Duration::from_secs(wait);
+    while page.events.is_empty() && page.is_end && Instant::now() < until && !*call.state.ending.borrow() {
+        catalog = call.state.newer(catalog.commit(), until).await?;
+        page = feed.page(&call.state, &catalog).await?;
+    }
+    Reply::json(&json!({ "events": page.events, "next": page.next, "more": !page.is_end }))
+}
+
+fn too_many() -> ApiError {
+    ApiError::new(Code::RequestLimitExceeded, "Too many callers wait for events; try again in a moment.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_a_commit_or_one_of_its_events() {
+        let id = "ab".repeat(20);
+        let commit = Oid::from_hex(&id).unwrap();
+        let read = |given: &str| After::read(given).ok();
+        assert_eq!(read(""), Some(After::Start));
+        assert_eq!(read("now"), Some(After::Now));
+        assert_eq!(read(&id), Some(After::Commit(commit, None)));
+        assert_eq!(read(&format!("{id}.12")), Some(After::Commit(commit, Some(12))));
+        for wrong in ["NOW", "ab", &format!("{id}."), &format!("{id}.-1"), &format!("{id}.x"), &id[1..], "HEAD"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the other APIs lack and their users miss: comments and activities to be read back, requests across models, the
+//! registry as of a moment, and the feed of events. `examples/server/API.md` tells of each.
+
+pub mod events;
+mod feed;
+mod past;
+mod requests;
+mod stream;
+mod talk;
+
+use axum::http::Method;
+
+use super::call::Call;
+use super::error::ApiError;
+use super::route::{Needs, Route};
+use crate::entity::Level;
+use crate::index::Index;
+use crate::registry::Registry;
+use crate::time::Timestamp;
+use crate::tree::Oid;
+
+/// Where this API is.
+pub const PREFIX: &str = "/api/greenroom";
+
+/// The routes of this module.
+pub fn routes() -> Vec<Route> {
+    let read = Needs::Model(Level::CanRead);
+    let get = Method::GET;
+    let rows = vec![
+        Route::act(get.clone(), "/models/get", read, past::model),
+        Route::act(get.clone(), "/models/list", Needs::Caller, past::models),
+        Route::act(get.clone(), "/versions/get", read, past::version),
+        Route::act(get.clone(), "/comments/list", read, talk::comments),
+        Route::act(get.clone(), "/activities/list", read, talk::activities),
+        Route::act(get.clone(), "/requests/list", Needs::Caller, requests::list),
+        Route::act(get, "/events", Needs::Caller, feed::events),
+    ];
+    rows.into_iter().flat_map(|row| row.under(&[PREFIX])).collect()
+}
+
+/// How many rows a page has: `max_results`, else 100, at most 1000.
+fn size(call: &Call) -> Result<usize, ApiError> {
+    Ok(crate::search::PageLimits::MODELS.size(call.args.number("max_results")?.as_deref())?.get())
+}
+
+/// The commit of the registry's line that a time or an id means. No other revision is taken: git would look into
+/// branches that nobody has merged.
+fn moment(registry: &Registry, index: &mut Index<'_>, given: &str) -> Result<Oid, ApiError> {
+    if given.parse::<Timestamp>().is_ok() {
+        return Ok(registry.moment(given)?);
+    }
+    let is_hex = (7..=64).contains(&given.len()) && given.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_hex {
+        let shown = crate::text::quoted(given);
+        return Err(ApiError::invalid(format!("{shown} is neither a time such as 2026-03-01T12:00:00Z nor a commit.")));
+    }
+    let commit = registry.moment(given)?;
+    index.number(commit)?;
+    Ok(commit)
+}

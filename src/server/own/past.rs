@@ -1,0 +1,232 @@
+//! Models and versions as of a moment. The state is that of then; who may see it is a question of now, and goes by the
+//! model's id: what is gone since is not shown, for nobody can say any more who might see it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{moment, size};
+use crate::apply::Refusal;
+use crate::entity::version::Metric;
+use crate::entity::{Model, Tags, Version};
+use crate::index::Index;
+use crate::name::{AliasName, Id, ModelName};
+use crate::registry::Registry;
+use crate::server::args::missing;
+use crate::server::call::Call;
+use crate::server::error::ApiError;
+use crate::server::mlflow::version_number;
+use crate::server::places::Places;
+use crate::server::route::{Answer, Reply};
+use crate::snapshot::{ModelView, Snapshot, VersionView};
+use crate::stage::Stage;
+use crate::tree::Oid;
+
+/// Which models the caller may read now, by id.
+type Readable = HashSet<Id>;
+
+/// Looks at the registry as of the moment that is asked for, or of now.
+async fn look(
+    call: &Call,
+    look: impl FnOnce(&Snapshot<'_>, &Readable) -> Result<Map<String, Value>, ApiError> + Send + 'static,
+) -> Answer {
+    let given = call.args.text("as_of")?.filter(|t| !t.is_empty()).map(str::to_owned);
+    let (catalog, standing) = (Arc::clone(&call.catalog), call.standing.clone());
+    let read = move |registry: &Registry, index: &mut Index<'_>, _: &Places| {
+        let commit = match given {
+            Some(given) => Some(moment(registry, index, &given)?),
+            None => catalog.commit(),
+        };
+        let readable = catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect();
+        let mut out = look(&registry.snapshot_of(commit)?, &readable)?;
+        out.extend(commit.map(|c| as_of(registry, c)).transpose()?.map(|at| ("as_of".to_owned(), at)));
+        Ok(out)
+    };
+    Reply::json(&call.state.look_up(read).await?)
+}
+
+/// What state an answer is of.
+fn as_of(registry: &Registry, commit: Oid) -> Result<Value, ApiError> {
+    let info = registry.repo().commit(&commit).map_err(crate::registry::RegistryError::from)?;
+    Ok(json!({ "commit": commit, "timestamp": info.committer.time.as_millis() }))
+}
+
+/// A model that the caller may read, as it was.
+fn find<'o>(
+    snapshot: &Snapshot<'o>,
+    readable: &Readable,
+    name: &ModelName,
+) -> Result<(ModelView<'o>, Model), ApiError> {
+    let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
+    let file = view.file()?.and_then(|f| f.value).filter(|m| m.name == *name && readable.contains(&m.id));
+    Ok((view, file.ok_or_else(|| Refusal::no_model(name))?))
+}
+
+/// GET `models/get`
+pub async fn model(call: Call) -> Answer {
+    let name = ModelName::new(call.args.required("name")?)?;
+    look(&call, move |snapshot, readable| {
+        let (view, model) = find(snapshot, readable, &name)?;
+        let mut out = Map::new();
+        out.insert("model".to_owned(), show_model(&view, &model)?);
+        Ok(out)
+    })
+    .await
+}
+
+/// GET `models/list`: by name, in pages; the token of a page is the last name of the one before.
+pub async fn models(call: Call) -> Answer {
+    let size = size(&call)?;
+    let after = call.args.text("page_token")?.unwrap_or_default().to_owned();
+    look(&call, move |snapshot, readable| {
+        let mut found: Vec<(ModelName, ModelView<'_>, Model)> = Vec::new();
+        for view in snapshot.models()? {
+            let file = view.file()?.and_then(|f| f.value).filter(|m| readable.contains(&m.id));
+            found.extend(file.filter(|m| *m.name.as_str() > *after).map(|m| (m.name.clone(), view, m)));
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut out = Map::new();
+        let is_more = found.len() > size;
+        found.truncate(size);
+        let rows = found.iter().map(|(_, view, model)| show_model(view, model)).collect::<Result<Vec<_>, _>>()?;
+        out.insert("models".to_owned(), rows.into());
+        let last = found.last().filter(|_| is_more).map(|(name, ..)| name.as_str().into());
+        out.extend(last.map(|token| ("next_page_token".to_owned(), token)));
+        Ok(out)
+    })
+    .await
+}
+
+/// Which version is asked for.
+enum Which {
+    Number(Option<u64>),
+    Stage(String),
+    Alias(String),
+}
+
+impl Which {
+    fn of(call: &Call) -> Result<Self, ApiError> {
+        let given = |name| Ok::<_, ApiError>(call.args.text(name)?.filter(|t| !t.is_empty()).map(str::to_owned));
+        match (given("version")?, given("stage")?, given("alias")?) {
+            (Some(_), None, None) => Ok(Self::Number(version_number(&call.args)?)),
+            (None, Some(stage), None) => Ok(Self::Stage(stage)),
+            (None, None, Some(alias)) => Ok(Self::Alias(alias)),
+            (None, None, None) => Err(missing("version")),
+            _ => Err(ApiError::invalid("Name one of version, stage and alias.")),
+        }
+    }
+
+    fn find<'o>(&self, snapshot: &Snapshot<'_>, view: &ModelView<'o>) -> Result<Option<VersionView<'o>>, ApiError> {
+        let number = match self {
+            Self::Number(number) => *number,
+            Self::Stage(stage) => {
+                let known = snapshot.settings()?.map_or_else(|| Stage::BUILT_IN.to_vec(), |s| s.known_stages());
+                let stage = Stage::among(stage, &known)?;
+                let stages = view.stage_map()?;
+                let of = |v: &VersionView<'_>| *stages.get(&v.number).unwrap_or(&Stage::None) == stage;
+                match stage {
+                    Stage::None => view.versions()?.iter().filter(|v| of(v)).map(|v| v.number).max(),
+                    _ => stages.iter().filter(|(_, s)| **s == stage).map(|(n, _)| *n).max(),
+                }
+            }
+            Self::Alias(alias) => match AliasName::new(alias.as_str()) {
+                Ok(alias) => view.alias(&alias)?.and_then(|f| f.value).map(|p| p.version),
+                Err(_) => None,
+            },
+        };
+        Ok(number.map_or(Ok(None), |n| view.version(n))?)
+    }
+
+    fn none(&self, name: &ModelName) -> ApiError {
+        match self {
+            Self::Number(number) => Refusal::no_version(name, number.unwrap_or(0)).into(),
+            Self::Stage(stage) => {
+                let stage = crate::text::one_line(stage);
+                ApiError::not_found(format!("No version of '{name}' was in the stage {stage}."))
+            }
+            Self::Alias(alias) => {
+                let alias = crate::text::one_line(alias);
+                ApiError::not_found(format!("The model '{name}' had no alias {alias}."))
+            }
+        }
+    }
+}
+
+/// GET `versions/get`: by number, or the newest of a stage, or by alias.
+pub async fn version(call: Call) -> Answer {
+    let (name, which) = (ModelName::new(call.args.required("name")?)?, Which::of(&call));
+    look(&call, move |snapshot, readable| {
+        let ((view, model), which) = (find(snapshot, readable, &name)?, which?);
+        let version = which.find(snapshot, &view)?.ok_or_else(|| which.none(&name))?;
+        let file = version.file()?.and_then(|f| f.value).ok_or_else(|| which.none(&name))?;
+        let mut out = Map::new();
+        out.insert("version".to_owned(), show_version(&view, &model, version.number, &file)?);
+        Ok(out)
+    })
+    .await
+}
+
+fn show_model(view: &ModelView<'_>, model: &Model) -> Result<Value, ApiError> {
+    let stages = view.stage_map()?;
+    let versions = view.versions()?;
+    let versions = versions.iter().map(|v| {
+        let stage = stages.get(&v.number).unwrap_or(&Stage::None);
+        json!({ "version": v.number.to_string(), "current_stage": stage })
+    });
+    let aliases = view.aliases()?.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version)));
+    Ok(json!({
+        "name": model.name,
+        "id": model.id,
+        "user_id": model.created_by,
+        "creation_timestamp": model.created_at.as_millis(),
+        "description": model.description,
+        "tags": pairs(&model.tags),
+        "aliases": aliases.map(|(alias, n)| json!({ "alias": alias, "version": n.to_string() })).collect::<Vec<_>>(),
+        "versions": versions.collect::<Vec<_>>(),
+    }))
+}
+
+fn show_version(view: &ModelView<'_>, model: &Model, number: u64, v: &Version) -> Result<Value, ApiError> {
+    let aliases = view.aliases()?.into_iter().filter(|(_, f)| f.value.as_ref().is_some_and(|p| p.version == number));
+    let metric = |(key, metric): (_, &Metric)| {
+        let (step, timestamp) = match metric {
+            Metric::Value(_) => (None, None),
+            Metric::At { step, timestamp, .. } => (*step, timestamp.map(|t| t.as_millis())),
+        };
+        // JSON has no infinity and no NaN; those are words.
+        let value = match metric.value() {
+            value if value.is_finite() => json!(value),
+            value => json!(value.to_string()),
+        };
+        json!({ "key": key, "value": value, "step": step, "timestamp": timestamp })
+    };
+    Ok(json!({
+        "name": model.name,
+        "version": number.to_string(),
+        "id": v.id,
+        "user_id": v.created_by,
+        "creation_timestamp": v.created_at.as_millis(),
+        "current_stage": view.stage_of(number)?,
+        "aliases": aliases.map(|(alias, _)| alias).collect::<Vec<_>>(),
+        "description": v.description,
+        "status": v.status,
+        "status_message": v.status_message,
+        "source": v.source.uri,
+        "run_id": v.source.run_id,
+        "run_link": v.source.run_link,
+        "model_id": v.source.model_id,
+        "tags": pairs(&v.tags),
+        "params": pairs(&v.params),
+        "metrics": v.metrics.iter().map(metric).collect::<Vec<_>>(),
+        "artifacts": v.artifacts,
+        "schema": v.schema,
+        "model": v.model,
+        "environment": v.environment,
+    }))
+}
+
+/// Keys and values as a list.
+fn pairs(all: &Tags) -> Vec<Value> {
+    all.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+}

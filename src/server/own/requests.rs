@@ -1,0 +1,111 @@
+//! Open requests across models: those that wait for the caller, the caller's own, or all.
+
+use serde_json::{Value, json};
+
+use super::size;
+use crate::entity::{Request, RequestState};
+use crate::index::Index;
+use crate::name::{Id, ModelName};
+use crate::server::call::Call;
+use crate::server::databricks::shapes::{Activity, Doing, Viewer, approvals, fields};
+use crate::server::error::ApiError;
+use crate::server::places::{Place, Places};
+use crate::server::route::{Answer, Reply};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+
+/// Whose requests are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Those that the caller may approve, and whose approval would count.
+    Waiting,
+    /// The caller's own.
+    Mine,
+    /// All.
+    All,
+}
+
+/// What is wanted.
+struct Wanted {
+    whose: Whose,
+    model: Option<ModelName>,
+    stage: Option<Stage>,
+    after: Option<Id>,
+    size: usize,
+}
+
+impl Wanted {
+    fn of(call: &Call) -> Result<Self, ApiError> {
+        let whose = match call.args.text("role")?.unwrap_or("all") {
+            "approver" => Whose::Waiting,
+            "creator" => Whose::Mine,
+            "all" => Whose::All,
+            other => {
+                let shown = crate::text::quoted(other);
+                return Err(ApiError::invalid(format!("'role' is one of approver, creator and all, not {shown}.")));
+            }
+        };
+        let given = |name| Ok::<_, ApiError>(call.args.text(name)?.filter(|t| !t.is_empty()));
+        let model =
+            given("name")?.map(|name| call.model(&ModelName::new(name)?).map(|m| m.name.clone())).transpose()?;
+        let stage = given("stage")?.map(|s| Stage::among(s, &call.catalog.stages())).transpose()?;
+        let wrong = |_| ApiError::invalid("The page_token is none that this listing gave.");
+        let after = given("page_token")?.map(|t| Id::new(t).map_err(wrong)).transpose()?;
+        Ok(Self { whose, model, stage, after, size: size(call)? })
+    }
+}
+
+/// GET `requests/list`
+pub async fn list(call: Call) -> Answer {
+    let wanted = Wanted::of(&call)?;
+    let (viewer, catalog) = (call.viewer(), std::sync::Arc::clone(&call.catalog));
+    let look = move |registry: &crate::registry::Registry, _: &mut Index<'_>, places: &Places| {
+        let snapshot = registry.snapshot_of(catalog.commit())?;
+        let mut found = Vec::new();
+        for (id, place) in places.requests(wanted.after.as_ref()) {
+            let card = catalog.model_by_id(&place.model).filter(|m| viewer.standing.reads(m));
+            let Some(card) = card.filter(|m| wanted.model.as_ref().is_none_or(|name| m.name == *name)) else {
+                continue;
+            };
+            let Some(shown) = open(&snapshot, &viewer, &card.name, &place, id, &wanted)? else { continue };
+            if found.len() == wanted.size {
+                let last = found.last().map(|row: &Value| row["id"].clone());
+                return Ok(json!({ "requests": found, "next_page_token": last }));
+            }
+            found.push(shown);
+        }
+        Ok(json!({ "requests": found }))
+    };
+    Reply::json(&call.state.look_up(look).await?)
+}
+
+/// A request if it is open and wanted.
+fn open(
+    snapshot: &Snapshot<'_>,
+    viewer: &Viewer,
+    name: &ModelName,
+    place: &Place,
+    id: &Id,
+    wanted: &Wanted,
+) -> Result<Option<Value>, ApiError> {
+    let Some(view) = snapshot.model(name)? else { return Ok(None) };
+    let Some(version) = view.version(place.version)? else { return Ok(None) };
+    let is_wanted = |r: &Request| {
+        r.state == RequestState::Pending
+            && wanted.stage.as_ref().is_none_or(|stage| r.to == *stage)
+            && (wanted.whose != Whose::Mine || r.created_by == *viewer.standing.user())
+    };
+    let request = version.requests()?.remove(id).and_then(|f| f.value).filter(is_wanted);
+    let Some(request) = request else { return Ok(None) };
+    let doing = viewer.about_request(snapshot, name, &view, place.version, &request)?;
+    if wanted.whose == Whose::Waiting && !doing.contains(&Doing::ApproveTransitionRequest) {
+        return Ok(None);
+    }
+    let needed = snapshot.settings()?.and_then(|s| s.rule(&request.to)).map_or(0, |rule| rule.needed());
+    let by = approvals(snapshot, name, &view, place.version, &request)?;
+    let mut row = fields(&Activity::request(&request, &view.stage_of(place.version)?, doing));
+    row.insert("name".to_owned(), json!(name));
+    row.insert("version".to_owned(), place.version.to_string().into());
+    row.insert("approvals".to_owned(), json!({ "needed": needed, "by": by }));
+    Ok(Some(row.into()))
+}

@@ -1,0 +1,109 @@
+//! The feed as a stream of server-sent events, for as long as the caller listens and may.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::Response;
+use hyper::body::{Bytes, Frame};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+
+use super::feed::{Feed, Page};
+use crate::server::call::Call;
+use crate::server::error::ApiError;
+use crate::server::writer::clock;
+
+/// After what time without events a sign of life is sent, and looked whether the caller may still listen.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// How many messages wait for a slow reader.
+const AHEAD: usize = 16;
+
+/// Messages as the body of an answer.
+struct Messages(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Messages {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// Begins the stream with a page.
+pub fn open(call: Call, feed: Feed, first: Page, place: OwnedSemaphorePermit) -> Response {
+    let (send, receive) = mpsc::channel(AHEAD);
+    tokio::spawn(async move {
+        // Who listens no longer needs no answer.
+        let _ = run(call, feed, first, &send).await;
+        drop(place);
+    });
+    let mut response = Response::new(Body::new(Messages(receive)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    // A proxy that collects an answer would never have it.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// That nobody listens any more.
+struct Gone;
+
+async fn say(send: &mpsc::Sender<Bytes>, message: String) -> Result<(), Gone> {
+    send.send(message.into()).await.map_err(|_| Gone)
+}
+
+async fn run(call: Call, mut feed: Feed, mut page: Page, send: &mpsc::Sender<Bytes>) -> Result<(), Gone> {
+    let (state, mut catalog) = (Arc::clone(&call.state), Arc::clone(&call.catalog));
+    say(send, "retry: 2000\n\n".to_owned()).await?;
+    loop {
+        for event in &page.events {
+            say(send, message(event)).await?;
+        }
+        // The cursor goes on over what is not for this reader; a browser keeps it for when it comes back.
+        if let Some(next) = &page.next {
+            say(send, format!(": nothing more yet\nid: {next}\n\n")).await?;
+        }
+        if *state.ending.borrow() {
+            return Ok(());
+        }
+        if page.is_end {
+            let newer = state.newer(catalog.commit(), Instant::now() + QUIET);
+            catalog = tokio::select! {
+                newer = newer => match newer {
+                    Ok(newer) => newer,
+                    Err(e) => return say(send, failed(&e)).await,
+                },
+                () = send.closed() => return Err(Gone),
+            };
+        }
+        // Tokens end and are revoked while a stream goes on.
+        if let Err(e) = state.auth.caller(&call.headers, call.peer, &catalog, clock()) {
+            return say(send, failed(&e)).await;
+        }
+        page = match feed.page(&state, &catalog).await {
+            Ok(page) => page,
+            Err(e) => return say(send, failed(&e)).await,
+        };
+    }
+}
+
+/// An event as a message. JSON has no line breaks of its own, and names of events are plain.
+fn message(event: &Value) -> String {
+    let (id, name) = (event["cursor"].as_str().unwrap_or_default(), event["event"].as_str().unwrap_or_default());
+    format!("id: {id}\nevent: {name}\ndata: {event}\n\n")
+}
+
+/// Why the stream ends. It is no `error`, which browsers take for one of the connection.
+fn failed(e: &ApiError) -> String {
+    let data = json!({ "error_code": e.code.as_str(), "message": e.message });
+    format!("event: failed\ndata: {data}\n\n")
+}

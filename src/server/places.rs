@@ -1,0 +1,225 @@
+//! Where things are that clients name by id alone: open requests and comments; and which model bore a name when.
+//!
+//! All of it follows from the log of events. It is kept in memory, brought up to date by the steps since it was last
+//! asked, and only leads to the files, which say what is true.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use crate::index::{Act, Index, IndexError};
+use crate::name::Id;
+use crate::tree::Oid;
+
+/// How many commits are read at a time.
+const CHUNK: u64 = 1000;
+
+/// A model, by its place in the list of all that ever were.
+type Key = u32;
+
+/// A version, by its model's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The model.
+    pub model: Id,
+    /// The version.
+    pub version: u64,
+}
+
+/// Where things are, as of a commit.
+#[derive(Debug, Default)]
+pub struct Places {
+    tip: Option<Oid>,
+    count: u64,
+    models: Vec<Id>,
+    names: HashMap<String, Vec<(u64, Option<Key>)>>,
+    requests: BTreeMap<Id, (Key, u64)>,
+    comments: HashMap<Id, (Key, u64)>,
+}
+
+impl Places {
+    /// Takes in what happened since the last time. In another history all is read anew.
+    pub fn refresh(&mut self, index: &mut Index<'_>) -> Result<(), IndexError> {
+        if index.tip() == self.tip {
+            return Ok(());
+        }
+        let is_same_line = self.count > 0 && index.commit(self.count - 1)? == self.tip;
+        if !is_same_line {
+            *self = Self::default();
+        }
+        while self.count < index.commits() {
+            let end = index.commits().min(self.count + CHUNK);
+            for entry in index.entries(self.count..end)? {
+                entry.acts.iter().for_each(|act| self.take(entry.number, act));
+            }
+            self.count = end;
+        }
+        self.tip = index.tip();
+        Ok(())
+    }
+
+    /// The model that bore a name right after the commit of a number; none if none did any more, or if several bore it in
+    /// that commit, one after the other: then nobody can say which of them an event was about.
+    pub fn bearer(&self, name: &str, number: u64) -> Option<&Id> {
+        let borne = self.names.get(name)?;
+        if borne.iter().filter(|(from, _)| *from == number).count() > 1 {
+            return None;
+        }
+        let (_, key) = borne.iter().rev().find(|(from, _)| *from <= number)?;
+        self.model((*key)?)
+    }
+
+    /// Where a comment is.
+    pub fn comment(&self, id: &Id) -> Option<Place> {
+        self.place(*self.comments.get(id)?)
+    }
+
+    /// Where the open requests are, oldest first, those after one of them if it is given.
+    pub fn requests(&self, after: Option<&Id>) -> impl Iterator<Item = (&Id, Place)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let all = self.requests.range::<Id, _>((from, std::ops::Bound::Unbounded));
+        all.filter_map(|(id, place)| Some((id, self.place(*place)?)))
+    }
+
+    fn place(&self, (key, version): (Key, u64)) -> Option<Place> {
+        Some(Place { model: self.model(key)?.clone(), version })
+    }
+
+    fn model(&self, key: Key) -> Option<&Id> {
+        self.models.get(usize::try_from(key).ok()?)
+    }
+
+    /// Who bears a name now.
+    fn key(&self, name: &str) -> Option<Key> {
+        self.names.get(name)?.last()?.1
+    }
+
+    fn name(&mut self, name: &str, number: u64, key: Option<Key>) {
+        self.names.entry(name.to_owned()).or_default().push((number, key));
+    }
+
+    /// Takes in one event of the commit of a number.
+    fn take(&mut self, number: u64, act: &Act) {
+        let Some(model) = act.model.as_deref() else { return };
+        match act.name.as_str() {
+            "model.created" => {
+                let Some(id) = id_in(&json(act)["created"]) else { return };
+                let Ok(key) = Key::try_from(self.models.len()) else { return };
+                self.models.push(id);
+                self.name(model, number, Some(key));
+            }
+            "model.renamed" => {
+                let Some(from) = act.renamed_from.as_deref() else { return };
+                let key = self.key(from);
+                self.name(from, number, None);
+                self.name(model, number, key);
+            }
+            "model.deleted" => {
+                if let Some(key) = self.key(model) {
+                    self.forget(|(k, _)| *k == key);
+                }
+                self.name(model, number, None);
+            }
+            "version.deleted" => {
+                let gone = self.key(model).zip(act.version);
+                self.forget(|place| Some(*place) == gone);
+            }
+            "comment.created" | "comment.deleted" => {
+                let Some(id) = id_in(&json(act)["comment"]) else { return };
+                match self.key(model).zip(act.version).filter(|_| act.name == "comment.created") {
+                    Some(place) => drop(self.comments.insert(id, place)),
+                    None => drop(self.comments.remove(&id)),
+                }
+            }
+            name if name.starts_with("request.") => {
+                let event = json(act);
+                let request = if event["request"].is_null() { &event["after"] } else { &event["request"] };
+                let Some(id) = id_in(request) else { return };
+                let is_open = request["state"] == "pending" && name != "request.deleted";
+                match self.key(model).zip(act.version).filter(|_| is_open) {
+                    Some(place) => drop(self.requests.insert(id, place)),
+                    None => drop(self.requests.remove(&id)),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&(Key, u64)) -> bool) {
+        self.requests.retain(|_, place| !is_gone(place));
+        self.comments.retain(|_, place| !is_gone(place));
+    }
+}
+
+fn json(act: &Act) -> Value {
+    serde_json::from_str(&act.json).unwrap_or(Value::Null)
+}
+
+fn id_in(noun: &Value) -> Option<Id> {
+    Id::new(noun["id"].as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const A: &str = "019b0000-0000-7000-8000-00000000000a";
+    const B: &str = "019b0000-0000-7000-8000-00000000000b";
+    const C: &str = "019b0000-0000-7000-8000-00000000000c";
+
+    fn id(text: &str) -> Id {
+        Id::new(text).unwrap()
+    }
+
+    fn act(name: &str, model: &str, version: Option<u64>, event: &Value) -> Act {
+        Act {
+            name: name.to_owned(),
+            model: Some(model.to_owned()),
+            version,
+            renamed_from: event["from"].as_str().map(str::to_owned),
+            text: String::new(),
+            details: Vec::new(),
+            json: event.to_string(),
+            ordinal: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_is_followed_through_renames_and_to_those_who_take_it_later() {
+        let mut places = Places::default();
+        places.take(1, &act("model.created", "x", None, &json!({ "created": { "id": A } })));
+        places.take(3, &act("model.renamed", "y", None, &json!({ "from": "x" })));
+        places.take(5, &act("model.created", "x", None, &json!({ "created": { "id": B } })));
+        places.take(7, &act("model.deleted", "y", None, &json!({})));
+        let at = |name, number| places.bearer(name, number).map(Id::as_str);
+        assert_eq!(
+            [at("x", 0), at("x", 1), at("x", 2), at("x", 3), at("x", 6)],
+            [None, Some(A), Some(A), None, Some(B)]
+        );
+        assert_eq!([at("y", 2), at("y", 3), at("y", 6), at("y", 7)], [None, Some(A), Some(A), None]);
+        places.take(9, &act("model.deleted", "x", None, &json!({})));
+        places.take(9, &act("model.created", "x", None, &json!({ "created": { "id": C } })));
+        let at = |number| places.bearer("x", number).map(Id::as_str);
+        assert_eq!([at(8), at(9), at(10)], [Some(B), None, Some(C)]);
+    }
+
+    #[test]
+    fn requests_and_comments_are_found_while_they_are_there() {
+        let mut places = Places::default();
+        places.take(0, &act("model.created", "x", None, &json!({ "created": { "id": A } })));
+        let request = |state: &str| json!({ "request": { "id": B, "state": state } });
+        places.take(1, &act("request.created", "x", Some(2), &request("pending")));
+        places.take(2, &act("comment.created", "x", Some(2), &json!({ "comment": { "id": C } })));
+        places.take(3, &act("model.renamed", "y", None, &json!({ "from": "x" })));
+        let place = Place { model: id(A), version: 2 };
+        assert_eq!(places.requests(None).collect::<Vec<_>>(), [(&id(B), place.clone())]);
+        assert_eq!(places.requests(Some(&id(B))).count(), 0);
+        assert_eq!(places.comment(&id(C)), Some(place));
+        places.take(4, &act("request.approved", "y", Some(2), &request("approved")));
+        assert_eq!(places.requests(None).count(), 0);
+        places.take(5, &act("version.deleted", "y", Some(2), &json!({})));
+        assert_eq!(places.comment(&id(C)), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! When a job that did not arrive is tried again, and when no more.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::git::Repo;
+
+/// How long is waited after each failure, in seconds: about three days in all, as the Standard Webhooks say.
+const SCHEDULE: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+
+/// How much more or less than that it may be, so that not all come at once.
+const JITTER: f64 = 0.1;
+
+/// The longest that the other side may ask to be left alone.
+const MAX_ASKED: Duration = Duration::from_secs(86_400);
+
+/// The setting of the served repository that stretches or shortens the schedule.
+pub const SCALE: &str = "greenroom.retryScale";
+
+/// The schedule of a repository.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Backoff {
+    scale: f64,
+}
+
+impl Backoff {
+    /// The usual schedule, times what [`SCALE`] says; where that is no number from 0.00001 to 100, it is as if it were not
+    /// there.
+    pub(super) fn of(repo: &Repo) -> Self {
+        let set = repo.own_setting(SCALE).and_then(|s| s.trim().parse::<f64>().ok());
+        Self::scaled(set.filter(|s| (0.000_01..=100.0).contains(s)).unwrap_or(1.0))
+    }
+
+    pub(super) const fn scaled(scale: f64) -> Self {
+        Self { scale }
+    }
+
+    /// How long to wait after so many failures in a row of a job (at least one); none when it is to be given up. What the
+    /// other side asked for is waited at least.
+    pub(super) fn after(&self, failures: u32, id: &str, asked: Option<Duration>) -> Option<Duration> {
+        let usual = self.step(failures)?.mul_f64(1.0 + JITTER * spread(id, failures));
+        Some(usual.max(asked.unwrap_or_default().min(MAX_ASKED)))
+    }
+
+    /// How long a channel of which several lanes fail is left alone before one of them tries again.
+    pub(super) fn probe(&self) -> Duration {
+        self.scale(Duration::from_secs(60))
+    }
+
+    /// A time of another schedule, stretched or shortened like this one.
+    pub(super) fn scale(&self, wait: Duration) -> Duration {
+        wait.mul_f64(self.scale)
+    }
+
+    fn step(&self, failures: u32) -> Option<Duration> {
+        let seconds = SCHEDULE.get(usize::try_from(failures).ok()?.checked_sub(1)?)?;
+        Some(Duration::from_secs(*seconds).mul_f64(self.scale))
+    }
+}
+
+/// A number from -1 to 1 that is the same for a job and try: chance is not needed to keep jobs apart.
+fn spread(id: &str, failures: u32) -> f64 {
+    let hash = Sha256::digest(format!("{id} {failures}"));
+    let byte = |n: usize| f64::from(hash.get(n).copied().unwrap_or_default());
+    (byte(0) * 256.0 + byte(1)) / 32_767.5 - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_grows_over_three_days_and_ends() {
+        let backoff = Backoff::scaled(1.0);
+        let mut all = Duration::ZERO;
+        for failures in 1..=9 {
+            let wait = backoff.after(failures, "some id", None).expect("it goes on");
+            let usual = Duration::from_secs(SCHEDULE[failures as usize - 1]);
+            assert!(wait >= usual.mul_f64(0.9) && wait <= usual.mul_f64(1.1), "{failures}: {wait:?}");
+            all += wait;
+        }
+        assert!((66..86).contains(&(all.as_secs() / 3600)), "{all:?}");
+        assert_eq!(backoff.after(10, "some id", None), None);
+    }
+
+    #[test]
+    fn what_the_other_side_asks_for_is_done_within_bounds() {
+        let backoff = Backoff::scaled(1.0);
+        let asked = |secs| backoff.after(1, "x", Some(Duration::from_secs(secs)));
+        assert_eq!(asked(600), Some(Duration::from_secs(600)));
+        assert!(asked(1).expect("it goes on") >= Duration::from_secs(4), "never sooner than usual");
+        assert_eq!(asked(u64::MAX), Some(MAX_ASKED));
+    }
+
+    #[test]
+    fn jobs_do_not_all_come_at_once() {
+        let backoff = Backoff::scaled(1.0);
+        let waits: std::collections::BTreeSet<Duration> =
+            (0..100).filter_map(|n| backoff.after(2, &n.to_string(), None)).collect();
+        assert!(waits.len() > 95, "{}", waits.len());
+    }
+}

@@ -1,0 +1,325 @@
+//! The channels that are served: made of what the registry says, each with its ledger and its lanes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::WatchError;
+use super::clock::until;
+use super::lanes::Lanes;
+use super::line::Line;
+use super::run::Runner;
+use super::tell::{Level, Message};
+use crate::deliver::Channel;
+use crate::outbox::{Ask, Cursor, Ledger, Pending};
+use crate::snapshot::Snapshot;
+use crate::tree::{Objects as _, Oid};
+
+/// How many jobs of one channel may wait; beyond that the cursor waits, for the history is the queue.
+pub(super) const MAX_PENDING: usize = 20_000;
+
+/// How many lanes of one channel are worked on at once.
+const LANES: usize = 4;
+
+/// What stands for the settings of a channel that was switched off.
+const OFF: &str = "off";
+
+/// The latest time that a job can ask to be sent at, from when it is planned.
+const MAX_DELAY: Duration = Duration::from_secs(8 * 86_400);
+
+/// A channel that is served.
+pub(super) struct Served {
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) ledger: Ledger,
+    pub(super) lanes: Lanes,
+    /// The place of its cursor on the line; none if it is not there.
+    pub(super) place: Option<u64>,
+    /// Until when it is not asked what has to be sent, because asking failed.
+    pub(super) deaf: Option<Duration>,
+    /// What its settings are.
+    settings: String,
+}
+
+impl Served {
+    /// Whether anything is sent to it at all.
+    pub(super) fn is_sending(&self) -> bool {
+        self.ledger.state().suspended().is_none()
+    }
+
+    /// Whether one more lane may be worked on: one at a time while it fails.
+    pub(super) fn may_send(&self) -> bool {
+        self.lanes.busy() < if self.lanes.is_failing() { 1 } else { LANES }
+    }
+}
+
+impl Runner<'_> {
+    /// Looks where the branch is, whether the settings changed, and what was asked for.
+    pub(super) fn look(&mut self) -> Result<(), WatchError> {
+        let tip = self.tip()?;
+        let before = self.line.tip();
+        if before != Some(tip) {
+            self.follow(tip)?;
+            self.judge.saw(self.options.clock.elapsed());
+        }
+        if before != Some(tip) || self.stamp.is_none() || self.secrets_changed() {
+            let stamp = self.stamp_of(tip)?;
+            if self.stamp.as_ref() != Some(&stamp) {
+                self.refresh(tip)?;
+                self.stamp = Some(stamp);
+            }
+        }
+        if self.looked.state().cursor() != Cursor::after(tip) {
+            self.looked.plan(Cursor::after(tip), Vec::new())?;
+        }
+        self.do_what_was_asked()
+    }
+
+    /// Brings the line up to the tip.
+    fn follow(&mut self, tip: Oid) -> Result<(), WatchError> {
+        if self.line.extend(self.registry.repo(), tip)? {
+            return Ok(());
+        }
+        self.read_line(tip, None)
+    }
+
+    /// Reads the line back to where each channel stands, and to one more commit.
+    fn read_line(&mut self, tip: Oid, one_more: Option<Oid>) -> Result<(), WatchError> {
+        let cursors = self.served.values().map(|s| s.ledger.state().cursor());
+        let marks = cursors.chain([self.looked.state().cursor(), self.judge.cursor()]);
+        let wanted: HashSet<Oid> = marks.map(|c| c.origin.commit).chain(one_more).collect();
+        self.line = Line::read(self.registry.repo(), tip, &wanted)?;
+        for served in self.served.values_mut() {
+            served.place = self.line.place(&served.ledger.state().cursor().origin.commit);
+        }
+        Ok(())
+    }
+
+    /// What the channels are made of: ids of files and folders, and what lies outside git.
+    fn stamp_of(&self, tip: Oid) -> Result<String, WatchError> {
+        let state = self.registry.snapshot_of(Some(tip))?;
+        let mut out = String::new();
+        for path in ["webhooks", "people", "greenroom.toml", "access.toml"] {
+            let id = state.entry(path)?.map_or_else(|| "-".to_owned(), |e| e.id.to_string());
+            out.push_str(&format!("{path} {id}\n"));
+        }
+        let root = self.registry.repo().tree_of(&tip)?;
+        let mailmap = self.registry.repo().tree(&root)?.iter().find(|e| e.name == ".mailmap").map(|e| e.id);
+        out.push_str(&format!("{mailmap:?}\n{}", self.outside()));
+        Ok(out)
+    }
+
+    /// What tells a change of the settings that are not in the tree.
+    fn outside(&self) -> String {
+        let secrets = self.registry.state_dir().join("secrets.toml");
+        let config = self.registry.repo().common_dir().join("config");
+        [secrets, config].iter().map(|path| format!("{}\n", file_stamp(path))).collect()
+    }
+
+    fn secrets_changed(&self) -> bool {
+        self.stamp.as_ref().is_none_or(|known| !known.ends_with(&self.outside()))
+    }
+
+    /// Makes the channels anew.
+    fn refresh(&mut self, tip: Oid) -> Result<(), WatchError> {
+        // Settings of the repository, such as its `.mailmap`, are read when it is opened.
+        self.registry = std::rc::Rc::new(self.home.open()?);
+        let registry = std::rc::Rc::clone(&self.registry);
+        self.backoff = super::backoff::Backoff::of(registry.repo());
+        self.pool.renew();
+        let state = registry.snapshot_of(Some(tip))?;
+        let made = (self.options.source)(&registry, &state)?;
+        let made: BTreeMap<String, Arc<dyn Channel>> =
+            made.into_iter().map(|c| (c.name().to_owned(), Arc::from(c))).collect();
+        self.drop_channels(&made, &state)?;
+        let outside = self.outside();
+        for (name, channel) in made {
+            let settings =
+                format!("{} {outside}", webhook_file(&state, &name)?.map_or_else(String::new, |i| i.to_string()));
+            match self.served.get_mut(&name) {
+                Some(served) => {
+                    served.channel = channel;
+                    served.settings = settings;
+                    served.deaf = None;
+                }
+                None => {
+                    let served = self.take_up(&name, channel, settings)?;
+                    self.served.insert(name.clone(), served);
+                }
+            }
+            self.let_go_on(&name)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the channels that are deleted, and switches off those that only are not to be told now.
+    fn drop_channels(
+        &mut self,
+        made: &BTreeMap<String, Arc<dyn Channel>>,
+        tip: &Snapshot<'_>,
+    ) -> Result<(), WatchError> {
+        for name in self.outbox.channels()?.into_iter().filter(|name| !made.contains_key(name)) {
+            let gone = self.served.remove(&name);
+            if webhook_file(tip, &name)?.is_none() && name != "mail" {
+                self.outbox.forget(&name, &self.lead)?;
+                self.say(
+                    Message::new(Level::Info, "a channel is gone; its deliveries are forgotten").with("channel", name),
+                );
+                continue;
+            }
+            let ledger = match gone {
+                Some(served) => Some(served.ledger),
+                None => self.outbox.open(&name, &self.lead)?,
+            };
+            if let Some(mut ledger) = ledger.filter(|l| l.state().suspended().is_none_or(|s| s.settings != OFF)) {
+                ledger.suspend(self.options.clock.now(), "it is switched off", OFF)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what is stored of a channel, or begins with it.
+    fn take_up(&mut self, name: &str, channel: Arc<dyn Channel>, settings: String) -> Result<Served, WatchError> {
+        let mut ledger = match self.outbox.open(name, &self.lead)? {
+            Some(ledger) => ledger,
+            None => self.outbox.begin(name, Cursor::after(self.first_of(name, true)?), &self.lead)?,
+        };
+        if ledger.dropped() > 0 {
+            let text = "the end of a channel's journal was cut off by a crash; what followed is done again";
+            self.say(Message::new(Level::Warn, text).with("channel", name).with("bytes", ledger.dropped()));
+        }
+        if ledger.state().suspended().is_some_and(|s| s.settings == OFF) {
+            // What happened while it was off is not told.
+            ledger.plan(Cursor::after(self.first_of(name, false)?), Vec::new())?;
+            ledger.resume()?;
+        }
+        let stands = ledger.state().cursor().origin.commit;
+        if self.line.place(&stands).is_none() {
+            self.read_line(self.tip()?, Some(stands))?;
+        }
+        let place = self.line.place(&stands);
+        let mut served = Served { channel, ledger, lanes: Lanes::default(), place, deaf: None, settings };
+        self.line_up(&mut served);
+        Ok(served)
+    }
+
+    /// Puts all lanes of a channel in their places.
+    fn line_up(&self, served: &mut Served) {
+        let Served { ledger, lanes, .. } = served;
+        let state = ledger.state();
+        lanes.clear();
+        for lane in state.lanes() {
+            if let Some(first) = state.lane(lane).next() {
+                lanes.put(lane, self.due(first));
+            }
+        }
+    }
+
+    /// When a job is due by the clock that never jumps; none for now. What is written in times of the clock on the wall
+    /// counts no longer than it can have been meant, so that a clock that went back stops nothing.
+    pub(super) fn due(&self, job: &Pending) -> Option<Duration> {
+        let now = self.options.clock.now();
+        let longest = Duration::from_millis(job.wait.unwrap_or_default());
+        let retry = job.next.map(|next| until(now, next).min(longest));
+        let not_before = job.not_before.map(|then| until(now, then).min(MAX_DELAY));
+        let wait = retry.max(not_before).filter(|w| !w.is_zero())?;
+        Some(self.options.clock.elapsed() + wait)
+    }
+
+    /// The commit right after which a channel that appeared, or was switched on, begins: the one that made it so. That is
+    /// among the steps since the last look where it is a webhook's file; otherwise it is the newest.
+    fn first_of(&self, name: &str, is_new: bool) -> Result<Oid, WatchError> {
+        let tip = self.tip()?;
+        let Some(looked) = self.line.place(&self.looked.state().cursor().origin.commit) else { return Ok(tip) };
+        let file_at = |commit: Oid| -> Result<Option<Oid>, WatchError> {
+            webhook_file(&self.registry.snapshot_of(Some(commit))?, name)
+        };
+        let (mut place, mut found) = (looked, None);
+        let Some(first) = self.line.at(looked) else { return Ok(tip) };
+        let mut known = file_at(first)?;
+        let was_there = known.is_some();
+        while let Some(commit) = self.line.at(place + 1) {
+            let file = file_at(commit)?;
+            if file != known {
+                found = Some(commit);
+                // One that comes into being begins there, though it be changed later.
+                if is_new && !was_there && file.is_some() {
+                    break;
+                }
+            }
+            known = file;
+            place += 1;
+        }
+        Ok(found.unwrap_or(tip))
+    }
+
+    /// Lets a suspended channel go on if its settings are no longer those with which it was suspended.
+    fn let_go_on(&mut self, name: &str) -> Result<(), WatchError> {
+        let Some(served) = self.served.get_mut(name) else { return Ok(()) };
+        let changed = served.ledger.state().suspended().is_some_and(|s| s.settings != served.settings);
+        if changed {
+            served.ledger.resume()?;
+            self.say(
+                Message::new(Level::Info, "a suspended channel goes on, for its settings changed")
+                    .with("channel", name),
+            );
+        }
+        Ok(())
+    }
+
+    /// Suspends a channel until its settings change.
+    pub(super) fn suspend(&mut self, name: &str, why: &str) -> Result<(), WatchError> {
+        let now = self.options.clock.now();
+        let Some(served) = self.served.get_mut(name) else { return Ok(()) };
+        served.ledger.suspend(now, why, &served.settings)?;
+        let text = "a channel is suspended until its settings change";
+        self.say(Message::new(Level::Error, text).with("channel", name).with("why", why));
+        Ok(())
+    }
+
+    /// Does what others asked for.
+    fn do_what_was_asked(&mut self) -> Result<(), WatchError> {
+        if !self.outbox.is_asked() {
+            return Ok(());
+        }
+        let mut revived: Vec<(String, Vec<String>)> = Vec::new();
+        let served = &mut self.served;
+        self.outbox.take_asks(&self.lead, |Ask::Revive { channel, ids }| {
+            for (name, one) in served.iter_mut().filter(|(n, _)| channel.as_ref().is_none_or(|c| c == *n)) {
+                let (_, lanes) = one.ledger.revive(&ids)?;
+                one.ledger.resume()?;
+                revived.push((name.clone(), lanes));
+            }
+            Ok(())
+        })?;
+        for (name, lanes) in revived {
+            self.put_lanes(&name, &lanes);
+        }
+        Ok(())
+    }
+
+    /// Puts lanes that have jobs in their places.
+    pub(super) fn put_lanes(&mut self, name: &str, lanes: &[String]) {
+        let Some(served) = self.served.get(name) else { return };
+        let dues: Vec<_> =
+            lanes.iter().filter_map(|lane| Some((lane, self.due(served.ledger.state().lane(lane).next()?)))).collect();
+        if let Some(served) = self.served.get_mut(name) {
+            dues.into_iter().for_each(|(lane, due)| served.lanes.put(lane, due));
+        }
+    }
+}
+
+/// The object of a webhook's file.
+fn webhook_file(state: &Snapshot<'_>, name: &str) -> Result<Option<Oid>, WatchError> {
+    Ok(state.entry(&format!("webhooks/{name}.toml"))?.map(|e| e.id))
+}
+
+/// What tells that a file was written.
+fn file_stamp(path: &std::path::Path) -> String {
+    let Ok(meta) = std::fs::metadata(path) else { return "-".to_owned() };
+    let time = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+    #[cfg(not(unix))]
+    let inode = 0;
+    format!("{} {} {inode}", time.as_nanos(), meta.len())
+}

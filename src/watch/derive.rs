@@ -1,0 +1,229 @@
+//! What happened in a step, seen again whenever it is asked for: nothing of it is stored.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::WatchError;
+use crate::deliver::{Channel, DeliverError, Happening, Job, Moment, What};
+use crate::gate::{Gate, Lander, Landing};
+use crate::git::Repo;
+use crate::outbox::{Origin, Pending, delivery_id};
+use crate::pushes::Pushes;
+use crate::registry::Registry;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::Oid;
+
+/// From where the places of a bridge's happenings are counted, so that they are no places of the commit's own.
+const BRIDGES: u32 = 0x8000_0000;
+
+/// A step or a bridge, with what happened in it.
+pub(super) struct Derived {
+    /// Where.
+    pub(super) origin: Origin,
+    /// What happened, in order.
+    pub(super) happenings: Vec<Happening>,
+    /// The root trees before and after.
+    before: Option<Oid>,
+    after: Option<Oid>,
+}
+
+impl Derived {
+    /// The happening with an ordinal.
+    pub(super) fn find(&self, ordinal: u32) -> Option<&Happening> {
+        self.happenings.iter().find(|h| h.ordinal == ordinal)
+    }
+
+    /// The root trees before and after.
+    pub(super) fn roots(&self) -> (Option<Oid>, Option<Oid>) {
+        (self.before, self.after)
+    }
+}
+
+/// Sees what happened; keeps the step that was asked for last.
+#[derive(Default)]
+pub(super) struct Reader {
+    last: Option<Rc<Derived>>,
+    gate: OnceCell<Gate>,
+}
+
+impl Reader {
+    /// What happened at a place of the history.
+    pub(super) fn derive(&mut self, registry: &Registry, origin: Origin) -> Result<Rc<Derived>, WatchError> {
+        if let Some(last) = self.last.as_ref().filter(|l| l.origin == origin) {
+            return Ok(Rc::clone(last));
+        }
+        let derived = match origin.before {
+            None => step(registry, origin)?,
+            Some(before) => bridge(registry, origin, before)?,
+        };
+        let derived = Rc::new(derived);
+        self.last = Some(Rc::clone(&derived));
+        Ok(derived)
+    }
+
+    /// The happening of a job, in its step; none if it is no more.
+    pub(super) fn happening(
+        &mut self,
+        registry: &Registry,
+        job: &Pending,
+    ) -> Result<Option<(Rc<Derived>, Happening)>, WatchError> {
+        let derived = self.derive(registry, job.origin)?;
+        let found = match derived.find(job.ordinal) {
+            Some(found) => Some(found.clone()),
+            None if job.event == VIOLATED && job.origin.before.is_none() => self.violation(registry, &derived)?,
+            None => None,
+        };
+        Ok(found.map(|h| (derived, h)))
+    }
+
+    /// That a step broke rules, judged as `greenroom verify` judges it; none if it broke none. It comes after all else
+    /// that happened in the step.
+    pub(super) fn violation(&self, registry: &Registry, step: &Derived) -> Result<Option<Happening>, WatchError> {
+        let repo = registry.repo();
+        let gate = match self.gate.get() {
+            Some(gate) => gate,
+            None => {
+                let opened = Gate::open(Repo::open_beside(repo.git_dir())?)?;
+                self.gate.get_or_init(|| opened)
+            }
+        };
+        let info = repo.commit(&step.origin.commit)?;
+        let push = Pushes::open(repo)?.landing(&info.id, registry.branch())?;
+        let landing = Landing {
+            by: push.as_ref().map_or(Lander::Unrecorded, |p| Lander::Pusher(p.into())),
+            at: push.as_ref().map_or(info.committer.time, |p| p.at),
+            bounded: false,
+        };
+        let judged = gate.judge_step(info.id, info.parents.first().copied(), &landing)?;
+        if judged.faults.is_empty() {
+            return Ok(None);
+        }
+        let named = |f: &crate::rules::Fault| (f.problem.rule.to_owned(), f.problem.to_string());
+        let what = What::RuleViolated { faults: judged.faults.iter().map(named).collect() };
+        let like = registry.step_between(info.id, step.after, info.tree)?;
+        let ordinal = u32::try_from(step.happenings.len()).unwrap_or(BRIDGES - 1);
+        Ok(Some(Happening {
+            commit: info.id,
+            ordinal,
+            at: like.at,
+            by: like.by,
+            landed_by: like.landed_by,
+            comment: like.comment,
+            what,
+        }))
+    }
+}
+
+/// The name of [`What::RuleViolated`].
+pub(super) const VIOLATED: &str = "rule.violated";
+
+fn step(registry: &Registry, origin: Origin) -> Result<Derived, WatchError> {
+    let info = registry.repo().commit(&origin.commit)?;
+    let before = info.parents.first().map(|p| registry.repo().tree_of(p)).transpose()?;
+    between(registry, origin, before, info.tree, None)
+}
+
+/// What differs between the state that was told of last and the one that a rewrite led to.
+fn bridge(registry: &Registry, origin: Origin, old: Oid) -> Result<Derived, WatchError> {
+    let after = registry.repo().tree_of(&origin.commit)?;
+    // Where the old state is gone for good, nobody can say what differs; only that the history was rewritten.
+    let before = if registry.repo().has(&old) { registry.repo().tree_of(&old)? } else { after };
+    between(registry, origin, Some(before), after, Some(old))
+}
+
+fn between(
+    registry: &Registry,
+    origin: Origin,
+    before: Option<Oid>,
+    after: Oid,
+    bridged: Option<Oid>,
+) -> Result<Derived, WatchError> {
+    let entry = registry.step_between(origin.commit, before, after)?;
+    let rewritten = bridged.map(|before| What::HistoryRewritten { before });
+    let first = bridged.map_or(0, |old| first_of_bridge(&old, &origin.commit));
+    let events = entry.events.into_iter().map(|e| What::Event(Box::new(e)));
+    let happening = |(n, what): (usize, What)| Happening {
+        commit: origin.commit,
+        ordinal: first.saturating_add(u32::try_from(n).unwrap_or(u32::MAX)),
+        at: entry.at,
+        by: entry.by.clone(),
+        landed_by: entry.landed_by.clone(),
+        comment: entry.comment.clone(),
+        what,
+    };
+    let happenings = rewritten.into_iter().chain(events).enumerate().map(happening).collect();
+    Ok(Derived { origin, happenings, before, after: Some(after) })
+}
+
+/// The ordinal of a bridge's first happening: it follows from both commits, so that each bridge has ids of its own.
+fn first_of_bridge(old: &Oid, new: &Oid) -> u32 {
+    let hash = Sha256::new().chain_update(old.as_bytes()).chain_update(new.as_bytes()).finalize();
+    let bytes = hash.iter().take(4).fold(0_u32, |n, b| (n << 8) | u32::from(*b));
+    BRIDGES | (bytes & 0x3fff_ffff)
+}
+
+/// The states around a step, for what a channel wants to know.
+pub(super) struct Around<'r> {
+    registry: &'r Registry,
+    before: Snapshot<'r>,
+    after: Snapshot<'r>,
+    tip: Snapshot<'r>,
+}
+
+impl<'r> Around<'r> {
+    /// The states around a step, where the newest state has this root tree.
+    pub(super) fn of(registry: &'r Registry, step: &Derived, tip: Option<Oid>) -> Result<Self, WatchError> {
+        Self::between(registry, step.roots(), tip)
+    }
+
+    /// The same for a step of which the root trees before and after are known.
+    pub(super) fn between(
+        registry: &'r Registry,
+        (before, after): (Option<Oid>, Option<Oid>),
+        tip: Option<Oid>,
+    ) -> Result<Self, WatchError> {
+        let state = |root| registry.snapshot_in(root);
+        Ok(Self { registry, before: state(before)?, after: state(after)?, tip: state(tip)? })
+    }
+
+    /// The moment, with the time now.
+    pub(super) fn moment(&self, now: Timestamp) -> Moment<'_> {
+        Moment { registry: self.registry, before: &self.before, after: &self.after, tip: &self.tip, now }
+    }
+}
+
+/// What a channel has to send of a happening, as the outbox notes it.
+pub(super) fn jobs(
+    channel: &dyn Channel,
+    happening: &Happening,
+    origin: Origin,
+    moment: &Moment<'_>,
+) -> Result<Vec<Pending>, DeliverError> {
+    let pending = |job: Job| Pending {
+        id: delivery_id(channel.name(), &origin, happening.ordinal, &job.key),
+        lane: job.lane,
+        key: job.key,
+        origin,
+        ordinal: happening.ordinal,
+        event: happening.what.name().to_owned(),
+        landed: happening.at.as_millis(),
+        not_before: job.not_before.map(Timestamp::as_millis),
+        attempts: 0,
+        next: None,
+        wait: None,
+        error: None,
+    };
+    Ok(channel.jobs(happening, moment)?.into_iter().map(pending).collect())
+}
+
+/// The job that the outbox noted, as the channel gave it.
+pub(super) fn job_of(pending: &Pending) -> Job {
+    Job {
+        lane: pending.lane.clone(),
+        key: pending.key.clone(),
+        not_before: pending.not_before.map(Timestamp::from_millis),
+    }
+}

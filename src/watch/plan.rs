@@ -1,0 +1,182 @@
+//! Planning: the steps after a channel's cursor become jobs in its ledger, and the cursor moves, both at once.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::WatchError;
+use super::channels::MAX_PENDING;
+use super::derive::{Around, Derived, jobs};
+use super::run::Runner;
+use super::tell::{Level, Message};
+use crate::deliver::Channel;
+use crate::outbox::{Cursor, Origin, Pending};
+use crate::tree::Oid;
+
+/// How many steps are planned before work is given out.
+const ROUNDS: usize = 64;
+
+/// How long a channel is not asked again that could not say what has to be sent.
+const DEAF: Duration = Duration::from_secs(10);
+
+/// What was planned for a channel and is not written down yet.
+#[derive(Default)]
+struct Draft {
+    jobs: Vec<Pending>,
+    cursor: Option<Cursor>,
+    place: Option<u64>,
+}
+
+impl Runner<'_> {
+    /// Plans a piece for each channel; true if there is more.
+    pub(super) fn plan(&mut self) -> Result<bool, WatchError> {
+        let tip = self.tip()?;
+        let root = Some(self.registry.repo().tree_of(&tip)?);
+        let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
+        let mut more = true;
+        let mut failed = None;
+        for _ in 0..ROUNDS {
+            // Those who stand at the same place are told of the same step, which is looked at once.
+            let mut due: BTreeMap<(Oid, Option<Oid>), Vec<(String, u32)>> = BTreeMap::new();
+            for name in self.served.keys() {
+                if let Some((origin, from)) = self.next_of(name, drafts.get(name)) {
+                    due.entry((origin.commit, origin.before)).or_default().push((name.clone(), from));
+                }
+            }
+            if due.is_empty() {
+                more = false;
+                break;
+            }
+            let planned = due.into_iter().try_for_each(|((commit, before), names)| {
+                self.plan_step(Origin { commit, before }, &names, root, &mut drafts)
+            });
+            if let Err(e) = planned {
+                failed = Some(e);
+                break;
+            }
+        }
+        self.write_down(drafts)?;
+        self.forget_what_is_told();
+        failed.map_or(Ok(more), Err)
+    }
+
+    /// The next step of a channel, and the place in it; none if it is up to date or must wait.
+    fn next_of(&self, name: &str, draft: Option<&Draft>) -> Option<(Origin, u32)> {
+        let served = self.served.get(name).filter(|s| s.is_sending())?;
+        let waiting = served.ledger.state().waiting() + draft.map_or(0, |d| d.jobs.len());
+        if waiting >= MAX_PENDING || served.deaf.is_some_and(|until| until > self.options.clock.elapsed()) {
+            return None;
+        }
+        let draft = draft.filter(|d| d.cursor.is_some());
+        let cursor = draft.and_then(|d| d.cursor).unwrap_or_else(|| served.ledger.state().cursor());
+        if let Some(next) = cursor.next {
+            return Some((cursor.origin, next));
+        }
+        match draft.map_or(served.place, |d| d.place) {
+            Some(place) => self.line.at(place + 1).map(|commit| (Origin { commit, before: None }, 0)),
+            // The commit that was told of last is no longer on the line.
+            None => {
+                let commit = self.line.tip()?;
+                Some((Origin { commit, before: Some(cursor.origin.commit) }, 0))
+            }
+        }
+    }
+
+    /// Asks channels what has to be sent of a step.
+    fn plan_step(
+        &mut self,
+        origin: Origin,
+        names: &[(String, u32)],
+        tip: Option<Oid>,
+        drafts: &mut BTreeMap<String, Draft>,
+    ) -> Result<(), WatchError> {
+        let registry = Rc::clone(&self.registry);
+        let step = self.reader.derive(&registry, origin)?;
+        if let Some(before) = origin.before.filter(|_| names.iter().any(|(_, from)| *from == 0)) {
+            self.tell_of_rewrite(before, origin.commit, names);
+        }
+        let around = Around::of(&registry, &step, tip)?;
+        for (name, from) in names {
+            let Some(served) = self.served.get(name) else { continue };
+            let draft = drafts.entry(name.clone()).or_default();
+            let place = self.line.place_near(&origin.commit, draft.place.or(served.place));
+            let room = MAX_PENDING.saturating_sub(served.ledger.state().waiting() + draft.jobs.len());
+            let channel = &*served.channel;
+            let now = self.options.clock.now();
+            let asked = catch_unwind(AssertUnwindSafe(|| ask(channel, &step, *from, room, &around, now)));
+            match asked {
+                Ok(Ok((jobs, next))) => {
+                    draft.jobs.extend(jobs);
+                    draft.cursor = Some(Cursor { origin, next });
+                    draft.place = place;
+                }
+                Ok(Err(e)) => self.cannot_say(name, &e.into()),
+                Err(_) => self.cannot_say(name, &WatchError::Panicked),
+            }
+        }
+        Ok(())
+    }
+
+    /// A channel could not say what has to be sent: it is asked again later, and holds up no other.
+    fn cannot_say(&mut self, name: &str, e: &WatchError) {
+        let text = "a channel cannot say what has to be sent; it is asked again";
+        self.say(Message::new(Level::Error, text).with("channel", name).because(e));
+        let until = self.options.clock.elapsed() + DEAF;
+        if let Some(served) = self.served.get_mut(name) {
+            served.deaf = Some(until);
+        }
+    }
+
+    /// A rewritten history is never passed over in silence.
+    fn tell_of_rewrite(&self, before: Oid, tip: Oid, names: &[(String, u32)]) {
+        let there = self.registry.repo().has(&before);
+        let text = if there {
+            "the history was rewritten: what was told of last is no longer in it; the difference is told"
+        } else {
+            "the history was rewritten and what was told of last is gone; nobody can say what differs"
+        };
+        let told: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+        let message = Message::new(Level::Error, text).with("before", before).with("after", tip);
+        self.say(message.with("channels", told.join(" ")));
+    }
+
+    fn write_down(&mut self, drafts: BTreeMap<String, Draft>) -> Result<(), WatchError> {
+        for (name, draft) in drafts {
+            let (Some(served), Some(cursor)) = (self.served.get_mut(&name), draft.cursor) else { continue };
+            let fresh = served.ledger.plan(cursor, draft.jobs)?;
+            served.place = draft.place;
+            self.put_lanes(&name, &fresh);
+        }
+        Ok(())
+    }
+
+    /// Drops the steps of which everybody was told.
+    fn forget_what_is_told(&mut self) {
+        let judged = self.line.place(&self.judge.cursor().origin.commit);
+        let places = self.served.values().map(|s| s.place).chain([judged]);
+        if let Some(first) = places.flatten().min() {
+            self.line.forget_before(first);
+        }
+    }
+}
+
+/// What a channel has to send of a step from a place on, as far as there is room; and the place to go on from, if any.
+fn ask(
+    channel: &dyn Channel,
+    step: &Derived,
+    from: u32,
+    room: usize,
+    around: &Around<'_>,
+    now: crate::time::Timestamp,
+) -> Result<(Vec<Pending>, Option<u32>), crate::deliver::DeliverError> {
+    let moment = around.moment(now);
+    let mut out = Vec::new();
+    for (place, happening) in (0_u32..).zip(&step.happenings).skip(usize::try_from(from).unwrap_or(usize::MAX)) {
+        if out.len() >= room {
+            return Ok((out, Some(place)));
+        }
+        out.extend(jobs(channel, happening, step.origin, &moment)?);
+    }
+    Ok((out, None))
+}

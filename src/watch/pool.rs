@@ -1,0 +1,244 @@
+//! The threads that send. Each has the repository open for itself; there are as many as are needed, up to a bound.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::derive::{Around, Reader, job_of};
+use super::{Home, Signal, WatchError};
+use crate::deliver::{Channel, Due, Happening, Job, Outcome, Sent};
+use crate::git::GitError;
+use crate::outbox::Pending;
+use crate::registry::{Registry, RegistryError};
+use crate::tree::TreeError;
+
+/// The most threads that send for one repository.
+pub(super) const THREADS: usize = 32;
+
+/// How long a thread with nothing to do keeps the repository open.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// The jobs of a lane whose turn it is.
+pub(super) struct Task {
+    pub(super) channel: Arc<dyn Channel>,
+    pub(super) lane: String,
+    pub(super) jobs: Vec<Pending>,
+}
+
+/// What came of an attempt: for which jobs, and what.
+pub(super) struct Attempt {
+    pub(super) channel: String,
+    pub(super) lane: String,
+    pub(super) jobs: Vec<String>,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Default)]
+struct Queue {
+    tasks: VecDeque<Task>,
+    idle: usize,
+    threads: usize,
+    closed: bool,
+    /// Goes up when what threads have open is out of date.
+    age: u64,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    more: Condvar,
+    home: Home,
+    clock: Arc<dyn Clock>,
+    signals: Sender<Signal>,
+}
+
+/// The threads of one repository. Dropping it lets them end when what they send now is sent.
+pub(super) struct Pool(Arc<Shared>);
+
+impl Pool {
+    pub(super) fn new(home: Home, clock: Arc<dyn Clock>, signals: Sender<Signal>) -> Self {
+        Self(Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), home, clock, signals }))
+    }
+
+    /// Gives work to a thread that has none, or to a new one.
+    pub(super) fn submit(&self, task: Task) -> Result<(), WatchError> {
+        let mut queue = self.0.lock();
+        queue.tasks.push_back(task);
+        if queue.idle >= queue.tasks.len() || queue.threads >= THREADS {
+            self.0.more.notify_one();
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.0);
+        let started = thread::Builder::new().name("send".to_owned()).spawn(move || work(&shared));
+        match started {
+            Ok(_) => queue.threads += 1,
+            // The others do it, where there are others.
+            Err(e) if queue.threads == 0 => return Err(WatchError::Start(e)),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What the threads have open is opened anew: settings changed.
+    pub(super) fn renew(&self) {
+        self.0.lock().age += 1;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.closed = true;
+        queue.tasks.clear();
+        drop(queue);
+        self.0.more.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next task, and how old what is open may be; none when there was none for a while.
+    fn next(&self) -> Option<(Task, u64)> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(task) = queue.tasks.pop_front() {
+                return Some((task, queue.age));
+            }
+            if queue.closed {
+                queue.threads -= 1;
+                return None;
+            }
+            queue.idle += 1;
+            let (back, waited) = self.more.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            queue = back;
+            queue.idle -= 1;
+            if waited.timed_out() && queue.tasks.is_empty() {
+                queue.threads -= 1;
+                return None;
+            }
+        }
+    }
+}
+
+fn work(shared: &Shared) {
+    let mut open: Option<(Registry, Reader, u64)> = None;
+    while let Some((task, age)) = shared.next() {
+        if open.as_ref().is_some_and(|(_, _, a)| *a != age) {
+            open = None;
+        }
+        let (channel, lane) = (task.channel.name().to_owned(), task.lane.clone());
+        if let Err(e) = send_all(shared, &mut open, age, &task) {
+            // Nothing was attempted of these: the repository could not be read just now.
+            open = None;
+            let why = format!("the registry cannot be read: {}", crate::text::with_causes(&e));
+            let jobs = task.jobs.first().map(|j| j.id.clone()).into_iter().collect();
+            let outcome = Outcome::Retry { why, after: None };
+            report(shared, Attempt { channel: channel.clone(), lane: lane.clone(), jobs, outcome });
+        }
+        let _ = shared.signals.send(Signal::Freed { channel, lane });
+    }
+}
+
+fn report(shared: &Shared, attempt: Attempt) {
+    // Who is not there any more does not count: it is sent again after the restart, with the same id.
+    let _ = shared.signals.send(Signal::Attempted(attempt));
+}
+
+/// Sends the jobs of a task one after the other, as far as they arrive. The error is one of reading before any attempt.
+fn send_all(
+    shared: &Shared,
+    open: &mut Option<(Registry, Reader, u64)>,
+    age: u64,
+    task: &Task,
+) -> Result<(), WatchError> {
+    let (registry, reader, _) = match open {
+        Some(open) => open,
+        None => open.insert((shared.home.open()?, Reader::default(), age)),
+    };
+    let tip = registry.head()?.map(|c| registry.repo().tree_of(&c)).transpose()?;
+    let most = task.channel.most().max(1);
+    let mut rest = task.jobs.as_slice();
+    while !rest.is_empty() {
+        let gathered = gather(registry, reader, rest.get(..most.min(rest.len())).unwrap_or(rest))?;
+        let (taken, outcome) = match gathered {
+            Gathered::Gone(why) => (1, Outcome::Refused { why }),
+            Gathered::Due(step, due) => {
+                let around = Around::of(registry, &step, tip)?;
+                let sent = attempt(&*task.channel, &due, &around, &*shared.clock);
+                (sent.taken.clamp(1, due.len()), sent.outcome)
+            }
+        };
+        let goes_on = matches!(outcome, Outcome::Delivered(_) | Outcome::Refused { .. });
+        let jobs = rest.iter().take(taken).map(|j| j.id.clone()).collect();
+        let (channel, lane) = (task.channel.name().to_owned(), task.lane.clone());
+        report(shared, Attempt { channel, lane, jobs, outcome });
+        rest = rest.get(taken..).unwrap_or_default();
+        if !goes_on || shared.lock().closed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Jobs with what they tell.
+enum Gathered {
+    /// What the first one tells of can no longer be seen.
+    Gone(String),
+    /// The first few, and the step of the first.
+    Due(std::rc::Rc<super::derive::Derived>, Vec<(Pending, Happening)>),
+}
+
+fn gather(registry: &Registry, reader: &mut Reader, jobs: &[Pending]) -> Result<Gathered, WatchError> {
+    let mut due = Vec::new();
+    let mut first = None;
+    for job in jobs {
+        match reader.happening(registry, job) {
+            Ok(Some((step, happening))) => {
+                first.get_or_insert(step);
+                due.push((job.clone(), happening));
+            }
+            Ok(None) if due.is_empty() => return Ok(Gathered::Gone("it is no longer in the history".to_owned())),
+            Err(e) if due.is_empty() && is_missing(&e) => {
+                return Ok(Gathered::Gone(format!("its commit is gone: {}", crate::text::with_causes(&e))));
+            }
+            Err(e) if due.is_empty() => return Err(e),
+            // Those before it can be sent; it has its turn as the first.
+            Ok(None) | Err(_) => break,
+        }
+    }
+    match first {
+        Some(step) => Ok(Gathered::Due(step, due)),
+        None => Ok(Gathered::Gone("there is nothing to be sent".to_owned())),
+    }
+}
+
+/// Whether objects are gone for good, as after a rewrite and git's collection.
+fn is_missing(e: &WatchError) -> bool {
+    let tree = match e {
+        WatchError::Git(GitError::Object(e)) | WatchError::Tree(e) => e,
+        WatchError::Registry(RegistryError::Git(GitError::Object(e)) | RegistryError::Tree(e)) => e,
+        _ => return false,
+    };
+    matches!(tree, TreeError::Missing(_))
+}
+
+/// One attempt; a channel that panics has not delivered, and harms nobody else.
+fn attempt(channel: &dyn Channel, jobs: &[(Pending, Happening)], around: &Around<'_>, clock: &dyn Clock) -> Sent {
+    let asked: Vec<Job> = jobs.iter().map(|(pending, _)| job_of(pending)).collect();
+    let due: Vec<Due<'_>> = jobs
+        .iter()
+        .zip(&asked)
+        .map(|((pending, happening), job)| Due { id: &pending.id, happening, job, attempt: pending.attempts })
+        .collect();
+    let moment = around.moment(clock.now());
+    catch_unwind(AssertUnwindSafe(|| channel.send(&due, &moment))).unwrap_or_else(|_| Sent {
+        taken: 1,
+        outcome: Outcome::Retry { why: "the channel failed inside (a bug)".to_owned(), after: None },
+    })
+}

@@ -1,0 +1,231 @@
+//! Sending once more what happened in a piece of the history: in the foreground, with the ids of the first time, in order,
+//! as fast as the other side takes it. Nothing is noted in the outbox.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::derive::{Around, Reader, job_of, jobs};
+use super::line::Line;
+use super::{Home, Options, WatchError};
+use crate::deliver::{Channel, Due, Happening, Outcome};
+use crate::index;
+use crate::name::ModelName;
+use crate::outbox::{Origin, Pending};
+use crate::registry::Registry;
+use crate::tree::Oid;
+
+/// How many threads send.
+const THREADS: usize = 8;
+
+/// How many jobs wait for each of them.
+const AHEAD: usize = 64;
+
+/// How often a job is tried, and how long is waited between, times the retry scale.
+const TRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
+
+/// The longest that the other side may ask to be left alone.
+const MAX_ASKED: Duration = Duration::from_secs(60);
+
+/// What is to be sent once more.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    /// What happened after this commit; none for all.
+    pub after: Option<Oid>,
+    /// What had happened by this commit; none for the newest.
+    pub until: Option<Oid>,
+    /// To this channel only.
+    pub channel: Option<String>,
+    /// Events of this name only, in which `*` stands for any text.
+    pub event: Option<String>,
+    /// Of this model only.
+    pub model: Option<ModelName>,
+    /// Send nothing; say what would be sent.
+    pub dry_run: bool,
+}
+
+/// One delivery of a replay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// The channel.
+    pub channel: String,
+    /// The delivery, with its id.
+    pub job: Pending,
+    /// What came of it; none where nothing was sent.
+    pub outcome: Option<Result<String, Failure>>,
+}
+
+/// Why something was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It was tried.
+    Tried(String),
+    /// It was not, because one before it, with which it must stay in order, did not arrive.
+    Behind,
+}
+
+/// A delivery on its way to a thread.
+struct Parcel {
+    channel: Arc<dyn Channel>,
+    job: Pending,
+    happening: Happening,
+    roots: (Option<Oid>, Option<Oid>),
+}
+
+/// Replays. `hear` is told of each delivery, those of one lane in their order.
+pub fn replay(
+    home: &Home,
+    options: &Options,
+    wanted: &Replay,
+    hear: &mut dyn FnMut(Replayed),
+) -> Result<(), WatchError> {
+    let registry = home.open()?;
+    let Some(tip) = registry.head()? else { return Ok(()) };
+    let state = registry.snapshot_of(Some(tip))?;
+    let made = (options.source)(&registry, &state)?;
+    let channels: Vec<Arc<dyn Channel>> =
+        made.into_iter().filter(|c| wanted.channel.as_ref().is_none_or(|w| w == c.name())).map(Arc::from).collect();
+    if let Some(name) = wanted.channel.as_ref().filter(|_| channels.is_empty()) {
+        return Err(WatchError::NoChannel(crate::text::quoted(name)));
+    }
+    let steps = steps(&registry, wanted, tip)?;
+    let (results, heard) = channel();
+    thread::scope(|scope| {
+        let threads = if wanted.dry_run { 0 } else { THREADS };
+        let mut senders = Vec::new();
+        for _ in 0..threads {
+            let (send, receive) = sync_channel(AHEAD);
+            let results = results.clone();
+            scope.spawn(move || work(home, options, &receive, &results));
+            senders.push(send);
+        }
+        drop(results);
+        let fed = feed(&registry, options, wanted, (&channels, &steps, tip), &senders, &heard, hear);
+        drop(senders);
+        heard.iter().for_each(hear);
+        fed
+    })
+}
+
+/// The commits whose happenings are replayed, oldest first.
+fn steps(registry: &Registry, wanted: &Replay, tip: Oid) -> Result<Vec<Oid>, WatchError> {
+    let until = wanted.until.unwrap_or(tip);
+    let line = Line::read(registry.repo(), until, &wanted.after.into_iter().collect())?;
+    let first = match wanted.after {
+        Some(after) => line.place(&after).map(|p| p + 1).ok_or_else(|| crate::git::GitError::UnknownRevision {
+            rev: format!("{after} (before {until})"),
+            source: None,
+        })?,
+        None => return Ok(whole(registry, until)?),
+    };
+    Ok((first..).map_while(|place| line.at(place)).collect())
+}
+
+/// The whole line up to a commit, oldest first.
+fn whole(registry: &Registry, until: Oid) -> Result<Vec<Oid>, crate::git::GitError> {
+    let commits = registry.repo().first_parents(until)?.map(|step| step.map(|s| s.commit));
+    let mut all = commits.collect::<Result<Vec<_>, _>>()?;
+    all.reverse();
+    Ok(all)
+}
+
+/// What is replayed to whom.
+type Plan<'p> = (&'p [Arc<dyn Channel>], &'p [Oid], Oid);
+
+fn feed(
+    registry: &Registry,
+    options: &Options,
+    wanted: &Replay,
+    (channels, steps, tip): Plan<'_>,
+    senders: &[SyncSender<Parcel>],
+    heard: &Receiver<Replayed>,
+    hear: &mut dyn FnMut(Replayed),
+) -> Result<(), WatchError> {
+    let root = Some(registry.repo().tree_of(&tip)?);
+    let mut reader = Reader::default();
+    for commit in steps {
+        let origin = Origin { commit: *commit, before: None };
+        let step = reader.derive(registry, origin)?;
+        let around = Around::of(registry, &step, root)?;
+        let moment = around.moment(options.clock.now());
+        for happening in step.happenings.iter().filter(|h| is_wanted(h, wanted)) {
+            for channel in channels {
+                for job in jobs(&**channel, happening, origin, &moment)? {
+                    let Some(sender) = senders.get(hand(channel.name(), &job.lane, senders.len())) else {
+                        hear(Replayed { channel: channel.name().to_owned(), job, outcome: None });
+                        continue;
+                    };
+                    let (channel, happening) = (Arc::clone(channel), happening.clone());
+                    // A thread that is gone has said why.
+                    let _ = sender.send(Parcel { channel, job, happening, roots: step.roots() });
+                }
+            }
+        }
+        heard.try_iter().for_each(&mut *hear);
+    }
+    Ok(())
+}
+
+fn is_wanted(happening: &Happening, wanted: &Replay) -> bool {
+    let named = wanted.event.as_ref().is_none_or(|p| index::matches(p, happening.what.name()));
+    let model = match &happening.what {
+        crate::deliver::What::Event(event) => event.model(),
+        crate::deliver::What::RuleViolated { .. } | crate::deliver::What::HistoryRewritten { .. } => None,
+    };
+    named && wanted.model.as_ref().is_none_or(|m| model == Some(m))
+}
+
+/// Which thread sends what belongs to a lane: always the same, so that it stays in order.
+fn hand(channel: &str, lane: &str, threads: usize) -> usize {
+    let sum = crc32fast::hash(format!("{channel} {lane}").as_bytes());
+    usize::try_from(sum).unwrap_or(0).checked_rem(threads).unwrap_or(0)
+}
+
+fn work(home: &Home, options: &Options, parcels: &Receiver<Parcel>, results: &Sender<Replayed>) {
+    let opened = home.open().and_then(|r| {
+        let tip = r.head()?.map(|c| r.repo().tree_of(&c)).transpose()?;
+        let backoff = Backoff::of(r.repo());
+        Ok((r, tip, backoff))
+    });
+    let mut behind: HashSet<(String, String)> = HashSet::new();
+    for parcel in parcels {
+        let lane = (parcel.channel.name().to_owned(), parcel.job.lane.clone());
+        let outcome = match &opened {
+            Err(e) => Err(Failure::Tried(crate::text::with_causes(e))),
+            Ok(_) if behind.contains(&lane) => Err(Failure::Behind),
+            Ok((registry, tip, backoff)) => send(registry, *tip, *backoff, options, &parcel),
+        };
+        if matches!(&outcome, Err(Failure::Tried(_))) {
+            behind.insert(lane.clone());
+        }
+        let _ = results.send(Replayed { channel: lane.0, job: parcel.job, outcome: Some(outcome) });
+    }
+}
+
+fn send(
+    registry: &Registry,
+    tip: Option<Oid>,
+    backoff: Backoff,
+    options: &Options,
+    parcel: &Parcel,
+) -> Result<String, Failure> {
+    let failed = |e: WatchError| Failure::Tried(crate::text::with_causes(&e));
+    let around = Around::between(registry, parcel.roots, tip).map_err(failed)?;
+    let job = job_of(&parcel.job);
+    let mut waits = TRIES.iter();
+    for attempt in 0.. {
+        let due = Due { id: &parcel.job.id, happening: &parcel.happening, job: &job, attempt };
+        let sent = parcel.channel.send(&[due], &around.moment(options.clock.now()));
+        let (why, after) = match sent.outcome {
+            Outcome::Delivered(said) => return Ok(said),
+            Outcome::Refused { why } | Outcome::Gone { why } => return Err(Failure::Tried(why)),
+            Outcome::Retry { why, after } => (why, after),
+        };
+        let Some(wait) = waits.next() else { return Err(Failure::Tried(why)) };
+        thread::sleep(backoff.scale(*wait).max(after.unwrap_or_default().min(MAX_ASKED)));
+    }
+    Err(Failure::Behind)
+}

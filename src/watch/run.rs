@@ -1,0 +1,304 @@
+//! The thread that watches: it looks, plans, lets the others send, and writes down what came of it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::channels::Served;
+use super::derive::Reader;
+use super::judge::Judge;
+use super::line::Line;
+use super::pool::Pool;
+use super::tell::{Level, Message};
+use super::{Home, Options, Signal, Summary, WatchError, notice, upstream};
+use crate::outbox::{Cursor, Lead, Ledger, Outbox};
+use crate::registry::Registry;
+use crate::tree::Oid;
+
+/// How often is looked without a reason (REL-21: at least every 10 s).
+const TICK: Duration = Duration::from_secs(5);
+
+/// How often is asked whether the process that delivers is gone.
+const STAND_BY: Duration = Duration::from_millis(500);
+
+/// How long is waited for what is being sent, when told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long is waited after something failed that may pass.
+const FAILED: Duration = Duration::from_secs(2);
+
+/// The name under which is noted how far somebody looked: what channels there were at that commit is known.
+const LOOKED: &str = "_looked";
+
+/// All that the thread which watches holds.
+pub(super) struct Runner<'o> {
+    pub(super) home: &'o Home,
+    pub(super) options: &'o Options,
+    pub(super) registry: Rc<Registry>,
+    pub(super) outbox: Outbox,
+    pub(super) lead: Lead,
+    pub(super) served: BTreeMap<String, Served>,
+    pub(super) line: Line,
+    pub(super) looked: Ledger,
+    pub(super) judge: Judge,
+    pub(super) reader: Reader,
+    pub(super) backoff: Backoff,
+    pub(super) pool: Pool,
+    /// What the channels were made of.
+    pub(super) stamp: Option<String>,
+    pub(super) summary: Summary,
+    signals: Receiver<Signal>,
+    /// What failed last, so that it is not told again and again.
+    complaint: Option<String>,
+}
+
+/// Watches until told to stop, or once.
+pub(super) fn run(
+    home: &Home,
+    options: &Options,
+    own: Sender<Signal>,
+    signals: Receiver<Signal>,
+) -> Result<Summary, WatchError> {
+    let registry = home.open()?;
+    let outbox = Outbox::of(&registry);
+    outbox.prepare()?;
+    let Some(lead) = stand_by(&outbox, options, &signals)? else {
+        return Ok(Summary { elsewhere: options.once, ..Summary::default() });
+    };
+    let woken = own.clone();
+    let wake = move || drop(woken.send(Signal::Look));
+    let hears = options.notices && !options.once;
+    let notices = if hears { begin_notices(&registry, options, wake) } else { None };
+    let upstream = options.fetch.map(|every| upstream::start(home, every, options, own.clone())).transpose()?;
+    let mut runner = Runner::new(home, options, registry, outbox, lead, own, signals)?;
+    let summary = runner.work();
+    drop((notices, upstream));
+    summary
+}
+
+fn begin_notices(registry: &Registry, options: &Options, wake: impl Fn() + Send + 'static) -> Option<notice::Notices> {
+    match notice::start(registry.repo().common_dir(), &registry.state_dir(), wake) {
+        Ok(notices) => Some(notices),
+        Err(why) => {
+            let text = "no notices of the file system; the branch is looked at every few seconds";
+            (options.tell)(&Message::new(Level::Warn, text).with("error", why));
+            None
+        }
+    }
+}
+
+/// Waits to be the one that delivers; none when told to stop before, or when it is to be done once and somebody else does.
+fn stand_by(outbox: &Outbox, options: &Options, signals: &Receiver<Signal>) -> Result<Option<Lead>, WatchError> {
+    let mut told = false;
+    loop {
+        if let Some(lead) = outbox.lead()? {
+            return Ok(Some(lead));
+        }
+        if options.once {
+            return Ok(None);
+        }
+        if !told {
+            let text = "another process delivers for this registry; standing by";
+            (options.tell)(&Message::new(Level::Info, text));
+            told = true;
+        }
+        match signals.recv_timeout(STAND_BY) {
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+impl<'o> Runner<'o> {
+    fn new(
+        home: &'o Home,
+        options: &'o Options,
+        registry: Registry,
+        outbox: Outbox,
+        lead: Lead,
+        own: Sender<Signal>,
+        signals: Receiver<Signal>,
+    ) -> Result<Self, WatchError> {
+        let registry = Rc::new(registry);
+        let tip = registry.head()?.ok_or_else(|| no_commit(home))?;
+        let looked = match outbox.open(LOOKED, &lead)? {
+            Some(looked) => looked,
+            None => {
+                // The first start: what happened before is nobody's news.
+                let text = "the first start here: what happens from now on is told";
+                (options.tell)(&Message::new(Level::Info, text).with("commit", tip.short()));
+                outbox.begin(LOOKED, Cursor::after(tip), &lead)?
+            }
+        };
+        let judge = Judge::open(&outbox, &lead, looked.state().cursor())?;
+        let backoff = Backoff::of(registry.repo());
+        let pool = Pool::new(home.clone(), Arc::clone(&options.clock), own);
+        Ok(Self {
+            home,
+            options,
+            registry,
+            outbox,
+            lead,
+            served: BTreeMap::new(),
+            line: Line::default(),
+            looked,
+            judge,
+            reader: Reader::default(),
+            backoff,
+            pool,
+            stamp: None,
+            summary: Summary::default(),
+            signals,
+            complaint: None,
+        })
+    }
+
+    fn work(&mut self) -> Result<Summary, WatchError> {
+        loop {
+            let more = self.turn()?;
+            if self.options.once && !more && self.is_done() {
+                break;
+            }
+            let wait = if more { Duration::ZERO } else { self.wait() };
+            if !self.listen(wait)? {
+                break;
+            }
+        }
+        self.drain()?;
+        self.count();
+        Ok(self.summary)
+    }
+
+    /// Looks, plans a piece and gives out work; true if there is more to be planned at once. What fails and may pass is told
+    /// and tried again; in a run that is done once it is the end.
+    fn turn(&mut self) -> Result<bool, WatchError> {
+        let turned = (|| {
+            self.look()?;
+            let more = self.plan()?;
+            let judged = self.judge_some()?;
+            self.dispatch()?;
+            Ok(more || judged)
+        })();
+        match turned {
+            Ok(more) => {
+                self.complaint = None;
+                self.count();
+                Ok(more)
+            }
+            Err(e) if self.options.once => Err(e),
+            Err(e) => {
+                self.complain("the registry cannot be followed just now; it is tried again", &e);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether nothing is left that could be done now.
+    fn is_done(&self) -> bool {
+        let now = self.options.clock.elapsed();
+        let due = |s: &Served| s.is_sending() && s.lanes.deadline().is_some_and(|d| d <= now);
+        !self.judge.waits() && self.served.values().all(|s| s.lanes.busy() == 0 && !due(s))
+    }
+
+    /// How long nothing has to be done.
+    fn wait(&self) -> Duration {
+        let now = self.options.clock.elapsed();
+        if self.complaint.is_some() {
+            return FAILED;
+        }
+        let full = self.served.values().map(|s| s.lanes.busy()).sum::<usize>() >= super::pool::THREADS;
+        let deadlines = self.served.values().filter(|s| s.is_sending() && s.may_send() && !full);
+        let soonest = deadlines.filter_map(|s| s.lanes.deadline()).chain(self.judge.deadline()).min();
+        soonest.map_or(TICK, |d| d.saturating_sub(now).min(TICK))
+    }
+
+    /// Waits for signals and acts on them; false when told to stop.
+    fn listen(&mut self, wait: Duration) -> Result<bool, WatchError> {
+        if wait >= Duration::from_millis(50) {
+            self.sync();
+        }
+        let first = match self.signals.recv_timeout(wait) {
+            Ok(signal) => signal,
+            Err(RecvTimeoutError::Timeout) => return Ok(true),
+            Err(RecvTimeoutError::Disconnected) => return Ok(false),
+        };
+        let mut next = Some(first);
+        // Those that came meanwhile are taken at once, so that one look serves them all.
+        for _ in 0..1000 {
+            match next {
+                None => break,
+                Some(Signal::Stop) => return Ok(false),
+                Some(Signal::Look) => {}
+                Some(Signal::Attempted(attempt)) => self.settle(attempt),
+                Some(Signal::Freed { channel, lane }) => self.freed(&channel, &lane),
+            }
+            next = self.signals.try_recv().ok();
+        }
+        Ok(true)
+    }
+
+    /// Waits for what is being sent, and writes all down.
+    fn drain(&mut self) -> Result<(), WatchError> {
+        let end = self.options.clock.elapsed() + DRAIN;
+        while self.served.values().any(|s| s.lanes.busy() > 0) {
+            let left = end.saturating_sub(self.options.clock.elapsed());
+            match self.signals.recv_timeout(left) {
+                Ok(Signal::Attempted(attempt)) => self.settle(attempt),
+                Ok(Signal::Freed { channel, lane }) => self.freed(&channel, &lane),
+                Ok(Signal::Look | Signal::Stop) => {}
+                Err(_) => break,
+            }
+        }
+        for served in self.served.values_mut() {
+            served.ledger.sync()?;
+        }
+        self.looked.sync()?;
+        self.judge.sync()?;
+        Ok(())
+    }
+
+    fn sync(&mut self) {
+        let flushed = self.served.values_mut().try_for_each(|s| s.ledger.sync());
+        if let Err(e) = flushed {
+            self.complain("the outbox cannot be flushed", &e.into());
+        }
+    }
+
+    /// Tells of an error, unless it is the same as before.
+    pub(super) fn complain(&mut self, what: &str, e: &WatchError) {
+        let text = crate::text::with_causes(e);
+        if self.complaint.as_ref() != Some(&text) {
+            self.say(Message::new(Level::Error, what).because(e));
+            self.complaint = Some(text);
+        }
+    }
+
+    pub(super) fn say(&self, message: Message) {
+        (self.options.tell)(&message);
+    }
+
+    /// Brings the counts up to date.
+    fn count(&mut self) {
+        let pending = self.served.values().map(|s| s.ledger.state().waiting()).sum();
+        let first = |s: &Served| s.ledger.state().pending().next().map(|j| j.landed);
+        let oldest = self.served.values().filter_map(first).min();
+        let behind = |s: &Served| s.place.map_or(0, |p| self.line.after(p));
+        let behind = self.served.values().map(behind).max().unwrap_or(0);
+        self.options.counters.waiting(pending, oldest, behind);
+        self.summary.pending = pending as u64;
+        self.summary.suspended = self.served.values().filter(|s| !s.is_sending()).count() as u64;
+    }
+
+    /// The newest commit.
+    pub(super) fn tip(&self) -> Result<Oid, WatchError> {
+        self.registry.head()?.ok_or_else(|| no_commit(self.home))
+    }
+}
+
+fn no_commit(home: &Home) -> WatchError {
+    let why = "the branch has no commit".into();
+    crate::git::GitError::Git { what: format!("follow {}", home.branch), source: why }.into()
+}

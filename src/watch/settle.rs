@@ -1,0 +1,134 @@
+//! Giving out work, and writing down what came of it.
+
+use super::WatchError;
+use super::pool::{Attempt, THREADS, Task};
+use super::run::Runner;
+use super::tell::{Level, Message};
+use crate::deliver::Outcome;
+use crate::outbox::Pending;
+
+/// How many jobs of a lane a thread is given at once.
+const WINDOW: usize = 64;
+
+impl Runner<'_> {
+    /// Gives work to the threads: each channel has its turn, whatever the others do.
+    pub(super) fn dispatch(&mut self) -> Result<(), WatchError> {
+        let now = self.options.clock.elapsed();
+        let mut busy: usize = self.served.values().map(|s| s.lanes.busy()).sum();
+        let names: Vec<String> = self.served.keys().cloned().collect();
+        let mut gave = true;
+        while gave {
+            gave = false;
+            for name in &names {
+                let Some(served) = self.served.get_mut(name) else { continue };
+                if busy >= THREADS || !served.is_sending() || !served.may_send() {
+                    continue;
+                }
+                let Some(lane) = served.lanes.next(now) else { continue };
+                let channel = std::sync::Arc::clone(&served.channel);
+                let jobs = self.due_jobs(name, &lane);
+                if jobs.is_empty() {
+                    self.freed(name, &lane);
+                    continue;
+                }
+                self.pool.submit(Task { channel, lane, jobs })?;
+                busy += 1;
+                gave = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first jobs of a lane, as far as they are due.
+    fn due_jobs(&self, name: &str, lane: &str) -> Vec<Pending> {
+        let Some(served) = self.served.get(name) else { return Vec::new() };
+        let state = served.ledger.state();
+        // The lane's turn is that of the first; the clock on the wall may say otherwise since.
+        let first = state.lane(lane).take(1);
+        let rest = state.lane(lane).skip(1).take(WINDOW - 1).take_while(|j| self.due(j).is_none());
+        first.chain(rest).cloned().collect()
+    }
+
+    /// A thread is done with a lane.
+    pub(super) fn freed(&mut self, name: &str, lane: &str) {
+        let Some(served) = self.served.get_mut(name) else { return };
+        served.lanes.free(lane);
+        self.put_lanes(name, &[lane.to_owned()]);
+    }
+
+    /// Writes down what came of an attempt. Where that fails, it is as if the attempt had not been.
+    pub(super) fn settle(&mut self, attempt: Attempt) {
+        let Attempt { channel, lane, jobs, outcome } = attempt;
+        let noted = match outcome {
+            Outcome::Delivered(said) => self.arrived(&channel, &jobs, &said),
+            Outcome::Retry { why, after } => self.not_yet(&channel, &lane, &jobs, &why, after),
+            Outcome::Refused { why } => self.never(&channel, &jobs, &why),
+            Outcome::Gone { why } => {
+                self.summary.failed += 1;
+                self.options.counters.failed();
+                self.suspend(&channel, &why)
+            }
+        };
+        if let Err(e) = noted {
+            self.complain("what came of a delivery cannot be written down; it may be sent again", &e);
+        }
+    }
+
+    fn arrived(&mut self, channel: &str, jobs: &[String], said: &str) -> Result<(), WatchError> {
+        let now = self.options.clock.now();
+        let Some(served) = self.served.get_mut(channel) else { return Ok(()) };
+        served.lanes.succeeded();
+        self.options.counters.delivered(jobs.len());
+        self.summary.delivered += jobs.len() as u64;
+        Ok(jobs.iter().try_for_each(|id| served.ledger.delivered(id, now, said))?)
+    }
+
+    fn not_yet(
+        &mut self,
+        channel: &str,
+        lane: &str,
+        jobs: &[String],
+        why: &str,
+        asked: Option<std::time::Duration>,
+    ) -> Result<(), WatchError> {
+        let (now, elapsed) = (self.options.clock.now(), self.options.clock.elapsed());
+        self.options.counters.failed();
+        self.summary.failed += 1;
+        let probe = elapsed + self.backoff.probe();
+        let Some(served) = self.served.get_mut(channel) else { return Ok(()) };
+        let mut waits = None;
+        let mut died = Vec::new();
+        for id in jobs {
+            let Some(job) = served.ledger.state().find(id) else { continue };
+            match self.backoff.after(job.attempts.saturating_add(1), id, asked) {
+                Some(wait) => {
+                    waits = waits.max(Some(wait));
+                    served.ledger.failed(id, now, wait, why)?;
+                }
+                None => died.push(id.clone()),
+            }
+        }
+        // Who asks to be left alone means all of the channel, but no longer than we would wait anyway.
+        let asked_until = asked.and(waits).map(|wait| elapsed + wait);
+        served.lanes.failed(lane, asked_until, probe);
+        died.iter().try_for_each(|id| self.bury(channel, id, why))
+    }
+
+    fn never(&mut self, channel: &str, jobs: &[String], why: &str) -> Result<(), WatchError> {
+        self.options.counters.failed();
+        self.summary.failed += 1;
+        jobs.iter().try_for_each(|id| self.bury(channel, id, why))
+    }
+
+    /// A job is no longer tried.
+    fn bury(&mut self, channel: &str, id: &str, why: &str) -> Result<(), WatchError> {
+        let now = self.options.clock.now();
+        let Some(served) = self.served.get_mut(channel) else { return Ok(()) };
+        served.ledger.died(id, now, why)?;
+        self.options.counters.died();
+        self.summary.dead += 1;
+        let text = "a delivery is given up; `greenroom webhook replay --dead` tries it again";
+        self.say(Message::new(Level::Error, text).with("channel", channel).with("id", id).with("why", why));
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! Getting what is new upstream, for a clone that follows one: fetch, then move the branch forward, never otherwise.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::tell::{Level, Message};
+use super::{Home, Options, Signal, WatchError};
+use crate::git::{Repo, program};
+use crate::tree::Oid;
+
+/// Fetches as long as it is kept.
+pub(super) struct Upstream(#[expect(dead_code, reason = "dropping it ends the thread")] Sender<()>);
+
+/// Begins to fetch so often, on a thread of its own: a network that hangs holds up nobody.
+pub(super) fn start(
+    home: &Home,
+    every: Duration,
+    options: &Options,
+    signals: Sender<Signal>,
+) -> Result<Upstream, WatchError> {
+    let (alive, dropped) = channel::<()>();
+    let (home, tell) = (home.clone(), options.tell.clone());
+    if options.once {
+        // What is new is to be told in this run.
+        if let Err(why) = fetch(&home) {
+            tell(&Message::new(Level::Error, "what is new upstream could not be had").with("error", why));
+        }
+        return Ok(Upstream(alive));
+    }
+    let run = move || {
+        let mut last = None;
+        loop {
+            match fetch(&home) {
+                Ok(moved) => {
+                    last = None;
+                    if moved && signals.send(Signal::Look).is_err() {
+                        return;
+                    }
+                }
+                Err(why) if last.as_ref() != Some(&why) => {
+                    let text = "what is new upstream could not be had; it is tried again";
+                    tell(&Message::new(Level::Error, text).with("error", &why));
+                    last = Some(why);
+                }
+                Err(_) => {}
+            }
+            if dropped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("fetch".to_owned()).spawn(run).map_err(WatchError::Start)?;
+    Ok(Upstream(alive))
+}
+
+/// Fetches once; whether the branch moved. The error says why not, in a sentence.
+fn fetch(home: &Home) -> Result<bool, String> {
+    let repo = Repo::open_beside(&home.git_dir).map_err(|e| crate::text::with_causes(&e))?;
+    let short = home.branch.strip_prefix("refs/heads/").ok_or("HEAD is on no branch")?;
+    let setting = |key: &str| repo.own_setting(&format!("branch.{short}.{key}"));
+    let remote = setting("remote").unwrap_or_else(|| "origin".to_owned());
+    let theirs = setting("merge").unwrap_or_else(|| home.branch.clone());
+    if remote.starts_with('-') || theirs.starts_with('-') {
+        return Err(format!("branch.{short} names no remote"));
+    }
+    let got = format!("refs/greenroom/upstream/{short}");
+    let branch = format!("+{theirs}:{got}");
+    // Who pushed what is part of what is followed.
+    let record = "+refs/notes/greenroom/*:refs/notes/greenroom/*";
+    let fetch =
+        ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", &remote, &branch, record];
+    program::ask(&home.git_dir, fetch)?;
+    let repo = Repo::open_beside(&home.git_dir).map_err(|e| crate::text::with_causes(&e))?;
+    let at = |name: &str| repo.reference(name).map_err(|e| crate::text::with_causes(&e));
+    let (Some(new), Some(old)) = (at(&got)?, at(&home.branch)?) else { return Ok(false) };
+    if new == old {
+        return Ok(false);
+    }
+    let bases = repo.merge_bases(&old, &new).map_err(|e| crate::text::with_causes(&e))?;
+    match bases.as_slice() {
+        [base] if *base == old => forward(&repo, home, &got, old, new).map(|()| true),
+        // What is here and not there yet: somebody will push it.
+        [base] if *base == new => Ok(false),
+        _ => Err(format!("{remote} has another history of {short} than this clone; merge or reset by hand")),
+    }
+}
+
+/// Moves the branch on; the files follow where it is checked out, and files with changes of their own stop it.
+fn forward(repo: &Repo, home: &Home, got: &str, old: Oid, new: Oid) -> Result<(), String> {
+    let is_on = repo.branch().is_ok_and(|b| b == home.branch);
+    let (new_id, old_id) = (new.to_string(), old.to_string());
+    match repo.work_dir().filter(|_| is_on) {
+        // No filter runs: large files stay pointers.
+        Some(dir) => {
+            let plain = ["-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false"];
+            program::ask(&dir, plain.into_iter().chain(["merge", "--quiet", "--ff-only", got])).map(drop)
+        }
+        None => {
+            let update = ["update-ref", "-m", "greenroom: follow upstream", home.branch.as_str(), &new_id, &old_id];
+            program::ask(&home.git_dir, update).map(drop)
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A model comes into the registry by MLflow's own calls, and whoever may read it loads it without the tracking store.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::World;
+use crate::support::server::{MLFLOW, Server};
+use crate::support::{Shell, tools};
+
+/// The addresses that `flows.py load` loads.
+const ADDRESSES: usize = 7;
+
+/// Runs `flows.py` and gives what it prints.
+#[track_caller]
+fn flows(shell: &Shell<'_>, arguments: &[&str]) -> Value {
+    let script = tools::python_script("flows.py").into_os_string();
+    let arguments = arguments.iter().map(|a| (*a).into());
+    let out = shell.run(tools::python(), std::iter::once(script).chain(arguments)).success();
+    let line = out.stdout().lines().last().unwrap_or_default().to_owned();
+    serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {}\n{}", out.stdout(), out.stderr()))
+}
+
+/// A shell with the plugin, in a folder of its own.
+fn with_plugin<'s>(shell: Shell<'s>) -> Shell<'s> {
+    shell.env("PYTHONPATH", tools::mlflow_plugin())
+}
+
+/// Demands that every address predicts what the model does.
+#[track_caller]
+fn all_predict(loaded: &Value, made: &Value) {
+    let loaded = loaded.as_object().expect("an object");
+    assert_eq!(loaded.len(), ADDRESSES);
+    for (address, predicted) in loaded {
+        assert_eq!(predicted, &made["predicted"], "{address}");
+    }
+}
+
+/// Demands that the registry has the files, and what the run measured, of every version.
+#[track_caller]
+fn all_recorded(world: &World, made: &Value) {
+    for version in
+        ["flow/versions/1", "flow/versions/2", "flow/versions/3", "flow%20copy/versions/1", "flow%20other/versions/1"]
+    {
+        let shown = world.alice().git(["show", &format!("HEAD:models/{version}/version.toml")]).success();
+        let record = shown.stdout();
+        let run = format!("run_id = {}", made["run"]);
+        for part in [
+            run.as_str(),
+            "[artifacts]",
+            "C = \"0.1\"",
+            "auc = { value = 0.91, step = 3",
+            "loss = { value = nan",
+            "[schema]",
+        ] {
+            assert!(record.contains(part), "{version}: {part}: {record}");
+        }
+    }
+    world.alice().greenroom(["check"]).success();
+    world.is_sound();
+}
+
+/// A real tracking server of MLflow's, which ends with the value.
+struct Tracking {
+    child: Child,
+    url: String,
+}
+
+impl Tracking {
+    /// Starts one in a folder.
+    fn start(shell: &Shell<'_>, folder: &Path) -> Self {
+        fs::create_dir_all(folder).expect("a folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let log = fs::File::create(folder.join("log")).expect("a log");
+        let mut command = shell.command(tools::python().with_file_name("mlflow"));
+        command.args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()]);
+        command.args(["--backend-store-uri", &format!("sqlite:///{}/mlflow.db", folder.display())]);
+        command.args(["--artifacts-destination", &format!("{}/artifacts", folder.display())]);
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log).spawn();
+        let tracking = Self { child: child.expect("mlflow runs"), url: format!("http://127.0.0.1:{port}") };
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+            assert!(begun.elapsed() < Duration::from_secs(180), "mlflow server does not listen: {}", log());
+            thread::sleep(Duration::from_millis(100));
+        }
+        tracking
+    }
+}
+
+impl Drop for Tracking {
+    fn drop(&mut self) {
+        // Its workers are processes of their own, in one group.
+        let group = format!("-{}", self.child.id());
+        let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_plugin_serves_a_registry_by_its_path_and_copies_models_into_it() {
+    let world = World::new(&[]);
+    let registry = format!("greenroom://{}", world.sandbox.path("r").display());
+    let notice = world.sandbox.path("r/.git/greenroom/server.json");
+    for folder in ["maker", "reader"] {
+        fs::create_dir(world.sandbox.path(folder)).expect("a folder");
+    }
+    let maker = with_plugin(world.sandbox.alice().within("maker"));
+    let made = flows(&maker, &["register", &registry, "sqlite:///mlflow.db"]);
+    all_recorded(&world, &made);
+    let first: Value = serde_json::from_slice(&fs::read(&notice).expect("a server runs")).expect("JSON");
+    // What is needed lies in the registry now.
+    fs::remove_dir_all(world.sandbox.path("maker")).expect("it can be removed");
+    let loaded = flows(&with_plugin(world.sandbox.alice().within("reader")), &["load", &registry]);
+    let second: Value = serde_json::from_slice(&fs::read(&notice).expect("a server runs")).expect("JSON");
+    let pid = first["pid"].to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+    all_predict(&loaded, &made);
+    assert_eq!(first, second, "both used one server");
+}
+
+#[test]
+fn models_of_a_tracking_server_are_copied_by_the_plugin_and_by_the_server() {
+    let by_plugin = World::new(&[("bob", "CAN_READ")]);
+    let tracking = Tracking::start(&by_plugin.sandbox.alice(), &by_plugin.sandbox.path("tracking"));
+    let by_server = World::new(&[]);
+    for world in [&by_plugin, &by_server] {
+        for folder in ["maker", "reader"] {
+            fs::create_dir(world.sandbox.path(folder)).expect("a folder");
+        }
+    }
+    // From afar, each with a token of his own, which is not the tracking server's.
+    let remote = by_plugin.serve(&["--require-token"]);
+    let registry = format!("greenroom+http://{}", remote.address());
+    let shell = |person: &str, folder: &str| {
+        let shell = with_plugin(by_plugin.sandbox.alice().within(folder));
+        shell.env("GREENROOM_TOKEN", by_plugin.token(person)).env("MLFLOW_TRACKING_TOKEN", "of-the-tracking-server")
+    };
+    // By the server, of which the clients know nothing but its address.
+    let server = by_server.serve(&["--tracking-uri", &tracking.url]);
+    let plain = format!("http://{}", server.address());
+    let clients = |folder: &str| by_server.sandbox.alice().within(folder);
+    let (made, imported) = thread::scope(|threads| {
+        let made = threads.spawn(|| flows(&shell("alice", "maker"), &["register", &registry, &tracking.url]));
+        let imported = flows(&clients("maker"), &["register", &plain, &tracking.url]);
+        (made.join().expect("it went well"), imported)
+    });
+    all_recorded(&by_plugin, &made);
+    all_recorded(&by_server, &imported);
+    drop(tracking);
+    thread::scope(|threads| {
+        threads.spawn(|| all_predict(&flows(&shell("bob", "reader"), &["load", &registry]), &made));
+        all_predict(&flows(&clients("reader"), &["load", &plain]), &imported);
+    });
+    let uploads = by_plugin.sandbox.path("r/.git/lfs/uploads");
+    assert_eq!(fs::read_dir(uploads).map_or(0, Iterator::count), 0, "no upload is left behind");
+}
+
+#[test]
+fn without_the_plugin_and_without_an_allowed_place_a_version_is_a_reference() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    server.post("registered-models/create", &json!({ "name": "flow" })).json(200);
+    for source in
+        ["models:/m-0123456789abcdef0123456789abcdef", "runs:/0123/model", "mlflow-artifacts:/1/m", "file:///srv/m"]
+    {
+        let made = server.post("model-versions/create", &json!({ "name": "flow", "source": source })).json(200);
+        let version = made["model_version"]["version"].as_str().expect("a number").to_owned();
+        assert_eq!(made["model_version"]["status"], "READY");
+        let path = format!("{MLFLOW}/model-versions/get-download-uri?name=flow&version={version}");
+        assert_eq!(server.get(&path).json(200)["artifact_uri"], source);
+    }
+}
+
+#[test]
+fn the_plugins_own_tests_pass() {
+    let world = World::new(&[]);
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mlflow-plugin/tests");
+    let shell = with_plugin(world.sandbox.alice());
+    let run =
+        shell.run(tools::python(), ["-m", "unittest", "discover", "-s", tests.to_str().expect("UTF-8")]).success();
+    assert!(run.stderr().contains("\nOK\n"), "{}", run.stderr());
+}
+
+/// A server is found again after it ended, or was killed.
+#[test]
+fn the_plugin_starts_a_server_again_when_it_is_gone() {
+    let world = World::new(&[]);
+    let script = "import json, os, signal, sys, time\n\
+        from mlflow import MlflowClient\n\
+        from mlflow_greenroom import local\n\
+        import pathlib\n\
+        folder = pathlib.Path(sys.argv[1])\n\
+        client = MlflowClient(registry_uri=f'greenroom://{folder}')\n\
+        client.create_registered_model('one')\n\
+        notice = folder / '.git/greenroom/server.json'\n\
+        first = json.loads(notice.read_text())['pid']\n\
+        os.kill(first, signal.SIGKILL)\n\
+        while local._running(notice.parent): time.sleep(0.05)\n\
+        client.create_registered_model('two')\n\
+        second = json.loads(notice.read_text())['pid']\n\
+        os.kill(second, signal.SIGTERM)\n\
+        print(json.dumps([first != second, oct(os.stat(notice.parent / 'server.log').st_mode & 0o777)]))\n";
+    world.sandbox.write("again.py", script);
+    let registry = world.sandbox.path("r");
+    let shell = with_plugin(world.sandbox.alice());
+    let out = shell.run(tools::python(), ["again.py", registry.to_str().expect("UTF-8")]).success();
+    assert_eq!(out.stdout().trim(), r#"[true, "0o600"]"#);
+    assert_eq!(world.subjects(2), ["Alice: Register the model two", "Alice: Register the model one"]);
+    // Where there is no registry, it says so.
+    let none = shell.run(tools::python(), ["again.py", world.sandbox.path("").to_str().expect("UTF-8")]).code(1);
+    assert!(none.stderr().contains("is in no git repository"), "{}", none.stderr());
+}
+
+/// A server of a registry that its people reach by the plugin without any token.
+#[test]
+fn the_notice_of_a_server_that_somebody_started_is_used() {
+    let world = World::new(&[]);
+    let server: Server = world.serve(&[]);
+    let script = "import sys\nfrom mlflow_greenroom import local\nimport pathlib\nprint(local.url_of(pathlib.Path(sys.argv[1])))\n";
+    world.sandbox.write("find.py", script);
+    let registry = world.sandbox.path("r");
+    let shell = with_plugin(world.sandbox.alice());
+    let out = shell.run(tools::python(), ["find.py", registry.to_str().expect("UTF-8")]).success();
+    assert_eq!(out.stdout().trim(), format!("http://{}", server.address()));
+}

@@ -1,0 +1,279 @@
+//! Receivers that fail, clocks that jump, watchers that go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use greenroom::deliver::Outcome;
+use greenroom::outbox::{Ask, Outbox};
+use greenroom::registry::Registry;
+use greenroom::time::Timestamp;
+use greenroom::watch::{Clock, Level, Options, System};
+
+use super::{World, ids_are_true, numbered};
+use crate::support::channel::{Running, Told, always, delivered, retry};
+
+fn outbox(world: &World) -> Outbox {
+    Outbox::of(&Registry::discover(&world.alice().folder()).expect("a registry"))
+}
+
+/// Waits for something that is not told to a channel.
+#[track_caller]
+fn until(what: &str, world: &World, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "waited for {what}: {:#?}", world.book.said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_dead_channel_holds_up_no_other() {
+    let world = World::new();
+    let dead = world.book.channel("dead", |_| {
+        std::thread::sleep(Duration::from_millis(300));
+        retry()
+    });
+    let live = world.book.channel("live", |_| delivered());
+    let running = world.start(world.options(always(vec![dead, live])));
+    for model in ["a", "b", "c", "d", "e", "f"] {
+        world.model(model);
+        let landed = Instant::now();
+        let told = world.book.wait("the live one", |t| t.iter().any(|t| t.channel == "live" && t.lane == model));
+        let at = told.iter().find(|t| t.channel == "live" && t.lane == model).map(|t| t.at).expect("it came");
+        assert!(at.saturating_duration_since(landed) < Duration::from_secs(1), "{:?}", at - landed);
+    }
+    running.end();
+}
+
+#[test]
+fn a_poison_event_holds_up_its_own_model_only_and_dies_in_the_end() {
+    let world = World::new();
+    world.alice().git(["config", "greenroom.retryScale", "0.00001"]).success();
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tries);
+    let channel = world.book.channel("x", move |t: &Told| {
+        if t.lane == "poison" && t.event == "model.created" {
+            counted.fetch_add(1, Ordering::SeqCst);
+            if counted.load(Ordering::SeqCst) % 2 == 0 {
+                panic!("the channel has a bug");
+            }
+            return retry();
+        }
+        delivered()
+    });
+    let running = world.start(world.options(always(vec![channel])));
+    world.model("poison");
+    world.tags("poison", 0..2);
+    world.model("fine");
+    world.tags("fine", 0..3);
+    world.book.wait("the other model", |t| t.iter().filter(|t| t.lane == "fine" && t.taken).count() >= 5);
+    world.book.wait("what came after the poison", |t| t.iter().filter(|t| t.lane == "poison" && t.taken).count() >= 3);
+    until("the end", &world, || outbox(&world).look("x").expect("readable").expect("known").dead().count() == 1);
+    assert_eq!(tries.load(Ordering::SeqCst), 10, "the first and nine more");
+    assert_eq!(world.values("x", "poison"), numbered(0..2));
+
+    // It can be tried again, and arrives under the same id.
+    let id = outbox(&world).look("x").expect("readable").expect("known").dead().next().expect("one").job.id.clone();
+    tries.store(0, Ordering::SeqCst);
+    outbox(&world).ask(&Ask::Revive { channel: None, ids: Vec::new() }).expect("asked");
+    world.book.wait("another try", |t| t.iter().filter(|t| t.id == id).count() >= 6);
+    running.end();
+    ids_are_true(&world.book.told());
+}
+
+#[test]
+fn order_is_kept_when_the_first_fails_and_the_next_would_not() {
+    let world = World::new();
+    let failures = Arc::new(AtomicUsize::new(0));
+    let channel = world.book.channel("x", move |t| {
+        let n = failures.fetch_add(1, Ordering::SeqCst);
+        if n % 3 == 0 {
+            retry()
+        } else if t.text.contains("v2") && n % 2 == 0 {
+            retry()
+        } else {
+            delivered()
+        }
+    });
+    let running = world.start(world.options(always(vec![channel])));
+    world.model("m");
+    world.tags("m", 0..8);
+    world.book.wait("all", |t| t.iter().filter(|t| t.taken).count() >= 10);
+    running.end();
+    let taken = world.book.taken();
+    assert_eq!(super::values(&taken, "x", "m"), numbered(0..8));
+    assert_eq!(taken.len(), 10, "and none twice");
+    ids_are_true(&world.book.told());
+}
+
+#[test]
+fn one_that_is_gone_is_left_alone_until_its_settings_change() {
+    let world = World::new();
+    let gone = Arc::new(AtomicBool::new(true));
+    let is_gone = Arc::clone(&gone);
+    let channel = world.book.channel("x", move |_| {
+        let why = "410".to_owned();
+        if is_gone.load(Ordering::SeqCst) { Outcome::Gone { why } } else { delivered() }
+    });
+    let source = always(vec![channel]);
+    let running = world.start(world.options(source.clone()));
+    world.model("m");
+    until("the suspension", &world, || world.book.has_said(Level::Error, "is suspended"));
+    world.tags("m", 0..2);
+    running.end();
+    assert_eq!(world.book.told().len(), 1, "tried once");
+    gone.store(false, Ordering::SeqCst);
+    // Neither time nor a restart brings it back.
+    let running = world.start(world.options(source));
+    world.tags("m", 2..3);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(world.book.told().len(), 1);
+    world.sandbox.write("r/.git/greenroom/secrets.toml", "# changed\n");
+    world.book.wait("all of it", |t| t.iter().filter(|t| t.taken).count() >= 5);
+    running.end();
+    assert_eq!(world.values("x", "m"), numbered(0..3), "nothing was lost");
+}
+
+#[test]
+fn who_asks_to_be_left_alone_is() {
+    let world = World::new();
+    let first = Arc::new(AtomicBool::new(true));
+    let channel = world.book.channel("x", move |_| {
+        let after = Some(Duration::from_millis(1500));
+        if first.swap(false, Ordering::SeqCst) { Outcome::Retry { why: "429".to_owned(), after } } else { delivered() }
+    });
+    let running = world.start(world.options(always(vec![channel])));
+    world.model("a");
+    world.book.wait("the first try", |t| !t.is_empty());
+    world.model("b");
+    let told = world.book.wait("all", |t| t.iter().filter(|t| t.taken).count() >= 4);
+    running.end();
+    let rest = told[1..].iter().map(|t| t.at - told[0].at).min().expect("more came");
+    assert!(rest >= Duration::from_millis(1450), "the other model waited, too: {rest:?}");
+}
+
+/// A clock on the wall that is set by the test.
+struct Jumping {
+    real: System,
+    ahead: AtomicI64,
+}
+
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        self.real.now().plus_millis(self.ahead.load(Ordering::SeqCst))
+    }
+    fn elapsed(&self) -> Duration {
+        self.real.elapsed()
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_brings_no_retry_sooner_or_later_and_no_busy_loop() {
+    const DAY: i64 = 86_400_000;
+    for jump in [DAY, -DAY] {
+        let world = World::new();
+        world.alice().git(["config", "greenroom.retryScale", "0.2"]).success();
+        let clock = Arc::new(Jumping { real: System::default(), ahead: AtomicI64::new(0) });
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&tries);
+        let channel = world.book.channel("x", move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => retry(),
+            _ => delivered(),
+        });
+        let options = |source| Options { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world.options(source) };
+        let running = world.start(options(always(vec![channel.clone()])));
+        world.model("m");
+        world.book.wait("the first try", |t| !t.is_empty());
+        clock.ahead.store(jump, Ordering::SeqCst);
+        let told = world.book.wait("the second try", |t| t.len() >= 2);
+        let waited = told[1].at - told[0].at;
+        assert!(waited >= Duration::from_millis(880) && waited < Duration::from_secs(4), "{jump}: {waited:?}");
+        running.end();
+
+        // A restart counts by what is written down, and by no more than what was meant.
+        tries.store(0, Ordering::SeqCst);
+        let before = world.book.told().len();
+        let running = world.start(options(always(vec![channel.clone()])));
+        world.tags("m", 0..1);
+        let failed = world.book.wait("a failure", |t| t.len() > before);
+        running.end();
+        clock.ahead.fetch_sub(DAY, Ordering::SeqCst);
+        let running = world.start(options(always(vec![channel])));
+        let told = world.book.wait("its second try", |t| t.len() > failed.len());
+        let waited = told[failed.len()].at - failed[failed.len() - 1].at;
+        assert!(waited < Duration::from_secs(4), "{jump}: {waited:?}");
+        running.end();
+    }
+}
+
+#[test]
+fn a_second_watcher_stands_by_and_takes_over() {
+    let world = World::new();
+    let options = || world.options(always(vec![world.book.channel("x", |_| delivered())]));
+    let first = world.start(options());
+    let second = Running::start(&world.home(), options());
+    until("the second", &world, || world.book.has_said(Level::Info, "standing by"));
+    world.model("m");
+    world.tags("m", 0..3);
+    world.book.wait("the first's", |t| t.len() >= 5);
+    first.end();
+    world.tags("m", 3..6);
+    world.book.wait("the second's", |t| t.len() >= 8);
+    second.end();
+    assert_eq!(world.values("x", "m"), numbered(0..6));
+    assert_eq!(world.book.told().len(), 8, "nothing came twice");
+}
+
+#[test]
+fn it_ends_when_told_and_what_it_was_sending_is_noted() {
+    let world = World::new();
+    let slow = world.book.channel("x", |_| {
+        std::thread::sleep(Duration::from_millis(700));
+        delivered()
+    });
+    let source = always(vec![slow]);
+    world.start(world.options(source.clone())).end();
+    world.model("m");
+    let running = world.start(world.options(source.clone()));
+    std::thread::sleep(Duration::from_millis(400));
+    let start = Instant::now();
+    running.end();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let after = world.book.told().len();
+    assert!(after >= 1, "what had begun was finished");
+    let running = world.start(world.options(source));
+    world.book.wait("the rest", |t| t.len() >= 2);
+    running.end();
+    assert_eq!(world.book.told().len(), 2, "model and grant, each once: {:#?}", world.book.told());
+}
+
+#[test]
+fn the_outbox_is_its_owners_and_a_damaged_beginning_is_no_empty_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    let source = always(vec![world.book.channel("x", |_| delivered())]);
+    let running = world.start(world.options(source.clone()));
+    world.model("m");
+    world.book.wait("the model", |t| t.len() >= 2);
+    running.end();
+    let mut journals = Vec::new();
+    for path in crate::support::trees::files(&world.sandbox.path("r/.git/greenroom/outbox")) {
+        let path = world.sandbox.path("r/.git/greenroom/outbox").join(path);
+        let mode = |p: &std::path::Path| std::fs::metadata(p).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        assert_eq!(mode(path.parent().expect("a folder")), 0o700, "{}", path.display());
+        if path.ends_with("x.journal") {
+            journals.push(path);
+        }
+    }
+    let [journal] = journals.as_slice() else { panic!("one journal: {journals:?}") };
+    let mut bytes = std::fs::read(journal).expect("readable");
+    bytes[20] ^= 1;
+    std::fs::write(journal, &bytes).expect("writable");
+    let said = world.alice().greenroom(["webhook", "deliveries"]).code(7);
+    assert!(said.stderr().contains("is damaged"), "{}", said.stderr());
+    let once = Options { once: true, ..world.options(source) };
+    let ended = greenroom::watch::Watcher::start(world.home(), once).expect("a thread").join();
+    assert!(ended.expect_err("it is damaged").to_string().contains("webhook replay --from"));
+}

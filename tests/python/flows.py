@@ -1,0 +1,85 @@
+"""The ways in which people bring a model into a registry with MLflow, and load it.
+
+    python flows.py register REGISTRY_URI TRACKING_URI   trains a model and registers it in every way
+    python flows.py load REGISTRY_URI                    loads what `register` registered, as another person elsewhere
+
+Both print a JSON object: `register` with what the model predicts, `load` with what each address predicts. Whoever loads
+has no tracking store.
+"""
+
+import json
+import logging
+import os
+import sys
+import warnings
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+
+warnings.filterwarnings("ignore", category=FutureWarning)
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("alembic").setLevel(logging.ERROR)
+
+ROWS = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": [1.0, 0.0, 1.0]})
+ADDRESSES = [
+    "models:/flow/1",
+    "models:/flow/2",
+    "models:/flow/Production",
+    "models:/flow@champion",
+    "models:/flow/latest",
+    "models:/flow copy/1",
+    "models:/flow other/1",
+]
+
+
+def same(found, wanted):
+    assert found == wanted, f"{found!r} is not {wanted!r}"
+
+
+def register(registry, tracking):
+    # Linear models only: MLflow saves scikit-learn models with skops, which does not trust trees.
+    from sklearn.linear_model import LinearRegression
+
+    mlflow.set_tracking_uri(tracking)
+    mlflow.set_registry_uri(registry)
+    client = MlflowClient()
+    model = LinearRegression().fit(ROWS, [1.0, 2.0, 3.0])
+    with mlflow.start_run() as run:
+        mlflow.log_params({"C": 0.1, "solver": "linear"})
+        mlflow.log_metric("auc", 0.5, step=1)
+        mlflow.log_metric("auc", 0.91, step=3)
+        mlflow.log_metric("loss", float("nan"))
+        logged = mlflow.sklearn.log_model(model, name="model", registered_model_name="flow", input_example=ROWS)
+    versions = [
+        client.get_model_version("flow", "1"),
+        mlflow.register_model(f"runs:/{run.info.run_id}/model", "flow"),
+        mlflow.register_model(f"models:/{logged.model_id}", "flow", tags={"from": "logged"}),
+        client.copy_model_version("models:/flow/3", "flow copy"),
+        mlflow.register_model("models:/flow/3", "flow other"),
+    ]
+    same([v.version for v in versions], ["1", "2", "3", "1", "1"])
+    same([client.get_model_version(v.name, v.version).status for v in versions], ["READY"] * 5)
+    source = f"models:/{logged.model_id}"
+    same([v.source for v in versions], [source] * 3 + ["models:/flow/3"] * 2)
+    same(versions[2].tags, {"from": "logged"})
+    client.transition_model_version_stage("flow", "2", "Production")
+    client.set_registered_model_alias("flow", "champion", "3")
+    found = client.search_model_versions(f"run_id = '{run.info.run_id}' and name = 'flow'")
+    same(sorted(v.version for v in found), ["1", "2", "3"])
+    client.register_prompt("greet", "Hello {{name}}")
+    same(client.load_prompt("prompts:/greet/1").template, "Hello {{name}}")
+    return {"predicted": list(model.predict(ROWS)), "run": run.info.run_id, "model": logged.model_id}
+
+
+def load(registry):
+    mlflow.set_tracking_uri("sqlite:///none.db")
+    mlflow.set_registry_uri(registry)
+    return {address: list(mlflow.pyfunc.load_model(address).predict(ROWS)) for address in ADDRESSES}
+
+
+print(json.dumps({"register": register, "load": load}[sys.argv[1]](*sys.argv[2:])))
