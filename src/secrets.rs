@@ -219,7 +219,7 @@ impl Secrets {
         let mut out: Vec<Listed> = Vec::new();
         for (name, entry) in self.entries()?.iter() {
             let variable = upper(name);
-            let environment = variables.iter().any(|v| *v == variable);
+            let environment = variables.contains(&variable);
             variables.retain(|v| *v != variable);
             out.push(Listed {
                 name: name.clone(),

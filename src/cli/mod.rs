@@ -35,6 +35,7 @@ mod request;
 mod reshard;
 mod schema;
 mod search;
+mod secret;
 mod serve;
 mod session;
 mod settings;
@@ -170,6 +171,8 @@ enum Command {
     Webhook(webhook::WebhookCommand),
     #[command(subcommand)]
     Token(token::TokenCommand),
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
 }
 
 /// Runs the program with the arguments of the process.
@@ -236,6 +239,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Serve(args) => serve::run(&args, session),
         Command::Token(command) => token::run(&command, session),
         Command::Watch(args) => watch::run(&args, session),
-        Command::Webhook(command) => webhook::run(&command, session),
+        Command::Webhook(command) => webhook::run(command, session),
+        Command::Secret(command) => secret::run(&command, session),
     }
 }

@@ -125,6 +125,7 @@ impl From<ServeError> for CliError {
             ServeError::Registry(e) => e.into(),
             ServeError::Git(e) => e.into(),
             ServeError::Tokens(e) => e.into(),
+            ServeError::Webhooks(e) => e.into(),
             ServeError::Watch(e) => e.into(),
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
             ServeError::Header(_) => Self::of(Exit::Usage, &e),

@@ -1,22 +1,377 @@
-//! `greenroom webhook`: who is told of what happens.
+//! `greenroom webhook`: whom to tell what happens.
 
-use clap::Subcommand;
+use std::collections::BTreeSet;
 
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::change::{self, ChangeArgs};
+use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
+use super::table::Table;
 use super::webhook_deliveries::{self, DeliveriesArgs};
 use super::webhook_replay::{self, ReplayArgs};
+use crate::action::{Action, NewWebhook};
+use crate::deliver::webhook::{Outgoing, Trial, TrialError};
+use crate::entity::Webhook;
+use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, WebhookState};
+use crate::name::{Key, ModelName};
+use crate::payload::{self, DATABRICKS, MLFLOW};
+use crate::registry::Registry;
+use crate::text::{Text, one_line};
 
-/// See and repeat what is delivered
+/// Tell other systems what happens
+///
+/// A webhook's file says where to and of what; what it signs with is a secret that the file only names
+/// (`greenroom secret`). `greenroom serve` and `greenroom watch` send.
 #[derive(Debug, Subcommand)]
 pub(super) enum WebhookCommand {
+    /// List the webhooks
+    List(ListArgs),
+    Create(CreateArgs),
+    Update(UpdateArgs),
+    Delete(DeleteArgs),
+    /// Send a webhook something that never happened, and show its answer
+    Test(TestArgs),
     Deliveries(DeliveriesArgs),
     Replay(ReplayArgs),
 }
 
-pub(super) fn run(command: &WebhookCommand, session: &mut Session) -> Result<Exit, CliError> {
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Only those of this model
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
+}
+
+/// Make a webhook
+///
+/// Events are named as Databricks does (MODEL_VERSION_CREATED, MODEL_VERSION_TRANSITIONED_STAGE,
+/// MODEL_VERSION_TRANSITIONED_TO_PRODUCTION, TRANSITION_REQUEST_CREATED, COMMENT_CREATED, REGISTERED_MODEL_CREATED,
+/// MODEL_VERSION_TAG_SET…), as MLflow does (model_version.created, model_version_alias.created, prompt.created…), or as
+/// `greenroom log` does (version.transitioned, version.*). The profiles databricks and mlflow tell of their own names
+/// alone; standard, cloudevents, slack and teams tell of all.
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// An event to tell of; `*` for all
+    #[arg(long = "event", value_name = "EVENT", required = true)]
+    events: Vec<EventPattern>,
+    #[command(flatten)]
+    what: WhatArgs,
+    /// Only events of this model; without it those of the whole registry
+    #[arg(long, value_name = "NAME")]
+    model: Option<ModelName>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Change a webhook; what is not given stays
+#[derive(Debug, Args)]
+pub(super) struct UpdateArgs {
+    /// The webhook's id, or a start or end of it that is unique
+    id: String,
+    /// The events to tell of, instead of those before
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<EventPattern>,
+    #[command(flatten)]
+    what: WhatArgs,
+    /// Sign no longer
+    #[arg(long, conflicts_with = "secret")]
+    no_secret: bool,
+    /// Send no `Authorization` header any more
+    #[arg(long, conflicts_with = "authorization")]
+    no_authorization: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// What a webhook is to be.
+#[derive(Debug, Args)]
+struct WhatArgs {
+    /// Where to: an https address
+    #[arg(long, conflicts_with = "job")]
+    url: Option<String>,
+    /// The job to start instead of telling an address
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+    /// The workspace that the job runs in: an https address
+    #[arg(long, value_name = "URL", conflicts_with = "url")]
+    workspace: Option<String>,
+    /// As which parameters the job gets the event: notebook, python, all or none
+    #[arg(long, value_name = "PARAMS", value_parser = params, conflicts_with = "url")]
+    job_params: Option<JobParams>,
+    /// The shape of what is sent: databricks, mlflow, cloudevents, slack, teams or standard; by default that of the
+    /// events' names
+    #[arg(long, value_parser = profile)]
+    profile: Option<Profile>,
+    /// A name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+    /// ACTIVE, TEST_MODE (tests only) or DISABLED
+    #[arg(long, value_parser = state)]
+    state: Option<WebhookState>,
+    /// The name of the secret to sign with
+    #[arg(long, value_name = "NAME")]
+    secret: Option<Key>,
+    /// The name of the secret to send as the `Authorization` header, or as the token of the job's workspace
+    #[arg(long, value_name = "NAME")]
+    authorization: Option<Key>,
+    /// Whether the certificate is checked; `false` only for tests
+    #[arg(long, value_name = "BOOL")]
+    verify_certificate: Option<bool>,
+}
+
+/// Delete a webhook
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// The webhook's id, or a start or end of it that is unique
+    id: String,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The webhook's id, or a start or end of it that is unique
+    id: String,
+    /// The event to make up; without it the first that the webhook is told of
+    #[arg(long, value_name = "EVENT")]
+    event: Option<String>,
+}
+
+fn word<T: Copy>(s: &str, all: &[T], as_str: impl Fn(T) -> &'static str) -> Result<T, String> {
+    let names: Vec<&str> = all.iter().map(|w| as_str(*w)).collect();
+    let found = all.iter().find(|w| as_str(**w).eq_ignore_ascii_case(s)).copied();
+    found.ok_or_else(|| format!("must be one of {}", names.join(", ")))
+}
+
+fn profile(s: &str) -> Result<Profile, String> {
+    word(s, &Profile::ALL, Profile::as_str)
+}
+
+fn state(s: &str) -> Result<WebhookState, String> {
+    word(s, &WebhookState::ALL, WebhookState::as_str)
+}
+
+fn params(s: &str) -> Result<JobParams, String> {
+    word(s, &JobParams::ALL, JobParams::as_str)
+}
+
+pub(super) fn run(command: WebhookCommand, session: &mut Session) -> Result<Exit, CliError> {
     match command {
-        WebhookCommand::Deliveries(args) => webhook_deliveries::run(args, session),
-        WebhookCommand::Replay(args) => webhook_replay::run(args, session),
+        WebhookCommand::List(args) => list(&args, session),
+        WebhookCommand::Create(args) => create(args, session),
+        WebhookCommand::Update(args) => update(args, session),
+        WebhookCommand::Delete(args) => {
+            let webhook = find(&session.registry()?, &args.id)?;
+            let what = format!("the webhook {} to {}", pick::short(&webhook.id), one_line(&target(&webhook)));
+            session.confirm_deletion(&what, pick::short(&webhook.id), args.yes)?;
+            change::apply(session, &args.change, &[Action::DeleteWebhook { id: webhook.id }])
+        }
+        WebhookCommand::Test(args) => test(&args, session),
+        WebhookCommand::Deliveries(args) => webhook_deliveries::run(&args, session),
+        WebhookCommand::Replay(args) => webhook_replay::run(&args, session),
+    }
+}
+
+fn all(registry: &Registry) -> Result<Vec<Webhook>, CliError> {
+    let found = registry.snapshot()?.webhooks()?;
+    Ok(found.into_values().filter_map(|file| file.value).collect())
+}
+
+fn find(registry: &Registry, id: &str) -> Result<Webhook, CliError> {
+    let all = all(registry)?;
+    let id = pick::by_part("webhook", id, all.iter().map(|w| &w.id))?.clone();
+    let found = all.into_iter().find(|w| w.id == id);
+    found.ok_or_else(|| CliError::not_found(format!("there is no webhook {id}")))
+}
+
+/// Where a webhook's messages go, in a few words.
+fn target(webhook: &Webhook) -> String {
+    match (&webhook.url, &webhook.job) {
+        (Some(url), _) => url.as_str().to_owned(),
+        (None, Some(job)) => format!("job {} at {}", job.id, job.workspace_url),
+        (None, None) => String::new(),
+    }
+}
+
+/// A webhook as programs read it: the keys of its file.
+fn as_json(webhook: &Webhook) -> Value {
+    json!(webhook)
+}
+
+fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let mut found = all(&session.registry()?)?;
+    found.retain(|w| args.model.is_none() || w.model == args.model);
+    if session.out.is_json() {
+        session.out.json(&found.iter().map(as_json).collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["ID", "STATE", "PROFILE", "MODEL", "EVENTS", "TARGET"]);
+    for webhook in &found {
+        let events: Vec<&str> = webhook.events.iter().map(EventPattern::as_str).collect();
+        let model = webhook.model.as_ref().map_or_else(|| "all".to_owned(), ToString::to_string);
+        table.row([
+            pick::short(&webhook.id).to_owned(),
+            webhook.state.as_str().to_owned(),
+            webhook.profile.as_str().to_owned(),
+            model,
+            events.join(", "),
+            target(webhook),
+        ]);
+    }
+    table.print(&mut session.out);
+    Ok(Exit::Ok)
+}
+
+fn create(args: CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let events: BTreeSet<EventPattern> = args.events.into_iter().collect();
+    let profile = profile_of(&events);
+    let mut new = NewWebhook { events, profile, model: args.model, ..NewWebhook::default() };
+    fill(&mut new, args.what)?;
+    if new.url.is_none() && new.job.is_none() {
+        return Err(CliError::usage("say where to: --url URL, or --job ID --workspace URL"));
+    }
+    change(session, &args.change, &new, |new| Action::CreateWebhook { new })
+}
+
+/// The profile that the names of the events are from.
+fn profile_of(events: &BTreeSet<EventPattern>) -> Profile {
+    let all = |names: &[&str]| events.iter().all(|e| names.contains(&e.as_str()));
+    if all(&DATABRICKS) {
+        Profile::Databricks
+    } else if all(&MLFLOW) {
+        Profile::Mlflow
+    } else {
+        Profile::Standard
+    }
+}
+
+fn update(args: UpdateArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let webhook = find(&session.registry()?, &args.id)?;
+    let id = webhook.id.clone();
+    let mut new = NewWebhook {
+        name: webhook.name,
+        description: webhook.description,
+        model: webhook.model,
+        events: webhook.events,
+        state: webhook.state,
+        profile: webhook.profile,
+        url: webhook.url,
+        job: webhook.job,
+        insecure: webhook.insecure,
+        secret: webhook.secret.filter(|_| !args.no_secret),
+        authorization: webhook.authorization.filter(|_| !args.no_authorization),
+    };
+    if !args.events.is_empty() {
+        new.events = args.events.into_iter().collect();
+    }
+    fill(&mut new, args.what)?;
+    change(session, &args.change, &new, |new| Action::ChangeWebhook { id, new })
+}
+
+fn text(given: &str, flag: &str) -> Result<Text, CliError> {
+    Text::new(given).map_err(|e| CliError::usage(format!("--{flag}: {e}")))
+}
+
+/// Puts in what is given.
+fn fill(new: &mut NewWebhook, what: WhatArgs) -> Result<(), CliError> {
+    if let Some(url) = &what.url {
+        (new.url, new.job) = (Some(text(url, "url")?), None);
+    }
+    if what.job.is_some() || what.workspace.is_some() || what.job_params.is_some() {
+        let before = new.job.take();
+        let part = |given: &Option<String>, flag: &str, before: Option<&Text>| match (given, before) {
+            (Some(given), _) => text(given, flag),
+            (None, Some(before)) => Ok(before.clone()),
+            (None, None) => Err(CliError::usage(format!("a job needs --{flag}"))),
+        };
+        new.job = Some(Job {
+            id: part(&what.job, "job", before.as_ref().map(|j| &j.id))?,
+            workspace_url: part(&what.workspace, "workspace", before.as_ref().map(|j| &j.workspace_url))?,
+            params: what.job_params.or(before.map(|j| j.params)).unwrap_or_default(),
+        });
+        new.url = None;
+    }
+    new.profile = what.profile.unwrap_or(new.profile);
+    new.state = what.state.unwrap_or(new.state);
+    if let Some(name) = &what.name {
+        new.name = text(name, "name")?;
+    }
+    if let Some(description) = &what.description {
+        new.description = text(description, "description")?;
+    }
+    new.secret = what.secret.or(new.secret.take());
+    new.authorization = what.authorization.or(new.authorization.take());
+    new.insecure = what.verify_certificate.map_or(new.insecure, |verify| !verify);
+    Ok(())
+}
+
+/// Makes the change; warns of what would keep it from being told anything from here.
+fn change(
+    session: &mut Session,
+    args: &ChangeArgs,
+    new: &NewWebhook,
+    action: impl FnOnce(Box<NewWebhook>) -> Action,
+) -> Result<Exit, CliError> {
+    if let Some(why) = new.events.iter().find_map(|event| payload::why_not(new.profile, event)) {
+        return Err(CliError::usage(why).hint("greenroom webhook create --help"));
+    }
+    let registry = session.registry()?;
+    let out = Outgoing::of(&registry)?;
+    let mut warnings = Vec::new();
+    for name in new.secret.iter().chain(&new.authorization) {
+        if out.secrets().get(name)?.is_none() {
+            warnings
+                .push(format!("the secret '{name}' is not here yet: `greenroom secret set {name}` where it is sent"));
+        }
+    }
+    let job = new.job.as_ref().map(|job| &job.workspace_url);
+    for url in new.url.iter().chain(job) {
+        if let Err(why) = out.allow().judge_text(url.as_str()) {
+            warnings.push(format!(
+                "{}: {why}; `git config --add {} HOST` allows it where it is sent",
+                one_line(url.as_str()),
+                crate::deliver::webhook::address::SETTING
+            ));
+        }
+    }
+    let comment = args.text()?.as_str().to_owned();
+    change::run(session, &registry, args, &[action(Box::new(new.clone()))], comment, &warnings)
+}
+
+fn test(args: &TestArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let webhook = find(&registry, &args.id)?;
+    let asker = session.asker(&registry, None)?;
+    let now = super::session::clock();
+    let trial = Trial::new(&webhook, args.event.as_deref(), &asker.user, now, &registry.snapshot()?)?;
+    let answer = trial.send(&Outgoing::of(&registry)?)?;
+    let body = String::from_utf8_lossy(&answer.body);
+    let arrived = (200..300).contains(&answer.status);
+    if session.out.is_json() {
+        session.out.json(&json!({"event": trial.name(), "status": answer.status, "body": body}))?;
+    } else {
+        session.out.line(format!("{} was answered with HTTP {}.", trial.name(), answer.status));
+        let head: String = body.chars().take(2000).collect();
+        session.out.block(&head, "    ");
+    }
+    Ok(if arrived { Exit::Ok } else { Exit::Failed })
+}
+
+impl From<TrialError> for CliError {
+    fn from(e: TrialError) -> Self {
+        match e {
+            TrialError::Tree(e) => e.into(),
+            TrialError::NoEvent(_) => Self::of(Exit::Usage, &e),
+            TrialError::Disabled | TrialError::NoAnswer(_) => Self::of(Exit::Failed, &e),
+        }
     }
 }

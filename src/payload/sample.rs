@@ -176,6 +176,7 @@ impl Maker<'_> {
             format: 1,
             layout: Layout::default(),
             identity: Identity::default(),
+            notifications: crate::entity::settings::Mailing::default(),
             stages: Default::default(),
             rules: crate::entity::settings::Rules::default(),
         };

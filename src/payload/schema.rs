@@ -169,7 +169,11 @@ fn data() -> Value {
 /// The events as data, and what they are made of.
 fn event() -> (Value, Value) {
     let mut root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Event>().to_value();
-    let defs = root.get_mut("$defs").map(Value::take).unwrap_or_else(|| json!({}));
+    let mut defs = root.get_mut("$defs").map(Value::take).unwrap_or_else(|| json!({}));
+    // A file leaves out what an event writes as null.
+    if let Some(webhook) = defs.get_mut("Webhook").and_then(Value::as_object_mut) {
+        webhook.remove("oneOf");
+    }
     let mut kinds = match root.get_mut("oneOf").map(Value::take) {
         Some(Value::Array(kinds)) => kinds,
         Some(_) | None => Vec::new(),

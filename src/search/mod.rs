@@ -36,7 +36,7 @@ pub use boxed::box_filter;
 pub use error::SearchError;
 pub use filter::{Filter, IS_PROMPT, MAX_CLAUSES, MAX_FILTER, ModelClause, NumberTest, TextTest, VersionClause};
 pub use order::{ModelKey, Order, VersionKey};
-pub use page::{Page, PageLimits, PageSize, Start, TokenKey};
+pub use page::{Listing, Page, PageLimits, PageSize, Start, TokenKey};
 
 use std::fmt::Debug;
 

@@ -147,6 +147,27 @@ impl SearchId {
     }
 }
 
+/// A listing of other things than models and versions, whose page tokens hold what the last row was instead of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing(SearchId);
+
+impl Listing {
+    /// A listing of something, with what it was asked for.
+    pub fn new(what: &str, asked: &[String]) -> Self {
+        Self(SearchId::new(what, "", asked))
+    }
+
+    /// The token of the page after a row.
+    pub fn after(&self, row: &str, key: &TokenKey) -> String {
+        seal(&self.0, 0, row, key)
+    }
+
+    /// The row that a page comes after; none for the first page, whose token is empty.
+    pub fn start(&self, token: &str, key: &TokenKey) -> Result<Option<String>, SearchError> {
+        open(&self.0, token, key).map(|start| start.commit)
+    }
+}
+
 /// A token as JSON.
 #[derive(Serialize, Deserialize)]
 struct Fields {

@@ -34,6 +34,7 @@ pub mod route;
 pub mod state;
 pub mod stop;
 pub mod tokens;
+pub mod webhooks;
 mod wire;
 mod writer;
 
@@ -57,10 +58,12 @@ use metrics::Metrics;
 use notice::Notice;
 use state::{Parts, State};
 use tokens::{TokenError, Tokens};
+use webhooks::Hooks;
 use writer::Writer;
 
 use crate::artifact::import::Sources;
 use crate::artifact::{Limits, Store};
+use crate::deliver::webhook::{Outgoing, OutgoingError};
 use crate::git::{GitError, Ident, Repo};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
@@ -133,6 +136,9 @@ pub enum ServeError {
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// The settings of webhooks cannot be read.
+    #[error(transparent)]
+    Webhooks(#[from] OutgoingError),
     /// What lands cannot be followed.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -212,6 +218,7 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         jobs,
         desks,
         auth,
+        hooks: Hooks::new(Arc::new(Outgoing::of(&registry)?)),
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
         shelf: Arc::new(shelf),

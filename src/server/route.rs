@@ -158,6 +158,7 @@ impl Route {
 pub fn table() -> Vec<Route> {
     let mut routes = super::probe::routes();
     routes.extend(super::mlflow::routes());
+    routes.extend(super::webhooks::routes());
     routes.extend(super::databricks::routes());
     routes.extend(super::own::routes());
     routes.extend(super::artifacts::routes());

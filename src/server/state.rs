@@ -15,6 +15,7 @@ use super::import::Imports;
 use super::metrics::Metrics;
 use super::places::Places;
 use super::repeat::Repeats;
+use super::webhooks::Hooks;
 use super::writer::Job;
 use crate::action::Action;
 use crate::event::Event;
@@ -57,6 +58,8 @@ pub struct State {
     kept: Mutex<VecDeque<(Instant, Arc<Catalog>)>>,
     /// Who may call.
     pub auth: Auth,
+    /// Who sends to webhooks.
+    pub hooks: Hooks,
     /// The key of page tokens.
     pub token_key: TokenKey,
     /// What is counted.
@@ -87,6 +90,8 @@ pub struct Parts {
     pub desks: Desks,
     /// Who may call.
     pub auth: Auth,
+    /// Who sends to webhooks.
+    pub hooks: Hooks,
     /// The key of page tokens.
     pub token_key: TokenKey,
     /// What is counted.
@@ -100,7 +105,7 @@ pub struct Parts {
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, token_key, metrics, shelf, imports } = parts;
+        let Parts { catalog, tip, jobs, desks, auth, hooks, token_key, metrics, shelf, imports } = parts;
         Self {
             catalog,
             tip,
@@ -108,6 +113,7 @@ impl State {
             desks,
             kept: Mutex::default(),
             auth,
+            hooks,
             token_key,
             metrics,
             repeats: Arc::default(),

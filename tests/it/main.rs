@@ -39,3 +39,4 @@ mod transcripts;
 mod verify;
 mod watch;
 mod watch_kill;
+mod webhooks;

@@ -17,6 +17,7 @@ mod own;
 mod protocol;
 mod repeats;
 mod table;
+mod webhooks;
 
 use std::path::PathBuf;
 

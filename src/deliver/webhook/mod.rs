@@ -297,15 +297,15 @@ fn registry(snapshot: &Snapshot<'_>) -> Result<payload::Registry, TreeError> {
 
 /// Whether the event is about one of MLflow's prompts. Only what MLflow tells of is looked up.
 fn is_prompt(event: &Event, moment: &Moment<'_>) -> Result<bool, TreeError> {
-    let model = match event {
-        Event::VersionCreated { model, .. }
-        | Event::VersionTagSet { model, .. }
-        | Event::VersionTagDeleted { model, .. }
-        | Event::ModelTagSet { model, .. }
-        | Event::ModelTagDeleted { model, .. }
-        | Event::AliasSet { model, .. }
-        | Event::AliasDeleted { model, .. } => model,
-        _ => return Ok(false),
+    let (Event::VersionCreated { model, .. }
+    | Event::VersionTagSet { model, .. }
+    | Event::VersionTagDeleted { model, .. }
+    | Event::ModelTagSet { model, .. }
+    | Event::ModelTagDeleted { model, .. }
+    | Event::AliasSet { model, .. }
+    | Event::AliasDeleted { model, .. }) = event
+    else {
+        return Ok(false);
     };
     for state in [moment.after, moment.before] {
         if let Some(model) = state.model(model)?.map(|view| view.file()).transpose()?.flatten().and_then(|f| f.value) {

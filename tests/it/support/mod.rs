@@ -8,6 +8,7 @@
 //! ```
 
 pub mod channel;
+pub mod hooked;
 mod provision;
 pub mod receiver;
 mod sandbox;

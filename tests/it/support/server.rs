@@ -61,6 +61,11 @@ impl Server {
         Request { server: self, method: "GET", path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
+    /// A request of another method without a body.
+    pub fn request(&self, method: &'static str, path: &str) -> Request<'_> {
+        Request { method, ..self.get(path) }
+    }
+
     /// A request with a JSON body.
     pub fn send(&self, method: &'static str, path: &str, body: &Value) -> Request<'_> {
         let request = Request { method, body: body.to_string().into_bytes(), ..self.get(path) };

@@ -1,0 +1,157 @@
+//! `greenroom secret`: what webhooks sign with, kept outside git.
+
+use std::io::Read as _;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::report::{CliError, Exit};
+use super::session::{Session, clock};
+use super::table::Table;
+use crate::deliver::webhook::OutgoingError;
+use crate::name::Key;
+use crate::secrets::{MAX_SECRET, Secret, SecretError, Secrets, next_of};
+
+/// Keep the secrets that webhooks name
+///
+/// They lie beside the repository and travel with no clone. GREENROOM_SECRET_NAME in the environment counts before the
+/// file; with a key in GREENROOM_SECRETS_KEY or GREENROOM_SECRETS_KEY_FILE the file holds them encrypted.
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Set a secret from standard input; it cannot be shown again
+    Set(SetArgs),
+    /// List the secrets by name
+    List,
+    /// Put NAME.next, the secret that receivers were moved to, in the place of NAME
+    Promote(NameArgs),
+    /// Delete a secret
+    Delete(NameArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// The name by which webhooks call it
+    name: Key,
+    /// Make a new one for signing and print it, this once
+    #[arg(long, conflicts_with = "from")]
+    generate: bool,
+    /// Take it from this variable of the environment instead of standard input
+    #[arg(long, value_name = "VARIABLE")]
+    from: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
+    /// The secret's name
+    name: Key,
+}
+
+pub(super) fn run(command: &SecretCommand, session: &mut Session) -> Result<Exit, CliError> {
+    let secrets = Secrets::of(&session.registry()?.state_dir())?;
+    match command {
+        SecretCommand::Set(args) => set(args, &secrets, session),
+        SecretCommand::List => list(&secrets, session),
+        SecretCommand::Promote(args) => promote(&args.name, &secrets, session),
+        SecretCommand::Delete(args) => {
+            if !secrets.delete(&args.name)? {
+                return Err(none(&args.name));
+            }
+            said(session, &json!({"deleted": args.name}), &format!("Deleted the secret {}.", args.name))
+        }
+    }
+}
+
+fn none(name: &Key) -> CliError {
+    CliError::not_found(format!("there is no secret '{name}' in the file")).hint("greenroom secret list")
+}
+
+fn said(session: &mut Session, json: &serde_json::Value, text: &str) -> Result<Exit, CliError> {
+    if session.out.is_json() {
+        session.out.json(json)?;
+    } else {
+        session.out.foreign(text);
+    }
+    Ok(Exit::Ok)
+}
+
+fn set(args: &SetArgs, secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
+    let secret = if args.generate { Secret::random()? } else { given(args.from.as_deref())? };
+    secrets.set(&args.name, &secret, clock())?;
+    let name = &args.name;
+    if args.generate {
+        // The one time that it is shown: whoever receives must know it.
+        return said(session, &json!({"set": name, "secret": secret.reveal()}), secret.reveal());
+    }
+    said(session, &json!({"set": name}), &format!("Set the secret {name}."))
+}
+
+/// The secret that somebody gives: never on the command line, where others could read it.
+fn given(from: Option<&str>) -> Result<Secret, CliError> {
+    let text = match from {
+        Some(variable) => std::env::var(variable).map_err(|_| {
+            CliError::usage(format!("the environment holds no text in {}", crate::text::quoted(variable)))
+        })?,
+        None => {
+            let mut text = String::new();
+            // One byte more than a secret may have and its line end, so that a longer one is refused and not cut.
+            let limit = u64::try_from(MAX_SECRET + 3).unwrap_or(u64::MAX);
+            std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
+            text
+        }
+    };
+    Ok(Secret::new(text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t)))?)
+}
+
+fn list(secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
+    let all = secrets.list()?;
+    if session.out.is_json() {
+        let rows = all.iter().map(
+            |s| json!({"name": s.name, "changed": s.changed, "encrypted": s.sealed, "environment": s.environment}),
+        );
+        session.out.json(&rows.collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["NAME", "CHANGED", "KEPT"]);
+    for secret in &all {
+        let kept = match (secret.environment, secret.sealed) {
+            (true, _) => "in the environment",
+            (false, true) => "encrypted",
+            (false, false) => "in plain text",
+        };
+        let changed = secret.changed.map(crate::time::Timestamp::short).unwrap_or_default();
+        table.row([secret.name.clone(), changed, kept.to_owned()]);
+    }
+    table.print(&mut session.out);
+    Ok(Exit::Ok)
+}
+
+fn promote(name: &Key, secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
+    let next = next_of(name).ok_or_else(|| none(name))?;
+    let secret = secrets.get(&next)?.ok_or_else(|| none(&next))?;
+    secrets.set(name, &secret, clock())?;
+    secrets.delete(&next)?;
+    said(session, &json!({"set": name, "deleted": next}), &format!("{next} is now {name}."))
+}
+
+impl From<SecretError> for CliError {
+    fn from(e: SecretError) -> Self {
+        match e {
+            SecretError::Kept(e) => e.into(),
+            SecretError::Unfit => Self::usage(e.to_string()),
+            SecretError::NoKey { .. }
+            | SecretError::KeyFile { .. }
+            | SecretError::Sealed { .. }
+            | SecretError::WrongKey { .. }
+            | SecretError::Random(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}
+
+impl From<OutgoingError> for CliError {
+    fn from(e: OutgoingError) -> Self {
+        match e {
+            OutgoingError::Secrets(e) => e.into(),
+            OutgoingError::Allow(_) => Self::of(Exit::Failed, &e),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Databricks' `registry-webhooks`: create, list, update, delete, test.
+//!
+//! What is created here has the profile `databricks`. Webhooks of other profiles are listed, too, with the events as their
+//! files name them; clients leave out the names that they don't know.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+use super::{Brought, Given, all, as_new, attempt, delete as remove, find, inner, land, page, page_size, text};
+use crate::action::NewWebhook;
+use crate::deliver::webhook::TrialError;
+use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, Webhook, WebhookState};
+use crate::name::ModelName;
+use crate::payload::DATABRICKS;
+use crate::server::args::{Args, missing, wrong_type};
+use crate::server::call::Call;
+use crate::server::error::{ApiError, Code};
+use crate::server::mlflow::PREFIXES;
+use crate::server::route::{Answer, Needs, Reply, Route};
+
+/// The routes of this module. Who may do what depends on the webhook's model.
+pub fn routes() -> Vec<Route> {
+    let rows = vec![
+        Route::act(Method::POST, "/registry-webhooks/create", Needs::Caller, create),
+        Route::act(Method::GET, "/registry-webhooks/list", Needs::Caller, list),
+        Route::act(Method::PATCH, "/registry-webhooks/update", Needs::Caller, update),
+        Route::act(Method::DELETE, "/registry-webhooks/delete", Needs::Caller, delete),
+        Route::act(Method::POST, "/registry-webhooks/test", Needs::Caller, test),
+    ];
+    rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
+}
+
+/// A webhook as Databricks' clients read it. Secrets are not in it.
+fn shape(webhook: &Webhook) -> Value {
+    let mut out = Map::new();
+    out.insert("id".to_owned(), json!(webhook.id));
+    out.insert("creation_timestamp".to_owned(), json!(webhook.created_at.as_millis()));
+    let updated = webhook.updated_at.unwrap_or(webhook.created_at);
+    out.insert("last_updated_timestamp".to_owned(), json!(updated.as_millis()));
+    out.insert("status".to_owned(), json!(webhook.state));
+    out.insert("events".to_owned(), json!(webhook.events));
+    if !webhook.description.is_empty() {
+        out.insert("description".to_owned(), json!(webhook.description));
+    }
+    if let Some(model) = &webhook.model {
+        out.insert("model_name".to_owned(), json!(model));
+    }
+    if let Some(url) = &webhook.url {
+        let spec = json!({"url": url, "enable_ssl_verification": !webhook.insecure});
+        out.insert("http_url_spec".to_owned(), spec);
+    }
+    if let Some(job) = &webhook.job {
+        let spec = json!({"job_id": job.id, "workspace_url": job.workspace_url});
+        out.insert("job_spec".to_owned(), spec);
+    }
+    Value::Object(out)
+}
+
+/// The events that are asked for; none where none are given.
+fn events(args: &Args) -> Result<BTreeSet<EventPattern>, ApiError> {
+    let known = |name: String| {
+        let event: Result<EventPattern, _> = name.parse();
+        event.map_err(|_| {
+            let shown = crate::text::one_line(&name);
+            ApiError::invalid(format!("Invalid webhook event: {shown}. It must be one of {}.", DATABRICKS.join(", ")))
+        })
+    };
+    args.texts("events")?.into_iter().map(known).collect()
+}
+
+fn status(args: &Args) -> Result<Option<WebhookState>, ApiError> {
+    let Some(given) = args.text("status")? else { return Ok(None) };
+    let found = WebhookState::ALL.into_iter().find(|s| s.as_str() == given);
+    let wrong = || {
+        let shown = crate::text::one_line(given);
+        ApiError::invalid(format!("Invalid webhook status: {shown}. It must be ACTIVE, DISABLED or TEST_MODE."))
+    };
+    found.map(Some).ok_or_else(wrong)
+}
+
+/// Takes the target from the arguments: the one that is given replaces the whole of the other.
+fn target(args: &Args, new: &mut NewWebhook, brought: &mut Brought) -> Result<(), ApiError> {
+    match (args.value("http_url_spec")?, args.value("job_spec")?) {
+        (Some(_), Some(_)) => Err(ApiError::invalid("Give either http_url_spec or job_spec, not both.")),
+        (Some(spec), None) => {
+            let spec = object(spec, "http_url_spec")?;
+            let part = |name: &str| inner(spec, "http_url_spec", name);
+            let url = part("url")?.filter(|u| !u.is_empty()).ok_or_else(|| missing("http_url_spec.url"))?;
+            (new.url, new.job) = (Some(text(url, "http_url_spec.url")?), None);
+            new.insecure = match spec.get("enable_ssl_verification") {
+                None | Some(Value::Null) => false,
+                Some(Value::Bool(verify)) => !verify,
+                Some(Value::String(verify)) if verify.eq_ignore_ascii_case("true") => false,
+                Some(Value::String(verify)) if verify.eq_ignore_ascii_case("false") => true,
+                Some(other) => return Err(wrong_type("http_url_spec.enable_ssl_verification", other)),
+            };
+            brought.secret = Given::whole(part("secret")?)?;
+            brought.authorization = Given::whole(part("authorization")?)?;
+            Ok(())
+        }
+        (None, Some(spec)) => {
+            let spec = object(spec, "job_spec")?;
+            let part = |name: &str| inner(spec, "job_spec", name);
+            let needed = |name: &str| {
+                let found = part(name)?.filter(|t| !t.is_empty());
+                found.ok_or_else(|| missing(&format!("job_spec.{name}")))
+            };
+            let params = new.job.as_ref().map_or(JobParams::default(), |job| job.params);
+            let id = text(needed("job_id")?, "job_spec.job_id")?;
+            let workspace_url = text(needed("workspace_url")?, "job_spec.workspace_url")?;
+            (new.url, new.insecure) = (None, false);
+            new.job = Some(Job { id, workspace_url, params });
+            brought.secret = Given::None;
+            brought.authorization = Given::whole(Some(needed("access_token")?))?;
+            Ok(())
+        }
+        (None, None) => Ok(()),
+    }
+}
+
+fn object<'v>(value: &'v Value, name: &str) -> Result<&'v Value, ApiError> {
+    if value.is_object() { Ok(value) } else { Err(wrong_type(name, value)) }
+}
+
+fn answer(webhook: &Webhook) -> Answer {
+    Reply::json(&json!({"webhook": shape(webhook)}))
+}
+
+/// POST `registry-webhooks/create`
+async fn create(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.once("registry-webhooks/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
+    let args = &call.args;
+    let mut new = NewWebhook {
+        description: text(args.text("description")?.unwrap_or_default(), "description")?,
+        model: args.text("model_name")?.filter(|m| !m.is_empty()).map(ModelName::new).transpose()?,
+        events: events(args)?,
+        state: status(args)?.unwrap_or_default(),
+        profile: Profile::Databricks,
+        ..NewWebhook::default()
+    };
+    if new.events.is_empty() {
+        return Err(missing("events"));
+    }
+    let mut brought = Brought::default();
+    target(args, &mut new, &mut brought)?;
+    if new.url.is_none() && new.job.is_none() {
+        return Err(ApiError::invalid("A webhook needs a target: give http_url_spec or job_spec."));
+    }
+    answer(&land(call, None, new, brought).await?)
+}
+
+/// GET `registry-webhooks/list`
+async fn list(call: Call) -> Answer {
+    let size = page_size(&call, 1000)?;
+    let model = call.args.text("model_name")?.filter(|m| !m.is_empty()).map(str::to_owned);
+    let events = events(&call.args)?;
+    let mut found = all(&call).await?;
+    found.retain(|w| model.is_none() || w.model.as_ref().map(ModelName::as_str) == model.as_deref());
+    found.retain(|w| events.is_empty() || w.events.iter().any(|e| events.contains(e)));
+    let asked: Vec<String> =
+        ["databricks".to_owned()].into_iter().chain(model).chain(events.iter().map(ToString::to_string)).collect();
+    let (rows, next) = page(&call, found, &asked, size)?;
+    let mut out = Map::new();
+    if !rows.is_empty() {
+        out.insert("webhooks".to_owned(), rows.iter().map(shape).collect());
+    }
+    out.extend(next.map(|token| ("next_page_token".to_owned(), json!(token))));
+    Reply::json(&out)
+}
+
+/// PATCH `registry-webhooks/update`: what is not given stays.
+async fn update(call: Call) -> Answer {
+    let before = find(&call, call.args.required("id")?).await?;
+    let (mut new, mut brought) = (as_new(&before), Brought::default());
+    let events = events(&call.args)?;
+    if !events.is_empty() {
+        new.events = events;
+    }
+    if let Some(given) = call.args.text("description")? {
+        new.description = text(given, "description")?;
+    }
+    if let Some(state) = status(&call.args)? {
+        new.state = state;
+    }
+    target(&call.args, &mut new, &mut brought)?;
+    answer(&land(call, Some(before), new, brought).await?)
+}
+
+/// DELETE `registry-webhooks/delete`
+async fn delete(call: Call) -> Answer {
+    let webhook = find(&call, call.args.required("id")?).await?;
+    remove(call, webhook).await?;
+    Ok(Reply::done())
+}
+
+/// POST `registry-webhooks/test`: waits for the receiver and gives what it said.
+async fn test(call: Call) -> Answer {
+    let webhook = find(&call, call.args.required("id")?).await?;
+    let event = call.args.text("event")?.filter(|e| !e.is_empty()).map(str::to_owned);
+    match attempt(&call, webhook, event).await? {
+        Ok(answer) => {
+            let body = String::from_utf8_lossy(&answer.body);
+            // The documentation of Databricks says `status`, its clients read `status_code`.
+            Reply::json(&json!({"status_code": answer.status, "body": body, "status": answer.status}))
+        }
+        Err(TrialError::Tree(e)) => Err(e.into()),
+        Err(TrialError::NoEvent(why)) => Err(ApiError::invalid(why)),
+        Err(e @ TrialError::Disabled) => Err(ApiError::new(Code::InvalidState, e.to_string())),
+        Err(TrialError::NoAnswer(why)) => {
+            Err(ApiError::new(Code::BadRequest, format!("The webhook's target gave no answer: {why}.")))
+        }
+    }
+}

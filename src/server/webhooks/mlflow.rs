@@ -1,0 +1,281 @@
+//! MLflow's webhooks: create, list, get, update, delete, test.
+//!
+//! What is created here has the profile `mlflow` and is told of the whole registry. Webhooks that were made otherwise are
+//! shown as far as MLflow's words go: those with an address, and of their events the ones that MLflow has a pair of entity
+//! and action for. Of those the events are changed where they were made; all else can be changed here.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+use super::{Brought, Given, all, as_new, attempt, delete as remove, find, inner, land, page, page_size, text};
+use crate::action::NewWebhook;
+use crate::deliver::webhook::TrialError;
+use crate::entity::webhook::{EventPattern, Profile, Webhook, WebhookState};
+use crate::payload::MLFLOW;
+use crate::server::args::{Args, missing, wrong_type};
+use crate::server::call::Call;
+use crate::server::error::ApiError;
+use crate::server::mlflow::PREFIXES;
+use crate::server::route::{Answer, Needs, Reply, Route};
+
+/// The longest name of a webhook.
+const MAX_NAME: usize = 63;
+
+/// The routes of this module. Who may do what depends on the webhook's model.
+pub fn routes() -> Vec<Route> {
+    let one = "/webhooks/{webhook_id}";
+    let rows = vec![
+        Route::act(Method::POST, "/webhooks", Needs::Caller, create),
+        Route::act(Method::GET, "/webhooks", Needs::Caller, list),
+        Route::act(Method::GET, one, Needs::Caller, get),
+        Route::act(Method::PATCH, one, Needs::Caller, update),
+        Route::act(Method::DELETE, one, Needs::Caller, delete),
+        Route::act(Method::POST, format!("{one}/test"), Needs::Caller, test),
+    ];
+    rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
+}
+
+/// The events of a webhook in MLflow's words, sorted by entity and action.
+fn pairs(webhook: &Webhook) -> Vec<(&'static str, &'static str)> {
+    let alike = |name: &str| match name {
+        "registered_model.created" => "REGISTERED_MODEL_CREATED",
+        "model_version.created" => "MODEL_VERSION_CREATED",
+        "model_version_tag.set" => "MODEL_VERSION_TAG_SET",
+        _ => "",
+    };
+    let held = |name: &&str| webhook.events.iter().any(|e| e.holds(name) || e.as_str() == alike(name));
+    let mut out: Vec<_> = MLFLOW.into_iter().filter(held).filter_map(|name| name.split_once('.')).collect();
+    out.sort_unstable();
+    out
+}
+
+/// Whether MLflow's words describe a webhook at all.
+fn is_shown(webhook: &Webhook) -> bool {
+    webhook.url.is_some() && !pairs(webhook).is_empty()
+}
+
+/// A webhook as MLflow's client reads it. The secret is not in it.
+fn shape(webhook: &Webhook) -> Value {
+    let events: Vec<Value> = pairs(webhook)
+        .into_iter()
+        .map(|(entity, action)| json!({"entity": entity.to_uppercase(), "action": action.to_uppercase()}))
+        .collect();
+    let mut out = Map::new();
+    out.insert("webhook_id".to_owned(), json!(webhook.id));
+    let name = if webhook.name.is_empty() { webhook.id.as_str() } else { webhook.name.as_str() };
+    out.insert("name".to_owned(), json!(name));
+    if !webhook.description.is_empty() {
+        out.insert("description".to_owned(), json!(webhook.description));
+    }
+    out.insert("url".to_owned(), json!(webhook.url));
+    out.insert("events".to_owned(), json!(events));
+    // MLflow knows no mode for tests alone; such a webhook is told nothing.
+    let status = if webhook.state == WebhookState::Active { "ACTIVE" } else { "DISABLED" };
+    out.insert("status".to_owned(), json!(status));
+    out.insert("creation_timestamp".to_owned(), json!(webhook.created_at.as_millis()));
+    let updated = webhook.updated_at.unwrap_or(webhook.created_at);
+    out.insert("last_updated_timestamp".to_owned(), json!(updated.as_millis()));
+    Value::Object(out)
+}
+
+fn answer(webhook: &Webhook) -> Answer {
+    Reply::json(&json!({"webhook": shape(webhook)}))
+}
+
+/// The name, by MLflow's rule and in its words.
+fn name(given: &str) -> Result<crate::text::Text, ApiError> {
+    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inside = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let fits = given.len() <= MAX_NAME && edge(given.chars().next()) && edge(given.chars().last());
+    if fits && given.chars().all(inside) {
+        return text(given, "name");
+    }
+    Err(ApiError::invalid(format!(
+        "Webhook name {} is invalid. It must start and end with a letter or digit, be less than 63 characters long, and \
+         contain only letters, digits, dots (.), underscores (_), and hyphens (-).",
+        crate::text::quoted(given)
+    )))
+}
+
+/// The address, which must be one before it is judged.
+fn url(given: &str) -> Result<crate::text::Text, ApiError> {
+    if given.trim().is_empty() {
+        let shown = crate::text::quoted(given);
+        return Err(ApiError::invalid(format!("Webhook URL cannot be empty or just whitespace: {shown}")));
+    }
+    text(given, "url")
+}
+
+/// An event of MLflow's: `{"entity": "MODEL_VERSION", "action": "CREATED"}`.
+fn event(value: &Value) -> Result<EventPattern, ApiError> {
+    if !value.is_object() {
+        return Err(wrong_type("events", value));
+    }
+    let part = |name: &str| inner(value, "events", name).map(|t| t.unwrap_or_default().to_ascii_lowercase());
+    let (entity, action) = (part("entity")?, part("action")?);
+    let name = format!("{entity}.{action}");
+    let known = MLFLOW.contains(&name.as_str());
+    if let Ok(event) = name.parse()
+        && known
+    {
+        return Ok(event);
+    }
+    let mut valid: Vec<&str> =
+        MLFLOW.into_iter().filter_map(|n| n.split_once('.')).filter(|(e, _)| *e == entity).map(|(_, a)| a).collect();
+    valid.sort_unstable();
+    let (entity, action) = (crate::text::one_line(&entity), crate::text::one_line(&action));
+    Err(ApiError::invalid(if valid.is_empty() {
+        format!("Invalid webhook event: this registry tells of no entity '{entity}'.")
+    } else {
+        let valid: Vec<String> = valid.iter().map(|a| format!("'{a}'")).collect();
+        format!("Invalid action '{action}' for entity '{entity}'. Valid actions are: [{}]", valid.join(", "))
+    }))
+}
+
+/// The events that are given; none where there are none.
+fn events(args: &Args) -> Result<BTreeSet<EventPattern>, ApiError> {
+    match args.value("events")? {
+        None => Ok(BTreeSet::new()),
+        Some(Value::Array(items)) => items.iter().map(event).collect(),
+        Some(other) => Err(wrong_type("events", other)),
+    }
+}
+
+fn status(args: &Args) -> Result<Option<WebhookState>, ApiError> {
+    match args.text("status")? {
+        None => Ok(None),
+        Some("ACTIVE") => Ok(Some(WebhookState::Active)),
+        Some("DISABLED") => Ok(Some(WebhookState::Disabled)),
+        Some(other) => {
+            let shown = crate::text::one_line(other);
+            Err(ApiError::invalid(format!("Invalid webhook status: {shown}. It must be ACTIVE or DISABLED.")))
+        }
+    }
+}
+
+/// POST `webhooks`
+async fn create(call: Call) -> Answer {
+    let repeats = Arc::clone(&call.state.repeats);
+    repeats.once("webhooks/create", call, create_now).await
+}
+
+async fn create_now(call: Call) -> Answer {
+    let args = &call.args;
+    let new = NewWebhook {
+        name: name(args.required("name")?)?,
+        description: text(args.text("description")?.unwrap_or_default(), "description")?,
+        events: events(args)?,
+        state: status(args)?.unwrap_or_default(),
+        profile: Profile::Mlflow,
+        url: Some(url(args.required("url")?)?),
+        ..NewWebhook::default()
+    };
+    if new.events.is_empty() {
+        return Err(missing("events"));
+    }
+    let secret = Given::whole(args.text("secret")?)?;
+    answer(&land(call, None, new, Brought { secret, ..Brought::default() }).await?)
+}
+
+/// GET `webhooks`: newest first.
+async fn list(call: Call) -> Answer {
+    let size = page_size(&call, 100)?;
+    let mut found = all(&call).await?;
+    found.retain(is_shown);
+    let (rows, next) = page(&call, found, &["mlflow".to_owned()], size)?;
+    let mut out = Map::new();
+    if !rows.is_empty() {
+        out.insert("webhooks".to_owned(), rows.iter().map(shape).collect());
+    }
+    out.extend(next.map(|token| ("next_page_token".to_owned(), json!(token))));
+    Reply::json(&out)
+}
+
+/// The webhook that the address names.
+async fn named(call: &Call) -> Result<Webhook, ApiError> {
+    let id = call.segment("webhook_id");
+    let found = find(call, id).await?;
+    if is_shown(&found) {
+        return Ok(found);
+    }
+    Err(ApiError::not_found(format!("Webhook with ID {id} not found.")))
+}
+
+/// GET `webhooks/{webhook_id}`
+async fn get(call: Call) -> Answer {
+    answer(&named(&call).await?)
+}
+
+/// PATCH `webhooks/{webhook_id}`: what is not given, or empty, stays.
+async fn update(call: Call) -> Answer {
+    let before = named(&call).await?;
+    let (mut new, mut brought) = (as_new(&before), Brought::default());
+    if let Some(given) = call.args.text("name")?.filter(|n| !n.is_empty()) {
+        new.name = name(given)?;
+    }
+    if let Some(given) = call.args.text("url")?.filter(|u| !u.is_empty()) {
+        new.url = Some(url(given)?);
+    }
+    if let Some(given) = call.args.text("description")? {
+        new.description = text(given, "description")?;
+    }
+    let events = events(&call.args)?;
+    if !events.is_empty() && before.profile != Profile::Mlflow {
+        let profile = before.profile.as_str();
+        return Err(ApiError::invalid(format!(
+            "The events of a webhook with the profile {profile} are changed where it was made, not here."
+        )));
+    }
+    if !events.is_empty() {
+        new.events = events;
+    }
+    if let Some(state) = status(&call.args)? {
+        new.state = state;
+    }
+    if let Some(secret) = call.args.text("secret")? {
+        brought.secret = Given::whole(Some(secret))?;
+    }
+    answer(&land(call, Some(before), new, brought).await?)
+}
+
+/// DELETE `webhooks/{webhook_id}`
+async fn delete(call: Call) -> Answer {
+    let webhook = named(&call).await?;
+    remove(call, webhook).await?;
+    Ok(Reply::done())
+}
+
+/// POST `webhooks/{webhook_id}/test`: waits for the receiver, and is no failure where that fails.
+async fn test(call: Call) -> Answer {
+    let webhook = named(&call).await?;
+    let asked = match call.args.value("event")? {
+        Some(value) => event(value)?.to_string(),
+        None => match pairs(&webhook).first() {
+            Some((entity, action)) => format!("{entity}.{action}"),
+            None => return Err(missing("event")),
+        },
+    };
+    // A webhook of Databricks' has other names for the same.
+    let asked = match (webhook.profile, asked.as_str()) {
+        (Profile::Databricks, "registered_model.created") => "REGISTERED_MODEL_CREATED".to_owned(),
+        (Profile::Databricks, "model_version.created") => "MODEL_VERSION_CREATED".to_owned(),
+        (Profile::Databricks, "model_version_tag.set") => "MODEL_VERSION_TAG_SET".to_owned(),
+        _ => asked,
+    };
+    let result = match attempt(&call, webhook, Some(asked)).await? {
+        Ok(answer) => json!({
+            "success": answer.status < 400,
+            "response_status": answer.status,
+            "response_body": String::from_utf8_lossy(&answer.body),
+        }),
+        Err(TrialError::Tree(e)) => return Err(e.into()),
+        Err(TrialError::NoEvent(why)) => return Err(ApiError::invalid(why)),
+        Err(e @ (TrialError::Disabled | TrialError::NoAnswer(_))) => {
+            json!({"success": false, "error_message": format!("Failed to test webhook: {e}")})
+        }
+    };
+    Reply::json(&json!({"result": result}))
+}

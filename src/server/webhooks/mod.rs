@@ -1,0 +1,327 @@
+//! Webhooks over both APIs. They are the same webhooks: Databricks' API shows all that the caller may manage, MLflow's
+//! those that its words can describe ([`mlflow`] says which).
+//!
+//! The secrets that a caller sends go to the secret store under names made up here; only the names are committed, and
+//! neither comes back in any answer. A secret is written before the commit that names it and taken back if there is no
+//! such commit; what no webhook names any more is deleted after the commit.
+
+pub mod databricks;
+pub mod mlflow;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::args::wrong_type;
+use super::call::Call;
+use super::error::{ApiError, Code};
+use super::route::Route;
+use super::state::Landed;
+use super::writer::clock;
+use crate::action::{Action, NewWebhook};
+use crate::deliver::webhook::post::Answer;
+use crate::deliver::webhook::{Outgoing, Trial, TrialError};
+use crate::entity::Level;
+use crate::entity::Webhook;
+use crate::name::{Id, Key};
+use crate::payload;
+use crate::search::Listing;
+use crate::secrets::{Secret, SecretError};
+use crate::text::Text;
+
+/// How many webhooks are tried at a time.
+const TRIALS: usize = 8;
+
+/// What the names of secrets begin with that are made here; others are the administrator's and never deleted.
+const PREFIX: &str = "webhook-";
+
+/// The routes of both APIs.
+pub fn routes() -> Vec<Route> {
+    let mut routes = databricks::routes();
+    routes.extend(mlflow::routes());
+    routes
+}
+
+/// What the server holds for webhooks.
+#[derive(Debug)]
+pub struct Hooks {
+    out: Arc<Outgoing>,
+    trials: Arc<Semaphore>,
+}
+
+impl Hooks {
+    /// With who sends.
+    pub fn new(out: Arc<Outgoing>) -> Self {
+        Self { out, trials: Arc::new(Semaphore::new(TRIALS)) }
+    }
+}
+
+impl From<SecretError> for ApiError {
+    fn from(e: SecretError) -> Self {
+        match e {
+            SecretError::Unfit => Self::invalid(e.to_string()),
+            e => Self::internal(&e),
+        }
+    }
+}
+
+/// The webhooks that the caller may manage, newest first.
+async fn all(call: &Call) -> Result<Vec<Webhook>, ApiError> {
+    let mut found = call
+        .state
+        .read(|registry| {
+            let all = registry.snapshot()?.webhooks()?;
+            Ok(all.into_values().filter_map(|file| file.value).collect::<Vec<_>>())
+        })
+        .await?;
+    found.retain(|webhook| manages(call, webhook));
+    found.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    Ok(found)
+}
+
+/// Whether the caller may do everything with a webhook.
+fn manages(call: &Call, webhook: &Webhook) -> bool {
+    let level = match &webhook.model {
+        Some(model) => call.catalog.model(model.as_str()).and_then(|card| call.standing.level(card)),
+        None => call.standing.registry(),
+    };
+    level >= Some(Level::CanManage)
+}
+
+/// A webhook by id; one that the caller may not manage is answered as if it were not there.
+async fn find(call: &Call, id: &str) -> Result<Webhook, ApiError> {
+    let missing = || ApiError::not_found(format!("Webhook with ID {} not found.", crate::text::one_line(id)));
+    let known = Id::new(id).map_err(|_| missing())?;
+    let path = crate::format::path::webhook(&known);
+    let found = call
+        .state
+        .read(move |registry| {
+            let snapshot = registry.snapshot()?;
+            Ok(snapshot.file::<Webhook>(&snapshot.full_path(&path))?.and_then(|file| file.value))
+        })
+        .await?;
+    found.filter(|webhook| manages(call, webhook)).ok_or_else(missing)
+}
+
+/// A page of a listing: the rows, and the token of the next page.
+fn page(
+    call: &Call,
+    rows: Vec<Webhook>,
+    asked: &[String],
+    size: usize,
+) -> Result<(Vec<Webhook>, Option<String>), ApiError> {
+    let listing = Listing::new("webhooks", asked);
+    let mark = |w: &Webhook| format!("{:020}/{}", w.created_at.as_millis(), w.id);
+    let start = listing.start(call.args.text("page_token")?.unwrap_or_default(), &call.state.token_key)?;
+    let mut rows: Vec<Webhook> = rows.into_iter().filter(|w| start.as_ref().is_none_or(|s| mark(w) < *s)).collect();
+    let more = rows.len() > size;
+    rows.truncate(size);
+    let next = rows.last().filter(|_| more).map(|last| listing.after(&mark(last), &call.state.token_key));
+    Ok((rows, next))
+}
+
+/// How many rows a page has.
+fn page_size(call: &Call, default: usize) -> Result<usize, ApiError> {
+    let Some(text) = call.args.number("max_results")? else { return Ok(default) };
+    let size = text.parse().ok().filter(|n| (1..=1000).contains(n));
+    size.ok_or_else(|| ApiError::invalid("max_results must be between 1 and 1000."))
+}
+
+/// What a webhook is, as what it shall be.
+fn as_new(webhook: &Webhook) -> NewWebhook {
+    NewWebhook {
+        name: webhook.name.clone(),
+        description: webhook.description.clone(),
+        model: webhook.model.clone(),
+        events: webhook.events.clone(),
+        state: webhook.state,
+        profile: webhook.profile,
+        url: webhook.url.clone(),
+        job: webhook.job.clone(),
+        insecure: webhook.insecure,
+        secret: webhook.secret.clone(),
+        authorization: webhook.authorization.clone(),
+    }
+}
+
+/// Refuses events that the profile has no words for, and addresses that are never called.
+fn check(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
+    if let Some(why) = new.events.iter().find_map(|event| payload::why_not(new.profile, event)) {
+        return Err(ApiError::invalid(format!("Invalid webhook event: {why}.")));
+    }
+    let job = new.job.as_ref().map(|job| &job.workspace_url);
+    for url in new.url.iter().chain(job) {
+        call.state.hooks.out.allow().judge_text(url.as_str()).map_err(|why| {
+            ApiError::invalid(format!("Invalid webhook URL '{}': {why}.", crate::text::one_line(url.as_str())))
+        })?;
+    }
+    Ok(())
+}
+
+/// Refuses who may not change webhooks of the model, or of the registry, before anything is written.
+fn permit(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
+    if call.caller.read_only {
+        return Err(ApiError::denied("This token may only read."));
+    }
+    match &new.model {
+        Some(model) => call.demand(Level::CanManage, call.model(model)?),
+        None if call.standing.registry() >= Some(Level::CanManage) => Ok(()),
+        None => Err(ApiError::denied(format!(
+            "'{}' does not have the permission {} on the registry, which webhooks without a model need.",
+            call.caller.user,
+            Level::CanManage
+        ))),
+    }
+}
+
+/// A secret that a change brings: to be written under a new name, to be forgotten, or to stay as it is.
+#[derive(Debug, Clone, Default)]
+enum Given {
+    #[default]
+    Same,
+    None,
+    Text(Secret),
+}
+
+impl Given {
+    /// Of a text that stands for the whole: nothing and the empty text are none.
+    fn whole(text: Option<&str>) -> Result<Self, ApiError> {
+        match text {
+            None | Some("") => Ok(Self::None),
+            Some(text) => Ok(Self::Text(Secret::new(text)?)),
+        }
+    }
+}
+
+/// The secrets that a change brings.
+#[derive(Debug, Clone, Default)]
+struct Brought {
+    secret: Given,
+    authorization: Given,
+}
+
+/// Makes a webhook, or changes `before`, with its secrets. It goes to its end even if the caller goes away.
+async fn land(call: Call, before: Option<Webhook>, mut new: NewWebhook, brought: Brought) -> Result<Webhook, ApiError> {
+    permit(&call, &new)?;
+    check(&call, &new)?;
+    let task = tokio::spawn(async move {
+        let out = Arc::clone(&call.state.hooks.out);
+        let mut written = Vec::new();
+        let names = [(&mut new.secret, brought.secret), (&mut new.authorization, brought.authorization)];
+        for (name, given) in names {
+            match given {
+                Given::Same => {}
+                Given::None => *name = None,
+                Given::Text(secret) => {
+                    let key = fresh_name()?;
+                    let (out, at) = (Arc::clone(&out), key.clone());
+                    blocking(move || Ok(out.secrets().set(&at, &secret, clock())?)).await?;
+                    written.push(key.clone());
+                    *name = Some(key);
+                }
+            }
+        }
+        let kept: Vec<Key> = new.secret.iter().chain(&new.authorization).cloned().collect();
+        let new = Box::new(new);
+        let (action, id) = match &before {
+            Some(before) => (Action::ChangeWebhook { id: before.id.clone(), new }, Some(before.id.clone())),
+            None => (Action::CreateWebhook { new }, None),
+        };
+        match call.write(vec![action]).await {
+            Ok(landed) => {
+                let old = before.iter().flat_map(|w| w.secret.iter().chain(&w.authorization)).cloned();
+                forget(&call, old.filter(|name| !kept.contains(name)).collect()).await;
+                after(&landed, id, before)
+            }
+            Err(e) => {
+                forget(&call, written).await;
+                Err(e)
+            }
+        }
+    });
+    task.await.map_err(|e| ApiError::internal(&e))?
+}
+
+/// The webhook after a change.
+fn after(landed: &Landed, id: Option<Id>, before: Option<Webhook>) -> Result<Webhook, ApiError> {
+    use crate::event::Event;
+    let made = landed.events.iter().find_map(|event| match event {
+        Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. } => Some(webhook.clone()),
+        _ => None,
+    });
+    // What is so already makes no event.
+    let found = made.filter(|w| id.as_ref().is_none_or(|id| w.id == *id)).or(before);
+    found.ok_or_else(|| ApiError::new(Code::InternalError, "The webhook could not be read back."))
+}
+
+/// Deletes a webhook, then its secrets.
+async fn delete(call: Call, webhook: Webhook) -> Result<(), ApiError> {
+    permit(&call, &as_new(&webhook))?;
+    let task = tokio::spawn(async move {
+        call.write(vec![Action::DeleteWebhook { id: webhook.id.clone() }]).await?;
+        forget(&call, webhook.secret.into_iter().chain(webhook.authorization).collect()).await;
+        Ok(())
+    });
+    task.await.map_err(|e| ApiError::internal(&e))?
+}
+
+/// Deletes secrets that were made here. What fails is left behind and harms nobody: no webhook names it.
+async fn forget(call: &Call, names: Vec<Key>) {
+    let out = Arc::clone(&call.state.hooks.out);
+    let own: Vec<Key> = names.into_iter().filter(|name| name.as_str().starts_with(PREFIX)).collect();
+    let forgotten = blocking(move || {
+        for name in &own {
+            out.secrets().delete(name)?;
+        }
+        Ok(())
+    });
+    let _ = forgotten.await;
+}
+
+/// A name for a secret that nothing else has.
+fn fresh_name() -> Result<Key, ApiError> {
+    let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    Ok(Key::new(format!("{PREFIX}{random}"))?)
+}
+
+/// Does what waits for a disk or for another machine on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(act).await.map_err(|e| ApiError::internal(&e))?
+}
+
+/// Tries a webhook: with an event of this name, or the first that it is told of.
+async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result<Result<Answer, TrialError>, ApiError> {
+    let busy =
+        || ApiError::new(Code::RequestLimitExceeded, "Too many webhooks are being tried; try again in a moment.");
+    let permit = Arc::clone(&call.state.hooks.trials).try_acquire_owned().map_err(|_| busy())?;
+    let (out, by) = (Arc::clone(&call.state.hooks.out), call.caller.user.clone());
+    let trial = call
+        .state
+        .read(move |registry| Ok(Trial::new(&webhook, event.as_deref(), &by, clock(), &registry.snapshot()?)));
+    let trial = match trial.await? {
+        Ok(trial) => trial,
+        Err(e) => return Ok(Err(e)),
+    };
+    blocking(move || {
+        let _held = permit;
+        Ok(trial.send(&out))
+    })
+    .await
+}
+
+/// A text argument within an object, such as `http_url_spec.url`.
+fn inner<'v>(object: &'v Value, of: &str, name: &str) -> Result<Option<&'v str>, ApiError> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(wrong_type(&format!("{of}.{name}"), other)),
+    }
+}
+
+/// A text that may be stored.
+fn text(given: &str, name: &str) -> Result<Text, ApiError> {
+    Text::new(given).map_err(|e| ApiError::invalid(format!("Invalid value for parameter '{name}' supplied: {e}")))
+}

@@ -1,0 +1,134 @@
+//! A receiver of webhooks: it keeps what it gets and answers as it is told to.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A request as it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    /// The first line without the version: `POST /path`.
+    pub line: String,
+    /// The headers, their names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Got {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("the body is JSON")
+    }
+}
+
+/// What a receiver does with a connection once it has read the request from it.
+type Answer = dyn Fn(&Got, &mut TcpStream) + Send + Sync;
+
+/// A receiver that ends with the value.
+pub struct Hooked {
+    address: SocketAddr,
+    got: Arc<Mutex<Vec<Got>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Hooked {
+    /// One that answers with these bytes.
+    pub fn saying(answer: &'static str) -> Self {
+        Self::with(move |_, stream| {
+            let _ = stream.write_all(answer.as_bytes());
+        })
+    }
+
+    /// One that answers with a status.
+    pub fn with_status(status: u16) -> Self {
+        Self::with(move |_, stream| {
+            let _ = write!(stream, "HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\nOK");
+        })
+    }
+
+    /// One that does what it likes.
+    pub fn with(answer: impl Fn(&Got, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it has an address");
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let (kept, answer): (_, Arc<Answer>) = (Arc::clone(&got), Arc::new(answer));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                thread::spawn(move || serve(stream, &kept, &*answer));
+            }
+        });
+        Self { address, got, connections }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    /// What it got so far.
+    pub fn got(&self) -> Vec<Got> {
+        self.got.lock().expect("no thread fails with the lock held").clone()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// The one request that it got.
+    #[track_caller]
+    pub fn only(&self) -> Got {
+        let got = self.got();
+        assert_eq!(got.len(), 1, "{got:?}");
+        got[0].clone()
+    }
+}
+
+/// Answers the requests of a connection until there is none any more.
+fn serve(stream: TcpStream, kept: &Mutex<Vec<Got>>, answer: &Answer) {
+    let Ok(mut out) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(stream);
+    while let Some(got) = read(&mut reader) {
+        kept.lock().expect("no thread fails with the lock held").push(got.clone());
+        answer(&got, &mut out);
+    }
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Got> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        match line.trim_end() {
+            "" => break,
+            line => lines.push(line.to_owned()),
+        }
+    }
+    let line = lines.first()?.trim_end_matches(" HTTP/1.1").to_owned();
+    let header = |l: &String| l.split_once(": ").map(|(k, v)| (k.to_ascii_lowercase(), v.to_owned()));
+    let headers: Vec<_> = lines.iter().skip(1).filter_map(header).collect();
+    let length = headers.iter().find(|(k, _)| k == "content-length").and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Got { line, headers, body })
+}

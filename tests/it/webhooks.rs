@@ -1,0 +1,4 @@
+//! Webhooks: what they say, how it is sent, and where it may go.
+
+mod payloads;
+mod sending;
