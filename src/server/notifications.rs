@@ -40,7 +40,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// The person that calls, whose file is there.
-fn person<'c>(call: &'c Call) -> Result<&'c Person, ApiError> {
+fn person(call: &Call) -> Result<&Person, ApiError> {
     let user = &call.caller.user;
     call.catalog.people().get(user).ok_or_else(|| {
         ApiError::not_found(format!("There is no person '{user}' in this registry whom mail could be sent to."))

@@ -236,15 +236,16 @@ fn of_two_watchers_one_is_killed_and_the_other_goes_on() {
     let commits = scene.commits(30);
     let mut first = scene.watch();
     let mut second = scene.watch();
-    for (n, commit) in (0_u32..).zip(&commits) {
+    let push = |commit: &String| {
         let target = format!("{commit}:refs/heads/main");
         scene.client().git(["push", "--quiet", "../served.git", &target]).success();
-        if n == 12 {
-            scene.receiver.wait("the first few", |seen| seen.iter().filter_map(numbered).count() >= 5);
-            first.kill().expect("it runs");
-            first.wait().expect("it ends");
-        }
-    }
+    };
+    let (early, late) = commits.split_at(13);
+    early.iter().for_each(push);
+    scene.receiver.wait("the first few", |seen| seen.iter().filter_map(numbered).count() >= 5);
+    first.kill().expect("it runs");
+    first.wait().expect("it ends");
+    late.iter().for_each(push);
     let seen = scene
         .receiver
         .wait("all events", |seen| seen.iter().filter_map(numbered).collect::<BTreeSet<_>>().len() >= commits.len());

@@ -99,9 +99,8 @@ impl Client {
     }
 
     fn is_fine(&self, request: impl FnOnce() -> Wire, status: std::io::Result<u16>) {
-        if !matches!(status, Ok(200)) {
-            panic!("{status:?}: {} {}", String::from_utf8_lossy(&request()), String::from_utf8_lossy(&self.buffer));
-        }
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(matches!(status, Ok(200)), "{status:?}: {} {}", shown(&request()), shown(&self.buffer));
     }
 
     /// The size of the last answer in bytes.

@@ -16,6 +16,12 @@ use super::measure::Times;
 use crate::support::Sandbox;
 use client::{Client, Wire, get, post, rate};
 use servers::Running;
+
+/// A row of the table: its name, how many times faster than MLflow it shall be, and its request number so many.
+type Measured<'m> = (&'m str, f64, &'m dyn Fn(usize) -> Wire);
+
+/// A question to the large registry: its name, and its request number so many.
+type LargeQuestion<'q> = (&'q str, &'q dyn Fn(&Large, usize) -> Wire);
 pub use servers::{HELLO, serve_hello};
 
 const MODELS: usize = 200;
@@ -129,7 +135,7 @@ fn fill(pair: &Pair) {
 }
 
 fn one_client(pair: &Pair) {
-    let reads: [(&str, f64, &dyn Fn(usize) -> Wire); 8] = [
+    let reads: [Measured<'_>; 8] = [
         ("get a model", 20.0, &|i| get("registered-models/get", &[("name", &model(i))])),
         ("get a version", 20.0, &get_version),
         ("get by alias", 20.0, &|i| get("registered-models/alias", &[("name", &model(i)), ("alias", "champion")])),
@@ -154,7 +160,7 @@ fn one_client(pair: &Pair) {
         pair.compare(200, &Question { what, goal, wire });
     }
     let transition = |i: usize| {
-        let stage = if i / MODELS % 2 == 0 { "Staging" } else { "Archived" };
+        let stage = if (i / MODELS).is_multiple_of(2) { "Staging" } else { "Archived" };
         let body = json!({ "name": model(i), "version": "4", "stage": stage, "archive_existing_versions": false });
         post("model-versions/transition-stage", &body)
     };
@@ -162,7 +168,7 @@ fn one_client(pair: &Pair) {
         let body = json!({ "name": model(i), "version": "1", "key": "checked", "value": i.to_string() });
         post("model-versions/set-tag", &body)
     };
-    let writes: [(&str, f64, &dyn Fn(usize) -> Wire); 2] = [("transition", 3.0, &transition), ("set a tag", 3.0, &tag)];
+    let writes: [Measured<'_>; 2] = [("transition", 3.0, &transition), ("set a tag", 3.0, &tag)];
     for (what, goal, wire) in writes {
         pair.compare(200, &Question { what, goal, wire });
     }
@@ -227,7 +233,7 @@ impl Large {
 
     /// What must not depend on the size, beside a small registry that is made and laid out alike.
     fn beside(&self, small: &Self) {
-        let questions: [(&str, &dyn Fn(&Self, usize) -> Wire); 4] = [
+        let questions: [LargeQuestion<'_>; 4] = [
             ("get a version", &|l, i| get("model-versions/get", &[("name", &l.name(i * 7)), ("version", "4")])),
             ("get by alias", &|l, i| {
                 get("registered-models/alias", &[("name", &l.name(i * 7)), ("alias", "champion")])

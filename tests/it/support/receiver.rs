@@ -12,16 +12,10 @@ use std::time::{Duration, Instant};
 /// A request as it was read.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// `POST`.
-    pub method: String,
-    /// The path with its query.
-    pub path: String,
     /// The headers, their names in lower case.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Vec<u8>,
-    /// When it had been read.
-    pub at: Instant,
     /// What it was answered: 0 where the connection was cut instead.
     pub status: u16,
 }
@@ -218,8 +212,6 @@ fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Received>>
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let mut words = line.split(' ').map(str::to_owned);
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -230,5 +222,5 @@ fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Received>>
     let length = headers.get("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    Ok(Some(Received { method, path, headers, body, at: Instant::now(), status: 0 }))
+    Ok(Some(Received { headers, body, status: 0 }))
 }

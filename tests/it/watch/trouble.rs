@@ -55,7 +55,7 @@ fn a_poison_event_holds_up_its_own_model_only_and_dies_in_the_end() {
     let channel = world.book.channel("x", move |t: &Told| {
         if t.lane == "poison" && t.event == "model.created" {
             counted.fetch_add(1, Ordering::SeqCst);
-            if counted.load(Ordering::SeqCst) % 2 == 0 {
+            if counted.load(Ordering::SeqCst).is_multiple_of(2) {
                 panic!("the channel has a bug");
             }
             return retry();
@@ -88,13 +88,7 @@ fn order_is_kept_when_the_first_fails_and_the_next_would_not() {
     let failures = Arc::new(AtomicUsize::new(0));
     let channel = world.book.channel("x", move |t| {
         let n = failures.fetch_add(1, Ordering::SeqCst);
-        if n % 3 == 0 {
-            retry()
-        } else if t.text.contains("v2") && n % 2 == 0 {
-            retry()
-        } else {
-            delivered()
-        }
+        if n.is_multiple_of(3) || (t.text.contains("v2") && n.is_multiple_of(2)) { retry() } else { delivered() }
     });
     let running = world.start(world.options(always(vec![channel])));
     world.model("m");
