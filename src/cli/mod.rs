@@ -20,8 +20,8 @@ mod index;
 mod init;
 mod log;
 mod model;
-mod notify;
-mod notify_test;
+mod notifications;
+mod notifications_test;
 mod output;
 mod person;
 mod pick;
@@ -129,11 +129,11 @@ enum Command {
     Request(request::RequestCommand),
     #[command(subcommand)]
     Comment(comment::CommentCommand),
-    Follow(notify::FollowArgs),
-    Unfollow(notify::UnfollowArgs),
-    Mute(notify::MuteArgs),
+    Follow(notifications::FollowArgs),
+    Unfollow(notifications::UnfollowArgs),
+    Mute(notifications::MuteArgs),
     #[command(subcommand)]
-    Notify(notify::NotifyCommand),
+    Notify(notifications::NotifyCommand),
     #[command(subcommand)]
     Tag(tag::TagCommand),
     #[command(subcommand)]
@@ -210,10 +210,10 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Transition(args) => transition::run(args, session),
         Command::Request(command) => request::run(command, session),
         Command::Comment(command) => comment::run(command, session),
-        Command::Follow(args) => notify::follow(args, session),
-        Command::Unfollow(args) => notify::unfollow(args, session),
-        Command::Mute(args) => notify::mute(args, session),
-        Command::Notify(command) => notify::run(command, session),
+        Command::Follow(args) => notifications::follow(args, session),
+        Command::Unfollow(args) => notifications::unfollow(args, session),
+        Command::Mute(args) => notifications::mute(args, session),
+        Command::Notify(command) => notifications::run(command, session),
         Command::Tag(command) => tag::run(command, session),
         Command::Alias(command) => alias::run(command, session),
         Command::Access(command) => access::run(command, session),

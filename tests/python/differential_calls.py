@@ -93,6 +93,7 @@ class Maker:
     def __init__(self, random, slow, removals):
         self.random, self.slow, self.removals = random, slow, removals
         self.models = {}
+        self.moved = None
         self.prompts = set()
         self.pool = random.sample(NAMES, 5) + [random.choice(PROMPTS)]
         # The more of a sequence is odd, the less is there to be odd about.
@@ -132,6 +133,8 @@ class Maker:
             (2, self.delete_alias), (5, self.latest), (7, self.search_models), (7, self.search_versions), (3, self.download), (2, self.strange),
         ]
         make = self.random.choices([m for _, m in makers], [w for w, _ in makers])[0]
+        if self.removals > 1 and self.moved and self.random.random() < 0.4:
+            make = self.remove_moved
         call = make()
         if self.slow and call["verb"] != "GET":
             call["wait"] = True
@@ -246,7 +249,18 @@ class Maker:
         body = {"name": name, "version": self.version(name), "stage": self.pick(STAGES, ODD_STAGES)}
         if self.random.random() < 0.9:
             body["archive_existing_versions"] = self.pick([True, False, False], ["true", "false", None, 0, 1, [], "x"])
+        if body["stage"] in ("Staging", "Production"):
+            self.moved = name, body["version"]
         return self.post("model-versions/transition-stage", body)
+
+    def remove_moved(self):
+        """A removal of what was moved to a stage just now."""
+        (name, version), self.moved = self.moved, None
+        return self.random.choice([
+            self.post("model-versions/delete", {"name": name, "version": version}, "DELETE"),
+            self.post("registered-models/rename", {"name": name, "new_name": self.random.choice(NAMES)}),
+            self.post("registered-models/delete", {"name": name}, "DELETE"),
+        ])
 
     def model_tag(self):
         body = {"name": self.name(), "key": self.pick(KEYS, ODD_KEYS)}

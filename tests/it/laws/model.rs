@@ -88,6 +88,19 @@ impl State {
         }
     }
 
+    /// What is promised when a model is registered: who does not manage the registry gets to manage the model.
+    fn registered(&self, model: &ModelName, actor: &UserName) -> Vec<String> {
+        let is = |to: &Principal| match to {
+            Principal::User(user) => user == actor,
+            Principal::Group(group) => {
+                *group == GroupName::everyone() || self.groups.get(group).is_some_and(|members| members.contains(actor))
+            }
+        };
+        let manages = self.grants.iter().any(|(to, level)| *level == Level::CanManage && is(to));
+        let grant = (!manages).then(|| format!("access.granted {model}"));
+        grant.into_iter().chain([format!("model.created {model}")]).collect()
+    }
+
     fn model(&mut self, name: &ModelName) -> &mut ModelState {
         self.models.get_mut(name).expect("the events name models that are there")
     }
@@ -592,7 +605,7 @@ fn promise_of_model(s: &State, action: &Action, actor: &UserName) -> Option<Vec<
     let hooks = |m: &ModelName| s.webhooks.values().filter(|w| w.model.as_ref() == Some(m)).count();
     Some(match action {
         Action::CreateModel { model, .. } => match s.models.get(model) {
-            None => vec![format!("model.created {model}")],
+            None => s.registered(model, actor),
             Some(_) => return None,
         },
         Action::DescribeModel { model, description } => {
@@ -628,7 +641,7 @@ fn promise_of_model(s: &State, action: &Action, actor: &UserName) -> Option<Vec<
                     let highest = m.versions.keys().next_back().copied().unwrap_or(0);
                     (Vec::new(), highest.max(m.model.retired.unwrap_or(0)) + 1)
                 }
-                None if new.create_model => (vec![format!("model.created {model}")], 1),
+                None if new.create_model => (s.registered(model, actor), 1),
                 None => return None,
             };
             out.push(format!("version.created {model}/{number}"));

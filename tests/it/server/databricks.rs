@@ -126,7 +126,7 @@ fn a_version_shows_its_open_requests_and_the_callers_level() {
     assert!(version.get("description").is_none() && version.get("run_id").is_none(), "what is not set is absent");
     let seen = bob.get("databricks/model-versions/get?name=wine&version=2").json(200);
     assert_eq!(seen["model_version_databricks"]["permission_level"], "CAN_READ");
-    assert_eq!(seen["model_version_databricks"]["email_subscription_status"], "DEFAULT");
+    assert_eq!(seen["model_version_databricks"]["email_subscription_status"], "SUBSCRIBED", "he requested");
     let found = bob.get("databricks/model-versions/search?filter=name%3D'wine'&order_by=version_number").json(200);
     let rows = found["model_versions_databricks"].as_array().expect("rows");
     let with_open: Vec<_> = rows.iter().map(|v| (&v["version"], v["open_requests"].is_array())).collect();

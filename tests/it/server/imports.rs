@@ -133,7 +133,12 @@ fn what_is_not_allowed_stays_a_reference_and_is_never_opened() {
     assert_eq!(upstream.asked(), Vec::<String>::new(), "nobody was asked anything");
     // A prompt's tag changes nothing of it (CVE-2026-2614).
     let tags = json!({ "tags": [{ "key": "mlflow.prompt.is_prompt", "value": "true" }] });
-    let made = create(&server, &format!("file://{}/other/two", root.display()), &tags);
+    let mut prompt = tags;
+    prompt["name"] = json!("wine");
+    prompt["source"] = json!(format!("file://{}/other/two", root.display()));
+    server.post("model-versions/create", &prompt).json(400);
+    prompt["source"] = json!("dummy-source");
+    let made = server.post("model-versions/create", &prompt).json(200)["model_version"].clone();
     assert!(!shown(&world, made["version"].as_str().expect("a number")).contains("[artifacts]"));
 }
 

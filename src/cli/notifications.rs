@@ -137,7 +137,7 @@ pub(super) fn run(command: NotifyCommand, session: &mut Session) -> Result<Exit,
         NotifyCommand::On(a) => of_person(session, &a.change, |p| p.notifications.off = false),
         NotifyCommand::Off(a) => of_person(session, &a.change, |p| p.notifications.off = true),
         NotifyCommand::Digest(a) => of_person(session, &a.change, |p| p.notifications.digest = a.when),
-        NotifyCommand::Test(a) => super::notify_test::run(a.to.as_deref(), session),
+        NotifyCommand::Test(a) => super::notifications_test::run(a.to.as_deref(), session),
     }
 }
 

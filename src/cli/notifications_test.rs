@@ -17,7 +17,7 @@ pub(super) fn run(to: Option<&str>, session: &mut Session) -> Result<Exit, CliEr
         Some(to) => to.to_owned(),
         None => {
             let user = session.asker(&registry, None)?.user;
-            let person = super::notify::known(&registry, &user)?;
+            let person = super::notifications::known(&registry, &user)?;
             let first = person.emails.first().map(|e| e.as_str().to_owned());
             first.ok_or_else(|| CliError::usage(format!("{user} has no e-mail address; name one")))?
         }
