@@ -50,7 +50,7 @@ fn one_click_mutes_the_model_for_who_got_the_mail_and_for_nobody_else() {
     assert_eq!(world.recipients(), ["bob", "carol"]);
     // A server for others, where everybody else needs a token.
     world.token("alice");
-    let server = world.serve(&["--require-token"]);
+    let server = world.serve(&["--require-token", "--no-watch"]);
     let link = world.link(0);
     let before = world.head();
     let opened = server.get(&link).answer();
@@ -85,7 +85,7 @@ fn a_link_that_this_server_did_not_make_does_nothing() {
     let mut post = Post::begin(&world.folder());
     world.comment("alice", "Hello");
     post.run();
-    let server = world.serve(&[]);
+    let server = world.serve(&["--no-watch"]);
     let (before, link) = (world.head(), world.link(0));
     let (start, code) = link.rsplit_once('.').expect("a token has a code");
     let swapped: String = code.chars().rev().collect();
@@ -114,7 +114,7 @@ fn a_link_outlives_the_name_of_the_model_but_not_the_model_or_the_person() {
     world.comment("dave", "Hello");
     post.run();
     let (alices, bobs, carols) = (world.link(0), world.link(1), world.link(2));
-    let server = world.serve(&[]);
+    let server = world.serve(&["--no-watch"]);
     world.alice().greenroom(["model", "rename", "churn", "retention"]).success();
     let done = page(&server.get(&bobs).method("POST").answer());
     assert!(done.contains("no more mail about retention"), "{done}");
@@ -142,7 +142,7 @@ fn the_link_of_a_digest_of_several_models_turns_all_mail_off() {
     post.now = Some("2026-03-10T11:00:00Z".parse().expect("a time"));
     post.run();
     assert_eq!(world.sink.mails()[0].subject(), "[r] Digest");
-    let server = world.serve(&[]);
+    let server = world.serve(&["--no-watch"]);
     page(&server.get(&world.link(0)).method("POST").answer());
     assert!(world.sandbox.read("r/people/bob.toml").contains("off = true"));
 }
@@ -153,7 +153,7 @@ fn the_api_shows_and_changes_what_the_caller_hears() {
     world.comment("bob", "I was here");
     let tokens: Vec<String> = ["bob", "carol"].iter().map(|p| world.token(p)).collect();
     let (bob, carol) = (&tokens[0], &tokens[1]);
-    let server = world.serve(&["--require-token"]);
+    let server = world.serve(&["--require-token", "--no-watch"]);
     let path = "/api/greenroom/notifications";
     let status = |token: &str, query: &str| {
         let answer = server.get(&format!("{path}?{query}")).by(token).json(200);
@@ -208,7 +208,7 @@ fn the_api_tells_nothing_of_a_model_that_the_caller_may_not_read() {
     let world = World::new();
     world.alice().greenroom(["access", "revoke", "bob"]).success();
     let bob = world.token("bob");
-    let server = world.serve(&["--require-token"]);
+    let server = world.serve(&["--require-token", "--no-watch"]);
     for query in ["name=churn", "name=none"] {
         let refused = server.get(&format!("/api/greenroom/notifications?{query}")).by(&bob).json(404);
         assert_eq!(refused["error_code"], "RESOURCE_DOES_NOT_EXIST");
