@@ -68,6 +68,12 @@ pub enum Outcome {
         /// How long the other side wants to be left alone.
         after: Option<Duration>,
     },
+    /// It did not arrive and may later, and the cause is this lane's alone, such as a mailbox that is full: nothing is
+    /// held against the channel.
+    Deferred {
+        /// What went wrong, without a secret.
+        why: String,
+    },
     /// It will never arrive: it becomes a dead letter.
     Refused {
         /// What went wrong, without a secret.

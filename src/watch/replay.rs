@@ -223,6 +223,7 @@ fn send(
             Outcome::Delivered(said) => return Ok(said),
             Outcome::Refused { why } | Outcome::Gone { why } => return Err(Failure::Tried(why)),
             Outcome::Retry { why, after } => (why, after),
+            Outcome::Deferred { why } => (why, None),
         };
         let Some(wait) = waits.next() else { return Err(Failure::Tried(why)) };
         thread::sleep(backoff.scale(*wait).max(after.unwrap_or_default().min(MAX_ASKED)));

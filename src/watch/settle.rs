@@ -59,7 +59,13 @@ impl Runner<'_> {
         let Attempt { channel, lane, jobs, outcome } = attempt;
         let noted = match outcome {
             Outcome::Delivered(said) => self.arrived(&channel, &jobs, &said),
-            Outcome::Retry { why, after } => self.not_yet(&channel, &lane, &jobs, &why, after),
+            Outcome::Retry { why, after } => self.not_yet(&channel, &lane, &jobs, &why, after).map(|asked_until| {
+                let probe = self.options.clock.elapsed() + self.backoff.probe();
+                if let Some(served) = self.served.get_mut(&channel) {
+                    served.lanes.failed(&lane, asked_until, probe);
+                }
+            }),
+            Outcome::Deferred { why } => self.not_yet(&channel, &lane, &jobs, &why, None).map(drop),
             Outcome::Refused { why } => self.never(&channel, &jobs, &why),
             Outcome::Gone { why } => {
                 self.summary.failed += 1;
@@ -81,6 +87,7 @@ impl Runner<'_> {
         Ok(jobs.iter().try_for_each(|id| served.ledger.delivered(id, now, said))?)
     }
 
+    /// The jobs wait for their next attempt; gives until when all of the channel has to be left alone, if it asked for that.
     fn not_yet(
         &mut self,
         channel: &str,
@@ -88,12 +95,11 @@ impl Runner<'_> {
         jobs: &[String],
         why: &str,
         asked: Option<std::time::Duration>,
-    ) -> Result<(), WatchError> {
+    ) -> Result<Option<std::time::Duration>, WatchError> {
         let (now, elapsed) = (self.options.clock.now(), self.options.clock.elapsed());
         self.options.counters.failed();
         self.summary.failed += 1;
-        let probe = elapsed + self.backoff.probe();
-        let Some(served) = self.served.get_mut(channel) else { return Ok(()) };
+        let Some(served) = self.served.get_mut(channel) else { return Ok(None) };
         let mut waits = None;
         let mut died = Vec::new();
         for id in jobs {
@@ -106,13 +112,12 @@ impl Runner<'_> {
                 None => died.push(id.clone()),
             }
         }
-        // Who asks to be left alone means all of the channel, but no longer than we would wait anyway.
-        let asked_until = asked.and(waits).map(|wait| elapsed + wait);
-        served.lanes.failed(lane, asked_until, probe);
         if let Some(wait) = waits {
             served.lanes.retry_at(lane, elapsed + wait);
         }
-        died.iter().try_for_each(|id| self.bury(channel, id, why))
+        died.iter().try_for_each(|id| self.bury(channel, id, why))?;
+        // Who asks to be left alone means all of the channel, but no longer than we would wait anyway.
+        Ok(asked.and(waits).map(|wait| elapsed + wait))
     }
 
     fn never(&mut self, channel: &str, jobs: &[String], why: &str) -> Result<(), WatchError> {

@@ -110,7 +110,9 @@ impl Mailer {
         let mail = message::test(to, &self.settings, settings, now)?;
         match self.hand_over(to, &mail) {
             Handed::Taken => Ok(()),
-            Handed::Later(why) | Handed::NoSuchAddress(why) | Handed::Refused(why) => Err(why),
+            Handed::Later(why) | Handed::AddressLater(why) | Handed::NoSuchAddress(why) | Handed::Refused(why) => {
+                Err(why)
+            }
         }
     }
 
@@ -172,7 +174,7 @@ impl Mailer {
         let refused = match &handed {
             Handed::Taken => Some(None),
             Handed::NoSuchAddress(why) => Some(Some(why.as_str())),
-            Handed::Later(_) | Handed::Refused(_) => None,
+            Handed::Later(_) | Handed::AddressLater(_) | Handed::Refused(_) => None,
         };
         if let Some(refused) = refused {
             // What is noted is for `doctor` alone; the delivery is what it is without.
@@ -181,6 +183,7 @@ impl Mailer {
         match handed {
             Handed::Taken => Outcome::Delivered(format!("sent to {}", one_line(address))),
             Handed::Later(why) => Outcome::Retry { why, after: None },
+            Handed::AddressLater(why) => Outcome::Deferred { why },
             Handed::NoSuchAddress(why) | Handed::Refused(why) => Outcome::Refused { why },
         }
     }

@@ -29,6 +29,8 @@ pub enum Handed {
     Taken,
     /// Not now.
     Later(String),
+    /// Not now for this address; others may be served.
+    AddressLater(String),
     /// The server takes no mail for this address.
     NoSuchAddress(String),
     /// The server will not take this mail.
@@ -99,7 +101,12 @@ fn transaction(connection: &mut SmtpConnection, from: &Address, to: &Address, ma
     }
     if let Err(e) = connection.command(Rcpt::new(to.clone(), Vec::new())) {
         let why = format!("the recipient is not accepted: {}", said(&e));
-        return if e.is_permanent() { Handed::NoSuchAddress(why) } else { Handed::Later(why) };
+        return match (e.is_permanent(), e.is_transient()) {
+            (true, _) => Handed::NoSuchAddress(why),
+            (false, true) => Handed::AddressLater(why),
+            // The connection broke.
+            (false, false) => Handed::Later(why),
+        };
     }
     match connection.command(Data).and_then(|_| connection.message(mail)) {
         Ok(_) => Handed::Taken,

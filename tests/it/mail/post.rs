@@ -122,7 +122,7 @@ impl Post {
                         problems.push(format!("{lane} refused: {why}"));
                         waiting.drain(..sent.taken);
                     }
-                    Outcome::Retry { why, after: _ } => {
+                    Outcome::Retry { why, after: _ } | Outcome::Deferred { why } => {
                         problems.push(format!("{lane} later: {why}"));
                         waiting.iter_mut().take(sent.taken).for_each(|w| w.attempt += 1);
                         break;

@@ -83,6 +83,27 @@ fn a_poison_event_holds_up_its_own_model_only_and_dies_in_the_end() {
 }
 
 #[test]
+fn lanes_that_are_put_off_for_their_own_sake_hold_up_no_other_lane() {
+    let world = World::new();
+    // A failed attempt is tried again after hours: a channel that were taken for broken would tell nothing here.
+    world.alice().git(["config", "greenroom.retryScale", "1000"]).success();
+    let channel = world.book.channel("mail", |told| {
+        if told.lane.starts_with("full") { Outcome::Deferred { why: "451 full".to_owned() } } else { delivered() }
+    });
+    let running = world.start(world.options(always(vec![channel])));
+    for model in ["full-a", "full-b", "full-c", "full-d", "full-e"] {
+        world.model(model);
+    }
+    let tried = |t: &[Told]| t.iter().filter(|t| t.lane.starts_with("full")).count();
+    world.book.wait("each is tried once", |t| tried(t) >= 5);
+    world.model("free");
+    world.tags("free", 0..3);
+    world.book.wait("all of the other", |t| t.iter().filter(|t| t.lane == "free" && t.taken).count() >= 4);
+    running.end();
+    assert_eq!(tried(&world.book.told()), 5);
+}
+
+#[test]
 fn order_is_kept_when_the_first_fails_and_the_next_would_not() {
     let world = World::new();
     let failures = Arc::new(AtomicUsize::new(0));
