@@ -200,6 +200,11 @@ impl State {
         numbers.filter_map(|n| self.pending.get(n))
     }
 
+    /// Whether anything arrived since a time (milliseconds since the epoch), as far as that is remembered.
+    pub fn arrived_since(&self, time: i64) -> bool {
+        self.recent.iter().any(|past| past.at >= time)
+    }
+
     /// A job that did not arrive yet.
     pub fn find(&self, id: &str) -> Option<&Pending> {
         self.numbers.get(id).and_then(|n| self.pending.get(n))

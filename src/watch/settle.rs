@@ -7,6 +7,15 @@ use super::tell::{Level, Message};
 use crate::deliver::Outcome;
 use crate::outbox::Pending;
 
+/// What became of jobs that did not arrive.
+#[derive(Debug, Default)]
+struct Put {
+    /// Until when all of the channel has to be left alone, if it asked for that.
+    asked_until: Option<std::time::Duration>,
+    /// When the first of those landed that are given up (milliseconds since the epoch), if any are.
+    given_up: Option<i64>,
+}
+
 impl Runner<'_> {
     /// Gives work to the threads: each channel has its turn, whatever the others do.
     pub(super) fn dispatch(&mut self) -> Result<(), WatchError> {
@@ -59,12 +68,7 @@ impl Runner<'_> {
         let Attempt { channel, lane, jobs, outcome } = attempt;
         let noted = match outcome {
             Outcome::Delivered(said) => self.arrived(&channel, &jobs, &said),
-            Outcome::Retry { why, after } => self.not_yet(&channel, &lane, &jobs, &why, after).map(|asked_until| {
-                let probe = self.options.clock.elapsed() + self.backoff.probe();
-                if let Some(served) = self.served.get_mut(&channel) {
-                    served.lanes.failed(&lane, asked_until, probe);
-                }
-            }),
+            Outcome::Retry { why, after } => self.failed(&channel, &lane, &jobs, &why, after),
             Outcome::Deferred { why } => self.not_yet(&channel, &lane, &jobs, &why, None).map(drop),
             Outcome::Refused { why } => self.never(&channel, &jobs, &why),
             Outcome::Gone { why } => {
@@ -87,7 +91,30 @@ impl Runner<'_> {
         Ok(jobs.iter().try_for_each(|id| served.ledger.delivered(id, now, said))?)
     }
 
-    /// The jobs wait for their next attempt; gives until when all of the channel has to be left alone, if it asked for that.
+    /// The channel did not take the jobs. Where several lanes fail it is left alone for a while, and where nothing arrived
+    /// since what is given up now had landed, for as long as jobs are tried, it is switched off (SEC-77).
+    fn failed(
+        &mut self,
+        channel: &str,
+        lane: &str,
+        jobs: &[String],
+        why: &str,
+        asked: Option<std::time::Duration>,
+    ) -> Result<(), WatchError> {
+        let put = self.not_yet(channel, lane, jobs, why, asked)?;
+        let probe = self.options.clock.elapsed() + self.backoff.probe();
+        let Some(served) = self.served.get_mut(channel) else { return Ok(()) };
+        served.lanes.failed(lane, put.asked_until, probe);
+        match put.given_up {
+            Some(landed) if !served.ledger.state().arrived_since(landed) => self.suspend(
+                channel,
+                &format!("nothing arrived for as long as deliveries are tried; the last time: {why}"),
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The jobs wait for their next attempt, or are given up.
     fn not_yet(
         &mut self,
         channel: &str,
@@ -95,12 +122,13 @@ impl Runner<'_> {
         jobs: &[String],
         why: &str,
         asked: Option<std::time::Duration>,
-    ) -> Result<Option<std::time::Duration>, WatchError> {
+    ) -> Result<Put, WatchError> {
         let (now, elapsed) = (self.options.clock.now(), self.options.clock.elapsed());
         self.options.counters.failed();
         self.summary.failed += 1;
-        let Some(served) = self.served.get_mut(channel) else { return Ok(None) };
+        let Some(served) = self.served.get_mut(channel) else { return Ok(Put::default()) };
         let mut waits = None;
+        let mut given_up = None;
         let mut died = Vec::new();
         for id in jobs {
             let Some(job) = served.ledger.state().find(id) else { continue };
@@ -109,7 +137,10 @@ impl Runner<'_> {
                     waits = waits.max(Some(wait));
                     served.ledger.failed(id, now, wait, why)?;
                 }
-                None => died.push(id.clone()),
+                None => {
+                    given_up = given_up.or(Some(job.landed));
+                    died.push(id.clone());
+                }
             }
         }
         if let Some(wait) = waits {
@@ -117,7 +148,7 @@ impl Runner<'_> {
         }
         died.iter().try_for_each(|id| self.bury(channel, id, why))?;
         // Who asks to be left alone means all of the channel, but no longer than we would wait anyway.
-        Ok(asked.and(waits).map(|wait| elapsed + wait))
+        Ok(Put { asked_until: asked.and(waits).map(|wait| elapsed + wait), given_up })
     }
 
     fn never(&mut self, channel: &str, jobs: &[String], why: &str) -> Result<(), WatchError> {

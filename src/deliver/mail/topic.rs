@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::{DeliverError, Happening, Moment, What};
-use crate::audience::{self, Activity, Reader, Reason, Tie};
+use crate::audience::{self, Activity, Reader, Reason, Silence, Tie};
 use crate::entity::settings::Mailing;
 use crate::entity::{Level, Model, Person};
 use crate::index::Index;
@@ -98,6 +98,16 @@ impl<'m> Topics<'m> {
         Ok(Some(Now { id: now.id, name: now.name, names, maker: now.created_by }))
     }
 
+    /// What a person had done with a version when something happened to it.
+    fn tie(&mut self, happening: &Happening, topic: &Topic, user: &UserName) -> Result<Option<Tie>, DeliverError> {
+        let key = (topic.name.clone(), topic.version, happening.commit);
+        if !self.ties.contains_key(&key) {
+            let ties = self.index()?.ties(&topic.name, topic.version, Some(happening.commit))?;
+            self.ties.insert(key.clone(), ties);
+        }
+        Ok(self.ties.get(&key).and_then(|ties| ties.get(user)).copied())
+    }
+
     /// Why a person is to be told of a happening; none where he is not.
     pub(super) fn reason(
         &mut self,
@@ -106,11 +116,6 @@ impl<'m> Topics<'m> {
         user: &UserName,
         person: &Person,
     ) -> Result<Option<Reason>, DeliverError> {
-        let key = (topic.name.clone(), topic.version, happening.commit);
-        if !self.ties.contains_key(&key) {
-            let ties = self.index()?.ties(&topic.name, topic.version, Some(happening.commit))?;
-            self.ties.insert(key.clone(), ties);
-        }
         if self.mailing.is_none() {
             self.mailing = Some(self.moment.tip.settings()?.map(|s| s.notifications.clone()).unwrap_or_default());
         }
@@ -118,11 +123,19 @@ impl<'m> Topics<'m> {
         let actors: Vec<&UserName> = [&happening.by].into_iter().chain(&happening.landed_by).collect();
         let news =
             audience::News { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
-        let tie = self.ties.get(&key).and_then(|ties| ties.get(user)).copied();
-        // What a person may do is looked up last, for few are left by then.
-        let reader = Reader { user, person, registered: topic.maker == *user, tie, level: Some(Level::CanManage) };
-        if audience::decide(&news, &reader, &mailing).is_err() {
-            return Ok(None);
+        // What a person may do is looked up last, for few are left by then; what he did with the version only where it
+        // decides, for that is a look at all that happened to it.
+        let mut reader =
+            Reader { user, person, registered: topic.maker == *user, tie: None, level: Some(Level::CanManage) };
+        match audience::decide(&news, &reader, &mailing) {
+            Ok(_) => {}
+            Err(Silence::NotFollowed) => {
+                reader.tie = self.tie(happening, topic, user)?;
+                if audience::decide(&news, &reader, &mailing).is_err() {
+                    return Ok(None);
+                }
+            }
+            Err(_) => return Ok(None),
         }
         let level = self.moment.tip.level(user, &topic.name)?;
         Ok(audience::decide(&news, &Reader { level, ..reader }, &mailing).ok())

@@ -83,10 +83,31 @@ fn a_poison_event_holds_up_its_own_model_only_and_dies_in_the_end() {
 }
 
 #[test]
+fn an_endpoint_where_nothing_arrives_for_days_is_switched_off_and_goes_on_when_that_is_asked_for() {
+    let world = World::new();
+    world.alice().git(["config", "greenroom.retryScale", "0.00001"]).success();
+    let works = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&works);
+    let channel = world.book.channel("x", move |_| if answers.load(Ordering::SeqCst) { delivered() } else { retry() });
+    let running = world.start(world.options(always(vec![channel])));
+    world.model("m");
+    until("it is switched off", &world, || world.book.has_said(Level::Error, "suspended"));
+    let tried = world.book.told().len();
+    world.model("n");
+    world.tags("n", 0..2);
+    works.store(true, Ordering::SeqCst);
+    assert_eq!(world.book.told().len(), tried, "nothing more is sent");
+    outbox(&world).ask(&Ask::Revive { channel: Some("x".to_owned()), ids: Vec::new() }).expect("it can be asked");
+    world.book.wait("all of it, the dead letter too", |t| t.iter().filter(|t| t.taken).count() >= 4);
+    running.end();
+    ids_are_true(&world.book.told());
+}
+
+#[test]
 fn lanes_that_are_put_off_for_their_own_sake_hold_up_no_other_lane() {
     let world = World::new();
     // A failed attempt is tried again after hours: a channel that were taken for broken would tell nothing here.
-    world.alice().git(["config", "greenroom.retryScale", "1000"]).success();
+    world.alice().git(["config", "greenroom.retryScale", "100"]).success();
     let channel = world.book.channel("mail", |told| {
         if told.lane.starts_with("full") { Outcome::Deferred { why: "451 full".to_owned() } } else { delivered() }
     });
