@@ -498,6 +498,23 @@ impl VersionView<'_> {
         self.records("comments")
     }
 
+    /// One transition request.
+    pub fn request(&self, id: &Id) -> Result<Option<File<Request>>, TreeError> {
+        self.record("requests", id)
+    }
+
+    /// One comment.
+    pub fn comment(&self, id: &Id) -> Result<Option<File<Comment>>, TreeError> {
+        self.record("comments", id)
+    }
+
+    fn record<T: Record>(&self, folder: &str, id: &Id) -> Result<Option<File<T>>, TreeError> {
+        let entries = subfolder(self.objects, &self.tree, folder)?;
+        let file = format!("{id}.toml");
+        let found = entries.iter().find(|e| e.name == file);
+        found.map(|entry| read(self.objects, format!("{}/{folder}/{}", self.path, entry.name), entry)).transpose()
+    }
+
     fn records<T: Record>(&self, folder: &str) -> Result<BTreeMap<Id, File<T>>, TreeError> {
         let mut out = BTreeMap::new();
         for entry in subfolder(self.objects, &self.tree, folder)?.iter() {

@@ -209,7 +209,7 @@ fn not_empty(text: &Text) -> Result<(), Refusal> {
 fn comment(d: &Draft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<File<Comment>, Refusal> {
     let (_, version) = d.version(model, number)?;
     let message = || format!("version {number} of '{model}' has no comment {id}");
-    version.comments()?.remove(id).ok_or_else(|| Refusal::not_found(Noun::Comment, message()))
+    version.comment(id)?.ok_or_else(|| Refusal::not_found(Noun::Comment, message()))
 }
 
 pub(super) fn edit_comment(

@@ -208,10 +208,10 @@ impl Both<'_, '_> {
         }
         if !touched.requests.is_empty() {
             let entered = transitions.iter().find(|t| t.version == number).map(|t| &t.to);
-            let mut old = old.as_ref().map_or(Ok(BTreeMap::new()), VersionView::requests)?;
-            let mut new = new.as_ref().map_or(Ok(BTreeMap::new()), VersionView::requests)?;
             for id in &touched.requests {
-                out.extend(sides(old.remove(id), new.remove(id)).events(
+                let old = old.as_ref().map_or(Ok(None), |v| v.request(id))?;
+                let new = new.as_ref().map_or(Ok(None), |v| v.request(id))?;
+                out.extend(sides(old, new).events(
                     |request| vec![Event::RequestCreated { model: model(), version: number, request }],
                     |request| vec![Event::RequestDeleted { model: model(), version: number, request }],
                     |before, after| fields::request(s, before, after, entered),
@@ -230,10 +230,10 @@ impl Both<'_, '_> {
         out: &mut Vec<Event>,
     ) -> Result<(), TreeError> {
         let (model, version) = (|| self.name.clone(), s.version);
-        let mut old = old.map_or(Ok(BTreeMap::new()), VersionView::comments)?;
-        let mut new = new.map_or(Ok(BTreeMap::new()), VersionView::comments)?;
         for id in touched {
-            out.extend(sides(old.remove(id), new.remove(id)).events(
+            let old = old.map_or(Ok(None), |v| v.comment(id))?;
+            let new = new.map_or(Ok(None), |v| v.comment(id))?;
+            out.extend(sides(old, new).events(
                 |comment| vec![Event::CommentCreated { model: model(), version, comment }],
                 |comment| vec![Event::CommentDeleted { model: model(), version, comment }],
                 |before, after| fields::comment(s, before, after),

@@ -271,7 +271,7 @@ fn new_reviews(
     faults: &mut Faults,
 ) -> Result<(), TreeError> {
     let old = match step.before.model(&step.before_name(model))? {
-        Some(view) => view.version(version)?.map_or(Ok(None), |v| v.requests().map(|mut r| r.remove(&request.id)))?,
+        Some(view) => view.version(version)?.map_or(Ok(None), |v| v.request(&request.id))?,
         None => None,
     };
     let known = old.and_then(|f| f.value).map_or(0, |r| r.review.len());

@@ -460,6 +460,6 @@ fn approved_request(
 ) -> Result<Option<Request>, TreeError> {
     let Some(view) = step.after.model(model)? else { return Ok(None) };
     let Some(version): Option<VersionView<'_>> = view.version(version)? else { return Ok(None) };
-    let found = version.requests()?.remove(id).and_then(|f| f.value);
+    let found = version.request(id)?.and_then(|f| f.value);
     Ok(found.filter(|r| r.state == RequestState::Approved))
 }

@@ -72,7 +72,7 @@ pub async fn update(call: Call) -> Answer {
     let look = move |snapshot: &crate::snapshot::Snapshot<'_>| {
         let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
         let view = view.version(version)?.ok_or_else(|| Refusal::no_version(&name, version))?;
-        let file = view.comments()?.remove(&id);
+        let file = view.comment(&id)?;
         file.and_then(|f| f.value).ok_or_else(|| none(id.as_str()))
     };
     let comment = call.state.look(&landed.catalog, look).await?;

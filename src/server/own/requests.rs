@@ -95,7 +95,7 @@ fn open(
             && wanted.stage.as_ref().is_none_or(|stage| r.to == *stage)
             && (wanted.whose != Whose::Mine || r.created_by == *viewer.standing.user())
     };
-    let request = version.requests()?.remove(id).and_then(|f| f.value).filter(is_wanted);
+    let request = version.request(id)?.and_then(|f| f.value).filter(is_wanted);
     let Some(request) = request else { return Ok(None) };
     let doing = viewer.about_request(snapshot, name, &view, place.version, &request)?;
     if wanted.whose == Whose::Waiting && !doing.contains(&Doing::ApproveTransitionRequest) {

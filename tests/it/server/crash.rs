@@ -24,6 +24,7 @@ struct Known {
     /// Its number, once that was told; then it has its source, too.
     number: Option<String>,
     tagged: bool,
+    commented: bool,
     /// How many of [`STAGES`] it has reached.
     moved: usize,
 }
@@ -57,6 +58,9 @@ fn write(server: &Server, round: usize, writer: usize, gone: &AtomicBool) -> Vec
             let tag = json!({ "name": model, "version": number, "key": "source", "value": source });
             ask("model-versions/set-tag", &tag)?;
             known.tagged = true;
+            let comment = json!({ "name": model, "version": number, "comment": source });
+            ask("comments/create", &comment)?;
+            known.commented = true;
             for stage in STAGES {
                 let to =
                     json!({ "name": model, "version": number, "stage": stage, "archive_existing_versions": false });
@@ -104,8 +108,21 @@ fn has_all(server: &Server, known: &BTreeMap<String, Known>) {
         let reached = version["current_stage"].as_str().expect("text");
         let order = |stage: &str| STAGES.iter().position(|s| *s == stage).map_or(0, |at| at + 1);
         // The request after the last that was answered may have landed.
-        let may_be = known.moved..=known.moved + usize::from(known.tagged);
+        let may_be = known.moved..=known.moved + usize::from(known.commented);
         assert!(may_be.contains(&order(reached)), "{version} against {known:?}");
+    }
+}
+
+/// Every version has the one comment that was acknowledged, or at most the one that was asked for.
+fn has_comments(server: &Server, known: &BTreeMap<String, Known>) {
+    for (source, known) in known {
+        let (Some(number), Some(writer)) = (&known.number, source.split('/').nth(4)) else { continue };
+        let path = format!("/api/greenroom/comments/list?name=wine-{writer}&version={number}");
+        let found = server.get(&path).json(200);
+        let texts: Vec<&str> =
+            found["comments"].as_array().into_iter().flatten().filter_map(|c| c["comment"].as_str()).collect();
+        let may_be = if known.commented { texts == [source] } else { texts.is_empty() || texts == [source] };
+        assert!(may_be, "{source}: {texts:?} against {known:?}");
     }
 }
 
@@ -137,6 +154,7 @@ fn killed_under_eight_writers_it_loses_no_acknowledged_write_and_makes_none_twic
     assert!(acknowledged > WRITERS, "too little was written to say anything: {acknowledged}");
     let server = world.serve(&[]);
     has_all(&server, &known);
+    has_comments(&server, &known);
     server.post("registered-models/create", &named("after")).json(200);
     world.is_sound();
     world.alice().greenroom(["check"]).success();
