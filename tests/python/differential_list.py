@@ -238,6 +238,8 @@ def nothing_changed(call, ours, theirs, removal):
     def timeless(value):
         if isinstance(value, dict):
             return {k: timeless(v) for k, v in value.items() if k != "last_updated_timestamp"}
+        if isinstance(value, str):
+            return value.replace("\r\n", "\n")  # A text of before may differ by its line ends.
         return [timeless(v) for v in value] if isinstance(value, list) else value
 
     return call.get("idle", False) and theirs[0] == 200 and timeless(ours[1]) == timeless(filled(theirs[1]))
