@@ -138,6 +138,7 @@ pub trait Channel: Send + Sync {
     }
 
     /// Makes one attempt for the first of the due jobs of one lane, or for the first few where the channel puts them into
-    /// one message. Jobs come oldest first and there is at least one; all are due.
+    /// one message. Jobs come oldest first and there is at least one; all are due, and of one step or held back
+    /// ([`Job::not_before`]).
     fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent;
 }

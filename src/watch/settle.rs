@@ -45,15 +45,19 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// The first jobs of a lane, as far as they are due.
+    /// The first jobs of a lane that may go together: those of one step, or those that were held back and are due.
     fn due_jobs(&self, name: &str, lane: &str) -> Vec<Pending> {
         let Some(served) = self.served.get(name) else { return Vec::new() };
         let state = served.ledger.state();
         // The lane's turn is that of the first; the clock on the wall may say otherwise since.
-        let first = state.lane(lane).take(1);
+        let Some(first) = state.lane(lane).next() else { return Vec::new() };
+        let together = |job: &Pending| match first.not_before {
+            Some(_) => job.not_before.is_some() && self.due(job).is_none(),
+            None => job.not_before.is_none() && job.origin == first.origin && self.due(job).is_none(),
+        };
         let most = served.channel.most().max(1);
-        let rest = state.lane(lane).skip(1).take(most - 1).take_while(|j| self.due(j).is_none());
-        first.chain(rest).cloned().collect()
+        let rest = state.lane(lane).skip(1).take(most - 1).take_while(|job| together(job));
+        [first].into_iter().chain(rest).cloned().collect()
     }
 
     /// A thread is done with a lane.

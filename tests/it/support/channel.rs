@@ -123,7 +123,9 @@ impl Channel for Fake {
     fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
         assert!(moment.tip.settings()?.is_some(), "the newest state is there");
         let key = happening.what.name().to_owned();
-        Ok(vec![Job { lane: lane(happening), key, not_before: None }])
+        // What goes together is held back, if only until now.
+        let not_before = (self.most > 1).then_some(happening.at);
+        Ok(vec![Job { lane: lane(happening), key, not_before }])
     }
 
     fn most(&self) -> usize {
