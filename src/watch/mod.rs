@@ -3,7 +3,7 @@
 //! It keeps up with the branch by looks at its tip: a notice of the file system, the post-receive hook and a tick every few
 //! seconds are only reasons to look. What lies between the [cursor](crate::outbox::Cursor) of a channel and the tip becomes
 //! jobs, and threads send these; each lane of a channel stays in order, and no lane waits for another. A step that no gate
-//! has seen is judged, too ([`judge`]).
+//! has seen is judged, too (`judge`).
 //!
 //! One process delivers for a branch at a time; another one stands by and takes over. What was sent and not yet noted
 //! when a process is killed is sent again with the same id.
