@@ -78,11 +78,14 @@ impl Repo {
             paint.put(self, *commit, true)?;
         }
         let mut found = Vec::new();
-        while paint.unknown > 0 {
-            let Some((_, commit)) = paint.queue.pop() else { break };
+        let mut oldest = None;
+        // Known commits that are as old as what was found may lead to it: many are made within one second.
+        while paint.unknown > 0 || paint.queue.peek().is_some_and(|(time, _)| oldest.is_some_and(|o| *time >= o)) {
+            let Some((time, commit)) = paint.queue.pop() else { break };
             let Some((is_known, parents)) = paint.take(&commit) else { continue };
             if !is_known {
                 found.push(commit);
+                oldest = Some(oldest.map_or(time, |o: Timestamp| o.min(time)));
                 // Some of these may turn out to be known yet.
                 if found.len() > max.saturating_mul(2).saturating_add(64) {
                     return Ok(None);

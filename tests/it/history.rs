@@ -13,8 +13,9 @@ fn dice(state: &mut u64, n: usize) -> usize {
     usize::try_from(*state >> 33).expect("31 bits") % n.max(1)
 }
 
-/// Makes a history with many branches and merges; with `skew` some clocks are wrong. Gives its commits.
-fn history(sandbox: &Sandbox, state: &mut u64, skew: bool) -> Vec<String> {
+/// Makes a history with many branches and merges, so many commits `together` at one time; with `skew` some clocks are
+/// wrong. Gives its commits.
+fn history(sandbox: &Sandbox, state: &mut u64, together: usize, skew: bool) -> Vec<String> {
     sandbox.git(["init", "-q", "r"]).success();
     let shell = sandbox.alice().within("r");
     let tree = shell.git(["mktree"]).success().stdout().trim().to_owned();
@@ -29,7 +30,7 @@ fn history(sandbox: &Sandbox, state: &mut u64, skew: bool) -> Vec<String> {
         }
         parents.into_iter().for_each(|p| args.extend(["-p".to_owned(), p]));
         let wrong = if skew && dice(state, 5) == 0 { 5_000 + dice(state, 9_000) } else { 0 };
-        let at = format!("{} +0000", 1_750_000_000 + n * 60 - wrong);
+        let at = format!("{} +0000", 1_750_000_000 + n / together * 60 - wrong);
         commits.push(shell.clone().at(&at).git(args).success().stdout().trim().to_owned());
     }
     commits
@@ -37,9 +38,10 @@ fn history(sandbox: &Sandbox, state: &mut u64, skew: bool) -> Vec<String> {
 
 #[test]
 fn what_is_new_is_what_git_says() {
-    for (seed, skew) in [(1_u64, false), (2, false), (3, true)] {
+    // Each at its time, many within one second, and with clocks that were wrong.
+    for (seed, together, skew) in [(1_u64, 1, false), (2, 20, false), (3, 1, true)] {
         let (sandbox, mut state) = (Sandbox::new(), seed);
-        let commits = history(&sandbox, &mut state, skew);
+        let commits = history(&sandbox, &mut state, together, skew);
         let repo = Repo::open(&sandbox.path("r")).expect("a repository");
         for _ in 0..40 {
             let (tip, old) = (&commits[dice(&mut state, 60)], &commits[dice(&mut state, 60)]);
@@ -50,7 +52,7 @@ fn what_is_new_is_what_git_says() {
             let found = repo.new_commits(id(tip), &[id(old)], 1_000).expect("it is whole").expect("few");
             let found: BTreeSet<Oid> = found.into_iter().collect();
             assert!(found.is_superset(&wanted), "{tip} ^{old}: one that is new lacks");
-            // With clocks that go forward nothing else is given.
+            // With clocks that do not go back nothing else is given.
             assert!(skew || found == wanted, "{tip} ^{old}");
             let ordered = repo.new_commits_oldest_first(id(tip), &[id(old)], 1_000).expect("whole").expect("few");
             for (at, commit) in ordered.iter().enumerate() {
