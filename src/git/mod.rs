@@ -14,6 +14,7 @@ mod init;
 mod lfs;
 mod lock;
 mod mailmap;
+mod memo;
 pub mod program;
 mod quarantine;
 mod raw;
@@ -68,7 +69,7 @@ pub struct Repo {
     inner: gix::Repository,
     git_dir: PathBuf,
     common_dir: PathBuf,
-    memo: RefCell<read::Memo>,
+    memo: RefCell<memo::Memo>,
     mailmap: OnceCell<gix::mailmap::Snapshot>,
     /// The store that leads to the objects in quarantine, kept as long as they are read.
     quarantine: Option<tempfile::TempDir>,
@@ -89,7 +90,7 @@ impl Repo {
         let start = &std::path::absolute(start).map_err(|e| GitError::io("find", start, e))?;
         let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(start, ceilings, trust)
             .map_err(|e| cannot_open(start, e))?;
-        let repo = Self::new(found.to_thread_local())?;
+        let repo = Self::new(found.to_thread_local(), memo::WHOLE)?;
         if std::env::var_os("GIT_DIR").is_none() {
             repo.refuse_embedded()?;
         }
@@ -100,24 +101,25 @@ impl Repo {
     pub fn open(path: &Path) -> Result<Self, GitError> {
         let path = &std::path::absolute(path).map_err(|e| GitError::io("find", path, e))?;
         let repo = options().open(path).map_err(|e| cannot_open(path, e))?;
-        Self::new(repo.to_thread_local())
+        Self::new(repo.to_thread_local(), memo::WHOLE)
     }
 
     /// Opens the repository at `path` once more, for a thread that reads it beside others: little is kept in memory.
     pub fn open_beside(path: &Path) -> Result<Self, GitError> {
         let sparing = options().config_overrides(OVERRIDES.into_iter().chain([SPARING]));
         let repo = sparing.open(path).map_err(|e| cannot_open(path, e))?;
-        Self::new(repo.to_thread_local())
+        Self::new(repo.to_thread_local(), memo::SPARING)
     }
 
-    fn new(mut inner: gix::Repository) -> Result<Self, GitError> {
+    fn new(mut inner: gix::Repository, remembered: usize) -> Result<Self, GitError> {
         if let Some(format) = inner.config_snapshot().string("extensions.refStorage").filter(|f| *f != "files") {
             return Err(GitError::RefFormat { path: inner.git_dir().to_owned(), format: format.to_string() });
         }
         let canonical = |p: &Path| p.canonicalize().map_err(|e| GitError::io("find", p, e));
         let (git_dir, common_dir) = (canonical(inner.git_dir())?, canonical(inner.common_dir())?);
         inner.objects.enable_object_memory();
-        Ok(Self { inner, git_dir, common_dir, memo: RefCell::default(), mailmap: OnceCell::new(), quarantine: None })
+        let memo = RefCell::new(memo::Memo::new(remembered));
+        Ok(Self { inner, git_dir, common_dir, memo, mailmap: OnceCell::new(), quarantine: None })
     }
 
     /// Security: a cloned work tree may hold a bare repository whose settings are the attacker's.

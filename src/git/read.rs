@@ -1,7 +1,6 @@
 //! Reading: objects, commits, revisions, identities. Every object is checked against its id.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use gix::bstr::{BStr, ByteSlice as _};
@@ -14,57 +13,8 @@ use crate::text::quoted;
 use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
-/// How many tree entries are remembered before all are forgotten.
-const MEMO_ENTRIES: usize = 50_000;
-
-/// How many bytes of objects are remembered before all are forgotten.
-const MEMO_BYTES: usize = 4 << 20;
-
-/// The largest object that is remembered, in bytes.
-const MEMO_OBJECT: usize = 16 << 10;
-
 /// How long a revision may be, in bytes.
 const MAX_REVISION: usize = 1024;
-
-/// Trees, and small objects as they are, already read, by id. One change asks for the same few again and again.
-#[derive(Debug, Default)]
-pub(super) struct Memo {
-    trees: HashMap<Oid, Rc<[Entry]>>,
-    entries: usize,
-    objects: HashMap<Oid, (ObjectKind, Rc<[u8]>)>,
-    bytes: usize,
-}
-
-impl Memo {
-    fn put_tree(&mut self, id: Oid, tree: &Rc<[Entry]>) {
-        if self.entries.saturating_add(tree.len()) > MEMO_ENTRIES {
-            self.trees.clear();
-            self.entries = 0;
-        }
-        self.entries = self.entries.saturating_add(tree.len());
-        self.trees.insert(id, Rc::clone(tree));
-    }
-
-    fn put_object(&mut self, id: Oid, kind: ObjectKind, bytes: &[u8]) {
-        if bytes.len() > MEMO_OBJECT {
-            return;
-        }
-        if self.bytes.saturating_add(bytes.len()) > MEMO_BYTES {
-            self.objects.clear();
-            self.bytes = 0;
-        }
-        self.bytes = self.bytes.saturating_add(bytes.len());
-        self.objects.insert(id, (kind, bytes.into()));
-    }
-
-    /// Forgets objects that are nowhere any more.
-    pub(super) fn forget(&mut self, ids: impl Iterator<Item = Oid>) {
-        for id in ids {
-            self.entries = self.entries.saturating_sub(self.trees.remove(&id).map_or(0, |t| t.len()));
-            self.bytes = self.bytes.saturating_sub(self.objects.remove(&id).map_or(0, |(_, o)| o.len()));
-        }
-    }
-}
 
 /// Who did something and when, as a commit says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,8 +214,8 @@ impl Repo {
 
     /// The kind and bytes of an object, checked against its id.
     pub(super) fn any(&self, id: &Oid) -> Result<(ObjectKind, Vec<u8>), TreeError> {
-        if let Some((kind, bytes)) = self.memo.borrow().objects.get(id) {
-            return Ok((*kind, bytes.to_vec()));
+        if let Some((kind, bytes)) = self.memo.borrow_mut().object(id) {
+            return Ok((kind, bytes.to_vec()));
         }
         let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
         if git_id.is_empty_tree() {
@@ -302,8 +252,8 @@ fn kind_of(mode: gix::objs::tree::EntryMode) -> Kind {
 
 impl Objects for Repo {
     fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
-        if let Some(known) = self.memo.borrow().trees.get(id) {
-            return Ok(Rc::clone(known));
+        if let Some(known) = self.memo.borrow_mut().tree(id) {
+            return Ok(known);
         }
         let bytes = self.object(id, ObjectKind::Tree)?;
         let entries: Result<Rc<[Entry]>, _> = TreeRefIter::from_bytes(&bytes, self.inner.object_hash())
@@ -315,7 +265,7 @@ impl Objects for Repo {
     }
 
     fn blob(&self, id: &Oid, max: u64) -> Result<Vec<u8>, TreeError> {
-        let known = self.memo.borrow().objects.get(id).map(|(_, bytes)| bytes.len() as u64);
+        let known = self.memo.borrow_mut().object(id).map(|(_, bytes)| bytes.len() as u64);
         let size = match known {
             Some(size) => size,
             None => {

@@ -85,7 +85,7 @@ impl Sandbox {
 /// Opens a repository without the settings of whoever runs the tests.
 fn open(dir: &Path) -> Repo {
     let options = options().permissions(gix::open::Permissions::isolated());
-    Repo::new(options.open(dir).unwrap().to_thread_local()).unwrap()
+    Repo::new(options.open(dir).unwrap().to_thread_local(), super::memo::WHOLE).unwrap()
 }
 
 fn who() -> Ident {

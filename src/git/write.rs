@@ -74,7 +74,7 @@ impl Repo {
         self.discard_staged();
         if published.is_err() {
             // It may know of objects that were not written.
-            self.memo.take();
+            self.memo.borrow_mut().clear();
         }
         if matches!(published, Err(PublishError::Git(_) | PublishError::Moved { .. } | PublishError::Dirty { .. })) {
             let _ = lock.note(&[], None);
