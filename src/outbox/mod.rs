@@ -233,9 +233,9 @@ fn folder_of_all(state_dir: &Path) -> PathBuf {
     state_dir.join("outbox")
 }
 
-/// The file that is touched to wake who delivers.
+/// The file that is touched to wake who delivers. Little else happens in its folder, which is watched.
 pub fn wake_file(state_dir: &Path) -> PathBuf {
-    state_dir.join("wake")
+    folder_of_all(state_dir).join("wake")
 }
 
 /// Wakes whoever delivers for the registries of a repository. Where nobody ever did, nothing is written; that it fails

@@ -7,10 +7,16 @@ use serde_json::{Map, Value, json};
 use super::log::Log;
 use super::metrics::Metrics;
 use crate::registry::Registry;
-use crate::watch::{Home, Level, Message, Options, WatchError, Watcher};
+use crate::watch::{Home, Level, Message, Options, Vouched, WatchError, Watcher};
 
-/// Starts to watch the registry. Where another process does already, it stands by.
-pub(super) fn start(registry: &Registry, log: Log, metrics: &Metrics) -> Result<Watcher, WatchError> {
+/// Starts to watch the registry. Where another process does already, it stands by. What the server lands, its writer
+/// vouches for.
+pub(super) fn start(
+    registry: &Registry,
+    log: Log,
+    metrics: &Metrics,
+    vouched: &Arc<Vouched>,
+) -> Result<Watcher, WatchError> {
     let tell = move |message: &Message| {
         let mut fields = Map::from_iter([("message".to_owned(), json!(message.text))]);
         fields.extend(message.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
@@ -20,7 +26,11 @@ pub(super) fn start(registry: &Registry, log: Log, metrics: &Metrics) -> Result<
             Level::Error => log.error(Value::Object(fields)),
         }
     };
-    let options = Options { counters: Arc::clone(&metrics.deliveries), ..Options::new(Arc::new(tell)) };
+    let options = Options {
+        counters: Arc::clone(&metrics.deliveries),
+        vouched: Arc::clone(vouched),
+        ..Options::new(Arc::new(tell))
+    };
     Watcher::start(Home::of(registry), options)
 }
 

@@ -199,7 +199,8 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let (publish, catalog) = watch::channel(None);
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
     let (git_dir, at) = (registry.repo().git_dir().to_owned(), registry.at().to_owned());
-    let following = config.watch.then(|| follow::start(&registry, log, &metrics)).transpose()?;
+    let vouched = Arc::default();
+    let following = config.watch.then(|| follow::start(&registry, log, &metrics, &vouched)).transpose()?;
     let desks = desk::Desks::start(&git_dir, &at).map_err(start)?;
     let activity = Arc::new(Activity::default());
     let imports = import::Parts {
@@ -226,7 +227,8 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     };
     let state_dir = registry.state_dir();
     drop(registry);
-    let writer = Work { git_dir, at, committer, publish, metrics: Arc::clone(&metrics), log }.begin(queue, loaded)?;
+    let voices = writer::Voices { publish, metrics: Arc::clone(&metrics), vouched, log };
+    let writer = Work { git_dir, at, committer, voices }.begin(queue, loaded)?;
     let mut guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
@@ -248,9 +250,7 @@ struct Work {
     git_dir: PathBuf,
     at: String,
     committer: Ident,
-    publish: watch::Sender<Option<Arc<catalog::Catalog>>>,
-    metrics: Arc<Metrics>,
-    log: Log,
+    voices: writer::Voices,
 }
 
 impl Work {
@@ -260,10 +260,10 @@ impl Work {
         queue: mpsc::Receiver<writer::Job>,
         loaded: oneshot::Sender<Result<(), ServeError>>,
     ) -> Result<thread::JoinHandle<()>, ServeError> {
-        let Self { git_dir, at, committer, publish, metrics, log } = self;
+        let Self { git_dir, at, committer, voices } = self;
         let work = move || {
             let opened = writer::open(&git_dir, &at).map_err(ServeError::from);
-            match opened.and_then(|r| Ok(Writer::load(r, Some(committer), publish, metrics, log)?)) {
+            match opened.and_then(|r| Ok(Writer::load(r, Some(committer), voices)?)) {
                 Ok(writer) => {
                     let _ = loaded.send(Ok(()));
                     writer.run(queue);

@@ -18,6 +18,7 @@ use crate::git::{Durability, Ident, PublishError, Repo};
 use crate::registry::{Asker, LOCK_WAIT, Registry, RegistryError};
 use crate::time::Timestamp;
 use crate::tree::Oid;
+use crate::watch::Vouched;
 
 /// How many changes may wait.
 pub const QUEUE: usize = 1024;
@@ -59,9 +60,19 @@ pub struct Writer {
     /// The server's own identity: the committer of what it makes for others; none: who calls commits.
     committer: Option<Ident>,
     catalog: Arc<Catalog>,
-    publish: watch::Sender<Option<Arc<Catalog>>>,
-    metrics: Arc<Metrics>,
-    log: Log,
+    voices: Voices,
+}
+
+/// Who hears of what the writer does.
+pub struct Voices {
+    /// Who reads the newest state.
+    pub publish: watch::Sender<Option<Arc<Catalog>>>,
+    /// Who counts.
+    pub metrics: Arc<Metrics>,
+    /// The watcher in this process, which need not judge again.
+    pub vouched: Arc<Vouched>,
+    /// Who reads the log.
+    pub log: Log,
 }
 
 /// The system's clock.
@@ -72,16 +83,10 @@ pub fn clock() -> Timestamp {
 
 impl Writer {
     /// Reads the registry into memory.
-    pub fn load(
-        registry: Registry,
-        committer: Option<Ident>,
-        publish: watch::Sender<Option<Arc<Catalog>>>,
-        metrics: Arc<Metrics>,
-        log: Log,
-    ) -> Result<Self, LoadError> {
+    pub fn load(registry: Registry, committer: Option<Ident>, voices: Voices) -> Result<Self, LoadError> {
         let catalog = Arc::new(Catalog::load(&registry)?);
-        publish.send_replace(Some(Arc::clone(&catalog)));
-        Ok(Self { registry, committer, catalog, publish, metrics, log })
+        voices.publish.send_replace(Some(Arc::clone(&catalog)));
+        Ok(Self { registry, committer, catalog, voices })
     }
 
     /// Works until nobody can ask any more and all that waited is done.
@@ -123,7 +128,7 @@ impl Writer {
 
     fn show(&mut self, catalog: Catalog) {
         self.catalog = Arc::new(catalog);
-        self.publish.send_replace(Some(Arc::clone(&self.catalog)));
+        self.voices.publish.send_replace(Some(Arc::clone(&self.catalog)));
     }
 
     /// Makes the changes and answers each.
@@ -173,9 +178,10 @@ impl Writer {
             match batch.publish(Durability::Full) {
                 Ok(published) => {
                     if let Some(why) = published.left_behind {
-                        self.log.warn("the work tree did not follow", &why);
+                        self.voices.log.warn("the work tree did not follow", &why);
                     }
-                    self.metrics.batch(published.commits.len());
+                    self.voices.vouched.landed(&published.commits);
+                    self.voices.metrics.batch(published.commits.len());
                     let answers = settle(answers, base, &published.commits);
                     if anew {
                         let loaded = Catalog::load(&self.registry)?;
@@ -230,5 +236,5 @@ fn settle(
 
 /// Opens the registry for the writer, on its own thread.
 pub fn open(git_dir: &std::path::Path, at: &str) -> Result<Registry, RegistryError> {
-    Ok(Registry::with(Repo::open_beside(git_dir)?, at)?.with_landed(crate::index::landed))
+    Ok(Registry::with(Repo::open(git_dir)?, at)?.with_landed(crate::index::landed))
 }

@@ -85,7 +85,7 @@ impl Runner<'_> {
         let mut done = None;
         for _ in 0..ROUND {
             let Some(commit) = self.line.at(place + 1) else { break };
-            if pushes.landing(&commit, registry.branch())?.is_none() {
+            if !self.options.vouched.has(&commit) && pushes.landing(&commit, registry.branch())?.is_none() {
                 let until = self.judge.seen + GRACE;
                 if pushes.tip().is_some() && self.options.clock.elapsed() < until {
                     self.judge.until = Some(until);

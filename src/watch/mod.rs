@@ -23,6 +23,7 @@ mod run;
 mod settle;
 mod tell;
 mod upstream;
+mod vouched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use backoff::SCALE;
 pub use clock::{Clock, System};
 pub use replay::{Failure, Replay, Replayed, replay};
 pub use tell::{Counters, Counts, Level, Message, Tell};
+pub use vouched::Vouched;
 
 use crate::deliver::{Channel, DeliverError};
 use crate::gate::GateError;
@@ -91,6 +93,8 @@ pub struct Options {
     pub tell: Tell,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// What this process judges itself before it lands it.
+    pub vouched: Arc<Vouched>,
 }
 
 impl Options {
@@ -104,6 +108,7 @@ impl Options {
             clock: Arc::new(System::default()),
             tell,
             counters: Arc::default(),
+            vouched: Arc::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Notices of the file system that a branch may have moved. They are hints: what they miss is found by the look that is
-//! taken every few seconds.
+//! taken every few seconds. So only folders are watched in which little else happens: each change of each file in a watched
+//! folder wakes a thread, and who commits would pay for that.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::outbox::wake_file;
 /// Notices of one repository, as long as it is kept.
 pub(super) struct Notices(#[expect(dead_code, reason = "dropping it ends the notices")] RecommendedWatcher);
 
-/// Begins to call `wake` when something may have happened: a branch moved, was packed, or somebody touched the wake file.
+/// Begins to call `wake` when something may have happened: a branch moved, or somebody touched the wake file.
 pub(super) fn start(common_dir: &Path, state_dir: &Path, wake: impl Fn() + Send + 'static) -> Result<Notices, String> {
     let told = move |event: notify::Result<Event>| match event {
         Ok(event) if event.need_rescan() || (is_change(event.kind) && event.paths.iter().any(|p| matters(p))) => wake(),
@@ -21,10 +22,10 @@ pub(super) fn start(common_dir: &Path, state_dir: &Path, wake: impl Fn() + Send 
     };
     let mut watcher = notify::recommended_watcher(told).map_err(|e| e.to_string())?;
     let mut watch = |path: &Path, mode| watcher.watch(path, mode).map_err(|e| e.to_string());
-    watch(common_dir, RecursiveMode::NonRecursive)?;
     watch(&common_dir.join("refs"), RecursiveMode::Recursive)?;
-    watch(state_dir, RecursiveMode::NonRecursive)?;
-    debug_assert_eq!(wake_file(state_dir).parent(), Some(state_dir), "the wake file is watched");
+    if let Some(folder) = wake_file(state_dir).parent() {
+        watch(folder, RecursiveMode::NonRecursive)?;
+    }
     Ok(Notices(watcher))
 }
 
@@ -37,11 +38,7 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// Whether a file may tell where a branch is, how to deliver, or that somebody wants us awake. Git's own locks and our
-/// files of every command don't.
+/// Whether a file may tell where a branch is, or that somebody wants us awake: all but git's own locks.
 fn matters(path: &Path) -> bool {
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    let in_refs = path.components().any(|c| c.as_os_str() == "refs");
-    let named = ["HEAD", "packed-refs", "config", "wake", "secrets.toml"].contains(&name);
-    (in_refs || named) && !name.ends_with(".lock")
+    path.extension().is_none_or(|e| e != "lock")
 }

@@ -40,6 +40,7 @@ pub(super) struct Attempt {
 #[derive(Default)]
 struct Queue {
     tasks: VecDeque<Task>,
+    /// Threads that take a task as soon as there is one: those that wait, and those that are about to.
     idle: usize,
     threads: usize,
     closed: bool,
@@ -74,7 +75,10 @@ impl Pool {
         let shared = Arc::clone(&self.0);
         let started = thread::Builder::new().name("send".to_owned()).spawn(move || work(&shared));
         match started {
-            Ok(_) => queue.threads += 1,
+            Ok(_) => {
+                queue.threads += 1;
+                queue.idle += 1;
+            }
             // The others do it, where there are others.
             Err(e) if queue.threads == 0 => return Err(WatchError::Start(e)),
             Err(_) => {}
@@ -103,26 +107,32 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next task, and how old what is open may be; none when there was none for a while.
+    /// This thread is done with its task. It says so before the others hear of it, who may have the next one.
+    fn is_idle(&self) {
+        self.lock().idle += 1;
+    }
+
+    /// The next task of a thread that is idle, and how old what is open may be; none when there was none for a while, and
+    /// the thread shall end.
     fn next(&self) -> Option<(Task, u64)> {
         let mut queue = self.lock();
         loop {
             if let Some(task) = queue.tasks.pop_front() {
+                queue.idle -= 1;
                 return Some((task, queue.age));
             }
             if queue.closed {
-                queue.threads -= 1;
-                return None;
+                break;
             }
-            queue.idle += 1;
             let (back, waited) = self.more.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
-            queue.idle -= 1;
             if waited.timed_out() && queue.tasks.is_empty() {
-                queue.threads -= 1;
-                return None;
+                break;
             }
         }
+        queue.idle -= 1;
+        queue.threads -= 1;
+        None
     }
 }
 
@@ -141,6 +151,7 @@ fn work(shared: &Shared) {
             let outcome = Outcome::Retry { why, after: None };
             report(shared, Attempt { channel: channel.clone(), lane: lane.clone(), jobs, outcome });
         }
+        shared.is_idle();
         let _ = shared.signals.send(Signal::Freed { channel, lane });
     }
 }

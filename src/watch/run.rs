@@ -27,6 +27,10 @@ const STAND_BY: Duration = Duration::from_millis(500);
 /// How long is waited for what is being sent, when told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long a branch that moved is left to settle: one look serves all that lands meanwhile, and who lands is answered
+/// before we take the processor.
+const SETTLE: Duration = Duration::from_millis(5);
+
 /// How long is waited after something failed that may pass.
 const FAILED: Duration = Duration::from_secs(2);
 
@@ -223,6 +227,9 @@ impl<'o> Runner<'o> {
             Err(RecvTimeoutError::Timeout) => return Ok(true),
             Err(RecvTimeoutError::Disconnected) => return Ok(false),
         };
+        if matches!(first, Signal::Look) {
+            std::thread::sleep(SETTLE);
+        }
         let mut next = Some(first);
         // Those that came meanwhile are taken at once, so that one look serves them all.
         for _ in 0..1000 {

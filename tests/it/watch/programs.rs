@@ -76,7 +76,7 @@ fn a_push_to_a_served_repository_is_told_at_once_and_judged_by_its_record() {
         let at = told.iter().find(|t| t.lane == lane).expect("it came").at;
         assert!(at.saturating_duration_since(pushed) < Duration::from_secs(1));
     }
-    assert!(world.sandbox.path("served.git/greenroom/wake").exists(), "the hook woke it");
+    assert!(world.sandbox.path("served.git/greenroom/outbox/wake").exists(), "the hook woke it");
     // What came by no push is judged, after a moment.
     let bare = server.clone().env("GIT_WORK_TREE", world.sandbox.path("r").as_os_str());
     let blob = bare.clone().input("grants = []\n").git(["hash-object", "-w", "--stdin"]).success();

@@ -1,0 +1,57 @@
+//! Steps that were judged before they landed, by the very process that watches now: they are not judged again.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use crate::tree::Oid;
+
+/// How many commits are remembered. Who is forgotten is judged once more, which does no harm.
+const REMEMBERED: usize = 4096;
+
+/// The commits that this process judged and landed last.
+#[derive(Debug, Default)]
+pub struct Vouched(Mutex<Newest>);
+
+#[derive(Debug, Default)]
+struct Newest {
+    known: HashSet<Oid>,
+    order: VecDeque<Oid>,
+}
+
+impl Vouched {
+    /// Commits were judged and have landed.
+    pub fn landed(&self, commits: &[Oid]) {
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for commit in commits {
+            if newest.known.insert(*commit) {
+                newest.order.push_back(*commit);
+            }
+        }
+        while newest.order.len() > REMEMBERED {
+            if let Some(oldest) = newest.order.pop_front() {
+                newest.known.remove(&oldest);
+            }
+        }
+    }
+
+    /// Whether a commit is one of them.
+    pub(super) fn has(&self, commit: &Oid) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).known.contains(commit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_remembered_and_no_more() {
+        let oid = |n: usize| Oid::from_hex(&format!("{n:040x}")).unwrap();
+        let vouched = Vouched::default();
+        for n in 0..REMEMBERED + 10 {
+            vouched.landed(&[oid(n), oid(n)]);
+        }
+        assert!(vouched.has(&oid(10)) && vouched.has(&oid(REMEMBERED + 9)));
+        assert!(!vouched.has(&oid(9)) && !vouched.has(&oid(REMEMBERED + 10)));
+    }
+}
