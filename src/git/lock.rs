@@ -31,6 +31,10 @@ const TICK: Duration = Duration::from_millis(20);
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What the file says while nobody holds the lock. It is never empty: to give its last block back costs the disk more
+/// than all else that is written here.
+const FREE: &str = "free\n";
+
 /// The largest note that is believed, in bytes.
 const MAX_NOTE: u64 = 16 * 1024;
 
@@ -39,6 +43,8 @@ const MAX_NOTE: u64 = 16 * 1024;
 pub struct RepoLock {
     file: File,
     path: PathBuf,
+    /// How long what is written in it is, in bytes.
+    len: u64,
     /// Whether the note stays when the lock is let go, for the next one to act on.
     keep: bool,
 }
@@ -167,7 +173,8 @@ impl Repo {
         }
         .map_err(|e| GitError::io("open", &path, e))?;
         wait_for(&mut file, &path, wait)?;
-        let mut lock = RepoLock { file, path, keep: false };
+        let len = file.metadata().map_err(|e| GitError::io("look at", &path, e))?.len();
+        let mut lock = RepoLock { file, path, len, keep: false };
         let left = lock.heal(self.common_dir())?;
         if let Some(left) = left {
             // What cannot be brought after is found by the next look at the work tree; the lock is good all the same.
@@ -212,9 +219,15 @@ impl RepoLock {
         text.extend(held.iter().filter_map(Held::line));
         text.extend(left.and_then(Left::line));
         self.keep = left.is_some();
-        let written = self.file.rewind().and_then(|()| self.file.write_all(text.as_bytes()));
-        let cut = written.and_then(|()| self.file.set_len(text.len() as u64));
-        cut.map_err(|e| GitError::io("write", &self.path, e))
+        self.write(&text).map_err(|e| GitError::io("write", &self.path, e))
+    }
+
+    /// Replaces what is written in the file.
+    fn write(&mut self, text: &str) -> std::io::Result<()> {
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())?;
+        let len = text.len() as u64;
+        if std::mem::replace(&mut self.len, len) > len { self.file.set_len(len) } else { Ok(()) }
     }
 
     /// Removes the locks that a dead writer noted and left, and says what its work tree had yet to do.
@@ -236,7 +249,7 @@ impl Drop for RepoLock {
     /// Leaves no note behind, unless there is work left; the system frees the lock when the file closes.
     fn drop(&mut self) {
         if !self.keep {
-            let _ = self.file.set_len(0);
+            let _ = self.write(FREE);
         }
     }
 }

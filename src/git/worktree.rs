@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::{Flags, Stage, Stat};
@@ -181,7 +182,8 @@ impl Follow {
     /// Brings the files and the index to the new tree, which is published by now.
     pub(super) fn apply(mut self, repo: &Repo) -> Result<(), GitError> {
         let touched: BTreeSet<&str> = self.changes.keys().map(String::as_str).collect();
-        smudge_racy(repo, &self.root, &mut self.index, &touched)?;
+        let stamp = stamp_of(self.lock.lock_path())?;
+        smudge_racy(repo, &self.root, &mut self.index, &touched, stamp)?;
         for (path, (old, new)) in &self.changes {
             if old.is_some() && new.is_none() && !self.is_skipped(path) {
                 remove(&self.root, path)?;
@@ -203,7 +205,7 @@ impl Follow {
         self.index.sort_entries();
         // The cached trees would be stale, and the next `git commit` would believe them.
         self.index.remove_tree();
-        self.write_index(repo)
+        self.write_index(repo, stamp)
     }
 
     /// Whether a sparse checkout leaves the path out.
@@ -212,14 +214,15 @@ impl Follow {
         entry.is_some_and(|e| e.flags.contains(Flags::SKIP_WORKTREE))
     }
 
-    fn write_index(self, repo: &Repo) -> Result<(), GitError> {
+    fn write_index(self, repo: &Repo, stamp: SystemTime) -> Result<(), GitError> {
         let skip_hash = repo.inner.config_snapshot().boolean("index.skipHash") == Some(true);
         let options = gix::index::write::Options { skip_hash, ..Default::default() };
         let path = self.index.path().to_owned();
         let mut out = BufWriter::with_capacity(64 * 1024, self.lock);
         self.index.write_to(&mut out, options).map_err(|e| GitError::write("write the index", &path, e))?;
         out.flush().map_err(|e| GitError::io("write", &path, e))?;
-        let lock = out.into_inner().map_err(|e| GitError::io("write", &path, e.into_error()))?;
+        let mut lock = out.into_inner().map_err(|e| GitError::io("write", &path, e.into_error()))?;
+        lock.with_mut(|f| f.set_modified(stamp)).map_err(|e| GitError::io("write", &path, e))?;
         lock.commit().map_err(|e| GitError::io("write", &path, e.error))?;
         Ok(())
     }
@@ -234,26 +237,42 @@ fn read_if_there(path: &Path) -> Result<Option<String>, GitError> {
     }
 }
 
+/// The time that the new index shall have: that of its lock, which is older than all that is written under it.
+fn stamp_of(lock: &Path) -> Result<SystemTime, GitError> {
+    std::fs::metadata(lock).and_then(|m| m.modified()).map_err(|e| GitError::io("look at", lock, e))
+}
+
 /// Makes git look again at files that may have changed in the very second in which the index was last written.
 ///
-/// Git tells them by a time that is not older than the index; the index is about to become younger.
+/// Git tells them by a time that is not older than the index. Those that are not older than the new index either, it
+/// tells all the same; so each file is looked at once, not at each of the many changes within a second.
 fn smudge_racy(
     repo: &Repo,
     root: &Path,
     index: &mut gix::index::File,
     touched: &BTreeSet<&str>,
+    stamp: SystemTime,
 ) -> Result<(), GitError> {
     let written = index.timestamp();
+    let stays_racy = stamp.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+    // Git compares seconds only, we know more: where the whole time is that of the index's entry, and before the index
+    // was written, the file is the same.
+    let exact = gix::index::entry::stat::Options { use_nsec: true, ..Default::default() };
     let mut again = Vec::new();
     for (i, entry) in index.entries().iter().enumerate() {
-        let path = entry.path(index).to_str().unwrap_or_default();
         let racy = entry.stat.size != 0 && entry.stat.is_racy(written, Default::default());
-        if !racy || path.is_empty() || touched.contains(path) {
+        if !racy || u64::from(entry.stat.mtime.secs) >= stays_racy {
+            continue;
+        }
+        let path = entry.path(index).to_str().unwrap_or_default();
+        if path.is_empty() || touched.contains(path) {
             continue;
         }
         let Some((file, meta)) = find(root, path)? else { continue };
-        let seems_same = stat(&file)?.matches(&entry.stat, Default::default());
-        if seems_same && repo.hash_file(&file, &meta)?.and_then(|o| repo.id(&o)) != Some(entry.id) {
+        let there = stat(&file)?;
+        let is_same = there.matches(&entry.stat, exact) && !entry.stat.is_racy(written, exact);
+        let seems_same = there.matches(&entry.stat, Default::default());
+        if !is_same && seems_same && repo.hash_file(&file, &meta)?.and_then(|o| repo.id(&o)) != Some(entry.id) {
             again.push(i);
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use gix::objs::{Exists as _, Kind as ObjectKind, TreeRefIter, Write as _};
 use gix::odb::memory::Storage;
+use gix::refs::store::WriteReflog;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
 
@@ -176,8 +177,9 @@ impl Repo {
         let name = FullName::try_from(reference).map_err(|e| bad_name(gix::Error::from_error(e)))?;
         let old = expected.map(|id| self.id(&id).ok_or(TreeError::Missing(id))).transpose().map_err(GitError::from)?;
         let new = self.id(&tip).ok_or(TreeError::Missing(tip)).map_err(GitError::from)?;
-        // Through HEAD, if it is on the branch: then HEAD's own log tells of the change too.
-        let through_head = self.is_on(reference)?;
+        // Through HEAD, if it is on the branch and somebody may care: HEAD's own log tells of the change too, and HEAD
+        // cannot leave the branch whose files the work tree is about to get.
+        let through_head = (self.work_dir().is_some() || self.keeps_logs()) && self.is_on(reference)?;
         let edit = RefEdit {
             change: Change::Update {
                 log: LogChange {
@@ -204,6 +206,14 @@ impl Repo {
             return Err(PublishError::Moved { actual: self.reference(reference)? });
         }
         Ok(prepared)
+    }
+
+    /// Whether the movements of references are logged.
+    fn keeps_logs(&self) -> bool {
+        match self.inner.refs.write_reflog {
+            WriteReflog::Disable => false,
+            WriteReflog::Normal | WriteReflog::Always => true,
+        }
     }
 
     /// Says why the branch could not be locked or was not as expected.
