@@ -241,6 +241,9 @@ impl JsonSchema for Principal {
 /// Folds a name so that two names that people or file systems confuse become equal: Unicode
 /// compatibility normalisation (NFKC) and lower case.
 pub fn fold(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
     let lower: String = name.nfkc().flat_map(char::to_lowercase).collect();
     lower.nfkc().collect()
 }

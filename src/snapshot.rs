@@ -290,6 +290,11 @@ impl<'o> Snapshot<'o> {
         let folded = fold(name.as_str());
         let mut out = Vec::new();
         for entry in self.folder(&folder)?.iter().filter(|e| e.kind == Kind::Tree) {
+            // Plain names stand for themselves; most are passed over here.
+            let plain = entry.name.is_ascii() && !entry.name.contains(['%', '~']);
+            if plain && !entry.name.eq_ignore_ascii_case(&folded) {
+                continue;
+            }
             let Some(view) = self.view_of(&folder, entry, paths) else { continue };
             let other = match view.dir.name() {
                 Some(other) => other,

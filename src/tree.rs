@@ -293,11 +293,16 @@ impl Walk<'_> {
             let why = format!("it leads to more than {entries} entries, or folders deeper than {depth}");
             return Err(TreeError::Damaged { id, why });
         }
+        // What both begin and end with is the same; most often little is left.
+        let same = |pair: &(&Entry, &Entry)| pair.0 == pair.1;
+        let begin = old.iter().zip(new.iter()).take_while(same).count();
+        let (old, new) = (old.get(begin..).unwrap_or_default(), new.get(begin..).unwrap_or_default());
+        let end = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
         let mut pairs: BTreeMap<&str, (Option<&Entry>, Option<&Entry>)> = BTreeMap::new();
-        for e in old.iter() {
+        for e in old.iter().take(old.len() - end) {
             pairs.entry(&e.name).or_default().0 = Some(e);
         }
-        for e in new.iter() {
+        for e in new.iter().take(new.len() - end) {
             pairs.entry(&e.name).or_default().1 = Some(e);
         }
         for (name, (old, new)) in pairs {
