@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::event::Event;
-use crate::name::UserName;
+use crate::name::{Id, UserName};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
@@ -41,6 +41,14 @@ pub enum What {
         /// The commit that was told of last and is no longer part of the history.
         before: Oid,
     },
+    /// A webhook is told of nothing any more: it is gone, or nothing arrived for as long as deliveries are tried. The
+    /// history knows nothing of it, the outbox does.
+    WebhookSuspended {
+        /// Which one.
+        webhook: Id,
+        /// Why, without a secret.
+        why: String,
+    },
 }
 
 impl What {
@@ -50,6 +58,7 @@ impl What {
             Self::Event(event) => event.name(),
             Self::RuleViolated { .. } => "rule.violated",
             Self::HistoryRewritten { .. } => "history.rewritten",
+            Self::WebhookSuspended { .. } => "webhook.suspended",
         }
     }
 }

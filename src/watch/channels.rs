@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use super::WatchError;
 use super::clock::until;
+use super::derive::{Around, jobs, suspension};
 use super::lanes::Lanes;
 use super::line::Line;
 use super::run::Runner;
 use super::tell::{Level, Message};
-use crate::deliver::Channel;
-use crate::outbox::{Ask, Cursor, Ledger, Pending};
+use crate::deliver::{Channel, Happening};
+use crate::entity::Webhook;
+use crate::outbox::{Ask, Cursor, Ledger, Origin, Pending};
+use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::tree::{Objects as _, Oid};
 
@@ -275,6 +278,42 @@ impl Runner<'_> {
         served.ledger.suspend(now, why, &served.settings)?;
         let text = "a channel is suspended until its settings change";
         self.say(Message::new(Level::Error, text).with("channel", name).with("why", why));
+        self.tell_owner(name)
+    }
+
+    /// Whoever made a webhook hears that it was switched off, by the channels that tell of such things.
+    fn tell_owner(&mut self, name: &str) -> Result<(), WatchError> {
+        let Some(suspended) = self.served.get(name).and_then(|s| s.ledger.state().suspended()) else { return Ok(()) };
+        let tip = self.tip()?;
+        let state = self.registry.snapshot_of(Some(tip))?;
+        let file = state.file::<Webhook>(&state.full_path(&format!("webhooks/{name}.toml")))?;
+        let Some(webhook) = file.and_then(|f| f.value) else { return Ok(()) };
+        let happening = suspension(webhook.id, webhook.created_by, tip, suspended);
+        let registry = std::rc::Rc::clone(&self.registry);
+        self.add_jobs(&registry, &happening, Origin { commit: tip, before: None }, tip)
+    }
+
+    /// Notes for each channel what it has to send of something that is no part of the history.
+    pub(super) fn add_jobs(
+        &mut self,
+        registry: &Registry,
+        happening: &Happening,
+        origin: Origin,
+        tip: Oid,
+    ) -> Result<(), WatchError> {
+        let step = self.reader.derive(registry, origin)?;
+        let root = Some(registry.repo().tree_of(&tip)?);
+        let around = Around::of(registry, &step, root)?;
+        let moment = around.moment(self.options.clock.now());
+        let names: Vec<String> = self.served.keys().cloned().collect();
+        for name in names {
+            let Some(served) = self.served.get_mut(&name) else { continue };
+            let jobs = jobs(&*served.channel, happening, origin, &moment)?;
+            if !jobs.is_empty() {
+                let fresh = served.ledger.add(jobs)?;
+                self.put_lanes(&name, &fresh);
+            }
+        }
         Ok(())
     }
 

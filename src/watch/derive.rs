@@ -9,7 +9,8 @@ use super::WatchError;
 use crate::deliver::{Channel, DeliverError, Happening, Job, Moment, What};
 use crate::gate::{Gate, Lander, Landing};
 use crate::git::Repo;
-use crate::outbox::{Origin, Pending, delivery_id};
+use crate::name::{Id, UserName};
+use crate::outbox::{Origin, Outbox, Pending, Suspended, delivery_id};
 use crate::pushes::Pushes;
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
@@ -74,6 +75,7 @@ impl Reader {
         let found = match derived.find(job.ordinal) {
             Some(found) => Some(found.clone()),
             None if job.event == VIOLATED && job.origin.before.is_none() => self.violation(registry, &derived)?,
+            None if job.event == SUSPENDED => suspended_again(registry, job)?,
             None => None,
         };
         Ok(found.map(|h| (derived, h)))
@@ -116,6 +118,34 @@ impl Reader {
         }))
     }
 }
+
+/// That a webhook was switched off, as the outbox knows it; none if it goes on again. It is told as of the newest commit,
+/// as one of the happenings that no step and no bridge has.
+pub(super) fn suspension(webhook: Id, by: UserName, tip: Oid, suspended: &Suspended) -> Happening {
+    let hash = Sha256::new().chain_update(webhook.as_str()).chain_update(suspended.at.to_be_bytes()).finalize();
+    let what = What::WebhookSuspended { webhook, why: suspended.why.clone() };
+    let ordinal = SUSPENSIONS | (number(&hash) & 0x3fff_ffff);
+    let at = Timestamp::from_millis(suspended.at);
+    Happening { commit: tip, ordinal, at, by, landed_by: None, comment: String::new(), what }
+}
+
+/// The same when the job's turn comes.
+fn suspended_again(registry: &Registry, job: &Pending) -> Result<Option<Happening>, WatchError> {
+    let Some(state) = Outbox::of(registry).look(&job.key)? else { return Ok(None) };
+    let (Ok(webhook), Ok(owner), Some(suspended)) =
+        (job.key.parse::<Id>(), job.lane.parse::<UserName>(), state.suspended())
+    else {
+        return Ok(None);
+    };
+    let happening = suspension(webhook, owner, job.origin.commit, suspended);
+    Ok(Some(happening).filter(|h| h.ordinal == job.ordinal))
+}
+
+/// The name of [`What::WebhookSuspended`].
+const SUSPENDED: &str = "webhook.suspended";
+
+/// From where the places of suspensions are counted.
+const SUSPENSIONS: u32 = 0xc000_0000;
 
 /// The name of [`What::RuleViolated`].
 pub(super) const VIOLATED: &str = "rule.violated";
@@ -161,8 +191,12 @@ fn between(
 /// The ordinal of a bridge's first happening: it follows from both commits, so that each bridge has ids of its own.
 fn first_of_bridge(old: &Oid, new: &Oid) -> u32 {
     let hash = Sha256::new().chain_update(old.as_bytes()).chain_update(new.as_bytes()).finalize();
-    let bytes = hash.iter().take(4).fold(0_u32, |n, b| (n << 8) | u32::from(*b));
-    BRIDGES | (bytes & 0x3fff_ffff)
+    BRIDGES | (number(&hash) & 0x3fff_ffff)
+}
+
+/// The beginning of a hash.
+fn number(hash: &[u8]) -> u32 {
+    hash.iter().take(4).fold(0_u32, |n, b| (n << 8) | u32::from(*b))
 }
 
 /// The states around a step, for what a channel wants to know.

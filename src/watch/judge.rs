@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::WatchError;
-use super::derive::{Around, jobs};
 use super::run::Runner;
 use super::tell::{Level, Message};
 use crate::outbox::{Cursor, Lead, Ledger, Origin, Outbox, OutboxError};
@@ -111,18 +110,6 @@ impl Runner<'_> {
         self.options.counters.violated();
         let text = "a step that no gate has seen breaks rules; `greenroom verify` tells which";
         self.say(Message::new(Level::Error, text).with("commit", commit).with("by", &happening.by));
-        let root = Some(registry.repo().tree_of(&tip)?);
-        let around = Around::of(&registry, &step, root)?;
-        let moment = around.moment(self.options.clock.now());
-        let names: Vec<String> = self.served.keys().cloned().collect();
-        for name in names {
-            let Some(served) = self.served.get_mut(&name) else { continue };
-            let jobs = jobs(&*served.channel, &happening, origin, &moment)?;
-            if !jobs.is_empty() {
-                let fresh = served.ledger.add(jobs)?;
-                self.put_lanes(&name, &fresh);
-            }
-        }
-        Ok(())
+        self.add_jobs(&registry, &happening, origin, tip)
     }
 }

@@ -11,7 +11,7 @@ use super::backoff::Backoff;
 use super::derive::{Around, Reader, job_of, jobs};
 use super::line::Line;
 use super::{Home, Options, WatchError};
-use crate::deliver::{Channel, Due, Happening, Outcome};
+use crate::deliver::{Channel, Due, Happening, Outcome, What};
 use crate::index;
 use crate::name::ModelName;
 use crate::outbox::{Origin, Pending};
@@ -172,8 +172,8 @@ fn feed(
 fn is_wanted(happening: &Happening, wanted: &Replay) -> bool {
     let named = wanted.event.as_ref().is_none_or(|p| index::matches(p, happening.what.name()));
     let model = match &happening.what {
-        crate::deliver::What::Event(event) => event.model(),
-        crate::deliver::What::RuleViolated { .. } | crate::deliver::What::HistoryRewritten { .. } => None,
+        What::Event(event) => event.model(),
+        What::RuleViolated { .. } | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => None,
     };
     named && wanted.model.as_ref().is_none_or(|m| model == Some(m))
 }

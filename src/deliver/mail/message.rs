@@ -55,15 +55,28 @@ pub fn build(
 /// A mail that says that mail arrives.
 pub fn test(to: &Address, mail: &MailSettings, registry: &Settings, now: Timestamp) -> Result<Vec<u8>, String> {
     let id = digest(&format!("test {to} {now}"));
-    let name = one_line(registry.name.first_line()).into_owned();
+    let name = one_line(registry.name.first_line());
+    let text = format!("This is a test: the registry {name} can send you mail.\n");
+    plain(("", to), "Test", text, &id, mail, (registry, now))
+}
+
+/// A mail of a few sentences that is no news of a model: with the name of its reader, and an id as in [`build`].
+pub fn plain(
+    to: (&str, &Address),
+    subject: &str,
+    text: String,
+    id: &str,
+    mail: &MailSettings,
+    (registry, now): (&Settings, Timestamp),
+) -> Result<Vec<u8>, String> {
     Message::builder()
         .from(mail.from.clone())
-        .to(mailbox("", to))
+        .to(mailbox(to.0, to.1))
         .date(time(now))
-        .subject(format!("[{name}] Test"))
+        .subject(format!("[{}] {subject}", one_line(registry.name.first_line())))
         .message_id(Some(format!("<{id}@{}>", mail.domain())))
         .raw_header(header("Auto-Submitted", "auto-generated"))
-        .body(format!("This is a test: the registry {name} can send you mail.\n"))
+        .body(text)
         .map(|m| m.formatted())
         .map_err(|e| e.to_string())
 }

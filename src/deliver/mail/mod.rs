@@ -6,6 +6,7 @@
 //! ([`crate::audience`]). A mail that is sent again, because a crash or a lost answer left open whether it arrived, has
 //! the same Message-ID.
 
+mod alarm;
 mod counts;
 mod failing;
 mod files;
@@ -32,11 +33,12 @@ use super::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, W
 use crate::audience::{Activity, Allowance};
 use crate::entity::Person;
 use crate::entity::person::Cadence;
-use crate::name::UserName;
+use crate::name::{Id, UserName};
 use crate::registry::Registry;
 use crate::secrets::{Secret, SecretError};
 use crate::text::{one_line, with_causes};
 use crate::time::Timestamp;
+use alarm::Owner;
 use counts::Counts;
 use letter::{Frame, News};
 use smtp::Handed;
@@ -129,6 +131,9 @@ impl Mailer {
     fn attempt(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Result<Outcome, DeliverError> {
         let done = |words: &str| Ok(Outcome::Delivered(words.to_owned()));
         let Some(first) = due.first() else { return done("there is nothing to tell") };
+        if let What::WebhookSuspended { webhook, why } = &first.happening.what {
+            return self.alarm(first, webhook, why, moment);
+        }
         let Ok(user) = first.job.lane.parse::<UserName>() else { return done("the lane is nobody's") };
         let Some(person) = moment.tip.person(&user)?.and_then(|f| f.value) else {
             return done("the person is gone");
@@ -168,6 +173,20 @@ impl Mailer {
                 Err(why) => return Ok(Outcome::Refused { why: format!("the mail cannot be built: {why}") }),
             };
         Ok(self.outcome(self.hand_over(&to, &mail), &given, moment.now))
+    }
+
+    /// Tells the owner of a webhook that it is switched off.
+    fn alarm(&self, due: &Due<'_>, webhook: &Id, why: &str, moment: &Moment<'_>) -> Result<Outcome, DeliverError> {
+        let (Some(owner), Some(registry)) = (Owner::of(webhook, moment)?, moment.tip.settings()?) else {
+            return Ok(Outcome::Delivered("no longer wanted".to_owned()));
+        };
+        let (given, Some(to)) = owner.address() else {
+            return Ok(Outcome::Refused { why: "the owner's address is none".to_owned() });
+        };
+        match owner.mail(&to, why, due.id, &self.settings, (registry, moment.now)) {
+            Ok(mail) => Ok(self.outcome(self.hand_over(&to, &mail), &given, moment.now)),
+            Err(why) => Ok(Outcome::Refused { why: format!("the mail cannot be built: {why}") }),
+        }
     }
 
     fn outcome(&self, handed: Handed, address: &str, now: Timestamp) -> Outcome {
@@ -237,7 +256,12 @@ fn not_before(at: Timestamp, digest: Cadence) -> Option<Timestamp> {
 /// How many of the due jobs go into the first mail: those of its commit, or, of digests, all.
 fn together(due: &[Due<'_>]) -> usize {
     let Some(first) = due.first() else { return 1 };
+    let is_news = |d: &Due<'_>| matches!(d.happening.what, What::Event(_));
+    if !is_news(first) {
+        return 1;
+    }
     let belongs = |d: &&Due<'_>| match first.job.not_before {
+        _ if !is_news(d) => false,
         None => d.job.not_before.is_none() && d.happening.commit == first.happening.commit,
         Some(_) => d.job.not_before.is_some(),
     };
@@ -281,7 +305,15 @@ impl Channel for Hindered {
 
 /// Who is to get mail about a happening.
 fn jobs(happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
-    let is_mailed = matches!(&happening.what, What::Event(event) if Activity::of(event).is_some());
+    let is_mailed = match &happening.what {
+        What::Event(event) => Activity::of(event).is_some(),
+        What::WebhookSuspended { webhook, .. } => {
+            let owner = Owner::of(webhook, moment)?;
+            let job = |o: Owner| Job { lane: o.user.to_string(), key: webhook.to_string(), not_before: None };
+            return Ok(owner.map(job).into_iter().collect());
+        }
+        What::RuleViolated { .. } | What::HistoryRewritten { .. } => false,
+    };
     if !is_mailed {
         return Ok(Vec::new());
     }

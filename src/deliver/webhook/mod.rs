@@ -165,7 +165,7 @@ impl Channel for Hook {
             return Ok(Vec::new());
         }
         let facts = Facts::of(happening, moment)?;
-        let told = facts.told(happening);
+        let Some(told) = facts.told(happening) else { return Ok(Vec::new()) };
         let lane = match told.what {
             Subject::Event(event) => event.model().map_or("", ModelName::as_str).to_owned(),
             Subject::RuleViolated(_) | Subject::HistoryRewritten(_) => String::new(),
@@ -193,9 +193,10 @@ impl Hook {
             Ok(facts) => facts,
             Err(e) => return Outcome::Retry { why: crate::text::with_causes(&e), after: None },
         };
-        let told = facts.told(due.happening);
         let webhook = &self.webhook;
-        let Some(body) = payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &told) else {
+        let body = facts.told(due.happening);
+        let body = body.and_then(|told| payload::body(webhook.profile, &due.job.key, webhook.id.as_str(), &told));
+        let Some(body) = body else {
             let (event, profile) = (due.happening.what.name(), webhook.profile.as_str());
             return Outcome::Refused { why: format!("{event} cannot be told as {} to {profile}", due.job.key) };
         };
@@ -244,7 +245,7 @@ impl Facts {
     fn of(happening: &Happening, moment: &Moment<'_>) -> Result<Self, TreeError> {
         let event = match &happening.what {
             What::Event(event) => Some(&**event),
-            What::RuleViolated { .. } | What::HistoryRewritten { .. } => None,
+            What::RuleViolated { .. } | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => None,
         };
         Ok(Self {
             id: happening.id(),
@@ -262,13 +263,14 @@ impl Facts {
             },
             faults: match &happening.what {
                 What::RuleViolated { faults } => faults.clone(),
-                What::Event(_) | What::HistoryRewritten { .. } => Vec::new(),
+                What::Event(_) | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => Vec::new(),
             },
         })
     }
 
-    fn told<'t>(&'t self, happening: &'t Happening) -> Told<'t> {
-        Told {
+    /// What is told; none of what is no webhook's business: that another one is switched off.
+    fn told<'t>(&'t self, happening: &'t Happening) -> Option<Told<'t>> {
+        Some(Told {
             id: &self.id,
             at: happening.at,
             by: &happening.by,
@@ -280,10 +282,11 @@ impl Facts {
                 What::Event(event) => Subject::Event(event),
                 What::RuleViolated { .. } => Subject::RuleViolated(&self.faults),
                 What::HistoryRewritten { before } => Subject::HistoryRewritten(before),
+                What::WebhookSuspended { .. } => return None,
             },
             is_prompt: self.is_prompt,
             stage: &self.stage,
-        }
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::World;
+use crate::support::receiver::{Receiver, Reply};
 
 impl World {
     /// A world whose failures are tried again after milliseconds.
@@ -73,6 +74,72 @@ fn a_push_of_several_commits_comes_commit_by_commit_and_in_order() {
     for (n, text) in texts.iter().enumerate() {
         assert!(text.contains(&format!("Comment {n}.")), "{n}: {text}");
     }
+}
+
+/// A webhook of Carol's with this address.
+fn hook_of_carol(world: &World, url: &str) -> String {
+    world.alice().greenroom(["access", "grant", "carol", "CAN_MANAGE"]).success();
+    world.set("greenroom.webhookAllow", "127.0.0.1");
+    let made = world
+        .as_("carol")
+        .greenroom(["webhook", "create", "--event", "*", "--name", "The gate", "--url", url, "-o", "json"]);
+    let made: serde_json::Value = serde_json::from_str(made.success().stdout()).expect("JSON");
+    made["events"][0]["webhook"]["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn whoever_made_a_webhook_hears_by_mail_that_it_is_gone() {
+    let world = World::watched();
+    let gone = Receiver::scripted(|_, _| Reply::Status(410));
+    let hook = hook_of_carol(&world, &format!("{}/path-with-a-secret", gone.url()));
+    world.as_("carol").greenroom(["tag", "set", "churn", "k=v"]).success();
+    world.deliver_until("the mail", |w| w.recipients() == ["carol"]);
+    let mail = &world.sink.mails()[0];
+    assert_eq!(mail.subject(), "[r] A webhook was switched off");
+    let text = mail.text();
+    let first = format!("The webhook The gate ({hook}) of the registry r was switched off: HTTP 410");
+    assert_eq!(text.lines().next(), Some(first.as_str()));
+    assert!(text.contains(&format!("greenroom webhook replay {hook} --dead")), "{text}");
+    assert!(!text.contains("secret"), "an address may hold a secret: {text}");
+    // That is told once, and the endpoint is left alone.
+    let seen = gone.count();
+    world.as_("carol").greenroom(["tag", "set", "churn", "k=w"]).success();
+    world.alice().greenroom(["watch", "--once"]).any();
+    assert_eq!((world.recipients().len(), gone.count()), (1, seen));
+    // By the way that the mail names, it goes on where it stood.
+    gone.script(|_, _| Reply::Status(200));
+    world.alice().greenroom(["webhook", "replay", &hook, "--dead"]).success();
+    world.deliver_until("what waited", |_| gone.seen().iter().filter(|r| r.status == 200).count() >= 2);
+}
+
+#[test]
+fn an_endpoint_that_fails_for_three_days_is_switched_off_and_its_owner_hears_of_it() {
+    let world = World::watched();
+    // Three days pass in less than three seconds.
+    world.set("greenroom.retryScale", "0.00001");
+    let nobody = Receiver::start();
+    nobody.die();
+    let hook = hook_of_carol(&world, &nobody.url());
+    world.as_("carol").greenroom(["tag", "set", "churn", "k=v"]).success();
+    world.deliver_until("the mail", |w| w.recipients() == ["carol"]);
+    let text = world.sink.mails()[0].text().to_owned();
+    assert!(text.contains("nothing arrived for as long as deliveries are tried"), "{text}");
+    let listed = world.alice().greenroom(["webhook", "deliveries", &hook]).success();
+    assert!(listed.stdout().contains("is suspended since"), "{}", listed.stdout());
+    // Who wants no mail gets none of it either, and who mends it misses nothing but what was given up.
+    nobody.rise();
+    world.as_("carol").greenroom(["notify", "off"]).success();
+    world.alice().greenroom(["webhook", "replay", &hook, "--dead"]).success();
+    world.deliver_until("what was given up", |_| nobody.seen().iter().any(|r| r.status == 200));
+    nobody.die();
+    // Commits keep whole seconds: what lands in the second of the last arrival may be older.
+    thread::sleep(Duration::from_millis(1100));
+    world.as_("carol").greenroom(["tag", "set", "churn", "k=w"]).success();
+    world.deliver_until("the second end", |w| {
+        w.alice().greenroom(["webhook", "deliveries", &hook]).success().stdout().contains("is suspended since")
+    });
+    world.alice().greenroom(["watch", "--once"]).any();
+    assert_eq!(world.recipients(), ["carol"]);
 }
 
 /// How many comments are made, and how often the watcher is killed: few, or what the promise is tested with.

@@ -157,7 +157,7 @@ impl Channel for Fake {
 fn lane(happening: &Happening) -> String {
     let model = match &happening.what {
         What::Event(event) => event.model().map(ToString::to_string),
-        What::RuleViolated { .. } | What::HistoryRewritten { .. } => None,
+        What::RuleViolated { .. } | What::HistoryRewritten { .. } | What::WebhookSuspended { .. } => None,
     };
     model.unwrap_or_else(|| "registry".to_owned())
 }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// A request as it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,16 @@ impl Hooked {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
+    }
+
+    /// Waits until so many requests came, half a minute at most.
+    #[track_caller]
+    pub fn wait(&self, count: usize) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.got().len() < count {
+            assert!(Instant::now() < end, "{} of {count} requests came", self.got().len());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What it got so far.

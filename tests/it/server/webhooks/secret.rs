@@ -70,6 +70,11 @@ fn no_secret_is_in_a_commit_a_log_an_error_an_answer_or_an_output() {
     ask("POST", &format!("{databricks}/create"), &bad);
     ask("GET", &format!("{databricks}/list"), &json!({}));
     ask("GET", mlflow, &json!({}));
+    // What lands is told by the watcher within the server.
+    let before = echo.got().len();
+    ask("POST", "/api/2.0/mlflow/registered-models/create", &json!({"name": "m"}));
+    ask("POST", "/api/2.0/mlflow/model-versions/create", &json!({"name": "m", "source": "s3://bucket/m"}));
+    echo.wait(before + 2);
     clean("an answer", &answers);
     clean("the log", server.log().as_bytes());
     drop(server);
@@ -80,6 +85,10 @@ fn no_secret_is_in_a_commit_a_log_an_error_an_answer_or_an_output() {
         &["webhook", "list", "-o", "json"],
         &["webhook", "test", &other],
         &["webhook", "test", &id, "-o", "json"],
+        &["watch", "--once"],
+        &["webhook", "deliveries"],
+        &["webhook", "deliveries", "-o", "json"],
+        &["webhook", "replay", "--from", "HEAD~1", "-o", "json"],
         &["secret", "list"],
         &["secret", "list", "-o", "json"],
         &["log", "-o", "json"],

@@ -1,0 +1,65 @@
+//! The mail to whoever made a webhook that it was switched off (SEC-77). No daily limit holds it back; who wants no mail
+//! at all gets none.
+
+use lettre::Address;
+
+use super::super::{DeliverError, Moment};
+use super::message;
+use super::settings::{MailSettings, address};
+use crate::entity::{Person, Settings, Webhook};
+use crate::format::path;
+use crate::name::{Id, UserName};
+use crate::text::one_line;
+
+/// Who is told that a webhook was switched off.
+pub(super) struct Owner {
+    /// The person's id.
+    pub(super) user: UserName,
+    person: Person,
+    webhook: Webhook,
+}
+
+impl Owner {
+    /// Who made the webhook, if it is still there and he is to be told.
+    pub(super) fn of(webhook: &Id, moment: &Moment<'_>) -> Result<Option<Self>, DeliverError> {
+        let tip = moment.tip;
+        let file = tip.file::<Webhook>(&tip.full_path(&path::webhook(webhook)))?;
+        let Some(webhook) = file.and_then(|f| f.value) else { return Ok(None) };
+        let user = webhook.created_by.clone();
+        let Some(person) = tip.person(&user)?.and_then(|f| f.value) else { return Ok(None) };
+        let off = tip.settings()?.is_none_or(|s| s.notifications.off) || person.notifications.off;
+        Ok((!off && !person.emails.is_empty()).then_some(Self { user, person, webhook }))
+    }
+
+    /// The first of his addresses, and the same as one to send to, if it is one.
+    pub(super) fn address(&self) -> (String, Option<Address>) {
+        let given = self.person.emails.first().map(|e| e.as_str().to_owned()).unwrap_or_default();
+        let parsed = address(&given);
+        (given, parsed)
+    }
+
+    /// The mail. The webhook is called by its name or id: its address may hold a secret.
+    pub(super) fn mail(
+        &self,
+        to: &Address,
+        why: &str,
+        id: &str,
+        mail: &MailSettings,
+        (registry, now): (&Settings, crate::time::Timestamp),
+    ) -> Result<Vec<u8>, String> {
+        let hook = &self.webhook.id;
+        let name = one_line(self.webhook.name.first_line());
+        let called =
+            if name.is_empty() { format!("The webhook {hook}") } else { format!("The webhook {name} ({hook})") };
+        let text = format!(
+            "{called} of the registry {} was switched off: {}\n\n\
+             Nothing is sent to it, and nothing is lost: what happens meanwhile waits.\n\
+             To see what was tried:\n\n    greenroom webhook deliveries {hook}\n\n\
+             It goes on when its settings change, or with:\n\n    greenroom webhook replay {hook} --dead\n",
+            one_line(registry.name.first_line()),
+            one_line(why),
+        );
+        let to = (self.person.name.first_line(), to);
+        message::plain(to, "A webhook was switched off", text, id, mail, (registry, now))
+    }
+}
