@@ -45,6 +45,8 @@ pub struct RepoLock {
     path: PathBuf,
     /// How long what is written in it is, in bytes.
     len: u64,
+    /// The locks that were noted last.
+    held: Vec<Held>,
     /// Whether the note stays when the lock is let go, for the next one to act on.
     keep: bool,
 }
@@ -89,6 +91,11 @@ impl Held {
     pub(super) fn taken(path: PathBuf) -> Option<Self> {
         let file = FileId::of(&std::fs::symlink_metadata(&path).ok()?);
         Some(Self { path, oid: None, file: Some(file) })
+    }
+
+    /// Whether the very file that was noted is still there.
+    fn is_there(&self) -> bool {
+        self.file.is_some_and(|file| std::fs::symlink_metadata(&self.path).is_ok_and(|m| FileId::of(&m) == file))
     }
 
     fn line(&self) -> Option<String> {
@@ -174,13 +181,14 @@ impl Repo {
         .map_err(|e| GitError::io("open", &path, e))?;
         wait_for(&mut file, &path, wait)?;
         let len = file.metadata().map_err(|e| GitError::io("look at", &path, e))?.len();
-        let mut lock = RepoLock { file, path, len, keep: false };
+        // What the dead writer noted stays until it was acted on.
+        let mut lock = RepoLock { file, path, len, held: Vec::new(), keep: true };
         let left = lock.heal(self.common_dir())?;
         if let Some(left) = left {
             // What cannot be brought after is found by the next look at the work tree; the lock is good all the same.
             let _ = self.redo_follow(&mut lock, &left);
         }
-        lock.note(&[], None)?;
+        lock.let_go(None)?;
         Ok(lock)
     }
 }
@@ -219,7 +227,17 @@ impl RepoLock {
         text.extend(held.iter().filter_map(Held::line));
         text.extend(left.and_then(Left::line));
         self.keep = left.is_some();
+        held.clone_into(&mut self.held);
         self.write(&text).map_err(|e| GitError::io("write", &self.path, e))
+    }
+
+    /// Notes that the locks were let go, and what the work tree has yet to do. One that could not be removed stays noted:
+    /// the next writer tries again.
+    pub(super) fn let_go(&mut self, left: Option<&Left>) -> Result<(), GitError> {
+        let stuck: Vec<Held> = std::mem::take(&mut self.held).into_iter().filter(Held::is_there).collect();
+        self.note(&stuck, left)?;
+        self.keep |= !stuck.is_empty();
+        Ok(())
     }
 
     /// Replaces what is written in the file.

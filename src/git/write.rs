@@ -78,7 +78,7 @@ impl Repo {
             self.memo.borrow_mut().clear();
         }
         if matches!(published, Err(PublishError::Git(_) | PublishError::Moved { .. } | PublishError::Dirty { .. })) {
-            let _ = lock.note(&[], None);
+            let _ = lock.let_go(None);
         }
         published
     }
@@ -121,7 +121,7 @@ impl Repo {
         };
         let left_behind = follow.and_then(|f| f.apply(self).err());
         // Who takes the lock next tries once more.
-        let _ = lock.note(&[], left.as_ref().filter(|_| left_behind.is_some()));
+        let _ = lock.let_go(left.as_ref().filter(|_| left_behind.is_some()));
         flushed.map_err(|e| PublishError::Unconfirmed { commit: tip, source: e.into() })?;
         Ok(Published { commits, left_behind })
     }

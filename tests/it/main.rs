@@ -34,6 +34,7 @@ mod server;
 mod signatures;
 mod signing;
 mod support;
+mod syscalls;
 mod terminal;
 mod tidy;
 mod transcripts;

@@ -196,6 +196,11 @@ impl Output {
         (self.done.stdout().to_owned(), self.done.stderr().to_owned())
     }
 
+    /// Stdout, stderr and the exit code, none where a signal ended it.
+    pub fn ended(self) -> (String, String, Option<i32>) {
+        (self.done.stdout().to_owned(), self.done.stderr().to_owned(), self.code)
+    }
+
     /// Demands an exit code.
     #[track_caller]
     pub fn code(self, wanted: i32) -> Done {
