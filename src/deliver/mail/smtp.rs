@@ -101,11 +101,10 @@ fn transaction(connection: &mut SmtpConnection, from: &Address, to: &Address, ma
     }
     if let Err(e) = connection.command(Rcpt::new(to.clone(), Vec::new())) {
         let why = format!("the recipient is not accepted: {}", said(&e));
-        return match (e.is_permanent(), e.is_transient()) {
-            (true, _) => Handed::NoSuchAddress(why),
-            (false, true) => Handed::AddressLater(why),
+        return match e.status() {
+            Some(code) => refused_recipient(&code.to_string(), &words(&e), why),
             // The connection broke.
-            (false, false) => Handed::Later(why),
+            None => Handed::Later(why),
         };
     }
     match connection.command(Data).and_then(|_| connection.message(mail)) {
@@ -115,17 +114,58 @@ fn transaction(connection: &mut SmtpConnection, from: &Address, to: &Address, ma
     }
 }
 
+/// What it means that a recipient is not accepted. Servers refuse here whatever they dislike of the sender, too, so an
+/// address is given up only where the answer is about the address (RFC 3463: 5.1.x, 5.2.x; RFC 5321 without such a code).
+fn refused_recipient(code: &str, words: &str, why: String) -> Handed {
+    let detail = words.split_whitespace().next().filter(|w| w.starts_with("5.") && w.split('.').count() == 3);
+    match (code, detail) {
+        // Who wants to know us first.
+        ("530" | "535", _) => Handed::Later(why),
+        (_, Some(detail)) if detail.starts_with("5.1.") || detail.starts_with("5.2.") => Handed::NoSuchAddress(why),
+        ("550" | "551" | "553" | "556", None) => Handed::NoSuchAddress(why),
+        (_, Some(_) | None) => Handed::AddressLater(why),
+    }
+}
+
+/// What a server said besides the code. Lettre's own words repeat the code, then the server's.
+fn words(e: &Error) -> String {
+    std::error::Error::source(e).map(ToString::to_string).unwrap_or_default()
+}
+
 /// What a server said, or what went wrong on the way to it, in one short line.
 fn said(e: &Error) -> String {
     let text = match e.status() {
-        // Lettre's own words repeat the code, then the server's.
-        Some(code) => {
-            let words = std::error::Error::source(e).map(ToString::to_string).unwrap_or_default();
-            format!("{code} {words}")
-        }
+        Some(code) => format!("{code} {}", words(e)),
         // Lettre's own words hold the cause's.
         None => e.to_string(),
     };
     let line = one_line(text.trim()).into_owned();
     if line.chars().count() > SAID { format!("{}…", line.chars().take(SAID).collect::<String>()) } else { line }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_given_up_only_where_the_answer_is_about_the_address() {
+        #[rustfmt::skip]
+        let table = [
+            ("550", "5.1.1 no such user", "gone"), ("550", "no such user", "gone"), ("553", "sorry", "gone"),
+            ("552", "5.2.2 mailbox full", "gone"), ("551", "not local", "gone"), ("556", "no mail here", "gone"),
+            ("554", "5.7.1 <x>: Relay access denied", "later"), ("550", "5.7.1 blocked by policy", "later"),
+            ("554", "Service unavailable; client host blocked", "later"), ("452", "4.5.3 too many", "later"),
+            ("450", "4.2.0 greylisted", "later"), ("550", "5.7.26 unauthenticated sender", "later"),
+            ("530", "5.7.0 Authentication required", "server"), ("535", "5.7.8 bad credentials", "server"),
+        ];
+        for (code, words, want) in table {
+            let got = match refused_recipient(code, words, String::new()) {
+                Handed::NoSuchAddress(_) => "gone",
+                Handed::AddressLater(_) => "later",
+                Handed::Later(_) => "server",
+                Handed::Taken | Handed::Refused(_) => "wrong",
+            };
+            assert_eq!(got, want, "{code} {words}");
+        }
+    }
 }
