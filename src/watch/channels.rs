@@ -286,7 +286,7 @@ impl Runner<'_> {
         let Some(suspended) = self.served.get(name).and_then(|s| s.ledger.state().suspended()) else { return Ok(()) };
         let tip = self.tip()?;
         let state = self.registry.snapshot_of(Some(tip))?;
-        let file = state.file::<Webhook>(&state.full_path(&format!("webhooks/{name}.toml")))?;
+        let file = state.file::<Webhook>(&format!("webhooks/{name}.toml"))?;
         let Some(webhook) = file.and_then(|f| f.value) else { return Ok(()) };
         let happening = suspension(webhook.id, webhook.created_by, tip, suspended);
         let registry = std::rc::Rc::clone(&self.registry);

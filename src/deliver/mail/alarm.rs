@@ -23,7 +23,7 @@ impl Owner {
     /// Who made the webhook, if it is still there and he is to be told.
     pub(super) fn of(webhook: &Id, moment: &Moment<'_>) -> Result<Option<Self>, DeliverError> {
         let tip = moment.tip;
-        let file = tip.file::<Webhook>(&tip.full_path(&path::webhook(webhook)))?;
+        let file = tip.file::<Webhook>(&path::webhook(webhook))?;
         let Some(webhook) = file.and_then(|f| f.value) else { return Ok(None) };
         let user = webhook.created_by.clone();
         let Some(person) = tip.person(&user)?.and_then(|f| f.value) else { return Ok(None) };

@@ -215,7 +215,7 @@ impl Hook {
         if model == mine || matches!(&**event, Event::ModelRenamed { from, .. } if from == mine) {
             return Ok(true);
         }
-        let then = moment.after.file::<Webhook>(&moment.after.full_path(&path::webhook(&self.webhook.id)))?;
+        let then = moment.after.file::<Webhook>(&path::webhook(&self.webhook.id))?;
         Ok(then.and_then(|file| file.value).is_some_and(|w| w.model.as_ref() == Some(model)))
     }
 }

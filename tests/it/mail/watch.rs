@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::World;
+use crate::support::Sandbox;
 use crate::support::receiver::{Receiver, Reply};
+use crate::support::smtp::Sink;
 
 impl World {
     /// A world whose failures are tried again after milliseconds.
@@ -110,6 +112,41 @@ fn whoever_made_a_webhook_hears_by_mail_that_it_is_gone() {
     gone.script(|_, _| Reply::Status(200));
     world.alice().greenroom(["webhook", "replay", &hook, "--dead"]).success();
     world.deliver_until("what waited", |_| gone.seen().iter().filter(|r| r.status == 200).count() >= 2);
+}
+
+#[test]
+fn in_a_registry_within_a_folder_webhooks_are_found_as_well() {
+    let sandbox = Sandbox::new();
+    let sink = Sink::start(&sandbox.path("mails"), &[]);
+    let endpoint = Receiver::start();
+    sandbox.git(["init", "--quiet", "r"]).success();
+    let alice = sandbox.alice().within("r");
+    alice.greenroom(["init", ".", "--at", "registry"]).success();
+    for (key, value) in [
+        ("greenroom.smtp", format!("smtp://127.0.0.1:{}", sink.port())),
+        ("greenroom.mailFrom", "greenroom@example.org".to_owned()),
+        ("greenroom.webhookAllow", "127.0.0.1".to_owned()),
+    ] {
+        alice.git(["config", key, &value]).success();
+    }
+    let within = sandbox.alice().within("r/registry");
+    within.greenroom(["model", "create", "churn"]).success();
+    within.greenroom(["watch", "--once"]).success();
+    within.greenroom(["webhook", "create", "--model", "churn", "--event", "*", "--url", &endpoint.url()]).success();
+    // Its model has another name when it is told of what happened before.
+    within.greenroom(["tag", "set", "churn", "k=v"]).success();
+    within.greenroom(["model", "rename", "churn", "attrition"]).success();
+    within.greenroom(["watch", "--once"]).success();
+    let told = |kind: &str| endpoint.seen().iter().any(|r| r.json()["type"] == kind);
+    assert!(told("model.tag_set") && told("model.renamed"), "it is told under both names");
+    endpoint.script(|_, _| Reply::Status(410));
+    within.greenroom(["tag", "set", "attrition", "k=w"]).success();
+    let end = Instant::now() + Duration::from_secs(30);
+    while sink.mails().is_empty() {
+        assert!(Instant::now() < end, "its maker hears nothing");
+        within.greenroom(["watch", "--once"]).any();
+    }
+    assert_eq!(sink.mails()[0].to(), "alice@example.org");
 }
 
 #[test]
