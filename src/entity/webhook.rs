@@ -53,6 +53,24 @@ pub struct Webhook {
     pub authorization: Option<Key>,
 }
 
+/// How the names of secrets begin that are made for one webhook and are its own.
+pub const OWN_SECRET: &str = "webhook-";
+
+/// The name of the secret that is the mail server's password; no webhook is sent it.
+pub const MAIL_SECRET: &str = "smtp";
+
+impl Webhook {
+    /// The secrets that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &Key> {
+        self.secret.iter().chain(&self.authorization)
+    }
+
+    /// Whether it tells where the other does.
+    pub fn has_target_of(&self, other: &Self) -> bool {
+        (&self.url, &self.job, self.insecure) == (&other.url, &other.job, other.insecure)
+    }
+}
+
 /// Whether a webhook is told anything; the words are Databricks'.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

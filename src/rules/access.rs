@@ -1,6 +1,7 @@
 //! Rules of permission: the table of the Databricks workspace registry, event by event.
 
 use super::{Faults, Step};
+use crate::entity::webhook::OWN_SECRET;
 use crate::entity::{Access, Level, Webhook};
 use crate::event::{Cause, Event};
 use crate::name::{ModelName, Principal, UserName};
@@ -149,7 +150,10 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
             let same = (&before.emails, &before.logins, &before.keys) == (&after.emails, &after.logins, &after.keys);
             if same { Needs::SelfOrManager(user.clone()) } else { Needs::Registry(CanManage) }
         }
-        Event::WebhookCreated { webhook } | Event::WebhookDeleted { webhook } => webhook_needs(step, webhook),
+        Event::WebhookDeleted { webhook } => webhook_needs(step, webhook),
+        Event::WebhookCreated { webhook } if borrows(step, None, webhook)? => Needs::Registry(CanManage),
+        Event::WebhookCreated { webhook } => webhook_needs(step, webhook),
+        Event::WebhookChanged { before, after } if borrows(step, Some(before), after)? => Needs::Registry(CanManage),
         Event::WebhookChanged { before, after } => match (&before.model, &after.model) {
             (Some(old), Some(new)) if now(new) == *old || old == new => Needs::On(old.clone(), CanManage),
             (Some(_) | None, Some(_) | None) => Needs::Registry(CanManage),
@@ -222,6 +226,23 @@ fn webhook_needs(step: &Step<'_>, webhook: &Webhook) -> Needs {
         Some(model) => Needs::On(step.before_name(model), Level::CanManage),
         None => Needs::Registry(Level::CanManage),
     }
+}
+
+/// Whether a webhook would be sent a secret that is not its own: one that somebody else set, or that another webhook has.
+/// Whoever says where a secret goes can read it, so that is for who manages the registry. What it had already it keeps as
+/// long as it tells the same target.
+fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result<bool, TreeError> {
+    let had = before.filter(|before| before.has_target_of(after));
+    for name in after.secrets().filter(|name| had.is_none_or(|had| !had.secrets().any(|h| h == *name))) {
+        if !name.as_str().starts_with(OWN_SECRET) {
+            return Ok(true);
+        }
+        let others = step.before.webhooks()?.into_iter().filter(|(id, _)| *id != after.id);
+        if others.filter_map(|(_, file)| file.value).any(|other| other.secrets().any(|s| s == name)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A change of `retired` comes with the deletion that causes it; other alterations are refused as such.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, Step, line_of};
 use crate::entity::Access;
+use crate::entity::webhook::MAIL_SECRET;
 use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::name::{Id, Principal, fold};
@@ -224,6 +225,10 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
         }
         if webhook.url.is_some() == webhook.job.is_some() {
             faults.add(path.clone(), "a webhook has either a url or a job", "keep one of the two");
+        }
+        if webhook.secrets().any(|name| name.as_str() == MAIL_SECRET) {
+            let why = format!("the secret '{MAIL_SECRET}' is the mail server's, and is sent to no webhook");
+            faults.add(path.clone(), why, "name another secret");
         }
         if webhook.events.is_empty() {
             faults.add(path.clone(), "a webhook needs at least one event", "name the events");

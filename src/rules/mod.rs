@@ -395,7 +395,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "webhook",
         class: Class::Link,
-        about: "A webhook has one target, a model that exists, and an https address without secrets.",
+        about: "A webhook has one target, a model that exists, an https address without secrets, and secrets for webhooks.",
         check: links::webhooks,
     },
 ];

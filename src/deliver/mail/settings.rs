@@ -22,7 +22,7 @@ pub const FROM: &str = "greenroom.mailFrom";
 pub const URL: &str = "greenroom.url";
 
 /// The name of the secret that is the password for the mail server.
-pub const SECRET: &str = "smtp";
+pub const SECRET: &str = crate::entity::webhook::MAIL_SECRET;
 
 /// How the connection to a mail server is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub use trial::{Trial, TrialError};
 
 use super::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
 use crate::entity::Webhook;
-use crate::entity::webhook::WebhookState;
+use crate::entity::webhook::{MAIL_SECRET, WebhookState};
 use crate::event::Event;
 use crate::format::path;
 use crate::name::{Key, ModelName};
@@ -103,6 +103,10 @@ impl Outgoing {
     }
 
     fn secret(&self, name: &Key) -> Result<Secret, AttemptError> {
+        // What the rules refuse may have come by a push that no gate saw.
+        if name.as_str() == MAIL_SECRET {
+            return Err(AttemptError::NotForWebhooks(name.clone()));
+        }
         self.secrets.get(name)?.ok_or_else(|| AttemptError::NoSecret(name.clone()))
     }
 
@@ -133,6 +137,8 @@ struct Parcel<'p> {
 enum AttemptError {
     #[error("the secret '{0}' is not here: `greenroom secret set {0}`")]
     NoSecret(Key),
+    #[error("the secret '{0}' is sent to no webhook; name another")]
+    NotForWebhooks(Key),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
