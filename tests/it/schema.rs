@@ -122,7 +122,7 @@ fn rows(root: &Value, schema: &Value, prefix: &str, out: &mut String) {
             what.push_str(&format!(" One of {}.", words.join(", ")));
         }
         let must = if required.contains(&key.as_str()) { "required" } else { "" };
-        out.push_str(&format!("| `{name}` | {} | {must} |\n", what.replace('|', "\\|")));
+        out.push_str(&format!("| `{name}` | {} | {must} |\n", what.replace('|', "\\|").replace('\n', " ")));
         let free = target["patternProperties"].as_object().and_then(|p| p.values().next());
         let below = target.get("items").map(|i| ("[]", i)).or_else(|| free.map(|f| (".*", f)));
         let below = match below {
