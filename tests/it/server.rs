@@ -16,6 +16,7 @@ mod limits;
 mod own;
 mod protocol;
 mod repeats;
+mod soak;
 mod table;
 mod webhooks;
 
