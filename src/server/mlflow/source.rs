@@ -9,7 +9,7 @@ use crate::reference::{ModelRef, Pick};
 use crate::search::IS_PROMPT;
 use crate::server::artifacts;
 use crate::server::call::Call;
-use crate::server::catalog::{Catalog, ModelCard};
+use crate::server::catalog::ModelCard;
 use crate::server::error::{ApiError, Code};
 use crate::stage::Stage;
 use crate::text::Text;
@@ -135,25 +135,29 @@ fn pick<'m>(call: &Call, model: &'m ModelCard, which: &Which<'_>) -> Result<&'m 
     found.map(AsRef::as_ref)
 }
 
-/// Where the files of a version are: with the server, if they are in the registry; else at its source, where a version
-/// of this registry leads on to its own. `base` is where the caller reaches the server.
-pub fn location(catalog: &Catalog, base: &str, model: &ModelCard, version: &VersionFacts<'static>) -> String {
+/// Where the files of a version are: with the server, if they are in the registry; else where it was recorded when the
+/// version was registered. What was recorded stands: the model that the source names may be another one by now. Only
+/// where nothing is, as in what was registered by hand, a source leads on to that version, if the caller may read it.
+pub fn location(call: &Call, model: &ModelCard, version: &VersionFacts<'static>) -> String {
     let (mut model, mut version) = (model, version);
     for _ in 0..MAX_HOPS {
         if version.has_files {
-            return artifacts::address(base, model, version.number);
+            return artifacts::address(&call.base, model, version.number);
         }
-        let next = registered(&version.source).and_then(|uri| uri.parse::<ModelRef>().ok()).and_then(|reference| {
-            let Pick::Number(number) = reference.pick else { return None };
-            let model = catalog.model(reference.model.as_str())?;
-            Some((model, model.version(number)?))
-        });
-        match next {
-            Some(next) => (model, version) = (next.0, next.1),
+        match origin(call, version) {
+            Some((of, next)) => (model, version) = (of, next),
             None => break,
         }
     }
     recorded(version).to_owned()
+}
+
+/// The version that a version without a recorded place is a copy of.
+fn origin<'c>(call: &'c Call, version: &VersionFacts<'_>) -> Option<(&'c ModelCard, &'c VersionFacts<'static>)> {
+    let uri = registered(&version.source).filter(|_| version.location.is_empty())?;
+    let ModelRef { model, pick: Pick::Number(number), .. } = uri.parse().ok()? else { return None };
+    let model = call.model(&model).ok()?;
+    Some((model, model.version(number)?))
 }
 
 /// Where the files of a version are by what was recorded when it was registered.

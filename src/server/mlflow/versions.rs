@@ -139,7 +139,7 @@ async fn delete_now(call: Call) -> Answer {
 /// GET `model-versions/get-download-uri`
 pub fn download_uri(call: &Call) -> Answer {
     let (model, version) = named_version(call)?;
-    Reply::json(&json!({ "artifact_uri": source::location(&call.catalog, &call.base, model, version) }))
+    Reply::json(&json!({ "artifact_uri": source::location(call, model, version) }))
 }
 
 /// POST `model-versions/transition-stage`

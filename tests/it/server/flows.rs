@@ -178,6 +178,42 @@ fn without_the_plugin_and_without_an_allowed_place_a_version_is_a_reference() {
     }
 }
 
+/// Where the files of a version are, as a caller is told.
+fn location(server: &Server, token: &str, name: &str) -> String {
+    let path = format!("{MLFLOW}/model-versions/get-download-uri?name={name}&version=1");
+    server.get(&path).by(token).json(200)["artifact_uri"].as_str().expect("an address").to_owned()
+}
+
+#[test]
+fn a_copy_stays_with_the_files_it_was_made_of_when_another_model_takes_the_name() {
+    let world = World::new(&[]);
+    let server = world.serve(&[]);
+    let make = |name: &str, source: &str| {
+        let version = json!({ "name": name, "source": source });
+        server.post("registered-models/create", &json!({ "name": name })).json(200);
+        server.post("model-versions/create", &version).json(200);
+    };
+    make("wine", "s3://bucket/ours");
+    make("copy", "models:/wine/1");
+    server.post("registered-models/rename", &json!({ "name": "wine", "new_name": "port" })).json(200);
+    make("wine", "s3://bucket/theirs");
+    assert_eq!(location(&server, world.token("alice"), "copy"), "s3://bucket/ours");
+}
+
+#[test]
+fn a_source_by_hand_leads_only_to_models_that_the_caller_may_read() {
+    let world = World::new(&[("bob", "")]);
+    let alice = world.alice();
+    world.sandbox.write("files/weights.bin", "0");
+    alice.greenroom(["register", "hidden", "../files"]).success();
+    alice.greenroom(["register", "open", "--source", "models:/hidden/1"]).success();
+    alice.greenroom(["access", "grant", "bob", "CAN_READ", "--model", "open"]).success();
+    let server = world.serve(&["--require-token"]);
+    let address = location(&server, world.token("alice"), "open");
+    assert_eq!(address, location(&server, world.token("alice"), "hidden"), "there the files are");
+    assert_eq!(location(&server, world.token("bob"), "open"), "models:/hidden/1");
+}
+
 #[test]
 fn the_plugins_own_tests_pass() {
     let world = World::new(&[]);
