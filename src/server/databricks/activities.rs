@@ -59,6 +59,7 @@ pub async fn read(
     let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
     let look = move |registry: &Registry, index: &mut Index<'_>, _: &_| {
         let comments = comments(registry, &model, version)?;
+        let begun = begun(index, &model, version)?;
         let mut page = Page { found: Vec::new(), next: before };
         for _ in 0..CHUNKS {
             let filter = LogFilter {
@@ -67,8 +68,9 @@ pub async fn read(
                 limit: Some(CHUNK),
                 ..LogFilter::default()
             };
-            let entries = index.log(&filter)?;
-            let is_last = entries.len() < CHUNK;
+            let mut entries = index.log(&filter)?;
+            let is_last = entries.len() < CHUNK || entries.last().is_some_and(|e| e.number <= begun);
+            entries.retain(|e| e.number >= begun);
             for (at, entry) in entries.iter().enumerate() {
                 let told = Told::of(entry);
                 page.found.extend(told.activities(&comments, &viewer, level).into_iter().rev());
@@ -85,6 +87,15 @@ pub async fn read(
         Ok(page)
     };
     call.state.look_up(look).await
+}
+
+/// The number of the commit that made a version. What is older happened to another version of the same number, of a model
+/// that was deleted or renamed, which the caller may never have been allowed to read.
+fn begun(index: &mut Index<'_>, model: &ModelName, version: u64) -> Result<u64, ApiError> {
+    let subject = Subject::Version(model.clone(), version);
+    let event = Some("version.created".to_owned());
+    let made = index.log(&LogFilter { subject, event, limit: Some(1), ..LogFilter::default() })?;
+    Ok(made.first().map_or(0, |entry| entry.number))
 }
 
 /// The comments of a version as they are now.

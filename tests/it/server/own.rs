@@ -69,6 +69,42 @@ fn comments_and_activities_are_read_back() {
 }
 
 #[test]
+fn what_happened_to_an_earlier_model_of_the_name_is_no_activity() {
+    let world = world();
+    let before = world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+    let server = world.serve(&["--require-token"]);
+    let comment = |text: &str| {
+        let body = json!({ "name": "hidden", "version": "1", "comment": text });
+        server.post("comments/create", &body).by(world.token("carol")).json(200);
+    };
+    let moved = |to: &str| {
+        let body = json!({ "name": "hidden", "version": "1", "stage": to, "comment": to });
+        server.post("databricks/model-versions/transition-stage", &body).by(world.token("carol")).json(200);
+    };
+    moved("Staging");
+    let secret = world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+    comment("Secret");
+    moved("Archived");
+    world.alice().greenroom(["model", "delete", "hidden", "--yes"]).success();
+    world.alice().greenroom(["register", "hidden", "--source", "s3://b/new"]).success();
+    world.alice().greenroom(["access", "grant", "--model", "hidden", "bob", "CAN_READ"]).success();
+    moved("Production");
+    let at = |page: &str| {
+        let all = get(&server, &world, "bob", &format!("activities/list?name=hidden&version=1{page}"));
+        assert_eq!(all.get("next_page_token"), None, "{all}");
+        rows(&all, "activities", "to_stage").iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(at(""), ["Production"]);
+    assert_eq!(at("&max_results=1000"), ["Production"]);
+    for older in [secret, before] {
+        assert_eq!(at(&format!("&page_token={older}")), [""; 0], "a page that begins before the model");
+    }
+    let path = "/api/2.0/mlflow/model-versions/get-activities?name=hidden&version=1";
+    let theirs = server.get(path).by(world.token("bob")).json(200);
+    assert_eq!(rows(&theirs, "activities", "to_stage"), ["Production"]);
+}
+
+#[test]
 fn requests_of_all_models_are_listed_by_whose_turn_it_is() {
     let world = world();
     world.alice().greenroom(["stage", "set", "Production", "--approvals", "1"]).success();
