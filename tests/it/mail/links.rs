@@ -35,6 +35,8 @@ fn page(answer: &Answer) -> String {
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     assert_eq!(answer.header("content-security-policy"), Some(policy));
+    let referrer = answer.header("referrer-policy");
+    assert_eq!(referrer, Some("same-origin"), "else a browser sends the form with `Origin: null`");
     String::from_utf8(answer.body.clone()).expect("a page")
 }
 
@@ -76,6 +78,20 @@ fn one_click_mutes_the_model_for_who_got_the_mail_and_for_nobody_else() {
     post.run();
     assert_eq!(world.recipients()[2..], ["carol"]);
     world.alice().greenroom(["verify"]).success();
+}
+
+#[test]
+fn the_button_of_the_page_works_in_a_browser() {
+    let world = World::new();
+    world.as_("bob").greenroom(["follow", "churn", "1"]).success();
+    let mut post = Post::begin(&world.folder());
+    world.comment("alice", "Hello");
+    post.run();
+    let server = world.serve(&["--no-watch"]);
+    let button = server.get(&world.link(0)).method("POST").header("Content-Type", "application/x-www-form-urlencoded");
+    let sent = button.header("Origin", &format!("http://{}", server.address())).header("Sec-Fetch-Site", "same-origin");
+    let done = page(&sent.answer());
+    assert!(done.contains("Done: you get no more mail about churn."), "{done}");
 }
 
 #[test]
