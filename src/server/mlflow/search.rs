@@ -62,12 +62,13 @@ fn of_page(call: &Call, start: &Start) -> Arc<Catalog> {
     kept.unwrap_or_else(|| Arc::clone(&call.catalog))
 }
 
-/// Which models of a page the caller may see. Permissions are always those of now, of whatever state the page is; what is
-/// gone since is not shown, for nobody can say any more who may see it.
+/// Which models of a page the caller may see. Permissions are always those of now, of whatever state the page is, and go by
+/// the model's id, for its name may be another's by now. What is gone since is not shown: nobody can say any more who may
+/// see it.
 fn may_see<'c>(call: &'c Call, page: &Arc<Catalog>) -> impl Fn(&ModelCard) -> bool + use<'c> {
     let is_newest = Arc::ptr_eq(page, &call.catalog);
     move |model| match is_newest {
         true => call.standing.reads(model),
-        false => call.catalog.model(model.name.as_str()).is_some_and(|now| call.standing.reads(now)),
+        false => call.catalog.model_by_id(&model.id).is_some_and(|now| call.standing.reads(now)),
     }
 }

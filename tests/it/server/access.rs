@@ -136,6 +136,32 @@ fn a_page_kept_from_before_shows_nothing_that_was_withdrawn_since() {
 }
 
 #[test]
+fn a_page_kept_from_before_goes_by_the_models_it_showed_and_not_by_who_has_their_names_now() {
+    let world = World::new(&[("bob", "")]);
+    let alice = world.alice();
+    let create = |model: &str, is_open: bool| {
+        alice.greenroom(["model", "create", model]).success();
+        if is_open {
+            alice.greenroom(["access", "grant", "--model", model, "bob", "CAN_READ"]).success();
+        }
+    };
+    [("a", true), ("b", false), ("c", true)].into_iter().for_each(|(model, is_open)| create(model, is_open));
+    let server = world.serve(&[]);
+    let page = |rest: &str| {
+        server.get(&format!("{MLFLOW}/registered-models/search?max_results=1{rest}")).by(world.token("bob")).json(200)
+    };
+    let token = page("")["next_page_token"].as_str().expect("there is more").to_owned();
+    for (name, new_name) in [("b", "hidden"), ("c", "renamed")] {
+        let body = json!({ "name": name, "new_name": new_name });
+        server.post("registered-models/rename", &body).json(200);
+    }
+    create("b", true);
+    create("c", false);
+    let second = page(&format!("&page_token={token}"));
+    assert_eq!(second["registered_models"][0]["name"], "c", "which he may read as `renamed`: {second}");
+}
+
+#[test]
 fn the_rules_of_the_registry_hold_for_callers_too() {
     let world = World::new(&[("bob", "CAN_MANAGE")]);
     let alice = world.alice();
