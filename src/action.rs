@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::entity::settings::Layout;
 use crate::entity::version::{Artifacts, Environment, Metric, ModelInfo, Schema, Source, Status};
-use crate::entity::webhook::{EventPattern, Job, Profile, WebhookState};
+use crate::entity::webhook::{EventPattern, Job, Profile, Webhook, WebhookState};
 use crate::entity::{Level, Person, Settings, Tags};
 use crate::name::{AliasName, GroupName, Id, Key, ModelName, Principal, UserName};
 use crate::stage::Stage;
@@ -94,8 +94,8 @@ pub enum Action {
 
     /// Make a webhook.
     CreateWebhook { new: Box<NewWebhook> },
-    /// Change a webhook; its model stays.
-    ChangeWebhook { id: Id, new: Box<NewWebhook> },
+    /// Change a webhook; its model stays. `seen` is what the asker changed, refused if that is outdated.
+    ChangeWebhook { id: Id, new: Box<NewWebhook>, seen: Option<Box<Webhook>> },
     /// Delete a webhook.
     DeleteWebhook { id: Id },
 }

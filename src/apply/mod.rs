@@ -204,7 +204,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
         Action::ChangePerson { user, person, seen } => access::change_person(d, user, person, seen.as_deref()),
         Action::RemovePerson { user } => access::remove_person(d, user),
         Action::CreateWebhook { new } => webhook::create(d, cx, new),
-        Action::ChangeWebhook { id, new } => webhook::change(d, cx, id, new),
+        Action::ChangeWebhook { id, new, seen } => webhook::change(d, cx, id, new, seen.as_deref()),
         Action::DeleteWebhook { id } => webhook::delete(d, id),
     }?;
     Ok(draft.patch)

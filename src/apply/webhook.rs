@@ -64,8 +64,15 @@ fn file(d: &Draft<'_, '_>, id: &Id) -> Result<File<Webhook>, Refusal> {
     found.ok_or_else(|| Refusal::not_found(Noun::Webhook, format!("Webhook with ID {id} not found.")))
 }
 
-pub(super) fn change(d: &mut Draft<'_, '_>, cx: &Context<'_>, id: &Id, new: &NewWebhook) -> Result<(), Refusal> {
+pub(super) fn change(
+    d: &mut Draft<'_, '_>,
+    cx: &Context<'_>,
+    id: &Id,
+    new: &NewWebhook,
+    seen: Option<&Webhook>,
+) -> Result<(), Refusal> {
     let file = file(d, id)?;
+    super::current(seen, file.value.as_ref(), file.path.as_str())?;
     sensible(d, new)?;
     d.edit(&file, |w| {
         let before = w.clone();

@@ -168,7 +168,7 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
         "webhook.create" => webhook(f).map(|new| What::Action(Action::CreateWebhook { new })),
         "webhook.change" => {
             let id = f.required("id");
-            id.zip(webhook(f)).map(|(id, new)| What::Action(Action::ChangeWebhook { id, new }))
+            id.zip(webhook(f)).map(|(id, new)| What::Action(Action::ChangeWebhook { id, new, seen: None }))
         }
         "webhook.delete" => action!(f, DeleteWebhook { id: required }),
         _ if word.starts_with("version.") => version(word, f)?,

@@ -256,7 +256,7 @@ fn profile_of(events: &BTreeSet<EventPattern>) -> Profile {
 
 fn update(args: UpdateArgs, session: &mut Session) -> Result<Exit, CliError> {
     let webhook = find(&session.registry()?, &args.id)?;
-    let id = webhook.id.clone();
+    let (id, seen) = (webhook.id.clone(), Some(Box::new(webhook.clone())));
     let mut new = NewWebhook {
         name: webhook.name,
         description: webhook.description,
@@ -274,7 +274,7 @@ fn update(args: UpdateArgs, session: &mut Session) -> Result<Exit, CliError> {
         new.events = args.events.into_iter().collect();
     }
     fill(&mut new, args.what)?;
-    change(session, &args.change, &new, |new| Action::ChangeWebhook { id, new })
+    change(session, &args.change, &new, |new| Action::ChangeWebhook { id, new, seen })
 }
 
 fn text(given: &str, flag: &str) -> Result<Text, CliError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Brought, Given, all, as_new, attempt, delete as remove, find, inner, land, page, page_size, text};
+use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size, text};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
 use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, Webhook, WebhookState};
@@ -153,7 +153,7 @@ async fn create_now(call: Call) -> Answer {
     if new.url.is_none() && new.job.is_none() {
         return Err(ApiError::invalid("A webhook needs a target: give http_url_spec or job_spec."));
     }
-    answer(&land(call, None, new, brought).await?)
+    answer(&make(call, new, brought).await?)
 }
 
 /// GET `registry-webhooks/list`
@@ -177,8 +177,13 @@ async fn list(call: Call) -> Answer {
 
 /// PATCH `registry-webhooks/update`: what is not given stays.
 async fn update(call: Call) -> Answer {
-    let before = find(&call, call.args.required("id")?).await?;
-    let (mut new, mut brought) = (as_new(&before), Brought::default());
+    let id = call.args.required("id")?.to_owned();
+    answer(&change(call, id, changed).await?)
+}
+
+/// What the arguments make of a webhook.
+fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiError> {
+    let (mut new, mut brought) = (as_new(before), Brought::default());
     let events = events(&call.args)?;
     if !events.is_empty() {
         new.events = events;
@@ -190,7 +195,7 @@ async fn update(call: Call) -> Answer {
         new.state = state;
     }
     target(&call.args, &mut new, &mut brought)?;
-    answer(&land(call, Some(before), new, brought).await?)
+    Ok((new, brought))
 }
 
 /// DELETE `registry-webhooks/delete`

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Brought, Given, all, as_new, attempt, delete as remove, find, inner, land, page, page_size, text};
+use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size, text};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
 use crate::entity::webhook::{EventPattern, Profile, Webhook, WebhookState};
@@ -177,7 +177,7 @@ async fn create_now(call: Call) -> Answer {
         return Err(missing("events"));
     }
     let secret = Given::whole(args.text("secret")?)?;
-    answer(&land(call, None, new, Brought { secret, ..Brought::default() }).await?)
+    answer(&make(call, new, Brought { secret, ..Brought::default() }).await?)
 }
 
 /// GET `webhooks`: newest first.
@@ -196,12 +196,13 @@ async fn list(call: Call) -> Answer {
 
 /// The webhook that the address names.
 async fn named(call: &Call) -> Result<Webhook, ApiError> {
-    let id = call.segment("webhook_id");
-    let found = find(call, id).await?;
-    if is_shown(&found) {
-        return Ok(found);
-    }
-    Err(ApiError::not_found(format!("Webhook with ID {id} not found.")))
+    let found = find(call, call.segment("webhook_id")).await?;
+    if is_shown(&found) { Ok(found) } else { Err(missing_here(&found)) }
+}
+
+/// What MLflow's words cannot describe is not there for its clients.
+fn missing_here(webhook: &Webhook) -> ApiError {
+    ApiError::not_found(format!("Webhook with ID {} not found.", webhook.id))
 }
 
 /// GET `webhooks/{webhook_id}`
@@ -211,8 +212,16 @@ async fn get(call: Call) -> Answer {
 
 /// PATCH `webhooks/{webhook_id}`: what is not given, or empty, stays.
 async fn update(call: Call) -> Answer {
-    let before = named(&call).await?;
-    let (mut new, mut brought) = (as_new(&before), Brought::default());
+    let id = call.segment("webhook_id").to_owned();
+    answer(&change(call, id, changed).await?)
+}
+
+/// What the arguments make of a webhook.
+fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiError> {
+    if !is_shown(before) {
+        return Err(missing_here(before));
+    }
+    let (mut new, mut brought) = (as_new(before), Brought::default());
     if let Some(given) = call.args.text("name")?.filter(|n| !n.is_empty()) {
         new.name = name(given)?;
     }
@@ -238,7 +247,7 @@ async fn update(call: Call) -> Answer {
     if let Some(secret) = call.args.text("secret")? {
         brought.secret = Given::whole(Some(secret))?;
     }
-    answer(&land(call, Some(before), new, brought).await?)
+    Ok((new, brought))
 }
 
 /// DELETE `webhooks/{webhook_id}`

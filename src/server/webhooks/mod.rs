@@ -33,6 +33,9 @@ use crate::text::Text;
 /// How many webhooks are tried at a time.
 const TRIALS: usize = 8;
 
+/// How often a change is made again because the webhook changed meanwhile.
+const ATTEMPTS: usize = 5;
+
 /// What the names of secrets begin with that are made here; others are the administrator's and never deleted.
 const PREFIX: &str = "webhook-";
 
@@ -201,46 +204,75 @@ struct Brought {
     authorization: Given,
 }
 
-/// Makes a webhook, or changes `before`, with its secrets. It goes to its end even if the caller goes away.
-async fn land(call: Call, before: Option<Webhook>, mut new: NewWebhook, brought: Brought) -> Result<Webhook, ApiError> {
-    permit(&call, &new)?;
-    check(&call, &new)?;
+/// Makes a webhook. It goes to its end even if the caller goes away.
+async fn make(call: Call, new: NewWebhook, brought: Brought) -> Result<Webhook, ApiError> {
+    let task = tokio::spawn(async move { land(&call, None, new, brought).await });
+    task.await.map_err(|e| ApiError::internal(&e))?
+}
+
+/// What a request makes of a webhook: what it shall be, and the secrets that come with that.
+type Change = fn(&Call, &Webhook) -> Result<(NewWebhook, Brought), ApiError>;
+
+/// Changes a webhook; again if it changed meanwhile, so that nothing that others changed is lost. It goes to its end even if
+/// the caller goes away.
+async fn change(call: Call, id: String, asked: Change) -> Result<Webhook, ApiError> {
     let task = tokio::spawn(async move {
-        let out = Arc::clone(&call.state.hooks.out);
-        let mut written = Vec::new();
-        let names = [(&mut new.secret, brought.secret), (&mut new.authorization, brought.authorization)];
-        for (name, given) in names {
-            match given {
-                Given::Same => {}
-                Given::None => *name = None,
-                Given::Text(secret) => {
-                    let key = fresh_name()?;
-                    let (out, at) = (Arc::clone(&out), key.clone());
-                    blocking(move || Ok(out.secrets().set(&at, &secret, clock())?)).await?;
-                    written.push(key.clone());
-                    *name = Some(key);
-                }
+        let mut last = ApiError::stopping();
+        for _ in 0..ATTEMPTS {
+            let before = find(&call, &id).await?;
+            let (new, brought) = asked(&call, &before)?;
+            match land(&call, Some(before), new, brought).await {
+                Err(e) if e.code == Code::ResourceConflict => last = e,
+                other => return other,
             }
         }
-        let kept: Vec<Key> = new.secret.iter().chain(&new.authorization).cloned().collect();
-        let new = Box::new(new);
-        let (action, id) = match &before {
-            Some(before) => (Action::ChangeWebhook { id: before.id.clone(), new }, Some(before.id.clone())),
-            None => (Action::CreateWebhook { new }, None),
-        };
-        match call.write(vec![action]).await {
-            Ok(landed) => {
-                let old = before.iter().flat_map(|w| w.secret.iter().chain(&w.authorization)).cloned();
-                forget(&call, old.filter(|name| !kept.contains(name)).collect()).await;
-                after(&landed, id, before)
-            }
-            Err(e) => {
-                forget(&call, written).await;
-                Err(e)
-            }
-        }
+        Err(last)
     });
     task.await.map_err(|e| ApiError::internal(&e))?
+}
+
+/// Makes a webhook, or changes `before`, with its secrets.
+async fn land(
+    call: &Call,
+    before: Option<Webhook>,
+    mut new: NewWebhook,
+    brought: Brought,
+) -> Result<Webhook, ApiError> {
+    permit(call, &new)?;
+    check(call, &new)?;
+    let mut written = Vec::new();
+    for (name, given) in [(&mut new.secret, brought.secret), (&mut new.authorization, brought.authorization)] {
+        match given {
+            Given::Same => {}
+            Given::None => *name = None,
+            Given::Text(secret) => {
+                let (out, key) = (Arc::clone(&call.state.hooks.out), fresh_name()?);
+                written.push(key.clone());
+                *name = Some(key.clone());
+                blocking(move || Ok(out.secrets().set(&key, &secret, clock())?)).await?;
+            }
+        }
+    }
+    let (new, seen) = (Box::new(new), before.clone().map(Box::new));
+    let (action, id) = match &before {
+        Some(before) => (Action::ChangeWebhook { id: before.id.clone(), new, seen }, Some(before.id.clone())),
+        None => (Action::CreateWebhook { new }, None),
+    };
+    match call.write(vec![action]).await {
+        Ok(landed) => {
+            forget(call, before.iter().flat_map(secrets).collect()).await;
+            after(&landed, id, before)
+        }
+        Err(e) => {
+            forget(call, written).await;
+            Err(e)
+        }
+    }
+}
+
+/// The names of a webhook's secrets.
+fn secrets(webhook: &Webhook) -> impl Iterator<Item = Key> {
+    webhook.secret.iter().chain(&webhook.authorization).cloned()
 }
 
 /// The webhook after a change.
@@ -260,17 +292,24 @@ async fn delete(call: Call, webhook: Webhook) -> Result<(), ApiError> {
     permit(&call, &as_new(&webhook))?;
     let task = tokio::spawn(async move {
         call.write(vec![Action::DeleteWebhook { id: webhook.id.clone() }]).await?;
-        forget(&call, webhook.secret.into_iter().chain(webhook.authorization).collect()).await;
+        forget(&call, secrets(&webhook).collect()).await;
         Ok(())
     });
     task.await.map_err(|e| ApiError::internal(&e))?
 }
 
-/// Deletes secrets that were made here. What fails is left behind and harms nobody: no webhook names it.
+/// Deletes secrets that were made here and that no webhook names. What fails is left behind and harms nobody.
 async fn forget(call: &Call, names: Vec<Key>) {
     let out = Arc::clone(&call.state.hooks.out);
-    let own: Vec<Key> = names.into_iter().filter(|name| name.as_str().starts_with(PREFIX)).collect();
-    let forgotten = blocking(move || {
+    let mut own: Vec<Key> = names.into_iter().filter(|name| name.as_str().starts_with(PREFIX)).collect();
+    if own.is_empty() {
+        return;
+    }
+    let forgotten = call.state.read(move |registry| {
+        // What a file says that cannot be read might be any of them.
+        let files = registry.snapshot()?.webhooks()?.into_values();
+        let Some(all) = files.map(|file| file.value).collect::<Option<Vec<_>>>() else { return Ok(()) };
+        own.retain(|name| !all.iter().flat_map(secrets).any(|held| held == *name));
         for name in &own {
             out.secrets().delete(name)?;
         }

@@ -521,7 +521,7 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         31 if c % 3 == 0 => Action::DeleteWebhook { id: hook },
         31 => {
             let model = state.webhooks.get(&hook).and_then(|w| w.model.clone());
-            Action::ChangeWebhook { id: hook, new: webhook(model) }
+            Action::ChangeWebhook { id: hook, new: webhook(model), seen: None }
         }
         _ => {
             let settings = state.settings.clone().expect("a registry");
@@ -582,7 +582,7 @@ pub fn promise(s: &State, action: &Action, actor: &UserName) -> Option<Vec<Strin
             }
             vec![format!("webhook.created{}", of(new.model.as_ref()))]
         }
-        Action::ChangeWebhook { id, new } => {
+        Action::ChangeWebhook { id, new, .. } => {
             let old = s.webhooks.get(id)?;
             only_if(old.name != new.name, format!("webhook.changed{}", of(old.model.as_ref())))
         }

@@ -1,5 +1,9 @@
 //! Webhooks over both APIs, by the wire: shapes, who may, partial changes, pages, tests.
 
+use std::thread;
+use std::time::Duration;
+
+use greenroom::git::Repo;
 use serde_json::{Value, json};
 
 use super::super::{World, said};
@@ -71,6 +75,56 @@ fn databricks_webhooks_are_made_listed_changed_and_deleted() {
     let secrets = world.alice().greenroom(["secret", "list", "-o", "json"]).success().json();
     assert_eq!(secrets, json!([]), "no secret outlives its webhook");
     world.is_sound();
+}
+
+/// The names of all secrets.
+fn secrets(world: &World) -> Vec<String> {
+    let listed = world.alice().greenroom(["secret", "list", "-o", "json"]).success().json();
+    let names = listed.as_array().expect("a list").iter().map(|s| s["name"].as_str().expect("a name").to_owned());
+    names.collect()
+}
+
+#[test]
+fn changes_at_the_same_time_are_all_made_and_no_secret_in_use_is_lost() {
+    let world = world(&[]);
+    let server = world.serve(&[]);
+    let made = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/x")).json(200);
+    let id = made["webhook"]["id"].as_str().expect("an id").to_owned();
+    let repo = Repo::open(&world.sandbox.path("r/.git")).expect("the repository opens");
+    let lock = repo.lock(Duration::from_secs(10)).expect("nobody else writes");
+    let secret = json!({"id": id, "http_url_spec": {"url": "https://hooks.example.org/y", "secret": "canary-3"}});
+    let bodies = [secret, json!({"id": id, "description": "new"}), json!({"id": id, "status": "DISABLED"})];
+    thread::scope(|threads| {
+        for body in &bodies {
+            let server = &server;
+            threads.spawn(move || server.send("PATCH", &format!("{DATABRICKS}/update"), body).json(200));
+            // All have seen the webhook as it was before any of them changes it, in this order.
+            thread::sleep(Duration::from_millis(300));
+        }
+        drop(lock);
+    });
+    let webhook = server.get(&format!("{DATABRICKS}/list")).json(200)["webhooks"][0].clone();
+    assert_eq!(
+        (&webhook["http_url_spec"]["url"], &webhook["description"], &webhook["status"]),
+        (&json!("https://hooks.example.org/y"), &json!("new"), &json!("DISABLED"))
+    );
+    let file = world.sandbox.read(format!("r/webhooks/{id}.toml"));
+    let names = secrets(&world);
+    assert!(names.len() == 1 && file.contains(&format!("secret = \"{}\"", names[0])), "{names:?}: {file}");
+}
+
+#[test]
+fn a_secret_that_another_webhook_names_outlives_the_first() {
+    let world = world(&[]);
+    let server = world.serve(&[]);
+    let made = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/x")).json(200);
+    let id = made["webhook"]["id"].as_str().expect("an id").to_owned();
+    let file = world.sandbox.read(format!("r/webhooks/{id}.toml"));
+    let name = file.lines().find_map(|l| l.strip_prefix("secret = \"")?.strip_suffix('"')).expect("it is named");
+    let other = ["webhook", "create", "--url", "https://hooks.example.org/z", "--event", "version.created", "--secret"];
+    world.alice().greenroom(other.iter().chain(&[name])).success();
+    server.request("DELETE", &format!("{DATABRICKS}/delete?id={id}")).json(200);
+    assert_eq!(secrets(&world), [name], "only the one that nobody names is gone");
 }
 
 #[test]
