@@ -28,7 +28,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::GET, "/registry-webhooks/list", Needs::Caller, list),
         Route::act(Method::PATCH, "/registry-webhooks/update", Needs::Caller, update),
         Route::act(Method::DELETE, "/registry-webhooks/delete", Needs::Caller, delete),
-        Route::act(Method::POST, "/registry-webhooks/test", Needs::Caller, test),
+        Route::act(Method::POST, "/registry-webhooks/test", Needs::Writer, test),
     ];
     rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
 }

@@ -33,7 +33,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::GET, one, Needs::Caller, get),
         Route::act(Method::PATCH, one, Needs::Caller, update),
         Route::act(Method::DELETE, one, Needs::Caller, delete),
-        Route::act(Method::POST, format!("{one}/test"), Needs::Caller, test),
+        Route::act(Method::POST, format!("{one}/test"), Needs::Writer, test),
     ];
     rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
 }

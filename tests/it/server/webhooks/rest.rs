@@ -6,7 +6,7 @@ use std::time::Duration;
 use greenroom::git::Repo;
 use serde_json::{Value, json};
 
-use super::super::{World, said};
+use super::super::{World, said, token};
 use crate::support::hooked::Hooked;
 
 const DATABRICKS: &str = "/api/2.0/mlflow/registry-webhooks";
@@ -125,6 +125,23 @@ fn a_secret_that_another_webhook_names_outlives_the_first() {
     world.alice().greenroom(other.iter().chain(&[name])).success();
     server.request("DELETE", &format!("{DATABRICKS}/delete?id={id}")).json(200);
     assert_eq!(secrets(&world), [name], "only the one that nobody names is gone");
+}
+
+#[test]
+fn who_may_only_read_sends_nothing_and_starts_no_job() {
+    let receiver = Hooked::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let world = world(&[]);
+    let server = world.serve(&["--require-token"]);
+    let create = server.send("POST", &format!("{DATABRICKS}/create"), &hook(&receiver.url()));
+    let made = create.by(world.token("alice")).json(200);
+    let id = made["webhook"]["id"].as_str().expect("an id");
+    let reader = token(&world.alice(), "alice", &["--read-only"]);
+    for (path, body) in [(format!("{DATABRICKS}/test"), json!({"id": id})), (format!("{MLFLOW}/{id}/test"), json!({}))]
+    {
+        let refused = server.send("POST", &path, &body).by(&reader).json(403);
+        assert_eq!(said(&refused), ("PERMISSION_DENIED", "This token may only read."));
+    }
+    assert!(receiver.got().is_empty());
 }
 
 #[test]
