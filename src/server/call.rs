@@ -10,11 +10,15 @@ use super::auth::Caller;
 use super::catalog::{Catalog, ModelCard, Standing};
 use super::databricks::shapes::Viewer;
 use super::error::ApiError;
+use super::places::Places;
 use super::state::{Landed, State};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Level;
+use crate::index::Index;
 use crate::name::ModelName;
+use crate::registry::Registry;
+use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
 /// One request.
@@ -71,6 +75,36 @@ impl Call {
     /// What stood in the address for a name.
     pub fn segment(&self, name: &str) -> &str {
         self.segments.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v)
+    }
+
+    /// Reads what is not in memory. Once the request has changed something it waits for its turn however many do: a client
+    /// that is told to try again would make the change again.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        match self.made.get() {
+            Some(_) => self.state.read_in_turn(read).await,
+            None => self.state.read(read).await,
+        }
+    }
+
+    /// Reads what the files say as of a catalog.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        catalog: &Catalog,
+        look: impl FnOnce(&Snapshot<'_>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let commit = catalog.commit();
+        self.read(move |registry| look(&registry.snapshot_of(commit)?)).await
+    }
+
+    /// Reads with the help of the index, and of where things are; both are of the newest commit.
+    pub async fn look_up<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.read(self.state.with_index(look)).await
     }
 
     /// Makes a change in the caller's name and waits until it is durable.

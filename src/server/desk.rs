@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::{ApiError, Code};
 use crate::git::Repo;
@@ -23,40 +23,66 @@ type Question = Box<dyn FnOnce(&Registry) + Send>;
 /// The readers.
 #[derive(Debug, Clone)]
 pub struct Desks {
-    questions: mpsc::SyncSender<Question>,
+    questions: mpsc::Sender<Question>,
+    /// Where questions wait.
+    places: Arc<Semaphore>,
 }
 
 impl Desks {
     /// Starts the readers of a registry in folder `at` of a repository. They end when nobody can ask any more.
     pub fn start(git_dir: &Path, at: &str) -> std::io::Result<Self> {
-        let (questions, receive) = mpsc::sync_channel::<Question>(QUEUE);
+        let (desks, receive) = Self::new(QUEUE);
         let receive = Arc::new(Mutex::new(receive));
         for number in 0..READERS {
             let (receive, git_dir, at) = (Arc::clone(&receive), git_dir.to_owned(), at.to_owned());
             thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&receive, &git_dir, &at))?;
         }
-        Ok(Self { questions })
+        Ok(desks)
     }
 
-    /// Asks one of them.
+    /// Nobody yet, and where the questions come.
+    fn new(places: usize) -> (Self, mpsc::Receiver<Question>) {
+        let (questions, receive) = mpsc::channel();
+        (Self { questions, places: Arc::new(Semaphore::new(places)) }, receive)
+    }
+
+    /// Asks one of them; refused where too many wait.
     pub async fn run<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
+        let busy = "Too many questions wait to be answered; try again in a moment.";
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        self.ask(place.map_err(|_| ApiError::new(Code::RequestLimitExceeded, busy))?, question).await
+    }
+
+    /// Asks one of them, after those who wait.
+    pub async fn wait<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        self.ask(place.map_err(|_| unanswered())?, question).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        question: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let (reply, receive) = oneshot::channel();
         let question: Question = Box::new(move |registry| {
+            drop(place);
             // Who asked may be gone.
             let _ = reply.send(question(registry));
         });
-        self.questions.try_send(question).map_err(|e| match e {
-            mpsc::TrySendError::Full(_) => ApiError::new(
-                Code::RequestLimitExceeded,
-                "Too many questions wait to be answered; try again in a moment.",
-            ),
-            mpsc::TrySendError::Disconnected(_) => ApiError::stopping(),
-        })?;
-        receive.await.map_err(|_| ApiError::new(Code::InternalError, "The question could not be answered."))?
+        self.questions.send(question).map_err(|_| unanswered())?;
+        receive.await.map_err(|_| unanswered())?
     }
+}
+
+fn unanswered() -> ApiError {
+    ApiError::new(Code::InternalError, "The question could not be answered.")
 }
 
 /// Answers one question after the other. The repository is opened anew when it could not be opened, or after a panic.
@@ -76,5 +102,29 @@ fn serve(questions: &Mutex<mpsc::Receiver<Question>>, git_dir: &Path, at: &str) 
         if catch_unwind(AssertUnwindSafe(|| question(open_registry))).is_err() {
             registry = open();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{spawn, yield_now};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_comes_when_too_many_wait_is_refused_but_who_must_not_be_waits() {
+        let (desks, questions) = Desks::new(1);
+        let (first, second) = (desks.clone(), desks.clone());
+        spawn(async move { first.run(|_| Ok(())).await });
+        yield_now().await;
+        assert_eq!(desks.run(|_| Ok(())).await.map_err(|e| e.code), Err(Code::RequestLimitExceeded));
+        let waiting = spawn(async move { second.wait(|_| Ok(())).await });
+        yield_now().await;
+        let question = questions.try_recv().unwrap();
+        assert!(questions.try_recv().is_err() && !waiting.is_finished());
+        drop(question);
+        yield_now().await;
+        assert!(questions.try_recv().is_ok(), "it has its turn");
+        assert_eq!(waiting.await.unwrap().map_err(|e| e.code), Err(Code::InternalError), "which nobody answered");
     }
 }

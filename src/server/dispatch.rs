@@ -16,7 +16,7 @@ use super::args::Args;
 use super::call::{Call, Visit};
 use super::error::{ApiError, Code};
 use super::guard::{Guard, Known, Made, Matched, Peer, pass};
-use super::route::{Handler, Needs, Route};
+use super::route::{Answer, Handler, Needs, Reply, Route};
 use crate::entity::Level;
 use crate::name::Id;
 use crate::tree::Oid;
@@ -93,29 +93,38 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
             let call = call(guard, &mut parts, args).await?;
             permit(route.needs, &call)?;
             let made = Arc::clone(&call.made);
-            Ok(with_commit(act(call).await?.into_response(), &made))
+            Ok(settled(act(call).await, &made))
         }
         Handler::Visit(visit) => {
             let made: Arc<OnceLock<Oid>> = Arc::default();
             let args = Args::new(parts.uri.query(), b"")?;
-            let answer = visit(Visit { state: Arc::clone(&guard.state), args, made: Arc::clone(&made) }).await?;
-            Ok(with_commit(answer.into_response(), &made))
+            let answer = visit(Visit { state: Arc::clone(&guard.state), args, made: Arc::clone(&made) }).await;
+            Ok(settled(answer, &made))
         }
         Handler::Stream(stream) => {
             let args = Args::new(parts.uri.query(), b"")?;
             let call = call(guard, &mut parts, args).await?;
             permit(route.needs, &call)?;
             let made = Arc::clone(&call.made);
-            Ok(with_commit(stream(call, body).await?.into_response(), &made))
+            Ok(settled(stream(call, body).await, &made))
         }
     }
 }
 
-/// Notes the commit that an answer made, for the log.
-fn with_commit(mut response: Response, made: &OnceLock<Oid>) -> Response {
-    if let Some(commit) = made.get() {
-        response.extensions_mut().insert(Made(*commit));
-    }
+/// An answer with the commit that was made for it, for the log. Where there is one, no answer says that trying again helps:
+/// clients would make the change again.
+fn settled(answer: Answer, made: &OnceLock<Oid>) -> Response {
+    let Some(commit) = made.get() else { return answer.map_or_else(ApiError::into_response, Reply::into_response) };
+    let mut response = match answer {
+        Ok(reply) => reply.into_response(),
+        Err(e) if matches!(e.code, Code::RequestLimitExceeded | Code::TemporarilyUnavailable) => {
+            let message = "The change was made, but what it made could not be read back.";
+            let internal = Some(e.message);
+            ApiError { internal, ..ApiError::new(Code::InternalError, message) }.into_response()
+        }
+        Err(e) => e.into_response(),
+    };
+    response.extensions_mut().insert(Made(*commit));
     response
 }
 
@@ -202,4 +211,25 @@ fn etag(call: &Call) -> Option<HeaderValue> {
     let commit = call.catalog.commit()?;
     let version = env!("CARGO_PKG_VERSION");
     HeaderValue::from_str(&format!("\"{commit}-{}-{version}\"", call.caller.user)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_a_change_was_made_no_answer_lets_a_client_make_it_again() {
+        let (none, made) = (OnceLock::new(), OnceLock::new());
+        made.set(Oid::from_hex(&"ab".repeat(20)).unwrap()).unwrap();
+        let status = |code, made| settled(Err(ApiError::new(code, "")), made).status().as_u16();
+        for (code, before, after) in [
+            (Code::RequestLimitExceeded, 429, 500),
+            (Code::TemporarilyUnavailable, 503, 500),
+            (Code::ResourceDoesNotExist, 404, 404),
+        ] {
+            assert_eq!((status(code, &none), status(code, &made)), (before, after), "{code:?}");
+        }
+        let done = settled(Ok(Reply::done()), &made);
+        assert_eq!((done.status().as_u16(), done.extensions().get::<Made>().is_some()), (200, true));
+    }
 }

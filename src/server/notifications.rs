@@ -65,7 +65,6 @@ async fn show(call: Call) -> Answer {
     };
     let (name, user) = (model.name.clone(), call.caller.user.clone());
     let (names, tie) = call
-        .state
         .read(move |registry| {
             let mut index = Index::open(registry, &mut |_| {})?;
             let tie = version.map(|v| index.ties(&name, v, None)).transpose()?;

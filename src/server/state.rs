@@ -23,7 +23,6 @@ use crate::git::Tip;
 use crate::index::Index;
 use crate::registry::Registry;
 use crate::search::TokenKey;
-use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
 /// How long the state of a listing is kept for its next page.
@@ -169,7 +168,7 @@ impl State {
         receive.await.map_err(|_| ApiError::stopping())?
     }
 
-    /// Reads what is not in memory, on a thread that has the repository open.
+    /// Reads what is not in memory, on a thread that has the repository open. Refused where too many wait.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
@@ -177,30 +176,27 @@ impl State {
         self.desks.run(read).await
     }
 
-    /// Reads what the files say as of a catalog.
-    pub async fn look<T: Send + 'static>(
+    /// The same, however many wait.
+    pub async fn read_in_turn<T: Send + 'static>(
         &self,
-        catalog: &Catalog,
-        look: impl FnOnce(&Snapshot<'_>) -> Result<T, ApiError> + Send + 'static,
+        read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let commit = catalog.commit();
-        self.read(move |registry| look(&registry.snapshot_of(commit)?)).await
+        self.desks.wait(read).await
     }
 
-    /// Reads with the help of the index, and of where things are; both are of the newest commit.
-    pub async fn look_up<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
+    /// What is to be read with the help of the index, and of where things are; both are of the newest commit.
+    pub fn with_index<T, F>(&self, look: F) -> impl FnOnce(&Registry) -> Result<T, ApiError> + use<T, F>
+    where
+        F: FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError>,
+    {
         let places = Arc::clone(&self.places);
-        self.read(move |registry| {
+        move |registry| {
             // In this order the places are never ahead of the index.
             let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
             let mut index = Index::open(registry, &mut |_| {})?;
             places.refresh(&mut index)?;
             look(registry, &mut index, &places)
-        })
-        .await
+        }
     }
 
     /// Takes up the copies that an earlier server did not finish.

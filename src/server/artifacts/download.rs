@@ -26,7 +26,7 @@ use crate::server::writer::clock;
 pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Files, ApiError> {
     let (commit, shelf) = (call.catalog.commit(), Arc::clone(&call.state.shelf));
     let (name, shown) = (model.clone(), model.clone());
-    let found = call.state.read(move |registry| {
+    let found = call.read(move |registry| {
         let snapshot = registry.snapshot_of(commit)?;
         let Some(view) = snapshot.model(&name)?.map_or(Ok(None), |m| m.version(version))? else { return Ok(None) };
         let expected = view.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
@@ -121,7 +121,7 @@ async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) ->
                 let max = Limits::default().blob;
                 Ok(artifact::read_file(registry.repo(), &shelf.store, &entry, max)?)
             };
-            let bytes = Bytes::from(call.state.read(read).await?);
+            let bytes = Bytes::from(call.read(read).await?);
             Ok(Reply::Other(whole(head, bytes, wanted, size)))
         }
         Place::Stored => {

@@ -86,7 +86,7 @@ pub async fn read(
         }
         Ok(page)
     };
-    call.state.look_up(look).await
+    call.look_up(look).await
 }
 
 /// The number of the commit that made a version. What is older happened to another version of the same number, of a model

@@ -59,7 +59,7 @@ async fn again(call: &Call, model: ModelName, version: u64, said: Text) -> Resul
         let mut comments = view.comments()?.into_values().filter_map(|f| f.value);
         Ok(comments.find(|c| c.created_by == by && c.text == said && c.created_at >= since))
     };
-    call.state.look(&call.catalog, look).await
+    call.look(&call.catalog, look).await
 }
 
 /// PATCH `comments/update`
@@ -75,7 +75,7 @@ pub async fn update(call: Call) -> Answer {
         let file = view.comment(&id)?;
         file.and_then(|f| f.value).ok_or_else(|| none(id.as_str()))
     };
-    let comment = call.state.look(&landed.catalog, look).await?;
+    let comment = call.look(&landed.catalog, look).await?;
     shown(&call, &model, &comment)
 }
 
@@ -96,7 +96,7 @@ async fn find(call: &Call) -> Result<(ModelName, u64, Id), ApiError> {
     let given = call.args.required("id")?;
     let id = Id::new(given).map_err(|_| none(given))?;
     let wanted = id.clone();
-    let place = call.state.look_up(move |_, _, places| Ok(places.comment(&wanted))).await?;
+    let place = call.look_up(move |_, _, places| Ok(places.comment(&wanted))).await?;
     let place = place.ok_or_else(|| none(given))?;
     let model = call.catalog.model_by_id(&place.model).filter(|m| call.standing.reads(m));
     Ok((model.ok_or_else(|| none(given))?.name.clone(), place.version, id))

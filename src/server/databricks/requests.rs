@@ -44,7 +44,7 @@ pub fn open_requests(
 pub async fn list(call: Call) -> Answer {
     let (model, number) = named(&call)?;
     let viewer = call.viewer();
-    let open = call.state.look(&call.catalog, move |s| open_requests(s, &viewer, &model, number)).await?;
+    let open = call.look(&call.catalog, move |s| open_requests(s, &viewer, &model, number)).await?;
     if open.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "requests": open })) }
 }
 
@@ -70,7 +70,7 @@ async fn create_now(call: Call) -> Answer {
         let doing = viewer.about_request(snapshot, &model, &view, version, &made)?;
         Ok(Activity::request(&made, &view.stage_of(version)?, doing))
     };
-    let shown = call.state.look(&landed.catalog, look).await?;
+    let shown = call.look(&landed.catalog, look).await?;
     Reply::json(&json!({ "request": shown }))
 }
 

@@ -53,7 +53,7 @@ async fn share(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     let Pick::Number(number) = reference.pick else { return Ok(()) };
     // Whether the caller may read it was settled with the source.
     let (name, commit) = (reference.model.clone(), call.catalog.commit());
-    let Some(found) = call.state.read(move |registry| read(registry, commit, &name, number)).await? else {
+    let Some(found) = call.read(move |registry| read(registry, commit, &name, number)).await? else {
         return Ok(());
     };
     if found.record.status != Status::Ready {

@@ -60,7 +60,7 @@ async fn look(
         out.extend(commit.map(|c| as_of(registry, c)).transpose()?.map(|at| ("as_of".to_owned(), at)));
         Ok(out)
     };
-    Reply::json(&call.state.look_up(read).await?)
+    Reply::json(&call.look_up(read).await?)
 }
 
 /// What state an answer is of.

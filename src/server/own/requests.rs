@@ -76,7 +76,7 @@ pub async fn list(call: Call) -> Answer {
         }
         Ok(json!({ "requests": found }))
     };
-    Reply::json(&call.state.look_up(look).await?)
+    Reply::json(&call.look_up(look).await?)
 }
 
 /// A request if it is open and wanted.

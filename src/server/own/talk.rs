@@ -23,7 +23,7 @@ pub async fn comments(call: Call) -> Answer {
         found.sort_by_key(|c| (c.created_at, c.id.clone()));
         Ok(found.iter().map(|c| Activity::comment(c, viewer.about_comment(c, level))).collect::<Vec<_>>())
     };
-    Reply::json(&json!({ "comments": call.state.look(&call.catalog, look).await? }))
+    Reply::json(&json!({ "comments": call.look(&call.catalog, look).await? }))
 }
 
 /// GET `activities/list`: what was done to a version, newest first, in pages.
@@ -37,7 +37,7 @@ pub async fn activities(call: Call) -> Answer {
     let mut out: Map<String, Value> = Map::new();
     out.insert("activities".to_owned(), page.found.iter().map(|a| Value::Object(fields(a))).collect());
     if let Some(next) = page.next {
-        let commit = call.state.look_up(move |_, index, _| Ok(index.commit(next)?)).await?;
+        let commit = call.look_up(move |_, index, _| Ok(index.commit(next)?)).await?;
         out.extend(commit.map(|c| ("next_page_token".to_owned(), c.to_string().into())));
     }
     Reply::json(&out)
@@ -51,5 +51,5 @@ async fn number(call: &Call, token: &str) -> Result<u64, ApiError> {
         Err(IndexError::OffLine(_)) => Err(wrong()),
         other => Ok(other?),
     };
-    call.state.look_up(look).await
+    call.look_up(look).await
 }

@@ -72,7 +72,6 @@ impl From<SecretError> for ApiError {
 /// The webhooks that the caller may manage, newest first.
 async fn all(call: &Call) -> Result<Vec<Webhook>, ApiError> {
     let mut found = call
-        .state
         .read(|registry| {
             let all = registry.snapshot()?.webhooks()?;
             Ok(all.into_values().filter_map(|file| file.value).collect::<Vec<_>>())
@@ -98,7 +97,6 @@ async fn find(call: &Call, id: &str) -> Result<Webhook, ApiError> {
     let known = Id::new(id).map_err(|_| missing())?;
     let path = crate::format::path::webhook(&known);
     let found = call
-        .state
         .read(move |registry| {
             let snapshot = registry.snapshot()?;
             Ok(snapshot.file::<Webhook>(&snapshot.full_path(&path))?.and_then(|file| file.value))
@@ -305,7 +303,7 @@ async fn forget(call: &Call, names: Vec<Key>) {
     if own.is_empty() {
         return;
     }
-    let forgotten = call.state.read(move |registry| {
+    let forgotten = call.read(move |registry| {
         // What a file says that cannot be read might be any of them.
         let files = registry.snapshot()?.webhooks()?.into_values();
         let Some(all) = files.map(|file| file.value).collect::<Option<Vec<_>>>() else { return Ok(()) };
@@ -337,9 +335,8 @@ async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result
         || ApiError::new(Code::RequestLimitExceeded, "Too many webhooks are being tried; try again in a moment.");
     let permit = Arc::clone(&call.state.hooks.trials).try_acquire_owned().map_err(|_| busy())?;
     let (out, by) = (Arc::clone(&call.state.hooks.out), call.caller.user.clone());
-    let trial = call
-        .state
-        .read(move |registry| Ok(Trial::new(&webhook, event.as_deref(), &by, clock(), &registry.snapshot()?)));
+    let trial =
+        call.read(move |registry| Ok(Trial::new(&webhook, event.as_deref(), &by, clock(), &registry.snapshot()?)));
     let trial = match trial.await? {
         Ok(trial) => trial,
         Err(e) => return Ok(Err(e)),
