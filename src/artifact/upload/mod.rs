@@ -3,9 +3,9 @@
 //! An upload is a folder beside the objects of the store, on the same file system:
 //!
 //! ```text
-//! <lfs>/uploads/<id>/owner                       who sends it
-//! <lfs>/uploads/<id>/bytes-<SHA-256>             the bytes of a file: complete, durable, never written to again
-//! <lfs>/uploads/<id>/file-<SHA-256 of the path>  which path has which bytes
+//! <lfs>/uploads/<id>/owner                                  who sends it
+//! <lfs>/uploads/<id>/bytes-<SHA-256 of the path>-<SHA-256>  the bytes of a file: complete, durable, never written to again
+//! <lfs>/uploads/<id>/file-<SHA-256 of the path>             which path has which bytes
 //! ```
 //!
 //! Nothing of it is in the store until a version is made of it ([`Uploads::take`]): then the bytes get their place there
@@ -21,7 +21,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -30,7 +30,7 @@ use tempfile::NamedTempFile;
 use super::copy::{self, Copied};
 use super::path::FilePath;
 use super::store::{Store, seal};
-use super::{ArtifactError, FileEntry, Ingested, Limits, ingest};
+use super::{ArtifactError, Content, FileEntry, Ingested, Limits, ingest};
 use crate::name::{Digest, UserName};
 
 pub use error::UploadError;
@@ -64,6 +64,24 @@ struct Live {
     /// Files, and the bytes of them and of those that are on their way.
     files: AtomicU64,
     bytes: AtomicU64,
+    /// Whoever reads files keeps others from putting or removing some meanwhile.
+    names: RwLock<()>,
+}
+
+impl Live {
+    fn reading(&self) -> RwLockReadGuard<'_, ()> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.names.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file that is there no longer counts no longer.
+    fn discount(&self, file: &FileEntry<()>) {
+        self.files.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(file.size, Ordering::Relaxed);
+    }
 }
 
 /// The uploads of a repository.
@@ -85,6 +103,8 @@ pub struct Incoming {
     temp: NamedTempFile,
     hasher: copy::Hasher,
     reserved: Reserved,
+    /// The bytes of the file that it takes the place of.
+    replaced: u64,
     limits: Limits,
 }
 
@@ -138,7 +158,12 @@ impl Uploads {
         let Ok(owner) = UserName::new(owner.owner) else { return Ok(None) };
         let files = records(&folder)?;
         let bytes = files.iter().map(|f| f.size).fold(0, u64::saturating_add);
-        Ok(Some(Live { owner, files: AtomicU64::new(files.len() as u64), bytes: AtomicU64::new(bytes) }))
+        Ok(Some(Live {
+            owner,
+            files: AtomicU64::new(files.len() as u64),
+            bytes: AtomicU64::new(bytes),
+            names: RwLock::default(),
+        }))
     }
 
     /// An upload of this person, who becomes its owner if it is new.
@@ -147,8 +172,7 @@ impl Uploads {
             Err(UploadError::Unknown(_)) if !self.folder(id).exists() => {}
             known => return known,
         }
-        // What is known of it may be of a folder that somebody removed by hand.
-        self.lock().remove(id);
+        self.forget_removed(id);
         let there = fs::read_dir(&self.root).map_or(0, Iterator::count);
         if there >= MAX_UPLOADS {
             return Err(UploadError::Full { max: MAX_UPLOADS });
@@ -169,31 +193,45 @@ impl Uploads {
         self.of_user(id, user)
     }
 
+    /// What is known of an upload may be of a folder that somebody removed by hand. One that is there may be somebody's who
+    /// was faster, and is at work on it.
+    fn forget_removed(&self, id: &UploadId) {
+        let mut live = self.lock();
+        if !self.folder(id).exists() {
+            live.remove(id);
+        }
+    }
+
     /// Begins to take in a file of an upload, which is this person's or new.
     pub fn begin(&self, id: &UploadId, user: &UserName, path: FilePath) -> Result<Incoming, UploadError> {
         let live = self.claim(id, user)?;
-        if live.files.load(Ordering::Relaxed) >= self.limits.files {
+        let folder = self.folder(id);
+        let before = recorded(&folder, &name_of(path.as_str()))?;
+        if before.is_none() && live.files.load(Ordering::Relaxed) >= self.limits.files {
             return Err(UploadError::TooMany { max: self.limits.files });
         }
+        let replaced = before.map_or(0, |f| f.size);
         let temp = self.store.temp_file().map_err(ArtifactError::io("create a file in", &self.root))?;
         let reserved = Reserved { live, bytes: 0 };
-        let folder = self.folder(id);
-        Ok(Incoming { folder, path, temp, hasher: copy::Hasher::default(), reserved, limits: self.limits })
+        let hasher = copy::Hasher::default();
+        Ok(Incoming { folder, path, temp, hasher, reserved, replaced, limits: self.limits })
     }
 
     /// The files of an upload, sorted by path.
     pub fn files(&self, id: &UploadId, user: &UserName) -> Result<Vec<FileEntry<()>>, UploadError> {
-        let _live = self.of_user(id, user)?;
+        let live = self.of_user(id, user)?;
+        let _reading = live.reading();
         records(&self.folder(id))
     }
 
     /// A file of an upload, opened.
     pub fn open(&self, id: &UploadId, user: &UserName, path: &FilePath) -> Result<(FileEntry<()>, File), UploadError> {
-        let _live = self.of_user(id, user)?;
+        let live = self.of_user(id, user)?;
+        let _reading = live.reading();
         let folder = self.folder(id);
         let none = || UploadError::NoFile(path.to_string());
-        let entry = read_json::<Record>(&folder.join(name_of(path)))?.and_then(entry).ok_or_else(none)?;
-        let bytes = folder.join(bytes_of(&entry.sha256));
+        let entry = recorded(&folder, &name_of(path.as_str()))?.ok_or_else(none)?;
+        let bytes = folder.join(bytes_of(path.as_str(), &entry.sha256));
         let file = File::open(&bytes).map_err(ArtifactError::io("open", &bytes))?;
         Ok((entry, file))
     }
@@ -208,10 +246,11 @@ impl Uploads {
         };
         let inside =
             |f: &FilePath| f == path || f.as_str().strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/'));
+        let _changing = live.changing();
         for file in records(&folder)?.iter().filter(|f| inside(&f.path)) {
-            let record = folder.join(name_of(&file.path));
-            if fs::remove_file(&record).is_ok() {
-                live.files.fetch_sub(1, Ordering::Relaxed);
+            if fs::remove_file(folder.join(name_of(file.path.as_str()))).is_ok() {
+                let _ = fs::remove_file(folder.join(bytes_of(file.path.as_str(), &file.sha256)));
+                live.discount(file);
             }
         }
         Ok(sync(&folder)?)
@@ -220,7 +259,8 @@ impl Uploads {
     /// Makes the files of an upload, or those of one of its folders, those of a version: their bytes have their place in
     /// the store, durably, on return. The upload stays, and may be used again until it is removed.
     pub fn take(&self, id: &UploadId, user: &UserName, sub: Option<&FilePath>) -> Result<Ingested, UploadError> {
-        let _live = self.of_user(id, user)?;
+        let live = self.of_user(id, user)?;
+        let _reading = live.reading();
         let folder = self.folder(id);
         let mut files = records(&folder)?;
         if let Some(sub) = sub {
@@ -233,15 +273,18 @@ impl Uploads {
         if files.is_empty() {
             return Err(UploadError::NoFile(sub.map(ToString::to_string).unwrap_or_default()));
         }
-        let open = |sha256: &Digest| {
-            let path = folder.join(bytes_of(sha256));
+        let bytes = |path: &FilePath, sha256: &Digest| match sub {
+            Some(sub) => folder.join(bytes_of(&format!("{sub}/{path}"), sha256)),
+            None => folder.join(bytes_of(path.as_str(), sha256)),
+        };
+        let open = |file: &FileEntry<Content>| {
+            let path = bytes(&file.path, &file.sha256);
             File::open(&path).map_err(ArtifactError::io("open", &path))
         };
-        let taken = ingest::assemble(files, &self.limits, &|file| open(&file.sha256))?;
-        let stored = taken.files.iter().filter(|f| f.place == super::Content::Stored);
-        let stored: Vec<_> = stored
-            .map(|f| (folder.join(bytes_of(&f.sha256)), Copied { sha256: f.sha256.clone(), size: f.size }))
-            .collect();
+        let taken = ingest::assemble(files, &self.limits, &open)?;
+        let stored = taken.files.iter().filter(|f| f.place == Content::Stored);
+        let stored: Vec<_> =
+            stored.map(|f| (bytes(&f.path, &f.sha256), Copied { sha256: f.sha256.clone(), size: f.size })).collect();
         self.store.adopt(&stored)?;
         // To be used is to be young again.
         let owner = folder.join("owner");
@@ -297,7 +340,7 @@ impl Incoming {
         let n = bytes.len() as u64;
         self.reserved.bytes += n;
         let all = self.reserved.live.bytes.fetch_add(n, Ordering::Relaxed).saturating_add(n);
-        if all > self.limits.total {
+        if all.saturating_sub(self.replaced) > self.limits.total {
             return Err(UploadError::TooLarge { max: self.limits.total });
         }
         self.temp.as_file_mut().write_all(bytes).map_err(ArtifactError::io("write to", self.temp.path()))?;
@@ -313,7 +356,7 @@ impl Incoming {
     /// Ends the file: if all that was announced came, it is durable and part of the upload on return, in the place of
     /// one of the same path.
     pub fn finish(self, length: Option<u64>, sha256: Option<&Digest>) -> Result<Copied, UploadError> {
-        let Self { folder, path, temp, hasher, mut reserved, limits: _ } = self;
+        let Self { folder, path, temp, hasher, mut reserved, replaced: _, limits: _ } = self;
         let copied = hasher.finish();
         if let Some(announced) = length.filter(|l| *l != copied.size) {
             return Err(UploadError::Short { announced, got: copied.size });
@@ -322,28 +365,40 @@ impl Incoming {
             return Err(UploadError::Digest { announced: announced.clone(), found: copied.sha256 });
         }
         seal(temp.as_file(), true).map_err(ArtifactError::io("write to", temp.path()))?;
-        let bytes = folder.join(bytes_of(&copied.sha256));
+        let (name, bytes) = (name_of(path.as_str()), folder.join(bytes_of(path.as_str(), &copied.sha256)));
         let failed = ArtifactError::io("put in place", &bytes);
-        temp.persist(&bytes).map_err(|e| failed(e.error))?;
         let record = Record { path: path.to_string(), size: copied.size, sha256: copied.sha256.as_str().to_owned() };
-        let name = name_of(&path);
-        let is_new = !folder.join(&name).exists();
-        write_json(&folder, &name, &record).map_err(&failed)?;
+        let record = json_in(&folder, &record).map_err(&failed)?;
+        {
+            let live = Arc::clone(&reserved.live);
+            let _changing = live.changing();
+            let before = recorded(&folder, &name)?;
+            temp.persist(&bytes).map_err(|e| failed(e.error))?;
+            record.persist(folder.join(&name)).map_err(|e| failed(e.error))?;
+            // From now on they count as long as the file is there.
+            reserved.bytes = 0;
+            live.files.fetch_add(1, Ordering::Relaxed);
+            if let Some(before) = before {
+                live.discount(&before);
+                // The same bytes have the same name, and are the new ones.
+                if before.sha256 != copied.sha256 {
+                    let _ = fs::remove_file(folder.join(bytes_of(before.path.as_str(), &before.sha256)));
+                }
+            }
+        }
         sync(&folder)?;
-        // From now on they count as long as the upload lives.
-        reserved.bytes = 0;
-        reserved.live.files.fetch_add(u64::from(is_new), Ordering::Relaxed);
         Ok(copied)
     }
 }
 
 /// The name of the record of a path. A path may have any case and length; this has not.
-fn name_of(path: &FilePath) -> String {
-    format!("file-{}", copy::sha256(path.as_str().as_bytes()))
+fn name_of(path: &str) -> String {
+    format!("file-{}", copy::sha256(path.as_bytes()))
 }
 
-fn bytes_of(sha256: &Digest) -> String {
-    format!("bytes-{sha256}")
+/// The name of the bytes of a path: no other path's, so that they go with it.
+fn bytes_of(path: &str, sha256: &Digest) -> String {
+    format!("bytes-{}-{sha256}", copy::sha256(path.as_bytes()))
 }
 
 /// A record as a file of a model; none if nobody of ours wrote it.
@@ -361,15 +416,20 @@ fn records(folder: &Path) -> Result<Vec<FileEntry<()>>, UploadError> {
         if !found.file_name().to_str().is_some_and(|name| name.starts_with("file-")) {
             continue;
         }
-        let Some(file) = read_json::<Record>(&found.path())?.and_then(entry) else { continue };
-        // After a power failure the record may be there and the bytes not, in spite of their order.
-        let bytes = fs::symlink_metadata(folder.join(bytes_of(&file.sha256)));
-        if bytes.is_ok_and(|m| m.is_file() && m.len() == file.size) {
-            files.push(file);
-        }
+        files.extend(found.file_name().to_str().map(|name| recorded(folder, name)).transpose()?.flatten());
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
+}
+
+/// The file that a record of an upload's folder tells of; none if there is no record or it lacks the bytes.
+fn recorded(folder: &Path, name: &str) -> Result<Option<FileEntry<()>>, UploadError> {
+    let file = read_json::<Record>(&folder.join(name))?.and_then(entry);
+    // After a power failure the record may be there and the bytes not, in spite of their order.
+    Ok(file.filter(|file| {
+        let bytes = fs::symlink_metadata(folder.join(bytes_of(file.path.as_str(), &file.sha256)));
+        bytes.is_ok_and(|m| m.is_file() && m.len() == file.size)
+    }))
 }
 
 /// Reads a small file of JSON; none where it is not there or not whole.
@@ -385,10 +445,15 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, UploadError>
 
 /// Writes a small file of JSON under its name at once, in the place of an older one. The folder is not synced.
 fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    json_in(folder, value)?.persist(folder.join(name)).map(drop).map_err(|e| e.error)
+}
+
+/// Writes a small file of JSON that has no name yet.
+fn json_in(folder: &Path, value: &impl Serialize) -> io::Result<NamedTempFile> {
     let mut temp = tempfile::Builder::new().prefix(".put-").tempfile_in(folder)?;
     temp.write_all(serde_json::to_string(value)?.as_bytes())?;
     temp.as_file().sync_all()?;
-    temp.persist(folder.join(name)).map(drop).map_err(|e| e.error)
+    Ok(temp)
 }
 
 fn sync(folder: &Path) -> Result<(), ArtifactError> {
@@ -396,141 +461,4 @@ fn sync(folder: &Path) -> Result<(), ArtifactError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::artifact::Content;
-
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
-
-    struct Bench {
-        dir: tempfile::TempDir,
-        uploads: Uploads,
-        id: UploadId,
-        alice: UserName,
-    }
-
-    impl Bench {
-        fn new(limits: Limits) -> Result<Self, Box<dyn std::error::Error>> {
-            let dir = tempfile::tempdir()?;
-            let uploads = Uploads::of(Store::at(dir.path().join("lfs")), limits);
-            let id = UploadId::new(&"a".repeat(32)).ok_or("an id")?;
-            Ok(Self { dir, uploads, id, alice: "alice".parse()? })
-        }
-
-        fn put(&self, path: &str, bytes: &[u8]) -> Result<Copied, UploadError> {
-            let mut incoming = self.uploads.begin(&self.id, &self.alice, FilePath::new(path)?)?;
-            incoming.write(bytes)?;
-            incoming.finish(None, None)
-        }
-
-        fn names(&self) -> Result<Vec<String>, UploadError> {
-            let files = self.uploads.files(&self.id, &self.alice)?;
-            Ok(files.iter().map(|f| f.path.to_string()).collect())
-        }
-
-        fn store(&self) -> Store {
-            Store::at(self.dir.path().join("lfs"))
-        }
-
-        fn later() -> SystemTime {
-            SystemTime::now() + UNUSED + Duration::from_secs(60)
-        }
-    }
-
-    #[test]
-    fn an_unused_upload_goes_and_what_was_made_of_it_stays() -> Outcome {
-        let bench = Bench::new(Limits::default())?;
-        let big = vec![0xff; 20_000];
-        bench.put("MLmodel", b"flavors: {}\n")?;
-        let put = bench.put("weights.bin", &big)?;
-        assert_eq!(bench.uploads.sweep(SystemTime::now()), 0);
-        let taken = bench.uploads.take(&bench.id, &bench.alice, None)?;
-        assert_eq!(taken.files.iter().filter(|f| f.place == Content::Stored).count(), 1);
-        bench.store().verify(&put.sha256, put.size)?;
-        assert_eq!(bench.uploads.sweep(Bench::later()), 1);
-        assert!(matches!(bench.names(), Err(UploadError::Unknown(_))));
-        bench.store().verify(&put.sha256, put.size)?;
-        assert!(!bench.uploads.folder(&bench.id).exists());
-        // The id is free again, for anybody.
-        bench.put("other", b"x")?;
-        assert_eq!(bench.names()?, ["other"]);
-        Ok(())
-    }
-
-    #[test]
-    fn an_upload_that_is_worked_on_stays_however_old_it_is() -> Outcome {
-        let bench = Bench::new(Limits::default())?;
-        bench.put("a", b"1")?;
-        let mut incoming = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("b")?)?;
-        incoming.write(b"2")?;
-        assert_eq!(bench.uploads.sweep(Bench::later()), 0);
-        assert!(matches!(bench.uploads.remove(&bench.id, &bench.alice, None), Err(UploadError::Busy(_))));
-        incoming.finish(Some(1), None)?;
-        assert_eq!(bench.names()?, ["a", "b"]);
-        assert_eq!(bench.uploads.sweep(Bench::later()), 1);
-        Ok(())
-    }
-
-    #[test]
-    fn what_a_crash_left_goes_too() -> Outcome {
-        let bench = Bench::new(Limits::default())?;
-        bench.put("a", b"1")?;
-        fs::create_dir(bench.uploads.root.join(".new-x"))?;
-        fs::create_dir_all(bench.uploads.root.join(".gone-x/b"))?;
-        bench.uploads.sweep(Bench::later());
-        assert_eq!(fs::read_dir(&bench.uploads.root)?.count(), 0);
-        Ok(())
-    }
-
-    #[test]
-    fn another_process_knows_the_upload_and_its_owner() -> Outcome {
-        let bench = Bench::new(Limits::default())?;
-        bench.put("a", b"1")?;
-        let other = Uploads::of(bench.store(), Limits::default());
-        assert_eq!(other.files(&bench.id, &bench.alice)?.len(), 1);
-        let bob: UserName = "bob".parse()?;
-        assert!(matches!(other.files(&bench.id, &bob), Err(UploadError::Unknown(_))));
-        assert!(matches!(other.begin(&bench.id, &bob, FilePath::new("b")?), Err(UploadError::Unknown(_))));
-        Ok(())
-    }
-
-    #[test]
-    fn files_and_bytes_are_limited_and_what_is_dropped_does_not_count() -> Outcome {
-        let bench = Bench::new(Limits { files: 2, total: 10, ..Limits::default() })?;
-        bench.put("a", b"12345")?;
-        assert!(matches!(bench.put("b", b"123456"), Err(UploadError::TooLarge { max: 10 })));
-        bench.put("b", b"12345")?;
-        assert!(matches!(bench.put("c", b""), Err(UploadError::TooMany { max: 2 })));
-        bench.uploads.remove(&bench.id, &bench.alice, Some(&FilePath::new("a")?))?;
-        bench.put("c", b"")?;
-        Ok(())
-    }
-
-    #[test]
-    fn short_and_wrong_bytes_leave_nothing() -> Outcome {
-        let bench = Bench::new(Limits::default())?;
-        let send = |length, digest: Option<&Digest>| {
-            let mut incoming = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("a")?)?;
-            incoming.write(b"123")?;
-            incoming.finish(length, digest)
-        };
-        assert!(matches!(send(Some(4), None), Err(UploadError::Short { announced: 4, got: 3 })));
-        let other = copy::sha256(b"124");
-        assert!(matches!(send(None, Some(&other)), Err(UploadError::Digest { .. })));
-        assert_eq!(bench.names()?, Vec::<String>::new());
-        assert_eq!(fs::read_dir(bench.dir.path().join("lfs/incoming"))?.count(), 0);
-        send(Some(3), Some(&copy::sha256(b"123")))?;
-        assert_eq!(bench.names()?, ["a"]);
-        Ok(())
-    }
-
-    #[test]
-    fn a_record_without_its_bytes_is_no_file() -> Outcome {
-        let bench = Bench::new(Limits::default())?;
-        let put = bench.put("a", b"123")?;
-        fs::remove_file(bench.uploads.folder(&bench.id).join(bytes_of(&put.sha256)))?;
-        assert_eq!(bench.names()?, Vec::<String>::new());
-        assert!(bench.uploads.take(&bench.id, &bench.alice, None).is_err());
-        Ok(())
-    }
-}
+mod tests;
