@@ -16,9 +16,10 @@ use crate::tree::Oid;
 /// How many files are received at a time; more wait.
 const RECEIVED: usize = 64;
 
-/// How many lists of files are kept, and how long one may be to be kept.
+/// How many lists of files are kept, and how many files they may have together. The newest list is always kept: whoever
+/// loads a model asks for it again with each file.
 const LISTS: usize = 64;
-const LONG_LIST: usize = 10_000;
+const LISTED: usize = 200_000;
 
 /// How many checked objects are remembered.
 const CHECKED: usize = 10_000;
@@ -73,11 +74,17 @@ impl Shelf {
             return Ok(Arc::clone(files));
         }
         let files: Files = list()?.into();
-        if files.len() <= LONG_LIST {
-            let mut lists = known();
-            lists.truncate(LISTS - 1);
-            lists.push_front((tree, Arc::clone(&files)));
-        }
+        let mut lists = known();
+        // Somebody else may have been faster.
+        lists.retain(|(t, _)| *t != tree);
+        lists.push_front((tree, Arc::clone(&files)));
+        let mut all = 0_usize;
+        let fit = lists.iter().take(LISTS).take_while(|(_, files)| {
+            all = all.saturating_add(files.len());
+            all <= LISTED
+        });
+        let kept = fit.count().max(1);
+        lists.truncate(kept);
         Ok(files)
     }
 
@@ -102,5 +109,36 @@ pub async fn keep_tidy(shelf: Arc<Shelf>) {
         let uploads = Arc::clone(&shelf.uploads);
         let _ = tokio::task::spawn_blocking(move || uploads.sweep(SystemTime::now())).await;
         tokio::time::sleep(TIDY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::{FilePath, copy};
+
+    #[test]
+    fn the_newest_list_is_kept_however_long_and_older_ones_while_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(dir.path(), 1, [0; 32]);
+        let file =
+            FileEntry { path: FilePath::new("a").unwrap(), size: 0, sha256: copy::sha256(b""), place: Place::Stored };
+        let tree = |n: u8| Oid::from_bytes(&[n; 20]).unwrap();
+        let is_kept = |n: u8, len: usize| {
+            let mut asked = false;
+            let list = || {
+                asked = true;
+                Ok(vec![file.clone(); len])
+            };
+            assert_eq!(shelf.listed(tree(n), list).unwrap().len(), len);
+            !asked
+        };
+        assert!(!is_kept(1, LISTED / 2) && !is_kept(2, LISTED / 2));
+        assert!(is_kept(1, LISTED / 2) && is_kept(2, LISTED / 2));
+        assert!(!is_kept(3, LISTED + 1));
+        assert!(is_kept(3, LISTED + 1), "alone it is too long, and is kept all the same");
+        assert!(!is_kept(1, LISTED / 2), "there was no room for it");
+        let sum: usize = shelf.lists.lock().unwrap().iter().map(|(_, files)| files.len()).sum();
+        assert_eq!(sum, LISTED / 2);
     }
 }
