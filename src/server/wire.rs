@@ -1,5 +1,5 @@
 //! What comes in on a connection, looked at before it is taken for HTTP: heads that two programs could read differently
-//! are refused (SEC-41), and who takes too long for a head is cut off (SEC-40).
+//! are refused (SEC-41), and who takes too long for a head, or does not take what is sent, is cut off (SEC-40).
 //!
 //! The HTTP library is lenient where the standard lets it be. A proxy in front may be lenient in another way, and then
 //! one of the two sees a request where the other sees a body. So lines end in CR LF and in nothing else, none is
@@ -17,6 +17,9 @@ use tokio::net::TcpStream;
 
 /// How long a client may take from the first byte of a head to its last.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what is sent to it.
+const STALL_TIME: Duration = Duration::from_secs(60);
 
 /// A head of which more than this was seen is left to the library, which refuses it as too large.
 const MAX_HEAD: usize = 64 * 1024;
@@ -125,30 +128,52 @@ fn body_of(head: &[u8]) -> Result<Place, Ambiguous> {
     }
 }
 
-/// Tells whether a client takes too long for a head.
+/// Tells whether a client takes too long.
 #[derive(Debug, Clone)]
 pub struct Pace {
     begun: Instant,
-    /// When the head began, in milliseconds since the connection did, and one more; 0 outside of heads.
-    since: Arc<AtomicU64>,
+    /// Since when a head is coming.
+    head: Arc<Since>,
+    /// Since when the client takes nothing of what is to be sent.
+    stall: Arc<Since>,
 }
 
-impl Pace {
-    fn note(&self, within_head: bool) {
-        if !within_head {
-            self.since.store(0, Ordering::Relaxed);
-        } else if self.since.load(Ordering::Relaxed) == 0 {
-            let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.since.store(now.saturating_add(1), Ordering::Relaxed);
+/// Since when something lasts, in milliseconds since the connection began, and one more; 0 while it doesn't.
+#[derive(Debug, Default)]
+struct Since(AtomicU64);
+
+impl Since {
+    fn note(&self, lasts: bool, begun: Instant) {
+        if !lasts {
+            self.0.store(0, Ordering::Relaxed);
+        } else if self.0.load(Ordering::Relaxed) == 0 {
+            let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.0.store(now.saturating_add(1), Ordering::Relaxed);
         }
     }
 
-    fn is_too_slow(&self) -> bool {
-        let since = self.since.load(Ordering::Relaxed);
-        since != 0 && self.begun.elapsed() > HEAD_TIME + Duration::from_millis(since)
+    fn is_over(&self, begun: Instant, time: Duration) -> bool {
+        let since = self.0.load(Ordering::Relaxed);
+        since != 0 && begun.elapsed() > time.saturating_add(Duration::from_millis(since))
+    }
+}
+
+impl Pace {
+    fn new(begun: Instant) -> Self {
+        Self { begun, head: Arc::default(), stall: Arc::default() }
     }
 
-    /// Ends when a head took too long.
+    fn is_too_slow(&self) -> bool {
+        self.head.is_over(self.begun, HEAD_TIME) || self.stall.is_over(self.begun, STALL_TIME)
+    }
+
+    /// Passes on what became of sending something, and notes whether it waits for the client.
+    fn sent<T>(&self, sent: Poll<T>) -> Poll<T> {
+        self.stall.note(sent.is_pending(), self.begun);
+        sent
+    }
+
+    /// Ends when a head took too long, or the client took nothing for too long.
     pub async fn too_slow(self) {
         while !self.is_too_slow() {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -167,8 +192,7 @@ pub struct Wire {
 impl Wire {
     /// Looks at what comes in on a connection.
     pub fn new(stream: TcpStream) -> Self {
-        let pace = Pace { begun: Instant::now(), since: Arc::default() };
-        Self { stream, heads: Heads::new(), pace }
+        Self { stream, heads: Heads::new(), pace: Pace::new(Instant::now()) }
     }
 
     /// How fast the client is.
@@ -188,14 +212,15 @@ impl AsyncRead for Wire {
             let _ = this.stream.try_write(REFUSAL);
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidData)));
         }
-        this.pace.note(this.heads.is_within_head());
+        this.pace.head.note(this.heads.is_within_head(), this.pace.begun);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let sent = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.pace.sent(sent)
     }
 
     fn poll_write_vectored(
@@ -203,7 +228,8 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.pace.sent(sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -211,6 +237,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What was written is with the system already; a flush says nothing of the client.
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -234,6 +261,31 @@ mod tests {
             assert_eq!(run(size), whole, "in pieces of {size}");
         }
         whole
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_of_what_is_sent_is_too_slow_after_a_while() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut wire = Wire::new(listener.accept().await.unwrap().0);
+        // It began long ago, so that no test needs to wait.
+        wire.pace = Pace::new(Instant::now().checked_sub(STALL_TIME * 2).unwrap());
+        let pace = wire.pace();
+        let since = |pace: &Pace| pace.stall.0.load(Ordering::Relaxed);
+        let piece = vec![0; 1 << 20];
+        let write = async |wire: &mut Wire| tokio::time::timeout(Duration::from_millis(200), wire.write(&piece)).await;
+        while write(&mut wire).await.is_ok() {}
+        assert!(since(&pace) > 0 && !pace.is_too_slow(), "it has its time");
+        wire.flush().await.unwrap();
+        pace.stall.0.store(1, Ordering::Relaxed);
+        assert!(pace.is_too_slow());
+        let mut taken = vec![0; 8 << 20];
+        while write(&mut wire).await.is_err() {
+            let _ = client.read(&mut taken).await.unwrap();
+        }
+        assert!(since(&pace) == 0 && !pace.is_too_slow(), "it took something");
     }
 
     #[test]
