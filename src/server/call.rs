@@ -99,12 +99,20 @@ impl Call {
         self.read(move |registry| look(&registry.snapshot_of(commit)?)).await
     }
 
-    /// Reads with the help of the index, and of where things are; both are of the newest commit.
+    /// Reads with the help of the index, which is of the newest commit.
     pub async fn look_up<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError> + Send + 'static,
+        look: impl FnOnce(&Registry, &mut Index<'_>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.read(self.state.with_index(look)).await
+        self.read(move |registry| look(registry, &mut Index::open(registry, &mut |_| {})?)).await
+    }
+
+    /// Reads with the help of where things are, as of the newest commit.
+    pub async fn find<T: Send + 'static>(
+        &self,
+        find: impl FnOnce(&Registry, &Places) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.read(self.state.with_places(|registry, _, places| find(registry, places))).await
     }
 
     /// Makes a change in the caller's name and waits until it is durable.

@@ -4,11 +4,13 @@
 //! asked, and only leads to the files, which say what is true.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
 use crate::index::{Act, Index, IndexError};
 use crate::name::Id;
+use crate::registry::Registry;
 use crate::tree::Oid;
 
 /// How many commits are read at a time.
@@ -27,7 +29,7 @@ pub struct Place {
 }
 
 /// Where things are, as of a commit.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Places {
     tip: Option<Oid>,
     count: u64,
@@ -37,10 +39,34 @@ pub struct Places {
     comments: HashMap<Id, (Key, u64)>,
 }
 
+/// The newest places, for all who ask. Nobody waits for the answer to another's question, only while they are brought up to
+/// date.
+#[derive(Debug, Default)]
+pub struct Newest(Mutex<Arc<Places>>);
+
+impl Newest {
+    /// The index and the places of the newest commit.
+    pub fn open<'r>(&self, registry: &'r Registry) -> Result<(Index<'r>, Arc<Places>), IndexError> {
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Opened meanwhile, so that the places are never ahead of the index.
+        let mut index = Index::open(registry, &mut |_| {})?;
+        if !newest.is_of(&index) {
+            // Those who still look at the old ones keep them.
+            Arc::make_mut(&mut newest).refresh(&mut index)?;
+        }
+        Ok((index, Arc::clone(&newest)))
+    }
+}
+
 impl Places {
+    /// Whether nothing happened since.
+    pub fn is_of(&self, index: &Index<'_>) -> bool {
+        index.tip() == self.tip
+    }
+
     /// Takes in what happened since the last time. In another history all is read anew.
     pub fn refresh(&mut self, index: &mut Index<'_>) -> Result<(), IndexError> {
-        if index.tip() == self.tip {
+        if self.is_of(index) {
             return Ok(());
         }
         let is_same_line = self.count > 0 && index.commit(self.count - 1)? == self.tip;
@@ -184,6 +210,16 @@ mod tests {
             json: event.to_string(),
             ordinal: 0,
         }
+    }
+
+    #[test]
+    fn who_asks_does_not_wait_for_the_answer_to_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::with(crate::git::Repo::init(dir.path(), false).unwrap(), "").unwrap();
+        let newest = Newest::default();
+        let (_index, first) = newest.open(&registry).unwrap();
+        let (_index, second) = newest.open(&registry).unwrap();
+        assert!(Arc::ptr_eq(&first, &second), "while the first is looked at");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::desk::Desks;
 use super::error::{ApiError, Code};
 use super::import::Imports;
 use super::metrics::Metrics;
-use super::places::Places;
+use super::places::{Newest, Places};
 use super::repeat::Repeats;
 use super::webhooks::Hooks;
 use super::writer::Job;
@@ -66,7 +66,7 @@ pub struct State {
     /// The answers that nobody was there to hear.
     pub repeats: Arc<Repeats>,
     /// Where open requests and comments are.
-    pub places: Arc<Mutex<Places>>,
+    places: Arc<Newest>,
     /// How many answers may go on without an end at a time.
     pub streams: Arc<Semaphore>,
     /// Whether the server is about to stop; answers without an end then end.
@@ -184,17 +184,14 @@ impl State {
         self.desks.wait(read).await
     }
 
-    /// What is to be read with the help of the index, and of where things are; both are of the newest commit.
-    pub fn with_index<T, F>(&self, look: F) -> impl FnOnce(&Registry) -> Result<T, ApiError> + use<T, F>
+    /// What is to be read with the help of where things are, as of the newest commit, and of the index of the same.
+    pub fn with_places<T, F>(&self, look: F) -> impl FnOnce(&Registry) -> Result<T, ApiError> + use<T, F>
     where
         F: FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError>,
     {
         let places = Arc::clone(&self.places);
         move |registry| {
-            // In this order the places are never ahead of the index.
-            let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut index = Index::open(registry, &mut |_| {})?;
-            places.refresh(&mut index)?;
+            let (mut index, places) = places.open(registry)?;
             look(registry, &mut index, &places)
         }
     }

@@ -57,7 +57,7 @@ pub async fn read(
     size: usize,
 ) -> Result<Page, ApiError> {
     let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
-    let look = move |registry: &Registry, index: &mut Index<'_>, _: &_| {
+    let look = move |registry: &Registry, index: &mut Index<'_>| {
         let comments = comments(registry, &model, version)?;
         let begun = begun(index, &model, version)?;
         let mut page = Page { found: Vec::new(), next: before };

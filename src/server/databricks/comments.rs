@@ -96,7 +96,7 @@ async fn find(call: &Call) -> Result<(ModelName, u64, Id), ApiError> {
     let given = call.args.required("id")?;
     let id = Id::new(given).map_err(|_| none(given))?;
     let wanted = id.clone();
-    let place = call.look_up(move |_, _, places| Ok(places.comment(&wanted))).await?;
+    let place = call.find(move |_, places| Ok(places.comment(&wanted))).await?;
     let place = place.ok_or_else(|| none(given))?;
     let model = call.catalog.model_by_id(&place.model).filter(|m| call.standing.reads(m));
     Ok((model.ok_or_else(|| none(given))?.name.clone(), place.version, id))

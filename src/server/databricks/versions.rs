@@ -45,7 +45,7 @@ pub async fn search(call: Call) -> Answer {
     let ids = found.iter().map(|(card, number)| ((card.id.clone(), *number), card.name.clone()));
     let (ids, viewer) = (ids.collect::<HashMap<_, _>>(), call.viewer());
     // Few versions have open requests; where those are is known without a look at each.
-    let open = call.look_up(move |registry, _, places| {
+    let open = call.find(move |registry, places| {
         let snapshot = registry.snapshot()?;
         let mut open: HashMap<(Id, u64), Vec<Activity>> = HashMap::new();
         for (_, place) in places.requests(None) {
@@ -80,7 +80,7 @@ async fn answer(call: &Call, catalog: &Arc<Catalog>, model: ModelName, version: 
     let facts = card.version(version).ok_or_else(|| ApiError::from(Refusal::no_version(&model, version)))?;
     let person = catalog.people().get(&call.caller.user);
     let (name, user) = (model.clone(), call.caller.user.clone());
-    let tie = call.look_up(move |_, index, _| Ok(index.ties(&name, version, None)?.get(&user).copied()));
+    let tie = call.look_up(move |_, index| Ok(index.ties(&name, version, None)?.get(&user).copied()));
     let standing = catalog.standing(&call.caller.user);
     let shown = shapes::version(card, facts, open, &standing, person, tie.await?);
     Reply::json(&json!({ "model_version_databricks": shown }))

@@ -113,7 +113,7 @@ impl Feed {
         let look = move |_: &_, index: &mut Index<'_>, places: &Places| {
             page(index, places, &Reader::new(&catalog, &user, &wanted), &after, size)
         };
-        let page = state.read(state.with_index(look)).await?;
+        let page = state.read(state.with_places(look)).await?;
         if let Some(next) = &page.next {
             self.after = After::read(next)?;
         }

@@ -17,7 +17,6 @@ use crate::server::args::missing;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::version_number;
-use crate::server::places::Places;
 use crate::server::route::{Answer, Reply};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
@@ -47,7 +46,7 @@ async fn look(
 ) -> Answer {
     let given = call.args.text("as_of")?.filter(|t| !t.is_empty()).map(str::to_owned);
     let (catalog, standing) = (Arc::clone(&call.catalog), call.standing.clone());
-    let read = move |registry: &Registry, index: &mut Index<'_>, _: &Places| {
+    let read = move |registry: &Registry, index: &mut Index<'_>| {
         let commit = match given {
             Some(given) => Some(moment(registry, index, &given)?),
             None => catalog.commit(),

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::size;
 use crate::entity::{Request, RequestState};
-use crate::index::Index;
 use crate::name::{Id, ModelName};
 use crate::server::call::Call;
 use crate::server::databricks::shapes::{Activity, Doing, Viewer, approvals, fields};
@@ -59,7 +58,7 @@ impl Wanted {
 pub async fn list(call: Call) -> Answer {
     let wanted = Wanted::of(&call)?;
     let (viewer, catalog) = (call.viewer(), std::sync::Arc::clone(&call.catalog));
-    let look = move |registry: &crate::registry::Registry, _: &mut Index<'_>, places: &Places| {
+    let look = move |registry: &crate::registry::Registry, places: &Places| {
         let snapshot = registry.snapshot_of(catalog.commit())?;
         let mut found = Vec::new();
         for (id, place) in places.requests(wanted.after.as_ref()) {
@@ -76,7 +75,7 @@ pub async fn list(call: Call) -> Answer {
         }
         Ok(json!({ "requests": found }))
     };
-    Reply::json(&call.look_up(look).await?)
+    Reply::json(&call.find(look).await?)
 }
 
 /// A request if it is open and wanted.

@@ -37,7 +37,7 @@ pub async fn activities(call: Call) -> Answer {
     let mut out: Map<String, Value> = Map::new();
     out.insert("activities".to_owned(), page.found.iter().map(|a| Value::Object(fields(a))).collect());
     if let Some(next) = page.next {
-        let commit = call.look_up(move |_, index, _| Ok(index.commit(next)?)).await?;
+        let commit = call.look_up(move |_, index| Ok(index.commit(next)?)).await?;
         out.extend(commit.map(|c| ("next_page_token".to_owned(), c.to_string().into())));
     }
     Reply::json(&out)
@@ -47,7 +47,7 @@ pub async fn activities(call: Call) -> Answer {
 async fn number(call: &Call, token: &str) -> Result<u64, ApiError> {
     let wrong = || ApiError::invalid("The page_token is none that this listing gave.");
     let commit = Oid::from_hex(token).ok_or_else(wrong)?;
-    let look = move |_: &_, index: &mut Index<'_>, _: &_| match index.number(commit) {
+    let look = move |_: &_, index: &mut Index<'_>| match index.number(commit) {
         Err(IndexError::OffLine(_)) => Err(wrong()),
         other => Ok(other?),
     };
