@@ -169,6 +169,12 @@ impl Id {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
     }
 
+    /// Reads an id of 32 hexadecimal digits, without its dashes; none if it is none.
+    pub fn from_digits(digits: &str) -> Option<Self> {
+        let is_plain = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        uuid::Uuid::try_parse(digits).ok().filter(|_| is_plain).map(|uuid| Self(uuid.to_string()))
+    }
+
     /// The time in a version 7 id, in milliseconds since the epoch; none for another kind of UUID.
     pub fn millis(&self) -> Option<i64> {
         let uuid = uuid::Uuid::parse_str(&self.0).ok()?;
@@ -424,6 +430,17 @@ mod tests {
         }
         for bad in ["a@b", "/..", "a//b", "a/", "./a", "../a", ""] {
             assert!(Key::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_are_read_without_their_dashes() {
+        let id = Id::from_parts(1_780_000_000_000, [7; 10]);
+        let digits = id.as_str().replace('-', "");
+        assert_eq!(Id::from_digits(&digits), Some(id.clone()));
+        assert_eq!(Id::from_digits(&digits.to_uppercase()), Some(id.clone()));
+        for bad in ["", id.as_str(), &digits[1..], &"g".repeat(32)] {
+            assert_eq!(Id::from_digits(bad), None, "{bad}");
         }
     }
 

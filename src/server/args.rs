@@ -7,6 +7,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Code};
+use crate::text::Text;
 
 /// How deep a JSON body may be.
 const MAX_DEPTH: usize = 32;
@@ -142,6 +143,11 @@ impl Args {
 /// MLflow's words for a parameter that is not there.
 pub fn missing(name: &str) -> ApiError {
     ApiError::invalid(format!("Missing value for required parameter '{name}'. {SEE}"))
+}
+
+/// A text that may be stored, of a parameter.
+pub fn storable(given: &str, name: &str) -> Result<Text, ApiError> {
+    Text::new(given).map_err(|e| ApiError::invalid(format!("Invalid value for parameter '{name}' supplied: {e}")))
 }
 
 /// MLflow's words for a parameter of another type.

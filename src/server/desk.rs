@@ -85,6 +85,15 @@ fn unanswered() -> ApiError {
     ApiError::new(Code::InternalError, "The question could not be answered.")
 }
 
+/// Does what waits for a disk or for another machine, and needs no repository, on a thread of its own.
+pub async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::internal(&e))?.map_err(Into::into)
+}
+
 /// Answers one question after the other. The repository is opened anew when it could not be opened, or after a panic.
 fn serve(questions: &Mutex<mpsc::Receiver<Question>>, git_dir: &Path, at: &str) {
     let open = || -> Result<Registry, RegistryError> {

@@ -209,7 +209,7 @@ fn import(parts: &Parts, task: &Task) {
 /// The version, if it still is there and pending.
 fn find(parts: &Parts, task: &Task) -> Option<(Arc<ModelCard>, Arc<VersionFacts<'static>>)> {
     let catalog = parts.catalog.borrow().clone()?;
-    let model = catalog.models().find(|m| m.id == task.model)?;
+    let model = catalog.model_by_id(&task.model)?;
     let version = model.version(task.version).filter(|v| is_pending(v))?;
     Some((Arc::clone(model), Arc::clone(version)))
 }

@@ -12,12 +12,14 @@ use super::body::{FileBody, Reader};
 use super::grant::{self, Grant};
 use super::range::{Wanted, wanted};
 use super::shelf::Files;
-use super::{PREFIXES, blocking, upload_id, version_by_id, version_by_name};
+use super::{PREFIXES, upload_id, version_by_id};
 use crate::artifact::walk::Stamp;
 use crate::artifact::{self, ArtifactError, FileEntry, FilePath, Limits, Place};
 use crate::name::ModelName;
 use crate::server::call::Call;
+use crate::server::desk::blocking;
 use crate::server::error::{ApiError, Code};
+use crate::server::mlflow::named;
 use crate::server::route::{Answer, Reply};
 use crate::server::state::State;
 use crate::server::writer::clock;
@@ -55,7 +57,7 @@ pub async fn by_id(call: Call) -> Answer {
 
 /// GET `model-versions/get-artifact`
 pub async fn by_name(call: Call) -> Answer {
-    let (model, version) = version_by_name(&call)?;
+    let (model, version) = named(&call)?;
     let path = call.args.required("path")?.to_owned();
     of_version(&call, &model, version, &path).await
 }
@@ -69,7 +71,7 @@ pub async fn signed(call: Call) -> Answer {
 
 /// GET `model-versions/get-signed-download-uri`
 pub async fn sign(call: Call) -> Answer {
-    let (model, version) = version_by_name(&call)?;
+    let (model, version) = named(&call)?;
     let path = call.args.required("path")?.to_owned();
     let file = find(&files_of(&call, &model, version).await?, &path)?;
     let id = call.model(&model)?.id.to_string();

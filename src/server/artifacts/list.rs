@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::download::files_of;
-use super::{blocking, folder, upload_id, version_by_id, version_by_name};
+use super::{folder, upload_id, version_by_id};
 use crate::artifact::{FileEntry, FilePath};
 use crate::server::call::Call;
+use crate::server::desk::blocking;
 use crate::server::error::ApiError;
+use crate::server::mlflow::named;
 use crate::server::route::{Answer, Reply};
 
 /// How many entries of a folder are listed at a time where there are pages.
@@ -82,7 +84,7 @@ fn listing<P>(files: &[FileEntry<P>], folder: Option<&FilePath>) -> Answer {
 /// GET `model-versions/list-artifacts`: paths from the model's root, in pages, as Databricks gives them. A file is its own
 /// only entry.
 pub async fn by_name(call: Call) -> Answer {
-    let (model, version) = version_by_name(&call)?;
+    let (model, version) = named(&call)?;
     let path = folder(call.args.text("path")?.unwrap_or_default().trim_end_matches('/'))?;
     let from = call.args.text("page_token")?.unwrap_or_default().to_owned();
     let files = files_of(&call, &model, version).await?;

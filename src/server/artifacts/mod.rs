@@ -87,25 +87,9 @@ fn version_by_id(call: &Call, id: &str, version: &str) -> Result<(crate::name::M
     Ok((model.name.clone(), number.ok_or_else(none)?))
 }
 
-/// The version that the arguments name.
-fn version_by_name(call: &Call) -> Result<(crate::name::ModelName, u64), ApiError> {
-    let (model, version) = mlflow::named_version(call)?;
-    Ok((model.name.clone(), version.number))
-}
-
 /// The upload in an address.
 fn upload_id(given: &str) -> Result<UploadId, ApiError> {
     UploadId::new(given).ok_or_else(|| ApiError::invalid(crate::artifact::upload::no_id(given)))
-}
-
-/// Runs what waits for the disk where it keeps nobody else waiting.
-async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
-where
-    T: Send + 'static,
-    E: Into<ApiError> + Send + 'static,
-{
-    let ended = tokio::task::spawn_blocking(work).await;
-    ended.map_err(|_| ApiError::new(Code::InternalError, "The request could not be answered."))?.map_err(Into::into)
 }
 
 /// The path of a folder; none for the root.

@@ -13,10 +13,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{blocking, folder, upload_id};
+use super::{folder, upload_id};
 use crate::artifact::{FilePath, Incoming, UploadError};
 use crate::name::Digest;
 use crate::server::call::Call;
+use crate::server::desk::blocking;
 use crate::server::error::{ApiError, Code};
 use crate::server::route::{Answer, Reply};
 

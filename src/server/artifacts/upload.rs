@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{PREFIXES, blocking, upload_id};
+use super::{PREFIXES, upload_id};
 use crate::artifact::{FilePath, Ingested, UploadId};
 use crate::server::call::Call;
+use crate::server::desk::blocking;
 use crate::server::error::ApiError;
 
 /// How MLflow names what is kept with a server.

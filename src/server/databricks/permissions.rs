@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::shapes::hex_id;
 use crate::action::Action;
 use crate::entity::{Access, Level};
-use crate::name::{GroupName, ModelName, Principal};
+use crate::name::{GroupName, Id, ModelName, Principal};
 use crate::server::args::{missing, wrong_type};
 use crate::server::call::Call;
 use crate::server::catalog::{Catalog, ModelCard, Standing};
@@ -49,12 +49,12 @@ fn on(call: &Call) -> Result<On<'_>, ApiError> {
         return Ok(On::Root);
     }
     let digits: String = given.chars().filter(|c| *c != '-').collect();
-    if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    let Some(id) = Id::from_digits(&digits) else {
         let shown = crate::text::quoted(given);
         return Err(ApiError::invalid(format!("{shown} is not a valid registered model ID.")));
-    }
+    };
+    let found = call.catalog.model_by_id(&id).filter(|m| call.standing.reads(m));
     let digits = digits.to_ascii_lowercase();
-    let found = call.catalog.models().find(|m| hex_id(m) == digits && call.standing.reads(m));
     let gone =
         || ApiError::not_found(format!("RegisteredModel '{digits}' does not exist. It might have been deleted."));
     Ok(On::Model(found.ok_or_else(gone)?))

@@ -11,6 +11,7 @@ use crate::entity::version::{Source, Status};
 use crate::event::Event;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
+use crate::server::args::storable;
 use crate::server::artifacts;
 use crate::server::call::Call;
 use crate::server::catalog::ModelCard;
@@ -73,10 +74,10 @@ async fn create_now(call: Call) -> Answer {
         None => named,
     };
     let given = Source {
-        uri: plain(uri, "source")?,
-        run_id: plain(args.text("run_id")?.unwrap_or_default(), "run_id")?,
-        run_link: plain(args.text("run_link")?.unwrap_or_default(), "run_link")?,
-        model_id: plain(args.text("model_id")?.unwrap_or_default(), "model_id")?,
+        uri: storable(uri, "source")?,
+        run_id: storable(args.text("run_id")?.unwrap_or_default(), "run_id")?,
+        run_link: storable(args.text("run_link")?.unwrap_or_default(), "run_link")?,
+        model_id: storable(args.text("model_id")?.unwrap_or_default(), "model_id")?,
         location: Text::default(),
     };
     let is_prompt = source::is_prompt(&args.tags("tags")?);
@@ -99,12 +100,6 @@ async fn create_now(call: Call) -> Answer {
         call.state.imports.add(card, number);
     }
     version_after(&landed, &model, number.unwrap_or(0))
-}
-
-/// A text of one line.
-fn plain(given: &str, name: &str) -> Result<Text, ApiError> {
-    let wrong = |e| ApiError::invalid(format!("Invalid value for parameter '{name}' supplied: {e}"));
-    Text::new(given).map_err(wrong)
 }
 
 /// GET `model-versions/get`

@@ -84,7 +84,7 @@ async fn asked(visit: &Visit, catalog: &Catalog) -> Result<Option<Asked>, ApiErr
     }
     let model = match scope {
         Scope::Registry => None,
-        Scope::Model(id) => match catalog.models().find(|m| m.id == id) {
+        Scope::Model(id) => match catalog.model_by_id(&id) {
             Some(model) => Some(model.name.clone()),
             None => return Ok(None),
         },

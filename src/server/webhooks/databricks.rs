@@ -9,13 +9,13 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size, text};
+use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
 use crate::entity::webhook::{EventPattern, Job, JobParams, Profile, Webhook, WebhookState};
 use crate::name::ModelName;
 use crate::payload::DATABRICKS;
-use crate::server::args::{Args, missing, wrong_type};
+use crate::server::args::{Args, missing, storable, wrong_type};
 use crate::server::call::Call;
 use crate::server::error::{ApiError, Code};
 use crate::server::mlflow::PREFIXES;
@@ -89,7 +89,7 @@ fn target(args: &Args, new: &mut NewWebhook, brought: &mut Brought) -> Result<()
             let spec = object(spec, "http_url_spec")?;
             let part = |name: &str| inner(spec, "http_url_spec", name);
             let url = part("url")?.filter(|u| !u.is_empty()).ok_or_else(|| missing("http_url_spec.url"))?;
-            (new.url, new.job) = (Some(text(url, "http_url_spec.url")?), None);
+            (new.url, new.job) = (Some(storable(url, "http_url_spec.url")?), None);
             new.insecure = match spec.get("enable_ssl_verification") {
                 None | Some(Value::Null) => false,
                 Some(Value::Bool(verify)) => !verify,
@@ -109,8 +109,8 @@ fn target(args: &Args, new: &mut NewWebhook, brought: &mut Brought) -> Result<()
                 found.ok_or_else(|| missing(&format!("job_spec.{name}")))
             };
             let params = new.job.as_ref().map_or(JobParams::default(), |job| job.params);
-            let id = text(needed("job_id")?, "job_spec.job_id")?;
-            let workspace_url = text(needed("workspace_url")?, "job_spec.workspace_url")?;
+            let id = storable(needed("job_id")?, "job_spec.job_id")?;
+            let workspace_url = storable(needed("workspace_url")?, "job_spec.workspace_url")?;
             (new.url, new.insecure) = (None, false);
             new.job = Some(Job { id, workspace_url, params });
             brought.secret = Given::None;
@@ -138,7 +138,7 @@ async fn create(call: Call) -> Answer {
 async fn create_now(call: Call) -> Answer {
     let args = &call.args;
     let mut new = NewWebhook {
-        description: text(args.text("description")?.unwrap_or_default(), "description")?,
+        description: storable(args.text("description")?.unwrap_or_default(), "description")?,
         model: args.text("model_name")?.filter(|m| !m.is_empty()).map(ModelName::new).transpose()?,
         events: events(args)?,
         state: status(args)?.unwrap_or_default(),
@@ -189,7 +189,7 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
         new.events = events;
     }
     if let Some(given) = call.args.text("description")? {
-        new.description = text(given, "description")?;
+        new.description = storable(given, "description")?;
     }
     if let Some(state) = status(&call.args)? {
         new.state = state;

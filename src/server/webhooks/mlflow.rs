@@ -10,12 +10,12 @@ use std::sync::Arc;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size, text};
+use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
 use crate::entity::webhook::{EventPattern, Profile, Webhook, WebhookState};
 use crate::payload::MLFLOW;
-use crate::server::args::{Args, missing, wrong_type};
+use crate::server::args::{Args, missing, storable, wrong_type};
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::PREFIXES;
@@ -91,7 +91,7 @@ fn name(given: &str) -> Result<crate::text::Text, ApiError> {
     let inside = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let fits = given.len() <= MAX_NAME && edge(given.chars().next()) && edge(given.chars().last());
     if fits && given.chars().all(inside) {
-        return text(given, "name");
+        return storable(given, "name");
     }
     Err(ApiError::invalid(format!(
         "Webhook name {} is invalid. It must start and end with a letter or digit, be less than 63 characters long, and \
@@ -106,7 +106,7 @@ fn url(given: &str) -> Result<crate::text::Text, ApiError> {
         let shown = crate::text::quoted(given);
         return Err(ApiError::invalid(format!("Webhook URL cannot be empty or just whitespace: {shown}")));
     }
-    text(given, "url")
+    storable(given, "url")
 }
 
 /// An event of MLflow's: `{"entity": "MODEL_VERSION", "action": "CREATED"}`.
@@ -166,7 +166,7 @@ async fn create_now(call: Call) -> Answer {
     let args = &call.args;
     let new = NewWebhook {
         name: name(args.required("name")?)?,
-        description: text(args.text("description")?.unwrap_or_default(), "description")?,
+        description: storable(args.text("description")?.unwrap_or_default(), "description")?,
         events: events(args)?,
         state: status(args)?.unwrap_or_default(),
         profile: Profile::Mlflow,
@@ -229,7 +229,7 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
         new.url = Some(url(given)?);
     }
     if let Some(given) = call.args.text("description")? {
-        new.description = text(given, "description")?;
+        new.description = storable(given, "description")?;
     }
     let events = events(&call.args)?;
     if !events.is_empty() && before.profile != Profile::Mlflow {

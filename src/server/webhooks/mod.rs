@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::args::wrong_type;
 use super::call::Call;
+use super::desk::blocking;
 use super::error::{ApiError, Code};
 use super::route::Route;
 use super::state::Landed;
@@ -28,7 +29,6 @@ use crate::name::{Id, Key};
 use crate::payload;
 use crate::search::Listing;
 use crate::secrets::{Secret, SecretError};
-use crate::text::Text;
 
 /// How many webhooks are tried at a time.
 const TRIALS: usize = 8;
@@ -247,7 +247,7 @@ async fn land(
                 let (out, key) = (Arc::clone(&call.state.hooks.out), fresh_name()?);
                 written.push(key.clone());
                 *name = Some(key.clone());
-                blocking(move || Ok(out.secrets().set(&key, &secret, clock())?)).await?;
+                blocking(move || out.secrets().set(&key, &secret, clock())).await?;
             }
         }
     }
@@ -322,13 +322,6 @@ fn fresh_name() -> Result<Key, ApiError> {
     Ok(Key::new(format!("{PREFIX}{random}"))?)
 }
 
-/// Does what waits for a disk or for another machine on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    act: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(act).await.map_err(|e| ApiError::internal(&e))?
-}
-
 /// Tries a webhook: with an event of this name, or the first that it is told of.
 async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result<Result<Answer, TrialError>, ApiError> {
     let busy =
@@ -343,7 +336,7 @@ async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result
     };
     blocking(move || {
         let _held = permit;
-        Ok(trial.send(&out))
+        Ok::<_, ApiError>(trial.send(&out))
     })
     .await
 }
@@ -355,9 +348,4 @@ fn inner<'v>(object: &'v Value, of: &str, name: &str) -> Result<Option<&'v str>,
         Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => Err(wrong_type(&format!("{of}.{name}"), other)),
     }
-}
-
-/// A text that may be stored.
-fn text(given: &str, name: &str) -> Result<Text, ApiError> {
-    Text::new(given).map_err(|e| ApiError::invalid(format!("Invalid value for parameter '{name}' supplied: {e}")))
 }
