@@ -23,8 +23,8 @@ use super::writer::clock;
 use crate::action::{Action, NewWebhook};
 use crate::deliver::webhook::post::Answer;
 use crate::deliver::webhook::{Outgoing, Trial, TrialError};
-use crate::entity::Level;
-use crate::entity::Webhook;
+use crate::entity::webhook::OWN_SECRET;
+use crate::entity::{Level, Webhook};
 use crate::name::{Id, Key};
 use crate::payload;
 use crate::search::Listing;
@@ -35,9 +35,6 @@ const TRIALS: usize = 8;
 
 /// How often a change is made again because the webhook changed meanwhile.
 const ATTEMPTS: usize = 5;
-
-/// What the names of secrets begin with that are made here; others are the administrator's and never deleted.
-const PREFIX: &str = "webhook-";
 
 /// The routes of both APIs.
 pub fn routes() -> Vec<Route> {
@@ -99,7 +96,7 @@ async fn find(call: &Call, id: &str) -> Result<Webhook, ApiError> {
     let found = call
         .read(move |registry| {
             let snapshot = registry.snapshot()?;
-            Ok(snapshot.file::<Webhook>(&snapshot.full_path(&path))?.and_then(|file| file.value))
+            Ok(snapshot.file::<Webhook>(&path)?.and_then(|file| file.value))
         })
         .await?;
     found.filter(|webhook| manages(call, webhook)).ok_or_else(missing)
@@ -299,7 +296,7 @@ async fn delete(call: Call, webhook: Webhook) -> Result<(), ApiError> {
 /// Deletes secrets that were made here and that no webhook names. What fails is left behind and harms nobody.
 async fn forget(call: &Call, names: Vec<Key>) {
     let out = Arc::clone(&call.state.hooks.out);
-    let mut own: Vec<Key> = names.into_iter().filter(|name| name.as_str().starts_with(PREFIX)).collect();
+    let mut own: Vec<Key> = names.into_iter().filter(|name| name.as_str().starts_with(OWN_SECRET)).collect();
     if own.is_empty() {
         return;
     }
@@ -319,7 +316,7 @@ async fn forget(call: &Call, names: Vec<Key>) {
 /// A name for a secret that nothing else has.
 fn fresh_name() -> Result<Key, ApiError> {
     let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();
-    Ok(Key::new(format!("{PREFIX}{random}"))?)
+    Ok(Key::new(format!("{OWN_SECRET}{random}"))?)
 }
 
 /// Tries a webhook: with an event of this name, or the first that it is told of.

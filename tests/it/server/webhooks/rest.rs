@@ -7,7 +7,9 @@ use greenroom::git::Repo;
 use serde_json::{Value, json};
 
 use super::super::{World, said, token};
+use crate::support::Sandbox;
 use crate::support::hooked::Hooked;
+use crate::support::server::Server;
 
 const DATABRICKS: &str = "/api/2.0/mlflow/registry-webhooks";
 const PREVIEW: &str = "/api/2.0/preview/mlflow/registry-webhooks";
@@ -331,4 +333,19 @@ fn a_test_sends_what_never_happened_and_shows_the_answer() {
         result["error_message"].as_str().expect("why").starts_with("Failed to test webhook: 127.0.0.1: "),
         "{result}"
     );
+}
+
+#[test]
+fn webhooks_of_a_registry_within_a_folder_are_found_by_their_id() {
+    let sandbox = Sandbox::new();
+    sandbox.git(["init", "--quiet", "r"]).success();
+    sandbox.alice().within("r").greenroom(["init", ".", "--at", "registry"]).success();
+    let alice = sandbox.alice().within("r/registry");
+    alice.greenroom(["model", "create", "churn"]).success();
+    let server = Server::start(&alice, sandbox.path("log"), &[]);
+    let made = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/x")).json(200);
+    let id = &made["webhook"]["id"];
+    let update = json!({"id": id, "status": "ACTIVE"});
+    let changed = server.send("PATCH", &format!("{DATABRICKS}/update"), &update).json(200);
+    assert_eq!((&changed["webhook"]["id"], &changed["webhook"]["status"]), (id, &json!("ACTIVE")));
 }
