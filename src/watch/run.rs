@@ -34,6 +34,9 @@ const SETTLE: Duration = Duration::from_millis(5);
 /// How long is waited after something failed that may pass.
 const FAILED: Duration = Duration::from_secs(2);
 
+/// How many signals are acted on before the next look.
+const AT_ONCE: usize = 1000;
+
 /// The name under which is noted how far somebody looked: what channels there were at that commit is known.
 const LOOKED: &str = "_looked";
 
@@ -230,19 +233,16 @@ impl<'o> Runner<'o> {
         if matches!(first, Signal::Look) {
             std::thread::sleep(SETTLE);
         }
-        let mut next = Some(first);
-        // Those that came meanwhile are taken at once, so that one look serves them all.
-        for _ in 0..1000 {
-            match next {
-                None => break,
-                Some(Signal::Stop) => return Ok(false),
-                Some(Signal::Look) => {}
-                Some(Signal::Attempted(attempt)) => self.settle(attempt),
-                Some(Signal::Freed { channel, lane }) => self.freed(&channel, &lane),
+        let mut goes_on = true;
+        for signal in at_once(first, &self.signals) {
+            match signal {
+                Signal::Stop => goes_on = false,
+                Signal::Look => {}
+                Signal::Attempted(attempt) => self.settle(attempt),
+                Signal::Freed { channel, lane } => self.freed(&channel, &lane),
             }
-            next = self.signals.try_recv().ok();
         }
-        Ok(true)
+        Ok(goes_on)
     }
 
     /// Waits for what is being sent, and writes all down.
@@ -303,7 +303,36 @@ impl<'o> Runner<'o> {
     }
 }
 
+/// A signal and those that came meanwhile, so that one look serves them all; what is beyond the bound stays where it is.
+fn at_once(first: Signal, more: &Receiver<Signal>) -> Vec<Signal> {
+    std::iter::once(first).chain(more.try_iter().take(AT_ONCE - 1)).collect()
+}
+
 fn no_commit(home: &Home) -> WatchError {
     let why = "the branch has no commit".into();
     crate::git::GitError::Git { what: format!("follow {}", home.branch), source: why }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_signal_is_lost_however_many_come_at_once() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let lanes: Vec<String> = (0..AT_ONCE * 5 / 2).map(|n| n.to_string()).collect();
+        for lane in &lanes {
+            send.send(Signal::Freed { channel: "x".to_owned(), lane: lane.clone() }).unwrap();
+        }
+        let mut taken = Vec::new();
+        while let Ok(first) = receive.try_recv() {
+            let some = at_once(first, &receive);
+            assert!(some.len() <= AT_ONCE);
+            taken.extend(some.into_iter().filter_map(|signal| match signal {
+                Signal::Freed { lane, .. } => Some(lane),
+                Signal::Look | Signal::Attempted(_) | Signal::Stop => None,
+            }));
+        }
+        assert_eq!(taken, lanes);
+    }
 }
