@@ -37,6 +37,8 @@ pub(super) struct Journal {
     sum: u32,
     /// Whether something was appended and is not known to be on disk.
     unsynced: bool,
+    /// Whether it is not known to be on disk that the file bears its name.
+    unnamed: bool,
 }
 
 /// Reads a journal; none where there is no file.
@@ -103,22 +105,20 @@ impl Journal {
         if contents.dropped > 0 {
             file.set_len(contents.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         }
-        Ok(Self { path: path.to_owned(), file, bytes: contents.bytes, sum: contents.sum, unsynced: false })
+        Ok(Self { path: path.to_owned(), file, bytes: contents.bytes, sum: contents.sum, unsynced: false, unnamed: false })
     }
 
-    /// Makes a journal of one record in the place of what is there, on disk before this returns: the old one or the new
-    /// one is there at each moment.
+    /// Makes a journal of one record in the place of what is there: the old one or the new one is there at each moment, and
+    /// after [`Self::sync`] the new one. Where it fails the old one is there.
     pub(super) fn create(path: &Path, first: &impl Serialize) -> Result<Self, OutboxError> {
         let failed = |e| OutboxError::io("write", path, e);
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
         let mut text = Vec::new();
         let sum = print(first, 0, &mut text).map_err(failed)?;
         // Readable by its owner only, as the library makes it.
-        let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(failed)?;
+        let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder(path)).map_err(failed)?;
         new.write_all(&text).and_then(|()| new.as_file().sync_all()).map_err(failed)?;
         let file = new.persist(path).map_err(|e| failed(e.error))?;
-        sync_folder(folder).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file, bytes: text.len() as u64, sum, unsynced: false })
+        Ok(Self { path: path.to_owned(), file, bytes: text.len() as u64, sum, unsynced: false, unnamed: true })
     }
 
     /// Adds records at the end. They survive the end of this process, and after [`Self::sync`] that of the machine.
@@ -146,6 +146,10 @@ impl Journal {
             self.file.sync_data().map_err(|e| OutboxError::io("flush", &self.path, e))?;
             self.unsynced = false;
         }
+        if self.unnamed {
+            sync_folder(folder(&self.path)).map_err(|e| OutboxError::io("flush", &self.path, e))?;
+            self.unnamed = false;
+        }
         Ok(())
     }
 
@@ -153,6 +157,10 @@ impl Journal {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new("."))
 }
 
 /// Flushes a folder, so that the names in it survive.

@@ -23,8 +23,8 @@ pub struct Ledger {
     path: PathBuf,
     journal: Journal,
     state: State,
-    /// The size that the journal had when it was last written anew.
-    compacted: u64,
+    /// The size beyond which the journal is written anew.
+    compact_at: u64,
     dropped: u64,
 }
 
@@ -49,14 +49,15 @@ impl Ledger {
         let Some(mut contents) = journal::read(path)? else { return Ok(None) };
         let journal = Journal::resume(path, &contents)?;
         let state = fold(path, std::mem::take(&mut contents.records))?;
-        let ledger = Self { path: path.to_owned(), compacted: 0, journal, state, dropped: contents.dropped };
+        let ledger = Self { path: path.to_owned(), compact_at: COMPACT_FROM, journal, state, dropped: contents.dropped };
         Ok(Some(ledger))
     }
 
     pub(super) fn begin(path: &Path, cursor: Cursor) -> Result<Self, OutboxError> {
         let state = State::at(cursor);
-        let journal = Journal::create(path, &state.whole())?;
-        Ok(Self { path: path.to_owned(), compacted: journal.bytes(), journal, state, dropped: 0 })
+        let mut journal = Journal::create(path, &state.whole())?;
+        journal.sync()?;
+        Ok(Self { path: path.to_owned(), compact_at: COMPACT_FROM, journal, state, dropped: 0 })
     }
 
     /// What is known of the channel.
@@ -144,17 +145,22 @@ impl Ledger {
             self.journal.sync()?;
         }
         self.state.apply(record);
-        if self.journal.bytes() > COMPACT_FROM.max(self.compacted.saturating_mul(3)) {
-            self.compact()?;
+        if self.journal.bytes() > self.compact_at {
+            self.compact();
         }
         Ok(())
     }
 
-    /// Writes the journal anew as one record.
-    fn compact(&mut self) -> Result<(), OutboxError> {
-        self.journal = Journal::create(&self.path, &self.state.whole())?;
-        self.compacted = self.journal.bytes();
-        Ok(())
+    /// Writes the journal anew as one record. What is to be noted is noted already: where this fails, as on a full disk,
+    /// the old journal goes on, and it is tried again when some more was written.
+    fn compact(&mut self) {
+        self.compact_at = match Journal::create(&self.path, &self.state.whole()) {
+            Ok(journal) => {
+                self.journal = journal;
+                COMPACT_FROM.max(self.journal.bytes().saturating_mul(3))
+            }
+            Err(_) => self.journal.bytes() + COMPACT_FROM,
+        };
     }
 }
 
@@ -254,6 +260,32 @@ mod tests {
         let again = Ledger::open(&path).unwrap().expect("there");
         assert_eq!(again.state().whole(), known.whole(), "all but how jobs are numbered inside");
         assert_eq!(known.delivered(), 5_999);
+    }
+
+    #[test]
+    fn where_a_journal_cannot_be_written_anew_it_goes_on_and_is_written_anew_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, away) = (folder.path().join("here"), folder.path().join("away"));
+        std::fs::create_dir(&here).unwrap();
+        let path = here.join("x.journal");
+        let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
+        // Nothing can be made at the place of a folder that is not there, but what is open can be written.
+        std::fs::rename(&here, &away).unwrap();
+        let why = "x".repeat(280);
+        let write = |ledger: &mut Ledger, numbers: std::ops::Range<u32>| {
+            for n in numbers {
+                assert_eq!(ledger.add(vec![job(n, "a")]).unwrap(), ["a"], "a lane is not lost");
+                ledger.delivered(&job(n, "a").id, at(n), &why).unwrap();
+            }
+        };
+        write(&mut ledger, 1..2_000);
+        std::fs::rename(&away, &here).unwrap();
+        let long = std::fs::metadata(&path).unwrap().len();
+        assert!(long > COMPACT_FROM, "it was not written anew: {long}");
+        assert_eq!(Ledger::open(&path).unwrap().expect("there").state(), ledger.state());
+        write(&mut ledger, 2_000..5_000);
+        assert!(std::fs::metadata(&path).unwrap().len() < long);
+        assert_eq!(look(&path).unwrap().expect("there").whole(), ledger.state().whole());
     }
 
     #[test]
