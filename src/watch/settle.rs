@@ -67,7 +67,8 @@ impl Runner<'_> {
         self.put_lanes(name, &[lane.to_owned()]);
     }
 
-    /// Writes down what came of an attempt. Where that fails, it is as if the attempt had not been.
+    /// Writes down what came of an attempt. Where that fails, it is as if the attempt had not been; then the same would be
+    /// sent again at once and as fast as it can, so the channel is left alone for a while.
     pub(super) fn settle(&mut self, attempt: Attempt) {
         let Attempt { channel, lane, jobs, outcome } = attempt;
         let noted = match outcome {
@@ -82,8 +83,17 @@ impl Runner<'_> {
             }
         };
         if let Err(e) = noted {
+            self.leave_alone(&channel, &lane);
             self.complain("what came of a delivery cannot be written down; it may be sent again", &e);
         }
+    }
+
+    /// Nothing can be noted of a channel just now: it is left alone, and so is the lane when others are heard of.
+    fn leave_alone(&mut self, channel: &str, lane: &str) {
+        let until = self.options.clock.elapsed() + self.backoff.probe();
+        let Some(served) = self.served.get_mut(channel) else { return };
+        served.lanes.failed(lane, Some(until), until);
+        served.lanes.retry_at(lane, until);
     }
 
     fn arrived(&mut self, channel: &str, jobs: &[String], said: &str) -> Result<(), WatchError> {

@@ -11,6 +11,9 @@ use greenroom::time::Timestamp;
 use greenroom::watch::{Clock, Level, Options, System};
 
 use super::{World, ids_are_true, numbered};
+use crate::bad_repo::disk::{Mount, leave};
+use crate::bad_repo::need_root;
+use crate::support::Sandbox;
 use crate::support::channel::{Running, Told, always, delivered, retry};
 
 fn outbox(world: &World) -> Outbox {
@@ -241,6 +244,38 @@ fn a_clock_that_jumps_brings_no_retry_sooner_or_later_and_no_busy_loop() {
         assert!(waited < Duration::from_secs(4), "{jump}: {waited:?}");
         running.end();
     }
+}
+
+#[test]
+fn what_cannot_be_noted_is_not_sent_again_as_fast_as_it_can() {
+    let world = World { sandbox: Sandbox::new(), book: Arc::default() };
+    need_root(&world.sandbox, "mount a small disk");
+    let disk = world.sandbox.path("r");
+    let _mount = Mount::new(&disk, &["-t", "tmpfs", "-o", "size=4m", "tmpfs"]);
+    world.sandbox.greenroom(["init", "r"]).success();
+    world.alice().git(["config", "greenroom.retryScale", "0.01"]).success();
+    let filler = disk.join(".git/filler");
+    let (full, fill) = (AtomicBool::new(false), filler.clone());
+    let channel = world.book.channel("x", move |_| {
+        if !full.swap(true, Ordering::SeqCst) {
+            leave(&fill, 0);
+        }
+        // What is left of the last page is soon full.
+        Outcome::Delivered("x".repeat(300))
+    });
+    let source = always(vec![channel]);
+    world.start(world.options(source.clone())).end();
+    world.model("m");
+    world.tags("m", 0..20);
+    let running = world.start(world.options(source));
+    until("the full disk", &world, || world.book.has_said(Level::Error, "cannot be written down"));
+    std::thread::sleep(Duration::from_secs(1));
+    let tries = world.book.told().len();
+    assert!(tries <= 20, "a try each 600 ms: {tries}");
+    std::fs::remove_file(filler).expect("it is there");
+    until("all", &world, || outbox(&world).look("x").expect("readable").expect("known").delivered() == 21);
+    running.end();
+    ids_are_true(&world.book.told());
 }
 
 #[test]
