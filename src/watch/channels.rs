@@ -43,6 +43,12 @@ pub(super) struct Served {
     settings: String,
 }
 
+/// What the channels were made of, and for which commit.
+pub(super) struct Stamp {
+    tip: Oid,
+    made_of: String,
+}
+
 impl Served {
     /// Whether anything is sent to it at all.
     pub(super) fn is_sending(&self) -> bool {
@@ -59,22 +65,30 @@ impl Runner<'_> {
     /// Looks where the branch is, whether the settings changed, and what was asked for.
     pub(super) fn look(&mut self) -> Result<(), WatchError> {
         let tip = self.tip()?;
-        let before = self.line.tip();
-        if before != Some(tip) {
+        if self.line.tip() != Some(tip) {
             self.follow(tip)?;
             self.judge.saw(self.options.clock.elapsed());
         }
-        if before != Some(tip) || self.stamp.is_none() || self.secrets_changed() {
-            let stamp = self.stamp_of(tip)?;
-            if self.stamp.as_ref() != Some(&stamp) {
-                self.refresh(tip)?;
-                self.stamp = Some(stamp);
-            }
-        }
+        self.keep_up(tip)?;
         if self.looked.state().cursor() != Cursor::after(tip) {
             self.looked.plan(Cursor::after(tip), Vec::new())?;
         }
         self.do_what_was_asked()
+    }
+
+    /// Makes the channels anew if what they are made of changed. Where that fails it is done at the next look: until then
+    /// it is not known who is to be told, and what lies before is not looked past.
+    fn keep_up(&mut self, tip: Oid) -> Result<(), WatchError> {
+        if self.stamp.as_ref().is_some_and(|s| s.tip == tip && s.made_of.ends_with(&self.outside())) {
+            return Ok(());
+        }
+        let made_of = self.stamp_of(tip)?;
+        if self.stamp.as_ref().is_none_or(|s| s.made_of != made_of) {
+            self.stamp = None;
+            self.refresh(tip)?;
+        }
+        self.stamp = Some(Stamp { tip, made_of });
+        Ok(())
     }
 
     /// Brings the line up to the tip.
@@ -116,10 +130,6 @@ impl Runner<'_> {
         let secrets = self.registry.state_dir().join("secrets.toml");
         let config = self.registry.repo().common_dir().join("config");
         [secrets, config].iter().map(|path| format!("{}\n", file_stamp(path))).collect()
-    }
-
-    fn secrets_changed(&self) -> bool {
-        self.stamp.as_ref().is_none_or(|known| !known.ends_with(&self.outside()))
     }
 
     /// Makes the channels anew.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::channels::Served;
+use super::channels::{Served, Stamp};
 use super::derive::Reader;
 use super::judge::Judge;
 use super::line::Line;
@@ -54,8 +54,8 @@ pub(super) struct Runner<'o> {
     pub(super) reader: Reader,
     pub(super) backoff: Backoff,
     pub(super) pool: Pool,
-    /// What the channels were made of.
-    pub(super) stamp: Option<String>,
+    /// What the channels were made of; none if they have to be made anew.
+    pub(super) stamp: Option<Stamp>,
     pub(super) summary: Summary,
     signals: Receiver<Signal>,
     /// What failed last, so that it is not told again and again.

@@ -1,10 +1,13 @@
 //! What lands is told: whatever way it came, from the right moment on, across rewrites and restarts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use greenroom::deliver::DeliverError;
 use greenroom::outbox::Outbox;
-use greenroom::registry::Registry;
-use greenroom::watch::{Level, Options, Replay, replay};
+use greenroom::registry::{Registry, RegistryError};
+use greenroom::watch::{Level, Options, Replay, Source, replay};
 
 use super::{World, ids_are_true, numbered};
 use crate::support::channel::{Fake, always, by_webhook, delivered};
@@ -100,7 +103,7 @@ fn without_notices_the_tick_finds_what_landed() {
 #[test]
 fn a_webhook_begins_right_after_the_commit_that_made_it() {
     let world = World::new();
-    let book = std::sync::Arc::clone(&world.book);
+    let book = Arc::clone(&world.book);
     let source = by_webhook(move |id| book.channel(id, |_| delivered()));
     let running = world.start(world.options(source.clone()));
     world.model("before");
@@ -126,7 +129,7 @@ fn a_webhook_that_is_off_is_not_told_of_that_time_and_one_that_is_deleted_is_for
     let world = World::new();
     write_webhook(&world, ONE, "ACTIVE");
     world.model("m");
-    let book = std::sync::Arc::clone(&world.book);
+    let book = Arc::clone(&world.book);
     let source = by_webhook(move |id| book.channel(id, |_| delivered()));
     let running = world.start(world.options(source));
     let count = |n: usize| {
@@ -150,6 +153,31 @@ fn a_webhook_that_is_off_is_not_told_of_that_time_and_one_that_is_deleted_is_for
         std::thread::sleep(Duration::from_millis(10));
     }
     running.end();
+}
+
+#[test]
+fn channels_that_could_not_be_made_are_made_at_the_next_look_and_miss_nothing() {
+    let world = World::new();
+    let book = Arc::clone(&world.book);
+    let made = by_webhook(move |id| book.channel(id, |_| delivered()));
+    let failures = AtomicUsize::new(0);
+    let source: Source = Arc::new(move |registry, tip| {
+        if !tip.webhooks()?.is_empty() && failures.fetch_add(1, Ordering::SeqCst) < 2 {
+            return Err(DeliverError::Registry(RegistryError::BeforeHistory("just now".to_owned())));
+        }
+        made(registry, tip)
+    });
+    let running = world.start(world.options(source));
+    // The webhook and what comes after it are found at one look, and nothing else follows that would be a reason to look.
+    world.alice().git(["checkout", "--quiet", "-b", "side"]).success();
+    write_webhook(&world, ONE, "ACTIVE");
+    world.model("m");
+    world.tags("m", 0..3);
+    world.alice().git(["update-ref", "refs/heads/main", "side"]).success();
+    world.book.wait("three tags", |t| t.iter().filter(|t| t.event == "model.tag_set").count() >= 3);
+    running.end();
+    assert_eq!(world.values(ONE, "m"), numbered(0..3));
+    assert!(world.book.has_said(Level::Error, "it is tried again"));
 }
 
 #[test]
