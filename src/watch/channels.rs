@@ -13,7 +13,7 @@ use super::run::Runner;
 use super::tell::{Level, Message};
 use crate::deliver::{Channel, Happening};
 use crate::entity::Webhook;
-use crate::outbox::{Ask, Cursor, Ledger, Origin, Pending};
+use crate::outbox::{Ask, Cursor, Ledger, Origin, OutboxError, Pending};
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::tree::{Objects as _, Oid};
@@ -49,6 +49,28 @@ pub(super) struct Stamp {
     made_of: String,
 }
 
+/// A channel that is not served, for what is stored of it cannot be used.
+pub(super) struct Unusable {
+    pub(super) error: OutboxError,
+    /// Its file as it was found.
+    found: Option<String>,
+}
+
+impl Unusable {
+    /// Whether somebody mended it, or moved it away.
+    fn has_changed(&self) -> bool {
+        self.found != found(&self.error)
+    }
+}
+
+/// What tells a change of the file that an error is about.
+fn found(error: &OutboxError) -> Option<String> {
+    match error {
+        OutboxError::Damaged { path } => Some(file_stamp(path)),
+        OutboxError::Io { .. } | OutboxError::Name(_) => None,
+    }
+}
+
 impl Served {
     /// Whether anything is sent to it at all.
     pub(super) fn is_sending(&self) -> bool {
@@ -79,6 +101,9 @@ impl Runner<'_> {
     /// Makes the channels anew if what they are made of changed. Where that fails it is done at the next look: until then
     /// it is not known who is to be told, and what lies before is not looked past.
     fn keep_up(&mut self, tip: Oid) -> Result<(), WatchError> {
+        if self.unusable.iter().any(Unusable::has_changed) {
+            self.stamp = None;
+        }
         if self.stamp.as_ref().is_some_and(|s| s.tip == tip && s.made_of.ends_with(&self.outside())) {
             return Ok(());
         }
@@ -143,6 +168,7 @@ impl Runner<'_> {
         let made = (self.options.source)(&registry, &state)?;
         let made: BTreeMap<String, Arc<dyn Channel>> =
             made.into_iter().map(|c| (c.name().to_owned(), Arc::from(c))).collect();
+        self.unusable.clear();
         self.drop_channels(&made, &state)?;
         let outside = self.outside();
         for (name, channel) in made {
@@ -154,14 +180,28 @@ impl Runner<'_> {
                     served.settings = settings;
                     served.deaf = None;
                 }
-                None => {
-                    let served = self.take_up(&name, channel, settings)?;
-                    self.served.insert(name.clone(), served);
-                }
+                None => match self.take_up(&name, channel, settings) {
+                    Ok(served) => drop(self.served.insert(name.clone(), served)),
+                    Err(e) => self.pass_over(&name, e)?,
+                },
             }
             self.let_go_on(&name)?;
         }
         Ok(())
+    }
+
+    /// A channel of which the stored cannot be used is not served, and holds up no other.
+    fn pass_over(&mut self, name: &str, e: WatchError) -> Result<(), WatchError> {
+        match e {
+            WatchError::Outbox(error @ (OutboxError::Damaged { .. } | OutboxError::Name(_))) => {
+                let text = "what is stored of a channel cannot be used; nothing is sent to it";
+                self.say(Message::new(Level::Error, text).with("channel", name).because(&error));
+                let found = found(&error);
+                self.unusable.push(Unusable { error, found });
+                Ok(())
+            }
+            e => Err(e),
+        }
     }
 
     /// Forgets the channels that are deleted, and switches off those that only are not to be told now.
@@ -171,21 +211,27 @@ impl Runner<'_> {
         tip: &Snapshot<'_>,
     ) -> Result<(), WatchError> {
         for name in self.outbox.channels()?.into_iter().filter(|name| !made.contains_key(name)) {
-            let gone = self.served.remove(&name);
-            if webhook_file(tip, &name)?.is_none() && name != "mail" {
-                self.outbox.forget(&name, &self.lead)?;
-                self.say(
-                    Message::new(Level::Info, "a channel is gone; its deliveries are forgotten").with("channel", name),
-                );
-                continue;
+            if let Err(e) = self.drop_channel(&name, tip) {
+                self.pass_over(&name, e)?;
             }
-            let ledger = match gone {
-                Some(served) => Some(served.ledger),
-                None => self.outbox.open(&name, &self.lead)?,
-            };
-            if let Some(mut ledger) = ledger.filter(|l| l.state().suspended().is_none_or(|s| s.settings != OFF)) {
-                ledger.suspend(self.options.clock.now(), "it is switched off", OFF)?;
-            }
+        }
+        Ok(())
+    }
+
+    fn drop_channel(&mut self, name: &str, tip: &Snapshot<'_>) -> Result<(), WatchError> {
+        let gone = self.served.remove(name);
+        if webhook_file(tip, name)?.is_none() && name != "mail" {
+            self.outbox.forget(name, &self.lead)?;
+            let text = "a channel is gone; its deliveries are forgotten";
+            self.say(Message::new(Level::Info, text).with("channel", name));
+            return Ok(());
+        }
+        let ledger = match gone {
+            Some(served) => Some(served.ledger),
+            None => self.outbox.open(name, &self.lead)?,
+        };
+        if let Some(mut ledger) = ledger.filter(|l| l.state().suspended().is_none_or(|s| s.settings != OFF)) {
+            ledger.suspend(self.options.clock.now(), "it is switched off", OFF)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::channels::{Served, Stamp};
+use super::channels::{Served, Stamp, Unusable};
 use super::derive::Reader;
 use super::judge::Judge;
 use super::line::Line;
@@ -56,6 +56,8 @@ pub(super) struct Runner<'o> {
     pub(super) pool: Pool,
     /// What the channels were made of; none if they have to be made anew.
     pub(super) stamp: Option<Stamp>,
+    /// Channels that should be served and cannot be.
+    pub(super) unusable: Vec<Unusable>,
     pub(super) summary: Summary,
     signals: Receiver<Signal>,
     /// What failed last, so that it is not told again and again.
@@ -157,6 +159,7 @@ impl<'o> Runner<'o> {
             backoff,
             pool,
             stamp: None,
+            unusable: Vec::new(),
             summary: Summary::default(),
             signals,
             complaint: None,
@@ -176,7 +179,11 @@ impl<'o> Runner<'o> {
         }
         self.drain()?;
         self.count();
-        Ok(self.summary)
+        match self.unusable.pop() {
+            // All others were served; who started this run hears that not all is done.
+            Some(unusable) if self.options.once => Err(unusable.error.into()),
+            Some(_) | None => Ok(self.summary),
+        }
     }
 
     /// Looks, plans a piece and gives out work; true if there is more to be planned at once. What fails and may pass is told

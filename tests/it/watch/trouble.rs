@@ -320,6 +320,40 @@ fn it_ends_when_told_and_what_it_was_sending_is_noted() {
     assert_eq!(world.book.told().len(), 2, "the model and its tag, each once: {:#?}", world.book.told());
 }
 
+/// The journal of a channel.
+fn journal(world: &World, channel: &str) -> std::path::PathBuf {
+    let folder = world.sandbox.path("r/.git/greenroom/outbox");
+    let name = format!("{channel}.journal");
+    let found = crate::support::trees::files(&folder).into_iter().map(|p| folder.join(p)).find(|p| p.ends_with(&name));
+    found.expect("there is a journal")
+}
+
+#[test]
+fn a_damaged_journal_stops_its_own_channel_only_and_until_it_is_moved_away() {
+    let world = World::new();
+    let channels = || always(["a", "x", "y"].map(|name| world.book.channel(name, |_| delivered())).to_vec());
+    let from = |t: &[Told], channel: &str| t.iter().filter(|t| t.channel == channel).count();
+    let running = world.start(world.options(channels()));
+    world.model("m");
+    world.book.wait("the model", |t| t.len() >= 3);
+    running.end();
+    let path = journal(&world, "x");
+    let mut bytes = std::fs::read(&path).expect("readable");
+    bytes[20] ^= 1;
+    std::fs::write(&path, &bytes).expect("writable");
+    world.model("n");
+    let running = world.start(world.options(channels()));
+    world.book.wait("the others", |t| from(t, "a") >= 2 && from(t, "y") >= 2);
+    assert!(world.book.has_said(Level::Error, "what is stored of a channel cannot be used"), "{:?}", world.book.said());
+    std::fs::remove_file(&path).expect("it is there");
+    world.model("o");
+    world.book.wait("it goes on", |t| from(t, "a") >= 3 && t.iter().any(|t| t.channel == "x" && t.lane == "o"));
+    running.end();
+    assert_eq!(from(&world.book.told(), "x"), 2, "what happened meanwhile is sent by a replay");
+    let complaints = world.book.said().iter().filter(|s| s.contains("what is stored of a channel")).count();
+    assert_eq!(complaints, 1, "{:?}", world.book.said());
+}
+
 #[test]
 fn the_outbox_is_its_owners_and_a_damaged_beginning_is_no_empty_one() {
     use std::os::unix::fs::PermissionsExt as _;
