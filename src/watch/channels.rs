@@ -89,7 +89,6 @@ impl Runner<'_> {
         let tip = self.tip()?;
         if self.line.tip() != Some(tip) {
             self.follow(tip)?;
-            self.judge.saw(self.options.clock.elapsed());
         }
         self.keep_up(tip)?;
         if self.looked.state().cursor() != Cursor::after(tip) {

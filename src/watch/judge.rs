@@ -26,10 +26,19 @@ const ROUND: usize = 16;
 /// How far was judged.
 pub(super) struct Judge {
     ledger: Ledger,
-    /// Since when the newest step is known.
-    seen: Duration,
+    /// The time that was given last.
+    grace: Option<Grace>,
     /// Until when the record of a push is waited for.
     until: Option<Duration>,
+}
+
+/// The time that steps are given for the records of their pushes. All steps that are known when it begins share it, so
+/// that those which keep coming put off none.
+#[derive(Clone, Copy)]
+struct Grace {
+    /// The newest of these steps.
+    last: Oid,
+    until: Duration,
 }
 
 impl Judge {
@@ -38,16 +47,11 @@ impl Judge {
             Some(ledger) => ledger,
             None => outbox.begin(JUDGED, begin, lead)?,
         };
-        Ok(Self { ledger, seen: Duration::ZERO, until: None })
+        Ok(Self { ledger, grace: None, until: None })
     }
 
     pub(super) fn cursor(&self) -> Cursor {
         self.ledger.state().cursor()
-    }
-
-    /// The branch moved.
-    pub(super) fn saw(&mut self, now: Duration) {
-        self.seen = now;
     }
 
     /// When to look again.
@@ -74,31 +78,48 @@ impl Runner<'_> {
         if cursor.origin.commit == tip {
             return Ok(false);
         }
-        let Some(mut place) = self.line.place(&cursor.origin.commit) else {
+        let Some(place) = self.line.place(&cursor.origin.commit) else {
             // The history was rewritten, which is told; what it is now is judged by `greenroom verify`.
             self.judge.ledger.plan(Cursor::after(tip), Vec::new())?;
             return Ok(false);
         };
         let registry = Rc::clone(&self.registry);
         let pushes = Pushes::open(registry.repo())?;
-        let mut done = None;
-        for _ in 0..ROUND {
-            let Some(commit) = self.line.at(place + 1) else { break };
-            if !self.options.vouched.has(&commit) && pushes.landing(&commit, registry.branch())?.is_none() {
-                let until = self.judge.seen + GRACE;
-                if pushes.tip().is_some() && self.options.clock.elapsed() < until {
-                    self.judge.until = Some(until);
-                    break;
-                }
-                self.judge_step(commit, tip)?;
+        let (mut done, mut ended) = (None, Ok(true));
+        for place in (place + 1..).take(ROUND) {
+            let Some(commit) = self.line.at(place) else { break };
+            ended = self.judge_unless_known(commit, tip, &pushes);
+            if !matches!(ended, Ok(true)) {
+                break;
             }
             done = Some(commit);
-            place += 1;
         }
+        // Whatever became of the next one, these are not told of again.
         if let Some(done) = done {
             self.judge.ledger.plan(Cursor::after(done), Vec::new())?;
         }
-        Ok(self.judge.until.is_none() && self.line.at(place + 1).is_some())
+        Ok(ended? && done != Some(tip))
+    }
+
+    /// Judges a step that no gate has seen; false if it has to wait for the record of its push.
+    fn judge_unless_known(&mut self, commit: Oid, tip: Oid, pushes: &Pushes<'_>) -> Result<bool, WatchError> {
+        if self.options.vouched.has(&commit) || pushes.landing(&commit, self.registry.branch())?.is_some() {
+            return Ok(true);
+        }
+        if pushes.tip().is_some() && self.is_given_time(commit, tip) {
+            return Ok(false);
+        }
+        self.judge_step(commit, tip)?;
+        Ok(true)
+    }
+
+    fn is_given_time(&mut self, commit: Oid, tip: Oid) -> bool {
+        let now = self.options.clock.elapsed();
+        let shares = |grace: &Grace| self.line.place(&commit) <= self.line.place(&grace.last);
+        let grace = self.judge.grace.filter(shares).unwrap_or(Grace { last: tip, until: now + GRACE });
+        self.judge.grace = Some(grace);
+        self.judge.until = Some(grace.until).filter(|until| *until > now);
+        self.judge.until.is_some()
     }
 
     /// Judges a step, and notes for each channel that it has to tell if it breaks a rule.
@@ -107,9 +128,10 @@ impl Runner<'_> {
         let origin = Origin { commit, before: None };
         let step = self.reader.derive(&registry, origin)?;
         let Some(happening) = self.reader.violation(&registry, &step)? else { return Ok(()) };
+        self.add_jobs(&registry, &happening, origin, tip)?;
         self.options.counters.violated();
         let text = "a step that no gate has seen breaks rules; `greenroom verify` tells which";
         self.say(Message::new(Level::Error, text).with("commit", commit).with("by", &happening.by));
-        self.add_jobs(&registry, &happening, origin, tip)
+        Ok(())
     }
 }

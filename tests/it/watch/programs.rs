@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use greenroom::watch::Level;
+
 use super::World;
 use crate::support::channel::{Running, always, delivered, home};
 use crate::support::{Sandbox, Shell};
@@ -78,18 +80,45 @@ fn a_push_to_a_served_repository_is_told_at_once_and_judged_by_its_record() {
     }
     assert!(world.sandbox.path("served.git/greenroom/outbox/wake").exists(), "the hook woke it");
     // What came by no push is judged, after a moment.
-    let bare = server.clone().env("GIT_WORK_TREE", world.sandbox.path("r").as_os_str());
-    let blob = bare.clone().input("grants = []\n").git(["hash-object", "-w", "--stdin"]).success();
-    let bob = world.sandbox.bob().within("served.git").env("GIT_INDEX_FILE", "tmp-index");
+    land_by_no_push(&world, "served.git", "access.toml", "grants = []\n");
+    let told = world.book.wait("the violation", |t| t.iter().any(|t| t.event == "rule.violated"));
+    running.end();
+    assert_eq!(told.iter().filter(|t| t.event == "rule.violated").count(), 1, "the pushes were judged by the gate");
+}
+
+/// Bob writes a file into a bare repository of Alice's, past all gates.
+fn land_by_no_push(world: &World, to: &str, path: &str, text: &str) {
+    let bob = world.sandbox.bob().within(to).env("GIT_INDEX_FILE", "tmp-index");
+    let blob = bob.clone().input(text.to_owned()).git(["hash-object", "-w", "--stdin"]).success();
     bob.git(["read-tree", "main"]).success();
-    let entry = format!("100644,{},access.toml", blob.stdout().trim());
+    let entry = format!("100644,{},{path}", blob.stdout().trim());
     bob.git(["update-index", "--add", "--cacheinfo", &entry]).success();
     let tree = bob.git(["write-tree"]).success().stdout().trim().to_owned();
     let commit = bob.clone().input("Mine\n").git(["commit-tree", &tree, "-p", "main"]).success();
     bob.git(["update-ref", "refs/heads/main", commit.stdout().trim()]).success();
-    let told = world.book.wait("the violation", |t| t.iter().any(|t| t.event == "rule.violated"));
+}
+
+#[test]
+fn steps_that_keep_coming_put_off_no_verdict() {
+    let world = World::new();
+    let alice = world.alice();
+    alice.git(["clone", "--quiet", "--bare", ".", "../served.git"]).success();
+    let server = world.sandbox.alice().within("served.git");
+    server.greenroom(["hook", "install", "--host", "unix"]).success();
+    world.model("m");
+    alice.clone().env("LOGNAME", "alice").git(["push", "--quiet", "../served.git", "main"]).success();
+    let running = Running::start(&home(&server), world.options(always(vec![])));
+    std::thread::sleep(Duration::from_millis(300));
+    land_by_no_push(&world, "served.git", "access.toml", "grants = []\n");
+    let landed = Instant::now();
+    let mut n = 0;
+    while !world.book.has_said(Level::Error, "breaks rules") {
+        assert!(landed.elapsed() < Duration::from_secs(10), "{n} more steps: {:?}", world.book.said());
+        land_by_no_push(&world, "served.git", "README.md", &format!("{n}\n"));
+        n += 1;
+        std::thread::sleep(Duration::from_millis(300));
+    }
     running.end();
-    assert_eq!(told.iter().filter(|t| t.event == "rule.violated").count(), 1, "the pushes were judged by the gate");
 }
 
 #[test]

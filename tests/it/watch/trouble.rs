@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use greenroom::deliver::Outcome;
+use greenroom::deliver::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
 use greenroom::outbox::{Ask, Outbox};
-use greenroom::registry::Registry;
+use greenroom::registry::{Registry, RegistryError};
 use greenroom::time::Timestamp;
-use greenroom::watch::{Clock, Level, Options, System};
+use greenroom::watch::{Clock, Level, Options, Source, System};
 
 use super::{World, ids_are_true, numbered};
 use crate::bad_repo::disk::{Mount, leave};
 use crate::bad_repo::need_root;
 use crate::support::Sandbox;
-use crate::support::channel::{Running, Told, always, delivered, retry};
+use crate::support::channel::{Fake, Running, Told, always, delivered, retry};
 
 fn outbox(world: &World) -> Outbox {
     Outbox::of(&Registry::discover(&world.alice().folder()).expect("a registry"))
@@ -318,6 +318,58 @@ fn it_ends_when_told_and_what_it_was_sending_is_noted() {
     world.book.wait("the rest", |t| t.len() >= 2);
     running.end();
     assert_eq!(world.book.told().len(), 2, "the model and its tag, each once: {:#?}", world.book.told());
+}
+
+/// A channel that cannot say for a while what it has to send of one step that breaks rules.
+struct Stuttering {
+    inner: Fake,
+    lane: &'static str,
+    failures: AtomicUsize,
+}
+
+impl Channel for Stuttering {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+        let What::RuleViolated { faults } = &happening.what else { return Ok(Vec::new()) };
+        let of_lane = faults.iter().any(|(_, text)| text.contains(self.lane));
+        if of_lane && self.failures.fetch_add(1, Ordering::SeqCst) < 2 {
+            return Err(DeliverError::Registry(RegistryError::BeforeHistory("just now".to_owned())));
+        }
+        self.inner.jobs(happening, moment)
+    }
+
+    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
+        self.inner.send(due, moment)
+    }
+}
+
+#[test]
+fn a_step_that_was_judged_is_told_once_though_the_next_one_cannot_be_told_yet() {
+    let world = World::new();
+    world.model("one");
+    world.model("two");
+    let inner = world.book.channel("x", |_| delivered());
+    let source: Source = Arc::new(move |_, _| {
+        Ok(vec![Box::new(Stuttering { inner: inner.clone(), lane: "two", failures: AtomicUsize::new(0) })])
+    });
+    world.start(world.options(source.clone())).end();
+    let bob = world.sandbox.bob().within("r");
+    world.alice().greenroom(["person", "add", "bob", "--email", "bob@example.org"]).success();
+    for model in ["one", "two"] {
+        let text = "grants = [{ to = \"bob\", level = \"CAN_MANAGE\" }]\n";
+        world.sandbox.write(format!("r/models/{model}/access.toml"), text);
+        bob.git(["add", "."]).success();
+        bob.git(["commit", "--quiet", "-m", "Mine now"]).success();
+    }
+    let running = world.start(world.options(source));
+    world.book.wait("both verdicts", |t| t.len() >= 2);
+    until("the second is said", &world, || world.book.said().iter().filter(|s| s.contains("breaks rules")).count() >= 2);
+    running.end();
+    let said = world.book.said().iter().filter(|s| s.contains("breaks rules")).count();
+    assert_eq!((said, world.book.told().len()), (2, 2), "{:#?}", world.book.said());
 }
 
 /// The journal of a channel.
