@@ -329,7 +329,8 @@ impl Runner<'_> {
     /// Suspends a channel until its settings change.
     pub(super) fn suspend(&mut self, name: &str, why: &str) -> Result<(), WatchError> {
         let now = self.options.clock.now();
-        let Some(served) = self.served.get_mut(name) else { return Ok(()) };
+        // Several attempts may be under way that find the same: it is suspended once, and told of once.
+        let Some(served) = self.served.get_mut(name).filter(|s| s.is_sending()) else { return Ok(()) };
         served.ledger.suspend(now, why, &served.settings)?;
         let text = "a channel is suspended until its settings change";
         self.say(Message::new(Level::Error, text).with("channel", name).with("why", why));

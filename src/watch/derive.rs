@@ -142,7 +142,7 @@ fn suspended_again(registry: &Registry, job: &Pending) -> Result<Option<Happenin
 }
 
 /// The name of [`What::WebhookSuspended`].
-const SUSPENDED: &str = "webhook.suspended";
+pub(super) const SUSPENDED: &str = "webhook.suspended";
 
 /// From where the places of suspensions are counted.
 const SUSPENSIONS: u32 = 0xc000_0000;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::derive::{Around, Reader, job_of};
+use super::derive::{Around, Reader, SUSPENDED, job_of};
 use super::{Home, Signal, WatchError};
 use crate::deliver::{Channel, Due, Happening, Job, Outcome, Sent};
 use crate::git::GitError;
@@ -143,11 +143,12 @@ fn work(shared: &Shared) {
             open = None;
         }
         let (channel, lane) = (task.channel.name().to_owned(), task.lane.clone());
-        if let Err(e) = send_all(shared, &mut open, age, &task) {
-            // Nothing was attempted of these: the repository could not be read just now.
+        let mut rest = task.jobs.as_slice();
+        if let Err(e) = send_all(shared, &mut open, age, &task, &mut rest) {
+            // Nothing was attempted of what is left: the repository could not be read just now.
             open = None;
             let why = format!("the registry cannot be read: {}", crate::text::with_causes(&e));
-            let jobs = task.jobs.first().map(|j| j.id.clone()).into_iter().collect();
+            let jobs = rest.first().map(|j| j.id.clone()).into_iter().collect();
             let outcome = Outcome::Retry { why, after: None };
             report(shared, Attempt { channel: channel.clone(), lane: lane.clone(), jobs, outcome });
         }
@@ -161,12 +162,14 @@ fn report(shared: &Shared, attempt: Attempt) {
     let _ = shared.signals.send(Signal::Attempted(attempt));
 }
 
-/// Sends the jobs of a task one after the other, as far as they arrive. The error is one of reading before any attempt.
+/// Sends the jobs of a task one after the other, as far as they arrive, and leaves in `rest` those that were not tried. The
+/// error is one of reading before the first of these was.
 fn send_all(
     shared: &Shared,
     open: &mut Option<(Registry, Reader, u64)>,
     age: u64,
     task: &Task,
+    rest: &mut &[Pending],
 ) -> Result<(), WatchError> {
     let (registry, reader, _) = match open {
         Some(open) => open,
@@ -174,11 +177,11 @@ fn send_all(
     };
     let tip = registry.head()?.map(|c| registry.repo().tree_of(&c)).transpose()?;
     let most = task.channel.most().max(1);
-    let mut rest = task.jobs.as_slice();
     while !rest.is_empty() {
-        let gathered = gather(registry, reader, rest.get(..most.min(rest.len())).unwrap_or(rest))?;
+        let gathered = gather(registry, reader, rest.get(..most.min(rest.len())).unwrap_or_default())?;
         let (taken, outcome) = match gathered {
             Gathered::Gone(why) => (1, Outcome::Refused { why }),
+            Gathered::Past(why) => (1, Outcome::Delivered(why.to_owned())),
             Gathered::Due(step, due) => {
                 let around = Around::of(registry, &step, tip)?;
                 let sent = attempt(&*task.channel, &due, &around, &*shared.clock);
@@ -189,7 +192,7 @@ fn send_all(
         let jobs = rest.iter().take(taken).map(|j| j.id.clone()).collect();
         let (channel, lane) = (task.channel.name().to_owned(), task.lane.clone());
         report(shared, Attempt { channel, lane, jobs, outcome });
-        rest = rest.get(taken..).unwrap_or_default();
+        *rest = rest.get(taken..).unwrap_or_default();
         if !goes_on || shared.lock().closed {
             break;
         }
@@ -201,6 +204,8 @@ fn send_all(
 enum Gathered {
     /// What the first one tells of can no longer be seen.
     Gone(String),
+    /// What the first one tells of holds no more, so that nobody has to hear of it.
+    Past(&'static str),
     /// The first few, and the step of the first.
     Due(std::rc::Rc<super::derive::Derived>, Vec<(Pending, Happening)>),
 }
@@ -213,6 +218,9 @@ fn gather(registry: &Registry, reader: &mut Reader, jobs: &[Pending]) -> Result<
             Ok(Some((step, happening))) => {
                 first.get_or_insert(step);
                 due.push((job.clone(), happening));
+            }
+            Ok(None) if due.is_empty() && job.event == SUSPENDED => {
+                return Ok(Gathered::Past("not sent: it goes on already"));
             }
             Ok(None) if due.is_empty() => return Ok(Gathered::Gone("it is no longer in the history".to_owned())),
             Err(e) if due.is_empty() && is_missing(&e) => {

@@ -1,7 +1,7 @@
 //! Receivers that fail, clocks that jump, watchers that go.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use greenroom::deliver::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
@@ -172,6 +172,77 @@ fn one_that_is_gone_is_left_alone_until_its_settings_change() {
     world.book.wait("all of it", |t| t.iter().filter(|t| t.taken).count() >= 4);
     running.end();
     assert_eq!(world.values("x", "m"), numbered(0..3), "nothing was lost");
+}
+
+#[test]
+fn where_several_attempts_find_it_gone_that_is_told_once() {
+    let world = World::new();
+    let together = Arc::new(Barrier::new(3));
+    let channel = world.book.channel("x", move |_| {
+        together.wait();
+        Outcome::Gone { why: "410".to_owned() }
+    });
+    let source = always(vec![channel]);
+    world.start(world.options(source.clone())).end();
+    for model in ["a", "b", "c"] {
+        world.model(model);
+    }
+    let running = world.start(world.options(source));
+    world.book.wait("all three", |t| t.len() >= 3);
+    running.end();
+    let said = world.book.said().iter().filter(|s| s.contains("is suspended")).count();
+    assert_eq!(said, 1, "{:#?}", world.book.said());
+}
+
+/// A channel that writes to whoever made a webhook when it is switched off, as mail does.
+struct Post(Fake);
+
+impl Channel for Post {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn jobs(&self, happening: &Happening, _: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
+        let What::WebhookSuspended { webhook, .. } = &happening.what else { return Ok(Vec::new()) };
+        Ok(vec![Job { lane: happening.by.to_string(), key: webhook.to_string(), not_before: None }])
+    }
+
+    fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent {
+        self.0.send(due, moment)
+    }
+}
+
+#[test]
+fn a_mail_about_a_webhook_that_goes_on_before_it_is_sent_is_dropped_and_is_no_dead_letter() {
+    let world = World::new();
+    let hook = "01957a3e-7c00-7000-8000-000000000001";
+    let text = format!(
+        "id = \"{hook}\"\ncreated_at = 2026-03-01T12:00:00.000Z\ncreated_by = \"alice\"\nevents = [\"*\"]\n\
+         url = \"https://example.org/\"\n"
+    );
+    world.sandbox.write(format!("r/webhooks/{hook}.toml"), text);
+    world.alice().git(["add", "."]).success();
+    world.alice().git(["commit", "--quiet", "-m", "A webhook"]).success();
+    let (gone, up) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (is_gone, is_up) = (Arc::clone(&gone), Arc::clone(&up));
+    let answers = move |_: &Told| {
+        let why = "410".to_owned();
+        if is_gone.load(Ordering::SeqCst) { Outcome::Gone { why } } else { delivered() }
+    };
+    let called = world.book.channel(hook, answers);
+    let post = world.book.channel("post", move |_| if is_up.load(Ordering::SeqCst) { delivered() } else { retry() });
+    let source: Source = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
+    let running = world.start(world.options(source));
+    world.model("m");
+    world.book.wait("a mail that is not taken", |t| t.iter().any(|t| t.channel == "post"));
+    gone.store(false, Ordering::SeqCst);
+    outbox(&world).ask(&Ask::Revive { channel: Some(hook.to_owned()), ids: Vec::new() }).expect("it can be asked");
+    world.book.wait("it goes on", |t| t.iter().any(|t| t.channel == hook && t.taken));
+    up.store(true, Ordering::SeqCst);
+    until("the end of the mail", &world, || outbox(&world).look("post").expect("readable").expect("known").waiting() == 0);
+    running.end();
+    assert_eq!(outbox(&world).look("post").expect("readable").expect("known").dead().count(), 0);
+    assert!(world.book.taken().iter().all(|t| t.channel == hook), "nobody needs to hear of it any more");
 }
 
 #[test]
