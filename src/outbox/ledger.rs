@@ -97,9 +97,25 @@ impl Ledger {
 
     /// Notes that a job did not arrive and how long from now it is tried next.
     pub fn failed(&mut self, id: &str, now: Timestamp, wait: Duration, why: &str) -> Result<(), OutboxError> {
+        self.put_off(id, now, wait, why, false)
+    }
+
+    /// The same where that was for the job's own sake, and the channel works.
+    pub fn deferred(&mut self, id: &str, now: Timestamp, wait: Duration, why: &str) -> Result<(), OutboxError> {
+        self.put_off(id, now, wait, why, true)
+    }
+
+    fn put_off(
+        &mut self,
+        id: &str,
+        now: Timestamp,
+        wait: Duration,
+        why: &str,
+        deferred: bool,
+    ) -> Result<(), OutboxError> {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let next = millis(now.plus_millis(i64::try_from(wait).unwrap_or(i64::MAX)));
-        self.write(Record::Failed { id: id.to_owned(), next, wait, why: short(why) }, false)
+        self.write(Record::Failed { id: id.to_owned(), next, wait, why: short(why), deferred }, false)
     }
 
     /// Notes that a job is no longer tried.
@@ -173,7 +189,7 @@ fn short(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::state::{Origin, delivery_id};
+    use super::super::state::{Failing, Origin, delivery_id};
     use super::*;
     use crate::tree::Oid;
 
@@ -231,6 +247,36 @@ mod tests {
         assert_eq!(again.revive(&[]).unwrap(), (1, vec!["even".to_owned()]));
         again.resume().unwrap();
         assert_eq!((again.state().waiting(), again.state().suspended()), (4, None));
+    }
+
+    #[test]
+    fn since_when_a_channel_fails_outlives_restarts_and_ends_with_a_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hook.journal");
+        let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
+        let jobs: Vec<Pending> = (1..5).map(|n| job(n, "a")).collect();
+        ledger.add(jobs.clone()).unwrap();
+        assert_eq!(ledger.state().failing(), None);
+        let wait = Duration::from_secs(60);
+        for (n, job) in (10..).zip(&jobs[..3]) {
+            ledger.failed(&job.id, at(n), wait, "no").unwrap();
+        }
+        let failing = Some(Failing { since: 10, attempts: 3 });
+        assert_eq!(ledger.state().failing(), failing);
+        assert_eq!(Ledger::open(&path).unwrap().expect("there").state().failing(), failing);
+        ledger.compact();
+        let mut ledger = Ledger::open(&path).unwrap().expect("there");
+        assert_eq!(ledger.state().failing(), failing);
+        ledger.deferred(&jobs[0].id, at(20), wait, "a full mailbox").unwrap();
+        assert_eq!(ledger.state().failing(), None, "who defers one answers");
+        ledger.failed(&jobs[1].id, at(30), wait, "no").unwrap();
+        ledger.delivered(&jobs[2].id, at(31), "ok").unwrap();
+        assert_eq!(ledger.state().failing(), None);
+        ledger.failed(&jobs[1].id, at(40), wait, "no").unwrap();
+        ledger.suspend(at(50), "dead", "settings").unwrap();
+        assert_eq!(ledger.state().failing(), Some(Failing { since: 40, attempts: 1 }));
+        ledger.resume().unwrap();
+        assert_eq!(ledger.state().failing(), None, "it has all the time again");
     }
 
     #[test]

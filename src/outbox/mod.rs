@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use ledger::Ledger;
-pub use state::{Cursor, Dead, Origin, Past, Pending, State, Suspended, delivery_id};
+pub use state::{Cursor, Dead, Failing, Origin, Past, Pending, State, Suspended, delivery_id};
 
 use crate::registry::Registry;
 

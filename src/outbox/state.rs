@@ -111,6 +111,15 @@ pub struct Suspended {
     pub settings: String,
 }
 
+/// That attempts fail and nothing arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// When the first of them failed, in milliseconds since the epoch.
+    pub since: i64,
+    /// How many they are.
+    pub attempts: u32,
+}
+
 /// A change of the state of a channel: a line of its journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "record")]
@@ -124,13 +133,22 @@ pub(super) enum Record {
         recent: Vec<Past>,
         suspended: Option<Suspended>,
         delivered: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failing: Option<Failing>,
     },
     /// The cursor moved, and these jobs are to be sent.
     Planned { cursor: Cursor, jobs: Vec<Pending> },
     /// A job arrived.
     Delivered { id: String, at: i64, said: String },
-    /// A job did not arrive and is tried again.
-    Failed { id: String, next: i64, wait: u64, why: String },
+    /// A job did not arrive and is tried again. Where it was deferred that was for its own sake: the channel works.
+    Failed {
+        id: String,
+        next: i64,
+        wait: u64,
+        why: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        deferred: bool,
+    },
     /// A job is no longer tried.
     Died { id: String, at: i64, why: String },
     /// Nothing is sent any more.
@@ -157,6 +175,7 @@ pub struct State {
     recent: VecDeque<Past>,
     suspended: Option<Suspended>,
     delivered: u64,
+    failing: Option<Failing>,
 }
 
 impl State {
@@ -171,6 +190,7 @@ impl State {
             recent: VecDeque::new(),
             suspended: None,
             delivered: 0,
+            failing: None,
         }
     }
 
@@ -230,6 +250,11 @@ impl State {
         self.suspended.as_ref()
     }
 
+    /// Since when nothing but failures came of attempts, if so.
+    pub fn failing(&self) -> Option<Failing> {
+        self.failing
+    }
+
     /// All of it as one record.
     pub(super) fn whole(&self) -> Record {
         Record::Whole {
@@ -240,6 +265,7 @@ impl State {
             recent: self.recent.iter().cloned().collect(),
             suspended: self.suspended.clone(),
             delivered: self.delivered,
+            failing: self.failing,
         }
     }
 
@@ -247,13 +273,14 @@ impl State {
     /// harmless.
     pub(super) fn apply(&mut self, record: Record) {
         match record {
-            Record::Whole { cursor, pending, dead, recent, suspended, delivered, .. } => {
+            Record::Whole { cursor, pending, dead, recent, suspended, delivered, failing, .. } => {
                 *self = Self::at(cursor);
                 pending.into_iter().for_each(|job| self.put(job));
                 self.dead = dead.into();
                 self.recent = recent.into();
                 self.suspended = suspended;
                 self.delivered = delivered;
+                self.failing = failing;
             }
             Record::Planned { cursor, jobs } => {
                 self.cursor = cursor;
@@ -262,17 +289,22 @@ impl State {
             Record::Delivered { id, at, said } => {
                 if let Some(job) = self.take(&id) {
                     self.delivered += 1;
+                    self.failing = None;
                     self.recent.push_back(Past { job, at, said });
                     if self.recent.len() > RECENT {
                         self.recent.pop_front();
                     }
                 }
             }
-            Record::Failed { id, next, wait, why } => {
+            Record::Failed { id, next, wait, why, deferred } => {
                 if let Some(job) = self.numbers.get(&id).and_then(|n| self.pending.get_mut(n)) {
                     job.attempts = job.attempts.saturating_add(1);
                     (job.next, job.wait) = (Some(next), Some(wait));
                     job.error = Some(why);
+                    let now = next.saturating_sub_unsigned(wait);
+                    let Failing { since, attempts } = self.failing.unwrap_or(Failing { since: now, attempts: 0 });
+                    let more = Failing { since, attempts: attempts.saturating_add(1) };
+                    self.failing = (!deferred).then_some(more);
                 }
             }
             Record::Died { id, at, why } => {
@@ -286,7 +318,7 @@ impl State {
                 }
             }
             Record::Suspended { suspended } => self.suspended = Some(suspended),
-            Record::Resumed => self.suspended = None,
+            Record::Resumed => (self.suspended, self.failing) = (None, None),
             Record::Revived { id } => {
                 if let Some(at) = self.dead.iter().position(|d| d.job.id == id)
                     && let Some(Dead { job, .. }) = self.dead.remove(at)

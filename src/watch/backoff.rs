@@ -5,6 +5,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::git::Repo;
+use crate::outbox::Failing;
+use crate::time::Timestamp;
 
 /// How long is waited after each failure, in seconds: about three days in all, as the Standard Webhooks say.
 const SCHEDULE: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
@@ -46,6 +48,14 @@ impl Backoff {
     /// How long a channel of which several lanes fail is left alone before one of them tries again.
     pub(super) fn probe(&self) -> Duration {
         self.scale(Duration::from_secs(60))
+    }
+
+    /// Whether a channel of which all attempts failed was tried for as long and as often as a job is: then it is to be
+    /// given up, however few of these each of its jobs had.
+    pub(super) fn is_over(&self, failing: Failing, now: Timestamp) -> bool {
+        let all = self.scale(Duration::from_secs(SCHEDULE.iter().sum()));
+        let passed = u128::try_from(now.as_millis().saturating_sub(failing.since)).unwrap_or(0);
+        passed >= all.as_millis() && usize::try_from(failing.attempts).is_ok_and(|n| n > SCHEDULE.len())
     }
 
     /// A time of another schedule, stretched or shortened like this one.
@@ -91,6 +101,17 @@ mod tests {
         assert_eq!(asked(600), Some(Duration::from_secs(600)));
         assert!(asked(1).expect("it goes on") >= Duration::from_secs(4), "never sooner than usual");
         assert_eq!(asked(u64::MAX), Some(MAX_ASKED));
+    }
+
+    #[test]
+    fn a_channel_is_given_up_after_the_time_and_the_tries_of_a_job() {
+        let days = |n: i64| Timestamp::from_millis(n * 86_400_000);
+        let is_over = |scale, attempts, passed| Backoff::scaled(scale).is_over(Failing { since: 0, attempts }, passed);
+        assert!(is_over(1.0, 10, days(4)));
+        assert!(!is_over(1.0, 4_000, days(3)), "three days and some hours");
+        assert!(!is_over(1.0, 9, days(400)), "the clock was set, or nothing happened");
+        assert!(is_over(0.01, 10, days(1)) && !is_over(10.0, 10, days(30)), "times the retry scale");
+        assert!(!is_over(1.0, 10, days(-4)));
     }
 
     #[test]

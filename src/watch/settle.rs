@@ -16,6 +16,15 @@ struct Put {
     given_up: Option<i64>,
 }
 
+/// Whose fault it is that jobs did not arrive.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// Their own.
+    Own,
+    /// The channel's, which may have asked to be left alone for a time.
+    Channel { asked: Option<std::time::Duration> },
+}
+
 impl Runner<'_> {
     /// Gives work to the threads: each channel has its turn, whatever the others do.
     pub(super) fn dispatch(&mut self) -> Result<(), WatchError> {
@@ -74,7 +83,7 @@ impl Runner<'_> {
         let noted = match outcome {
             Outcome::Delivered(said) => self.arrived(&channel, &jobs, &said),
             Outcome::Retry { why, after } => self.failed(&channel, &lane, &jobs, &why, after),
-            Outcome::Deferred { why } => self.not_yet(&channel, &lane, &jobs, &why, None).map(drop),
+            Outcome::Deferred { why } => self.not_yet(&channel, &lane, &jobs, &why, Fault::Own).map(drop),
             Outcome::Refused { why } => self.never(&channel, &jobs, &why),
             Outcome::Gone { why } => {
                 self.summary.failed += 1;
@@ -106,7 +115,7 @@ impl Runner<'_> {
     }
 
     /// The channel did not take the jobs. Where several lanes fail it is left alone for a while, and where nothing arrived
-    /// since what is given up now had landed, for as long as jobs are tried, it is switched off (SEC-77).
+    /// for as long as jobs are tried, it is switched off (SEC-77).
     fn failed(
         &mut self,
         channel: &str,
@@ -115,17 +124,18 @@ impl Runner<'_> {
         why: &str,
         asked: Option<std::time::Duration>,
     ) -> Result<(), WatchError> {
-        let put = self.not_yet(channel, lane, jobs, why, asked)?;
-        let probe = self.options.clock.elapsed() + self.backoff.probe();
+        let put = self.not_yet(channel, lane, jobs, why, Fault::Channel { asked })?;
+        let (now, probe) = (self.options.clock.now(), self.options.clock.elapsed() + self.backoff.probe());
         let Some(served) = self.served.get_mut(channel) else { return Ok(()) };
         served.lanes.failed(lane, put.asked_until, probe);
-        match put.given_up {
-            Some(landed) if !served.ledger.state().arrived_since(landed) => self.suspend(
-                channel,
-                &format!("nothing arrived for as long as deliveries are tried; the last time: {why}"),
-            ),
-            Some(_) | None => Ok(()),
+        let state = served.ledger.state();
+        // With many lanes that take turns to try, the time may be over long before any job was tried often enough.
+        let is_over = state.failing().is_some_and(|failing| self.backoff.is_over(failing, now));
+        if is_over || put.given_up.is_some_and(|landed| !state.arrived_since(landed)) {
+            let why = format!("nothing arrived for as long as deliveries are tried; the last time: {why}");
+            return self.suspend(channel, &why);
         }
+        Ok(())
     }
 
     /// The jobs wait for their next attempt, or are given up.
@@ -135,8 +145,12 @@ impl Runner<'_> {
         lane: &str,
         jobs: &[String],
         why: &str,
-        asked: Option<std::time::Duration>,
+        fault: Fault,
     ) -> Result<Put, WatchError> {
+        let asked = match fault {
+            Fault::Own => None,
+            Fault::Channel { asked } => asked,
+        };
         let (now, elapsed) = (self.options.clock.now(), self.options.clock.elapsed());
         self.options.counters.failed();
         self.summary.failed += 1;
@@ -149,7 +163,10 @@ impl Runner<'_> {
             match self.backoff.after(job.attempts.saturating_add(1), id, asked) {
                 Some(wait) => {
                     waits = waits.max(Some(wait));
-                    served.ledger.failed(id, now, wait, why)?;
+                    match fault {
+                        Fault::Own => served.ledger.deferred(id, now, wait, why)?,
+                        Fault::Channel { .. } => served.ledger.failed(id, now, wait, why)?,
+                    }
                 }
                 None => {
                     given_up = given_up.or(Some(job.landed));

@@ -107,6 +107,33 @@ fn an_endpoint_where_nothing_arrives_for_days_is_switched_off_and_goes_on_when_t
 }
 
 #[test]
+fn an_endpoint_with_many_lanes_is_switched_off_in_time_though_each_job_was_tried_little_and_it_restarted() {
+    let world = World::new();
+    // Three days are five minutes.
+    world.alice().git(["config", "greenroom.retryScale", "0.001"]).success();
+    let clock = Arc::new(Jumping { real: System::default(), ahead: AtomicI64::new(0) });
+    let source = always(vec![world.book.channel("x", |_| retry())]);
+    let options = || Options { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world.options(source.clone()) };
+    let running = world.start(options());
+    for model in ["a", "b", "c", "d", "e", "f"] {
+        world.model(model);
+    }
+    world.book.wait("ten tries and more", |t| t.len() >= 12);
+    clock.ahead.store(200_000, Ordering::SeqCst);
+    let tried = world.book.told().len();
+    world.book.wait("more tries", |t| t.len() > tried + 1);
+    assert!(!world.book.has_said(Level::Error, "is suspended"), "{:?}", world.book.said());
+    running.end();
+    clock.ahead.store(300_000, Ordering::SeqCst);
+    let running = world.start(options());
+    until("the suspension", &world, || world.book.has_said(Level::Error, "is suspended"));
+    running.end();
+    let known = outbox(&world).look("x").expect("readable").expect("known");
+    assert_eq!((known.dead().count(), known.waiting()), (0, 6));
+    assert!(known.pending().all(|job| job.attempts < 10));
+}
+
+#[test]
 fn lanes_that_are_put_off_for_their_own_sake_hold_up_no_other_lane() {
     let world = World::new();
     // A failed attempt is tried again after hours: a channel that were taken for broken would tell nothing here.
