@@ -105,7 +105,14 @@ impl Journal {
         if contents.dropped > 0 {
             file.set_len(contents.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         }
-        Ok(Self { path: path.to_owned(), file, bytes: contents.bytes, sum: contents.sum, unsynced: false, unnamed: false })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            bytes: contents.bytes,
+            sum: contents.sum,
+            unsynced: false,
+            unnamed: false,
+        })
     }
 
     /// Makes a journal of one record in the place of what is there: the old one or the new one is there at each moment, and

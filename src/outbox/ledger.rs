@@ -49,7 +49,8 @@ impl Ledger {
         let Some(mut contents) = journal::read(path)? else { return Ok(None) };
         let journal = Journal::resume(path, &contents)?;
         let state = fold(path, std::mem::take(&mut contents.records))?;
-        let ledger = Self { path: path.to_owned(), compact_at: COMPACT_FROM, journal, state, dropped: contents.dropped };
+        let ledger =
+            Self { path: path.to_owned(), compact_at: COMPACT_FROM, journal, state, dropped: contents.dropped };
         Ok(Some(ledger))
     }
 

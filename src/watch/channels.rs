@@ -230,7 +230,14 @@ impl Runner<'_> {
             None => self.outbox.open(name, &self.lead)?,
         };
         if let Some(mut ledger) = ledger.filter(|l| l.state().suspended().is_none_or(|s| s.settings != OFF)) {
-            ledger.suspend(self.options.clock.now(), "it is switched off", OFF)?;
+            let file = tip.file::<Webhook>(&path_of(name))?;
+            let is_readable = file.is_none_or(|f| f.value.is_some());
+            let why = if is_readable { "it is switched off" } else { "its file cannot be read" };
+            ledger.suspend(self.options.clock.now(), why, OFF)?;
+            if !is_readable {
+                let text = "a webhook's file cannot be read; what happens until it can is not told to it";
+                self.say(Message::new(Level::Error, text).with("channel", name));
+            }
         }
         Ok(())
     }
@@ -342,7 +349,7 @@ impl Runner<'_> {
         let Some(suspended) = self.served.get(name).and_then(|s| s.ledger.state().suspended()) else { return Ok(()) };
         let tip = self.tip()?;
         let state = self.registry.snapshot_of(Some(tip))?;
-        let file = state.file::<Webhook>(&format!("webhooks/{name}.toml"))?;
+        let file = state.file::<Webhook>(&path_of(name))?;
         let Some(webhook) = file.and_then(|f| f.value) else { return Ok(()) };
         let happening = suspension(webhook.id, webhook.created_by, tip, suspended);
         let registry = std::rc::Rc::clone(&self.registry);
@@ -407,7 +414,11 @@ impl Runner<'_> {
 
 /// The object of a webhook's file.
 fn webhook_file(state: &Snapshot<'_>, name: &str) -> Result<Option<Oid>, WatchError> {
-    Ok(state.entry(&format!("webhooks/{name}.toml"))?.map(|e| e.id))
+    Ok(state.entry(&path_of(name))?.map(|e| e.id))
+}
+
+fn path_of(name: &str) -> String {
+    format!("webhooks/{name}.toml")
 }
 
 /// What tells that a file was written.

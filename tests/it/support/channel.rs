@@ -83,6 +83,16 @@ impl Book {
         said.iter().any(|m| m.level == level && m.text.contains(words))
     }
 
+    /// Waits until the watcher has said something with these words that matters so much.
+    #[track_caller]
+    pub fn hear(&self, level: Level, words: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.has_said(level, words) {
+            assert!(Instant::now() < end, "waited for {words:?}: {:#?}", self.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Options of a watcher that tells this book.
     pub fn options(self: &Arc<Self>, source: Source) -> Options {
         let book = Arc::clone(self);

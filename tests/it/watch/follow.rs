@@ -17,14 +17,14 @@ fn all(world: &World) -> Options {
 }
 
 /// The text of a webhook's file.
-fn webhook(id: &str, state: &str) -> String {
+pub fn webhook(id: &str, state: &str) -> String {
     format!(
         "id = \"{id}\"\ncreated_at = 2026-03-01T12:00:00.000Z\ncreated_by = \"alice\"\nevents = [\"*\"]\n\
          state = \"{state}\"\nurl = \"https://example.org/{id}\"\n"
     )
 }
 
-const ONE: &str = "01957a3e-7c00-7000-8000-000000000001";
+pub const ONE: &str = "01957a3e-7c00-7000-8000-000000000001";
 const TWO: &str = "01957a3e-7c00-7000-8000-000000000002";
 
 #[track_caller]
@@ -178,6 +178,28 @@ fn channels_that_could_not_be_made_are_made_at_the_next_look_and_miss_nothing() 
     running.end();
     assert_eq!(world.values(ONE, "m"), numbered(0..3));
     assert!(world.book.has_said(Level::Error, "it is tried again"));
+}
+
+#[test]
+fn a_webhook_whose_file_can_no_longer_be_read_is_not_switched_off_in_silence() {
+    let world = World::new();
+    write_webhook(&world, ONE, "ACTIVE");
+    let book = Arc::clone(&world.book);
+    let running = world.start(world.options(by_webhook(move |id| book.channel(id, |_| delivered()))));
+    world.model("m");
+    world.book.wait("the model", |t| !t.is_empty());
+    write_webhook(&world, ONE, "DISABLED");
+    world.model("n");
+    write_webhook(&world, ONE, "ACTIVE");
+    world.tags("m", 0..1);
+    world.book.wait("the tag", |t| t.iter().any(|t| t.event == "model.tag_set"));
+    assert!(!world.book.has_said(Level::Error, ""), "who switches it off means it: {:?}", world.book.said());
+    world.sandbox.write(format!("r/webhooks/{ONE}.toml"), "<<<<<<< ours\n");
+    world.alice().git(["commit", "--quiet", "-am", "A merge gone wrong"]).success();
+    world.book.hear(Level::Error, "a webhook's file cannot be read");
+    running.end();
+    let listed = world.alice().greenroom(["webhook", "deliveries"]).success();
+    assert!(listed.stdout().contains("its file cannot be read"), "{}", listed.stdout());
 }
 
 #[test]

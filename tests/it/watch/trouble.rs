@@ -10,11 +10,12 @@ use greenroom::registry::{Registry, RegistryError};
 use greenroom::time::Timestamp;
 use greenroom::watch::{Clock, Level, Options, Source, System};
 
+use super::follow::{ONE, webhook};
 use super::{World, ids_are_true, numbered};
 use crate::bad_repo::disk::{Mount, leave};
 use crate::bad_repo::need_root;
 use crate::support::Sandbox;
-use crate::support::channel::{Fake, Running, Told, always, delivered, retry};
+use crate::support::channel::{Fake, Running, Told, always, delivered, home, retry};
 
 fn outbox(world: &World) -> Outbox {
     Outbox::of(&Registry::discover(&world.alice().folder()).expect("a registry"))
@@ -242,12 +243,8 @@ impl Channel for Post {
 #[test]
 fn a_mail_about_a_webhook_that_goes_on_before_it_is_sent_is_dropped_and_is_no_dead_letter() {
     let world = World::new();
-    let hook = "01957a3e-7c00-7000-8000-000000000001";
-    let text = format!(
-        "id = \"{hook}\"\ncreated_at = 2026-03-01T12:00:00.000Z\ncreated_by = \"alice\"\nevents = [\"*\"]\n\
-         url = \"https://example.org/\"\n"
-    );
-    world.sandbox.write(format!("r/webhooks/{hook}.toml"), text);
+    let hook = ONE;
+    world.sandbox.write(format!("r/webhooks/{hook}.toml"), webhook(hook, "ACTIVE"));
     world.alice().git(["add", "."]).success();
     world.alice().git(["commit", "--quiet", "-m", "A webhook"]).success();
     let (gone, up) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
@@ -266,10 +263,31 @@ fn a_mail_about_a_webhook_that_goes_on_before_it_is_sent_is_dropped_and_is_no_de
     outbox(&world).ask(&Ask::Revive { channel: Some(hook.to_owned()), ids: Vec::new() }).expect("it can be asked");
     world.book.wait("it goes on", |t| t.iter().any(|t| t.channel == hook && t.taken));
     up.store(true, Ordering::SeqCst);
-    until("the end of the mail", &world, || outbox(&world).look("post").expect("readable").expect("known").waiting() == 0);
+    until("the end of the mail", &world, || {
+        outbox(&world).look("post").expect("readable").expect("known").waiting() == 0
+    });
     running.end();
     assert_eq!(outbox(&world).look("post").expect("readable").expect("known").dead().count(), 0);
     assert!(world.book.taken().iter().all(|t| t.channel == hook), "nobody needs to hear of it any more");
+}
+
+#[test]
+fn whoever_made_a_webhook_hears_that_it_is_gone_in_a_folder_of_a_repository_too() {
+    let world = World { sandbox: Sandbox::new(), book: Arc::default() };
+    world.sandbox.git(["init", "--quiet", "r"]).success();
+    world.sandbox.greenroom(["init", "r/ml"]).success();
+    world.sandbox.write(format!("r/ml/webhooks/{ONE}.toml"), webhook(ONE, "ACTIVE"));
+    let alice = world.sandbox.alice().within("r/ml");
+    alice.git(["add", "."]).success();
+    alice.git(["commit", "--quiet", "-m", "A webhook"]).success();
+    let called = world.book.channel(ONE, |_| Outcome::Gone { why: "410".to_owned() });
+    let post = world.book.channel("post", |_| delivered());
+    let source: Source = Arc::new(move |_, _| Ok(vec![Box::new(called.clone()), Box::new(Post(post.clone()))]));
+    let running = Running::start(&home(&alice), world.options(source));
+    world.book.hear(Level::Info, "the first start");
+    alice.greenroom(["model", "create", "m"]).success();
+    world.book.wait("the mail", |t| t.iter().any(|t| t.channel == "post" && t.taken));
+    running.end();
 }
 
 #[test]
@@ -464,7 +482,9 @@ fn a_step_that_was_judged_is_told_once_though_the_next_one_cannot_be_told_yet() 
     }
     let running = world.start(world.options(source));
     world.book.wait("both verdicts", |t| t.len() >= 2);
-    until("the second is said", &world, || world.book.said().iter().filter(|s| s.contains("breaks rules")).count() >= 2);
+    until("the second is said", &world, || {
+        world.book.said().iter().filter(|s| s.contains("breaks rules")).count() >= 2
+    });
     running.end();
     let said = world.book.said().iter().filter(|s| s.contains("breaks rules")).count();
     assert_eq!((said, world.book.told().len()), (2, 2), "{:#?}", world.book.said());
