@@ -1,12 +1,18 @@
 //! `greenroom webhook deliveries`: what was sent, what waits, what was given up.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
+use crate::deliver::mail;
+use crate::name::Id;
 use crate::outbox::{Outbox, Pending, State};
+use crate::registry::Registry;
 use crate::text::one_line;
 use crate::time::Timestamp;
 
@@ -15,7 +21,7 @@ use crate::time::Timestamp;
 /// Deliveries are made by `greenroom watch` or `greenroom serve`; mail is among them, under the name `mail`.
 #[derive(Debug, Args)]
 pub(super) struct DeliveriesArgs {
-    /// A webhook's id, or `mail`; by default all
+    /// A webhook's id, or a start or end of it that is unique, or `mail`; by default all
     #[arg(value_name = "WEBHOOK")]
     webhook: Option<String>,
     /// Only those that failed at least once and are tried again
@@ -41,7 +47,8 @@ struct Row<'s> {
 pub(super) fn run(args: &DeliveriesArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let outbox = Outbox::of(&registry);
-    let states = states(&outbox, args.webhook.as_deref())?;
+    let named = args.webhook.as_deref().map(|given| channel(&registry, &outbox, given)).transpose()?;
+    let states = states(&outbox, named.as_deref())?;
     let rows: Vec<Row<'_>> = states.iter().flat_map(|(name, state)| rows(args, name, state)).collect();
     if session.out.is_json() {
         let suspended = |state: &State| state.suspended().map(|s| json!({ "why": s.why, "at": time(s.at) }));
@@ -80,7 +87,18 @@ pub(super) fn run(args: &DeliveriesArgs, session: &mut Session) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
-/// What is stored of the channel that is meant, or of all.
+/// The name of the channel that is meant: `mail`, or the id of the webhook that a part of it names.
+pub(super) fn channel(registry: &Registry, outbox: &Outbox, given: &str) -> Result<String, CliError> {
+    let stored = outbox.channels()?;
+    if given == mail::CHANNEL || stored.iter().any(|name| name == given) {
+        return Ok(given.to_owned());
+    }
+    let stored = stored.iter().filter_map(|name| name.parse().ok());
+    let ids: BTreeSet<Id> = registry.snapshot()?.webhooks()?.into_keys().chain(stored).collect();
+    Ok(pick::by_part("webhook", given, &ids)?.to_string())
+}
+
+/// What is stored of a channel, or of all.
 pub(super) fn states(outbox: &Outbox, named: Option<&str>) -> Result<Vec<(String, State)>, CliError> {
     let names = match named {
         Some(name) => vec![name.to_owned()],

@@ -1,5 +1,6 @@
 //! `greenroom webhook replay`: sends once more.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::report::{CliError, Exit, warn};
 use super::session::Session;
-use super::webhook_deliveries::states;
+use super::webhook_deliveries::{channel, states};
+use crate::deliver::mail;
 use crate::name::ModelName;
-use crate::outbox::{Ask, Outbox};
+use crate::outbox::{Ask, Outbox, State};
 use crate::registry::{Registry, RegistryError};
 use crate::text::one_line;
 use crate::tree::Oid;
-use crate::watch::{Failure, Home, Options, Replay, Replayed};
+use crate::watch::{Failure, Home, Options, Replay, Replayed, WatchError};
 
 /// How long is waited for the process that delivers to take up dead letters.
 const TAKE_UP: Duration = Duration::from_secs(10);
@@ -25,7 +27,7 @@ const TAKE_UP: Duration = Duration::from_secs(10);
 /// `--dead` it gives those that were given up back to `greenroom watch` instead.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// A webhook's id, or `mail`; by default all that are on
+    /// A webhook's id, or a start or end of it that is unique, or `mail`; by default all that are on
     #[arg(value_name = "WEBHOOK")]
     webhook: Option<String>,
     /// What happened after this commit or time
@@ -50,13 +52,19 @@ pub(super) struct ReplayArgs {
 
 pub(super) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
+    let outbox = Outbox::of(&registry);
+    let named = args.webhook.as_deref().map(|given| channel(&registry, &outbox, given)).transpose()?;
+    let on = those_that_are_on(&registry)?;
+    if let Some(name) = named.as_ref().filter(|name| !on.contains(*name)) {
+        return Err(is_off(name));
+    }
     if args.dead {
-        return revive(args, &registry, session);
+        return revive(named, &on, &outbox, session);
     }
     let wanted = Replay {
         after: moment(&registry, args.from.as_deref())?,
         until: args.until.as_deref().map(|m| registry.moment(m)).transpose()?,
-        channel: args.webhook.clone(),
+        channel: named,
         event: args.filter.clone(),
         model: args.model.clone(),
         dry_run: args.dry_run,
@@ -125,13 +133,30 @@ fn as_json(one: &Replayed) -> Value {
     })
 }
 
+/// The names of the channels to which things are sent now.
+fn those_that_are_on(registry: &Registry) -> Result<BTreeSet<String>, CliError> {
+    let channels = crate::deliver::channels(registry, &registry.snapshot()?).map_err(WatchError::from)?;
+    Ok(channels.iter().map(|channel| channel.name().to_owned()).collect())
+}
+
+fn is_off(name: &str) -> CliError {
+    let off = CliError::new(Exit::Failed, format!("nothing is sent to {}: it is switched off", one_line(name)));
+    if name == mail::CHANNEL { off } else { off.hint(format!("greenroom webhook update {name} --state ACTIVE")) }
+}
+
 /// Gives dead letters back to who delivers, and waits a little for it to take them.
-fn revive(args: &ReplayArgs, registry: &Registry, session: &mut Session) -> Result<Exit, CliError> {
-    let outbox = Outbox::of(registry);
-    let states = states(&outbox, args.webhook.as_deref())?;
-    let dead: usize = states.iter().map(|(_, s)| s.dead().count()).sum();
+fn revive(
+    named: Option<String>,
+    on: &BTreeSet<String>,
+    outbox: &Outbox,
+    session: &mut Session,
+) -> Result<Exit, CliError> {
+    let (states, off): (Vec<_>, Vec<_>) =
+        states(outbox, named.as_deref())?.into_iter().partition(|(name, _)| on.contains(name));
+    let dead = |of: &[(String, State)]| of.iter().map(|(_, s)| s.dead().count()).sum::<usize>();
+    let (dead, left) = (dead(&states), dead(&off));
     let suspended = states.iter().filter(|(_, s)| s.suspended().is_some()).count();
-    outbox.ask(&Ask::Revive { channel: args.webhook.clone(), ids: Vec::new() })?;
+    outbox.ask(&Ask::Revive { channel: named, ids: Vec::new() })?;
     // Nobody delivers if the lock is free; then the next one does it.
     let runs = || Ok::<_, CliError>(outbox.lead()?.is_none());
     let end = Instant::now() + TAKE_UP;
@@ -140,11 +165,18 @@ fn revive(args: &ReplayArgs, registry: &Registry, session: &mut Session) -> Resu
     }
     let taken = !outbox.is_asked();
     if session.out.is_json() {
-        session.out.json(&json!({ "dead": dead, "suspended": suspended, "taken_up": taken }))?;
-    } else {
-        let when = if taken { "are tried again now" } else { "will be tried again by `greenroom watch`" };
-        let plural = if dead == 1 { "delivery" } else { "deliveries" };
-        session.out.line(format!("{dead} {plural} {when}"));
+        session.out.json(&json!({ "dead": dead, "switched_off": left, "suspended": suspended, "taken_up": taken }))?;
+        return Ok(Exit::Ok);
+    }
+    let when = if taken { "are tried again now" } else { "will be tried again by `greenroom watch`" };
+    session.out.line(format!("{} {when}", deliveries(dead)));
+    if left > 0 {
+        let stays = if left == 1 { "stays as it is" } else { "stay as they are" };
+        session.out.line(format!("{} to what is switched off {stays}", deliveries(left)));
     }
     Ok(Exit::Ok)
+}
+
+fn deliveries(n: usize) -> String {
+    format!("{n} {}", if n == 1 { "delivery" } else { "deliveries" })
 }

@@ -4,9 +4,14 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use greenroom::outbox::{Cursor, Origin, Outbox, Pending, delivery_id};
+use greenroom::registry::Registry;
+use greenroom::time::Timestamp;
+use greenroom::tree::Oid;
 use greenroom::watch::Level;
 
 use super::World;
+use super::follow::webhook;
 use crate::support::channel::{Running, always, delivered, home};
 use crate::support::{Sandbox, Shell};
 
@@ -57,6 +62,62 @@ fn once_says_what_was_done_and_gives_way_to_one_that_runs() {
     assert!(said.contains("another process delivers for"), "{said}");
     // The lock of the dead is free.
     world.alice().greenroom(["watch", "--once"]).success();
+}
+
+/// A delivery to a channel that was given up.
+fn give_up(outbox: &Outbox, channel: &str, commit: Oid) {
+    let lead = outbox.lead().expect("a lock").expect("nobody else has it");
+    let origin = Origin { commit, before: None };
+    let job = Pending {
+        id: delivery_id(channel, &origin, 0, "k"),
+        lane: "m".to_owned(),
+        key: "k".to_owned(),
+        origin,
+        ordinal: 0,
+        event: "model.created".to_owned(),
+        landed: 0,
+        not_before: None,
+        attempts: 0,
+        next: None,
+        wait: None,
+        error: None,
+    };
+    let mut ledger = outbox.begin(channel, Cursor::after(commit), &lead).expect("it is begun");
+    ledger.add(vec![job.clone()]).expect("it is added");
+    ledger.died(&job.id, Timestamp::from_millis(0), "500").expect("it is noted");
+}
+
+#[test]
+fn a_webhook_is_named_by_a_part_of_its_id_and_one_that_is_off_is_not_said_to_be_tried_again() {
+    let world = World::new();
+    let alice = world.alice();
+    let ids = ["01957a3e-7c00-7000-8000-0000000000a1", "01957a3e-7c00-7000-8000-0000000000b2"];
+    for (id, state) in ids.into_iter().zip(["ACTIVE", "DISABLED"]) {
+        world.sandbox.write(format!("r/webhooks/{id}.toml"), webhook(id, state));
+    }
+    alice.git(["add", "."]).success();
+    alice.git(["commit", "--quiet", "-m", "Webhooks"]).success();
+    let registry = Registry::discover(&alice.folder()).expect("a registry");
+    let (outbox, head) = (Outbox::of(&registry), registry.head().expect("a branch").expect("a commit"));
+    outbox.prepare().expect("folders");
+    ids.iter().for_each(|id| give_up(&outbox, id, head));
+
+    let listed = alice.greenroom(["webhook", "deliveries", "000000b2"]).success();
+    assert!(listed.stdout().contains(ids[1]) && !listed.stdout().contains(ids[0]), "{}", listed.stdout());
+    let said = alice.greenroom(["webhook", "deliveries", "01957a3e"]).code(1);
+    assert!(said.stderr().contains("may mean 2 webhooks"), "{}", said.stderr());
+    for what in [["--dead"].as_slice(), &["--from", "HEAD", "--dry-run"]] {
+        let refused = alice.greenroom(["webhook", "replay", "000000b2"].iter().chain(what)).code(1);
+        assert!(refused.stderr().contains("it is switched off"), "{}", refused.stderr());
+        assert!(refused.stderr().contains("--state ACTIVE"), "{}", refused.stderr());
+    }
+    let all = alice.greenroom(["webhook", "replay", "--dead"]).success();
+    assert_eq!(
+        all.stdout(),
+        "1 delivery will be tried again by `greenroom watch`\n1 delivery to what is switched off stays as it is\n"
+    );
+    let one = alice.greenroom(["webhook", "replay", "000000a1", "--dead", "-o", "json"]).success().json();
+    assert_eq!((&one["dead"], &one["switched_off"]), (&1.into(), &0.into()));
 }
 
 #[test]
