@@ -111,7 +111,7 @@ fn a_backlog_for_a_dead_endpoint_costs_little_and_delays_nobody() {
     }
     live.wait("all events", |seen| seen.len() >= count);
     let grown = watching.memory().saturating_sub(before);
-    println!("{count} events wait: {} MiB more; the other endpoint heard within {latest:?}", grown / 1024);
+    eprintln!("{count} events wait: {} MiB more; the other endpoint heard within {latest:?}", grown / 1024);
     assert!(grown <= GROWTH, "{grown} KiB");
     // It takes the others longer to hear where the machine has more to do; a minute would be a retry.
     assert!(latest < Duration::from_secs(10), "{latest:?}");
@@ -122,7 +122,7 @@ fn a_backlog_for_a_dead_endpoint_costs_little_and_delays_nobody() {
     let _watching = Watching::start(&sandbox);
     commit(&registry, i64::try_from(count).expect("small"));
     live.wait("one more", |seen| seen.len() > count);
-    println!("after a restart it goes on within {:?}", begun.elapsed());
+    eprintln!("after a restart it goes on within {:?}", begun.elapsed());
     let listed = served(&sandbox).greenroom(["webhook", "deliveries", HOOKS[0], "--pending", "-o", "json"]).success();
     let listed: serde_json::Value = serde_json::from_str(listed.stdout()).expect("JSON");
     let waiting = listed.as_array().or_else(|| listed["deliveries"].as_array()).expect("a list").len();

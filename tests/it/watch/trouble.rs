@@ -274,8 +274,7 @@ fn a_mail_about_a_webhook_that_goes_on_before_it_is_sent_is_dropped_and_is_no_de
 #[test]
 fn whoever_made_a_webhook_hears_that_it_is_gone_in_a_folder_of_a_repository_too() {
     let world = World { sandbox: Sandbox::new(), book: Arc::default() };
-    world.sandbox.git(["init", "--quiet", "r"]).success();
-    world.sandbox.greenroom(["init", "r/ml"]).success();
+    world.sandbox.greenroom(["init", "--at", "ml", "r"]).success();
     world.sandbox.write(format!("r/ml/webhooks/{ONE}.toml"), webhook(ONE, "ACTIVE"));
     let alice = world.sandbox.alice().within("r/ml");
     alice.git(["add", "."]).success();
