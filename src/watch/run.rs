@@ -29,7 +29,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a branch that moved is left to settle: one look serves all that lands meanwhile, and who lands is answered
 /// before we take the processor.
-const SETTLE: Duration = Duration::from_millis(5);
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// How long is waited after something failed that may pass.
 const FAILED: Duration = Duration::from_secs(2);
