@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::{Sandbox, Shell, trees};
 
@@ -155,7 +155,8 @@ fn without_greenroom_nothing_is_accepted() {
     let folder = served.sandbox.path("it's a $HOME of `its` own");
     fs::create_dir(&folder).expect("writable");
     let program = folder.join("green room");
-    fs::copy(env!("CARGO_BIN_EXE_greenroom"), &program).expect("writable");
+    // Copied by another process: what this one writes, children of other tests may hold open for a moment.
+    served.server().run("cp", [Path::new(env!("CARGO_BIN_EXE_greenroom")), &program]).success();
     served.server().run(&program, UNIX).success();
     served.server().run(&program, ["hook", "status"]).success();
     // Another greenroom would write something else.

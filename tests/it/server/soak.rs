@@ -56,7 +56,7 @@ fn load(server: &Server, who: u64, done: &AtomicBool, asked: &AtomicU64) {
             1 => ask("GET", &mlflow("registered-models/search?filter=name%20ILIKE%20%27%25m%25%27"), &json!({})),
             2 => ask("GET", &mlflow(&format!("model-versions/get?name={model}&version=1")), &json!({})),
             3 => {
-                ask("GET", &format!("/api/greenroom/activities/list?name={model}&version=1&max_results=5"), &json!({}))
+                ask("GET", &format!("/api/greenroom/activities/list?name={model}&version=1&max_results=5"), &json!({}));
             }
             4 => ask("GET", &format!("/api/greenroom/models/get?name={model}&as_of=2026-03-01"), &json!({})),
             5 => ask(
@@ -109,7 +109,7 @@ fn under_load_for_long_it_takes_no_more_than_after_a_while() {
         done.store(true, Ordering::Relaxed);
         (before, after)
     });
-    println!("{} requests, {} deliveries: {before:?}, then {after:?}", asked.into_inner(), receiver.count());
+    eprintln!("{} requests, {} deliveries: {before:?}, then {after:?}", asked.into_inner(), receiver.count());
     assert!(receiver.count() > 0, "nothing was told");
     assert!(after.memory <= before.memory + growth, "memory grows: {before:?}, then {after:?}");
     assert!(after.descriptors <= before.descriptors + SPARE, "descriptors leak: {before:?}, then {after:?}");
