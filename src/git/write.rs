@@ -55,6 +55,16 @@ pub struct Published {
     /// Why the work tree could not follow, if so. The commits stand all the same; who takes the lock next tries again,
     /// and `git restore --staged --worktree <path>` does it by hand.
     pub left_behind: Option<GitError>,
+    /// The file that the branch had before, held open: where a disk is told of what is freed, freeing it takes longer than
+    /// much else here. So it is freed when this is dropped, for which an answer need not wait.
+    #[expect(dead_code, reason = "it is held, not read")]
+    replaced: Option<File>,
+}
+
+impl Published {
+    const fn new(commits: Vec<Oid>) -> Self {
+        Self { commits, left_behind: None, replaced: None }
+    }
 }
 
 impl Repo {
@@ -92,14 +102,14 @@ impl Repo {
         durability: Durability,
     ) -> Result<Published, PublishError> {
         let Some(last) = drafts.last() else {
-            return Ok(Published { commits: Vec::new(), left_behind: None });
+            return Ok(Published::new(Vec::new()));
         };
         if self.quarantine.is_some() {
             return Err(GitError::Quarantined.into());
         }
         let commits = self.make_commits(expected, drafts)?;
         let Some(&tip) = commits.last() else {
-            return Ok(Published { commits, left_behind: None });
+            return Ok(Published::new(commits));
         };
         let follow = self.prepare_follow(lock, reference, expected, &last.tree)?;
         let staged = self.inner.objects.reset_object_memory().unwrap_or_default();
@@ -114,6 +124,7 @@ impl Repo {
         if durability == Durability::Full {
             self.flush_objects()?;
         }
+        let replaced = File::open(self.common_dir().join(reference)).ok();
         self.move_branch(edit, last)?;
         let flushed = match durability {
             Durability::Full => self.flush_reference(reference, is_new),
@@ -123,7 +134,7 @@ impl Repo {
         // Who takes the lock next tries once more.
         let _ = lock.let_go(left.as_ref().filter(|_| left_behind.is_some()));
         flushed.map_err(|e| PublishError::Unconfirmed { commit: tip, source: e.into() })?;
-        Ok(Published { commits, left_behind })
+        Ok(Published { commits, left_behind, replaced })
     }
 
     /// Makes the commits in memory, each the parent of the next, signed if the settings ask for it.

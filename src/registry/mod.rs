@@ -173,7 +173,11 @@ impl Registry {
 
     /// The newest commit; none before the first.
     pub fn head(&self) -> Result<Option<Oid>, RegistryError> {
-        Ok(self.repo.reference(&self.branch)?)
+        let own = self.branch.starts_with("refs/heads/").then(|| self.repo.tip(&self.branch).look());
+        match own.flatten() {
+            Some(tip) => Ok(Some(tip)),
+            None => Ok(self.repo.reference(&self.branch)?),
+        }
     }
 
     /// The registry as of the newest commit.

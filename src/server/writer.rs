@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::state::Landed;
 use crate::action::Action;
 use crate::event::Event;
-use crate::git::{Durability, Ident, PublishError, Repo};
+use crate::git::{Durability, Ident, PublishError, Published, Repo};
 use crate::registry::{Asker, LOCK_WAIT, Registry, RegistryError};
 use crate::time::Timestamp;
 use crate::tree::Oid;
@@ -133,7 +133,9 @@ impl Writer {
 
     /// Makes the changes and answers each.
     fn land(&mut self, changes: Vec<Change>) {
-        let answers = match self.try_land(&changes) {
+        // What was replaced is let go when all are answered.
+        let mut published = None;
+        let answers = match self.try_land(&changes, &mut published) {
             Ok(answers) => answers,
             Err(e) => vec![Err(e); changes.len()],
         };
@@ -144,7 +146,11 @@ impl Writer {
     }
 
     /// Makes the changes; the answers are in their order. An error is for all of them: nothing landed.
-    fn try_land(&mut self, changes: &[Change]) -> Result<Vec<Result<Landed, ApiError>>, ApiError> {
+    fn try_land(
+        &mut self,
+        changes: &[Change],
+        landed: &mut Option<Published>,
+    ) -> Result<Vec<Result<Landed, ApiError>>, ApiError> {
         let mut lock = self.registry.repo().lock(LOCK_WAIT).map_err(RegistryError::from)?;
         for _ in 0..ATTEMPTS {
             let mut batch = self.registry.batch(&mut lock)?;
@@ -177,8 +183,9 @@ impl Writer {
             let base = batch.base();
             match batch.publish(Durability::Full) {
                 Ok(published) => {
-                    if let Some(why) = published.left_behind {
-                        self.voices.log.warn("the work tree did not follow", &why);
+                    let published = &*landed.insert(published);
+                    if let Some(why) = &published.left_behind {
+                        self.voices.log.warn("the work tree did not follow", why);
                     }
                     self.voices.vouched.landed(&published.commits);
                     self.voices.metrics.batch(published.commits.len());

@@ -72,7 +72,10 @@ impl Pair {
         let first = get("registered-models/get", &[("name", &model(0))]);
         // Ours first: MLflow's processes are not done with their start when the first of them answers.
         let ours = Running::greenroom(sandbox, &sandbox.path("registry"), "alice@example.org", &first);
-        Self { ours, theirs: Running::mlflow(sandbox, &first) }
+        let pair = Self { ours, theirs: Running::mlflow(sandbox, &first) };
+        // MLflow's workers go on starting after its first answer, and would take the processor from whoever is measured.
+        std::thread::sleep(Duration::from_secs(20));
+        pair
     }
 
     /// One client asks both in turn, in rounds, so that both see the same machine.
