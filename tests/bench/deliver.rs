@@ -9,11 +9,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use greenroom::action::Action;
-use greenroom::git::Ident;
-use greenroom::registry::{Asker, Options, Registry};
-use greenroom::text::Text;
-use greenroom::time::Timestamp;
+use greenroom::registry::Registry;
+
+use crate::support::commits::tag;
 
 use super::measure::{Times, quietly, row};
 
@@ -89,7 +87,7 @@ impl Taken {
 struct Scene {
     dir: PathBuf,
     registry: Registry,
-    made: i64,
+    made: u32,
 }
 
 impl Scene {
@@ -127,7 +125,7 @@ impl Scene {
     /// A commit with one event, of one of ten models.
     fn commit(&mut self) {
         self.made += 1;
-        commit(&self.registry, self.made);
+        tag(&self.registry, self.made, 10);
     }
 
     fn watch(&self) -> Watching {
@@ -139,20 +137,6 @@ impl Scene {
         thread::sleep(Duration::from_millis(500));
         Watching(child)
     }
-}
-
-/// A commit with one event, of one of ten models.
-fn commit(registry: &Registry, n: i64) {
-    let now = Timestamp::from_seconds(1_800_000_000 + n);
-    let who = Ident::new("Alice", "alice@example.com", now);
-    let asker = Asker { user: "alice".parse().expect("a name"), author: who.clone(), committer: who };
-    let action = Action::SetModelTag {
-        model: format!("m{}", n % 10).parse().expect("a name"),
-        key: "n".parse().expect("a key"),
-        value: Text::new(&n.to_string()).expect("text"),
-    };
-    let options = Options { relaxed: true, ..Options::default() };
-    registry.change(&asker, &[action], now, &options).expect("a commit");
 }
 
 struct Watching(Child);
@@ -182,7 +166,7 @@ impl Drop for Watching {
 
 fn identity(command: &mut Command) {
     for role in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{role}_NAME"), "Alice").env(format!("GIT_{role}_EMAIL"), "alice@example.com");
+        command.env(format!("GIT_{role}_NAME"), "Alice").env(format!("GIT_{role}_EMAIL"), "alice@example.org");
     }
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("NO_COLOR", "1");
 }
@@ -226,14 +210,14 @@ fn soon_and_idle(at: &Path, quick: bool) {
 }
 
 /// The same by `git push` from a clone, from its start and from its end: what is told may be there before git says so.
-fn pushed(at: &Path, scene: &Scene, taken: &Taken, count: i32) {
+fn pushed(at: &Path, scene: &Scene, taken: &Taken, count: u32) {
     let clone = at.join("soon-clone");
     let mut git = Command::new("git");
     quietly(git.args(["clone", "-q"]).arg(&scene.dir).arg(&clone));
     let registry = Registry::discover(&clone).expect("a registry");
     let (mut from_start, mut after_end) = (Vec::new(), Vec::new());
     for n in 0..count {
-        commit(&registry, 1_000_000 + i64::from(n));
+        tag(&registry, 1_000_000 + n, 10);
         let (before, begun) = (taken.count.load(Ordering::SeqCst), Instant::now());
         quietly(Command::new("git").args(["push", "-q", "origin", "main"]).current_dir(&clone));
         let ended = Instant::now();

@@ -5,12 +5,9 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use greenroom::action::Action;
-use greenroom::git::Ident;
-use greenroom::registry::{Asker, Options, Registry};
-use greenroom::text::Text;
-use greenroom::time::Timestamp;
+use greenroom::registry::Registry;
 
+use crate::support::commits::tag;
 use crate::support::receiver::Receiver;
 use crate::support::{Sandbox, Shell};
 
@@ -47,20 +44,6 @@ fn served(sandbox: &Sandbox) -> Shell<'_> {
     sandbox.alice().within("served.git")
 }
 
-/// A commit with one event; they go round the models.
-fn commit(registry: &Registry, n: i64) {
-    let now = Timestamp::from_seconds(1_800_000_000 + n);
-    let who = Ident::new("Alice", "alice@example.org", now);
-    let asker = Asker { user: "alice".parse().expect("a name"), author: who.clone(), committer: who };
-    let action = Action::SetModelTag {
-        model: format!("m{}", n % 10).parse().expect("a name"),
-        key: "n".parse().expect("a key"),
-        value: Text::new(&n.to_string()).expect("text"),
-    };
-    let options = Options { relaxed: true, ..Options::default() };
-    registry.change(&asker, &[action], now, &options).expect("a commit");
-}
-
 /// `greenroom watch`, which ends with its value.
 struct Watching(Child);
 
@@ -91,25 +74,26 @@ impl Drop for Watching {
 
 #[test]
 fn a_backlog_for_a_dead_endpoint_costs_little_and_delays_nobody() {
-    let count: usize = if std::env::var_os("GREENROOM_FULL").is_some() { 10_000 } else { 2_000 };
+    let count: u32 = if std::env::var_os("GREENROOM_FULL").is_some() { 10_000 } else { 2_000 };
+    let all = usize::try_from(count).expect("small");
     let (dead, live) = (Receiver::start(), Receiver::start());
     dead.die();
     let sandbox = scene([&dead.url(), &live.url()]);
     let registry = Registry::discover(&served(&sandbox).folder()).expect("a registry");
     let watching = Watching::start(&sandbox);
-    commit(&registry, 0);
+    tag(&registry, 0, 10);
     live.wait("the first event", |seen| !seen.is_empty());
     let before = watching.memory();
     let mut latest = Duration::ZERO;
     for n in 1..count {
         let (seen, begun) = (live.count(), Instant::now());
-        commit(&registry, i64::try_from(n).expect("small"));
+        tag(&registry, n, 10);
         if n % 100 == 0 {
             live.wait("the event", |now| now.len() > seen);
             latest = latest.max(begun.elapsed());
         }
     }
-    live.wait("all events", |seen| seen.len() >= count);
+    live.wait("all events", |seen| seen.len() >= all);
     let grown = watching.memory().saturating_sub(before);
     eprintln!("{count} events wait: {} MiB more; the other endpoint heard within {latest:?}", grown / 1024);
     assert!(grown <= GROWTH, "{grown} KiB");
@@ -120,11 +104,11 @@ fn a_backlog_for_a_dead_endpoint_costs_little_and_delays_nobody() {
     drop(watching);
     let begun = Instant::now();
     let _watching = Watching::start(&sandbox);
-    commit(&registry, i64::try_from(count).expect("small"));
-    live.wait("one more", |seen| seen.len() > count);
+    tag(&registry, count, 10);
+    live.wait("one more", |seen| seen.len() > all);
     eprintln!("after a restart it goes on within {:?}", begun.elapsed());
     let listed = served(&sandbox).greenroom(["webhook", "deliveries", HOOKS[0], "--pending", "-o", "json"]).success();
     let listed: serde_json::Value = serde_json::from_str(listed.stdout()).expect("JSON");
     let waiting = listed.as_array().or_else(|| listed["deliveries"].as_array()).expect("a list").len();
-    assert_eq!(waiting, count + 1, "nothing is lost");
+    assert_eq!(waiting, all + 1, "nothing is lost");
 }

@@ -10,12 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use greenroom::action::Action;
-use greenroom::git::Ident;
-use greenroom::registry::{Asker, Options, Registry};
-use greenroom::text::Text;
-use greenroom::time::Timestamp;
+use greenroom::registry::Registry;
 
+use crate::support::commits::tag;
 use crate::support::receiver::{Received, Receiver, Reply};
 use crate::support::{Sandbox, Shell};
 
@@ -78,21 +75,7 @@ impl Scene {
     /// Makes commits in the client, a tag of a model each; gives their ids.
     fn commits(&self, count: u32) -> Vec<String> {
         let registry = Registry::discover(&self.client().folder()).expect("a registry");
-        let options = Options { relaxed: true, ..Options::default() };
-        (0..count)
-            .map(|n| {
-                let now = Timestamp::from_seconds(1_800_000_000 + i64::from(n));
-                let who = Ident::new("Alice", "alice@example.org", now);
-                let asker = Asker { user: "alice".parse().expect("a name"), author: who.clone(), committer: who };
-                let action = Action::SetModelTag {
-                    model: format!("m{}", n % MODELS).parse().expect("a name"),
-                    key: "n".parse().expect("a key"),
-                    value: Text::new(&n.to_string()).expect("text"),
-                };
-                let made = registry.change(&asker, &[action], now, &options).expect("a commit");
-                made.commit.expect("something changed").to_string()
-            })
-            .collect()
+        (0..count).map(|n| tag(&registry, n, MODELS)).collect()
     }
 
     fn watch(&self) -> Child {

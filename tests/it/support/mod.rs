@@ -8,6 +8,7 @@
 //! ```
 
 pub mod channel;
+pub mod commits;
 pub mod hooked;
 mod provision;
 pub mod receiver;

@@ -1,0 +1,23 @@
+//! Commits that are made in this process, many in a second: for tests of who is told of them.
+
+use greenroom::action::Action;
+use greenroom::git::Ident;
+use greenroom::registry::{Asker, Options, Registry};
+use greenroom::text::Text;
+use greenroom::time::Timestamp;
+
+/// Makes Alice's commit number so many, with one event: a tag `n` with that number, of one of so many models `m0`, `m1`…
+/// Gives its id. It is not flushed to the disk.
+pub fn tag(registry: &Registry, n: u32, models: u32) -> String {
+    let now = Timestamp::from_seconds(1_800_000_000 + i64::from(n));
+    let who = Ident::new("Alice", "alice@example.org", now);
+    let asker = Asker { user: "alice".parse().expect("a name"), author: who.clone(), committer: who };
+    let action = Action::SetModelTag {
+        model: format!("m{}", n % models).parse().expect("a name"),
+        key: "n".parse().expect("a key"),
+        value: Text::new(&n.to_string()).expect("text"),
+    };
+    let options = Options { relaxed: true, ..Options::default() };
+    let made = registry.change(&asker, &[action], now, &options).expect("a commit");
+    made.commit.expect("something changed").to_string()
+}
