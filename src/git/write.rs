@@ -124,7 +124,8 @@ impl Repo {
         if durability == Durability::Full {
             self.flush_objects()?;
         }
-        let replaced = File::open(self.common_dir().join(reference)).ok();
+        // A work tree may need the room that it takes.
+        let replaced = if follow.is_none() { File::open(self.common_dir().join(reference)).ok() } else { None };
         self.move_branch(edit, last)?;
         let flushed = match durability {
             Durability::Full => self.flush_reference(reference, is_new),
