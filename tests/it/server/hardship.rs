@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -122,6 +123,21 @@ fn the_server_the_command_line_and_git_write_at_once_and_none_loses_anything() {
     world.is_sound();
 }
 
+/// A chore of git's. Where it needs the very lock that a writer holds at that moment, it says so, and is begun again, as
+/// with any two of git's own processes.
+#[track_caller]
+fn keep_house(world: &World, chore: &[&str]) {
+    for _ in 0..100 {
+        let (stdout, stderr, code) = world.alice().git(chore).ended();
+        if code == Some(0) {
+            return;
+        }
+        assert!(stderr.contains(".lock': File exists"), "{chore:?}: {stdout}{stderr}");
+        thread::sleep(Duration::from_millis(3));
+    }
+    panic!("{chore:?} never gets the lock");
+}
+
 #[test]
 fn git_keeps_house_under_load_and_no_answer_is_stale_or_wrong() {
     let world = World::new(&[]);
@@ -140,7 +156,7 @@ fn git_keeps_house_under_load_and_no_answer_is_stale_or_wrong() {
                     &["gc", "--quiet", "--prune=1.hour.ago"],
                     &["commit-graph", "write"],
                 ] {
-                    world.alice().git(chore).success();
+                    keep_house(world, chore);
                 }
                 rounds += 1;
             }
