@@ -119,8 +119,8 @@ impl Reader {
     }
 }
 
-/// That a webhook was switched off, as the outbox knows it; none if it goes on again. It is told as of the newest commit,
-/// as one of the happenings that no step and no bridge has.
+/// That a webhook was switched off, as the outbox knows it. It is told as of the newest commit, as one of the happenings
+/// that no step and no bridge has.
 pub(super) fn suspension(webhook: Id, by: UserName, tip: Oid, suspended: &Suspended) -> Happening {
     let hash = Sha256::new().chain_update(webhook.as_str()).chain_update(suspended.at.to_be_bytes()).finalize();
     let what = What::WebhookSuspended { webhook, why: suspended.why.clone() };
@@ -129,7 +129,7 @@ pub(super) fn suspension(webhook: Id, by: UserName, tip: Oid, suspended: &Suspen
     Happening { commit: tip, ordinal, at, by, landed_by: None, comment: String::new(), what }
 }
 
-/// The same when the job's turn comes.
+/// The same when the job's turn comes; none if the webhook goes on again, or was switched off once more since.
 fn suspended_again(registry: &Registry, job: &Pending) -> Result<Option<Happening>, WatchError> {
     let Some(state) = Outbox::of(registry).look(&job.key)? else { return Ok(None) };
     let (Ok(webhook), Ok(owner), Some(suspended)) =
