@@ -85,9 +85,14 @@ enum What {
 }
 
 impl Sample {
+    /// The name of the model in a sample of what has this name; MLflow has another one for prompts.
+    pub fn model_name(name: &str) -> &'static str {
+        if is_of_prompt(name) { "example_prompt" } else { "example_model" }
+    }
+
     /// A sample of what has this name, in Databricks' words, MLflow's or ours.
     pub fn of(name: &str, model: &ModelName, by: &UserName, now: Timestamp) -> Option<Self> {
-        let is_prompt = name.starts_with("prompt");
+        let is_prompt = is_of_prompt(name);
         let maker = Maker { model, by, now, is_prompt };
         let what = match name {
             "rule.violated" => {
@@ -108,6 +113,11 @@ impl Sample {
             What::HistoryRewritten(before) => Subject::HistoryRewritten(before),
         }
     }
+}
+
+/// Whether a name is one of MLflow's for prompts.
+fn is_of_prompt(name: &str) -> bool {
+    name.starts_with("prompt")
 }
 
 /// The event of ours that a name speaks of.
@@ -220,7 +230,7 @@ impl Maker<'_> {
             name: model.clone(),
             created_at: self.now,
             created_by: self.by.clone(),
-            description: text("An example"),
+            description: self.description("registered model"),
             retired: None,
             tags: self.tags()?,
         };
@@ -242,7 +252,7 @@ impl Maker<'_> {
     fn of_version(&self, name: &str, to: Stage) -> Option<Event> {
         let (model, version) = (self.model.clone(), 1);
         let (key, value) = (Key::new("example_key").ok()?, text("example_value"));
-        let alias = AliasName::new("champion").ok()?;
+        let alias = AliasName::new("example_alias").ok()?;
         let record = self.version()?;
         Some(match name {
             "version.created" => Event::VersionCreated { model, version, created: record, artifacts: None },
@@ -338,6 +348,15 @@ impl Maker<'_> {
         })
     }
 
+    /// As MLflow's own examples say it.
+    fn description(&self, of_model: &str) -> Text {
+        text(&match (self.is_prompt, of_model) {
+            (true, "model version") => "An example prompt version".to_owned(),
+            (true, _) => "An example prompt".to_owned(),
+            (false, of_model) => format!("An example {of_model}"),
+        })
+    }
+
     fn id(&self) -> Id {
         Id::from_parts(self.now.as_millis(), [0; 10])
     }
@@ -346,6 +365,13 @@ impl Maker<'_> {
         let mut tags = Tags::from([(Key::new("example_key").ok()?, text("example_value"))]);
         if self.is_prompt {
             tags.insert(Key::new(IS_PROMPT).ok()?, text("true"));
+        }
+        Some(tags)
+    }
+
+    fn version_tags(&self) -> Option<Tags> {
+        let mut tags = self.tags()?;
+        if self.is_prompt {
             tags.insert(Key::new("mlflow.prompt.text").ok()?, text("Hello {{name}}!"));
             tags.insert(Key::new("_mlflow_prompt_type").ok()?, text("text"));
         }
@@ -357,12 +383,12 @@ impl Maker<'_> {
             id: self.id(),
             created_at: self.now,
             created_by: self.by.clone(),
-            description: text("An example"),
+            description: self.description("model version"),
             status: Status::Ready,
             status_message: text(""),
             source: Source { uri: text("models:/123"), run_id: text("abcd1234abcd5678"), ..Source::default() },
             artifacts: None,
-            tags: self.tags()?,
+            tags: self.version_tags()?,
             params: Default::default(),
             metrics: Default::default(),
             schema: None,

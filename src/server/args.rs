@@ -20,12 +20,22 @@ const SEE: &str = "See the API docs for more information about request parameter
 pub struct Args {
     body: Map<String, Value>,
     query: Vec<(String, String)>,
+    is_lenient: bool,
 }
 
 impl Args {
     /// From the query of an address and from a body, which must be a JSON object or empty.
     pub fn new(query: Option<&str>, body: &[u8]) -> Result<Self, ApiError> {
-        Ok(Self { body: object(body)?, query: query.map(pairs).transpose()?.unwrap_or_default() })
+        let query = query.map(pairs).transpose()?.unwrap_or_default();
+        Ok(Self { body: object(body)?, query, is_lenient: false })
+    }
+
+    /// The same arguments as a server reads them that converts JSON scalars to the type of a field, as Databricks does: an
+    /// integer is read where a text is wanted, and the words `true` and `false` where a flag is.
+    pub fn lenient(mut self) -> Self {
+        integers_as_texts(&mut self.body);
+        self.body.values_mut().filter_map(Value::as_object_mut).for_each(integers_as_texts);
+        Self { is_lenient: true, ..self }
     }
 
     /// All arguments as one text, the same for the same arguments.
@@ -103,6 +113,8 @@ impl Args {
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.json(name)? {
             Some(Value::Bool(b)) => Ok(*b),
+            Some(Value::String(word)) if self.is_lenient && word.eq_ignore_ascii_case("true") => Ok(true),
+            Some(Value::String(word)) if self.is_lenient && word.eq_ignore_ascii_case("false") => Ok(false),
             Some(other) => Err(wrong_type(name, other)),
             None => match self.query(name).next() {
                 None | Some("false" | "False" | "") => Ok(false),
@@ -137,6 +149,17 @@ impl Args {
             out.push((part("key")?, part("value")?));
         }
         Ok(out)
+    }
+}
+
+/// Makes texts of the integers in an object.
+fn integers_as_texts(object: &mut Map<String, Value>) {
+    for value in object.values_mut() {
+        if let Value::Number(number) = value
+            && (number.is_i64() || number.is_u64())
+        {
+            *value = Value::String(number.to_string());
+        }
     }
 }
 
@@ -358,6 +381,22 @@ mod tests {
             "Missing value for required parameter 'name'."
         );
         assert!(of(r#"{"archive_existing_versions": "true"}"#).flag("archive_existing_versions").is_err());
+    }
+
+    #[test]
+    fn lenient_arguments_convert_scalars_and_nothing_else() {
+        let args = of(r#"{"version": 3, "archive": "True", "spec": {"job_id": 7}, "list": [1], "half": 1.5, "on": true}"#);
+        assert!(args.text("version").is_err() && args.flag("archive").is_err());
+        let args = args.lenient();
+        assert_eq!(args.text("version").unwrap(), Some("3"));
+        assert!(args.flag("archive").unwrap() && args.flag("on").unwrap());
+        assert_eq!(args.value("spec").unwrap(), Some(&serde_json::json!({ "job_id": "7" })));
+        for wrong in ["list", "half", "on", "spec"] {
+            assert!(args.text(wrong).is_err(), "{wrong}");
+        }
+        assert!(of(r#"{"archive": "yes"}"#).lenient().flag("archive").is_err());
+        let same = [of(r#"{"version": 3}"#), of(r#"{"version": "3"}"#)].map(|a| a.lenient().canonical());
+        assert_eq!(same[0], same[1], "a repeated request may be spelt in either way");
     }
 
     #[test]

@@ -75,7 +75,7 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
     match &route.handler {
         Handler::Fixed(fixed) => Ok(fixed()?.into_response()),
         Handler::Ask(ask) => {
-            let args = read(&parts, body).await?;
+            let args = arguments(route, &parts, body).await?;
             let call = call(guard, &mut parts, args).await?;
             permit(route.needs, &call)?;
             let etag = etag(&call);
@@ -89,7 +89,7 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
             Ok(response)
         }
         Handler::Act(act) => {
-            let args = read(&parts, body).await?;
+            let args = arguments(route, &parts, body).await?;
             let call = call(guard, &mut parts, args).await?;
             permit(route.needs, &call)?;
             let made = Arc::clone(&call.made);
@@ -126,6 +126,12 @@ fn settled(answer: Answer, made: &OnceLock<Oid>) -> Response {
     };
     response.extensions_mut().insert(Made(*commit));
     response
+}
+
+/// Reads the arguments as the route wants them.
+async fn arguments(route: &Route, parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
+    let args = read(parts, body).await?;
+    Ok(if route.is_lenient { args.lenient() } else { args })
 }
 
 /// Reads the arguments: from the query of GET and DELETE, and from a JSON body. What changes something needs the JSON

@@ -103,17 +103,19 @@ pub struct Route {
     pub needs: Needs,
     /// What answers.
     pub handler: Handler,
+    /// Whether scalars in the body are converted to the type that is wanted ([`Args::lenient`](super::args::Args::lenient)).
+    pub is_lenient: bool,
 }
 
 impl Route {
     /// An answer for anybody that depends on nothing.
     pub fn fixed(path: &str, handler: fn() -> Answer) -> Self {
-        Self { method: Method::GET, path: path.to_owned(), needs: Needs::Nothing, handler: Handler::Fixed(handler) }
+        Self { method: Method::GET, path: path.to_owned(), needs: Needs::Nothing, handler: Handler::Fixed(handler), is_lenient: false }
     }
 
     /// A question about the catalog.
     pub fn ask(method: Method, path: impl Into<String>, needs: Needs, handler: fn(&Call) -> Answer) -> Self {
-        Self { method, path: path.into(), needs, handler: Handler::Ask(handler) }
+        Self { method, path: path.into(), needs, handler: Handler::Ask(handler), is_lenient: false }
     }
 
     /// Something that writes or waits.
@@ -124,7 +126,7 @@ impl Route {
         handler: impl Fn(Call) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Act(Arc::new(move |call| Box::pin(handler(call))));
-        Self { method, path: path.into(), needs, handler }
+        Self { method, path: path.into(), needs, handler, is_lenient: false }
     }
 
     /// What a token in the address allows. What is sent besides does not matter.
@@ -134,7 +136,7 @@ impl Route {
         handler: impl Fn(Visit) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Visit(Arc::new(move |visit| Box::pin(handler(visit))));
-        Self { method, path: path.into(), needs: Needs::Token, handler }
+        Self { method, path: path.into(), needs: Needs::Token, handler, is_lenient: false }
     }
 
     /// Something that takes a body of any length.
@@ -145,7 +147,12 @@ impl Route {
         handler: impl Fn(Call, Body) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Stream(Arc::new(move |call, body| Box::pin(handler(call, body))));
-        Self { method, path: path.into(), needs, handler }
+        Self { method, path: path.into(), needs, handler, is_lenient: false }
+    }
+
+    /// The same route for clients that send numbers and words for texts and flags: those of Databricks alone.
+    pub fn lenient(self) -> Self {
+        Self { is_lenient: true, ..self }
     }
 
     /// The same route under each of several prefixes.

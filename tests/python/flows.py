@@ -4,7 +4,7 @@
     python flows.py load REGISTRY_URI                    loads what `register` registered, as another person elsewhere
 
 Both print a JSON object: `register` with what the model predicts, `load` with what each address predicts. Whoever loads
-has no tracking store.
+has no tracking store. It runs with MLflow 3 and with MLflow 2, which has no logged models.
 """
 
 import json
@@ -20,11 +20,13 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
+IS_2 = mlflow.__version__.startswith("2.")
 ROWS = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": [1.0, 0.0, 1.0]})
 ADDRESSES = [
     "models:/flow/1",
@@ -54,18 +56,23 @@ def register(registry, tracking):
         mlflow.log_metric("auc", 0.5, step=1)
         mlflow.log_metric("auc", 0.91, step=3)
         mlflow.log_metric("loss", float("nan"))
-        logged = mlflow.sklearn.log_model(model, name="model", registered_model_name="flow", input_example=ROWS)
+        place = {"artifact_path": "model"} if IS_2 else {"name": "model"}
+        logged = mlflow.sklearn.log_model(model, registered_model_name="flow", input_example=ROWS, **place)
+    by_run = f"runs:/{run.info.run_id}/model"
+    model_id = None if IS_2 else logged.model_id
     versions = [
         client.get_model_version("flow", "1"),
-        mlflow.register_model(f"runs:/{run.info.run_id}/model", "flow"),
-        mlflow.register_model(f"models:/{logged.model_id}", "flow", tags={"from": "logged"}),
+        mlflow.register_model(by_run, "flow"),
+        mlflow.register_model(by_run if IS_2 else f"models:/{model_id}", "flow", tags={"from": "logged"}),
         client.copy_model_version("models:/flow/3", "flow copy"),
         mlflow.register_model("models:/flow/3", "flow other"),
     ]
     same([v.version for v in versions], ["1", "2", "3", "1", "1"])
     same([client.get_model_version(v.name, v.version).status for v in versions], ["READY"] * 5)
-    source = f"models:/{logged.model_id}"
+    # MLflow 2 gives a registry the place of the files, MLflow 3 the logged model.
+    source = f"{run.info.artifact_uri}/model" if IS_2 else f"models:/{model_id}"
     same([v.source for v in versions], [source] * 3 + ["models:/flow/3"] * 2)
+    same([v.run_id for v in versions[:3]], [run.info.run_id] * 3)
     same(versions[2].tags, {"from": "logged"})
     client.transition_model_version_stage("flow", "2", "Production")
     client.set_registered_model_alias("flow", "champion", "3")
@@ -73,7 +80,28 @@ def register(registry, tracking):
     same(sorted(v.version for v in found), ["1", "2", "3"])
     client.register_prompt("greet", "Hello {{name}}")
     same(client.load_prompt("prompts:/greet/1").template, "Hello {{name}}")
-    return {"predicted": list(model.predict(ROWS)), "run": run.info.run_id, "model": logged.model_id}
+    if registry.startswith("greenroom"):
+        nothing_is_left_of_a_failure(client)
+    return {"predicted": list(model.predict(ROWS)), "run": run.info.run_id, "model": model_id}
+
+
+def nothing_is_left_of_a_failure(client):
+    """A source that cannot be read registers nothing, not even an empty model; a model made before stays."""
+    client.create_registered_model("before")
+    for name in ["none", "before"]:
+        try:
+            mlflow.register_model("runs:/0123456789abcdef0123456789abcdef/model", name)
+            raise AssertionError("a model that is not there was registered")
+        except MlflowException:
+            pass
+    try:
+        client.create_registered_model("mine")
+        client.create_model_version("mine", os.path.abspath("not there"))
+        raise AssertionError("a folder that is not there was registered")
+    except MlflowException as e:
+        assert "GREENROOM_UPLOAD" in str(e), e
+    names = {m.name for m in client.search_registered_models()}
+    same(names & {"none", "before", "mine"}, {"before", "mine"})
 
 
 def load(registry):

@@ -205,6 +205,9 @@ def prompts(client):
 
 
 def prompts_of_3(client):
+    too_long = "Prompt text exceeds max length of 100000 characters."
+    for register in [client.register_prompt, client.create_prompt_version]:
+        refused("INVALID_PARAMETER_VALUE", too_long, register, "greet", "x" * 100_001)
     client.create_prompt("made", description="By hand", tags={"a": "b"})
     same((client.get_prompt("made").description, client.get_prompt("made").tags), ("By hand", {"a": "b"}))
     one = client.create_prompt_version("made", "Hello {{name}}", description="first", tags={"k": "v"})

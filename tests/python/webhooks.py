@@ -133,8 +133,12 @@ except (NotFound, ResourceDoesNotExist):
 
 # MLflow's client.
 client = mlflow.MlflowClient(tracking_uri=URL, registry_uri=URL)
+# Everything that this MLflow tells of registries: budgets are of its own gateway.
+from mlflow.entities.webhook import VALID_ENTITY_ACTIONS
+
+EVENTS = [f"{e.value}.{a.value}" for e, actions in VALID_ENTITY_ACTIONS.items() for a in actions if e.value != "budget_policy"]
 for secret in SECRETS:
-    events = ["model_version.created", "prompt_version.created", "model_version_alias.deleted"]
+    events = EVENTS
     hook = client.create_webhook("ci", HOOK, events, description="d", secret=secret)
     assert sorted(str(e) for e in hook.events) == sorted(events) and hook.secret is None and hook.status == "ACTIVE"
     assert client.get_webhook(hook.webhook_id).url == HOOK
@@ -144,12 +148,11 @@ for secret in SECRETS:
         body = verify(secret)
         assert list(body) == ["entity", "action", "timestamp", "data"]
         assert f"{body['entity']}.{body['action']}" == event
-        # The payload is the one that MLflow's own example has, key by key.
+        # The payload is MLflow's own example, word by word.
         from mlflow.webhooks.types import get_example_payload_for_event
 
         example = get_example_payload_for_event(WebhookEvent.from_str(event))
-        assert list(body["data"]) == list(example), (body["data"], example)
-        assert all(type(body["data"][k]) is type(example[k]) for k in example), (body["data"], example)
+        assert list(body["data"]) == list(example) and body["data"] == example, (body["data"], example)
     client.delete_webhook(hook.webhook_id)
 first = client.create_webhook("first", HOOK, ["model_version.created"])
 second = client.create_webhook("second", HOOK, ["prompt.created"])
@@ -162,7 +165,12 @@ assert (changed.name, changed.status, [str(e) for e in changed.events]) == ("ren
 assert not client.test_webhook(first.webhook_id).success, "what is off is not told"
 for wrong, say in (
     (lambda: client.create_webhook("x y", HOOK, ["prompt.created"]), "is invalid"),
+    (lambda: client.create_webhook(" ", HOOK, ["prompt.created"]), "Webhook name ' ' is invalid. It must start and end with"),
+    (lambda: client.create_webhook("x", " ", ["prompt.created"]), "Webhook URL cannot be empty or just whitespace: ' '"),
     (lambda: client.create_webhook("x", "http://10.0.0.1/", ["prompt.created"]), "Invalid webhook URL"),
+    (lambda: client.create_webhook("x", "http://example.org/", ["prompt.created"]), "Invalid webhook URL scheme: 'http'. Allowed schemes are: https."),
+    (lambda: client.create_webhook("x", "ftp://example.org/", ["prompt.created"]), "Invalid webhook URL scheme: 'ftp'. Allowed schemes are: https."),
+    (lambda: client.update_webhook(first.webhook_id, url="ftp://example.org/"), "Invalid webhook URL scheme: 'ftp'. Allowed schemes are: https."),
     (lambda: client.get_webhook("00000000-0000-4000-8000-000000000000"), "not found"),
 ):
     try:

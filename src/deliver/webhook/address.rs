@@ -45,8 +45,8 @@ const PRIVATE_V6: [([u16; 8], u8); 4] = [
 /// Why a target may not be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    /// It is not reached over TLS.
-    #[error("only https is allowed")]
+    /// It is not reached over TLS, and the administrator has not allowed it without.
+    #[error("only https is allowed, but for hosts that {SETTING} names in the git config of the served repository")]
     Scheme,
     /// Its port is none of those of https.
     #[error("only the ports 443 and 8443 are allowed")]

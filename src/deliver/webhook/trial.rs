@@ -53,7 +53,7 @@ impl Trial {
         }
         let name = name(webhook, event)?;
         let none = || TrialError::NoEvent(format!("there is no example of {name}"));
-        let model = webhook.model.clone().or_else(|| ModelName::new("example_model").ok()).ok_or_else(none)?;
+        let model = webhook.model.clone().or_else(|| ModelName::new(Sample::model_name(name)).ok()).ok_or_else(none)?;
         let sample = Sample::of(name, &model, by, now).ok_or_else(none)?;
         let registry = registry(snapshot)?;
         let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();

@@ -51,7 +51,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::PATCH, "/comments/update", Needs::Caller, comments::update),
         Route::act(delete, "/comments/delete", Needs::Caller, comments::delete),
     ];
-    let mut rows: Vec<Route> = rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect();
+    let mut rows: Vec<Route> = rows.into_iter().flat_map(|row| row.lenient().under(&PREFIXES)).collect();
     rows.extend([
         // The model is named by its id in the address; what the caller may do with it is looked at there.
         Route::ask(get.clone(), PERMISSIONS, Needs::Caller, permissions::get),

@@ -175,6 +175,9 @@ pub fn approvals(
 /// A model with its id and what the viewer may do with it.
 pub fn model(card: &ModelCard, standing: &Standing) -> Value {
     let mut out = fields(&shapes::Model::of(card));
+    // Their tags may have empty values; all else that is empty is not set.
+    let latest = out.get_mut("latest_versions").and_then(Value::as_array_mut);
+    latest.into_iter().flatten().filter_map(Value::as_object_mut).for_each(without_empty);
     out.insert("id".to_owned(), hex_id(card).into());
     out.extend(standing.level(card).map(|level| ("permission_level".to_owned(), level.as_str().into())));
     out.into()
@@ -211,6 +214,11 @@ pub fn version(
 /// A value as the fields of an object, without those that are empty.
 pub fn fields(value: &impl Serialize) -> Map<String, Value> {
     let Ok(Value::Object(mut map)) = serde_json::to_value(value) else { return Map::new() };
-    map.retain(|_, v| v.as_str() != Some("") && !v.is_null());
+    without_empty(&mut map);
     map
+}
+
+/// Leaves out the fields that are empty.
+fn without_empty(map: &mut Map<String, Value>) {
+    map.retain(|_, v| v.as_str() != Some("") && !v.is_null());
 }

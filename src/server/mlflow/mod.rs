@@ -27,6 +27,9 @@ use crate::text::{InvalidText, Text};
 pub const PREFIXES: [&str; 4] =
     ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/2.0/preview/mlflow", "/ajax-api/2.0/preview/mlflow"];
 
+/// The tag of a version in which MLflow keeps the text of a prompt.
+const PROMPT_TEXT: &str = "mlflow.prompt.text";
+
 /// The longest value of a tag, in characters.
 const MAX_TAG: usize = 100_000;
 
@@ -104,6 +107,14 @@ pub fn text(args: &Args, name: &str) -> Result<Text, ApiError> {
     })
 }
 
+/// The value of a tag of a version; a prompt keeps its text in one.
+pub fn version_tag_value(key: &Key, given: &str) -> Result<Text, ApiError> {
+    if key.as_str() == PROMPT_TEXT && given.chars().count() > MAX_TAG {
+        return Err(ApiError::invalid(format!("Prompt text exceeds max length of {MAX_TAG} characters.")));
+    }
+    tag_value(given)
+}
+
 /// The value of a tag.
 pub fn tag_value(given: &str) -> Result<Text, ApiError> {
     if given.chars().count() > MAX_TAG {
@@ -118,7 +129,17 @@ pub fn tag_key(args: &Args) -> Result<Key, ApiError> {
     Ok(Key::new(args.text("key")?.unwrap_or_default())?)
 }
 
-/// The tags of something new.
+/// The tags of a new model.
 pub fn tags(args: &Args) -> Result<Tags, ApiError> {
     args.tags("tags")?.into_iter().map(|(key, value)| Ok((Key::new(key)?, tag_value(&value)?))).collect()
+}
+
+/// The tags of a new version.
+pub fn version_tags(args: &Args) -> Result<Tags, ApiError> {
+    let tag = |(key, value): (String, String)| {
+        let key = Key::new(key)?;
+        let value = version_tag_value(&key, &value)?;
+        Ok((key, value))
+    };
+    args.tags("tags")?.into_iter().map(tag).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::schema::{check, flag, needs, takes};
 use super::shapes::{OneVersion, Version};
-use super::{model_name, name, register, schema, source, tag_key, tag_value, tags, text, version_number};
+use super::{model_name, name, register, schema, source, tag_key, text, version_number, version_tag_value, version_tags};
 use crate::action::{Action, NewVersion};
 use crate::apply::Refusal;
 use crate::entity::version::{Source, Status};
@@ -83,7 +83,7 @@ async fn create_now(call: Call) -> Answer {
     let is_prompt = source::is_prompt(&args.tags("tags")?);
     let source = source::settled(&call, given, is_prompt)?;
     name(args)?;
-    let (description, tags) = (text(args, "description")?, tags(args)?);
+    let (description, tags) = (text(args, "description")?, version_tags(args)?);
     let model = model_name(&call)?;
     let mut new = NewVersion { description, tags, source, ..NewVersion::default() };
     if let Some(upload) = &upload {
@@ -160,7 +160,7 @@ pub async fn transition(call: Call) -> Answer {
 pub async fn set_tag(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("version"), needs("key"), takes("value")])?;
     let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
-    let value = tag_value(call.args.text("value")?.unwrap_or_default())?;
+    let value = version_tag_value(&key, call.args.text("value")?.unwrap_or_default())?;
     let (model, version) = named(&call)?;
     call.write(vec![Action::SetVersionTag { model, version, key, value }]).await?;
     Ok(Reply::done())

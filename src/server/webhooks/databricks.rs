@@ -30,7 +30,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::DELETE, "/registry-webhooks/delete", Needs::Caller, delete),
         Route::act(Method::POST, "/registry-webhooks/test", Needs::Writer, test),
     ];
-    rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
+    rows.into_iter().flat_map(|row| row.lenient().under(&PREFIXES)).collect()
 }
 
 /// A webhook as Databricks' clients read it. Secrets are not in it.
@@ -62,7 +62,9 @@ fn shape(webhook: &Webhook) -> Value {
 /// The events that are asked for; none where none are given.
 fn events(args: &Args) -> Result<BTreeSet<EventPattern>, ApiError> {
     let known = |name: String| {
-        let event: Result<EventPattern, _> = name.parse();
+        // As with stages, Databricks' documentation takes any case.
+        let known = DATABRICKS.into_iter().find(|known| known.eq_ignore_ascii_case(&name));
+        let event: Result<EventPattern, _> = known.unwrap_or(&name).parse();
         event.map_err(|_| {
             let shown = crate::text::one_line(&name);
             ApiError::invalid(format!("Invalid webhook event: {shown}. It must be one of {}.", DATABRICKS.join(", ")))
@@ -73,7 +75,7 @@ fn events(args: &Args) -> Result<BTreeSet<EventPattern>, ApiError> {
 
 fn status(args: &Args) -> Result<Option<WebhookState>, ApiError> {
     let Some(given) = args.text("status")? else { return Ok(None) };
-    let found = WebhookState::ALL.into_iter().find(|s| s.as_str() == given);
+    let found = WebhookState::ALL.into_iter().find(|s| s.as_str().eq_ignore_ascii_case(given));
     let wrong = || {
         let shown = crate::text::one_line(given);
         ApiError::invalid(format!("Invalid webhook status: {shown}. It must be ACTIVE, DISABLED or TEST_MODE."))

@@ -13,13 +13,16 @@ use serde_json::{Map, Value, json};
 use super::{Brought, Given, all, as_new, attempt, change, delete as remove, find, inner, make, page, page_size};
 use crate::action::NewWebhook;
 use crate::deliver::webhook::TrialError;
+use crate::deliver::webhook::address::Forbidden;
 use crate::entity::webhook::{EventPattern, Profile, Webhook, WebhookState};
 use crate::payload::MLFLOW;
+use crate::search::python;
 use crate::server::args::{Args, missing, storable, wrong_type};
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::PREFIXES;
 use crate::server::route::{Answer, Needs, Reply, Route};
+use crate::text::Text;
 
 /// The longest name of a webhook.
 const MAX_NAME: usize = 63;
@@ -86,7 +89,7 @@ fn answer(webhook: &Webhook) -> Answer {
 }
 
 /// The name, by MLflow's rule and in its words.
-fn name(given: &str) -> Result<crate::text::Text, ApiError> {
+fn name(given: &str) -> Result<Text, ApiError> {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let inside = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let fits = given.len() <= MAX_NAME && edge(given.chars().next()) && edge(given.chars().last());
@@ -96,17 +99,35 @@ fn name(given: &str) -> Result<crate::text::Text, ApiError> {
     Err(ApiError::invalid(format!(
         "Webhook name {} is invalid. It must start and end with a letter or digit, be less than 63 characters long, and \
          contain only letters, digits, dots (.), underscores (_), and hyphens (-).",
-        crate::text::quoted(given)
+        python::text(&crate::text::one_line(given))
     )))
 }
 
 /// The address, which must be one before it is judged.
-fn url(given: &str) -> Result<crate::text::Text, ApiError> {
+fn url(call: &Call, given: &str) -> Result<Text, ApiError> {
+    let shown = || python::text(&crate::text::one_line(given));
     if given.trim().is_empty() {
-        let shown = crate::text::quoted(given);
-        return Err(ApiError::invalid(format!("Webhook URL cannot be empty or just whitespace: {shown}")));
+        return Err(ApiError::invalid(format!("Webhook URL cannot be empty or just whitespace: {}", shown())));
+    }
+    match call.state.hooks.out.allow().judge_text(given) {
+        // As Python splits URLs: what is before the first colon.
+        Err(Forbidden::Scheme | Forbidden::NoHost) if !given.starts_with("https://") => {
+            let scheme = given.split_once(':').map_or("", |(scheme, _)| scheme).to_lowercase();
+            let scheme = python::text(&crate::text::one_line(&scheme));
+            return Err(ApiError::invalid(format!("Invalid webhook URL scheme: {scheme}. Allowed schemes are: https.")));
+        }
+        Err(Forbidden::NoHost) => {
+            return Err(ApiError::invalid(format!("Webhook URL must include a hostname: {}", shown())));
+        }
+        // What else is wrong is told where it is judged, for both APIs in one way.
+        Ok(()) | Err(Forbidden::Scheme | Forbidden::Port | Forbidden::Address) => {}
     }
     storable(given, "url")
+}
+
+/// A text that must be there; one of nothing but white space is for its own rule to refuse, as in MLflow.
+fn present<'a>(args: &'a Args, name: &str) -> Result<&'a str, ApiError> {
+    args.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| missing(name))
 }
 
 /// An event of MLflow's: `{"entity": "MODEL_VERSION", "action": "CREATED"}`.
@@ -165,12 +186,12 @@ async fn create(call: Call) -> Answer {
 async fn create_now(call: Call) -> Answer {
     let args = &call.args;
     let new = NewWebhook {
-        name: name(args.required("name")?)?,
+        name: name(present(args, "name")?)?,
         description: storable(args.text("description")?.unwrap_or_default(), "description")?,
         events: events(args)?,
         state: status(args)?.unwrap_or_default(),
         profile: Profile::Mlflow,
-        url: Some(url(args.required("url")?)?),
+        url: Some(url(&call, present(args, "url")?)?),
         ..NewWebhook::default()
     };
     if new.events.is_empty() {
@@ -226,7 +247,7 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
         new.name = name(given)?;
     }
     if let Some(given) = call.args.text("url")?.filter(|u| !u.is_empty()) {
-        new.url = Some(url(given)?);
+        new.url = Some(url(call, given)?);
     }
     if let Some(given) = call.args.text("description")? {
         new.description = storable(given, "description")?;

@@ -107,6 +107,68 @@ fn what_may_be_done_about_a_request_depends_on_who_looks() {
     assert_eq!(doing(&By { server: &server, token: &reader }), ["", ""]);
 }
 
+/// Bodies as notebooks that people published send them, to the addresses that only Databricks has.
+#[test]
+fn numbers_and_words_are_read_as_databricks_reads_them() {
+    let world = with_wine();
+    let server = world.serve(&[]);
+    let alice = by(&world, &server, "alice");
+    let bob = by(&world, &server, "bob");
+    let loose = |stage: &str| json!({ "name": "wine", "version": 1, "stage": stage, "archive_existing_versions": "true" });
+    let asked = bob.post("transition-requests/create", &loose("Staging")).json(200);
+    assert_eq!(asked["request"]["to_stage"], "Staging");
+    let approved = alice.post("transition-requests/approve", &loose("Staging")).json(200);
+    assert_eq!(approved["activity"]["activity_type"], "APPROVED_REQUEST");
+    bob.post("transition-requests/create", &loose("Production")).json(200);
+    alice.post("transition-requests/reject", &loose("production")).json(200);
+    bob.post("transition-requests/create", &loose("Production")).json(200);
+    let mut withdrawn = loose("Production");
+    withdrawn["creator"] = json!("bob");
+    bob.send("DELETE", "transition-requests/delete", &withdrawn).json(200);
+    let moved = alice.post("databricks/model-versions/transition-stage", &loose("Archived")).json(200);
+    assert_eq!(moved["model_version_databricks"]["version"], "1");
+    let said = bob.post("comments/create", &json!({ "name": "wine", "version": 1, "comment": "fine" })).json(200);
+    assert_eq!(said["comment"]["comment"], "fine");
+    let listed = bob.send("GET", "transition-requests/list", &json!({ "name": "wine", "version": 1 })).json(200);
+    assert_eq!(listed, json!({}));
+    let job = json!({ "job_id": 4711, "access_token": "dapi-x", "workspace_url": "https://jobs.example.org" });
+    let hook = json!({ "model_name": "wine", "events": ["comment_created"], "status": "Active", "job_spec": job });
+    let made = alice.post("registry-webhooks/create", &hook).json(200)["webhook"].clone();
+    assert_eq!((&made["status"], &made["job_spec"]["job_id"]), (&json!("ACTIVE"), &json!("4711")));
+    let change = json!({ "id": made["id"], "status": "test_mode", "http_url_spec": {
+        "url": "https://hooks.example.org/", "enable_ssl_verification": "False" } });
+    let changed = alice.send("PATCH", "registry-webhooks/update", &change).json(200)["webhook"].clone();
+    assert_eq!(
+        (&changed["status"], &changed["http_url_spec"]["enable_ssl_verification"]),
+        (&json!("TEST_MODE"), &json!(false))
+    );
+    // What MLflow has, too, is read by MLflow's rule.
+    for (path, body) in [
+        ("model-versions/transition-stage", json!({ "name": "wine", "version": 1, "stage": "Staging" })),
+        ("model-versions/transition-stage", {
+            json!({ "name": "wine", "version": "1", "stage": "Staging", "archive_existing_versions": "true" })
+        }),
+        ("model-versions/set-tag", json!({ "name": "wine", "version": 1, "key": "k", "value": "v" })),
+    ] {
+        let refused = alice.post(path, &body).json(400);
+        assert_eq!(refused["error_code"], "INVALID_PARAMETER_VALUE", "{refused}");
+    }
+    world.is_sound();
+}
+
+#[test]
+fn what_is_not_set_is_absent_in_the_latest_versions_of_a_model_too() {
+    let world = with_wine();
+    world.alice().greenroom(["tag", "set", "wine/2", "empty="]).success();
+    let server = world.serve(&[]);
+    let shown = by(&world, &server, "alice").get("databricks/registered-models/get?name=wine").json(200);
+    let latest = &shown["registered_model_databricks"]["latest_versions"][0];
+    assert_eq!((&latest["version"], &latest["source"]), (&json!("2"), &json!("s3://bucket/2")));
+    assert_eq!(latest["tags"], json!([{ "key": "empty", "value": "" }]), "an empty value of a tag is a value");
+    let unset: Vec<_> = latest.as_object().expect("an object").iter().filter(|(_, v)| **v == json!("")).collect();
+    assert!(unset.is_empty(), "{unset:?}");
+}
+
 #[test]
 fn a_version_shows_its_open_requests_and_the_callers_level() {
     let world = with_wine();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,12 +16,18 @@ use crate::support::{Shell, tools};
 /// The addresses that `flows.py load` loads.
 const ADDRESSES: usize = 7;
 
-/// Runs `flows.py` and gives what it prints.
+/// Runs `flows.py` with the newest MLflow and gives what it prints.
 #[track_caller]
 fn flows(shell: &Shell<'_>, arguments: &[&str]) -> Value {
+    flows_with(tools::python(), shell, arguments)
+}
+
+/// Runs `flows.py` with a Python and gives what it prints.
+#[track_caller]
+fn flows_with(python: PathBuf, shell: &Shell<'_>, arguments: &[&str]) -> Value {
     let script = tools::python_script("flows.py").into_os_string();
     let arguments = arguments.iter().map(|a| (*a).into());
-    let out = shell.run(tools::python(), std::iter::once(script).chain(arguments)).success();
+    let out = shell.run(python, std::iter::once(script).chain(arguments)).success();
     let line = out.stdout().lines().last().unwrap_or_default().to_owned();
     serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {}\n{}", out.stdout(), out.stderr()))
 }
@@ -105,6 +111,16 @@ impl Drop for Tracking {
 
 #[test]
 fn the_plugin_serves_a_registry_by_its_path_and_copies_models_into_it() {
+    plugin_by_path(&tools::python());
+}
+
+#[test]
+fn the_plugin_works_with_the_oldest_client_that_it_promises() {
+    plugin_by_path(&tools::python_of_mlflow_2());
+}
+
+/// Registers and loads models in every way by the plugin, with the MLflow of a Python.
+fn plugin_by_path(python: &Path) {
     let world = World::new(&[]);
     let registry = format!("greenroom://{}", world.sandbox.path("r").display());
     let notice = world.sandbox.path("r/.git/greenroom/server.json");
@@ -112,12 +128,13 @@ fn the_plugin_serves_a_registry_by_its_path_and_copies_models_into_it() {
         fs::create_dir(world.sandbox.path(folder)).expect("a folder");
     }
     let maker = with_plugin(world.sandbox.alice().within("maker"));
-    let made = flows(&maker, &["register", &registry, "sqlite:///mlflow.db"]);
+    let made = flows_with(python.into(), &maker, &["register", &registry, "sqlite:///mlflow.db"]);
     all_recorded(&world, &made);
     let first: Value = serde_json::from_slice(&fs::read(&notice).expect("a server runs")).expect("JSON");
     // What is needed lies in the registry now.
     fs::remove_dir_all(world.sandbox.path("maker")).expect("it can be removed");
-    let loaded = flows(&with_plugin(world.sandbox.alice().within("reader")), &["load", &registry]);
+    let reader = with_plugin(world.sandbox.alice().within("reader"));
+    let loaded = flows_with(python.into(), &reader, &["load", &registry]);
     let second: Value = serde_json::from_slice(&fs::read(&notice).expect("a server runs")).expect("JSON");
     let pid = first["pid"].to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
@@ -219,9 +236,10 @@ fn the_plugins_own_tests_pass() {
     let world = World::new(&[]);
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mlflow-plugin/tests");
     let shell = with_plugin(world.sandbox.alice());
-    let run =
-        shell.run(tools::python(), ["-m", "unittest", "discover", "-s", tests.to_str().expect("UTF-8")]).success();
-    assert!(run.stderr().contains("\nOK\n"), "{}", run.stderr());
+    for python in [tools::python(), tools::python_of_mlflow_2()] {
+        let run = shell.run(python, ["-m", "unittest", "discover", "-s", tests.to_str().expect("UTF-8")]).success();
+        assert!(run.stderr().contains("\nOK\n"), "{}", run.stderr());
+    }
 }
 
 /// A server is found again after it ended, or was killed.

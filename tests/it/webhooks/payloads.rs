@@ -161,38 +161,33 @@ fn each_body_of_mlflow_is_that_of_its_examples() {
     };
     let tags = r#"{"example_key":"example_value"}"#;
     for (name, data) in [
-        ("registered_model.created", format!(r#"{{"name":"m","tags":{tags},"description":"An example"}}"#)),
+        ("registered_model.created", format!(r#"{{"name":"m","tags":{tags},"description":"An example registered model"}}"#)),
         (
             "model_version.created",
             format!(
-                r#"{{"name":"m","version":"1","source":"models:/123","run_id":"abcd1234abcd5678","tags":{tags},"description":"An example"}}"#
+                r#"{{"name":"m","version":"1","source":"models:/123","run_id":"abcd1234abcd5678","tags":{tags},"description":"An example model version"}}"#
             ),
         ),
         ("model_version_tag.set", r#"{"name":"m","version":"1","key":"example_key","value":"example_value"}"#.into()),
         ("model_version_tag.deleted", r#"{"name":"m","version":"1","key":"example_key"}"#.into()),
-        ("model_version_alias.created", r#"{"name":"m","alias":"champion","version":"1"}"#.into()),
-        ("model_version_alias.deleted", r#"{"name":"m","alias":"champion"}"#.into()),
-        ("prompt.created", format!(r#"{{"name":"m","tags":{},"description":"An example"}}"#, prompt_tags())),
+        ("model_version_alias.created", r#"{"name":"m","alias":"example_alias","version":"1"}"#.into()),
+        ("model_version_alias.deleted", r#"{"name":"m","alias":"example_alias"}"#.into()),
+        ("prompt.created", format!(r#"{{"name":"m","tags":{tags},"description":"An example prompt"}}"#)),
         (
             "prompt_version.created",
             format!(
-                r#"{{"name":"m","version":"1","template":"Hello {{{{name}}}}!","tags":{tags},"description":"An example"}}"#
+                r#"{{"name":"m","version":"1","template":"Hello {{{{name}}}}!","tags":{tags},"description":"An example prompt version"}}"#
             ),
         ),
         ("prompt_tag.set", r#"{"name":"m","key":"example_key","value":"example_value"}"#.into()),
         ("prompt_tag.deleted", r#"{"name":"m","key":"example_key"}"#.into()),
         ("prompt_version_tag.set", r#"{"name":"m","version":"1","key":"example_key","value":"example_value"}"#.into()),
         ("prompt_version_tag.deleted", r#"{"name":"m","version":"1","key":"example_key"}"#.into()),
-        ("prompt_alias.created", r#"{"name":"m","alias":"champion","version":"1"}"#.into()),
-        ("prompt_alias.deleted", r#"{"name":"m","alias":"champion"}"#.into()),
+        ("prompt_alias.created", r#"{"name":"m","alias":"example_alias","version":"1"}"#.into()),
+        ("prompt_alias.deleted", r#"{"name":"m","alias":"example_alias"}"#.into()),
     ] {
         assert_eq!(of(name), data, "{name}");
     }
-}
-
-/// MLflow takes the markers of a prompt out of its own tags, and leaves the text, which belongs to versions.
-fn prompt_tags() -> &'static str {
-    r#"{"example_key":"example_value","mlflow.prompt.text":"Hello {{name}}!"}"#
 }
 
 #[test]

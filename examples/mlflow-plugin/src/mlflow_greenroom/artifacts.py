@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import posixpath
 from typing import Any
 
@@ -33,7 +34,10 @@ class GreenroomArtifactRepository(HttpArtifactRepository):
         **_: Any,
     ) -> None:
         plain = artifact_uri[len(_PREFIX) :] if artifact_uri.startswith(_PREFIX) else artifact_uri
-        super().__init__(plain, tracking_uri, registry_uri)
+        # MLflow 2 passes an artifact repository nothing but its URI, MLflow 3 the two stores as well.
+        stores = {"tracking_uri": tracking_uri, "registry_uri": registry_uri}
+        taken = inspect.signature(HttpArtifactRepository.__init__).parameters
+        super().__init__(plain, **{name: uri for name, uri in stores.items() if name in taken})
         self._known = credentials
 
     def _creds(self, host: str) -> MlflowHostCreds:

@@ -12,8 +12,9 @@ import uuid
 from typing import Any, Iterator
 
 import mlflow.artifacts
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 from mlflow.protos.model_registry_pb2 import CreateModelVersion
 from mlflow.store.model_registry.rest_store import RestStore
 from mlflow.utils.proto_json_utils import message_to_json
@@ -22,6 +23,7 @@ from mlflow.utils.rest_utils import MlflowHostCreds
 from mlflow_greenroom import address, evidence, local
 from mlflow_greenroom.artifacts import API, GreenroomArtifactRepository
 from mlflow_greenroom.credentials import credentials_for, local_credentials
+from mlflow_greenroom.promise import Promises, composite_call
 
 _IS_PROMPT = "mlflow.prompt.is_prompt"
 
@@ -47,6 +49,23 @@ class GreenroomStore(RestStore):
         super().__init__(get_host_creds)
         self._credentials = get_host_creds
         self._tracking_uri = tracking_uri
+        self._promises = Promises(super().create_registered_model, super().delete_registered_model)
+
+    def create_registered_model(
+        self,
+        name: str,
+        tags: list[Any] | None = None,
+        description: str | None = None,
+        deployment_job_id: str | None = None,
+    ) -> RegisteredModel:
+        """Creates a registered model; one that MLflow creates for a version is created together with that."""
+        call = composite_call()
+        if call is None:
+            return super().create_registered_model(name, tags, description)
+        if self._exists(name):
+            raise MlflowException(f"Registered Model (name={name}) already exists.", RESOURCE_ALREADY_EXISTS)
+        self._promises.note(call, name, {"tags": tags, "description": description})
+        return RegisteredModel(name, description=description, tags=tags)
 
     def create_model_version(
         self,
@@ -67,16 +86,18 @@ class GreenroomStore(RestStore):
             run_link=run_link,
             tags=[tag.to_proto() for tag in tags or []],
             description=description,
-            model_id=model_id,
         )
         body: dict[str, Any] = json.loads(message_to_json(message))
+        if model_id:
+            # The message of MLflow 2 has no such field.
+            body["model_id"] = model_id
         is_prompt = any(tag.key == _IS_PROMPT and str(tag.value).lower() == "true" for tag in tags or [])
         if is_prompt or _REGISTERED.match(source) or os.environ.get("GREENROOM_UPLOAD", "always") == "never":
-            return self._create(body)
+            return self._create(name, body)
         body.update(evidence.collect(self._tracking_uri, run_id or _run_of(source), model_id or _model_of(source)))
         with self._uploaded(source, local_model_path) as upload:
             body.update(source=upload, original_source=source)
-            return self._create(body)
+            return self._create(name, body)
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
         """Where the files of a version are. Those that the registry has are downloaded with its own credentials."""
@@ -84,9 +105,19 @@ class GreenroomStore(RestStore):
         host = str(self._credentials().host).rstrip("/")
         return f"greenroom+{found}" if found.startswith(f"{host}{API}/") else found
 
-    def _create(self, body: dict[str, Any]) -> ModelVersion:
-        answer = self._call_endpoint(CreateModelVersion, json.dumps(body))
+    def _create(self, name: str, body: dict[str, Any]) -> ModelVersion:
+        with self._promises.kept(name):
+            answer = self._call_endpoint(CreateModelVersion, json.dumps(body))
         return ModelVersion.from_proto(answer.model_version)
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return True
 
     @contextlib.contextmanager
     def _uploaded(self, source: str, local_model_path: str | None) -> Iterator[str]:
