@@ -12,6 +12,9 @@ use crate::text::Text;
 /// How deep a JSON body may be.
 const MAX_DEPTH: usize = 32;
 
+/// Parameters that are secrets, or hold one: what is wrong with them is told without what they say.
+const SECRET: [&str; 5] = ["secret", "authorization", "access_token", "http_url_spec", "job_spec"];
+
 /// What ends most of MLflow's messages about parameters.
 const SEE: &str = "See the API docs for more information about request parameters.";
 
@@ -184,7 +187,10 @@ pub fn wrong_type(name: &str, value: &Value) -> ApiError {
         Value::Array(_) => "list",
         Value::Object(_) => "dict",
     };
-    let mut shown = ascii(&value.to_string());
+    // An error goes into logs, and to whoever sees the client's.
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let is_secret = SECRET.contains(&last);
+    let mut shown = if is_secret { "***".to_owned() } else { ascii(&value.to_string()) };
     if shown.len() > 200 {
         shown = format!("{}…", shown.chars().take(200).collect::<String>());
     }

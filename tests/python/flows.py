@@ -72,7 +72,6 @@ def register(registry, tracking):
     # MLflow 2 gives a registry the place of the files, MLflow 3 the logged model.
     source = f"{run.info.artifact_uri}/model" if IS_2 else f"models:/{model_id}"
     same([v.source for v in versions], [source] * 3 + ["models:/flow/3"] * 2)
-    same([v.run_id for v in versions[:3]], [run.info.run_id] * 3)
     same(versions[2].tags, {"from": "logged"})
     client.transition_model_version_stage("flow", "2", "Production")
     client.set_registered_model_alias("flow", "champion", "3")

@@ -125,7 +125,9 @@ fn numbers_and_words_are_read_as_databricks_reads_them() {
     let mut withdrawn = loose("Production");
     withdrawn["creator"] = json!("bob");
     bob.send("DELETE", "transition-requests/delete", &withdrawn).json(200);
-    let moved = alice.post("databricks/model-versions/transition-stage", &loose("Archived")).json(200);
+    let mut archived = loose("archived");
+    archived["archive_existing_versions"] = json!("False");
+    let moved = alice.post("databricks/model-versions/transition-stage", &archived).json(200);
     assert_eq!(moved["model_version_databricks"]["version"], "1");
     let said = bob.post("comments/create", &json!({ "name": "wine", "version": 1, "comment": "fine" })).json(200);
     assert_eq!(said["comment"]["comment"], "fine");

@@ -282,7 +282,8 @@ fn mlflows_webhooks_are_the_same_webhooks_in_its_words() {
     for (key, value, part) in [
         ("name", json!("x y"), "Webhook name 'x y' is invalid. It must start and end with a letter or digit"),
         ("name", json!("a".repeat(64)), "is invalid"),
-        ("url", json!("  "), "Missing value for required parameter 'url'"),
+        ("url", json!(""), "Missing value for required parameter 'url'"),
+        ("url", json!("  "), "Webhook URL cannot be empty or just whitespace: '  '"),
         ("url", json!("http://hooks.example.org"), "Invalid webhook URL"),
         ("events", json!([]), "Missing value for required parameter 'events'"),
         (
