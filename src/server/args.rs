@@ -391,7 +391,8 @@ mod tests {
 
     #[test]
     fn lenient_arguments_convert_scalars_and_nothing_else() {
-        let args = of(r#"{"version": 3, "archive": "True", "spec": {"job_id": 7}, "list": [1], "half": 1.5, "on": true}"#);
+        let args =
+            of(r#"{"version": 3, "archive": "True", "spec": {"job_id": 7}, "list": [1], "half": 1.5, "on": true}"#);
         assert!(args.text("version").is_err() && args.flag("archive").is_err());
         let args = args.lenient();
         assert_eq!(args.text("version").unwrap(), Some("3"));

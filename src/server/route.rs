@@ -110,7 +110,13 @@ pub struct Route {
 impl Route {
     /// An answer for anybody that depends on nothing.
     pub fn fixed(path: &str, handler: fn() -> Answer) -> Self {
-        Self { method: Method::GET, path: path.to_owned(), needs: Needs::Nothing, handler: Handler::Fixed(handler), is_lenient: false }
+        Self {
+            method: Method::GET,
+            path: path.to_owned(),
+            needs: Needs::Nothing,
+            handler: Handler::Fixed(handler),
+            is_lenient: false,
+        }
     }
 
     /// A question about the catalog.

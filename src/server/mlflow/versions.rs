@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::schema::{check, flag, needs, takes};
 use super::shapes::{OneVersion, Version};
-use super::{model_name, name, register, schema, source, tag_key, text, version_number, version_tag_value, version_tags};
+use super::{
+    model_name, name, register, schema, source, tag_key, text, version_number, version_tag_value, version_tags,
+};
 use crate::action::{Action, NewVersion};
 use crate::apply::Refusal;
 use crate::entity::version::{Source, Status};

@@ -114,7 +114,9 @@ fn url(call: &Call, given: &str) -> Result<Text, ApiError> {
         Err(Forbidden::Scheme | Forbidden::NoHost) if !given.starts_with("https://") => {
             let scheme = given.split_once(':').map_or("", |(scheme, _)| scheme).to_lowercase();
             let scheme = python::text(&crate::text::one_line(&scheme));
-            return Err(ApiError::invalid(format!("Invalid webhook URL scheme: {scheme}. Allowed schemes are: https.")));
+            return Err(ApiError::invalid(format!(
+                "Invalid webhook URL scheme: {scheme}. Allowed schemes are: https."
+            )));
         }
         Err(Forbidden::NoHost) => {
             return Err(ApiError::invalid(format!("Webhook URL must include a hostname: {}", shown())));

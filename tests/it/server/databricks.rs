@@ -114,7 +114,8 @@ fn numbers_and_words_are_read_as_databricks_reads_them() {
     let server = world.serve(&[]);
     let alice = by(&world, &server, "alice");
     let bob = by(&world, &server, "bob");
-    let loose = |stage: &str| json!({ "name": "wine", "version": 1, "stage": stage, "archive_existing_versions": "true" });
+    let loose =
+        |stage: &str| json!({ "name": "wine", "version": 1, "stage": stage, "archive_existing_versions": "true" });
     let asked = bob.post("transition-requests/create", &loose("Staging")).json(200);
     assert_eq!(asked["request"]["to_stage"], "Staging");
     let approved = alice.post("transition-requests/approve", &loose("Staging")).json(200);

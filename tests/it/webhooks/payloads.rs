@@ -161,7 +161,10 @@ fn each_body_of_mlflow_is_that_of_its_examples() {
     };
     let tags = r#"{"example_key":"example_value"}"#;
     for (name, data) in [
-        ("registered_model.created", format!(r#"{{"name":"m","tags":{tags},"description":"An example registered model"}}"#)),
+        (
+            "registered_model.created",
+            format!(r#"{{"name":"m","tags":{tags},"description":"An example registered model"}}"#),
+        ),
         (
             "model_version.created",
             format!(

@@ -159,7 +159,11 @@ fn what_makes_no_sense_is_refused_and_leaves_no_secret() {
         ("events", json!(["REGISTERED_MODEL_CREATED"]), "never told of REGISTERED_MODEL_CREATED"),
         ("model_name", json!("nope"), "not found"),
         ("status", json!("ON"), "Invalid webhook status: ON"),
-        ("http_url_spec", json!({"url": "http://hooks.example.org/"}), "only https is allowed, but for hosts that greenroom.webhookAllow names"),
+        (
+            "http_url_spec",
+            json!({"url": "http://hooks.example.org/"}),
+            "only https is allowed, but for hosts that greenroom.webhookAllow names",
+        ),
         ("http_url_spec", json!({"url": "https://169.254.169.254/"}), "not a public address"),
         ("http_url_spec", json!({"url": "https://2130706433/"}), "not a public address"),
         ("http_url_spec", json!({"url": "https://localhost/"}), "not a public address"),

@@ -70,7 +70,11 @@ fn no_secret_is_in_a_commit_a_log_an_error_an_answer_or_an_output() {
     ask("POST", &format!("{databricks}/create"), &bad);
     let spec = json!({"url": "https://x.example/", "secret": [CANARIES[0]]});
     ask("POST", &format!("{databricks}/create"), &json!({"events": ["MODEL_VERSION_CREATED"], "http_url_spec": spec}));
-    ask("POST", &format!("{databricks}/create"), &json!({"events": ["MODEL_VERSION_CREATED"], "http_url_spec": [spec]}));
+    ask(
+        "POST",
+        &format!("{databricks}/create"),
+        &json!({"events": ["MODEL_VERSION_CREATED"], "http_url_spec": [spec]}),
+    );
     ask("POST", mlflow, &json!({"name": "m", "url": echo.url(), "secret": [CANARIES[2]], "events": hook["events"]}));
     ask("GET", &format!("{databricks}/list"), &json!({}));
     ask("GET", mlflow, &json!({}));
