@@ -65,14 +65,17 @@ pub mod kept;
 // what must stay unknown: secrets outside git
 pub mod secrets;
 
+// who pushed what: the record of a served repository
+pub mod pushes;
+
+// who acts: people, signatures, records of pushes
+pub mod authority;
+
 // the transaction: read, apply, judge, commit
 pub mod registry;
 
 // the derived index: history and searches without a walk
 pub mod index;
-
-// who pushed what: the record of a served repository
-pub mod pushes;
 
 // the gate: a push or pull request judged before it lands
 pub mod gate;

@@ -15,7 +15,7 @@ use crate::format::Problem;
 use crate::gate::pull::{Pull, Terms};
 use crate::git::GitError;
 use crate::name::UserName;
-use crate::registry::{Lint, Registry};
+use crate::registry::{Asker, Lint, Registry};
 use crate::text::one_line;
 
 /// Check files before they are committed, or a pull request before it is merged: every fault and the way out
@@ -110,6 +110,8 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     let start = path.as_deref().map_or_else(|| session.dir(), |p| folder_of(p).to_owned());
     let registry = Registry::discover(&start)?;
     let asker = match session.asker(&registry, args.named.as_ref()) {
+        // Who is named commits, too.
+        Ok(asker) if args.named.is_some() => Some(Asker { committer: asker.author.clone(), ..asker }),
         Ok(asker) => Some(asker),
         // Where git knows nobody, files can be checked nevertheless.
         Err(_) if args.named.is_none() && matches!(registry.repo().identity(), Err(GitError::NoIdentity)) => None,

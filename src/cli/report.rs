@@ -246,6 +246,7 @@ impl From<RegistryError> for CliError {
             RegistryError::SeveralRegistries { .. }
             | RegistryError::NoPerson { .. }
             | RegistryError::TooManyCommits { .. }
+            | RegistryError::Pushes(_)
             | RegistryError::Stage(_)
             | RegistryError::Publish(_) => Self::of(Exit::Failed, &e),
         }

@@ -1,5 +1,6 @@
 //! Why there is no verdict; then nothing may land.
 
+use crate::authority::AuthorityError;
 use crate::git::GitError;
 use crate::pushes::PushesError;
 use crate::tree::TreeError;
@@ -32,4 +33,14 @@ pub enum GateError {
     /// An object cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
+}
+
+impl From<AuthorityError> for GateError {
+    fn from(e: AuthorityError) -> Self {
+        match e {
+            AuthorityError::Pushes(e) => Self::Pushes(*e),
+            AuthorityError::Git(e) => Self::Git(e),
+            AuthorityError::Tree(e) => Self::Tree(e),
+        }
+    }
 }

@@ -7,22 +7,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::authority::Pusher;
 use crate::text::{is_plain, one_line, quoted};
-
-/// Who pushed, as the transport authenticated him.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pusher {
-    /// The login at the host, if it has one.
-    pub login: Option<String>,
-    /// The e-mail address, if the host tells it.
-    pub email: Option<String>,
-    /// The public key that he came with, as in a file of keys: `ssh-ed25519 AAAA…`; only where nothing else names him.
-    pub key: Option<String>,
-    /// How the host knew him, for the record: `gitolite`, `http`, `ssh-key` …
-    pub via: String,
-    /// What else belongs to the record: the key, the protocol, the page where a merge was made.
-    pub detail: Option<String>,
-}
 
 /// A kind of git host, by how it tells its hooks who pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::people::People;
-use super::proof::Proof;
-use super::{Gate, GateError, Lander, Landing, folders};
+use super::{Gate, GateError, Landing, folders};
+use crate::authority::{Assumption, Contribution, Inquiry, Lander, Names};
 use crate::diff::{self, Diff};
 use crate::entity::Level;
-use crate::entity::settings::{Authority, Identity};
+use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::Commit;
@@ -34,25 +33,6 @@ pub struct Judged {
     pub faults: Vec<Fault>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
-}
-
-/// A commit that a merge brings in.
-struct Side {
-    person: Option<UserName>,
-    proven: bool,
-    authored: Timestamp,
-}
-
-/// What the commits of a step say of who made and landed it, by one state of people.
-struct Finder<'g, 's, 'o> {
-    gate: &'g Gate,
-    people: People<'s, 'o>,
-    before: &'s Snapshot<'o>,
-    identity: Identity,
-    landing: &'g Landing,
-    step: Oid,
-    faults: Vec<Fault>,
-    unchecked: Vec<String>,
 }
 
 impl Gate {
@@ -123,32 +103,108 @@ impl Gate {
         let limits = Limits { entries: self.limits.entries, depth: self.limits.depth };
         let limits = if landing.bounded { limits } else { Limits::default() };
         let diff = diff::diff(&before, &after, limits)?;
-        let Some(identity) = identity(&before, &after)? else {
-            return Ok(());
-        };
-        let people = People::of(if before.settings_file()?.is_some() { &before } else { &after })?;
-        let mut finder = Finder {
-            gate: self,
-            people,
-            before: &before,
-            identity,
-            landing,
-            step: info.id,
-            faults: Vec::new(),
-            unchecked: Vec::new(),
-        };
-        let side = finder.side(info, parent)?;
-        let actor = finder.actor(info, &side)?;
-        judged.faults.append(&mut finder.faults);
-        judged.unchecked.append(&mut finder.unchecked);
-        if let Some(actor) = actor {
-            let made = side.iter().map(|s| s.authored).chain([info.author.time]).min();
-            let proposal = self.proposal(at, info, &side, &actor)?;
-            judged.faults.extend(judge(&before, &after, &diff, &actor, landing.at, made, proposal)?);
-            judged.actor = Some(actor);
+        let found = self.found(at, info, parent, (&before, &after, &diff), landing, Assumption::None)?;
+        let Some(mut found) = found else { return Ok(()) };
+        if landing.by == Lander::Unknown && !found.faults.is_empty() {
+            found = self.pardon(at, info, parent, (&before, &after, &diff), landing, found)?;
         }
+        judged.faults.append(&mut found.faults);
+        judged.unchecked.append(&mut found.unchecked);
+        judged.actor = found.actor.or(judged.actor.take());
         judged.events.extend(diff.events);
         Ok(())
+    }
+
+    /// Finds out who acts in a step, and what the rules say of it; none if there is no registry.
+    fn found(
+        &self,
+        at: &str,
+        info: &Commit,
+        parent: Option<Oid>,
+        (before, after, diff): (&Snapshot<'_>, &Snapshot<'_>, &Diff),
+        landing: &Landing,
+        assumption: Assumption,
+    ) -> Result<Option<Found>, GateError> {
+        let with = (&self.repo, &self.keys);
+        let inquiry = Inquiry::new(with, (before, after), Some(info.id), landing.at, assumption)?;
+        let Some(mut inquiry) = inquiry else { return Ok(None) };
+        let branch = self.branch(&mut inquiry, info, parent)?;
+        let signer = inquiry.signer(info)?;
+        let actor = inquiry.actor(&Names::from(info), &landing.by, signer.as_ref(), &branch)?;
+        let authority = inquiry.identity.authority;
+        let is_web = inquiry.is_web(&info.committer);
+        let mut found = Found { actor, faults: inquiry.faults, unchecked: inquiry.unchecked, authority, is_web };
+        if let Some(actor) = &found.actor {
+            let made = branch.iter().map(|c| c.authored).chain([info.author.time]).min();
+            let proposal = self.proposal(at, info, &branch, actor)?;
+            found.faults.extend(judge(before, after, diff, actor, landing.at, made, proposal)?);
+        }
+        Ok(Some(found))
+    }
+
+    /// What remains of the faults of a step whose record of pushes is not here: those that no record could dispel. The
+    /// others are not checked.
+    fn pardon(
+        &self,
+        at: &str,
+        info: &Commit,
+        parent: Option<Oid>,
+        states: (&Snapshot<'_>, &Snapshot<'_>, &Diff),
+        landing: &Landing,
+        strict: Found,
+    ) -> Result<Found, GateError> {
+        if strict.authority == Authority::Author {
+            return Ok(strict);
+        }
+        let mut landers = vec![Lander::Unknown];
+        if strict.authority == Authority::Pusher && strict.is_web {
+            // The git host made the commit, so only the record tells for whom.
+            let people = states.0.people()?;
+            landers.extend(people.keys().take(MAX_TRIED).map(|user| Lander::Person(user.clone())));
+        }
+        let mut best: Option<Found> = None;
+        let later = Timestamp::from_millis(i64::MAX);
+        // A freeze may have been over by the time of the push.
+        for (by, at_time) in landers.into_iter().flat_map(|by| [(by.clone(), landing.at), (by, later)]) {
+            let landing = Landing { by, at: at_time, ..landing.clone() };
+            let Some(found) = self.found(at, info, parent, states, &landing, Assumption::Records)? else { continue };
+            if best.as_ref().is_none_or(|b| found.faults.len() < b.faults.len()) {
+                best = Some(found);
+            }
+        }
+        let Some(mut best) = best else { return Ok(strict) };
+        best.unchecked = strict.unchecked;
+        for fault in strict.faults.iter().filter(|f| !best.faults.contains(f)) {
+            best.unchecked.push(format!("only the record of pushes, which is not here, can tell: {fault}"));
+        }
+        if best.faults.len() < strict.faults.len() {
+            // Nobody is named for what somebody else may have done.
+            best.actor = strict.actor;
+        }
+        Ok(best)
+    }
+
+    /// The commits that a merge brings in, each with its author and whether that is proven.
+    fn branch(
+        &self,
+        inquiry: &mut Inquiry<'_, '_>,
+        info: &Commit,
+        parent: Option<Oid>,
+    ) -> Result<Vec<Contribution>, GateError> {
+        let (Some(parent), [_, merged @ ..]) = (parent, info.parents.as_slice()) else { return Ok(Vec::new()) };
+        let mut out = Vec::new();
+        for tip in merged {
+            let Some(new) = self.repo.new_commits(*tip, &[parent], self.limits.commits)? else {
+                let message = format!("the merge brings in more than {} commits", self.limits.commits);
+                let help = "merge in parts, or raise greenroom.maxCommits";
+                inquiry.fault("limit", Some(&info.id), message, help);
+                return Ok(out);
+            };
+            for id in new {
+                out.push(inquiry.contribution(&self.repo.commit(&id)?)?);
+            }
+        }
+        Ok(out)
     }
 
     /// The branch that a merge brings in, if all who made it are proven.
@@ -156,18 +212,33 @@ impl Gate {
         &'g self,
         at: &str,
         info: &Commit,
-        side: &[Side],
+        contributions: &[Contribution],
         actor: &Actor,
     ) -> Result<Option<Proposal<'g>>, GateError> {
         let [_, branch] = info.parents.as_slice() else { return Ok(None) };
-        let all_proven = side.iter().all(|s| s.proven || s.person.as_ref() == Some(&actor.user));
-        if side.is_empty() || !all_proven {
-            return Ok(None);
-        }
-        let by = side.iter().filter_map(|s| s.person.clone()).collect();
+        let Some(by) = proposers(contributions, &actor.user) else { return Ok(None) };
         Ok(Some(Proposal { state: Snapshot::new(&self.repo, Some(self.repo.tree_of(branch)?), at)?, by }))
     }
 }
+
+/// What was found of a step in one registry.
+struct Found {
+    actor: Option<Actor>,
+    faults: Vec<Fault>,
+    unchecked: Vec<String>,
+    authority: Authority,
+    /// Whether the git host made the commit.
+    is_web: bool,
+}
+
+/// The people who made a branch, if all of them are proven or are `actor`; none otherwise, or without commits.
+pub(super) fn proposers(branch: &[Contribution], actor: &UserName) -> Option<BTreeSet<UserName>> {
+    let all_proven = branch.iter().all(|c| c.proven || c.person.as_ref() == Some(actor));
+    (all_proven && !branch.is_empty()).then(|| branch.iter().filter_map(|c| c.person.clone()).collect())
+}
+
+/// How many people are tried for a step of which nothing tells who landed it.
+const MAX_TRIED: usize = 50;
 
 fn judge(
     before: &Snapshot<'_>,
@@ -183,216 +254,4 @@ fn judge(
     step.since = made.filter(|_| before.root().is_some());
     step.proposal = proposal;
     Ok(rules::judge(&step)?.faults)
-}
-
-/// Whose word counts, by the state before; by the one after where the registry is founded. None without a registry.
-fn identity(before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Option<Identity>, TreeError> {
-    let file = match before.settings_file()? {
-        Some(file) => file,
-        None => match after.settings_file()? {
-            Some(file) => file,
-            None => return Ok(None),
-        },
-    };
-    let identity = file.value.as_ref().map(|s| s.identity.clone()).unwrap_or_default();
-    // Settings with faults may ask for less than they mean to: then the host's word is asked for.
-    let doubtful = !file.problems.is_empty() && identity.authority == Authority::Author;
-    let authority = if doubtful { Authority::Pusher } else { identity.authority };
-    Ok(Some(Identity { authority, ..identity }))
-}
-
-impl Finder<'_, '_, '_> {
-    /// A fault of a commit: of no file, and named where it is another than the step's own.
-    fn fault(&mut self, rule: &'static str, commit: &Commit, message: String, help: impl Into<String>) {
-        let other = commit.id != self.step;
-        let message = if other { format!("commit {}: {message}", commit.id.short()) } else { message };
-        let problem = Problem::of_file("", rule, message).help(help);
-        self.faults.push(Fault { problem, class: Class::Permission });
-    }
-
-    /// The commits that a merge brings in, each with its author and whether that is proven.
-    fn side(&mut self, info: &Commit, parent: Option<Oid>) -> Result<Vec<Side>, GateError> {
-        let (Some(parent), [_, merged @ ..]) = (parent, info.parents.as_slice()) else { return Ok(Vec::new()) };
-        let mut out = Vec::new();
-        for tip in merged {
-            let Some(new) = self.gate.repo.new_commits(*tip, &[parent], self.gate.limits.commits)? else {
-                let message = format!("the merge brings in more than {} commits", self.gate.limits.commits);
-                self.fault("limit", info, message, "merge in parts, or raise greenroom.maxCommits");
-                return Ok(out);
-            };
-            for id in new {
-                let commit = self.gate.repo.commit(&id)?;
-                let person = self.people.by_ident(&commit.author)?;
-                let proven = match &person {
-                    Some(person) => self.proves(&commit, person)?,
-                    None => false,
-                };
-                out.push(Side { person, proven, authored: commit.author.time });
-            }
-        }
-        Ok(out)
-    }
-
-    /// Whether it is proven that a person made a commit of a merged branch: by the signature, or by the record that
-    /// this person was the first who pushed it here.
-    fn proves(&mut self, commit: &Commit, person: &UserName) -> Result<bool, GateError> {
-        if self.identity.authority == Authority::Author {
-            return Ok(true);
-        }
-        if let Some(signer) = self.signer(commit)? {
-            if signer != *person {
-                let message = format!("it is signed by {signer}, but {person} is its author");
-                self.fault("signature", commit, message, "sign with the author's key");
-            }
-            return Ok(signer == *person);
-        }
-        let pushed = match self.gate.first_pusher(&commit.id)? {
-            Some(pusher) => self.people.by_pusher(&pusher)?,
-            None => None,
-        };
-        Ok(pushed.as_ref() == Some(person) && self.people.by_ident(&commit.committer)?.as_ref() == Some(person))
-    }
-
-    /// Who signed a commit, where that could be proven. A signature that is wrong is a fault.
-    fn signer(&mut self, commit: &Commit) -> Result<Option<UserName>, GateError> {
-        if !commit.signed {
-            return Ok(None);
-        }
-        Ok(match self.gate.signature(commit, self.before, &self.people, self.landing.at)? {
-            Proof::Signed(user) => Some(user),
-            Proof::Unknown(key) => {
-                self.unchecked.push(format!("{}: it is signed with {key}, which is nobody's key", commit.id.short()));
-                None
-            }
-            Proof::Bad(why) => {
-                let help = "sign it again with a key in people/, or leave the signature out";
-                self.fault("signature", commit, format!("its signature does not count: {why}"), help);
-                None
-            }
-        })
-    }
-
-    /// Who acts.
-    fn actor(&mut self, info: &Commit, side: &[Side]) -> Result<Option<Actor>, GateError> {
-        let signer = self.signer(info)?;
-        let lander = match self.identity.authority {
-            Authority::Author => self.named(info)?,
-            Authority::Pusher => self.pusher(info)?,
-            Authority::Signature => {
-                if signer.is_none() && self.faults.is_empty() {
-                    let message = "it is not signed by a person of this registry, as `authority` asks".to_owned();
-                    let help = "sign it (`git commit -S`) with a key that `greenroom person set --key` has added";
-                    self.fault("identity", info, message, help);
-                }
-                signer.clone()
-            }
-        };
-        let Some(lander) = lander else { return Ok(None) };
-        let author = self.people.by_ident(&info.author)?;
-        let proven = match self.identity.authority {
-            Authority::Author => true,
-            Authority::Pusher | Authority::Signature => self.commits(info, &lander, author.as_ref())?,
-        };
-        if !proven {
-            return Ok(None);
-        }
-        let serves = self.identity.servers.contains(&lander);
-        let user = match (serves, &author) {
-            (true, Some(author)) => author.clone(),
-            (true, None) => {
-                let message = format!("{lander} lands it for its author, who is nobody in people/");
-                self.fault("identity", info, message, "greenroom person add ID --email ADDRESS");
-                return Ok(None);
-            }
-            (false, _) => lander.clone(),
-        };
-        let mut authors: BTreeSet<UserName> = side.iter().filter_map(|s| s.person.clone()).collect();
-        let mut vouched: BTreeSet<UserName> = authors
-            .iter()
-            .filter(|a| side.iter().filter(|s| s.person.as_ref() == Some(*a)).all(|s| s.proven))
-            .cloned()
-            .collect();
-        if info.parents.len() < 2
-            && let Some(author) = author
-        {
-            vouched.extend(signer.clone().filter(|s| *s == author));
-            authors.insert(author);
-        }
-        authors.remove(&user);
-        vouched.remove(&user);
-        let signed = signer.is_some_and(|s| s == lander);
-        Ok(Some(Actor { user, authors, vouched, signed }))
-    }
-
-    /// The author's word: the person with that address, or the address itself.
-    fn named(&mut self, info: &Commit) -> Result<Option<UserName>, GateError> {
-        if let Some(user) = self.people.by_ident(&info.author)? {
-            return Ok(Some(user));
-        }
-        let user = UserName::new(info.author.email.to_lowercase()).ok();
-        if user.is_none() {
-            let help = "set user.email, and `greenroom person add ID --email ADDRESS`";
-            self.fault("identity", info, "its author's address can be nobody's".to_owned(), help);
-        }
-        Ok(user)
-    }
-
-    /// The host's word about who pushes.
-    fn pusher(&mut self, info: &Commit) -> Result<Option<UserName>, GateError> {
-        let pusher = match &self.landing.by {
-            Lander::Person(user) => return Ok(Some(user.clone())),
-            Lander::Pusher(pusher) => pusher,
-            Lander::Unrecorded => {
-                let short = info.id.short();
-                self.unchecked.push(format!("{short}: no record says who pushed it; its committer is taken"));
-                return Ok(self.people.by_ident(&info.committer)?.or(self.named(info)?));
-            }
-            Lander::Nobody => {
-                let message = "nobody says who pushes, and the registry's `authority` is the pusher".to_owned();
-                let help = "tell greenroom how this host names the pusher: `greenroom hook install --host …`";
-                self.fault("identity", info, message, help);
-                return Ok(None);
-            }
-        };
-        if let Some(user) = self.people.by_pusher(pusher)? {
-            return Ok(Some(user));
-        }
-        let shown = [&pusher.login, &pusher.email, &pusher.key].into_iter().find_map(Option::as_deref).unwrap_or("?");
-        let who = crate::text::quoted(shown);
-        // Who founds a registry may be in no file yet.
-        if self.before.settings_file()?.is_none() {
-            return Ok(UserName::new(shown).ok());
-        }
-        let message = format!("who pushes ({who}, says the host) is no person of this registry");
-        self.fault("identity", info, message, "greenroom person add ID --email ADDRESS --login LOGIN");
-        Ok(None)
-    }
-
-    /// Whether a commit names who lands it: as committer, and as author unless he lands another's work.
-    fn commits(&mut self, info: &Commit, lander: &UserName, author: Option<&UserName>) -> Result<bool, GateError> {
-        if self.before.settings_file()?.is_none() {
-            return Ok(true);
-        }
-        let web = self.identity.web.iter().any(|w| w.as_str().eq_ignore_ascii_case(&info.committer.email));
-        let committer = self.people.by_ident(&info.committer)?;
-        if !web && committer.as_ref() != Some(lander) {
-            let named = committer.map_or_else(|| "nobody in people/".to_owned(), |c| c.to_string());
-            let message = format!("{lander} lands it, but its committer is {named}");
-            let help = format!(
-                "commit it yourself: set user.email to an address of {lander}; to land another's commits, merge them \
-                 (`git merge --no-ff`)"
-            );
-            self.fault("committer", info, message, help);
-            return Ok(false);
-        }
-        let serves = self.identity.servers.contains(lander);
-        if author == Some(lander) || web || serves || self.before.registry_level(lander)? >= Some(Level::CanManage) {
-            return Ok(true);
-        }
-        let named = author.map_or_else(|| "nobody in people/".to_owned(), UserName::to_string);
-        let message = format!("{lander} lands it, but its author is {named}");
-        let help = format!("be its author yourself, or let {named} push a branch that you merge (`git merge --no-ff`)");
-        self.fault("author", info, message, help);
-        Ok(false)
-    }
 }

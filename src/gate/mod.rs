@@ -11,8 +11,6 @@ mod judge;
 pub mod limits;
 pub mod merge;
 pub mod namespace;
-mod people;
-mod proof;
 pub mod pull;
 mod push;
 pub mod record;
@@ -21,15 +19,15 @@ mod report;
 pub mod structure;
 pub mod verify;
 
+use crate::authority::Keys;
 use crate::git::Repo;
-use crate::name::UserName;
 use crate::time::Timestamp;
 
 pub use error::GateError;
-pub use host::{Host, NoPusher, Pusher};
+pub use crate::authority::{Lander, People, Pusher};
+pub use host::{Host, NoPusher};
 pub use judge::Judged;
 pub use limits::GateLimits;
-pub use people::People;
 pub use push::{Judgement, Refused};
 pub use refs::{BadLine, Update};
 pub use report::{ascii, plain};
@@ -40,7 +38,7 @@ pub struct Gate {
     limits: GateLimits,
     protected: Vec<String>,
     folders: Vec<String>,
-    proofs: proof::Memo,
+    keys: Keys,
 }
 
 /// How a step comes in.
@@ -54,19 +52,6 @@ pub struct Landing {
     pub bounded: bool,
 }
 
-/// Who lands a step, before the registry is asked who that is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lander {
-    /// Whom the host names.
-    Pusher(Pusher),
-    /// A person of the registry: one who might merge.
-    Person(UserName),
-    /// The host names nobody.
-    Nobody,
-    /// It landed long ago, and nothing was recorded.
-    Unrecorded,
-}
-
 impl Gate {
     /// The gate of a repository: its protected branches are the one that HEAD is on, and those of `greenroom.protected`.
     pub fn open(repo: Repo) -> Result<Self, GateError> {
@@ -74,7 +59,7 @@ impl Gate {
         protected.extend(repo.own_settings("greenroom.protected").iter().map(|name| full(name)));
         let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
-        Ok(Self { repo, limits, protected, folders, proofs: proof::Memo::default() })
+        Ok(Self { repo, limits, protected, folders, keys: Keys::default() })
     }
 
     /// The same with more protected branches, for where the repository's settings are out of reach.

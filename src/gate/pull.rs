@@ -5,21 +5,23 @@
 
 use std::collections::BTreeSet;
 
+use crate::authority::{self, Assumption, AuthorityError, Contribution, Inquiry, Keys};
 use crate::codeowners;
 use crate::diff::{self, Diff};
+use crate::entity::person::SigningKey;
 use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::{Commit, Repo};
 use crate::name::{Principal, UserName};
+use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{self, Actor, Class, Fault, Step};
-use crate::signature::{Finding, Ring};
+use crate::rules::{self, Class, Fault, Step};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid, Stage as _, StageError};
+use crate::tree::{Limits, Oid, Stage as _, StageError, TreeError};
 
-use super::people::People;
+use super::judge::proposers;
 use super::structure::{Place, Structure};
 use super::{GateLimits, merge};
 
@@ -163,14 +165,14 @@ impl<'r> Pull<'r> {
     /// Judges the merge by `terms`.
     pub fn judge(&self, terms: &Terms) -> Result<Judged, RegistryError> {
         let (before, after) = (self.before()?, self.after()?);
-        let made = self.made(&before, terms)?;
+        let made = self.made((&before, &after), terms)?;
         let diff = diff::diff(&before, &after, Limits::default())?;
         let mut warnings = made.warnings.clone();
         let files = codeowners::files_in(self.registry.repo(), Some(self.result))?;
         warnings.extend(codeowners::stale(&files, &after)?);
         let mut judged = Judged {
-            proven: made.all_proven,
-            authors: made.authors.clone(),
+            proven: made.all_proven(),
+            authors: made.authors(),
             diff,
             may_merge: Vec::new(),
             more: false,
@@ -208,51 +210,48 @@ impl<'r> Pull<'r> {
         Ok(out)
     }
 
-    /// Finds out who made the branch's commits, and who of them is proven.
-    fn made(&self, before: &Snapshot<'_>, terms: &Terms) -> Result<Made, RegistryError> {
+    /// Finds out who made the branch's commits, and who of them is proven: as the gate does at the merge.
+    fn made(
+        &self,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
+        terms: &Terms,
+    ) -> Result<Made, RegistryError> {
         let repo = self.registry.repo();
-        let people = People::of(before)?;
-        let identity = before.settings()?.map(|s| s.identity.clone()).unwrap_or_default();
-        let trusted = terms.authors_proven || identity.authority == Authority::Author;
-        let keys = before.people()?.iter().filter_map(|(user, f)| Some((user, f.value.as_ref()?)));
-        let ring = Ring::new(keys.flat_map(|(user, person)| person.keys.iter().map(move |k| (user, k))));
-        let mut made = Made { all_proven: !self.cut && !self.commits.is_empty(), ..Made::default() };
-        let mut doubtful = BTreeSet::new();
+        let keys = Keys::default();
+        let assumption = if terms.authors_proven { Assumption::Authors } else { Assumption::None };
+        let mut made = Made::default();
+        let Some(mut inquiry) = Inquiry::new((repo, &keys), (before, after), None, terms.now, assumption)? else {
+            return Ok(made);
+        };
+        made.authority = inquiry.identity.authority;
         for commit in &self.commits {
-            let short = commit.id.short();
-            let Some(author) = people.by_ident(&commit.author)? else {
+            let contribution = inquiry.contribution(commit)?;
+            if contribution.person.is_none() {
                 let shown = crate::text::quoted(&commit.author.email);
-                let message = format!("commit {short} is by {shown}, who is nobody in people/");
+                let message = format!("commit {} is by {shown}, who is nobody in people/", commit.id.short());
                 let help = "greenroom person add ID --email ADDRESS";
                 made.warnings.push(Problem::of_file("", "identity", message).help(help));
-                made.all_proven = false;
-                continue;
-            };
-            let found = repo.signature_of(&commit.id)?.map(|s| ring.check(&s.payload, &s.signature, terms.now));
-            let (signed, wrong) = match found {
-                None | Some(Finding::Unknown { .. }) => (false, None),
-                Some(Finding::Good { user, .. }) if user == author => (true, None),
-                Some(Finding::Good { user, .. }) => (false, Some(format!("{user} signed it"))),
-                Some(Finding::Void { why, .. }) => (false, Some(why.to_string())),
-                Some(Finding::Bad(why)) => (false, Some(why.to_string())),
-            };
-            if let Some(why) = wrong {
-                let message = format!("the signature of commit {short} by {author} does not count: {why}");
-                let help = "sign it again with a key of its author in people/, or leave the signature out";
-                let problem = Problem::of_file("", "signature", message).help(help);
-                made.faults.push(Fault { problem, class: Class::Permission });
             }
-            if !signed && !trusted {
-                doubtful.insert(author.clone());
-            }
-            made.authors.insert(author);
+            made.branch.push(contribution);
         }
-        made.all_proven &= doubtful.is_empty();
-        made.vouched = made.authors.difference(&doubtful).cloned().collect();
+        made.faults = inquiry.faults;
+        let unknown = inquiry.unchecked.into_iter().map(|message| Problem::of_file("", "signature", message));
+        made.warnings.extend(unknown.map(|p| p.help("a key in people/ would prove who made it")));
         if self.cut {
             let message = "the clone is cut within the branch, so not all of its authors are known";
             let problem = Problem::of_file("", "shallow", message);
             made.warnings.push(problem.help("fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0`"));
+        }
+        made.is_whole = !self.cut;
+        let unproven = made.branch.iter().any(|c| c.person.is_some() && !c.proven);
+        if unproven && Pushes::open(repo).map_err(AuthorityError::from)?.tip().is_none() {
+            let message = "who pushed the branch is not known: there is no record of pushes in this clone";
+            let help = format!("fetch it where the host keeps one, as the gate does: `{FETCH}`; or sign the commits");
+            made.warnings.push(Problem::of_file("", "push-record", message).help(help));
+        }
+        if made.authority == Authority::Signature {
+            let message = "the gate asks that who merges sign the merge with a key in people/; it will see whether it is";
+            made.warnings.push(Problem::of_file("", "signature", message).help("`git merge --no-ff -S`"));
         }
         Ok(made)
     }
@@ -287,8 +286,8 @@ impl<'r> Pull<'r> {
         }
         let key = |f: &Fault| (f.problem.rule, f.problem.path.clone());
         let all: Vec<BTreeSet<_>> = refused.iter().map(|(_, faults)| faults.iter().map(key).collect()).collect();
-        // Of those who fail least an author comes last: whom else could he ask?
-        let nearest = refused.into_iter().min_by_key(|(u, faults)| (faults.len(), judged.authors.contains(u)));
+        // An author comes last, however near: an author asks somebody else.
+        let nearest = refused.into_iter().min_by_key(|(u, faults)| (judged.authors.contains(u), faults.len()));
         if let Some((user, faults)) = nearest {
             let shared = |f: &&Fault| all.iter().all(|keys| keys.contains(&key(f)));
             let common: Vec<Fault> = faults.iter().filter(shared).cloned().collect();
@@ -306,30 +305,59 @@ impl<'r> Pull<'r> {
         terms: &Terms,
         (made, diff): (&Made, &Diff),
     ) -> Result<Vec<Fault>, RegistryError> {
-        let others = |all: &BTreeSet<UserName>| all.iter().filter(|a| *a != user).cloned().collect();
-        let actor =
-            Actor { user: user.clone(), authors: others(&made.authors), vouched: others(&made.vouched), signed };
+        let mut faults = made.cannot_land(user, before, terms.now)?;
+        let actor = authority::acting(user.clone(), None, &made.branch, signed);
         let mut step = Step::new(before, after, diff, &actor, terms.now);
         // What a founding brings in was made before.
         step.since = self.commits.iter().map(|c| c.author.time).min().filter(|_| before.root().is_some());
-        if made.all_proven {
-            let state = self.registry.snapshot_of(Some(self.tip))?;
-            step.proposal = Some(rules::Proposal { state, by: made.authors.clone() });
+        if let Some(by) = proposers(&made.branch, user).filter(|_| made.is_whole) {
+            step.proposal = Some(rules::Proposal { state: self.registry.snapshot_of(Some(self.tip))?, by });
         }
-        Ok(rules::judge(&step)?.faults)
+        faults.extend(rules::judge(&step)?.faults);
+        Ok(faults)
     }
 }
 
 /// Who made a branch.
 #[derive(Debug, Default)]
 struct Made {
-    authors: BTreeSet<UserName>,
-    /// Those of the authors all of whose commits are proven.
-    vouched: BTreeSet<UserName>,
-    /// Whether all commits are known and proven.
-    all_proven: bool,
+    authority: Authority,
+    branch: Vec<Contribution>,
+    /// Whether all commits of the branch are here.
+    is_whole: bool,
     faults: Vec<Fault>,
     warnings: Vec<Problem>,
+}
+
+impl Made {
+    fn authors(&self) -> BTreeSet<UserName> {
+        self.branch.iter().filter_map(|c| c.person.clone()).collect()
+    }
+
+    fn all_proven(&self) -> bool {
+        self.is_whole && !self.branch.is_empty() && self.branch.iter().all(|c| c.proven)
+    }
+
+    /// Why the gate would take no merge from someone, whatever it brings in.
+    fn cannot_land(&self, user: &UserName, before: &Snapshot<'_>, now: Timestamp) -> Result<Vec<Fault>, TreeError> {
+        if before.settings_file()?.is_none() {
+            return Ok(Vec::new());
+        }
+        let person = before.person(user)?.and_then(|f| f.value);
+        let counts = |key: &SigningKey| key.revoked_at.is_none_or(|at| at > now);
+        let (message, help) = match (self.authority, person) {
+            (Authority::Author, _) | (Authority::Pusher, Some(_)) => return Ok(Vec::new()),
+            (Authority::Signature, Some(person)) if person.keys.iter().any(counts) => return Ok(Vec::new()),
+            (Authority::Pusher | Authority::Signature, None) => {
+                (format!("{user} is no person of this registry"), format!("greenroom person add {user} --email ADDRESS"))
+            }
+            (Authority::Signature, Some(_)) => (
+                format!("{user} has no key in people/, and `authority` asks for a signed merge"),
+                format!("greenroom person set {user} --key FILE"),
+            ),
+        };
+        Ok(vec![Fault { problem: Problem::of_file("", "identity", message).help(help), class: Class::Permission }])
+    }
 }
 
 /// The commits that can be reached from `tip` and not from `base`, and whether the clone was cut among them.

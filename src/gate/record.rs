@@ -3,7 +3,7 @@
 use super::{Gate, GateError, GateLimits, People, Pusher, Update, folders};
 use crate::git::Repo;
 use crate::name::UserName;
-use crate::pushes::{self, By, Moved, Push, PushesError};
+use crate::pushes::{self, By, Moved, PushesError};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -44,13 +44,5 @@ impl Gate {
             }
         }
         Ok(None)
-    }
-}
-
-impl From<&Push> for Pusher {
-    /// Who pushed, as the record says what the host said.
-    fn from(push: &Push) -> Self {
-        let Push { login, email, key, via, detail, .. } = push.clone();
-        Self { login, email, key, via, detail }
     }
 }

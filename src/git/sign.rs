@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 
 use gix::bstr::{BString, ByteSlice as _};
 use gix::commit::sign::{Format, Options};
+use gix::objs::WriteTo as _;
 
-use super::{Draft, GitError, Repo};
+use super::{GitError, Ident, Repo, Signed, signed};
 use crate::text::one_line;
 
 /// Makes signatures with one key.
@@ -36,8 +37,25 @@ impl Repo {
         self.inner.config_snapshot().boolean("commit.gpgSign") == Some(true)
     }
 
-    /// Who signs the drafts; none if the settings do not ask for signatures.
-    pub(super) fn signer(&self, drafts: &[Draft]) -> Result<Option<Signer>, GitError> {
+    /// Signs a commit that is never kept, to learn whose signature commits get here; none if the settings ask for none.
+    pub fn specimen(&self, committer: &Ident) -> Result<Option<Signed>, GitError> {
+        let Some(signer) = self.signer(Some(committer))? else { return Ok(None) };
+        let commit = signer.sign(gix::objs::Commit {
+            tree: gix::ObjectId::empty_tree(self.inner.object_hash()),
+            parents: Vec::new().into(),
+            author: committer.to_git(),
+            committer: committer.to_git(),
+            encoding: None,
+            message: "A specimen of a signature\n".into(),
+            extra_headers: Vec::new(),
+        })?;
+        let mut bytes = Vec::new();
+        commit.write_to(&mut bytes).map_err(|e| GitError::io("sign", self.git_dir(), e))?;
+        Ok(signed::of_commit(&bytes, self.signature_header()))
+    }
+
+    /// Who signs for a committer; none if the settings do not ask for signatures.
+    pub(super) fn signer(&self, committer: Option<&Ident>) -> Result<Option<Signer>, GitError> {
         let settings = self.inner.config_snapshot();
         if settings.boolean("commit.gpgSign") != Some(true) {
             return Ok(None);
@@ -61,7 +79,7 @@ impl Repo {
             (Some(key), Format::OpenPgp | Format::X509) => native(key.as_bstr()),
             (None, Format::Ssh) => self.default_ssh_key()?,
             (None, Format::OpenPgp | Format::X509) => {
-                let who = drafts.first().map(|d| format!("{} <{}>", d.committer.name, d.committer.email));
+                let who = committer.map(|c| format!("{} <{}>", c.name, c.email));
                 who.unwrap_or_default().into()
             }
         };

@@ -28,11 +28,7 @@ impl Repo {
     /// # Errors
     /// When the object is not there, damaged, or neither a commit nor a tag.
     pub fn signature_of(&self, id: &Oid) -> Result<Option<Signed>, GitError> {
-        // Of a repository with SHA-256 the header has another name, so that a commit may carry both.
-        let header: &[u8] = match self.inner.object_hash() {
-            gix::hash::Kind::Sha1 => b"gpgsig",
-            _ => b"gpgsig-sha256",
-        };
+        let header = self.signature_header();
         match self.any(id)? {
             (ObjectKind::Commit, bytes) => Ok(of_commit(&bytes, header)),
             (ObjectKind::Tag, bytes) => Ok(of_tag(&bytes)),
@@ -44,8 +40,18 @@ impl Repo {
     }
 }
 
+impl Repo {
+    /// The header of signatures. Of a repository with SHA-256 it has another name, so that a commit may carry both.
+    pub(super) fn signature_header(&self) -> &'static [u8] {
+        match self.inner.object_hash() {
+            gix::hash::Kind::Sha1 => b"gpgsig",
+            _ => b"gpgsig-sha256",
+        }
+    }
+}
+
 /// As git's `parse_buffer_signed_by_header`: all signatures are taken out, those in our header are joined.
-fn of_commit(bytes: &[u8], header: &[u8]) -> Option<Signed> {
+pub(super) fn of_commit(bytes: &[u8], header: &[u8]) -> Option<Signed> {
     let ours = |line: &'_ [u8]| line.strip_prefix(header).is_some_and(|l| l.starts_with(b" "));
     let signed = split(bytes, ours, |line| line.starts_with(b"gpgsig"));
     Some(signed).filter(|s| !s.signature.is_empty())

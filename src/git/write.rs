@@ -141,7 +141,7 @@ impl Repo {
     /// Makes the commits in memory, each the parent of the next, signed if the settings ask for it.
     fn make_commits(&self, expected: Option<Oid>, drafts: &[Draft]) -> Result<Vec<Oid>, GitError> {
         let known = |id: &Oid| self.id(id).filter(|i| self.inner.objects.exists(i)).ok_or(TreeError::Missing(*id));
-        let signer = self.signer(drafts)?;
+        let signer = self.signer(drafts.first().map(|d| &d.committer))?;
         let mut parent = expected;
         let mut made = Vec::with_capacity(drafts.len());
         for draft in drafts {

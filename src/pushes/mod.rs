@@ -27,6 +27,9 @@ use crate::tree::{StageError, TreeError};
 /// Where the record lies.
 pub const REFERENCE: &str = "refs/notes/greenroom/pushes";
 
+/// The command that brings a clone the record that the host keeps.
+pub const FETCH: &str = "git fetch origin 'refs/notes/greenroom/*:refs/notes/greenroom/*'";
+
 /// Why the record could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PushesError {

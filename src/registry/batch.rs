@@ -14,6 +14,7 @@ pub struct Batch<'b> {
     base: Option<Oid>,
     root: Option<Oid>,
     drafts: Vec<Draft>,
+    is_authenticated: bool,
 }
 
 impl Registry {
@@ -24,11 +25,19 @@ impl Registry {
         }
         let base = self.head()?;
         let root = base.map(|c| self.repo.tree_of(&c)).transpose()?;
-        Ok(Batch { registry: self, lock, base, root, drafts: Vec::new() })
+        Ok(Batch { registry: self, lock, base, root, drafts: Vec::new(), is_authenticated: false })
     }
 }
 
 impl Batch<'_> {
+    /// The same for askers who are known by more than the names on the commit, as the callers of a server are: each
+    /// change has to count as the act of its asker and of nobody else, whoever commits it.
+    pub fn for_authenticated(self) -> Self {
+        let mut batch = self;
+        batch.is_authenticated = true;
+        batch
+    }
+
     /// The commit that the batch is built on; none before the first.
     pub fn base(&self) -> Option<Oid> {
         self.base
@@ -61,7 +70,7 @@ impl Batch<'_> {
         now: Timestamp,
         comment: &str,
     ) -> Result<Outcome, RegistryError> {
-        let (tree, outcome) = self.registry.prepare(self.root, asker, actions, now, comment)?;
+        let (tree, outcome) = self.registry.prepare(self.root, (asker, self.is_authenticated), actions, now, comment)?;
         if !outcome.verdict.passes() {
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::Outcome;
 use crate::apply::Refusal;
+use crate::authority::AuthorityError;
 use crate::git::{GitError, PublishError};
+use crate::pushes::PushesError;
 use crate::tree::{StageError, TreeError};
 
 /// Why something could not be done with a registry.
@@ -69,6 +71,9 @@ pub enum RegistryError {
     /// The commit could not be made.
     #[error(transparent)]
     Publish(PublishError),
+    /// The record of pushes cannot be read.
+    #[error(transparent)]
+    Pushes(Box<PushesError>),
     /// Git's side failed.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -83,5 +88,15 @@ pub enum RegistryError {
 impl From<PublishError> for RegistryError {
     fn from(e: PublishError) -> Self {
         Self::Publish(e)
+    }
+}
+
+impl From<AuthorityError> for RegistryError {
+    fn from(e: AuthorityError) -> Self {
+        match e {
+            AuthorityError::Pushes(e) => Self::Pushes(e),
+            AuthorityError::Git(e) => Self::Git(e),
+            AuthorityError::Tree(e) => Self::Tree(e),
+        }
     }
 }

@@ -117,15 +117,15 @@ impl Registry {
 
     /// The person of an identity; an address that can be nobody's id is shown with what an id may hold.
     fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
-        match self.person_of(snapshot, who) {
-            Ok(user) => Ok(user),
-            Err(RegistryError::NoPerson { email }) => {
-                let plain: String =
-                    email.chars().filter(|c| c.is_ascii_alphanumeric() || "._@+-".contains(*c)).take(100).collect();
-                UserName::new(format!("x{plain}")).map_err(|_| RegistryError::NoPerson { email })
-            }
-            Err(e) => Err(e),
+        let email = self.repo().resolve_ident(who).email;
+        if let Some(user) = snapshot.person_by_email(&email)? {
+            return Ok(user);
         }
+        UserName::new(email.to_lowercase()).or_else(|_| {
+            let plain: String =
+                email.chars().filter(|c| c.is_ascii_alphanumeric() || "._@+-".contains(*c)).take(100).collect();
+            UserName::new(format!("x{plain}")).map_err(|_| RegistryError::NoPerson { email })
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::codeowners::{self, Host};
 use crate::diff;
 use crate::format::{MAX_FILE, Problem, attributes};
 use crate::git::{GitError, Repo, WorkFile};
-use crate::rules::{self, Actor, Class, Fault, Step};
+use crate::rules::{self, Class, Fault, Step};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Kind, Limits, Oid, Patch, Stage as _};
@@ -62,9 +62,10 @@ impl Registry {
         let diff = diff::diff(&head, &after, Limits::default())?;
         lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
         if let Some(asker) = asker.filter(|_| !diff.files.is_empty()) {
-            let actor = Actor { signed: self.repo.signs(), ..Actor::of(asker.user.clone()) };
-            let step = Step::new(&head, &after, &diff, &actor, now);
-            lint.faults.extend(rules::judge(&step)?.faults);
+            match self.presumed_actor((&head, &after), asker, now)? {
+                Ok(actor) => lint.faults.extend(rules::judge(&Step::new(&head, &after, &diff, &actor, now))?.faults),
+                Err(faults) => lint.faults.extend(faults),
+            }
         }
         if lint.files == 0 {
             let nothing = Snapshot::new(&self.repo, None, &self.at)?;

@@ -3,6 +3,7 @@
 //! This is the one way in which greenroom changes a registry. The state is built in memory and judged before any of
 //! it is written, so a refused change leaves nothing behind.
 
+mod acts;
 mod batch;
 mod error;
 pub mod health;
@@ -19,10 +20,12 @@ use crate::diff::{self, Diff};
 use crate::git::{Durability, GitError, Ident, PublishError, Repo};
 use crate::name::UserName;
 use crate::phrase;
-use crate::rules::{self, Actor, Step, Verdict};
+use crate::rules::{self, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Objects as _, Oid, Stage as _};
+
+use acts::Proofs;
 
 pub use batch::Batch;
 pub use error::RegistryError;
@@ -42,6 +45,7 @@ pub struct Registry {
     branch: String,
     at: String,
     landed: Landed,
+    proofs: Proofs,
 }
 
 /// How the commit is found that had landed by a time on the first-parent line of a tip; none if none had.
@@ -90,7 +94,7 @@ impl Registry {
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = branch(&repo)?;
-        let found = Self { repo, branch, at: String::new(), landed: walk };
+        let found = Self { repo, branch, at: String::new(), landed: walk, proofs: Proofs::default() };
         let at = found.locate(dir)?;
         Ok(Self { at, ..found })
     }
@@ -98,7 +102,7 @@ impl Registry {
     /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
         let branch = branch(&repo)?;
-        Ok(Self { repo, branch, at: at.to_owned(), landed: walk })
+        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs: Proofs::default() })
     }
 
     /// The same registry with another way to find what had landed by a time: with the help of an index, which must
@@ -196,15 +200,6 @@ impl Registry {
         Ok(Snapshot::new(&self.repo, root, &self.at)?)
     }
 
-    /// The person that an identity stands for: the one with its e-mail address (after `.mailmap`), else the address.
-    pub fn person_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
-        let email = self.repo.resolve_ident(who).email;
-        if let Some(user) = snapshot.person_by_email(&email)? {
-            return Ok(user);
-        }
-        UserName::new(email.to_lowercase()).map_err(|_| RegistryError::NoPerson { email })
-    }
-
     /// Makes a change: applies the actions one after the other, judges what they come to, and commits it as one step.
     ///
     /// When the head moved meanwhile, all of it is done again on the new head.
@@ -217,7 +212,7 @@ impl Registry {
     ) -> Result<Outcome, RegistryError> {
         if options.dry_run {
             let root = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()?;
-            let prepared = self.prepare(root, asker, actions, now, &options.comment);
+            let prepared = self.prepare(root, (asker, false), actions, now, &options.comment);
             self.repo.discard_staged();
             return prepared.map(|(_, outcome)| outcome);
         }
@@ -244,7 +239,7 @@ impl Registry {
     fn prepare(
         &self,
         root: Option<Oid>,
-        asker: &Asker,
+        (asker, is_authenticated): (&Asker, bool),
         actions: &[Action],
         now: Timestamp,
         comment: &str,
@@ -265,12 +260,14 @@ impl Registry {
         }
         let after = self.snapshot_in(tree)?;
         let diff = diff::diff(&before, &after, Limits::default())?;
-        let signed = self.repo.signs();
-        let actor = Actor { signed, ..Actor::of(asker.user.clone()) };
-        let mut step = Step::new(&before, &after, &diff, &actor, now);
-        step.since = Some(asker.author.time.min(now));
-        let verdict = rules::judge(&step)?;
-        drop(step);
+        let verdict = match self.actor((&before, &after), asker, is_authenticated, now)? {
+            Ok(actor) => {
+                let mut step = Step::new(&before, &after, &diff, &actor, now);
+                step.since = Some(asker.author.time.min(now));
+                rules::judge(&step)?
+            }
+            Err(faults) => Verdict { faults },
+        };
         let message = message(&diff, comment);
         let tree = tree.filter(|t| Some(*t) != root);
         Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))

@@ -42,7 +42,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             Needs::Registry(level) => {
                 let has = step.before.registry_level(user)?;
                 if has < Some(level) {
-                    let who = managers(step, None, level)?;
+                    let who = managers(step, None, level, &[])?;
                     faults.add(
                         path,
                         format!("{user} may not {what}: it needs {level} of the registry; {}", holds(has)),
@@ -53,7 +53,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             Needs::SelfOr(one, model, level) if one != *user => lacks(step, &model, level, &what, path, faults)?,
             Needs::SelfOrManager(one) if one != *user => {
                 if step.before.registry_level(user)? < Some(Level::CanManage) {
-                    let who = managers(step, None, Level::CanManage)?;
+                    let who = managers(step, None, Level::CanManage, &[])?;
                     faults.add(
                         path,
                         format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry"),
@@ -87,14 +87,19 @@ fn lacks(
     let user = &step.actor.user;
     let has = step.level(model)?;
     if has < Some(level) {
-        let who = managers(step, Some(model), level)?;
+        let who = managers(step, Some(model), level, &[])?;
         faults.add(path, format!("{user} may not {what}: it needs {level} on '{model}'; {}", holds(has)), who);
     }
     Ok(())
 }
 
 /// Who else could do it: the principals that have the level.
-pub(super) fn managers(step: &Step<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
+pub(super) fn managers(
+    step: &Step<'_>,
+    model: Option<&ModelName>,
+    level: Level,
+    besides: &[UserName],
+) -> Result<String, TreeError> {
     let before = step.before;
     let mut all: Vec<Principal> = Vec::new();
     let mut take =
@@ -105,13 +110,20 @@ pub(super) fn managers(step: &Step<'_>, model: Option<&ModelName>, level: Level)
     }
     all.sort();
     all.dedup();
-    // Who is refused is told of others.
-    all.retain(|p| *p != Principal::User(step.actor.user.clone()));
+    others(step, &mut all, besides);
     let names: Vec<String> = all.iter().take(8).map(Principal::to_string).collect();
     match names.as_slice() {
         [] => Ok("nobody else has this level; whoever manages the registry can grant it".to_owned()),
         _ => Ok(format!("ask {}", names.join(", "))),
     }
+}
+
+/// Leaves those whom it helps to ask: neither who acts, nor who made what is brought in, nor those `besides`.
+pub(super) fn others(step: &Step<'_>, all: &mut Vec<Principal>, besides: &[UserName]) {
+    all.retain(|p| match p {
+        Principal::User(u) => *u != step.actor.user && !step.actor.authors.contains(u) && !besides.contains(u),
+        Principal::Group(_) => true,
+    });
 }
 
 /// The higher of the levels for the two ends of a transition.

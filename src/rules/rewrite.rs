@@ -18,7 +18,7 @@ pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     }
     if step.before.layout()? != step.after.layout()? {
         let message = format!("{user} may not change the layout: it needs CAN_MANAGE of the registry");
-        let help = super::access::managers(step, None, Level::CanManage)?;
+        let help = super::access::managers(step, None, Level::CanManage, &[])?;
         faults.add(step.after.full_path("greenroom.toml"), message, help);
         return Ok(());
     }
@@ -35,7 +35,7 @@ pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
         if !allowed {
             let level = if model.is_some() { Level::CanEdit } else { Level::CanManage };
             let message = format!("{user} may not rewrite this file: it needs {level}");
-            let help = super::access::managers(step, model.as_ref(), level)?;
+            let help = super::access::managers(step, model.as_ref(), level, &[])?;
             faults.add(step.after.full_path(&file.path), message, help);
         }
     }

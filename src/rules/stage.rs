@@ -328,7 +328,7 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
                 e.model,
                 e.version,
                 e.to,
-                who(step, e.model, e.from, e.to, rule, settings)?,
+                who(step, &e, rule, settings, &[])?,
                 source(step, e.to)?
             );
             faults.add(pointer(step, &e)?, message, help);
@@ -345,7 +345,9 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
             for (by, why) in &tally.void {
                 message.push_str(&format!("; {by}'s does not: {why}"));
             }
-            let help = format!("others can approve: {}", who(step, e.model, e.from, e.to, rule, settings)?);
+            let mut done: Vec<UserName> = tally.counted.iter().cloned().collect();
+            done.push(request.created_by.clone());
+            let help = format!("others can approve: {}", who(step, &e, rule, settings, &done)?);
             faults.add(path, message, help);
         }
     }
@@ -434,20 +436,26 @@ fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<crate::name::Id>,
     }
 }
 
-/// Who could approve.
+/// Who could approve, besides who acts, who asked, and those `besides`.
 fn who(
     step: &Step<'_>,
-    model: &ModelName,
-    from: &Stage,
-    to: &Stage,
+    e: &Entry<'_>,
     rule: &StageRule,
     settings: &Settings,
+    besides: &[UserName],
 ) -> Result<String, TreeError> {
     match &rule.approvers {
-        Some(list) => Ok(list.iter().map(Principal::to_string).collect::<Vec<_>>().join(", ")),
+        Some(list) => {
+            let mut all = list.clone();
+            super::access::others(step, &mut all, besides);
+            match all.as_slice() {
+                [] => Ok("nobody else is named in the rule's `approvers`".to_owned()),
+                all => Ok(all.iter().map(Principal::to_string).collect::<Vec<_>>().join(", ")),
+            }
+        }
         None => {
-            let level = settings.level_for(from).max(settings.level_for(to));
-            super::access::managers(step, Some(&step.before_name(model)), level)
+            let level = settings.level_for(e.from).max(settings.level_for(e.to));
+            super::access::managers(step, Some(&step.before_name(e.model)), level, besides)
         }
     }
 }

@@ -226,6 +226,7 @@ impl From<RegistryError> for ApiError {
             RegistryError::NotARegistry { .. }
             | RegistryError::SeveralRegistries { .. }
             | RegistryError::Publish(_)
+            | RegistryError::Pushes(_)
             | RegistryError::Git(_)
             | RegistryError::Stage(_)
             | RegistryError::Tree(_) => Self::internal(&e),

@@ -153,7 +153,7 @@ impl Writer {
     ) -> Result<Vec<Result<Landed, ApiError>>, ApiError> {
         let mut lock = self.registry.repo().lock(LOCK_WAIT).map_err(RegistryError::from)?;
         for _ in 0..ATTEMPTS {
-            let mut batch = self.registry.batch(&mut lock)?;
+            let mut batch = self.registry.batch(&mut lock)?.for_authenticated();
             if batch.base() != self.catalog.commit() {
                 drop(batch);
                 self.follow()?;

@@ -93,9 +93,11 @@ impl Reader {
             }
         };
         let info = repo.commit(&step.origin.commit)?;
-        let push = Pushes::open(repo)?.landing(&info.id, registry.branch())?;
+        let pushes = Pushes::open(repo)?;
+        let push = pushes.landing(&info.id, registry.branch())?;
+        let unnamed = if pushes.tip().is_some() { Lander::Unrecorded } else { Lander::Unknown };
         let landing = Landing {
-            by: push.as_ref().map_or(Lander::Unrecorded, |p| Lander::Pusher(p.into())),
+            by: push.as_ref().map_or(unnamed, |p| Lander::Pusher(p.into())),
             at: push.as_ref().map_or(info.committer.time, |p| p.at),
             bounded: false,
         };

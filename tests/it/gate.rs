@@ -1,5 +1,6 @@
 //! The gate by itself: pushes as git would announce them, judged without a hook.
 
+mod as_checked;
 mod under_fire;
 mod world;
 
@@ -41,7 +42,9 @@ fn permissions_are_the_pushers_whatever_the_commit_says() {
 #[test]
 fn a_forged_author_is_refused() {
     let world = World::new();
-    world.forge(ALICE, BOB, &["comment", "add", "churn", "1", "in bob's name"]);
+    // The command refuses what the gate would; by hand it can be committed all the same.
+    world.forge_refused(ALICE, BOB, &["comment", "add", "churn", "1", "in bob's name"]);
+    world.forge_edit(ALICE, BOB, "README.md", "in bob's name\n");
     refused(&world.push(ALICE), &["author"]);
 }
 

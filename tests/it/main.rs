@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test says on standard error what it is waiting for")]
 
 mod artifacts_cli;
+mod authority;
 mod backlog;
 mod bad_repo;
 mod cases;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{AuditError, Notes, Scope, is_damage};
 use crate::git::{GitError, Repo, Step};
-use crate::pushes::{Entry, Push, Pushes};
+use crate::pushes::{Entry, FETCH, Push, Pushes};
 use crate::text::with_causes;
 use crate::time::Timestamp;
 use crate::tree::Oid;
@@ -28,6 +28,8 @@ pub(super) struct Line {
     recorded: Vec<Push>,
     /// For each step the push among these that put it there.
     by: Vec<Option<usize>>,
+    /// Whether there is a record of pushes here, if only a damaged one.
+    pub(super) has_record: bool,
     /// How many pushes are recorded, to whichever branch.
     pub(super) pushes: u64,
 }
@@ -78,7 +80,7 @@ impl Line {
         let places = steps.iter().enumerate().map(|(n, s)| (s.commit, n)).collect();
         let by = vec![None; steps.len()];
         let first = usize::from(!whole).min(steps.len());
-        Ok(Self { steps, places, whole, first, recorded: Vec::new(), by, pushes: 0 })
+        Ok(Self { steps, places, whole, first, recorded: Vec::new(), by, has_record: true, pushes: 0 })
     }
 
     /// The place of a step on the line, from 0.
@@ -117,8 +119,10 @@ impl Line {
                 return Ok(log);
             }
         };
-        if pushes.tip().is_none() {
-            notes.unchecked("who pushed: there is no record of pushes here (refs/notes/greenroom/pushes)", 1, None);
+        self.has_record = pushes.tip().is_some();
+        if !self.has_record {
+            let message = format!("who pushed: there is no record of pushes here; if the host keeps one, `{FETCH}`");
+            notes.unchecked(message, 1, None);
         }
         for entry in pushes.in_order() {
             let entry = match entry {

@@ -270,7 +270,8 @@ fn judge_all(
 fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result<(), AuditError> {
     let Some(step) = line.steps.get(number) else { return Ok(()) };
     let push = line.push_of(number);
-    let by = push.map_or(Lander::Unrecorded, |p| Lander::Pusher(p.into()));
+    let unnamed = if line.has_record { Lander::Unrecorded } else { Lander::Unknown };
+    let by = push.map_or(unnamed, |p| Lander::Pusher(p.into()));
     let landing = Landing { by, at: push.map_or(step.time, |p| p.at), bounded: false };
     let judged = gate.judge_step(step.commit, step.parent, &landing);
     let told = judged.and_then(|judged| {

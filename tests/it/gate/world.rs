@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::fs;
 
+use serde_json::Value;
+
 use greenroom::gate::record::record;
 use greenroom::gate::{Gate, GateLimits, Judgement, Pusher, Update};
 use greenroom::git::Repo;
@@ -66,6 +68,55 @@ impl World {
     pub fn forge(&self, person: Person, author: Person, args: &[&str]) {
         let shell = self.shell(person).env("GIT_AUTHOR_NAME", author.0).env("GIT_AUTHOR_EMAIL", author.1);
         shell.greenroom(args).success();
+    }
+
+    /// The same, which greenroom refuses.
+    #[track_caller]
+    pub fn forge_refused(&self, person: Person, author: Person, args: &[&str]) {
+        let shell = self.shell(person).env("GIT_AUTHOR_NAME", author.0).env("GIT_AUTHOR_EMAIL", author.1);
+        let said = shell.greenroom(args).code(5);
+        assert!(said.stderr().contains("lands it, but its author is"), "{}", said.stderr());
+    }
+
+    /// Someone edits a file by hand and commits it in another's name.
+    #[track_caller]
+    pub fn forge_edit(&self, person: Person, author: Person, path: &str, text: &str) {
+        self.sandbox.write(format!("r/{path}"), text);
+        let shell = self.shell(person).env("GIT_AUTHOR_NAME", author.0).env("GIT_AUTHOR_EMAIL", author.1);
+        shell.git(["add", path]).success();
+        shell.git(["commit", "-qm", "a forged edit"]).success();
+    }
+
+    /// What `greenroom check` says in a clone with the record of pushes, of a branch that someone would merge; and what
+    /// it says in a clone without.
+    pub fn checked(&self, person: Person, branch: &str) -> [Value; 2] {
+        let _ = fs::remove_dir_all(self.sandbox.path("clone"));
+        let clone = self.shell(CAROL).within("../clone");
+        self.git(CAROL, &["clone", "-q", ".", "../clone"]);
+        let range = format!("origin/main..origin/{branch}");
+        let check = || {
+            let said = clone.greenroom(["check", &range, "--as", &id(person), "-o", "json"]).any().0;
+            serde_json::from_str(&said).expect("JSON")
+        };
+        let without = check();
+        clone.git(["fetch", "-q", "origin", "refs/notes/greenroom/*:refs/notes/greenroom/*"]).success();
+        [check(), without]
+    }
+
+    /// What `greenroom verify` says in a clone with the record of pushes, and in one without.
+    pub fn verified(&self) -> [Value; 2] {
+        let _ = fs::remove_dir_all(self.sandbox.path("clone"));
+        self.git(CAROL, &["clone", "-q", ".", "../clone"]);
+        let clone = self.shell(CAROL).within("../clone");
+        let verify = || serde_json::from_str(&clone.greenroom(["verify", "-o", "json"]).any().0).expect("JSON");
+        let without = verify();
+        clone.git(["fetch", "-q", "origin", "refs/notes/greenroom/*:refs/notes/greenroom/*"]).success();
+        [verify(), without]
+    }
+
+    /// A path of the clone.
+    pub fn path(&self, inner: &str) -> std::path::PathBuf {
+        self.sandbox.path("r").join(inner)
     }
 
     #[track_caller]

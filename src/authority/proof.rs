@@ -1,15 +1,13 @@
-//! What proves who made a commit: its signature, and the record of who pushed it first.
+//! What a signature proves: which person of a state made it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::people::People;
-use super::{Gate, GateError, Pusher};
+use super::{AuthorityError, People};
 use crate::entity::Person;
 use crate::entity::person::SigningKey;
-use crate::git::Commit;
+use crate::git::{Ident, Repo, Signed};
 use crate::name::UserName;
-use crate::pushes::Pushes;
 use crate::signature::{Finding, Ring, check};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -27,23 +25,35 @@ pub(super) enum Proof {
 
 /// The keys of all people of one state, kept for the next commit: people rarely change.
 #[derive(Default)]
-pub(super) struct Memo(RefCell<Option<(Oid, Rc<Ring>)>>);
+pub struct Keys(RefCell<Option<(Oid, Rc<Ring>)>>);
 
-impl Gate {
+impl Keys {
     /// What the signature of a commit proves by the keys of the state before.
-    pub(super) fn signature(
+    pub(super) fn check_commit(
         &self,
-        commit: &Commit,
-        before: &Snapshot<'_>,
-        people: &People<'_, '_>,
+        repo: &Repo,
+        commit: &Oid,
+        idents: [&Ident; 2],
+        (people, before): (&People<'_, '_>, &Snapshot<'_>),
         at: Timestamp,
-    ) -> Result<Proof, GateError> {
-        let Some(signed) = self.repo.signature_of(&commit.id)? else {
-            return Ok(Proof::Bad("it cannot be read".to_owned()));
-        };
+    ) -> Result<Proof, AuthorityError> {
+        match repo.signature_of(commit)? {
+            Some(signed) => Ok(self.check(&signed, idents, (people, before), at)?),
+            None => Ok(Proof::Bad("it cannot be read".to_owned())),
+        }
+    }
+
+    /// What a signature proves by the keys of the state before. Mostly it is by one of `idents`, the identities that
+    /// the commit names; then nobody else's keys are read.
+    pub(super) fn check(
+        &self,
+        signed: &Signed,
+        idents: [&Ident; 2],
+        (people, before): (&People<'_, '_>, &Snapshot<'_>),
+        at: Timestamp,
+    ) -> Result<Proof, TreeError> {
         let (payload, signature) = (&signed.payload, &signed.signature);
-        // Mostly it is by who the commit names; then nobody else's keys are read.
-        for ident in [&commit.committer, &commit.author] {
+        for ident in idents {
             let Some(user) = people.by_ident(ident)? else { continue };
             let Some(person) = before.person(&user)?.and_then(|f| f.value) else { continue };
             match check(payload, signature, keys(&user, &person), at) {
@@ -56,20 +66,14 @@ impl Gate {
 
     fn ring(&self, state: &Snapshot<'_>) -> Result<Rc<Ring>, TreeError> {
         let Some(folder) = state.entry("people")?.map(|e| e.id) else { return Ok(Rc::default()) };
-        if let Some((_, ring)) = self.proofs.0.borrow().as_ref().filter(|(of, _)| *of == folder) {
+        if let Some((_, ring)) = self.0.borrow().as_ref().filter(|(of, _)| *of == folder) {
             return Ok(Rc::clone(ring));
         }
         let people = state.people()?;
         let known = people.iter().filter_map(|(user, file)| Some((user, file.value.as_ref()?)));
         let ring = Rc::new(Ring::new(known.flat_map(|(user, person)| keys(user, person))));
-        *self.proofs.0.borrow_mut() = Some((folder, Rc::clone(&ring)));
+        *self.0.borrow_mut() = Some((folder, Rc::clone(&ring)));
         Ok(ring)
-    }
-
-    /// Who was the first to push a commit here; none if that is not recorded.
-    pub(super) fn first_pusher(&self, commit: &Oid) -> Result<Option<Pusher>, GateError> {
-        let push = Pushes::open(&self.repo)?.first(commit)?;
-        Ok(push.as_ref().map(Pusher::from))
     }
 }
 

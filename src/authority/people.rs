@@ -1,6 +1,6 @@
 //! Who is who by one state of the registry: addresses and logins become people.
 
-use crate::gate::Pusher;
+use super::Pusher;
 use crate::git::{Ident, Mailmap};
 use crate::name::UserName;
 use crate::snapshot::Snapshot;

@@ -1,0 +1,113 @@
+//! Who acts when something is changed here: the same judgement as the gate's, made before there is a commit.
+
+use std::cell::RefCell;
+
+use super::{Asker, Registry, RegistryError};
+use crate::authority::{Assumption, Inquiry, Keys, Lander, Names, People};
+use crate::entity::settings::Authority;
+use crate::format::Problem;
+use crate::git::{Ident, Signed};
+use crate::name::UserName;
+use crate::rules::{Actor, Class, Fault};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// What is kept from one change to the next, to establish who acts.
+#[derive(Default)]
+pub(super) struct Proofs {
+    keys: Keys,
+    /// A signature such as commits get here, and the address of the committer that it was made for.
+    specimen: RefCell<Option<(String, Option<Signed>)>>,
+}
+
+impl Registry {
+    /// The person that an identity stands for in a state: the one with its e-mail address (after the state's own
+    /// `.mailmap`, as the gate reads it), else the address.
+    pub fn person_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
+        if let Some(user) = People::of(snapshot)?.by_ident(who)? {
+            return Ok(user);
+        }
+        let email = &who.email;
+        UserName::new(email.to_lowercase()).map_err(|_| RegistryError::NoPerson { email: email.clone() })
+    }
+
+    /// Who acts when `asker`'s commit lands, or why that could not be established afterwards. Who commits here is
+    /// taken for who pushes, for the gate takes a commit from nobody else.
+    pub(super) fn actor(
+        &self,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
+        asker: &Asker,
+        is_authenticated: bool,
+        now: Timestamp,
+    ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
+        self.acting((before, after), asker, now, |inquiry, names| {
+            if inquiry.identity.authority != Authority::Signature && !self.repo.signs() {
+                return Ok(None);
+            }
+            match self.specimen(&asker.committer)? {
+                Some(specimen) => Ok(inquiry.signer_of(&specimen, names)?),
+                None => Ok(None),
+            }
+        })
+        .map(|found| {
+            found.and_then(|actor| match is_authenticated && actor.user != asker.user {
+                true => Err(vec![not_the_callers(asker, &actor.user)]),
+                false => Ok(actor),
+            })
+        })
+    }
+
+    /// The same for edits that are not committed yet: where commits are signed, the committer is taken for the signer.
+    pub(super) fn presumed_actor(
+        &self,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
+        asker: &Asker,
+        now: Timestamp,
+    ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
+        self.acting((before, after), asker, now, |inquiry, names| {
+            let person = inquiry.people.by_ident(names.committer)?;
+            Ok(person.filter(|_| self.repo.signs()))
+        })
+    }
+
+    fn acting(
+        &self,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
+        asker: &Asker,
+        now: Timestamp,
+        signer: impl FnOnce(&mut Inquiry<'_, '_>, &Names<'_>) -> Result<Option<UserName>, RegistryError>,
+    ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
+        let with = (&self.repo, &self.proofs.keys);
+        let Some(mut inquiry) = Inquiry::new(with, (before, after), None, now, Assumption::None)? else {
+            // Where there is no registry before or after, the rules have their say without an authority.
+            return Ok(Ok(Actor { signed: self.repo.signs(), ..Actor::of(asker.user.clone()) }));
+        };
+        let names = Names { commit: None, author: &asker.author, committer: &asker.committer, is_merge: false };
+        let signer = signer(&mut inquiry, &names)?;
+        let actor = inquiry.actor(&names, &Lander::Committer, signer.as_ref(), &[])?;
+        Ok(match actor {
+            Some(actor) if inquiry.faults.is_empty() => Ok(actor),
+            Some(_) | None => Err(inquiry.faults),
+        })
+    }
+
+    /// A signature such as the committer's commits get here; none if they get none. It is made once.
+    fn specimen(&self, committer: &Ident) -> Result<Option<Signed>, RegistryError> {
+        if let Some((_, known)) = self.proofs.specimen.borrow().as_ref().filter(|(of, _)| *of == committer.email) {
+            return Ok(known.clone());
+        }
+        let made = self.repo.specimen(committer)?;
+        *self.proofs.specimen.borrow_mut() = Some((committer.email.clone(), made.clone()));
+        Ok(made)
+    }
+}
+
+/// The commit of an authenticated caller would count as the act of somebody else, with that one's rights.
+fn not_the_callers(asker: &Asker, actor: &UserName) -> Fault {
+    let message = format!("{} asks for it, but the commit would count as the act of {actor}", asker.user);
+    let help = format!(
+        "let the server commit with an account of its own that acts for its callers: a person whose address is its \
+         user.email, and `greenroom settings set --add-server {actor}`"
+    );
+    Fault { problem: Problem::of_file("", "identity", message).help(help), class: Class::Permission }
+}
