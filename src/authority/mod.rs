@@ -368,7 +368,8 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             return self.author(names);
         }
         let shown = crate::text::quoted(&names.committer.email);
-        let message = format!("its committer {shown} is nobody in people/, and the registry's `authority` is the pusher");
+        let message =
+            format!("its committer {shown} is nobody in people/, and the registry's `authority` is the pusher");
         let help = format!(
             "set user.email to an address of yours in people/; or let somebody who manages the registry add it \
              (`greenroom person add ID --email ADDRESS`); {PROPOSE}"

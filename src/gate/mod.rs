@@ -23,8 +23,8 @@ use crate::authority::Keys;
 use crate::git::Repo;
 use crate::time::Timestamp;
 
-pub use error::GateError;
 pub use crate::authority::{Lander, People, Pusher};
+pub use error::GateError;
 pub use host::{Host, NoPusher};
 pub use judge::Judged;
 pub use limits::GateLimits;

@@ -211,11 +211,7 @@ impl<'r> Pull<'r> {
     }
 
     /// Finds out who made the branch's commits, and who of them is proven: as the gate does at the merge.
-    fn made(
-        &self,
-        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
-        terms: &Terms,
-    ) -> Result<Made, RegistryError> {
+    fn made(&self, (before, after): (&Snapshot<'_>, &Snapshot<'_>), terms: &Terms) -> Result<Made, RegistryError> {
         let repo = self.registry.repo();
         let keys = Keys::default();
         let assumption = if terms.authors_proven { Assumption::Authors } else { Assumption::None };
@@ -250,7 +246,8 @@ impl<'r> Pull<'r> {
             made.warnings.push(Problem::of_file("", "push-record", message).help(help));
         }
         if made.authority == Authority::Signature {
-            let message = "the gate asks that who merges sign the merge with a key in people/; it will see whether it is";
+            let message =
+                "the gate asks that who merges sign the merge with a key in people/; it will see whether it is";
             made.warnings.push(Problem::of_file("", "signature", message).help("`git merge --no-ff -S`"));
         }
         Ok(made)
@@ -348,9 +345,10 @@ impl Made {
         let (message, help) = match (self.authority, person) {
             (Authority::Author, _) | (Authority::Pusher, Some(_)) => return Ok(Vec::new()),
             (Authority::Signature, Some(person)) if person.keys.iter().any(counts) => return Ok(Vec::new()),
-            (Authority::Pusher | Authority::Signature, None) => {
-                (format!("{user} is no person of this registry"), format!("greenroom person add {user} --email ADDRESS"))
-            }
+            (Authority::Pusher | Authority::Signature, None) => (
+                format!("{user} is no person of this registry"),
+                format!("greenroom person add {user} --email ADDRESS"),
+            ),
             (Authority::Signature, Some(_)) => (
                 format!("{user} has no key in people/, and `authority` asks for a signed merge"),
                 format!("greenroom person set {user} --key FILE"),

@@ -70,7 +70,8 @@ impl Batch<'_> {
         now: Timestamp,
         comment: &str,
     ) -> Result<Outcome, RegistryError> {
-        let (tree, outcome) = self.registry.prepare(self.root, (asker, self.is_authenticated), actions, now, comment)?;
+        let (tree, outcome) =
+            self.registry.prepare(self.root, (asker, self.is_authenticated), actions, now, comment)?;
         if !outcome.verdict.passes() {
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }

@@ -119,7 +119,11 @@ fn where_signatures_count_the_signer_acts() {
     let unsigned = ["not signed by a person of this registry", "commit.gpgSign", "person set ID --key"];
     world.refused(&world.by("bob"), "transition churn 1 Staging", &unsigned);
     world.refused(&world.signing("bob", "dave"), "transition churn 1 Staging", &unsigned[..1]);
-    world.refused(&world.signing("bob", "alice"), "transition churn 1 Staging", &["alice lands it, but its committer is bob"]);
+    world.refused(
+        &world.signing("bob", "alice"),
+        "transition churn 1 Staging",
+        &["alice lands it, but its committer is bob"],
+    );
     world.lands(&world.signing("bob", "bob"), "transition churn 1 Staging");
     world.refused(&world.signing("bob", "bob"), "access grant bob CAN_MANAGE --as alice", &["its author is alice"]);
     let print = world.by("alice").run("ssh-keygen", ["-l", "-f", &world.key("bob")]).success();

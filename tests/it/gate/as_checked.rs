@@ -78,10 +78,8 @@ fn both_say_the_same_of_each_merge() {
             let [told, without] = world.checked(merger, "request");
             world.git(merger, &["merge", "-q", "--no-ff", "--no-edit", "request"]);
             let judged = world.push(merger);
-            let gate: BTreeSet<(String, String)> = judged
-                .faults()
-                .map(|r| (r.fault.problem.rule.to_owned(), r.fault.problem.help.clone()))
-                .collect();
+            let gate: BTreeSet<(String, String)> =
+                judged.faults().map(|r| (r.fault.problem.rule.to_owned(), r.fault.problem.help.clone())).collect();
             assert_eq!(of_check(&told), gate, "{about}, merged by {}: {}", merger.0, judged.render());
             assert_eq!(told["passes"], judged.passes(), "{about}, merged by {}", merger.0);
             names_no_requester(&told, about);
