@@ -104,7 +104,11 @@ impl Registry {
 
 /// The commit of an authenticated caller would count as the act of somebody else, with that one's rights.
 fn not_the_callers(asker: &Asker, actor: &UserName) -> Fault {
-    let message = format!("{} asks for it, but the commit would count as the act of {actor}", asker.user);
+    let message = format!(
+        "{} asks for it, but the commit would count as the act of {actor}: the account that commits is not one of \
+         identity.servers",
+        asker.user
+    );
     let help = format!(
         "let the server commit with an account of its own that acts for its callers: a person whose address is its \
          user.email, and `greenroom settings set --add-server {actor}`"
