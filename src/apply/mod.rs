@@ -12,7 +12,7 @@ mod version;
 mod webhook;
 
 use crate::action::Action;
-use crate::entity::request::Request;
+use crate::entity::request::{Request, Subject};
 use crate::format::{self, Record};
 use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::{File, ModelView, Snapshot, VersionView};
@@ -30,13 +30,13 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// Gives ten random bytes.
     pub random: &'a mut dyn FnMut() -> [u8; 10],
-    /// The SHA-256 of what a reviewer of the version sees, for the reviews that are written.
+    /// The digest of what a reviewer of the version decides about, for the reviews that are written.
     pub subject: &'a SubjectOf<'a>,
 }
 
-/// Gives the SHA-256 of what a reviewer of a version for a stage sees; `rules::stage::subject` is the one there is.
+/// Gives the subject of a review of a version for a stage; `rules::subject::subject` is the one there is.
 pub type SubjectOf<'a> =
-    dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<crate::name::Digest, TreeError> + 'a;
+    dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<Subject, TreeError> + 'a;
 
 impl Context<'_> {
     fn id(&mut self) -> Id {

@@ -114,12 +114,12 @@ pub(super) fn approve(
         at: cx.now,
         verdict: Verdict::Approved,
         comment: comment.clone(),
-        subject: subject.clone(),
+        subject: subject.current.clone(),
     });
     // The rules count alike; an approval that does not count is kept and completes nothing.
     let from = view.stage_of(number)?;
     let mut by = BTreeSet::new();
-    for review in after.review.iter().filter(|r| r.verdict == Verdict::Approved && r.subject == subject) {
+    for review in after.review.iter().filter(|r| r.verdict == Verdict::Approved && subject.is(&r.subject)) {
         let own = review.by == request.created_by && !own;
         if !own && d.snapshot.may_approve(&review.by, model, &from, &request.to)? {
             by.insert(&review.by);
@@ -149,7 +149,7 @@ pub(super) fn reject(
 ) -> Result<(), Refusal> {
     let (view, version) = d.version(model, number)?;
     let (file, request) = find(&version, model, which, Some(&cx.actor))?;
-    let subject = (cx.subject)(d.snapshot, &view, number, &request.to)?;
+    let subject = (cx.subject)(d.snapshot, &view, number, &request.to)?.current;
     d.edit_request(&file, |r| {
         let (by, comment) = (cx.actor.clone(), comment.clone());
         r.review.push(Review { by, at: cx.now, verdict: Verdict::Rejected, comment, subject });

@@ -103,6 +103,10 @@ pub struct Contribution {
     pub proven: bool,
     /// When it was made, as it says.
     pub authored: Timestamp,
+    /// Its root tree.
+    pub tree: Oid,
+    /// The commits before it.
+    pub parents: Vec<Oid>,
 }
 
 /// Why the question cannot be answered.
@@ -193,7 +197,8 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             Some(person) => self.proves(commit, person)?,
             None => false,
         };
-        Ok(Contribution { commit: commit.id, person, proven, authored: commit.author.time })
+        let (tree, parents) = (commit.tree, commit.parents.clone());
+        Ok(Contribution { commit: commit.id, person, proven, authored: commit.author.time, tree, parents })
     }
 
     /// Whether it is proven that a person made a commit of a merged branch: by the signature, or by the record that
@@ -296,7 +301,9 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             (author, signed)
         });
         let signed = signer == Some(&lander);
-        Ok(Some(acting(user, own, branch, signed)))
+        let manages = self.before.registry_level(&lander)? >= Some(Level::CanManage);
+        let imported = own.as_ref().map(|(author, _)| author.clone()).filter(|author| manages && *author != user);
+        Ok(Some(Actor { imported, ..acting(user, own, branch, signed) }))
     }
 
     fn unsigned(&mut self, names: &Names<'_>) {
@@ -442,5 +449,5 @@ pub fn acting(user: UserName, own: Option<(UserName, bool)>, branch: &[Contribut
     }
     authors.remove(&user);
     vouched.remove(&user);
-    Actor { user, authors, vouched, signed }
+    Actor { user, authors, vouched, imported: None, signed }
 }

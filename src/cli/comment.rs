@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::landed::{History, landed_by, with_lander};
 use super::output::{YELLOW, styled};
 use super::pick;
 use super::report::{CliError, Exit};
@@ -13,6 +14,7 @@ use super::session::Session;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Comment;
+use crate::index::Landers;
 use crate::name::ModelName;
 use crate::registry::Registry;
 use crate::text::{MAX_TEXT, Text, one_line};
@@ -137,8 +139,8 @@ fn find(registry: &Registry, model: &ModelName, version: u64, id: &str) -> Resul
 }
 
 /// A comment with the field names of the REST contract.
-pub(super) fn as_json(model: &ModelName, version: u64, c: &Comment) -> Value {
-    json!({
+pub(super) fn as_json(model: &ModelName, version: u64, c: &Comment, landers: &Landers) -> Value {
+    let shown = json!({
         "id": c.id,
         "name": model,
         "version": version,
@@ -146,7 +148,8 @@ pub(super) fn as_json(model: &ModelName, version: u64, c: &Comment) -> Value {
         "creation_timestamp": c.created_at.as_millis(),
         "last_updated_timestamp": c.edited_at.unwrap_or(c.created_at).as_millis(),
         "comment": c.text,
-    })
+    });
+    with_lander(shown, landers.of(&c.id))
 }
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -155,9 +158,10 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
     let view = view.version(args.version)?.ok_or_else(|| Refusal::no_version(&args.name, args.version))?;
     let comments: Vec<Comment> = view.comments()?.into_values().filter_map(|f| f.value).collect();
+    let landers = History::open(session, &registry, args.at.as_deref()).landers(&args.name, args.version);
     let out = &mut session.out;
     if out.is_json() {
-        out.json(&comments.iter().map(|c| as_json(&args.name, args.version, c)).collect::<Vec<_>>())?;
+        out.json(&comments.iter().map(|c| as_json(&args.name, args.version, c, &landers)).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     if comments.is_empty() {
@@ -168,7 +172,9 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             out.line("");
         }
         let edited = c.edited_at.map_or(String::new(), |t| format!(", edited {}", t.short()));
-        out.line(format!("{} {}, {}{edited}", styled(YELLOW, pick::short(&c.id)), c.created_by, c.created_at.short()));
+        let landed = landed_by(landers.of(&c.id));
+        let id = styled(YELLOW, pick::short(&c.id));
+        out.line(format!("{id} {}, {}{edited}{landed}", c.created_by, c.created_at.short()));
         out.block(c.text.as_str(), "    ");
     }
     Ok(Exit::Ok)

@@ -4,18 +4,23 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::landed::{History, landed_by, with_lander};
 use super::output::{BOLD, styled};
 use super::pick;
 use super::propose::{self, BranchArgs};
 use super::report::{CliError, Exit};
+use super::review;
 use super::session::Session;
 use super::table::Table;
 use crate::action::{Action, Which};
 use crate::apply::Refusal;
 use crate::entity::settings::StageRule;
 use crate::entity::{Request, RequestState, Verdict};
+use crate::index::Landers;
 use crate::name::{ModelName, UserName};
-use crate::rules::stage::{CHANGED, OWN, objection, subject};
+use crate::registry::Registry;
+use crate::rules::stage::{CHANGED, OWN, objection};
+use crate::rules::subject::subject;
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
 
@@ -87,6 +92,9 @@ pub(super) struct ApproveArgs {
     /// Archive the other versions that are in the stage
     #[arg(long)]
     archive_existing: bool,
+    /// Print the [[review]] block with its subject, for the request's file, and change nothing
+    #[arg(long, conflicts_with_all = ["archive_existing", "dry_run"])]
+    print: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -139,6 +147,10 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
         RequestCommand::Approve(a) => {
             let (which, comment, archive_existing) = (meant(session, &a.which)?, a.change.text()?, a.archive_existing);
             let (model, version) = (a.which.name, a.which.version);
+            if a.print {
+                review::print(session, (&model, version), &which, a.change.person(), comment)?;
+                return Ok(Exit::Ok);
+            }
             (Action::ApproveRequest { model, version, which, archive_existing, comment }, a.change)
         }
         RequestCommand::Reject(a) => {
@@ -180,6 +192,8 @@ struct Asked {
     needed: u64,
     /// For each review why it does not count.
     objections: Vec<Option<&'static str>>,
+    /// The same as it is told.
+    reasons: Vec<Option<String>>,
 }
 
 impl Asked {
@@ -207,7 +221,24 @@ impl Asked {
                 _ => None,
             }));
         }
-        Ok(Self { model: model.clone(), version: number, from, request, needed, objections })
+        let reasons = objections.iter().map(|o| o.map(str::to_owned)).collect();
+        Ok(Self { model: model.clone(), version: number, from, request, needed, objections, reasons })
+    }
+
+    /// Finds out in full why reviews of an open request do not count.
+    fn explain(&mut self, session: &Session, registry: &Registry, snapshot: &Snapshot<'_>) -> Result<(), CliError> {
+        let Some(view) = snapshot.model(&self.model)?.filter(|_| self.request.state == RequestState::Pending) else {
+            return Ok(());
+        };
+        let (about, request) = ((&self.model, self.version), &self.request);
+        for (i, review) in request.review.iter().enumerate() {
+            let Some(why) = self.objections.get(i).copied().flatten() else { continue };
+            let told = review::reason(session, registry, (snapshot, &view), about, (request, review), why)?;
+            if let Some(reason) = self.reasons.get_mut(i) {
+                *reason = Some(told);
+            }
+        }
+        Ok(())
     }
 
     /// The people whose approval counts.
@@ -232,23 +263,24 @@ impl Asked {
     }
 
     /// The request with the field names of the REST contract.
-    fn as_json(&self) -> Value {
+    fn as_json(&self, landers: &Landers) -> Value {
         let r = &self.request;
         let reviews: Vec<Value> = r
             .review
             .iter()
             .enumerate()
             .map(|(i, review)| {
-                json!({
+                let shown = json!({
                     "user_id": review.by,
                     "timestamp": review.at.as_millis(),
                     "verdict": review.verdict,
                     "comment": review.comment,
-                    "void": self.objections.get(i).copied().flatten(),
-                })
+                    "void": self.reasons.get(i).cloned().flatten(),
+                });
+                with_lander(shown, landers.of_review(&r.id, review))
             })
             .collect();
-        json!({
+        let shown = json!({
             "id": r.id,
             "name": self.model,
             "version": self.version,
@@ -265,7 +297,8 @@ impl Asked {
             "closed_by": r.closed_by,
             "closed_timestamp": r.closed_at.map(|t| t.as_millis()),
             "close_comment": r.close_comment,
-        })
+        });
+        with_lander(shown, landers.of(&r.id))
     }
 }
 
@@ -316,18 +349,25 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         }
         all = kept;
     }
+    let mut history = History::open(session, &registry, args.at.as_deref());
+    let with_landers = |asked: Asked| {
+        let landers = history.landers(&asked.model, asked.version);
+        (asked, landers)
+    };
+    let rows: Vec<(Asked, Landers)> = all.into_iter().map(with_landers).collect();
     let out = &mut session.out;
     if out.is_json() {
-        out.json(&all.iter().map(Asked::as_json).collect::<Vec<_>>())?;
+        out.json(&rows.iter().map(|(asked, landers)| asked.as_json(landers)).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
-    if all.is_empty() {
+    if rows.is_empty() {
         out.line(if args.waiting { "Nothing waits for you." } else { "No such requests." });
     }
     let mut table =
         Table::new(&["ID", "MODEL", "VERSION", "FROM", "TO", "STATE", "APPROVALS", "BY", "CREATED", "COMMENT"]);
-    for asked in &all {
+    for (asked, landers) in &rows {
         let r = &asked.request;
+        let landed = landers.of(&r.id).map_or_else(String::new, |by| format!(" (landed by {by})"));
         table.row([
             pick::short(&r.id).to_owned(),
             asked.model.to_string(),
@@ -336,7 +376,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             r.to.to_string(),
             r.state.as_str().to_owned(),
             format!("{} of {}", asked.approved_by().len(), asked.needed.max(1)),
-            r.created_by.to_string(),
+            format!("{}{landed}", r.created_by),
             r.created_at.short(),
             r.comment.first_line().to_owned(),
         ]);
@@ -349,12 +389,14 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let snapshot = registry.as_of(args.at.as_deref())?;
     let meant = |r: &Request| r.id.as_str().starts_with(&args.id) || r.id.as_str().ends_with(&args.id);
-    let all = collect(&snapshot, None, None, meant)?;
+    let mut all = collect(&snapshot, None, None, meant)?;
     let id = pick::by_part("request", &args.id, all.iter().map(|a| &a.request.id))?.clone();
-    let out = &mut session.out;
-    for asked in all.iter().filter(|a| a.request.id == id) {
+    for asked in all.iter_mut().filter(|a| a.request.id == id) {
+        asked.explain(session, &registry, &snapshot)?;
+        let landers = History::open(session, &registry, args.at.as_deref()).landers(&asked.model, asked.version);
+        let out = &mut session.out;
         if out.is_json() {
-            out.json(&asked.as_json())?;
+            out.json(&asked.as_json(&landers))?;
             continue;
         }
         let r = &asked.request;
@@ -363,17 +405,19 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         out.line(format!("Id:        {}", r.id));
         out.line(format!("State:     {}", r.state.as_str()));
         out.line(format!("Now in:    {}", asked.from));
-        out.line(format!("Requested: {} by {}", r.created_at.short(), r.created_by));
+        let landed = landed_by(landers.of(&r.id));
+        out.line(format!("Requested: {} by {}{landed}", r.created_at.short(), r.created_by));
         if r.archive_existing {
             out.line("Archives:  the other versions in the stage");
         }
         out.line(format!("Approvals: {} of {}", asked.approved_by().len(), asked.needed.max(1)));
         out.block(r.comment.as_str(), "    ");
         for (i, review) in r.review.iter().enumerate() {
-            let void = asked.objections.get(i).copied().flatten();
+            let void = asked.reasons.get(i).cloned().flatten();
             let void = void.map_or(String::new(), |why| format!(" (does not count: {why})"));
+            let landed = landed_by(landers.of_review(&r.id, review));
             out.line("");
-            out.line(format!("{} by {}, {}{void}", review.verdict.as_str(), review.by, review.at.short()));
+            out.line(format!("{} by {}, {}{landed}{void}", review.verdict.as_str(), review.by, review.at.short()));
             out.block(review.comment.as_str(), "    ");
         }
         // Who approved or rejected is the last reviewer.

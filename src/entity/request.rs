@@ -86,6 +86,22 @@ pub struct Review {
     pub subject: Digest,
 }
 
+/// The digests of what a reviewer decides about, as a state holds it; a review with one of them is of that state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// What reviews hold today.
+    pub current: Digest,
+    /// What reviews held before: it covers less, and reviews of then keep what they are worth.
+    pub former: Digest,
+}
+
+impl Subject {
+    /// Whether a review with this digest is of this state.
+    pub fn is(&self, digest: &Digest) -> bool {
+        self.current == *digest || self.former == *digest
+    }
+}
+
 /// Yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

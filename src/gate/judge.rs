@@ -1,20 +1,17 @@
 //! One step of a protected branch, judged: who acts, and what the rules of the state before say of it.
 
-use std::collections::BTreeSet;
-
-use super::{Gate, GateError, Landing, folders};
+use super::{Gate, GateError, Landing, folders, proposal};
 use crate::authority::{Assumption, Contribution, Inquiry, Lander, Names};
 use crate::diff::{self, Diff};
 use crate::entity::Level;
 use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
-use crate::git::Commit;
-use crate::name::UserName;
+use crate::git::{Commit, GitError};
 use crate::rules::{self, Actor, Class, Fault, Proposal, Step};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid, TreeError};
+use crate::tree::{Limits, Oid};
 
 /// What was found of one step.
 #[derive(Debug, Clone)]
@@ -134,11 +131,28 @@ impl Gate {
         let authority = inquiry.identity.authority;
         let is_web = inquiry.is_web(&info.committer);
         let mut found = Found { actor, faults: inquiry.faults, unchecked: inquiry.unchecked, authority, is_web };
-        if let Some(actor) = &found.actor {
-            let made = branch.iter().map(|c| c.authored).chain([info.author.time]).min();
-            let proposal = self.proposal(at, info, &branch, actor)?;
-            found.faults.extend(judge(before, after, diff, actor, landing.at, made, proposal)?);
+        let Some(mut actor) = found.actor.take() else { return Ok(Some(found)) };
+        let proposal = match self.proposal(at, info, parent, &branch) {
+            Err(GitError::Shallow) if !landing.bounded => {
+                let what = "the clone is shallow, so it is not known what the merged branch changed";
+                found.unchecked.push(format!("{}: {what} (`git fetch --unshallow`)", info.id.short()));
+                found.actor = Some(actor);
+                return Ok(Some(found));
+            }
+            read => read?,
+        };
+        if info.parents.len() > 1 && proposal.is_none() {
+            actor.vouched.clear();
         }
+        let mut step = Step::new(before, after, diff, &actor, landing.at);
+        let made = branch.iter().map(|c| c.authored).chain([info.author.time]).min();
+        // What a founding brings in was made before.
+        step.since = made.filter(|_| before.root().is_some());
+        step.proposal = proposal.as_ref();
+        step.is_past = !landing.bounded;
+        found.faults.extend(rules::judge(&step)?.faults);
+        drop(step);
+        found.actor = Some(actor);
         Ok(Some(found))
     }
 
@@ -207,17 +221,16 @@ impl Gate {
         Ok(out)
     }
 
-    /// The branch that a merge brings in, if all who made it are proven.
+    /// The branch that a merge brings in. Of a merge of several branches nothing is told apart.
     fn proposal<'g>(
         &'g self,
         at: &str,
         info: &Commit,
-        contributions: &[Contribution],
-        actor: &Actor,
-    ) -> Result<Option<Proposal<'g>>, GateError> {
-        let [_, branch] = info.parents.as_slice() else { return Ok(None) };
-        let Some(by) = proposers(contributions, &actor.user) else { return Ok(None) };
-        Ok(Some(Proposal { state: Snapshot::new(&self.repo, Some(self.repo.tree_of(branch)?), at)?, by }))
+        parent: Option<Oid>,
+        branch: &[Contribution],
+    ) -> Result<Option<Proposal<'g>>, GitError> {
+        let (Some(onto), [_, tip]) = (parent, info.parents.as_slice()) else { return Ok(None) };
+        proposal::read(&self.repo, at, (onto, *tip), branch)
     }
 }
 
@@ -231,27 +244,5 @@ struct Found {
     is_web: bool,
 }
 
-/// The people who made a branch, if all of them are proven or are `actor`; none otherwise, or without commits.
-pub(super) fn proposers(branch: &[Contribution], actor: &UserName) -> Option<BTreeSet<UserName>> {
-    let all_proven = branch.iter().all(|c| c.proven || c.person.as_ref() == Some(actor));
-    (all_proven && !branch.is_empty()).then(|| branch.iter().filter_map(|c| c.person.clone()).collect())
-}
-
 /// How many people are tried for a step of which nothing tells who landed it.
 const MAX_TRIED: usize = 50;
-
-fn judge(
-    before: &Snapshot<'_>,
-    after: &Snapshot<'_>,
-    diff: &Diff,
-    actor: &Actor,
-    at: Timestamp,
-    made: Option<Timestamp>,
-    proposal: Option<Proposal<'_>>,
-) -> Result<Vec<Fault>, TreeError> {
-    let mut step = Step::new(before, after, diff, actor, at);
-    // What a founding brings in was made before.
-    step.since = made.filter(|_| before.root().is_some());
-    step.proposal = proposal;
-    Ok(rules::judge(&step)?.faults)
-}

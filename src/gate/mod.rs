@@ -11,6 +11,7 @@ mod judge;
 pub mod limits;
 pub mod merge;
 pub mod namespace;
+mod proposal;
 pub mod pull;
 mod push;
 pub mod record;

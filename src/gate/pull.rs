@@ -12,16 +12,16 @@ use crate::entity::person::SigningKey;
 use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
-use crate::git::{Commit, Repo};
+use crate::git::{Commit, GitError, Repo};
 use crate::name::{Principal, UserName};
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{self, Class, Fault, Step};
+use crate::rules::{self, Class, Fault, Proposal, Step};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, Stage as _, StageError, TreeError};
 
-use super::judge::proposers;
+use super::proposal;
 use super::structure::{Place, Structure};
 use super::{GateLimits, merge};
 
@@ -165,7 +165,8 @@ impl<'r> Pull<'r> {
     /// Judges the merge by `terms`.
     pub fn judge(&self, terms: &Terms) -> Result<Judged, RegistryError> {
         let (before, after) = (self.before()?, self.after()?);
-        let made = self.made((&before, &after), terms)?;
+        let mut made = self.made((&before, &after), terms)?;
+        made.proposal = self.proposal(&made)?;
         let diff = diff::diff(&before, &after, Limits::default())?;
         let mut warnings = made.warnings.clone();
         let files = codeowners::files_in(self.registry.repo(), Some(self.result))?;
@@ -211,7 +212,7 @@ impl<'r> Pull<'r> {
     }
 
     /// Finds out who made the branch's commits, and who of them is proven: as the gate does at the merge.
-    fn made(&self, (before, after): (&Snapshot<'_>, &Snapshot<'_>), terms: &Terms) -> Result<Made, RegistryError> {
+    fn made(&self, (before, after): (&Snapshot<'_>, &Snapshot<'_>), terms: &Terms) -> Result<Made<'r>, RegistryError> {
         let repo = self.registry.repo();
         let keys = Keys::default();
         let assumption = if terms.authors_proven { Assumption::Authors } else { Assumption::None };
@@ -259,7 +260,7 @@ impl<'r> Pull<'r> {
         before: &Snapshot<'_>,
         after: &Snapshot<'_>,
         terms: &Terms,
-        made: &Made,
+        made: &Made<'_>,
         judged: &mut Judged,
     ) -> Result<(), RegistryError> {
         let everyone = match &terms.merger {
@@ -300,33 +301,45 @@ impl<'r> Pull<'r> {
         signed: bool,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
         terms: &Terms,
-        (made, diff): (&Made, &Diff),
+        (made, diff): (&Made<'_>, &Diff),
     ) -> Result<Vec<Fault>, RegistryError> {
         let mut faults = made.cannot_land(user, before, terms.now)?;
-        let actor = authority::acting(user.clone(), None, &made.branch, signed);
+        let mut actor = authority::acting(user.clone(), None, &made.branch, signed);
+        if made.proposal.is_none() {
+            actor.vouched.clear();
+        }
         let mut step = Step::new(before, after, diff, &actor, terms.now);
         // What a founding brings in was made before.
         step.since = self.commits.iter().map(|c| c.author.time).min().filter(|_| before.root().is_some());
-        if let Some(by) = proposers(&made.branch, user).filter(|_| made.is_whole) {
-            step.proposal = Some(rules::Proposal { state: self.registry.snapshot_of(Some(self.tip))?, by });
-        }
+        step.proposal = made.proposal.as_ref();
         faults.extend(rules::judge(&step)?.faults);
         Ok(faults)
+    }
+
+    /// The branch as the rules need it; none where it is not certain what it changed, as in a clone that was cut.
+    fn proposal(&self, made: &Made<'_>) -> Result<Option<Proposal<'r>>, RegistryError> {
+        let Some(base) = self.base.filter(|_| made.is_whole) else { return Ok(None) };
+        match proposal::read(self.registry.repo(), self.registry.at(), (base, self.tip), &made.branch) {
+            Err(GitError::Shallow) => Ok(None),
+            found => Ok(found?),
+        }
     }
 }
 
 /// Who made a branch.
-#[derive(Debug, Default)]
-struct Made {
+#[derive(Default)]
+struct Made<'r> {
     authority: Authority,
     branch: Vec<Contribution>,
     /// Whether all commits of the branch are here.
     is_whole: bool,
+    /// The branch as the rules need it.
+    proposal: Option<Proposal<'r>>,
     faults: Vec<Fault>,
     warnings: Vec<Problem>,
 }
 
-impl Made {
+impl Made<'_> {
     fn authors(&self) -> BTreeSet<UserName> {
         self.branch.iter().filter_map(|c| c.person.clone()).collect()
     }

@@ -23,6 +23,7 @@ mod effect;
 mod error;
 mod head;
 mod history;
+mod landers;
 mod part;
 mod record;
 mod rows;
@@ -38,6 +39,7 @@ use sha2::{Digest as _, Sha256};
 pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
 pub use history::{Entry, LogFilter, Subject, landed, matches};
+pub use landers::{Landers, lander};
 pub use record::Act;
 pub use rows::{MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 

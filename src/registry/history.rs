@@ -65,6 +65,15 @@ impl Registry {
         }
     }
 
+    /// The service accounts that land changes for their callers, as of a commit or as of now.
+    pub fn servers(&self, at: Option<Oid>) -> Result<BTreeSet<UserName>, RegistryError> {
+        let snapshot = match at {
+            Some(commit) => self.snapshot_of(Some(commit))?,
+            None => self.snapshot()?,
+        };
+        Ok(snapshot.settings()?.map(|s| s.identity.servers.clone()).unwrap_or_default())
+    }
+
     /// What differs between two commits; none stands for the time before the first.
     pub fn diff(&self, before: Option<Oid>, after: Option<Oid>) -> Result<Diff, RegistryError> {
         Ok(diff::diff(&self.snapshot_of(before)?, &self.snapshot_of(after)?, Limits::default())?)

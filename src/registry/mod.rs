@@ -246,7 +246,7 @@ impl Registry {
     ) -> Result<(Option<Oid>, Outcome), RegistryError> {
         let before = self.snapshot_in(root)?;
         let mut random = random_bytes;
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::stage::subject };
+        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::subject::subject };
         let mut tree = root;
         for (index, action) in actions.iter().enumerate() {
             let snapshot = self.snapshot_in(tree)?;

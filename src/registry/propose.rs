@@ -80,7 +80,7 @@ impl Registry {
         let root = self.repo.tree_of(&base)?;
         let before = self.snapshot_in(Some(root))?;
         let mut random = random_bytes;
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::stage::subject };
+        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::subject::subject };
         let patch = apply::apply(&before, action, &mut cx)?;
         let tree = self.repo.stage(Some(root), &patch)?;
         let after = self.snapshot_in(Some(tree))?;

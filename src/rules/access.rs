@@ -190,6 +190,9 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
         Event::Transitioned { model, from, to, cause, .. } => match cause {
             // An approval that completes a quorum carries its own authority, which the stage rules examine.
             Cause::Request { .. } if has_approvers(step, to)? => Needs::Elsewhere,
+            Cause::MadeWay { for_version } if archives_unasked(step, model, *for_version, from)? => {
+                Needs::On(now(model), level_between(step.before, from, to)?)
+            }
             // Archiving what was there is part of the transition that entered.
             Cause::MadeWay { .. } => Needs::Elsewhere,
             Cause::Direct | Cause::Request { .. } => {
@@ -289,6 +292,23 @@ fn approves(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
 /// Whether the rule of a stage names who approves.
 fn has_approvers(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
     Ok(step.before.settings()?.and_then(|s| s.rule(to)).is_some_and(|r| r.approvers.is_some()))
+}
+
+/// Whether a version leaves a stage for one whose request did not ask for that, nor the stage's rule: who completes the
+/// quorum then archives it on his own.
+fn archives_unasked(step: &Step<'_>, model: &ModelName, entered: u64, stage: &Stage) -> Result<bool, TreeError> {
+    let exclusive = step.before.settings()?.and_then(|s| s.rule(stage)).is_some_and(|r| r.exclusive);
+    let request = step.diff.events.iter().find_map(|event| match event {
+        Event::Transitioned { model: m, version, to, cause: Cause::Request { id }, .. }
+            if m == model && *version == entered && to == stage =>
+        {
+            Some(id)
+        }
+        _ => None,
+    });
+    let Some(id) = request.filter(|_| !exclusive && !step.is_past) else { return Ok(false) };
+    let request = super::stage::approved_request(step, model, entered, id)?;
+    Ok(request.is_some_and(|r| !r.archive_existing))
 }
 
 fn stage_before(step: &Step<'_>, model: &ModelName, version: u64) -> Result<Stage, TreeError> {
@@ -392,23 +412,34 @@ pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     }
     for event in &step.diff.events {
         let Some(name) = event.claimed_by() else { continue };
-        // Four eyes need two acts: a request or review is by who lands it, or by who is proven to have made it.
-        let (own, proof) = match event {
+        // Four eyes need two acts, and what people read as somebody's words must be his: an event is by who lands it, or
+        // by who is proven to have made it. Only who manages the registry may land other words than decisions.
+        let decides = matches!(
+            event,
             Event::RequestCreated { .. }
-            | Event::RequestReviewed { .. }
-            | Event::RequestApproved { .. }
-            | Event::RequestRejected { .. }
-            | Event::RequestCancelled { .. } => (step.actor.is_proven(name), step.actor.authors.contains(name)),
-            _ => (step.actor.may_claim(name), false),
-        };
-        if own {
+                | Event::RequestReviewed { .. }
+                | Event::RequestApproved { .. }
+                | Event::RequestRejected { .. }
+                | Event::RequestCancelled { .. }
+        );
+        let imported = !decides && step.actor.imported.as_ref() == Some(name);
+        if imported || step.is_by(event, name)? {
             continue;
         }
         let path = path_of(step, event)?;
         let user = &step.actor.user;
-        if proof {
-            let message = format!("the file says that {name} did this, and only the commit's author field confirms it");
-            let help = format!("let {name} sign the commit, or push the branch here before {user} merges it");
+        if step.actor.vouched.contains(name) {
+            let message = format!(
+                "the file says that {name} did this, but the commits of {name} in the merged branch do not make this change"
+            );
+            let help = format!("let {name} make it in one commit of the branch, or write {user}");
+            faults.add(path, message, help);
+        } else if step.actor.authors.contains(name) {
+            let message = format!("the file says that {name} did this, and only a commit's author field confirms it");
+            let help = format!(
+                "let {name} sign the commit, or push the branch here before {user} merges it; a merge counts for the \
+                 authors of one branch that has one merge base"
+            );
             faults.add(path, message, help);
         } else {
             let message = format!("the file says that {name} did this, but {user} acts");

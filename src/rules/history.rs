@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Faults, Step};
 use crate::entity::version::Status;
-use crate::entity::{Request, RequestState, Verdict, Version};
+use crate::entity::{Request, RequestState, Review, Verdict, Version};
 use crate::event::{Cause, Event};
 use crate::name::{Id, ModelName};
 use crate::time::Timestamp;
@@ -194,7 +194,7 @@ pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             }
             Event::RequestReviewed { model, version, review, request } => {
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
-                reviewed_by_actor(step, &review.by, path.clone(), faults);
+                reviewed_by_actor(step, &request.id, review, path.clone(), faults)?;
                 if review.verdict == Verdict::Rejected {
                     faults.add(path, "a rejection closes the request", "write state = \"rejected\"");
                 }
@@ -276,19 +276,23 @@ fn new_reviews(
     };
     let known = old.and_then(|f| f.value).map_or(0, |r| r.review.len());
     for review in request.review.iter().skip(known) {
-        reviewed_by_actor(step, &review.by, path.to_owned(), faults);
+        reviewed_by_actor(step, &request.id, review, path.to_owned(), faults)?;
     }
     Ok(())
 }
 
-fn reviewed_by_actor(step: &Step<'_>, by: &crate::name::UserName, path: String, faults: &mut Faults) {
-    if !step.actor.is_proven(by) {
-        faults.add(
-            path,
-            format!("the review is {by}'s, but {} acts", step.actor.user),
-            "let everyone review for himself",
-        );
+fn reviewed_by_actor(
+    step: &Step<'_>,
+    request: &Id,
+    review: &Review,
+    path: String,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    if !step.is_review_by(request, review)? {
+        let message = format!("the review is {}'s, but {} acts", review.by, step.actor.user);
+        faults.add(path, message, "let everyone review for himself");
     }
+    Ok(())
 }
 
 /// A closed request says by whom and when, and holds the review that closed it.

@@ -9,8 +9,10 @@ mod files;
 mod history;
 mod keys;
 mod links;
+pub mod proposal;
 mod rewrite;
 pub mod stage;
+pub mod subject;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,14 +21,15 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::diff::{self, Diff};
-use crate::entity::Level;
+use crate::entity::{Level, Review};
 use crate::event::Event;
 use crate::format::Problem;
 use crate::format::path::Location;
-use crate::name::{ModelName, UserName};
+use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{FileChange, Limits, TreeError};
+pub use proposal::{BranchCommit, Proposal};
 
 /// One step of history to be judged.
 pub struct Step<'a> {
@@ -42,19 +45,13 @@ pub struct Step<'a> {
     pub at: Timestamp,
     /// When the earliest of what lands was made; none where that is not to be asked.
     pub since: Option<Timestamp>,
-    /// The branch that a merge brings in, if its authors are proven.
-    pub proposal: Option<Proposal<'a>>,
+    /// The branch that a merge brings in; none where it is not certain what that branch changed.
+    pub proposal: Option<&'a Proposal<'a>>,
+    /// Whether the step landed long ago and is judged again: rules that came later do not refuse what did no harm.
+    pub is_past: bool,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
     touched: OnceCell<Vec<(Location, &'a FileChange)>>,
-}
-
-/// What a merge was asked to bring in: the state of the merged branch, and who made it.
-pub struct Proposal<'a> {
-    /// The state of the branch.
-    pub state: Snapshot<'a>,
-    /// All who made its commits; each is proven by a signature or by the record of a push.
-    pub by: BTreeSet<UserName>,
 }
 
 /// Which models came and which had another name before.
@@ -81,6 +78,7 @@ impl<'a> Step<'a> {
             at,
             since: None,
             proposal: None,
+            is_past: false,
             moves: OnceCell::new(),
             levels: RefCell::default(),
             touched: OnceCell::new(),
@@ -129,6 +127,29 @@ impl<'a> Step<'a> {
         Ok(self.touched.get_or_init(find))
     }
 
+    /// Whether an event that names a person as the one who did it is that person's: the actor's own, or proven. Of a
+    /// merge only what the branch changed can be somebody else's.
+    fn is_by(&self, event: &Event, name: &UserName) -> Result<bool, TreeError> {
+        if *name == self.actor.user {
+            return Ok(true);
+        }
+        match self.proposal {
+            Some(proposal) => proposal.is_by(event, name, &self.actor.user),
+            None => Ok(self.actor.vouched.contains(name)),
+        }
+    }
+
+    /// The same of a review that a request has and had not before.
+    fn is_review_by(&self, request: &Id, review: &Review) -> Result<bool, TreeError> {
+        if review.by == self.actor.user {
+            return Ok(true);
+        }
+        match self.proposal {
+            Some(proposal) => proposal.adds_review(request, review),
+            None => Ok(self.actor.vouched.contains(&review.by)),
+        }
+    }
+
     /// Whether the step makes the registry: then there is nobody above who acts, and what it brings was not done here.
     fn founds(&self) -> Result<bool, TreeError> {
         Ok(self.before.settings_file()?.is_none())
@@ -142,8 +163,12 @@ pub struct Actor {
     pub user: UserName,
     /// The authors of what lands, where they are others: claims that are shown and give no right.
     pub authors: BTreeSet<UserName>,
-    /// Those of the authors who are proven: their commits are signed by them, or they pushed them here themselves.
+    /// Those of the authors who are proven: their commits are signed by them, or they pushed them here themselves. Of a
+    /// merge these have a right to what the [`Proposal`] says that they changed, and to nothing without one.
     pub vouched: BTreeSet<UserName>,
+    /// The author of a commit that is no merge, where the actor manages the registry and so may land words of others,
+    /// as an import does. It gives no right to requests and reviews.
+    pub imported: Option<UserName>,
     /// Whether the step is signed by the actor.
     pub signed: bool,
 }
@@ -151,17 +176,7 @@ pub struct Actor {
 impl Actor {
     /// Someone who lands his own change.
     pub fn of(user: UserName) -> Self {
-        Self { user, authors: BTreeSet::new(), vouched: BTreeSet::new(), signed: false }
-    }
-
-    /// Whether a name that a file claims is the actor's or an author's.
-    fn may_claim(&self, name: &UserName) -> bool {
-        *name == self.user || self.authors.contains(name)
-    }
-
-    /// Whether it is proven that this person had a part in the step.
-    fn is_proven(&self, name: &UserName) -> bool {
-        *name == self.user || self.vouched.contains(name)
+        Self { user, authors: BTreeSet::new(), vouched: BTreeSet::new(), imported: None, signed: false }
     }
 }
 
@@ -304,7 +319,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "author",
         class: Class::Permission,
-        about: "Nobody writes in another's name: creators, reviewers and closers are who acts, or proven authors of what is merged.",
+        about: "Nobody writes in another's name: creators, reviewers and closers are who acts, or proven authors of that change.",
         check: access::authors,
     },
     Rule {
@@ -323,8 +338,14 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "stage-approvals",
         class: Class::Policy,
-        about: "A version enters a stage with the approvals that its rule asks for, given to what is there now.",
+        about: "A version enters a stage with the approvals that its rule asks for, given to what is there before and after.",
         check: stage::approvals,
+    },
+    Rule {
+        name: "review",
+        class: Class::Policy,
+        about: "An approval that is added to an open request is of what is there: its subject says so.",
+        check: stage::reviews,
     },
     Rule {
         name: "stage-exclusive",

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
+use super::proposal::VersionMove;
+use super::subject::{content, differences, subject};
 use super::{Faults, Step, line_of};
+use crate::entity::request::Subject;
 use crate::entity::settings::{Evidence, Removal, StageRule};
 use crate::entity::{Request, RequestState, Review, Settings, Verdict, Version};
 use crate::event::{Cause, Event};
 use crate::format::path::{Location, ModelDir};
-use crate::name::{Digest, ModelName, Principal, UserName};
+use crate::name::{Id, ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::tree::TreeError;
@@ -268,40 +269,6 @@ fn request_path(step: &Step<'_>, model: &ModelName, version: u64, request: &Requ
     Ok(step.after.full_path(&format!("{folder}/requests/{}.toml", request.id)))
 }
 
-/// The SHA-256 of what a reviewer sees: the version's content, its stage, the evidence that the rule asks for, and the
-/// rule itself. An approval counts only while this stays the same; unrelated changes leave it alone.
-pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<Digest, TreeError> {
-    let version = match model.version(number)? {
-        Some(view) => view.file()?.and_then(|f| f.value),
-        None => None,
-    };
-    let rule = snapshot.settings()?.and_then(|s| s.rule(to)).cloned().unwrap_or_default();
-    let asked = &rule.require;
-    let seen = version.map(|v| {
-        let tags: BTreeMap<_, _> = asked.tags.keys().map(|k| (k.clone(), v.tags.get(k).cloned())).collect();
-        let metrics: BTreeMap<_, _> = asked.metrics.keys().map(|k| (k.clone(), v.metrics.get(k).copied())).collect();
-        let description = asked.description.then(|| v.description.clone());
-        serde_json::json!({
-            "id": v.id, "source": v.source, "artifacts": v.artifacts, "schema": v.schema, "model": v.model,
-            "environment": v.environment, "status": v.status,
-            "tags": tags, "metrics": metrics.into_iter().map(|(k, m)| (k.to_string(), m.map(|m| m.to_string()))).collect::<BTreeMap<_, _>>(),
-            "description": description,
-        })
-    });
-    let tree = match model.version(number)? {
-        Some(view) => view.artifacts()?,
-        None => None,
-    };
-    let from = model.stage_of(number)?;
-    let all = serde_json::json!({
-        "format": 1, "version": number, "from": from, "to": to, "seen": seen, "rule": rule,
-        "tree": tree.is_some(),
-    });
-    let hex: String = Sha256::digest(all.to_string().as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-    // 64 hexadecimal digits always make a digest.
-    Digest::new(hex).map_err(|e| TreeError::Damaged { id: model.tree, why: e.to_string() })
-}
-
 pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let nothing = StageRule::default();
     let Some(settings) = step.before.settings()? else { return Ok(()) };
@@ -336,11 +303,23 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
         };
         let view = step.before.model(&step.before_name(e.model))?;
         let Some(view) = view else { continue };
+        let path = request_path(step, e.model, e.version, &request)?;
+        let altered = altered(step, &view, &e)?;
+        if !altered.is_empty() {
+            let message = format!(
+                "no approval counts: the step that moves version {} of '{}' to {} also changes what was approved ({})",
+                e.version,
+                e.model,
+                e.to,
+                altered.join(", ")
+            );
+            faults.add(path, message, "land that change by itself, have it approved, and complete the request then");
+            continue;
+        }
         let subject = subject(step.before, &view, e.version, e.to)?;
         let tally = tally(step, &e, &request, settings, &subject)?;
         let needed = rule.needed();
         if (tally.counted.len() as u64) < needed {
-            let path = request_path(step, e.model, e.version, &request)?;
             let mut message = format!("{} of {needed} approval(s) count", tally.counted.len());
             for (by, why) in &tally.void {
                 message.push_str(&format!("; {by}'s does not: {why}"));
@@ -357,17 +336,91 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
 /// Whether the entry is what proven others asked for on a branch, which the actor, who may approve it, has merged:
 /// a pull request is a request, and its merge is one approval (design: four eyes).
 fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
-    let Some(proposal) = step.proposal.as_ref().filter(|p| !p.by.is_empty()) else { return Ok(false) };
-    if proposal.by.contains(&step.actor.user) {
+    let user = &step.actor.user;
+    let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
+    if proposal.authors().contains(user) {
         return Ok(false);
     }
-    let (Some(asked), Some(now)) = (proposal.state.model(e.model)?, step.after.model(e.model)?) else {
+    // A branch asks for what it changed since its merge base, and not for what its tree happens to hold.
+    let (model, number) = (e.model, e.version);
+    let moved = Event::Transitioned {
+        model: model.clone(),
+        version: number,
+        from: e.from.clone(),
+        to: e.to.clone(),
+        cause: e.cause.clone(),
+    };
+    if !proposal.brings(&moved)? || !proposal.is_asked(&VersionMove { model, number, to: e.to }, user)? {
+        return Ok(false);
+    }
+    let (Some(asked), Some(now)) = (proposal.state.model(model)?, step.after.model(model)?) else {
         return Ok(false);
     };
     // A merge that was edited brings in something that nobody asked for.
-    let same = asked.stage_of(e.version)? == *e.to
-        && subject(&proposal.state, &asked, e.version, e.to)? == subject(step.after, &now, e.version, e.to)?;
-    Ok(same && step.before.may_approve(&step.actor.user, &step.before_name(e.model), e.from, e.to)?)
+    let same =
+        subject(&proposal.state, &asked, number, e.to)?.former == subject(step.after, &now, number, e.to)?.former;
+    Ok(same
+        && only_asked_changes(step, proposal, e)?
+        && step.before.may_approve(user, &step.before_name(model), e.from, e.to)?)
+}
+
+/// Whether all that a merge changes of a version is as the branch changed it: then the requester saw it as well.
+fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
+    let read = |snapshot: &Snapshot<'_>, name: &ModelName| match snapshot.model(name)? {
+        Some(view) => content(snapshot, &view, e.version, e.to).map(Some),
+        None => Ok(None),
+    };
+    let (before, after) = (read(step.before, &step.before_name(e.model))?, read(step.after, e.model)?);
+    if before == after {
+        return Ok(true);
+    }
+    let (base, tip) = (read(&proposal.base, &step.before_name(e.model))?, read(&proposal.state, e.model)?);
+    // The rule is that of the state before, and the name that by which the version is asked for: neither may change.
+    let keeps = |name: &str| before.as_ref().is_none_or(|b| after.as_ref().is_some_and(|a| a.get(name) == b.get(name)));
+    Ok(before == base && after == tip && keeps("rule") && keeps("name"))
+}
+
+/// What a step changes of a version that enters a stage, besides moving it. What was approved is what must land.
+fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) -> Result<Vec<String>, TreeError> {
+    let Some(after) = step.after.model(e.model)? else { return Ok(Vec::new()) };
+    let (old, new) = (content(step.before, before, e.version, e.to)?, content(step.after, &after, e.version, e.to)?);
+    Ok(differences(&old, &new))
+}
+
+/// An approval that is recorded and cannot count would stand there as if somebody had approved.
+pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
+    for event in &step.diff.events {
+        let Event::RequestReviewed { model, version, review, request } = event else { continue };
+        let (name, needed) = (step.before_name(model), settings.rule(&request.to).map_or(0, StageRule::needed));
+        let Some(view) = step.before.model(&name)?.filter(|_| needed > 0 && review.verdict == Verdict::Approved) else {
+            continue;
+        };
+        let (from, now) = (view.stage_of(*version)?, subject(step.before, &view, *version, &request.to)?);
+        let later = match step.after.model(model)? {
+            Some(after) => subject(step.after, &after, *version, &request.to)?.current,
+            None => now.current.clone(),
+        };
+        let ask = format!("`greenroom request approve {model} {version} {} --print` prints the review", request.id);
+        let (message, help) = match objection(step.before, &name, &from, request, review, &now)? {
+            Some(CHANGED) => (
+                format!(
+                    "the approval cannot count: its subject is {}, and that of version {version} of '{model}' for {} \
+                     is {}",
+                    review.subject, request.to, now.current
+                ),
+                format!("look at the version as it is now, then approve it; {ask} with its subject"),
+            ),
+            // Of whose approval counts a later rule may think otherwise; `request approve` and `request show` tell it.
+            _ if later == now.current => continue,
+            _ => (
+                "the approval cannot count: the same step changes what is approved".to_owned(),
+                "land that change first, and approve then".to_owned(),
+            ),
+        };
+        faults.add(request_path(step, model, *version, request)?, message, help);
+    }
+    Ok(())
 }
 
 /// Whose approvals count and whose do not.
@@ -381,7 +434,7 @@ fn tally(
     e: &Entry<'_>,
     request: &Request,
     settings: &Settings,
-    subject: &Digest,
+    subject: &Subject,
 ) -> Result<Tally, TreeError> {
     let mut out = Tally { counted: BTreeSet::new(), void: Vec::new() };
     // A claim that somebody else lands makes the one who lands it a requester too (design: four eyes).
@@ -392,7 +445,7 @@ fn tally(
         if out.counted.contains(&review.by) {
             continue;
         }
-        let others = request.created_by != step.actor.user && step.actor.vouched.contains(&request.created_by);
+        let others = request.created_by != step.actor.user && created_by_another(step, &request.id)?;
         let lander = !landed_before && !others && review.by == step.actor.user && !settings.identity.self_approval;
         let why = if lander { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
         match why {
@@ -401,6 +454,18 @@ fn tally(
         }
     }
     Ok(out)
+}
+
+/// Whether the step creates a request that is proven to be somebody else's than the actor's.
+fn created_by_another(step: &Step<'_>, id: &Id) -> Result<bool, TreeError> {
+    let created = step.diff.events.iter().find_map(|event| match event {
+        Event::RequestCreated { request, .. } if request.id == *id => Some((event, &request.created_by)),
+        _ => None,
+    });
+    match created {
+        Some((event, by)) => Ok(*by != step.actor.user && step.is_by(event, by)?),
+        None => Ok(false),
+    }
 }
 
 /// Why one's own approval does not count.
@@ -415,12 +480,12 @@ pub fn objection(
     from: &Stage,
     request: &Request,
     review: &Review,
-    subject: &Digest,
+    subject: &Subject,
 ) -> Result<Option<&'static str>, TreeError> {
     let own = review.by == request.created_by && !snapshot.settings()?.is_some_and(|s| s.identity.self_approval);
     Ok(if own {
         Some(OWN)
-    } else if review.subject != *subject {
+    } else if !subject.is(&review.subject) {
         Some(CHANGED)
     } else if !snapshot.may_approve(&review.by, model, from, &request.to)? {
         Some("there is no right to approve this")
@@ -429,7 +494,7 @@ pub fn objection(
     })
 }
 
-fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<crate::name::Id>, TreeError> {
+fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<Id>, TreeError> {
     match model.version(version)? {
         Some(view) => Ok(view.requests()?.into_keys().collect()),
         None => Ok(Vec::new()),
@@ -460,11 +525,11 @@ fn who(
     }
 }
 
-fn approved_request(
+pub(super) fn approved_request(
     step: &Step<'_>,
     model: &ModelName,
     version: u64,
-    id: &crate::name::Id,
+    id: &Id,
 ) -> Result<Option<Request>, TreeError> {
     let Some(view) = step.after.model(model)? else { return Ok(None) };
     let Some(version): Option<VersionView<'_>> = view.version(version)? else { return Ok(None) };

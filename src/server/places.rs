@@ -3,13 +3,13 @@
 //! All of it follows from the log of events. It is kept in memory, brought up to date by the steps since it was last
 //! asked, and only leads to the files, which say what is true.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::index::{Act, Index, IndexError};
-use crate::name::Id;
+use crate::index::{Act, Entry, Index, IndexError, lander};
+use crate::name::{Id, UserName};
 use crate::registry::Registry;
 use crate::tree::Oid;
 
@@ -37,6 +37,7 @@ pub struct Places {
     names: HashMap<String, Vec<(u64, Option<Key>)>>,
     requests: BTreeMap<Id, (Key, u64)>,
     comments: HashMap<Id, (Key, u64)>,
+    landers: HashMap<Id, String>,
 }
 
 /// The newest places, for all who ask. Nobody waits for the answer to another's question, only while they are brought up to
@@ -69,6 +70,7 @@ impl Places {
         if self.is_of(index) {
             return Ok(());
         }
+        let servers = index.servers()?;
         let is_same_line = self.count > 0 && index.commit(self.count - 1)? == self.tip;
         if !is_same_line {
             *self = Self::default();
@@ -76,7 +78,10 @@ impl Places {
         while self.count < index.commits() {
             let end = index.commits().min(self.count + CHUNK);
             for entry in index.entries(self.count..end)? {
-                entry.acts.iter().for_each(|act| self.take(entry.number, act));
+                for act in &entry.acts {
+                    self.take(entry.number, act);
+                    self.note_lander(&entry, act, &servers);
+                }
             }
             self.count = end;
         }
@@ -98,6 +103,25 @@ impl Places {
     /// Where a comment is.
     pub fn comment(&self, id: &Id) -> Option<Place> {
         self.place(*self.comments.get(id)?)
+    }
+
+    /// Who landed an open request or a comment, where that is another than the file names.
+    pub fn lander(&self, id: &Id) -> Option<&str> {
+        self.landers.get(id).map(String::as_str)
+    }
+
+    /// Notes who landed a request or comment, if that is somebody else than its maker.
+    fn note_lander(&mut self, entry: &Entry, act: &Act, servers: &BTreeSet<UserName>) {
+        let field = match act.name.as_str() {
+            "comment.created" => "comment",
+            "request.created" => "request",
+            _ => return,
+        };
+        let noun = &json(act)[field];
+        let (Some(id), Some(maker)) = (id_in(noun), noun["created_by"].as_str()) else { return };
+        if let Some(by) = lander(entry, maker, servers) {
+            self.landers.insert(id, by.to_owned());
+        }
     }
 
     /// Where the open requests are, oldest first, those after one of them if it is given.
@@ -154,7 +178,7 @@ impl Places {
                 let Some(id) = id_in(&json(act)["comment"]) else { return };
                 match self.key(model).zip(act.version).filter(|_| act.name == "comment.created") {
                     Some(place) => drop(self.comments.insert(id, place)),
-                    None => drop(self.comments.remove(&id)),
+                    None => drop((self.comments.remove(&id), self.landers.remove(&id))),
                 }
             }
             name if name.starts_with("request.") => {
@@ -164,7 +188,7 @@ impl Places {
                 let is_open = request["state"] == "pending" && name != "request.deleted";
                 match self.key(model).zip(act.version).filter(|_| is_open) {
                     Some(place) => drop(self.requests.insert(id, place)),
-                    None => drop(self.requests.remove(&id)),
+                    None => drop((self.requests.remove(&id), self.landers.remove(&id))),
                 }
             }
             _ => {}
@@ -174,6 +198,8 @@ impl Places {
     fn forget(&mut self, is_gone: impl Fn(&(Key, u64)) -> bool) {
         self.requests.retain(|_, place| !is_gone(place));
         self.comments.retain(|_, place| !is_gone(place));
+        let (requests, comments) = (&self.requests, &self.comments);
+        self.landers.retain(|id, _| requests.contains_key(id) || comments.contains_key(id));
     }
 }
 

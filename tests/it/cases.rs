@@ -2,6 +2,7 @@
 //!
 //! `tests/cases/<name>/case.toml` says who acts and when, and what is expected. The state before is `tests/cases/base`
 //! with the files of `before/` laid over it; the state after is that with `remove` taken out and `after/` laid over it.
+//! In the files of `after/`, `{subject MODEL VERSION STAGE}` stands for what a review of the state before is of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use greenroom::diff::diff;
 use greenroom::event::Event;
-use greenroom::name::UserName;
-use greenroom::rules::{Actor, Proposal, RULES, Step, judge};
+use greenroom::name::{ModelName, UserName};
+use greenroom::rules::subject::subject;
+use greenroom::rules::{Actor, BranchCommit, Proposal, RULES, Step, judge};
 use greenroom::snapshot::Snapshot;
 use greenroom::time::Timestamp;
 use greenroom::tree::{Kind, Limits, Memory, Oid, Patch, Stage as _};
@@ -34,9 +36,15 @@ struct Case {
     /// Whether it is proven that the author made it.
     #[serde(default)]
     vouched: bool,
-    /// Who made the branch that is merged, where that is proven.
+    /// Who made the branch that is merged: the last of them changed all that it changed.
     #[serde(default)]
     proposed_by: Vec<String>,
+    /// Whether only the author fields of the branch's commits say so.
+    #[serde(default)]
+    unproven: bool,
+    /// Whether the branch was so when it began, and changed nothing.
+    #[serde(default)]
+    stale: bool,
     /// The folder, beside `after`, of what the branch had where the merge has something else.
     #[serde(default)]
     proposal: Option<String>,
@@ -90,6 +98,27 @@ fn lay_over(store: &Memory, root: Option<Oid>, folder: &Path, patch: &mut Patch)
     store.stage(root, patch).expect("a tree in memory")
 }
 
+/// Lays files over a tree; `{subject MODEL VERSION STAGE}` in one stands for that subject in the state `seen`.
+fn lay_reviewed(store: &Memory, root: Oid, seen: Oid, folder: &Path, patch: &mut Patch) -> Oid {
+    const MARK: &str = "{subject ";
+    let state = Snapshot::new(store, Some(seen), "").expect("a state");
+    for path in if folder.exists() { files(folder) } else { Vec::new() } {
+        let text = fs::read(folder.join(&path)).expect("the file can be read");
+        let Some(mut text) = String::from_utf8(text).ok().filter(|t| t.contains(MARK)) else { continue };
+        while let Some(start) = text.find(MARK) {
+            let end = start + text[start..].find('}').expect("the mark ends");
+            let mut words = text[start + MARK.len()..end].split(' ').map(str::to_owned);
+            let mut word = || words.next().expect("a model, a version and a stage");
+            let model = state.model(&ModelName::new(word()).expect("a name")).expect("readable").expect("a model");
+            let (number, stage) = (word().parse().expect("a number"), word().parse().expect("a stage"));
+            let digest = subject(&state, &model, number, &stage).expect("readable").current;
+            text.replace_range(start..=end, digest.as_str());
+        }
+        patch.write(path, text);
+    }
+    store.stage(Some(root), patch).expect("a tree in memory")
+}
+
 impl Case {
     /// The two states of the case.
     fn trees(&self, store: &Memory, name: &str) -> (Oid, Oid) {
@@ -109,7 +138,26 @@ impl Case {
             patch.write(path.clone(), vec![b'#'; *size]);
         }
         let after = lay_over(store, Some(rest), &folder().join(name).join("after"), &mut patch);
-        (before, after)
+        let marked = folder().join(name).join("after");
+        (before, lay_reviewed(store, after, before, &marked, &mut Patch::default()))
+    }
+
+    /// The branch that is merged.
+    fn branch<'s>(&self, store: &'s Memory, name: &str, before: &Snapshot<'s>, after: &Snapshot<'s>) -> Proposal<'s> {
+        let tip = match &self.proposal {
+            Some(other) => lay_over(store, after.root(), &folder().join(name).join(other), &mut Patch::default()),
+            None => after.root().expect("a registry"),
+        };
+        let base = if self.stale { tip } else { before.root().expect("a registry") };
+        let last = self.proposed_by.len() - 1;
+        let commit = |(number, author): (usize, &String)| BranchCommit {
+            author: Some(UserName::new(author.clone()).expect("a person's id")),
+            is_proven: !self.unproven,
+            parents: vec![base],
+            tree: if number == last { tip } else { base },
+        };
+        let state = |root| Snapshot::new(store, Some(root), "").expect("a state");
+        Proposal::new(state(base), state(tip), self.proposed_by.iter().enumerate().map(commit).collect())
     }
 
     /// The events and faults there are.
@@ -125,15 +173,9 @@ impl Case {
         let actor = Actor { authors, vouched, ..Actor::of(user(&self.actor)) };
         let at = self.at.map_or_else(|| AT.to_owned(), |t| t.to_string());
         let at: Timestamp = at.parse().expect("a time");
+        let proposal = (!self.proposed_by.is_empty()).then(|| self.branch(&store, name, &before, &after));
         let mut step = Step::new(&before, &after, &diff, &actor, at);
-        if !self.proposed_by.is_empty() {
-            let mut patch = Patch::default();
-            let root = self.proposal.as_ref().map_or(after.root(), |other| {
-                Some(lay_over(&store, after.root(), &folder().join(name).join(other), &mut patch))
-            });
-            let state = Snapshot::new(&store, root, "").expect("a state");
-            step.proposal = Some(Proposal { state, by: self.proposed_by.iter().map(user).collect() });
-        }
+        step.proposal = proposal.as_ref();
         let verdict = judge(&step).expect("the trees are whole");
         let faults = verdict.faults.iter().map(|f| {
             assert!(!f.problem.message.is_empty());

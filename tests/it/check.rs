@@ -192,3 +192,74 @@ fn doctor_misses_stored_files_and_finds_damaged_ones() {
     shell.run("rm", ["-f", &stored]).success();
     assert_eq!(check(&[], 0), "warn");
 }
+
+#[test]
+fn a_review_by_hand_is_printed_with_its_subject_and_another_one_is_explained() {
+    let sandbox = registry();
+    let (alice, bob) = (sandbox.alice().within("registry"), sandbox.bob().within("registry"));
+    for line in [
+        "person add bob --email bob@example.org",
+        "person add carol --email carol@example.org",
+        "access grant bob manage-production",
+        "access grant carol manage-production",
+        "register churn --source s3://churn/1",
+        "stage set Production --approvals 2",
+        "request create churn 1 Production",
+    ] {
+        alice.greenroom(line.split(' ')).success();
+    }
+    let folder = sandbox.path("registry/models/churn/versions/1/requests");
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let path = format!("registry/models/churn/versions/1/requests/{file}");
+    let request = sandbox.read(&path);
+    let block = bob.greenroom(["request", "approve", "churn", "1", "--print", "-m", "fine"]).success();
+    let block = block.stdout().to_owned();
+    assert!(block.starts_with("[[review]]\nby = \"bob\"\n") && block.contains("comment = \"fine\"\n"), "{block}");
+    assert_eq!(bob.git(["status", "--short"]).success().stdout(), "", "nothing was changed");
+    let subject = block.lines().find_map(|l| l.strip_prefix("subject = \"")).unwrap().trim_end_matches('"').to_owned();
+
+    // With another subject it is explained, and the right one is named.
+    sandbox.write(&path, format!("{request}\n{}", block.replace(&subject, &"a".repeat(64))));
+    let told = bob.greenroom(["check"]).code(5).stdout().to_owned();
+    assert!(told.contains("the approval cannot count: its subject is aaaa") && told.contains(&subject), "{told}");
+    assert!(told.contains("request approve churn 1 ") && told.contains("--print"), "{told}");
+
+    // As it was printed it counts, until what it is of changes.
+    sandbox.write(&path, format!("{request}\n{block}"));
+    bob.greenroom(["check"]).success();
+    bob.git(["commit", "--quiet", "-am", "Approve"]).success();
+    let shown = |words: &[&str]| bob.greenroom(words).success().stdout().to_owned();
+    let id = file.trim_end_matches(".toml");
+    assert!(shown(&["request", "list"]).contains("1 of 2"), "{}", shown(&["request", "list"]));
+    alice.greenroom(["version", "describe", "churn", "1", "Another story"]).success();
+    let told = shown(&["request", "show", id]);
+    assert!(told.contains("(does not count: the version, its stage or the rule changed since: description)"), "{told}");
+
+    // Where no rule was asked, the reason is that it never was of this version.
+    sandbox.write(&path, format!("{request}\n{}", block.replace(&subject, &"a".repeat(64))));
+    bob.git(["commit", "--quiet", "-am", "Undo it, and approve anything"]).success();
+    let told = shown(&["request", "show", id]);
+    assert!(told.contains("does not count: "), "{told}");
+}
+
+#[test]
+fn who_landed_words_of_another_is_told() {
+    let sandbox = registry();
+    let alice = sandbox.alice().within("registry");
+    alice.greenroom(["person", "add", "bob", "--email", "bob@example.org"]).success();
+    alice.greenroom(["access", "grant", "bob", "edit"]).success();
+    alice.greenroom(["register", "churn", "--source", "s3://churn/1", "--as", "bob"]).success();
+    alice.greenroom(["comment", "add", "churn", "1", "good", "--as", "bob"]).success();
+    alice.greenroom(["request", "create", "churn", "1", "Staging", "--as", "bob"]).success();
+    let told = |words: &[&str]| alice.greenroom(words).success().stdout().to_owned();
+    assert!(told(&["comment", "list", "churn", "1"]).contains(", landed by alice\n"));
+    assert!(told(&["request", "list"]).contains("bob (landed by alice)"));
+    let page = told(&["version", "show", "churn", "1"]);
+    assert_eq!(page.matches("landed by alice").count(), 3, "{page}");
+    let json = |words: &[&str]| alice.greenroom(words.iter().chain(&["-o", "json"])).success().json();
+    assert_eq!(json(&["comment", "list", "churn", "1"])[0]["landed_by"], "alice");
+    assert_eq!(json(&["request", "list"])[0]["landed_by"], "alice");
+    assert_eq!(json(&["version", "show", "churn", "1"])["landed_by"], "alice");
+    alice.greenroom(["comment", "add", "churn", "1", "mine"]).success();
+    assert_eq!(json(&["comment", "list", "churn", "1"])[1].get("landed_by"), None);
+}

@@ -1,6 +1,7 @@
 //! The gate by itself: pushes as git would announce them, judged without a hook.
 
 mod as_checked;
+mod merges;
 mod under_fire;
 mod world;
 

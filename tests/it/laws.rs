@@ -1,6 +1,7 @@
 //! The laws of the design, as properties of generated registries and actions.
 
 mod generate;
+mod merges;
 mod model;
 
 use std::cell::Cell;
@@ -132,7 +133,7 @@ fn act(store: &dyn Stage, root: Option<Oid>, action: &Action, by: &str, step: us
         bytes
     };
     let (actor, now) = (user(by), moment(step));
-    let mut cx = Context { actor, now, random: &mut random, subject: &rules::stage::subject };
+    let mut cx = Context { actor, now, random: &mut random, subject: &rules::subject::subject };
     let patch = apply(&snapshot, action, &mut cx)?;
     Ok(if patch.is_empty() {
         root.expect("only a registry changes nothing")

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::landed::{History, landed_by, with_lander};
 use super::super::output::{BOLD, Output, styled};
 use super::super::progress::size;
 use super::super::report::{CliError, Exit};
@@ -11,6 +12,7 @@ use super::{aliases_by_version, as_json};
 use crate::artifact;
 use crate::entity::version::{Column, Environment, Metric, ModelInfo, Schema};
 use crate::entity::{Comment, Request, RequestState, Verdict, Version};
+use crate::index::Landers;
 use crate::name::{AliasName, ModelName};
 use crate::reference::ModelRef;
 use crate::stage::Stage;
@@ -41,6 +43,7 @@ pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Sessi
         requests: view.requests()?.into_values().filter_map(|f| f.value).collect(),
         comments: view.comments()?.into_values().filter_map(|f| f.value).collect(),
         version,
+        landers: History::open(session, &registry, moment.as_deref().or(at)).landers(&wanted.model, view.number),
     };
     if session.out.is_json() {
         session.out.json(&page.json())?;
@@ -60,14 +63,24 @@ struct Page<'m> {
     requests: Vec<Request>,
     comments: Vec<Comment>,
     version: Version,
+    landers: Landers,
 }
 
 impl Page<'_> {
     fn json(&self) -> Value {
-        let mut out = as_json(self.model, self.number, &self.version, &self.stage, &self.aliases);
-        out["requests"] = json!(self.requests);
-        let comment = |c| super::super::comment::as_json(self.model, self.number, c);
+        let shown = as_json(self.model, self.number, &self.version, &self.stage, &self.aliases);
+        let mut out = with_lander(shown, self.landers.of(&self.version.id));
+        out["requests"] = self.requests.iter().map(|r| self.request_json(r)).collect();
+        let comment = |c| super::super::comment::as_json(self.model, self.number, c, &self.landers);
         out["comments"] = self.comments.iter().map(comment).collect();
+        out
+    }
+
+    fn request_json(&self, request: &Request) -> Value {
+        let mut out = with_lander(json!(request), self.landers.of(&request.id));
+        for (shown, review) in out["review"].as_array_mut().into_iter().flatten().zip(&request.review) {
+            *shown = with_lander(shown.take(), self.landers.of_review(&request.id, review));
+        }
         out
     }
 
@@ -93,11 +106,12 @@ impl Page<'_> {
         }
         let open: Vec<&Request> = self.requests.iter().filter(|r| r.state == RequestState::Pending).collect();
         section(out, "Open requests", open.is_empty());
-        open.iter().for_each(|r| print_request(out, r));
+        open.iter().for_each(|r| print_request(out, r, &self.landers));
         section(out, "Comments", self.comments.is_empty());
         for comment in &self.comments {
             let edited = comment.edited_at.map_or(String::new(), |t| format!(", edited {}", t.short()));
-            out.foreign(&format!("  {}, {}{edited}", comment.created_by, comment.created_at.short()));
+            let landed = landed_by(self.landers.of(&comment.id));
+            out.foreign(&format!("  {}, {}{edited}{landed}", comment.created_by, comment.created_at.short()));
             out.block(comment.text.as_str(), "      ");
         }
     }
@@ -113,7 +127,8 @@ impl Page<'_> {
         line("Stage", self.stage.as_str());
         let why = if v.status_message.is_empty() { String::new() } else { format!(" ({})", v.status_message) };
         line("Status", &format!("{}{why}", v.status.as_str()));
-        line("Created", &format!("{} by {}", v.created_at.short(), v.created_by));
+        let landed = landed_by(self.landers.of(&v.id));
+        line("Created", &format!("{} by {}{landed}", v.created_at.short(), v.created_by));
         let aliases: Vec<String> = self.aliases.iter().map(|a| format!("@{a}")).collect();
         line("Aliases", &aliases.join(" "));
         for (key, value) in &v.tags {
@@ -212,7 +227,7 @@ fn print_environment(out: &mut Output, environment: &Environment) {
     }
 }
 
-fn print_request(out: &mut Output, r: &Request) {
+fn print_request(out: &mut Output, r: &Request, landers: &Landers) {
     let yes = r.review.iter().filter(|x| x.verdict == Verdict::Approved).count();
     let reviews = match yes {
         0 => String::new(),
@@ -220,7 +235,8 @@ fn print_request(out: &mut Output, r: &Request) {
         n => format!("; {n} approvals"),
     };
     let archive = if r.archive_existing { ", archiving what is there" } else { "" };
-    out.foreign(&format!("  {} by {}, {}{archive}{reviews}", r.to, r.created_by, r.created_at.short()));
+    let landed = landed_by(landers.of(&r.id));
+    out.foreign(&format!("  {} by {}, {}{landed}{archive}{reviews}", r.to, r.created_by, r.created_at.short()));
     if !r.comment.is_empty() {
         out.block(r.comment.as_str(), "      ");
     }

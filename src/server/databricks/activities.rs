@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::shapes::{Activity, Viewer};
 use crate::entity::{Comment, Level};
 use crate::event::Event;
-use crate::index::{Entry, Index, LogFilter, Subject};
+use crate::index::{Entry, Index, LogFilter, Subject, lander};
 use crate::name::{Id, ModelName};
 use crate::registry::Registry;
 use crate::server::call::Call;
@@ -59,7 +59,7 @@ pub async fn read(
     let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
     let look = move |registry: &Registry, index: &mut Index<'_>| {
         let comments = comments(registry, &model, version)?;
-        let begun = begun(index, &model, version)?;
+        let (begun, servers) = (begun(index, &model, version)?, index.servers()?);
         let mut page = Page { found: Vec::new(), next: before };
         for _ in 0..CHUNKS {
             let filter = LogFilter {
@@ -73,7 +73,11 @@ pub async fn read(
             entries.retain(|e| e.number >= begun);
             for (at, entry) in entries.iter().enumerate() {
                 let told = Told::of(entry);
-                page.found.extend(told.activities(&comments, &viewer, level).into_iter().rev());
+                let landed = told.activities(&comments, &viewer, level).into_iter().map(|activity| {
+                    let landed_by = lander(entry, &activity.user_id, &servers).map(str::to_owned);
+                    Activity { landed_by, ..activity }
+                });
+                page.found.extend(landed.rev());
                 page.next = Some(entry.number);
                 if page.found.len() >= size {
                     page.next = page.next.filter(|_| !is_last || at + 1 < entries.len());

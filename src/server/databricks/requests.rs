@@ -44,7 +44,16 @@ pub fn open_requests(
 pub async fn list(call: Call) -> Answer {
     let (model, number) = named(&call)?;
     let viewer = call.viewer();
-    let open = call.look(&call.catalog, move |s| open_requests(s, &viewer, &model, number)).await?;
+    let commit = call.catalog.commit();
+    let look = move |registry: &crate::registry::Registry, places: &crate::server::places::Places| {
+        let mut open = open_requests(&registry.snapshot_of(commit)?, &viewer, &model, number)?;
+        for request in &mut open {
+            let id = crate::name::Id::new(request.id.as_str());
+            request.landed_by = id.ok().and_then(|id| places.lander(&id).map(str::to_owned));
+        }
+        Ok(open)
+    };
+    let open = call.find(look).await?;
     if open.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "requests": open })) }
 }
 

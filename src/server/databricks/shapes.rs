@@ -41,6 +41,9 @@ pub struct Activity {
     pub last_updated_timestamp: i64,
     /// Who did it.
     pub user_id: String,
+    /// Who landed it, where that is somebody else: it is no part of the contract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landed_by: Option<String>,
     /// What was done.
     pub activity_type: &'static str,
     /// What was said.
@@ -68,6 +71,7 @@ impl Activity {
             creation_timestamp: request.created_at.as_millis(),
             last_updated_timestamp: request.review.last().map_or(request.created_at, |r| r.at).as_millis(),
             user_id: request.created_by.to_string(),
+            landed_by: None,
             activity_type: "REQUESTED_TRANSITION",
             comment: said(&request.comment),
             from_stage: Some(from.to_string()),
@@ -161,7 +165,8 @@ pub fn approvals(
     number: u64,
     request: &Request,
 ) -> Result<std::collections::BTreeSet<crate::name::UserName>, TreeError> {
-    use crate::rules::stage::{objection, subject};
+    use crate::rules::stage::objection;
+    use crate::rules::subject::subject;
     let (from, subject) = (view.stage_of(number)?, subject(snapshot, view, number, &request.to)?);
     let mut out = std::collections::BTreeSet::new();
     for review in request.review.iter().filter(|r| r.verdict == crate::entity::Verdict::Approved) {

@@ -10,7 +10,7 @@ use super::{moment, size};
 use crate::apply::Refusal;
 use crate::entity::version::Metric;
 use crate::entity::{Model, Tags, Version};
-use crate::index::Index;
+use crate::index::{Index, IndexError};
 use crate::name::{AliasName, Id, ModelName};
 use crate::registry::Registry;
 use crate::server::args::missing;
@@ -39,10 +39,28 @@ impl Readable {
     }
 }
 
+/// The history up to the moment that is asked for.
+struct Past<'i, 'r> {
+    index: &'i mut Index<'r>,
+    commit: Option<Oid>,
+}
+
+impl Past<'_, '_> {
+    /// Who landed a version, if that is somebody else than who registered it.
+    fn lander(&mut self, name: &ModelName, number: u64, version: &Version) -> Result<Option<String>, ApiError> {
+        let landers = match self.index.landers(name, number, self.commit) {
+            // The moment is a revision beside the first-parent line.
+            Err(IndexError::OffLine(_)) => return Ok(None),
+            found => found?,
+        };
+        Ok(landers.of(&version.id).map(str::to_owned))
+    }
+}
+
 /// Looks at the registry as of the moment that is asked for, or of now.
 async fn look(
     call: &Call,
-    look: impl FnOnce(&Snapshot<'_>, &Readable) -> Result<Map<String, Value>, ApiError> + Send + 'static,
+    look: impl FnOnce(&Snapshot<'_>, &Readable, &mut Past<'_, '_>) -> Result<Map<String, Value>, ApiError> + Send + 'static,
 ) -> Answer {
     let given = call.args.text("as_of")?.filter(|t| !t.is_empty()).map(str::to_owned);
     let (catalog, standing) = (Arc::clone(&call.catalog), call.standing.clone());
@@ -55,7 +73,7 @@ async fn look(
             Some(_) => Readable::All,
             None => Readable::These(catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect()),
         };
-        let mut out = look(&registry.snapshot_of(commit)?, &readable)?;
+        let mut out = look(&registry.snapshot_of(commit)?, &readable, &mut Past { index, commit })?;
         out.extend(commit.map(|c| as_of(registry, c)).transpose()?.map(|at| ("as_of".to_owned(), at)));
         Ok(out)
     };
@@ -82,7 +100,7 @@ fn find<'o>(
 /// GET `models/get`
 pub async fn model(call: Call) -> Answer {
     let name = ModelName::new(call.args.required("name")?)?;
-    look(&call, move |snapshot, readable| {
+    look(&call, move |snapshot, readable, _| {
         let (view, model) = find(snapshot, readable, &name)?;
         let mut out = Map::new();
         out.insert("model".to_owned(), show_model(&view, &model)?);
@@ -95,7 +113,7 @@ pub async fn model(call: Call) -> Answer {
 pub async fn models(call: Call) -> Answer {
     let size = size(&call)?;
     let after = call.args.text("page_token")?.unwrap_or_default().to_owned();
-    look(&call, move |snapshot, readable| {
+    look(&call, move |snapshot, readable, _| {
         let mut found: Vec<(ModelName, ModelView<'_>, Model)> = Vec::new();
         for view in snapshot.models()? {
             let file = view.file()?.and_then(|f| f.value).filter(|m| readable.contains(&m.id));
@@ -172,12 +190,16 @@ impl Which {
 /// GET `versions/get`: by number, or the newest of a stage, or by alias.
 pub async fn version(call: Call) -> Answer {
     let (name, which) = (ModelName::new(call.args.required("name")?)?, Which::of(&call));
-    look(&call, move |snapshot, readable| {
+    look(&call, move |snapshot, readable, past| {
         let ((view, model), which) = (find(snapshot, readable, &name)?, which?);
         let version = which.find(snapshot, &view)?.ok_or_else(|| which.none(&name))?;
         let file = version.file()?.and_then(|f| f.value).ok_or_else(|| which.none(&name))?;
         let mut out = Map::new();
-        out.insert("version".to_owned(), show_version(&view, &model, version.number, &file)?);
+        let mut shown = show_version(&view, &model, version.number, &file)?;
+        if let Some(by) = past.lander(&model.name, version.number, &file)? {
+            shown["landed_by"] = by.into();
+        }
+        out.insert("version".to_owned(), shown);
         Ok(out)
     })
     .await

@@ -66,7 +66,10 @@ pub async fn list(call: Call) -> Answer {
             let Some(card) = card.filter(|m| wanted.model.as_ref().is_none_or(|name| m.name == *name)) else {
                 continue;
             };
-            let Some(shown) = open(&snapshot, &viewer, &card.name, &place, id, &wanted)? else { continue };
+            let Some(mut shown) = open(&snapshot, &viewer, &card.name, &place, id, &wanted)? else { continue };
+            if let Some(by) = places.lander(id) {
+                shown["landed_by"] = by.into();
+            }
             if found.len() == wanted.size {
                 let last = found.last().map(|row: &Value| row["id"].clone());
                 return Ok(json!({ "requests": found, "next_page_token": last }));

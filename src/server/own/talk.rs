@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::size;
+use crate::entity::Comment;
 use crate::index::{Index, IndexError};
 use crate::server::call::Call;
 use crate::server::databricks::activities;
@@ -16,14 +17,19 @@ use crate::tree::Oid;
 pub async fn comments(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
-    let look = move |snapshot: &crate::snapshot::Snapshot<'_>| {
-        let view = snapshot.model(&model)?.map_or(Ok(None), |m| m.version(version))?;
+    let commit = call.catalog.commit();
+    let look = move |registry: &crate::registry::Registry, places: &crate::server::places::Places| {
+        let view = registry.snapshot_of(commit)?.model(&model)?.map_or(Ok(None), |m| m.version(version))?;
         let comments = view.map_or(Ok(Default::default()), |v| v.comments())?;
         let mut found: Vec<_> = comments.into_values().filter_map(|f| f.value).collect();
         found.sort_by_key(|c| (c.created_at, c.id.clone()));
-        Ok(found.iter().map(|c| Activity::comment(c, viewer.about_comment(c, level))).collect::<Vec<_>>())
+        let shown = |c: &Comment| Activity {
+            landed_by: places.lander(&c.id).map(str::to_owned),
+            ..Activity::comment(c, viewer.about_comment(c, level))
+        };
+        Ok(found.iter().map(shown).collect::<Vec<_>>())
     };
-    Reply::json(&json!({ "comments": call.look(&call.catalog, look).await? }))
+    Reply::json(&json!({ "comments": call.find(look).await? }))
 }
 
 /// GET `activities/list`: what was done to a version, newest first, in pages.

@@ -132,6 +132,24 @@ impl World {
         self.git(person, &["commit", "-qm", "an edit"]);
     }
 
+    /// Someone writes a file and commits nothing yet.
+    pub fn write(&self, path: &str, text: &str) {
+        self.sandbox.write(format!("r/{path}"), text);
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        self.sandbox.read(format!("r/{path}"))
+    }
+
+    /// The path of the only file in a folder.
+    #[track_caller]
+    pub fn only_file(&self, folder: &str) -> String {
+        let all = fs::read_dir(self.sandbox.path(format!("r/{folder}"))).expect("the folder is there");
+        let names: Vec<String> = all.map(|e| e.expect("readable").file_name().into_string().expect("UTF-8")).collect();
+        let [name] = names.as_slice() else { panic!("{folder} holds {names:?}") };
+        format!("{folder}/{name}")
+    }
+
     /// A service account commits what someone asked it for.
     #[track_caller]
     pub fn commit_for(&self, author: Person, server: &str, path: &str, text: &str) {

@@ -1,0 +1,49 @@
+//! Who landed what the files say that somebody made, for every list that names people.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::session::Session;
+use crate::index::{Index, Landers};
+use crate::name::ModelName;
+use crate::registry::Registry;
+use crate::text::one_line;
+use crate::tree::Oid;
+
+/// The history up to a moment, asked for who landed what. Where it cannot be read, as in a shallow clone, nothing is known
+/// of it.
+pub(super) struct History<'r> {
+    index: Option<Index<'r>>,
+    at: Option<Oid>,
+    known: BTreeMap<(ModelName, u64), Landers>,
+}
+
+impl<'r> History<'r> {
+    pub(super) fn open(session: &Session, registry: &'r Registry, moment: Option<&str>) -> Self {
+        let at = moment.map(|m| registry.moment(m)).transpose();
+        let index = at.as_ref().ok().and_then(|_| session.index(registry).ok());
+        Self { index, at: at.ok().flatten(), known: BTreeMap::new() }
+    }
+
+    /// Who landed a version, its comments, requests and reviews.
+    pub(super) fn landers(&mut self, model: &ModelName, version: u64) -> Landers {
+        let Some(index) = &mut self.index else { return Landers::default() };
+        let key = (model.clone(), version);
+        let read = || index.landers(model, version, self.at).unwrap_or_default();
+        self.known.entry(key).or_insert_with(read).clone()
+    }
+}
+
+/// Adds who landed something to its JSON, where that is somebody else than who made it.
+pub(super) fn with_lander(mut shown: Value, lander: Option<&str>) -> Value {
+    if let (Some(by), Some(fields)) = (lander, shown.as_object_mut()) {
+        fields.insert("landed_by".to_owned(), by.into());
+    }
+    shown
+}
+
+/// Says who landed something, where that is somebody else than who made it.
+pub(super) fn landed_by(lander: Option<&str>) -> String {
+    lander.map_or_else(String::new, |by| format!(", landed by {}", one_line(by)))
+}

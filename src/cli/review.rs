@@ -1,0 +1,107 @@
+//! Reviews that people write by hand: the block to paste, and why one that stands there does not count.
+
+use serde_json::json;
+
+use super::report::CliError;
+use super::session::Session;
+use crate::action::Which;
+use crate::apply::{Noun, Refusal};
+use crate::entity::{Request, RequestState, Review, Verdict};
+use crate::format;
+use crate::index::{Entry, LogFilter, Subject};
+use crate::name::{ModelName, UserName};
+use crate::registry::Registry;
+use crate::rules::stage::CHANGED;
+use crate::rules::subject::{changes, subject};
+use crate::snapshot::{ModelView, Snapshot};
+use crate::text::Text;
+
+/// What is said of a review whose subject never was that of the version.
+const NEVER: &str = "its subject is not that of the version as it was when the review landed";
+
+/// Prints the approval of a request as the block that stands in its file, for who edits files by hand.
+pub(super) fn print(
+    session: &mut Session,
+    (name, number): (&ModelName, u64),
+    which: &Which,
+    named: Option<&UserName>,
+    comment: Text,
+) -> Result<(), CliError> {
+    let registry = session.registry()?;
+    let asker = session.asker(&registry, named)?;
+    let at = session.now(&asker.committer);
+    let snapshot = registry.snapshot()?;
+    let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
+    let version = view.version(number)?.ok_or_else(|| Refusal::no_version(name, number))?;
+    let open = version.requests()?.into_values().filter_map(|f| Some((f.path, f.value?)));
+    let open = open.filter(|(_, r)| r.state == RequestState::Pending && is_meant(r, which));
+    // The oldest of others, as for `request approve`.
+    let found = open.min_by_key(|(_, r)| (r.created_by == asker.user, r.created_at, r.id.clone()));
+    let (path, request) = found.ok_or_else(|| {
+        let message = format!("version {number} of '{name}' has no such open request");
+        Refusal::NotFound { noun: Noun::Request, message }
+    })?;
+    let subject = subject(&snapshot, &view, number, &request.to)?.current;
+    let review = Review { by: asker.user, at, verdict: Verdict::Approved, comment, subject };
+    if session.out.is_json() {
+        session.out.json(&json!({ "path": path, "review": review }))?;
+        return Ok(());
+    }
+    let printed = format::print(&Request { review: vec![review], ..request });
+    let start = printed.find("[[review]]").unwrap_or(0);
+    for line in printed.get(start..).unwrap_or_default().lines() {
+        session.out.line(line);
+    }
+    Ok(())
+}
+
+fn is_meant(request: &Request, which: &Which) -> bool {
+    match which {
+        Which::Id(id) => request.id == *id,
+        Which::Stage(stage, by) => {
+            request.to.as_str().eq_ignore_ascii_case(stage.as_str())
+                && by.as_ref().is_none_or(|by| request.created_by == *by)
+        }
+        Which::Only => true,
+    }
+}
+
+/// Why a review of an open request does not count, in full: what changed since it landed, or that its subject was wrong
+/// from the start. `why` is what the rules say.
+pub(super) fn reason(
+    session: &Session,
+    registry: &Registry,
+    (now, view): (&Snapshot<'_>, &ModelView<'_>),
+    (name, number): (&ModelName, u64),
+    (request, review): (&Request, &Review),
+    why: &'static str,
+) -> Result<String, CliError> {
+    if why != CHANGED {
+        return Ok(why.to_owned());
+    }
+    let Ok(mut index) = session.index(registry) else { return Ok(why.to_owned()) };
+    let subject_of = Subject::Version(name.clone(), number);
+    let event = Some("request.*".to_owned());
+    let entries = index.log(&LogFilter { subject: subject_of, event, ..LogFilter::default() })?;
+    let Some((entry, model)) = entries.iter().find_map(|e| Some((e, brought(e, request, review)?))) else {
+        return Ok(why.to_owned());
+    };
+    let then = registry.snapshot_of(entry.parent)?;
+    let Some(model) = then.model(&model)? else { return Ok(NEVER.to_owned()) };
+    if !subject(&then, &model, number, &request.to)?.is(&review.subject) {
+        return Ok(NEVER.to_owned());
+    }
+    let changed = changes((&then, &model), (now, view), number, &request.to)?;
+    Ok(if changed.is_empty() { why.to_owned() } else { format!("{why}: {}", changed.join(", ")) })
+}
+
+/// The name that the model had in an entry which brought a review.
+fn brought(entry: &Entry, request: &Request, review: &Review) -> Option<ModelName> {
+    entry.acts.iter().find_map(|act| {
+        let event: serde_json::Value = serde_json::from_str(&act.json).ok()?;
+        let is_it = event["request"]["id"] == request.id.as_str()
+            && event["review"]["by"] == review.by.as_str()
+            && event["review"]["at"] == review.at.to_string();
+        ModelName::new(act.model.as_deref().filter(|_| is_it)?).ok()
+    })
+}

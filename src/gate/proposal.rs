@@ -1,0 +1,37 @@
+//! The branch that a merge brings in, as the rules need it: its only merge base, its tip, and each of its commits.
+
+use std::collections::BTreeMap;
+
+use crate::authority::Contribution;
+use crate::git::{GitError, Repo};
+use crate::rules::{BranchCommit, Proposal};
+use crate::snapshot::Snapshot;
+use crate::tree::Oid;
+
+/// Reads the branch that ends in `tip` and is merged into `onto`; `commits` are those that it brings.
+///
+/// None where it is not certain what the branch changed: without a merge base, or with several. Then nothing of the
+/// merge is anybody else's than the merger's.
+///
+/// # Errors
+/// [`GitError::Shallow`] where the clone ends before the merge base.
+pub(super) fn read<'r>(
+    repo: &'r Repo,
+    at: &str,
+    (onto, tip): (Oid, Oid),
+    commits: &[Contribution],
+) -> Result<Option<Proposal<'r>>, GitError> {
+    if commits.is_empty() {
+        return Ok(None);
+    }
+    let [base] = repo.merge_bases(&onto, &tip)?[..] else { return Ok(None) };
+    let trees: BTreeMap<Oid, Oid> = commits.iter().map(|c| (c.commit, c.tree)).collect();
+    let tree = |id: &Oid| trees.get(id).map_or_else(|| repo.tree_of(id), |tree| Ok(*tree));
+    let mut branch = Vec::with_capacity(commits.len());
+    for Contribution { person, proven, tree: root, parents, .. } in commits {
+        let parents = parents.iter().map(tree).collect::<Result<_, _>>()?;
+        branch.push(BranchCommit { author: person.clone(), is_proven: *proven, parents, tree: *root });
+    }
+    let state = |id: &Oid| Ok::<_, GitError>(Snapshot::new(repo, Some(tree(id)?), at)?);
+    Ok(Some(Proposal::new(state(&base)?, state(&tip)?, branch)))
+}

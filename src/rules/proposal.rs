@@ -1,0 +1,238 @@
+//! What a merge may attribute to the authors of its branch: what their commits changed, and nothing else.
+//!
+//! The tree of a merge can hold anything: what the branch changed, what somebody else had before the branch was made,
+//! and what only the merge itself brings. An event is the branch's if the branch made the very same event happen since
+//! its merge base; it is a person's if proven commits of that person made it. All else is the act of who merges.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use crate::diff;
+use crate::entity::{Request, Review};
+use crate::event::Event;
+use crate::name::{Id, UserName};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::tree::{self, Limits, Oid, TreeError};
+
+/// The branch that a merge brings in: where it began, where it ended, and each commit on the way.
+pub struct Proposal<'a> {
+    /// The state of the only merge base of the branch and what it is merged into.
+    pub base: Snapshot<'a>,
+    /// The state at the tip of the branch.
+    pub state: Snapshot<'a>,
+    /// The commits of the branch, in any order.
+    pub commits: Vec<BranchCommit>,
+    changes: OnceCell<Changes>,
+}
+
+/// A commit of a branch.
+#[derive(Debug, Clone)]
+pub struct BranchCommit {
+    /// The person whom its author field names, if that is one of the registry.
+    pub author: Option<UserName>,
+    /// Whether it is proven that this person made it.
+    pub is_proven: bool,
+    /// The root trees of its parents; several for a merge within the branch.
+    pub parents: Vec<Oid>,
+    /// Its root tree.
+    pub tree: Oid,
+}
+
+/// What a branch changed, in all and commit by commit.
+struct Changes {
+    events: Vec<Event>,
+    /// In the order of the commits.
+    commits: Vec<CommitChanges>,
+}
+
+/// What one commit changed.
+#[derive(Default)]
+struct CommitChanges {
+    /// None for a merge within the branch: it brings in what others did.
+    events: Vec<Event>,
+    /// The files that are as no parent has them, by their paths in the registry.
+    paths: BTreeSet<String>,
+}
+
+impl<'a> Proposal<'a> {
+    /// The branch from `base` to `state`.
+    pub fn new(base: Snapshot<'a>, state: Snapshot<'a>, commits: Vec<BranchCommit>) -> Self {
+        Self { base, state, commits, changes: OnceCell::new() }
+    }
+
+    /// Everyone whom the commits name as their author.
+    pub fn authors(&self) -> BTreeSet<UserName> {
+        self.commits.iter().filter_map(|c| c.author.clone()).collect()
+    }
+
+    /// Whether each commit is proven to be its author's; those of `actor`, who lands them, need no proof.
+    pub fn is_proven(&self, actor: &UserName) -> bool {
+        !self.commits.is_empty() && self.commits.iter().all(|c| c.is_proven || c.author.as_ref() == Some(actor))
+    }
+
+    /// Whether the branch made this very event happen since its merge base.
+    pub(super) fn brings(&self, event: &Event) -> Result<bool, TreeError> {
+        Ok(self.changes()?.events.iter().any(|own| is_same(own, event)))
+    }
+
+    /// Whether an event that names `name` as the one who did it is proven to be that person's.
+    pub(super) fn is_by(&self, event: &Event, name: &UserName, actor: &UserName) -> Result<bool, TreeError> {
+        if !self.brings(event)? {
+            return Ok(false);
+        }
+        match event {
+            Event::RequestReviewed { request, review, .. } => self.adds_review(&request.id, review),
+            Event::RequestApproved { .. } | Event::RequestRejected { .. } | Event::RequestCancelled { .. } => {
+                Ok(self.events_of(name)?.any(|own| is_same(own, event)))
+            }
+            Event::CommentCreated { .. } | Event::RequestCreated { .. } | Event::WebhookCreated { .. } => {
+                self.is_touched(event, |c| c.is_proven && c.author.as_ref() == Some(name))
+            }
+            Event::ModelCreated { .. } | Event::VersionCreated { .. } => {
+                let made = self.events_of(name)?.any(|own| created(own).is_some() && created(own) == created(event));
+                let proven = |c: &BranchCommit| c.is_proven || c.author.as_ref() == Some(actor);
+                Ok(made && self.is_touched(event, proven)?)
+            }
+            // All other events name nobody.
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether a proven commit of the reviewer added this review to a request that had it not when the branch began.
+    pub(super) fn adds_review(&self, request: &Id, review: &Review) -> Result<bool, TreeError> {
+        let is_new = self.changes()?.events.iter().any(|own| reviewed(own).is_some_and(|r| holds(r, request, review)));
+        let mut own = self.events_of(&review.by)?;
+        Ok(is_new
+            && own.any(|event| match event {
+                Event::RequestReviewed { request: r, review: own, .. } => r.id == *request && own == review,
+                other => reviewed(other).is_some_and(|r| r.id == *request && r.review.last() == Some(review)),
+            }))
+    }
+
+    /// Whether a proven commit of somebody else than `actor` moved the version to the stage.
+    pub(super) fn is_asked(&self, version: &VersionMove<'_>, actor: &UserName) -> Result<bool, TreeError> {
+        let VersionMove { model, number, to } = version;
+        let moves = |event: &Event| {
+            matches!(event, Event::Transitioned { model: m, version: v, to: stage, .. }
+            if m == *model && v == number && stage == *to)
+        };
+        let changes = self.changes()?;
+        Ok(self.commits.iter().zip(&changes.commits).any(|(commit, made)| {
+            let others = commit.author.as_ref().is_some_and(|a| a != actor);
+            commit.is_proven && others && made.events.iter().any(moves)
+        }))
+    }
+
+    /// The events of the proven commits of one person.
+    fn events_of(&self, name: &UserName) -> Result<impl Iterator<Item = &Event>, TreeError> {
+        let changes = self.changes()?;
+        let own = self.commits.iter().zip(&changes.commits);
+        let own = own.filter(move |(c, _)| c.is_proven && c.author.as_ref() == Some(name));
+        let events: Vec<&Event> = own.flat_map(|(_, made)| &made.events).collect();
+        Ok(events.into_iter())
+    }
+
+    /// Whether some commit touched the files of an event, and each that did passes.
+    fn is_touched(&self, event: &Event, passes: impl Fn(&BranchCommit) -> bool) -> Result<bool, TreeError> {
+        let Some((file, folder)) = files(&self.state, event)? else { return Ok(false) };
+        let is_its = |path: &String| *path == file || folder.as_ref().is_some_and(|f| path.starts_with(f.as_str()));
+        let changes = self.changes()?;
+        let mut touched = self.commits.iter().zip(&changes.commits).filter(|(_, made)| made.paths.iter().any(is_its));
+        let Some((first, _)) = touched.next() else { return Ok(false) };
+        Ok(passes(first) && touched.all(|(commit, _)| passes(commit)))
+    }
+
+    fn changes(&self) -> Result<&Changes, TreeError> {
+        if let Some(known) = self.changes.get() {
+            return Ok(known);
+        }
+        let events = diff::diff(&self.base, &self.state, Limits::default())?.events;
+        // Where the branch did nothing, nobody needs to know what each commit did.
+        let commits = match events.is_empty() {
+            true => self.commits.iter().map(|_| CommitChanges::default()).collect(),
+            false => self.commits.iter().map(|c| self.changes_of(c)).collect::<Result<_, _>>()?,
+        };
+        Ok(self.changes.get_or_init(|| Changes { events, commits }))
+    }
+
+    fn changes_of(&self, commit: &BranchCommit) -> Result<CommitChanges, TreeError> {
+        let objects = self.state.objects();
+        let state = |root: Option<Oid>| Snapshot::new(objects, root, self.state.at());
+        let after = state(Some(commit.tree))?;
+        if let [] | [_] = commit.parents.as_slice() {
+            let diff = diff::diff(&state(commit.parents.first().copied())?, &after, Limits::default())?;
+            return Ok(CommitChanges { events: diff.events, paths: diff.files.into_iter().map(|f| f.path).collect() });
+        }
+        let mut paths: Option<BTreeSet<String>> = None;
+        for parent in &commit.parents {
+            let parent = state(Some(*parent))?;
+            let files = tree::changes((objects, parent.root()), (objects, after.root()), Limits::default())?;
+            let differing: BTreeSet<String> = files.into_iter().map(|f| f.path).collect();
+            paths = Some(paths.map_or(differing.clone(), |known| &known & &differing));
+        }
+        Ok(CommitChanges { events: Vec::new(), paths: paths.unwrap_or_default() })
+    }
+}
+
+/// A version and the stage that it enters.
+pub(super) struct VersionMove<'e> {
+    pub(super) model: &'e crate::name::ModelName,
+    pub(super) number: u64,
+    pub(super) to: &'e Stage,
+}
+
+/// Whether two events are one and the same. Of a review, the other reviews of the request are no part.
+fn is_same(one: &Event, other: &Event) -> bool {
+    match (one, other) {
+        (
+            Event::RequestReviewed { model: m, version: v, review: r, request: q },
+            Event::RequestReviewed { model, version, review, request },
+        ) => (m, v, r, &q.id) == (model, version, review, &request.id),
+        _ => one == other,
+    }
+}
+
+/// The id of what an event creates, with who made it and when.
+fn created(event: &Event) -> Option<(&Id, &UserName, crate::time::Timestamp)> {
+    match event {
+        Event::ModelCreated { created, .. } => Some((&created.id, &created.created_by, created.created_at)),
+        Event::VersionCreated { created, .. } => Some((&created.id, &created.created_by, created.created_at)),
+        _ => None,
+    }
+}
+
+/// The request that an event adds reviews to.
+fn reviewed(event: &Event) -> Option<&Request> {
+    match event {
+        Event::RequestReviewed { request, .. }
+        | Event::RequestApproved { request, .. }
+        | Event::RequestRejected { request, .. }
+        | Event::RequestCancelled { request, .. } => Some(request),
+        _ => None,
+    }
+}
+
+fn holds(request: &Request, id: &Id, review: &Review) -> bool {
+    request.id == *id && request.review.contains(review)
+}
+
+/// The file that an event brings, and the folder that belongs to it.
+fn files(state: &Snapshot<'_>, event: &Event) -> Result<Option<(String, Option<String>)>, TreeError> {
+    let paths = state.paths()?;
+    Ok(match event {
+        Event::CommentCreated { model, version, comment } => {
+            Some((format!("{}/comments/{}.toml", paths.version(model, *version), comment.id), None))
+        }
+        Event::RequestCreated { model, version, request } => {
+            Some((format!("{}/requests/{}.toml", paths.version(model, *version), request.id), None))
+        }
+        Event::WebhookCreated { webhook } => Some((crate::format::path::webhook(&webhook.id), None)),
+        Event::ModelCreated { model, .. } => Some((format!("{}/model.toml", paths.model(model)), None)),
+        Event::VersionCreated { model, version, .. } => {
+            let folder = paths.version(model, *version);
+            Some((format!("{folder}/version.toml"), Some(format!("{folder}/artifacts/"))))
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,176 @@
+//! What a merge may attribute to the authors of its branch: what they changed since the merge base, and nothing else.
+
+use super::world::{ALICE, BOB, CAROL, World};
+use super::{lands, refused};
+
+const PRODUCTION: &str = "models/churn/stages/Production.toml";
+const ARCHIVED: &str = "models/churn/stages/Archived.toml";
+
+/// Starts a branch of Alice's at main.
+fn branch(world: &World) {
+    world.git(ALICE, &["checkout", "-q", "-b", "request", "main"]);
+}
+
+/// Bob goes back to main and merges the branch.
+fn merge(world: &World, more: &[&str]) {
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &[&["merge", "-q", "--no-ff", "--no-edit"], more, &["request"]].concat());
+}
+
+/// Version 1 was moved to Production by a request, and archived again; gives the commit where it was in Production.
+fn once_in_production(world: &World) -> String {
+    world.act(ALICE, &["request", "create", "churn", "1", "Production"]);
+    world.act(BOB, &["request", "approve", "churn", "1"]);
+    let there = world.tip();
+    world.act(CAROL, &["transition", "churn", "1", "Archived"]);
+    world.landed();
+    there
+}
+
+#[test]
+fn a_stale_branch_does_not_ask_for_what_it_held_when_it_began() {
+    let world = World::new();
+    let then = once_in_production(&world);
+    // Alice's branch begins where the version was in Production, and only comments.
+    world.git(ALICE, &["checkout", "-q", "-b", "request", &then]);
+    world.act(ALICE, &["comment", "add", "churn", "1", "still good"]);
+    world.recorded(ALICE, "refs/heads/request");
+    // Bob merges it and takes the tree of the branch for the stages.
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-commit", "request"]);
+    world.git(BOB, &["checkout", "-q", "request", "--", PRODUCTION]);
+    world.git(BOB, &["rm", "-q", "-f", ARCHIVED]);
+    world.git(BOB, &["commit", "-qm", "merge it"]);
+    refused(&world.push(BOB), &["stage-approvals"]);
+}
+
+#[test]
+fn a_clean_merge_of_the_same_branch_lands() {
+    let world = World::new();
+    let then = once_in_production(&world);
+    world.git(ALICE, &["checkout", "-q", "-b", "request", &then]);
+    world.act(ALICE, &["comment", "add", "churn", "1", "still good"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &[]);
+    lands(&world.push(BOB));
+}
+
+#[test]
+fn a_merge_that_edits_the_version_is_no_approval_of_it() {
+    let world = World::new();
+    world.act(CAROL, &["access", "grant", "bob", "CAN_MANAGE", "--model", "churn"]);
+    world.landed();
+    branch(&world);
+    world.edit(ALICE, PRODUCTION, "versions = [1]\n");
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &["--no-commit"]);
+    let path = "models/churn/versions/1/version.toml";
+    let text = world.read(path).replacen("created_by", "description = \"Safe for everyone\"\ncreated_by", 1);
+    world.write(path, &text);
+    world.git(BOB, &["add", path]);
+    world.git(BOB, &["commit", "-qm", "merge it"]);
+    refused(&world.push(BOB), &["stage-approvals"]);
+}
+
+#[test]
+fn a_comment_of_an_unproven_author_is_refused_and_of_a_proven_one_lands() {
+    let world = World::new();
+    branch(&world);
+    world.forge(BOB, ALICE, &["comment", "add", "churn", "1", "the best there is"]);
+    merge(&world, &[]);
+    let judged = world.push(BOB);
+    refused(&judged, &["author"]);
+    assert!(judged.render().contains("only a commit's author field confirms it"), "{}", judged.render());
+
+    let world = World::new();
+    branch(&world);
+    world.act(ALICE, &["comment", "add", "churn", "1", "good"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &[]);
+    lands(&world.push(BOB));
+}
+
+#[test]
+fn a_proof_for_one_commit_is_none_for_another_of_the_same_branch() {
+    let world = World::new();
+    branch(&world);
+    world.act(ALICE, &["comment", "add", "churn", "1", "good"]);
+    world.recorded(ALICE, "refs/heads/request");
+    // Bob adds a commit in her name to the branch that she pushed.
+    world.forge(BOB, ALICE, &["comment", "add", "churn", "1", "I approve of everything"]);
+    merge(&world, &[]);
+    refused(&world.push(BOB), &["author"]);
+}
+
+#[test]
+fn words_that_somebody_else_changed_on_the_branch_are_not_the_authors() {
+    let world = World::new();
+    branch(&world);
+    world.act(ALICE, &["comment", "add", "churn", "1", "good"]);
+    world.recorded(ALICE, "refs/heads/request");
+    let path = world.only_file("models/churn/versions/1/comments");
+    let text = world.read(&path).replace("good", "bad");
+    world.edit(BOB, &path, &text);
+    merge(&world, &[]);
+    refused(&world.push(BOB), &["author"]);
+}
+
+#[test]
+fn two_commits_of_one_author_make_one_version_of_that_author() {
+    let world = World::new();
+    world.act(CAROL, &["access", "grant", "alice", "CAN_EDIT"]);
+    world.act(CAROL, &["access", "grant", "bob", "CAN_EDIT", "--model", "churn"]);
+    world.landed();
+    branch(&world);
+    world.act(ALICE, &["register", "churn", "--source", "s3://models/churn/2"]);
+    world.act(ALICE, &["version", "describe", "churn", "2", "Better in every segment"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &[]);
+    lands(&world.push(BOB));
+}
+
+#[test]
+fn a_merge_with_several_merge_bases_or_branches_counts_for_nobody_else() {
+    // Crosswise: the branch merged main while main merged the branch.
+    let world = World::new();
+    branch(&world);
+    world.act(ALICE, &["comment", "add", "churn", "1", "one"]);
+    world.recorded(ALICE, "refs/heads/request");
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.act(BOB, &["comment", "add", "churn", "1", "two"]);
+    world.git(BOB, &["branch", "before"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "request"]);
+    world.landed();
+    world.git(ALICE, &["checkout", "-q", "request"]);
+    world.git(ALICE, &["merge", "-q", "--no-ff", "--no-edit", "before"]);
+    world.act(ALICE, &["comment", "add", "churn", "1", "three"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &[]);
+    refused(&world.push(BOB), &["author"]);
+
+    // Two branches at once.
+    let world = World::new();
+    branch(&world);
+    world.act(ALICE, &["comment", "add", "churn", "1", "one"]);
+    world.recorded(ALICE, "refs/heads/request");
+    world.git(BOB, &["checkout", "-q", "-b", "mine", "main"]);
+    world.act(BOB, &["comment", "add", "churn", "1", "two"]);
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "--no-edit", "request", "mine"]);
+    refused(&world.push(BOB), &["commit"]);
+}
+
+#[test]
+fn a_branch_that_merged_main_meanwhile_keeps_what_it_changed() {
+    let world = World::new();
+    branch(&world);
+    world.edit(ALICE, PRODUCTION, "versions = [1]\n");
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.act(BOB, &["comment", "add", "churn", "1", "on main"]);
+    world.landed();
+    world.git(ALICE, &["checkout", "-q", "request"]);
+    world.git(ALICE, &["merge", "-q", "--no-ff", "--no-edit", "main"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &[]);
+    lands(&world.push(BOB));
+}

@@ -1,0 +1,151 @@
+//! Law 8: a merge attributes to its branch what the branch changed since their merge base, and nothing else.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use greenroom::action::Action;
+use greenroom::diff::diff;
+use greenroom::entity::Level;
+use greenroom::entity::settings::StageRule;
+use greenroom::gate::merge::three_way;
+use greenroom::name::Principal;
+use greenroom::rules::{Actor, BranchCommit, Proposal, Step, judge};
+use greenroom::snapshot::Snapshot;
+use greenroom::stage::Stage;
+use greenroom::tree::{Limits, Memory, Oid, Stage as _, changes};
+use proptest::prelude::*;
+
+use super::{act, check, model, moment, state, user};
+
+/// Who made the branch, and who merges it.
+const AUTHOR: &str = "dave";
+const MERGER: &str = "bob";
+
+/// The trees of a merge: the merge base, what it is merged into, the branch commit by commit, and the result.
+struct Merge {
+    base: Oid,
+    before: Oid,
+    branch: Vec<Oid>,
+    after: Oid,
+}
+
+/// How the result of a merge comes about.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    /// As git merges two branches.
+    Clean,
+    /// As the tree of the branch, whatever the other side did since.
+    Theirs,
+    /// As the tree of the merge base: what happened on both sides is undone.
+    Base,
+    /// Clean, and the merge itself brings a change more, in the name of the author of the branch.
+    Edited([u8; 4]),
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let edited = any::<[u8; 4]>().prop_map(Outcome::Edited);
+    prop_oneof![Just(Outcome::Clean), Just(Outcome::Theirs), Just(Outcome::Base), edited]
+}
+
+/// Does some of what the dice say, and gives the trees on the way.
+fn line(store: &Memory, mut root: Oid, dice: &[[u8; 4]], by: &str, clock: &Cell<usize>) -> Vec<Oid> {
+    let mut out = Vec::new();
+    for dice in dice {
+        clock.set(clock.get() + 1);
+        if let Ok(next) = act(store, Some(root), &model::action(&state(store, Some(root)), *dice), by, clock.get()) {
+            root = next;
+            out.push(root);
+        }
+    }
+    out
+}
+
+fn merge(store: &Memory, before: &[[u8; 4]], main: &[[u8; 4]], branch: &[[u8; 4]], how: Outcome) -> Merge {
+    let clock = Cell::new(0);
+    let mut root = act(store, None, &model::founding(), "alice", 0).expect("a new registry");
+    if let Action::CreateRegistry { mut settings, .. } = model::founding() {
+        settings.stages.insert(Stage::Production, StageRule { approvals: 1, ..StageRule::default() });
+        root = act(store, Some(root), &Action::ChangeSettings { settings, seen: None }, "alice", 0).expect("a rule");
+    }
+    let level = Level::CanManage;
+    for name in [AUTHOR, MERGER] {
+        let to = Principal::User(user(name));
+        clock.set(clock.get() + 1);
+        root =
+            act(store, Some(root), &Action::Grant { model: None, to, level }, "alice", clock.get()).expect("a grant");
+    }
+    let base = line(store, root, before, "alice", &clock).last().copied().unwrap_or(root);
+    let ours = line(store, base, main, "alice", &clock).last().copied().unwrap_or(base);
+    let branch = line(store, base, branch, AUTHOR, &clock);
+    let tip = branch.last().copied().unwrap_or(base);
+    let clean = || {
+        let merged = three_way(store, Some(base), Some(ours), Some(tip), &|_| true).expect("the trees are whole");
+        store.stage(Some(ours), &merged.patch).expect("a tree")
+    };
+    let after = match how {
+        Outcome::Clean => clean(),
+        Outcome::Theirs => tip,
+        Outcome::Base => base,
+        Outcome::Edited(dice) => line(store, clean(), &[dice], AUTHOR, &clock).last().copied().unwrap_or_else(clean),
+    };
+    Merge { base, before: ours, branch, after }
+}
+
+/// The rules that a merge breaks and where, with the branch proven or not.
+fn faults(store: &Memory, merge: &Merge, is_proven: bool) -> BTreeSet<(&'static str, String)> {
+    let state = |root: Oid| Snapshot::new(store, Some(root), "").expect("a state in memory");
+    let (before, after) = (state(merge.before), state(merge.after));
+    let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
+    let vouched = if is_proven { [user(AUTHOR)].into() } else { BTreeSet::new() };
+    let actor = Actor { authors: [user(AUTHOR)].into(), vouched, ..Actor::of(user(MERGER)) };
+    let parents = std::iter::once(merge.base).chain(merge.branch.iter().copied());
+    let commit = |(parent, tree): (Oid, &Oid)| BranchCommit {
+        author: Some(user(AUTHOR)),
+        is_proven,
+        parents: vec![parent],
+        tree: *tree,
+    };
+    let commits = parents.zip(&merge.branch).map(commit).collect();
+    let tip = merge.branch.last().copied().unwrap_or(merge.base);
+    let proposal = Proposal::new(state(merge.base), state(tip), commits);
+    let mut step = Step::new(&before, &after, &diff, &actor, moment(10_000));
+    step.proposal = Some(&proposal);
+    let verdict = judge(&step).expect("the trees are whole");
+    verdict.faults.into_iter().map(|f| (f.problem.rule, f.problem.path)).collect()
+}
+
+fn changed(store: &Memory, one: Oid, other: Oid) -> BTreeSet<String> {
+    let files = changes((store, Some(one)), (store, Some(other)), Limits::default()).expect("the trees are whole");
+    files.into_iter().map(|f| f.path).collect()
+}
+
+#[test]
+fn law_8_a_merge_attributes_to_its_branch_only_what_the_branch_changed() {
+    let dice = |most| proptest::collection::vec(any::<[u8; 4]>(), 0..most);
+    let (helped, alone) = (Cell::new(0), Cell::new(0));
+    check(400, (dice(25), dice(12), dice(12), outcome()), |(before, main, branch, how)| {
+        let store = Memory::default();
+        let merge = merge(&store, &before, &main, &branch, how);
+        let (proven, claimed) = (faults(&store, &merge, true), faults(&store, &merge, false));
+        // A proof takes faults away, and brings none.
+        prop_assert!(proven.is_subset(&claimed), "{:?}", proven.difference(&claimed).collect::<Vec<_>>());
+        let tip = merge.branch.last().copied().unwrap_or(merge.base);
+        let (own, landed) = (changed(&store, merge.base, tip), changed(&store, merge.before, merge.after));
+        for (rule, path) in claimed.difference(&proven) {
+            prop_assert!(
+                own.contains(path) && landed.contains(path),
+                "{} {} is not the branch's: {:?}",
+                rule,
+                path,
+                how
+            );
+            helped.set(helped.get() + 1);
+        }
+        // What the branch did not change and names its author is refused, whoever is proven.
+        let names = |(rule, path): &&(&str, String)| *rule == "author" && !own.contains(path);
+        prop_assert_eq!(claimed.iter().filter(names).count(), proven.iter().filter(names).count());
+        alone.set(alone.get() + proven.iter().filter(names).count());
+        Ok(())
+    });
+    assert!(helped.get() > 50 && alone.get() > 5, "{} and {} are too few to show anything", helped.get(), alone.get());
+}
