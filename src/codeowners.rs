@@ -223,6 +223,14 @@ impl Owners<'_> {
             let names = if names.is_empty() { self.with_level(Level::CanManage, own)? } else { names };
             out.push((format!("stages/{stage}.toml"), names));
         }
+        for (alias, rule) in settings.iter().flat_map(|s| &s.aliases) {
+            let names = match (&rule.approvers, rule.needed_level()) {
+                (Some(approvers), _) => self.names(approvers.iter())?,
+                (None, level) => self.with_level(level.unwrap_or(Level::CanManage), own)?,
+            };
+            let names = if names.is_empty() { self.with_level(Level::CanManage, own)? } else { names };
+            out.push((format!("aliases/{}", crate::format::path::alias_file(alias)), names));
+        }
         Ok(out)
     }
 
@@ -324,6 +332,12 @@ mod tests {
         ] {
             assert!(github.lines().any(|l| l == line), "{line} is not in\n{github}");
         }
+        let guarded = format!("{settings}[aliases.champion]\napprovers = [\"carol@x.org\"]\n");
+        let mut files = files;
+        files[0].1 = &guarded;
+        let guarded = text(Host::Github, &files);
+        assert!(guarded.contains("\n/models/*/aliases/champion.toml carol@x.org\n"), "{guarded}");
+        files[0].1 = &settings;
         assert!(!github.contains("eve") && !github.contains("/models/churn/stages/"), "{github}");
         let gitea = text(Host::Gitea, &files);
         assert!(gitea.contains("\nmodels/[^/]+/stages/Production[.]toml @bob\n"), "{gitea}");

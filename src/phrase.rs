@@ -181,6 +181,17 @@ fn settings(before: &Settings, after: &Settings) -> String {
         return format!("move the files into the {} layout", after.layout.as_str());
     }
     let rest = Settings { stages: after.stages.clone(), ..before.clone() };
+    if changed.is_empty() {
+        let aliases: BTreeSet<_> = before.aliases.keys().chain(after.aliases.keys()).collect();
+        let changed: Vec<_> = aliases
+            .into_iter()
+            .filter(|a| before.aliases.get(*a) != after.aliases.get(*a))
+            .map(|a| one_line(a.as_str()))
+            .collect();
+        if !changed.is_empty() && (Settings { aliases: after.aliases.clone(), ..before.clone() }) == *after {
+            return format!("change the rule of the alias {}", changed.join(", "));
+        }
+    }
     if changed.is_empty() || rest != *after {
         return "change the registry's settings".to_owned();
     }
@@ -263,25 +274,45 @@ pub fn is_side_effect(event: &Event) -> bool {
     )
 }
 
+/// How many trailers a commit has at most.
+const MAX_TRAILERS: usize = 24;
+
+/// The trailers of ours in a message that say what did not happen in the step that carries it: whoever commits can write
+/// them.
+pub fn false_trailers(message: &str, events: &[Event]) -> Vec<String> {
+    let written = |line: &&str| line.starts_with("Greenroom-Event: ") || line.starts_with("Greenroom-Subject: ");
+    let mut claimed = message.lines().map(str::trim_end).filter(written).peekable();
+    if claimed.peek().is_none() {
+        return Vec::new();
+    }
+    let mut subjects = std::collections::BTreeSet::new();
+    for event in events {
+        subjects.insert(format!("Greenroom-Event: {}", event.name()));
+        subjects.extend(subject_trailer(event));
+    }
+    claimed.filter(|line| !subjects.contains(*line)).take(MAX_TRAILERS).map(str::to_owned).collect()
+}
+
+/// The trailer that names what an event is about.
+fn subject_trailer(event: &Event) -> Option<String> {
+    let model = one_line(event.model()?.as_str()).into_owned();
+    Some(match event.version() {
+        Some(version) => format!("Greenroom-Subject: {model}/{version}"),
+        None => format!("Greenroom-Subject: {model}"),
+    })
+}
+
 /// The trailers of a commit for people who read `git log`: what it is about, one line each, no line twice.
 ///
 /// They are hints: nothing is ever judged by them.
 pub fn trailers(events: &[Event]) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for event in events {
-        let subject = match (event.model(), event.version()) {
-            (Some(model), Some(version)) => format!("Greenroom-Subject: {}/{version}", one_line(model.as_str())),
-            (Some(model), None) => format!("Greenroom-Subject: {}", one_line(model.as_str())),
-            (None, _) => continue,
-        };
-        lines.push(subject);
-    }
+    let mut lines: Vec<String> = events.iter().filter_map(subject_trailer).collect();
     for event in events {
         lines.push(format!("Greenroom-Event: {}", event.name()));
     }
     let mut seen = std::collections::BTreeSet::new();
     lines.retain(|l| seen.insert(l.clone()));
     // A commit that touches very much names the first subjects only; `greenroom log` tells all.
-    lines.truncate(24);
+    lines.truncate(MAX_TRAILERS);
     lines.join("\n")
 }

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::entity::Settings;
+use crate::entity::version::Status;
 use crate::name::{AliasName, InvalidName, ModelName};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
@@ -40,7 +42,7 @@ pub enum Pick {
     Stage(Stage),
     /// What an alias points at.
     Alias(AliasName),
-    /// The highest number of all, in any stage, as MLflow's `latest`.
+    /// The highest number of all that are READY, in any stage, as MLflow's `latest`.
     Latest,
 }
 
@@ -121,26 +123,48 @@ pub enum Found {
     NoModel,
 }
 
-/// Finds the version that is meant. A stage means the highest number in it, as for MLflow.
+/// Finds the version that is meant. A stage means the highest number in it, as for MLflow. `latest`, and the stage None,
+/// mean READY versions, unless the registry's settings say otherwise; of an active stage a READY version goes first.
 pub fn resolve(snapshot: &Snapshot<'_>, model: &ModelName, pick: &Pick) -> Result<Found, TreeError> {
     let Some(view) = snapshot.model(model)? else { return Ok(Found::NoModel) };
     let number = match pick {
         Pick::Model => None,
         Pick::Number(n) => view.version(*n)?.map(|v| v.number),
-        Pick::Latest => Some(view.highest()?).filter(|n| *n > 0),
+        Pick::Latest => newest(snapshot, &view, (1..=view.highest()?).rev())?,
         Pick::Alias(alias) => view.alias(alias)?.and_then(|f| f.value).map(|p| p.version),
         Pick::Stage(Stage::None) => {
             let staged = view.stage_map()?;
-            view.versions()?.into_iter().rev().map(|v| v.number).find(|n| !staged.contains_key(n))
+            newest(snapshot, &view, (1..=view.highest()?).rev().filter(|n| !staged.contains_key(n)))?
         }
         Pick::Stage(stage) => {
             let pointers = view.stages()?;
             let named = |s: &Stage| s.as_str().eq_ignore_ascii_case(stage.as_str());
             let pointer = pointers.into_iter().find(|(s, _)| named(s)).and_then(|(_, f)| f.value);
-            pointer.and_then(|p| p.versions.into_iter().next_back())
+            let versions = pointer.unwrap_or_default().versions;
+            newest(snapshot, &view, versions.iter().rev().copied())?.or(versions.last().copied())
         }
     };
     Ok(number.map_or(Found::Nothing, Found::Version))
+}
+
+/// The first version of `numbers` that is there; where the registry wants that, the first that is READY.
+pub fn newest(
+    snapshot: &Snapshot<'_>,
+    view: &ModelView<'_>,
+    numbers: impl Iterator<Item = u64>,
+) -> Result<Option<u64>, TreeError> {
+    let wants_ready = snapshot.settings()?.is_none_or(Settings::wants_ready);
+    for number in numbers {
+        let Some(version) = view.version(number)? else { continue };
+        let is_ready = || {
+            let file = version.file()?.and_then(|f| f.value);
+            Ok::<_, TreeError>(file.is_some_and(|v| v.status == Status::Ready))
+        };
+        if !wants_ready || is_ready()? {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

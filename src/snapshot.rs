@@ -3,6 +3,8 @@
 //! Reading is lenient: a file with faults gives what can be used of it beside the faults, and hides nothing
 //! else. Only a missing or damaged object is an error, for then nobody can say what the registry is.
 
+mod approver;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -205,22 +207,6 @@ impl<'o> Snapshot<'o> {
             None => None,
         };
         Ok(own.max(self.registry_level(user)?))
-    }
-
-    /// Whether a person's approval of a move of a model's version counts: the approvers that the stage's rule names,
-    /// else those who may make the move.
-    pub fn may_approve(&self, user: &UserName, model: &ModelName, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
-        let Some(settings) = self.settings()? else { return Ok(false) };
-        let Some(approvers) = settings.rule(to).and_then(|r| r.approvers.as_ref()) else {
-            let level = settings.level_for(from).max(settings.level_for(to));
-            return Ok(self.level(user, model)? >= Some(level));
-        };
-        for principal in approvers {
-            if self.is_member(user, principal)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// All webhooks, by id.

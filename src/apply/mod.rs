@@ -21,6 +21,7 @@ use crate::tree::{Patch, TreeError};
 
 pub use crate::apply::stage::target;
 pub use registry::companions;
+pub use request::open_request;
 
 /// Who acts, when, and where new ids come from: all that is not in the state.
 pub struct Context<'a> {

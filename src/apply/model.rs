@@ -25,7 +25,8 @@ pub(super) fn create(
     };
     let folder = d.snapshot.paths()?.model(name);
     d.put(&format!("{folder}/model.toml"), &model);
-    // Who registers a model manages it. Who manages the whole registry needs no grant of his own.
+    // Who registers a model manages it. Who manages the whole registry does so by that office, and gets no right that
+    // would outlast it: an import by an administrator would else leave CAN_MANAGE on every model behind.
     if d.snapshot.registry_level(&cx.actor)? < Some(Level::CanManage) {
         let mut access = Access::default();
         access.grant(Principal::User(cx.actor.clone()), Level::CanManage);

@@ -91,6 +91,19 @@ fn find(
     })
 }
 
+/// The open request that a reviewer means.
+///
+/// # Errors
+/// A refusal where there is none, or several are open and none is named.
+pub fn open_request(
+    version: &VersionView<'_>,
+    model: &ModelName,
+    which: &Which,
+    reviewer: &crate::name::UserName,
+) -> Result<Request, Refusal> {
+    find(version, model, which, Some(reviewer)).map(|(_, request)| request)
+}
+
 pub(super) fn approve(
     d: &mut Draft<'_, '_>,
     cx: &Context<'_>,
@@ -106,7 +119,6 @@ pub(super) fn approve(
     may_archive(&request.to, archive)?;
     let subject = (cx.subject)(d.snapshot, &view, number, &request.to)?;
     let settings = d.snapshot.settings()?;
-    let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, crate::entity::settings::StageRule::needed);
     let own = settings.is_some_and(|s| s.identity.self_approval);
     let mut after = request.clone();
     after.review.push(Review {
@@ -118,14 +130,19 @@ pub(super) fn approve(
     });
     // The rules count alike; an approval that does not count is kept and completes nothing.
     let from = view.stage_of(number)?;
-    let mut by = BTreeSet::new();
+    let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, crate::entity::settings::StageRule::needed);
+    let leaving = settings.map_or(0, |s| s.approvals_to_leave(&from));
+    let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
     for review in after.review.iter().filter(|r| r.verdict == Verdict::Approved && subject.is(&r.subject)) {
         let own = review.by == request.created_by && !own;
-        if !own && d.snapshot.may_approve(&review.by, model, &from, &request.to)? {
-            by.insert(&review.by);
+        if !own && d.snapshot.may_let_in(&review.by, model, &from, &request.to)? {
+            inward.insert(&review.by);
+        }
+        if !own && d.snapshot.may_let_out(&review.by, model, &from, &request.to)? {
+            outward.insert(&review.by);
         }
     }
-    let complete = by.len() as u64 >= needed;
+    let complete = inward.len() as u64 >= needed && outward.len() as u64 >= leaving;
     if complete {
         after.state = RequestState::Approved;
         after.closed_by = Some(cx.actor.clone());

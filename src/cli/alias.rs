@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::alias_rule::{self, GuardArgs, RulesArgs, UnguardArgs};
 use super::change::{self, ChangeArgs};
+use super::propose::{self, BranchArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
@@ -18,6 +20,9 @@ pub(super) enum AliasCommand {
     Set(SetArgs),
     Unset(UnsetArgs),
     List(ListArgs),
+    Rules(RulesArgs),
+    Guard(Box<GuardArgs>),
+    Unguard(UnguardArgs),
 }
 
 /// Point an alias at a version, whether or not it points at another now
@@ -30,6 +35,8 @@ pub(super) struct SetArgs {
     /// The version's number
     version: u64,
     #[command(flatten)]
+    branch: BranchArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
@@ -40,6 +47,8 @@ pub(super) struct UnsetArgs {
     name: ModelName,
     /// The alias
     alias: AliasName,
+    #[command(flatten)]
+    branch: BranchArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -58,12 +67,23 @@ pub(super) fn run(command: AliasCommand, session: &mut Session) -> Result<Exit, 
     match command {
         AliasCommand::Set(a) => {
             let action = Action::SetAlias { model: a.name, alias: a.alias, version: a.version };
-            change::apply(session, &a.change, &[action])
+            apply(session, &a.branch, &a.change, action)
         }
         AliasCommand::Unset(a) => {
-            change::apply(session, &a.change, &[Action::DeleteAlias { model: a.name, alias: a.alias }])
+            apply(session, &a.branch, &a.change, Action::DeleteAlias { model: a.name, alias: a.alias })
         }
         AliasCommand::List(a) => list(&a, session),
+        AliasCommand::Rules(a) => alias_rule::list(&a, session),
+        AliasCommand::Guard(a) => alias_rule::set(*a, session),
+        AliasCommand::Unguard(a) => alias_rule::unset(&a, session),
+    }
+}
+
+/// Makes the change, or a branch that makes it.
+fn apply(session: &mut Session, branch: &BranchArgs, change: &ChangeArgs, action: Action) -> Result<Exit, CliError> {
+    match branch.name() {
+        Some(_) => propose::run(session, change, branch, &action),
+        None => change::apply(session, change, &[action]),
     }
 }
 

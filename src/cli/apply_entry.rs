@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use crate::action::{Action, NewVersion, NewWebhook, Which};
-use crate::entity::settings::{Authority, Mailing, Removal, StageRule};
+use crate::entity::settings::{AliasRule, Authority, Mailing, Removal, StageRule, Unready};
 use crate::entity::version::Source;
 use crate::entity::{Person, Settings};
 use crate::format::read::{Fields, FromTable, FromToml, Node};
-use crate::name::{Id, UserName};
+use crate::name::{AliasName, Id, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
 
 /// The words that `do` may be, as `greenroom apply --help` lists them.
 pub(super) const WORDS: &str = "\
-settings.change       name, authority, self_approval, removal, notifications
-stage.set             stage, from, level, approvals, approvers, exclusive, require, frozen
+settings.change       name, authority, self_approval, removal, unready, notifications
+stage.set             stage, from, level, approvals, approvers, approvals_to_leave, exclusive,
+                      require, frozen
 stage.unset           stage
 model.create          model, description, tags
 model.describe        model, description
@@ -33,6 +34,8 @@ version.delete_tag    model, version, key
 version.transition    model, version, to, archive_existing
 alias.set             model, alias, version
 alias.delete          model, alias
+alias.guard           alias, from, level, approvals, approvers, require, frozen
+alias.unguard         alias
 request.create        model, version, to, archive_existing, comment
 request.approve       model, version, stage or id, by, archive_existing, comment
 request.reject        model, version, stage or id, by, comment
@@ -69,12 +72,17 @@ enum What {
         authority: Option<Authority>,
         self_approval: Option<bool>,
         removal: Option<Removal>,
+        unready: Option<Unready>,
         notifications: Option<Mailing>,
     },
     /// The whole rule of a stage.
     Rule(Stage, StageRule),
     /// No rule for a stage.
     NoRule(Stage),
+    /// The whole rule of an alias.
+    Guard(AliasName, AliasRule),
+    /// No rule for an alias.
+    NoGuard(AliasName),
 }
 
 /// The file: entries in their order.
@@ -105,7 +113,8 @@ impl Entry {
         let seen = Some(Box::new(settings.clone()));
         match self.what {
             What::Action(action) => return action,
-            What::Settings { name, authority, self_approval, removal, notifications } => {
+            What::Settings { name, authority, self_approval, removal, unready, notifications } => {
+                settings.rules.unready = unready.or(settings.rules.unready);
                 settings.rules.removal = removal.unwrap_or(settings.rules.removal);
                 let identity = &mut settings.identity;
                 identity.authority = authority.unwrap_or(identity.authority);
@@ -115,6 +124,8 @@ impl Entry {
             }
             What::Rule(stage, rule) => drop(settings.stages.insert(stage, rule)),
             What::NoRule(stage) => drop(settings.stages.remove(&stage)),
+            What::Guard(alias, rule) => drop(settings.aliases.insert(alias, rule)),
+            What::NoGuard(alias) => drop(settings.aliases.remove(&alias)),
         }
         Action::ChangeSettings { settings: settings.clone(), seen }
     }
@@ -136,14 +147,20 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
         "settings.change" => {
             let (name, authority) = (f.optional("name"), f.optional("authority"));
             let (self_approval, removal) = (f.optional("self_approval"), f.optional("removal"));
-            let notifications = f.optional("notifications");
-            Some(What::Settings { name, authority, self_approval, removal, notifications })
+            let (unready, notifications) = (f.optional("unready"), f.optional("notifications"));
+            Some(What::Settings { name, authority, self_approval, removal, unready, notifications })
         }
         "stage.set" => {
             let stage = f.required("stage");
             let rule = StageRule::from_table(f);
             stage.zip(rule).map(|(stage, rule)| What::Rule(stage, rule))
         }
+        "alias.guard" => {
+            let alias = f.required("alias");
+            let rule = AliasRule::from_table(f);
+            alias.zip(rule).map(|(alias, rule)| What::Guard(alias, rule))
+        }
+        "alias.unguard" => f.required("alias").map(What::NoGuard),
         "stage.unset" => f.required("stage").map(What::NoRule),
         "model.create" => action!(f, CreateModel { model: required, description: default, tags: default }),
         "model.describe" => action!(f, DescribeModel { model: required, description: required }),

@@ -224,6 +224,7 @@ mod tests {
             notifications: crate::entity::settings::Mailing::default(),
             rules: Rules::default(),
             stages: std::collections::BTreeMap::new(),
+            aliases: std::collections::BTreeMap::new(),
         }
     }
 
@@ -246,6 +247,10 @@ mod tests {
                 "frozen": [{"from": "2026-12-20", "to": "2027-01-03T00:00:00Z"}]"#
                 .to_owned(),
             "stage.unset" => r#""stage": "Canary""#.to_owned(),
+            "alias.guard" => r#""alias": "champion", "approvers": ["group:risk"],
+                "frozen": [{"from": "2026-12-20", "to": "2027-01-03"}]"#
+                .to_owned(),
+            "alias.unguard" => r#""alias": "champion""#.to_owned(),
             "model.create" | "model.delete" => r#""model": "m""#.to_owned(),
             "model.describe" => r#""model": "m", "description": "x""#.to_owned(),
             "model.rename" => r#""model": "m", "to": "n""#.to_owned(),
@@ -335,10 +340,11 @@ mod tests {
 
     #[test]
     fn each_action_of_the_help_is_read_as_what_it_says() {
-        assert_eq!(words().len(), 36);
+        assert_eq!(words().len(), 38);
         for word in words() {
             let read = actions(&sample(word)).unwrap_or_else(|e| panic!("{word}: {e:?}"));
-            let wanted = if word.starts_with("stage.") { "settings.change" } else { word };
+            let rule = word.starts_with("stage.") || word.ends_with("guard");
+            let wanted = if rule { "settings.change" } else { word };
             assert_eq!(read.iter().map(word_of).collect::<Vec<_>>(), [Some(wanted)], "{word}");
         }
     }

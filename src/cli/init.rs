@@ -72,6 +72,7 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         notifications: crate::entity::settings::Mailing::default(),
         rules: Rules::default(),
         stages: std::collections::BTreeMap::new(),
+        aliases: std::collections::BTreeMap::new(),
     };
     let maker = Person { name: text(&author.name)?, emails: [text(&author.email)?].into(), ..Person::default() };
     let asker = Asker { user, author, committer };

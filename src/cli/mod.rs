@@ -2,9 +2,11 @@
 
 mod access;
 mod alias;
+mod alias_rule;
 mod annotate;
 mod apply_entry;
 mod apply_file;
+mod asked;
 mod change;
 mod check;
 mod codeowners;

@@ -11,7 +11,8 @@ use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Tags;
 use crate::name::{Key, ModelName};
-use crate::snapshot::ModelView;
+use crate::reference;
+use crate::snapshot::{ModelView, Snapshot};
 use crate::text::Text;
 
 /// What is said of a model without a usable record.
@@ -28,7 +29,10 @@ pub(super) enum ModelCommand {
     Describe(DescribeArgs),
 }
 
-/// Register a model
+/// Register a model; who does gets CAN_MANAGE on it
+///
+/// Whoever manages the whole registry gets no grant on the model besides: what an office gives goes with the office. To
+/// keep it, grant it: `greenroom access grant WHO manage --model NAME`.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// The model's name
@@ -134,14 +138,15 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
 }
 
 /// A model with the field names of the REST contract.
-pub(super) fn as_json(view: &ModelView<'_>) -> Result<Option<Value>, CliError> {
+pub(super) fn as_json(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<Option<Value>, CliError> {
     let Some(model) = view.file()?.and_then(|f| f.value) else { return Ok(None) };
     let stages = view.stages()?;
-    let latest: Vec<Value> = stages
-        .into_iter()
-        .filter_map(|(stage, file)| Some((stage, file.value?.versions.into_iter().next_back()?)))
-        .map(|(stage, version)| json!({"version": version, "current_stage": stage}))
-        .collect();
+    let mut latest: Vec<Value> = Vec::new();
+    for (stage, file) in stages {
+        let versions = file.value.unwrap_or_default().versions;
+        let newest = reference::newest(snapshot, view, versions.iter().rev().copied())?;
+        latest.extend(newest.map(|version| json!({"version": version, "current_stage": stage})));
+    }
     let aliases: Vec<Value> = view
         .aliases()?
         .into_iter()
@@ -166,7 +171,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let mut all = Vec::new();
     let mut unreadable = false;
     for view in snapshot.models()? {
-        match as_json(&view)? {
+        match as_json(&snapshot, &view)? {
             Some(model) => all.push((view, model)),
             None => {
                 unreadable = true;
@@ -185,14 +190,14 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     }
     let mut table = Table::new(&["NAME", "LATEST", "STAGING", "PRODUCTION", "CREATED BY", "DESCRIPTION"]);
     for (view, m) in &all {
-        let latest = view.highest()?;
+        let latest = reference::newest(&snapshot, view, (1..=view.highest()?).rev())?;
         let of = |stage: &str| {
             let found = m["latest_versions"].as_array().and_then(|l| l.iter().find(|v| v["current_stage"] == stage));
             found.map_or_else(|| "-".to_owned(), |v| v["version"].to_string())
         };
         let file = view.file()?.and_then(|f| f.value);
         let line = file.map(|f| f.description.first_line().to_owned()).unwrap_or_default();
-        let latest = if latest == 0 { "-".to_owned() } else { latest.to_string() };
+        let latest = latest.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let text = |key: &str| m[key].as_str().unwrap_or_default().to_owned();
         table.row([text("name"), latest, of("Staging"), of("Production"), text("user_id"), line]);
     }
@@ -206,7 +211,7 @@ pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) ->
     let snapshot = registry.as_of(at)?;
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
     let unreadable = || CliError::new(Exit::Failed, format!("{}: {UNREADABLE}", view.path));
-    let found = as_json(&view)?.ok_or_else(unreadable)?;
+    let found = as_json(&snapshot, &view)?.ok_or_else(unreadable)?;
     if session.out.is_json() {
         session.out.json(&found)?;
         return Ok(Exit::Ok);

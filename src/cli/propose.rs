@@ -1,4 +1,4 @@
-//! `greenroom request create --branch`: a request as a branch, to be merged by somebody else.
+//! `--branch` of `greenroom request create` and `greenroom alias`: a proposal as a branch, to be merged by somebody else.
 
 use clap::Args;
 use serde_json::json;
@@ -13,14 +13,14 @@ use crate::format::path::ModelDir;
 use crate::name::ModelName;
 use crate::phrase;
 use crate::registry::{Options, Proposal, RegistryError};
-use crate::stage::Stage;
 use crate::text::one_line;
 
 /// Whether and how to ask by a branch.
 #[derive(Debug, Clone, Args)]
 pub(super) struct BranchArgs {
     /// Ask by a branch that makes the move, for a pull request: its merge by somebody else is the approval. It grows
-    /// from what `origin` holds; nothing is checked out. By default it is named request/MODEL-VERSION-STAGE
+    /// from what `origin` holds; nothing is checked out. By default it is named after what it does, such as
+    /// request/MODEL-VERSION-STAGE
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     branch: Option<String>,
     /// Let the branch grow from this revision instead
@@ -35,10 +35,10 @@ impl BranchArgs {
     }
 }
 
-/// The usual name of the branch that asks for a version to enter a stage.
-fn usual(model: &ModelName, version: u64, to: &Stage) -> String {
+/// The usual name of the branch that asks for a move of a model's version or alias.
+fn usual(model: &ModelName, what: &str) -> String {
     // Two dots would be a range to git.
-    format!("request/{}-{version}-{to}", ModelDir::of(model).as_str().replace("..", ".%2E"))
+    format!("request/{}-{what}", ModelDir::of(model).as_str().replace("..", ".%2E"))
 }
 
 pub(super) fn run(
@@ -47,8 +47,11 @@ pub(super) fn run(
     branch: &BranchArgs,
     action: &Action,
 ) -> Result<Exit, CliError> {
-    let Action::Transition { model, version, to, .. } = action else {
-        return Err(CliError::usage("only a transition can be asked for by a branch"));
+    let (model, what) = match action {
+        Action::Transition { model, version, to, .. } => (model, format!("{version}-{to}")),
+        Action::SetAlias { model, alias, version } => (model, format!("{alias}-{version}")),
+        Action::DeleteAlias { model, alias } => (model, format!("{alias}-none")),
+        _ => return Err(CliError::usage("only the move of a version or an alias can be asked for by a branch")),
     };
     let registry = session.registry()?;
     let asker = session.asker(&registry, change.person())?;
@@ -57,7 +60,7 @@ pub(super) fn run(
         None => registry.upstream()?,
     };
     let base = base.ok_or_else(|| CliError::new(Exit::Failed, "there is no commit that a branch could grow from"))?;
-    let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, *version, to), str::to_owned);
+    let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, &what), str::to_owned);
     let comment = change.text()?.as_str().to_owned();
     let options = Options { comment, dry_run: change.is_dry_run(), relaxed: change.is_relaxed() };
     let made = registry.propose(&asker, (model, action), (&name, base), session.now(&asker.committer), &options);
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_model_has_a_name_for_its_branch_that_git_takes() {
-        let name = |model: &str| usual(&ModelName::new(model).unwrap(), 3, &Stage::Production);
+        let name = |model: &str| usual(&ModelName::new(model).unwrap(), "3-Production");
         assert_eq!(name("churn"), "request/churn-3-Production");
         assert_eq!(name("a..b ~^?*["), "request/a.%2Eb%20%7E%5E%3F%2A%5B-3-Production");
         assert_eq!(name(".a.."), "request/%2Ea.%2E-3-Production");

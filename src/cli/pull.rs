@@ -74,8 +74,11 @@ impl<'a> Summary<'a> {
         let mut rules = Vec::new();
         let mut compared = Vec::new();
         for entry in entries(&judged.diff.events) {
-            if let Some(rule) = before.settings()?.and_then(|s| s.rule(entry.to)) {
-                let conditions = conditions(&entry, rule, &after, &judged.faults, now)?;
+            let settings = before.settings()?;
+            let leaving = settings.map_or(0, |s| s.approvals_to_leave(entry.from));
+            let rule = settings.and_then(|s| s.rule(entry.to)).cloned();
+            if let Some(rule) = rule.or((leaving > 0).then(StageRule::default)) {
+                let conditions = conditions(&entry, (&rule, leaving), &after, &judged.faults, now)?;
                 compared.extend(beside(&entry, &before, &after, compared.len())?);
                 rules.push((entry, conditions));
             } else {
@@ -317,7 +320,7 @@ fn entries(events: &[Event]) -> impl Iterator<Item = Entry<'_>> {
 /// The parts of a stage's rule, each with whether it holds.
 fn conditions(
     entry: &Entry<'_>,
-    rule: &StageRule,
+    (rule, leaving): (&StageRule, u64),
     after: &Snapshot<'_>,
     faults: &[Fault],
     now: Timestamp,
@@ -334,6 +337,14 @@ fn conditions(
         0 => {}
         1 => ask("one approval, which may be the merge by somebody else".to_owned(), Some(!broken("stage-approvals"))),
         n => ask(format!("{n} approvals in a request"), Some(!broken("stage-approvals"))),
+    }
+    match leaving {
+        0 => {}
+        1 => {
+            let asks = format!("one approval to leave {}, which may be the merge by somebody else", entry.from);
+            ask(asks, Some(!broken("stage-leaving")));
+        }
+        n => ask(format!("{n} approvals in a request to leave {}", entry.from), Some(!broken("stage-leaving"))),
     }
     if rule.exclusive {
         ask("the only version in the stage".to_owned(), Some(!broken("stage-exclusive")));

@@ -1,8 +1,8 @@
 //! `greenroom request`: asking for a transition, and deciding.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
+use super::asked::{Asked, Closings};
 use super::change::{self, ChangeArgs};
 use super::landed::{History, landed_by, with_lander};
 use super::output::{BOLD, styled};
@@ -13,15 +13,11 @@ use super::review;
 use super::session::Session;
 use super::table::Table;
 use crate::action::{Action, Which};
-use crate::apply::Refusal;
-use crate::entity::settings::StageRule;
-use crate::entity::{Request, RequestState, Verdict};
-use crate::index::Landers;
-use crate::name::{ModelName, UserName};
-use crate::registry::Registry;
-use crate::rules::stage::{CHANGED, OWN, objection};
-use crate::rules::subject::subject;
-use crate::snapshot::{ModelView, Snapshot};
+use crate::apply::{Refusal, target};
+use crate::entity::{Request, RequestState};
+use crate::name::ModelName;
+use crate::rules::outlook;
+use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
 /// Ask for transitions, and decide about them
@@ -133,6 +129,7 @@ fn state(s: &str) -> Result<States, String> {
 }
 
 pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit, CliError> {
+    let mut warnings = Vec::new();
     let (action, change) = match command {
         RequestCommand::List(a) => return list(&a, session),
         RequestCommand::Show(a) => return show(&a, session),
@@ -142,6 +139,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
                 let action = Action::Transition { model, version, to, archive_existing };
                 return propose::run(session, &change, &branch, &action);
             }
+            warnings = outlook_of(session, &change, &model, version, &to)?;
             (Action::CreateRequest { model, version, to, archive_existing, comment: change.text()? }, change)
         }
         RequestCommand::Approve(a) => {
@@ -151,6 +149,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
                 review::print(session, (&model, version), &which, a.change.person(), comment)?;
                 return Ok(Exit::Ok);
             }
+            warnings = own_approval_of(session, &a.change, &model, version, &which)?;
             (Action::ApproveRequest { model, version, which, archive_existing, comment }, a.change)
         }
         RequestCommand::Reject(a) => {
@@ -162,7 +161,48 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
             (Action::CancelRequest { model: a.which.name, version: a.which.version, which, comment }, a.change)
         }
     };
-    change::apply_stored(session, &change, &[action])
+    let registry = session.registry()?;
+    change::run(session, &registry, &change, &[action], String::new(), &warnings)
+}
+
+/// What a request will lack, told when it is made: what stands against the transition, and that one's own approval does
+/// not count. What is not there is told by the action.
+fn outlook_of(
+    session: &mut Session,
+    change: &ChangeArgs,
+    model: &ModelName,
+    version: u64,
+    to: &Stage,
+) -> Result<Vec<String>, CliError> {
+    let registry = session.registry()?;
+    let asker = session.asker(&registry, change.person())?;
+    let now = session.now(&asker.committer);
+    let snapshot = registry.snapshot()?;
+    let (Some(view), Ok(to)) = (snapshot.model(model)?, target(&snapshot, to)) else { return Ok(Vec::new()) };
+    let mut out = outlook::missing(&snapshot, &view, version, &to, now)?;
+    out.extend(outlook::own_approval(&snapshot, &asker.user, model, &view.stage_of(version)?, &to)?);
+    Ok(out)
+}
+
+/// That an approval is one's own and does not count, where the request that is meant is one's own.
+fn own_approval_of(
+    session: &mut Session,
+    change: &ChangeArgs,
+    model: &ModelName,
+    version: u64,
+    which: &Which,
+) -> Result<Vec<String>, CliError> {
+    let registry = session.registry()?;
+    let asker = session.asker(&registry, change.person())?;
+    let snapshot = registry.snapshot()?;
+    let Some(view) = snapshot.model(model)? else { return Ok(Vec::new()) };
+    let Some(found) = view.version(version)? else { return Ok(Vec::new()) };
+    let Ok(request) = crate::apply::open_request(&found, model, which, &asker.user) else { return Ok(Vec::new()) };
+    if request.created_by != asker.user {
+        return Ok(Vec::new());
+    }
+    let from = view.stage_of(version)?;
+    Ok(outlook::own_approval(&snapshot, &asker.user, model, &from, &request.to)?.into_iter().collect())
 }
 
 /// Reads a stage of the registry, or else a part of an id of one of the version's requests.
@@ -183,128 +223,10 @@ fn meant(session: &Session, args: &WhichArgs) -> Result<Which, CliError> {
     Ok(Which::Id(id.clone()))
 }
 
-/// A request with what is needed to judge it.
-struct Asked {
-    model: ModelName,
-    version: u64,
-    from: Stage,
-    request: Request,
-    needed: u64,
-    /// For each review why it does not count.
-    objections: Vec<Option<&'static str>>,
-    /// The same as it is told.
-    reasons: Vec<Option<String>>,
-}
-
-impl Asked {
-    fn read(
-        snapshot: &Snapshot<'_>,
-        view: &ModelView<'_>,
-        model: &ModelName,
-        number: u64,
-        request: Request,
-    ) -> Result<Self, CliError> {
-        let from = view.stage_of(number)?;
-        let needed = snapshot.settings()?.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
-        let mut objections = Vec::new();
-        if let (RequestState::Pending, false) = (request.state, request.review.is_empty()) {
-            let subject = subject(snapshot, view, number, &request.to)?;
-            for review in &request.review {
-                objections.push(objection(snapshot, model, &from, &request, review, &subject)?);
-            }
-        } else if let Some(last) = request.review.last() {
-            // The last review closed the request, so it saw what was decided; who had which right then is history.
-            let own = snapshot.settings()?.is_some_and(|s| s.identity.self_approval) || needed == 0;
-            objections.extend(request.review.iter().map(|r| match r {
-                r if r.by == request.created_by && !own => Some(OWN),
-                r if r.subject != last.subject => Some(CHANGED),
-                _ => None,
-            }));
-        }
-        let reasons = objections.iter().map(|o| o.map(str::to_owned)).collect();
-        Ok(Self { model: model.clone(), version: number, from, request, needed, objections, reasons })
-    }
-
-    /// Finds out in full why reviews of an open request do not count.
-    fn explain(&mut self, session: &Session, registry: &Registry, snapshot: &Snapshot<'_>) -> Result<(), CliError> {
-        let Some(view) = snapshot.model(&self.model)?.filter(|_| self.request.state == RequestState::Pending) else {
-            return Ok(());
-        };
-        let (about, request) = ((&self.model, self.version), &self.request);
-        for (i, review) in request.review.iter().enumerate() {
-            let Some(why) = self.objections.get(i).copied().flatten() else { continue };
-            let told = review::reason(session, registry, (snapshot, &view), about, (request, review), why)?;
-            if let Some(reason) = self.reasons.get_mut(i) {
-                *reason = Some(told);
-            }
-        }
-        Ok(())
-    }
-
-    /// The people whose approval counts.
-    fn approved_by(&self) -> Vec<&UserName> {
-        let mut by: Vec<&UserName> = Vec::new();
-        for (i, review) in self.request.review.iter().enumerate() {
-            let void = self.objections.get(i).is_some_and(Option::is_some);
-            if review.verdict == Verdict::Approved && !void && !by.contains(&&review.by) {
-                by.push(&review.by);
-            }
-        }
-        by
-    }
-
-    /// Whether a person may decide and has not yet.
-    fn waits_for(&self, snapshot: &Snapshot<'_>, user: &UserName) -> Result<bool, CliError> {
-        let own = self.request.created_by == *user && !snapshot.settings()?.is_some_and(|s| s.identity.self_approval);
-        Ok(self.request.state == RequestState::Pending
-            && !own
-            && !self.approved_by().contains(&user)
-            && snapshot.may_approve(user, &self.model, &self.from, &self.request.to)?)
-    }
-
-    /// The request with the field names of the REST contract.
-    fn as_json(&self, landers: &Landers) -> Value {
-        let r = &self.request;
-        let reviews: Vec<Value> = r
-            .review
-            .iter()
-            .enumerate()
-            .map(|(i, review)| {
-                let shown = json!({
-                    "user_id": review.by,
-                    "timestamp": review.at.as_millis(),
-                    "verdict": review.verdict,
-                    "comment": review.comment,
-                    "void": self.reasons.get(i).cloned().flatten(),
-                });
-                with_lander(shown, landers.of_review(&r.id, review))
-            })
-            .collect();
-        let shown = json!({
-            "id": r.id,
-            "name": self.model,
-            "version": self.version,
-            "current_stage": self.from,
-            "to_stage": r.to,
-            "state": r.state,
-            "user_id": r.created_by,
-            "creation_timestamp": r.created_at.as_millis(),
-            "comment": r.comment,
-            "archive_existing_versions": r.archive_existing,
-            "approvals": self.approved_by(),
-            "approvals_needed": self.needed,
-            "reviews": reviews,
-            "closed_by": r.closed_by,
-            "closed_timestamp": r.closed_at.map(|t| t.as_millis()),
-            "close_comment": r.close_comment,
-        });
-        with_lander(shown, landers.of(&r.id))
-    }
-}
-
 /// The requests of one version, one model or all, oldest first.
 fn collect(
     snapshot: &Snapshot<'_>,
+    closings: &mut Closings<'_>,
     model: Option<&ModelName>,
     version: Option<u64>,
     wanted: impl Fn(&Request) -> bool,
@@ -326,7 +248,7 @@ fn collect(
         };
         for v in versions {
             for request in v.requests()?.into_values().filter_map(|f| f.value).filter(&wanted) {
-                out.push(Asked::read(snapshot, &view, &name, v.number, request)?);
+                out.push(Asked::read(snapshot, &view, &name, v.number, request, closings)?);
             }
         }
     }
@@ -339,7 +261,10 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let snapshot = registry.as_of(args.at.as_deref())?;
     let me = if args.mine || args.waiting { Some(session.asker(&registry, None)?.user) } else { None };
     let States(state) = args.state;
-    let mut all = collect(&snapshot, args.name.as_ref(), args.version, |r| state.is_none_or(|s| r.state == s))?;
+    let mut closings = Closings::new(session, &registry);
+    let mut all =
+        collect(&snapshot, &mut closings, args.name.as_ref(), args.version, |r| state.is_none_or(|s| r.state == s))?;
+    drop(closings);
     if let Some(me) = &me {
         let mut kept = Vec::new();
         for asked in all {
@@ -389,7 +314,9 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let snapshot = registry.as_of(args.at.as_deref())?;
     let meant = |r: &Request| r.id.as_str().starts_with(&args.id) || r.id.as_str().ends_with(&args.id);
-    let mut all = collect(&snapshot, None, None, meant)?;
+    let mut closings = Closings::new(session, &registry);
+    let mut all = collect(&snapshot, &mut closings, None, None, meant)?;
+    drop(closings);
     let id = pick::by_part("request", &args.id, all.iter().map(|a| &a.request.id))?.clone();
     for asked in all.iter_mut().filter(|a| a.request.id == id) {
         asked.explain(session, &registry, &snapshot)?;

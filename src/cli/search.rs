@@ -111,7 +111,7 @@ fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     for row in &page.rows {
         let Ok(name) = row.name.parse() else { continue };
         let Some(view) = snapshot.model(&name)? else { continue };
-        let Some(mut found) = model::as_json(&view)? else { continue };
+        let Some(mut found) = model::as_json(&snapshot, &view)? else { continue };
         if session.out.is_json() {
             found["last_updated_timestamp"] = json!(row.updated);
             json.push(found);

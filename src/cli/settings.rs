@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Settings;
-use crate::entity::settings::{Authority, Removal};
+use crate::entity::settings::{Authority, Removal, Unready};
 use crate::name::UserName;
 use crate::registry::Registry;
 use crate::text::Text;
@@ -32,7 +32,7 @@ pub(super) struct ShowArgs {
 /// Change settings; what is not given stays
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = true, args = [
-    "shown", "authority", "self_approval", "removal", "add_web", "remove_web", "add_server", "remove_server",
+    "shown", "authority", "self_approval", "removal", "unready", "add_web", "remove_web", "add_server", "remove_server",
     "mail", "daily_cap",
 ])]
 pub(super) struct SetArgs {
@@ -49,6 +49,10 @@ pub(super) struct SetArgs {
     /// What may be deleted and renamed: `inactive` (what is in None or Archived) or `any` (as in MLflow)
     #[arg(long, value_name = "WHAT", value_parser = removal)]
     removal: Option<Removal>,
+    /// What versions that are not READY may do: `refuse` (they enter no active stage, take no alias, and are not latest)
+    /// or `allow` (as in MLflow)
+    #[arg(long, value_name = "WHAT", value_parser = unready)]
+    unready: Option<Unready>,
     /// An address with which the git host itself commits merges, such as noreply@github.com
     #[arg(long, value_name = "ADDRESS", value_parser = text)]
     add_web: Vec<Text>,
@@ -89,6 +93,11 @@ fn removal(s: &str) -> Result<Removal, String> {
     found.ok_or_else(|| "must be inactive or any".to_owned())
 }
 
+fn unready(s: &str) -> Result<Unready, String> {
+    let found = Unready::ALL.into_iter().find(|u| u.as_str() == s);
+    found.ok_or_else(|| "must be refuse or allow".to_owned())
+}
+
 /// The settings as they are.
 pub(super) fn current(registry: &Registry, at: Option<&str>) -> Result<Settings, CliError> {
     let snapshot = registry.as_of(at)?;
@@ -114,6 +123,7 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
             }
             settings.identity.authority = a.authority.unwrap_or(settings.identity.authority);
             settings.rules.removal = a.removal.unwrap_or(settings.rules.removal);
+            settings.rules.unready = a.unready.or(settings.rules.unready);
             let identity = &mut settings.identity;
             identity.self_approval = a.self_approval.unwrap_or(identity.self_approval);
             identity.web.extend(a.add_web);
@@ -140,6 +150,8 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     out.line(format!("Authority:      {}", settings.identity.authority.as_str()));
     out.line(format!("Self-approval:  {}", if settings.identity.self_approval { "yes" } else { "no" }));
     out.line(format!("Removal:        {}", settings.rules.removal.as_str()));
+    let unready = settings.rules.unready.unwrap_or(Unready::Refuse);
+    out.line(format!("Unready:        {}", unready.as_str()));
     let mut list = |what: &str, names: Vec<&str>| {
         if !names.is_empty() {
             out.foreign(&format!("{what} {}", names.join(", ")));
@@ -154,6 +166,10 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     let ruled: Vec<&str> = settings.stages.keys().map(crate::stage::Stage::as_str).collect();
     if !ruled.is_empty() {
         out.line(format!("Stages ruled:   {} (greenroom stage list)", ruled.join(", ")));
+    }
+    let guarded: Vec<&str> = settings.aliases.keys().map(crate::name::AliasName::as_str).collect();
+    if !guarded.is_empty() {
+        out.foreign(&format!("Aliases guarded: {} (greenroom alias rules)", guarded.join(", ")));
     }
     Ok(Exit::Ok)
 }

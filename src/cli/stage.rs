@@ -12,7 +12,7 @@ use super::session::Session;
 use super::settings::current;
 use crate::action::Action;
 use crate::entity::Level;
-use crate::entity::settings::{Day, Freeze, Moment, StageRule};
+use crate::entity::settings::{Day, Evidence, Freeze, Moment, StageRule};
 use crate::entity::version::Threshold;
 use crate::name::{Key, Principal};
 use crate::stage::Stage;
@@ -46,6 +46,9 @@ pub(super) struct SetArgs {
     /// Whose approvals count: a person or `group:NAME`; may be given several times and replaces the list
     #[arg(long = "approver", value_name = "WHO")]
     approvers: Vec<Principal>,
+    /// Approvals needed to leave the stage, by the same approvers; 0: who has the level may act alone
+    #[arg(long, value_name = "N")]
+    approvals_to_leave: Option<u64>,
     /// The stages that a version may come from; may be given several times and replaces the list
     #[arg(long, value_name = "STAGE")]
     from: Vec<Stage>,
@@ -93,7 +96,7 @@ pub(super) struct UnsetArgs {
 }
 
 /// Reads `auc>=0.85`. The comparison is the first of its kind in the text.
-fn metric(s: &str) -> Result<(Key, Threshold), String> {
+pub(super) fn metric(s: &str) -> Result<(Key, Threshold), String> {
     let at = s.find(['<', '>', '=']).ok_or("write for example auc>=0.85")?;
     let (key, threshold) = s.split_at(at);
     let key = key.trim().parse().map_err(|e: crate::name::InvalidName| e.to_string())?;
@@ -101,7 +104,7 @@ fn metric(s: &str) -> Result<(Key, Threshold), String> {
 }
 
 /// Reads `2026-12-20..2027-01-03`, of days or points in time.
-fn window(s: &str) -> Result<(Moment, Moment), String> {
+pub(super) fn window(s: &str) -> Result<(Moment, Moment), String> {
     let (from, to) = s.split_once("..").ok_or("write FROM..TO, such as 2026-12-20..2027-01-03")?;
     let moment = |s: &str| {
         let time: Timestamp = s.parse().map_err(|e: crate::time::InvalidTime| e.to_string())?;
@@ -138,6 +141,7 @@ pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, 
 /// Changes a rule by what is given.
 fn merge(rule: &mut StageRule, args: SetArgs) {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
+    rule.approvals_to_leave = args.approvals_to_leave.unwrap_or(rule.approvals_to_leave);
     rule.level = args.level.or(rule.level);
     rule.exclusive = args.exclusive.unwrap_or(rule.exclusive);
     if !args.approvers.is_empty() {
@@ -175,7 +179,18 @@ fn in_words(rule: &StageRule) -> Vec<String> {
     if rule.exclusive {
         out.push("one version at a time".to_owned());
     }
-    let asked = &rule.require;
+    if rule.approvals_to_leave > 0 {
+        let many = if rule.approvals_to_leave == 1 { "" } else { "s" };
+        out.push(format!("{} approval{many} to leave", rule.approvals_to_leave));
+    }
+    out.extend(evidence_in_words(&rule.require));
+    out.extend(rule.frozen.iter().map(freeze_in_words));
+    out
+}
+
+/// What a rule asks a version to have, in few words.
+pub(super) fn evidence_in_words(asked: &Evidence) -> Vec<String> {
+    let mut out = Vec::new();
     for (wanted, what) in
         [(asked.description, "a description"), (asked.artifacts, "its files"), (asked.signed, "a signed commit")]
     {
@@ -183,15 +198,17 @@ fn in_words(rule: &StageRule) -> Vec<String> {
     }
     out.extend(asked.tags.iter().map(|(k, v)| format!("tag {k} = {v}")));
     out.extend(asked.metrics.iter().map(|(k, t)| format!("metric {k} {t}")));
+    out
+}
+
+/// A window in few words.
+pub(super) fn freeze_in_words(freeze: &Freeze) -> String {
     let moment = |m: &Moment| match m {
         Moment::Day(day) => day.to_string(),
         Moment::At(t) => t.to_string(),
     };
-    out.extend(rule.frozen.iter().map(|f| {
-        let reason = if f.reason.is_empty() { String::new() } else { format!(" ({})", f.reason) };
-        format!("frozen {}..{}{reason}", moment(&f.from), moment(&f.to))
-    }));
-    out
+    let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
+    format!("frozen {}..{}{reason}", moment(&freeze.from), moment(&freeze.to))
 }
 
 fn list(at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {

@@ -94,7 +94,7 @@ fn nothing(wanted: &ModelRef) -> CliError {
         Pick::Number(n) => Refusal::no_version(name, *n).into(),
         Pick::Alias(alias) => Refusal::no_alias(alias.as_str()).into(),
         Pick::Stage(stage) => CliError::not_found(format!("no version of {name} is in {stage}")),
-        Pick::Latest => CliError::not_found(format!("{name} has no versions yet")),
+        Pick::Latest => CliError::not_found(format!("{name} has no version that is READY yet")),
         Pick::Model => CliError::new(Exit::Usage, format!("which version of {name} is meant?")),
     }
 }

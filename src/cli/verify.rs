@@ -111,6 +111,9 @@ fn print(out: &mut Output, audit: &Audit) {
     for unchecked in &audit.unchecked {
         out.line(format!("{} {}", styled(YELLOW, "not checked:"), one_line(&why(unchecked))));
     }
+    for remark in &audit.remarks {
+        out.line(format!("{} {}", styled(YELLOW, "note:"), one_line(&why(remark))));
+    }
     out.line(summary(audit));
 }
 

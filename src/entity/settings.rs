@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Level;
 use super::version::Threshold;
-use crate::name::{Id, Key, Principal, UserName};
+use crate::name::{AliasName, Id, Key, Principal, UserName, fold};
 use crate::stage::Stage;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -40,6 +40,10 @@ pub struct Settings {
     /// Rules of stages, and stages besides the built-in ones.
     #[schemars(default)]
     pub stages: BTreeMap<Stage, StageRule>,
+    /// Rules of aliases, in all models.
+    #[schemars(default)]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<AliasName, AliasRule>,
 }
 
 /// What mail the registry sends.
@@ -138,6 +142,32 @@ pub struct Rules {
     /// What may be deleted and renamed.
     #[schemars(default)]
     pub removal: Removal,
+    /// What versions that are not READY may do; absent: `refuse`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unready: Option<Unready>,
+}
+
+/// What versions that are not READY may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unready {
+    /// They enter no active stage, take no alias, and are not `latest`.
+    Refuse,
+    /// All that READY versions may do: the rule of MLflow's own server.
+    Allow,
+}
+
+impl Unready {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Refuse, Self::Allow];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Allow => "allow",
+        }
+    }
 }
 
 /// What may be deleted and renamed.
@@ -176,6 +206,10 @@ pub struct StageRule {
     pub approvals: u64,
     /// Whose approvals count; absent: of those who may make the transition.
     pub approvers: Option<Vec<Principal>>,
+    /// Approvals needed to leave the stage, given by the same approvers; 0: who has the level may act alone.
+    #[schemars(default)]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub approvals_to_leave: u64,
     /// Whether entering archives the versions that are there.
     #[schemars(default)]
     pub exclusive: bool,
@@ -185,6 +219,32 @@ pub struct StageRule {
     /// Windows in which nothing enters.
     #[schemars(default)]
     pub frozen: Vec<Freeze>,
+}
+
+/// What must hold for an alias to be set, moved or deleted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct AliasRule {
+    /// The stages of the versions that the alias may name; absent: any.
+    pub from: Option<Vec<Stage>>,
+    /// The level that moves the alias; absent: `CAN_MANAGE_PRODUCTION_VERSIONS`, or none where `approvers` are named.
+    pub level: Option<Level>,
+    /// 1: the alias is moved only by the merge of a branch that somebody else is proven to have made; 0: who may move it
+    /// acts alone. Transition requests carry no alias, so that more than 1 is refused.
+    #[schemars(default, range(max = 1))]
+    pub approvals: u64,
+    /// Who may move the alias; absent: who has the level.
+    pub approvers: Option<Vec<Principal>>,
+    /// Evidence that the version must have.
+    #[schemars(default)]
+    pub require: Evidence,
+    /// Windows in which the alias is not moved.
+    #[schemars(default)]
+    pub frozen: Vec<Freeze>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Evidence that a version must have to enter a stage.
@@ -275,6 +335,14 @@ impl StageRule {
     }
 }
 
+impl AliasRule {
+    /// The level that moves the alias; none where the named approvers need no level.
+    pub fn needed_level(&self) -> Option<Level> {
+        let default = if self.approvers.is_some() { None } else { Some(Level::CanManageProductionVersions) };
+        self.level.or(default)
+    }
+}
+
 impl Settings {
     /// The stages of this registry in their order: built-in, then declared.
     pub fn known_stages(&self) -> Vec<Stage> {
@@ -285,6 +353,35 @@ impl Settings {
     /// The rule of a stage, if it has one.
     pub fn rule(&self, stage: &Stage) -> Option<&StageRule> {
         self.stages.get(stage)
+    }
+
+    /// The rule of an alias, if it has one. An alias that people would take for the guarded one has its rule, too.
+    pub fn alias_rule(&self, alias: &AliasName) -> Option<&AliasRule> {
+        if self.aliases.is_empty() {
+            return None;
+        }
+        let folded = fold(alias.as_str());
+        self.aliases
+            .get(alias)
+            .or_else(|| self.aliases.iter().find(|(a, _)| fold(a.as_str()) == folded).map(|(_, r)| r))
+    }
+
+    /// Whether only READY versions enter active stages, take aliases and are `latest`.
+    pub fn wants_ready(&self) -> bool {
+        match self.rules.unready {
+            None | Some(Unready::Refuse) => true,
+            Some(Unready::Allow) => false,
+        }
+    }
+
+    /// How many approvals a move from one stage to another takes: those to enter the one, and to leave the other.
+    pub fn approvals_between(&self, from: &Stage, to: &Stage) -> u64 {
+        self.rule(to).map_or(0, StageRule::needed).max(self.approvals_to_leave(from))
+    }
+
+    /// How many approvals leaving a stage takes.
+    pub fn approvals_to_leave(&self, from: &Stage) -> u64 {
+        self.rule(from).map_or(0, |rule| rule.approvals_to_leave)
     }
 
     /// The level that moves a version into or out of a stage.

@@ -12,7 +12,8 @@ use crate::entity::model::Model;
 use crate::entity::person::{Cadence, ModelNotifications, Notifications, Notify, Person, SigningKey};
 use crate::entity::request::{Request, RequestState, Review, Verdict};
 use crate::entity::settings::{
-    Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings, StageRule,
+    AliasRule, Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings,
+    StageRule, Unready,
 };
 use crate::entity::version::{
     Artifacts, Column, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold, Version,
@@ -85,16 +86,26 @@ table!(Settings {
     notifications: default,
     rules: default,
     stages: default,
+    aliases: default,
 });
 table!(Identity { authority: default, self_approval: default, web: default, servers: default });
 table!(Mailing { off: default, daily_cap: optional });
-table!(Rules { removal: default });
+table!(Rules { removal: default, unready: optional });
 table!(StageRule {
     from: optional,
     level: optional,
     approvals: default,
     approvers: optional,
+    approvals_to_leave: default,
     exclusive: default,
+    require: one_line,
+    frozen: default,
+});
+table!(AliasRule {
+    from: optional,
+    level: optional,
+    approvals: default,
+    approvers: optional,
     require: one_line,
     frozen: default,
 });
@@ -225,7 +236,7 @@ macro_rules! words {
         }
     )*};
 }
-words!(Layout, Authority, Removal, Level, Status, RequestState, Verdict, WebhookState);
+words!(Layout, Authority, Removal, Unready, Level, Status, RequestState, Verdict, WebhookState);
 words!(Profile, JobParams, Notify, Cadence);
 
 impl FromToml for Text {

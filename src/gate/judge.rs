@@ -30,6 +30,8 @@ pub struct Judged {
     pub faults: Vec<Fault>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
+    /// Trailers of the commit that name what did not happen. Nothing is judged by them.
+    pub false_trailers: Vec<String>,
 }
 
 impl Gate {
@@ -48,6 +50,7 @@ impl Gate {
             events: Vec::new(),
             faults: Vec::new(),
             unchecked: Vec::new(),
+            false_trailers: Vec::new(),
         };
         let there = folders::of(&self.repo, root, &self.folders)?;
         let come: Vec<String> = folders::of(&self.repo, Some(info.tree), &self.folders)?;
@@ -62,6 +65,7 @@ impl Gate {
         self.no_other_registry(&there, &come, root, &mut judged)?;
         judged.faults.sort();
         judged.faults.dedup();
+        judged.false_trailers = crate::phrase::false_trailers(&info.body, &judged.events);
         Ok(judged)
     }
 

@@ -16,6 +16,7 @@ pub mod pull;
 mod push;
 pub mod record;
 pub mod refs;
+mod release;
 mod report;
 pub mod structure;
 pub mod verify;
@@ -38,6 +39,7 @@ pub struct Gate {
     repo: Repo,
     limits: GateLimits,
     protected: Vec<String>,
+    releases: Vec<String>,
     folders: Vec<String>,
     keys: Keys,
 }
@@ -58,9 +60,10 @@ impl Gate {
     pub fn open(repo: Repo) -> Result<Self, GateError> {
         let mut protected = vec![repo.branch()?];
         protected.extend(repo.own_settings("greenroom.protected").iter().map(|name| full(name)));
+        let releases = repo.own_settings(release::SETTING).iter().map(|name| full(name)).collect();
         let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
-        Ok(Self { repo, limits, protected, folders, keys: Keys::default() })
+        Ok(Self { repo, limits, protected, releases, folders, keys: Keys::default() })
     }
 
     /// The same with more protected branches, for where the repository's settings are out of reach.

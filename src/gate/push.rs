@@ -69,6 +69,7 @@ impl Gate {
             references: namespace::judge(&self.repo, updates, Protected(&self.protected), self.limits)?,
             ..Judgement::default()
         };
+        out.references.extend(self.releases(updates, pusher)?);
         if !out.references.is_empty() {
             return Ok(out);
         }
@@ -168,7 +169,7 @@ impl Gate {
     }
 
     /// The tips of the protected branches that are there.
-    fn landed(&self) -> Result<Vec<Oid>, GateError> {
+    pub(super) fn landed(&self) -> Result<Vec<Oid>, GateError> {
         let mut out = Vec::new();
         for name in self.protected.iter().filter(|name| !name.contains('*')) {
             out.extend(self.repo.reference(name)?);

@@ -32,6 +32,12 @@ impl ObjectKind {
     }
 }
 
+/// How many tags may name one another before a commit.
+const MAX_TAGS: usize = 10;
+
+/// The largest tag that is read, in bytes.
+const MAX_TAG: u64 = 1 << 20;
+
 /// What can be known of an object without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -77,6 +83,26 @@ impl Repo {
     /// The bytes of a tree, checked against its id. Look at its size first: see [`Self::header`].
     pub fn raw_tree(&self, id: &Oid) -> Result<Vec<u8>, TreeError> {
         self.object(id, Kind::Tree)
+    }
+
+    /// The commit that an object is, or that an annotated tag names, through other tags if need be; none if it names
+    /// something else.
+    pub fn peel(&self, id: &Oid) -> Result<Option<Oid>, TreeError> {
+        let mut id = *id;
+        for _ in 0..MAX_TAGS {
+            match self.header(&id)?.map(|h| (h.kind, h.size)) {
+                Some((ObjectKind::Commit, _)) => return Ok(Some(id)),
+                Some((ObjectKind::Tag, size)) if size <= MAX_TAG => {
+                    let bytes = self.object(&id, Kind::Tag)?;
+                    let named = bytes.split(|b| *b == b'\n').next().and_then(|line| line.strip_prefix(b"object "));
+                    let named = named.and_then(|hex| Oid::from_hex(std::str::from_utf8(hex).ok()?));
+                    let Some(named) = named else { return Ok(None) };
+                    id = named;
+                }
+                Some((ObjectKind::Tag | ObjectKind::Tree | ObjectKind::Blob, _)) | None => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// The length of the repository's ids in bytes: 20 (SHA-1) or 32 (SHA-256).

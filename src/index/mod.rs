@@ -19,6 +19,7 @@
 //! checksum is built anew, and so is an index of another version of greenroom, or of another history.
 
 mod build;
+mod closing;
 mod effect;
 mod error;
 mod head;

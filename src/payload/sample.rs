@@ -188,6 +188,7 @@ impl Maker<'_> {
             identity: Identity::default(),
             notifications: crate::entity::settings::Mailing::default(),
             stages: Default::default(),
+            aliases: Default::default(),
             rules: crate::entity::settings::Rules::default(),
         };
         let to = Principal::User(self.by.clone());

@@ -27,7 +27,7 @@ pub struct Proposal {
 }
 
 /// Rules that do not bind who asks: they are for who merges.
-const FOR_THE_MERGE: [&str; 2] = ["permission", "stage-approvals"];
+const FOR_THE_MERGE: [&str; 4] = ["permission", "stage-approvals", "stage-leaving", "alias-approval"];
 
 impl Registry {
     /// The commit that a branch of changes should grow from: what the remote `origin` holds, else the registry's head.

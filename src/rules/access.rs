@@ -1,10 +1,11 @@
 //! Rules of permission: the table of the Databricks workspace registry, event by event.
 
 use super::{Faults, Step};
+use crate::entity::version::Status;
 use crate::entity::webhook::OWN_SECRET;
-use crate::entity::{Access, Level, Webhook};
+use crate::entity::{Access, Level, RequestState, Webhook};
 use crate::event::{Cause, Event};
-use crate::name::{ModelName, Principal, UserName};
+use crate::name::{Key, ModelName, Principal, UserName};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
@@ -23,6 +24,10 @@ enum Needs {
     SelfOrManager(UserName),
     /// To have made this model in the same step, or a level on it.
     Maker(ModelName, Level),
+    /// To manage the registry, or to set the secrets of a webhook anew.
+    OwnSecrets,
+    /// A level on the model, because a request that is open asks for this evidence.
+    Evidence(ModelName, Level),
     /// Said by the stage rules.
     Elsewhere,
 }
@@ -62,6 +67,26 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                 }
             }
             Needs::SelfOr(..) | Needs::SelfOrManager(_) => {}
+            Needs::OwnSecrets => {
+                if step.before.registry_level(user)? < Some(Level::CanManage) {
+                    let message = format!(
+                        "{user} may not {what}: it would be sent a secret that was set for another target, and that \
+                         needs CAN_MANAGE of the registry"
+                    );
+                    let who = managers(step, None, Level::CanManage, &[])?;
+                    faults.add(path, message, format!("set its secrets anew with the new target, or {who}"));
+                }
+            }
+            Needs::Evidence(model, level) => {
+                if step.level(&model)? < Some(level) {
+                    let message = format!(
+                        "{user} may not {what}: a request that is open counts it as evidence, so it needs {level} on \
+                         '{model}'"
+                    );
+                    let who = managers(step, Some(&model), level, &[])?;
+                    faults.add(path, message, format!("cancel the request, add it and ask again; or {who}"));
+                }
+            }
             Needs::Maker(model, level) => {
                 if !step.created(&model) {
                     lacks(step, &model, level, &what, path, faults)?;
@@ -69,7 +94,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             }
         }
     }
-    Ok(())
+    super::alias::permission(step, faults)
 }
 
 fn holds(level: Option<Level>) -> String {
@@ -163,9 +188,9 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
             if same { Needs::SelfOrManager(user.clone()) } else { Needs::Registry(CanManage) }
         }
         Event::WebhookDeleted { webhook } => webhook_needs(step, webhook),
-        Event::WebhookCreated { webhook } if borrows(step, None, webhook)? => Needs::Registry(CanManage),
+        Event::WebhookCreated { webhook } if borrows(step, None, webhook)? => Needs::OwnSecrets,
         Event::WebhookCreated { webhook } => webhook_needs(step, webhook),
-        Event::WebhookChanged { before, after } if borrows(step, Some(before), after)? => Needs::Registry(CanManage),
+        Event::WebhookChanged { before, after } if borrows(step, Some(before), after)? => Needs::OwnSecrets,
         Event::WebhookChanged { before, after } => match (&before.model, &after.model) {
             (Some(old), Some(new)) if now(new) == *old || old == new => Needs::On(old.clone(), CanManage),
             (Some(_) | None, Some(_) | None) => Needs::Registry(CanManage),
@@ -180,16 +205,27 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
         Event::ModelDeleted { model, .. } => Needs::On(model.clone(), CanManage),
         Event::VersionCreated { model, .. } => Needs::Maker(now(model), CanEdit),
         Event::VersionDescribed { model, .. }
-        | Event::StatusChanged { model, .. }
         | Event::VersionTagSet { model, .. }
         | Event::VersionTagDeleted { model, .. }
         | Event::ParamAdded { model, .. }
-        | Event::MetricAdded { model, .. }
         | Event::VersionAltered { model, .. }
         | Event::ArtifactsChanged { model, .. } => Needs::On(now(model), CanEdit),
+        Event::MetricAdded { model, version, key, .. } => match asked_for(step, model, *version, key)? {
+            Some(level) => Needs::Evidence(now(model), level.max(CanEdit)),
+            None => Needs::On(now(model), CanEdit),
+        },
+        // Who takes a version that is in use out of it needs what moving it needs.
+        Event::StatusChanged { model, version, status, before: Status::Ready, .. }
+            if *status != Status::Ready && !step.is_past =>
+        {
+            let stage = stage_before(step, model, *version)?;
+            let level = if stage.is_active() { level_between(step.before, &stage, &stage)? } else { CanEdit };
+            Needs::On(now(model), level.max(CanEdit))
+        }
+        Event::StatusChanged { model, .. } => Needs::On(now(model), CanEdit),
         Event::Transitioned { model, from, to, cause, .. } => match cause {
             // An approval that completes a quorum carries its own authority, which the stage rules examine.
-            Cause::Request { .. } if has_approvers(step, to)? => Needs::Elsewhere,
+            Cause::Request { .. } if has_approvers(step, from, to)? => Needs::Elsewhere,
             Cause::MadeWay { for_version } if archives_unasked(step, model, *for_version, from)? => {
                 Needs::On(now(model), level_between(step.before, from, to)?)
             }
@@ -211,10 +247,10 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
         Event::RequestReviewed { model, version, request, .. }
         | Event::RequestApproved { model, version, request }
         | Event::RequestRejected { model, version, request } => {
-            if approves(step, &request.to)? {
+            let from = stage_before(step, model, *version)?;
+            if approves(step, &from, &request.to)? {
                 return Ok(Needs::Anyone);
             }
-            let from = stage_before(step, model, *version)?;
             Needs::On(now(model), level_between(step.before, &from, &request.to)?)
         }
         Event::RequestCancelled { overtaken: true, .. } => Needs::Elsewhere,
@@ -222,6 +258,12 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
             Needs::SelfOr(request.created_by.clone(), now(model), CanManage)
         }
         Event::RequestAltered { model, .. } | Event::RequestDeleted { model, .. } => Needs::On(now(model), CanManage),
+        // Its own rule says who may.
+        Event::AliasSet { alias, .. } | Event::AliasDeleted { alias, .. }
+            if super::alias::rule(step, alias)?.is_some() =>
+        {
+            Needs::Elsewhere
+        }
         Event::AliasSet { model, .. } | Event::AliasDeleted { model, .. } => Needs::Maker(now(model), CanEdit),
     })
 }
@@ -252,12 +294,36 @@ fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result
         if !name.as_str().starts_with(OWN_SECRET) {
             return Ok(true);
         }
+        // What it had for another target is not set anew.
+        if !step.is_past && before.is_some_and(|before| before.secrets().any(|s| s == name)) {
+            return Ok(true);
+        }
         let others = step.before.webhooks()?.into_iter().filter(|(id, _)| *id != after.id);
         if others.filter_map(|(_, file)| file.value).any(|other| other.secrets().any(|s| s == name)) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// The level that adding a metric needs, where a request that is open counts it as evidence: else whoever may edit could
+/// let a request have what it lacked when it was made. Who approves the request may add it, too.
+fn asked_for(step: &Step<'_>, model: &ModelName, version: u64, key: &Key) -> Result<Option<Level>, TreeError> {
+    let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(None) };
+    if !settings.stages.values().any(|rule| rule.require.metrics.contains_key(key)) {
+        return Ok(None);
+    }
+    let Some(view) = step.before.model(&step.before_name(model))? else { return Ok(None) };
+    let Some(requests) = view.version(version)?.map(|v| v.requests()).transpose()? else { return Ok(None) };
+    let from = view.stage_of(version)?;
+    let mut out = None;
+    for request in requests.into_values().filter_map(|f| f.value).filter(|r| r.state == RequestState::Pending) {
+        let counts = settings.rule(&request.to).is_some_and(|rule| rule.require.metrics.contains_key(key));
+        if counts && !approves(step, &from, &request.to)? {
+            out = out.max(Some(level_between(step.before, &from, &request.to)?));
+        }
+    }
+    Ok(out)
 }
 
 /// A change of `retired` comes with the deletion that causes it; other alterations are refused as such.
@@ -278,10 +344,22 @@ fn own_grant(step: &Step<'_>, to: &Principal, level: Level) -> bool {
     level == Level::CanManage && *to == Principal::User(step.actor.user.clone())
 }
 
-/// Whether the rule of a stage names the actor as one who approves.
-fn approves(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
-    let rule = step.before.settings()?.and_then(|s| s.rule(to));
-    for principal in rule.and_then(|r| r.approvers.as_ref()).into_iter().flatten() {
+/// Those whom the rules of a move name as approvers: of the stage that is entered, and of the one that is left if that
+/// takes approvals.
+fn approvers<'s>(
+    step: &'s Step<'_>,
+    from: &Stage,
+    to: &Stage,
+) -> Result<impl Iterator<Item = &'s Vec<Principal>>, TreeError> {
+    let settings = step.before.settings()?;
+    let enters = settings.and_then(|s| s.rule(to));
+    let leaves = settings.and_then(|s| s.rule(from)).filter(|rule| rule.approvals_to_leave > 0);
+    Ok(enters.into_iter().chain(leaves).filter_map(|rule| rule.approvers.as_ref()))
+}
+
+/// Whether the rules of a move name the actor as one who approves.
+fn approves(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
+    for principal in approvers(step, from, to)?.flatten() {
         if step.before.is_member(&step.actor.user, principal)? {
             return Ok(true);
         }
@@ -289,9 +367,9 @@ fn approves(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
     Ok(false)
 }
 
-/// Whether the rule of a stage names who approves.
-fn has_approvers(step: &Step<'_>, to: &Stage) -> Result<bool, TreeError> {
-    Ok(step.before.settings()?.and_then(|s| s.rule(to)).is_some_and(|r| r.approvers.is_some()))
+/// Whether the rules of a move name who approves.
+fn has_approvers(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
+    Ok(approvers(step, from, to)?.next().is_some())
 }
 
 /// Whether a version leaves a stage for one whose request did not ask for that, nor the stage's rule: who completes the

@@ -60,7 +60,6 @@ pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
                     faults.add(file.path, message, "choose one of the two");
                 }
             }
-            Event::PersonAdded { .. } | Event::PersonChanged { .. } => {}
             _ => {}
         }
         if let Some((id, path)) = new_id(step, event)?
@@ -69,7 +68,7 @@ pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
             faults.add(path, format!("the id {id} is used in {other} too"), "let greenroom make the ids");
         }
     }
-    one_owner(step, faults)
+    super::people::one_owner(step, faults)
 }
 
 /// The id that an event brings into the registry, and its file.
@@ -94,25 +93,6 @@ fn new_id(step: &Step<'_>, event: &Event) -> Result<Option<(Id, String)>, TreeEr
         }
         _ => None,
     })
-}
-
-/// An e-mail address or login belongs to one person: two owners would leave open who acts.
-fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    let touched = step.diff.events.iter().any(|e| matches!(e, Event::PersonAdded { .. } | Event::PersonChanged { .. }));
-    if !touched {
-        return Ok(());
-    }
-    let mut owners: BTreeMap<String, String> = BTreeMap::new();
-    for (user, file) in step.after.people()? {
-        let Some(person) = &file.value else { continue };
-        let marks = person.emails.iter().map(|e| format!("e-mail address {}", e.as_str().to_lowercase()));
-        for mark in marks.chain(person.logins.iter().map(|l| format!("login {l}"))) {
-            if let Some(other) = owners.insert(mark.clone(), user.to_string()) {
-                faults.add(file.path.clone(), format!("the {mark} is {other}'s already"), "give it to one person only");
-            }
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
@@ -154,6 +134,15 @@ pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
     });
     if let Some(settings) = after.settings()?.filter(|_| settings_touched || people_gone) {
         let path = after.full_path("greenroom.toml");
+        for (alias, rule) in &settings.aliases {
+            for to in rule.approvers.iter().flatten() {
+                if !exists(after, to)? {
+                    let line = line_of(after, &path, &format!("[aliases.{alias}"))?;
+                    let message = format!("'{to}', who may move the alias '{alias}', does not exist");
+                    faults.at((path.clone(), line), message, "add the person or group first");
+                }
+            }
+        }
         for (stage, rule) in &settings.stages {
             for to in rule.approvers.iter().flatten() {
                 if !exists(after, to)? {
@@ -163,9 +152,10 @@ pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                 }
             }
             let able = rule.approvers.as_ref().map(|list| people_in(after, list)).transpose()?;
-            if able.is_some_and(|n| (n as u64) < rule.approvals) {
+            let asked = rule.approvals.max(rule.approvals_to_leave);
+            if able.is_some_and(|n| (n as u64) < asked) {
                 let line = line_of(after, &path, &format!("[stages.{stage}"))?;
-                let message = format!("{stage} asks for {} approvals, but fewer people may approve", rule.approvals);
+                let message = format!("{stage} asks for {asked} approvals, but fewer people may approve");
                 faults.at((path.clone(), line), message, "name more approvers");
             }
         }

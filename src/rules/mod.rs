@@ -5,11 +5,16 @@
 //! grant itself what it needs. All rules run, and all faults are listed, sorted by place.
 
 mod access;
+mod alias;
 mod files;
 mod history;
 mod keys;
+mod leaving;
 mod links;
+pub mod outlook;
+mod people;
 pub mod proposal;
+mod ready;
 mod rewrite;
 pub mod stage;
 pub mod subject;
@@ -312,7 +317,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         name: "manager",
-        class: Class::Permission,
+        class: Class::Policy,
         about: "Somebody keeps CAN_MANAGE of the registry.",
         check: access::manager_left,
     },
@@ -324,7 +329,7 @@ pub static RULES: &[Rule] = &[
     },
     Rule {
         name: "stage-known",
-        class: Class::Policy,
+        class: Class::Link,
         about: "Stages are built in or declared in greenroom.toml.",
         check: stage::known,
     },
@@ -348,6 +353,12 @@ pub static RULES: &[Rule] = &[
         check: stage::reviews,
     },
     Rule {
+        name: "stage-leaving",
+        class: Class::Policy,
+        about: "A version leaves a stage with the approvals that its rule asks for, or makes way for one that was approved.",
+        check: leaving::leaving,
+    },
+    Rule {
         name: "stage-exclusive",
         class: Class::Policy,
         about: "An exclusive stage holds one version.",
@@ -364,6 +375,24 @@ pub static RULES: &[Rule] = &[
         class: Class::Policy,
         about: "Nothing enters a stage in a freeze.",
         check: stage::frozen,
+    },
+    Rule {
+        name: "ready",
+        class: Class::Policy,
+        about: "Only READY versions enter active stages and take aliases, unless the registry allows others.",
+        check: ready::ready,
+    },
+    Rule {
+        name: "alias",
+        class: Class::Policy,
+        about: "A guarded alias names versions that its rule allows, and is not moved in a freeze.",
+        check: alias::guarded,
+    },
+    Rule {
+        name: "alias-approval",
+        class: Class::Policy,
+        about: "An alias whose rule asks for an approval is moved by the merge of what somebody else proposed.",
+        check: alias::approval,
     },
     Rule {
         name: "active",
@@ -414,6 +443,18 @@ pub static RULES: &[Rule] = &[
         check: links::principals,
     },
     Rule {
+        name: "person",
+        class: Class::Link,
+        about: "Nobody is shown as, or known by, what is another person's id, name or login.",
+        check: people::distinct,
+    },
+    Rule {
+        name: "alias-rule",
+        class: Class::Link,
+        about: "Rules of aliases name known stages and ask for what can be given.",
+        check: alias::sensible,
+    },
+    Rule {
         name: "webhook",
         class: Class::Link,
         about: "A webhook has one target, a model that exists, an https address without secrets, and secrets for webhooks.",
@@ -426,7 +467,7 @@ impl Rule {
     pub fn of_state(&self) -> bool {
         match self.class {
             Class::Format | Class::Link => true,
-            Class::Policy => matches!(self.name, "stage-known" | "stage-one"),
+            Class::Policy => self.name == "stage-one",
             Class::Permission | Class::History => false,
         }
     }
@@ -441,7 +482,9 @@ pub fn lint(state: &Snapshot<'_>) -> Result<Verdict, TreeError> {
     let diff = diff::diff(&before, state, Limits::default())?;
     // No rule of a state asks who acted or when.
     let nobody = Actor::of(UserName::nobody());
-    let step = Step::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
+    let mut step = Step::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
+    // How long ago what it says was written is not known.
+    step.is_past = true;
     judge_state(&step)
 }
 

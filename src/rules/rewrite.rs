@@ -5,6 +5,7 @@ use crate::entity::Level;
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::Record;
 use crate::format::path::Location;
+use crate::name::UserName;
 use crate::tree::TreeError;
 
 pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
@@ -27,19 +28,68 @@ pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             continue;
         }
         let model = place.model().and_then(crate::format::path::ModelDir::name);
-        let allowed = match (place, &model) {
-            (Location::Person(person), _) => person == user,
-            (_, Some(model)) => step.level(model)? >= Some(Level::CanEdit),
-            (_, None) => false,
+        let (asks, help) = match (rewriter(step, place, &file.path)?, model) {
+            (Rewriter::Person(person), _) if person == *user => continue,
+            (Rewriter::Level(level), Some(model)) if step.level(&model)? >= Some(level) => continue,
+            (Rewriter::Level(level), Some(model)) => {
+                (level.to_string(), super::access::managers(step, Some(&model), level, &[])?)
+            }
+            (Rewriter::Person(person), _) => {
+                let who = super::access::managers(step, None, Level::CanManage, &[])?;
+                (format!("{person}, whose words it holds, or CAN_MANAGE of the registry"), who)
+            }
+            (Rewriter::Level(_), None) | (Rewriter::Manager, _) => {
+                (Level::CanManage.to_string(), super::access::managers(step, None, Level::CanManage, &[])?)
+            }
         };
-        if !allowed {
-            let level = if model.is_some() { Level::CanEdit } else { Level::CanManage };
-            let message = format!("{user} may not rewrite this file: it needs {level}");
-            let help = super::access::managers(step, model.as_ref(), level, &[])?;
-            faults.add(step.after.full_path(&file.path), message, help);
-        }
+        let message = format!("{user} may not rewrite this file: it needs {asks}");
+        faults.add(step.after.full_path(&file.path), message, help);
     }
     Ok(())
+}
+
+/// Who may reword a file besides those who manage the registry.
+enum Rewriter {
+    /// Nobody.
+    Manager,
+    /// The person whose words it holds.
+    Person(UserName),
+    /// Who has this level on the model.
+    Level(Level),
+}
+
+/// Who may reword a file: who may change what it says. Comments in a file that holds the words of one person would be
+/// read as that person's.
+fn rewriter(step: &Step<'_>, place: &Location, path: &str) -> Result<Rewriter, TreeError> {
+    let settings = step.before.settings()?;
+    Ok(match place {
+        Location::Person(person) => Rewriter::Person(person.clone()),
+        // What landed before there was this distinction stays.
+        _ if step.is_past && place.model().is_some() => Rewriter::Level(Level::CanEdit),
+        Location::Comment(..) => match step.before.file::<Comment>(path)?.and_then(|f| f.value) {
+            Some(comment) => Rewriter::Person(comment.created_by),
+            None => Rewriter::Manager,
+        },
+        Location::Request(..) => match step.before.file::<Request>(path)?.and_then(|f| f.value) {
+            Some(request) if request.review.is_empty() && request.closed_by.is_none() => {
+                Rewriter::Person(request.created_by)
+            }
+            Some(_) | None => Rewriter::Manager,
+        },
+        Location::Stage(_, stage) => Rewriter::Level(settings.map_or(Level::CanManage, |s| s.level_for(stage))),
+        Location::Alias(_, alias) => match super::alias::rule(step, alias)? {
+            Some(rule) => rule.needed_level().map_or(Rewriter::Manager, Rewriter::Level),
+            None => Rewriter::Level(Level::CanEdit),
+        },
+        Location::ModelAccess(_) => Rewriter::Level(Level::CanManage),
+        Location::Model(_) | Location::Version(..) => Rewriter::Level(Level::CanEdit),
+        Location::Settings
+        | Location::Access
+        | Location::Webhook(_)
+        | Location::Artifact(..)
+        | Location::Attributes(..)
+        | Location::Companion(_) => Rewriter::Manager,
+    })
 }
 
 /// Whether a file says after the step what it said before.

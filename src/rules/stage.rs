@@ -16,15 +16,15 @@ use crate::stage::Stage;
 use crate::tree::TreeError;
 
 /// A version that enters a stage in the step.
-struct Entry<'e> {
-    model: &'e ModelName,
-    version: u64,
-    from: &'e Stage,
-    to: &'e Stage,
-    cause: &'e Cause,
+pub(super) struct Entry<'e> {
+    pub(super) model: &'e ModelName,
+    pub(super) version: u64,
+    pub(super) from: &'e Stage,
+    pub(super) to: &'e Stage,
+    pub(super) cause: &'e Cause,
 }
 
-fn entries<'e>(step: &'e Step<'_>) -> impl Iterator<Item = Entry<'e>> {
+pub(super) fn entries<'e>(step: &'e Step<'_>) -> impl Iterator<Item = Entry<'e>> {
     step.diff.events.iter().filter_map(|e| match e {
         Event::Transitioned { model, version, from, to, cause } => {
             Some(Entry { model, version: *version, from, to, cause })
@@ -40,13 +40,13 @@ fn ruled<'e>(step: &'e Step<'_>) -> Result<Vec<(Entry<'e>, &'e StageRule)>, Tree
 }
 
 /// The stage pointer that an entry is about.
-fn pointer(step: &Step<'_>, e: &Entry<'_>) -> Result<String, TreeError> {
+pub(super) fn pointer(step: &Step<'_>, e: &Entry<'_>) -> Result<String, TreeError> {
     let stage = if *e.to == Stage::None { e.from } else { e.to };
     Ok(step.after.full_path(&format!("{}/stages/{stage}.toml", step.after.paths()?.model(e.model))))
 }
 
 /// Where a stage's rule stands, for the message.
-fn source(step: &Step<'_>, stage: &Stage) -> Result<String, TreeError> {
+pub(super) fn source(step: &Step<'_>, stage: &Stage) -> Result<String, TreeError> {
     let path = step.before.full_path("greenroom.toml");
     let line = line_of(step.before, &path, &format!("[stages.{stage}"))?;
     Ok(if line > 0 { format!("{path}:{line}") } else { path })
@@ -193,7 +193,12 @@ pub(super) fn evidence(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-fn version_of(snapshot: &Snapshot<'_>, model: &ModelName, version: u64) -> Result<Option<Version>, TreeError> {
+/// What is recorded of a version; none where it is not there or cannot be read.
+pub(super) fn version_of(
+    snapshot: &Snapshot<'_>,
+    model: &ModelName,
+    version: u64,
+) -> Result<Option<Version>, TreeError> {
     let Some(view) = snapshot.model(model)? else { return Ok(None) };
     let Some(version) = view.version(version)? else { return Ok(None) };
     Ok(version.file()?.and_then(|f| f.value))
@@ -264,7 +269,12 @@ pub(super) fn active(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
     Ok(())
 }
 
-fn request_path(step: &Step<'_>, model: &ModelName, version: u64, request: &Request) -> Result<String, TreeError> {
+pub(super) fn request_path(
+    step: &Step<'_>,
+    model: &ModelName,
+    version: u64,
+    request: &Request,
+) -> Result<String, TreeError> {
     let folder = step.after.paths()?.version(model, version);
     Ok(step.after.full_path(&format!("{folder}/requests/{}.toml", request.id)))
 }
@@ -317,7 +327,7 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
             continue;
         }
         let subject = subject(step.before, &view, e.version, e.to)?;
-        let tally = tally(step, &e, &request, settings, &subject)?;
+        let tally = tally(step, &e, &request, settings, &subject, End::In)?;
         let needed = rule.needed();
         if (tally.counted.len() as u64) < needed {
             let mut message = format!("{} of {needed} approval(s) count", tally.counted.len());
@@ -335,7 +345,7 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
 
 /// Whether the entry is what proven others asked for on a branch, which the actor, who may approve it, has merged:
 /// a pull request is a request, and its merge is one approval (design: four eyes).
-fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
+pub(super) fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
     if proposal.authors().contains(user) {
@@ -381,7 +391,7 @@ fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry
 }
 
 /// What a step changes of a version that enters a stage, besides moving it. What was approved is what must land.
-fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) -> Result<Vec<String>, TreeError> {
+pub(super) fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) -> Result<Vec<String>, TreeError> {
     let Some(after) = step.after.model(e.model)? else { return Ok(Vec::new()) };
     let (old, new) = (content(step.before, before, e.version, e.to)?, content(step.after, &after, e.version, e.to)?);
     Ok(differences(&old, &new))
@@ -392,11 +402,13 @@ pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
     for event in &step.diff.events {
         let Event::RequestReviewed { model, version, review, request } = event else { continue };
-        let (name, needed) = (step.before_name(model), settings.rule(&request.to).map_or(0, StageRule::needed));
-        let Some(view) = step.before.model(&name)?.filter(|_| needed > 0 && review.verdict == Verdict::Approved) else {
+        let name = step.before_name(model);
+        let Some(view) = step.before.model(&name)?.filter(|_| review.verdict == Verdict::Approved) else { continue };
+        let from = view.stage_of(*version)?;
+        if settings.approvals_between(&from, &request.to) == 0 {
             continue;
-        };
-        let (from, now) = (view.stage_of(*version)?, subject(step.before, &view, *version, &request.to)?);
+        }
+        let now = subject(step.before, &view, *version, &request.to)?;
         let later = match step.after.model(model)? {
             Some(after) => subject(step.after, &after, *version, &request.to)?.current,
             None => now.current.clone(),
@@ -423,18 +435,28 @@ pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     Ok(())
 }
 
-/// Whose approvals count and whose do not.
-struct Tally {
-    counted: BTreeSet<UserName>,
-    void: Vec<(UserName, &'static str)>,
+/// Which end of a move approvals are counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The stage that is entered.
+    In,
+    /// The stage that is left.
+    Out,
 }
 
-fn tally(
+/// Whose approvals count and whose do not.
+pub(super) struct Tally {
+    pub(super) counted: BTreeSet<UserName>,
+    pub(super) void: Vec<(UserName, &'static str)>,
+}
+
+pub(super) fn tally(
     step: &Step<'_>,
     e: &Entry<'_>,
     request: &Request,
     settings: &Settings,
     subject: &Subject,
+    end: End,
 ) -> Result<Tally, TreeError> {
     let mut out = Tally { counted: BTreeSet::new(), void: Vec::new() };
     // A claim that somebody else lands makes the one who lands it a requester too (design: four eyes).
@@ -448,7 +470,11 @@ fn tally(
         let others = request.created_by != step.actor.user && created_by_another(step, &request.id)?;
         let lander = !landed_before && !others && review.by == step.actor.user && !settings.identity.self_approval;
         let why = if lander { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
-        match why {
+        let has_right = match end {
+            End::In => step.before.may_let_in(&review.by, &model, e.from, e.to)?,
+            End::Out => step.before.may_let_out(&review.by, &model, e.from, e.to)?,
+        };
+        match why.or(Some(NO_RIGHT).filter(|_| !has_right)) {
             Some(why) => out.void.push((review.by.clone(), why)),
             None => drop(out.counted.insert(review.by.clone())),
         }
@@ -473,6 +499,9 @@ pub const OWN: &str = "nobody approves an own request";
 /// Why an approval of something else does not count.
 pub const CHANGED: &str = "the version, its stage or the rule changed since";
 
+/// Why the approval of somebody else does not count.
+pub const NO_RIGHT: &str = "there is no right to approve this";
+
 /// Why an approval does not count towards its request as things are; none if it does.
 pub fn objection(
     snapshot: &Snapshot<'_>,
@@ -488,7 +517,7 @@ pub fn objection(
     } else if !subject.is(&review.subject) {
         Some(CHANGED)
     } else if !snapshot.may_approve(&review.by, model, from, &request.to)? {
-        Some("there is no right to approve this")
+        Some(NO_RIGHT)
     } else {
         None
     })
@@ -502,7 +531,7 @@ fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<Id>, TreeError> {
 }
 
 /// Who could approve, besides who acts, who asked, and those `besides`.
-fn who(
+pub(super) fn who(
     step: &Step<'_>,
     e: &Entry<'_>,
     rule: &StageRule,

@@ -93,7 +93,9 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
             let call = call(guard, &mut parts, args).await?;
             permit(route.needs, &call)?;
             let made = Arc::clone(&call.made);
-            Ok(settled(act(call).await, &made))
+            let answer = act(call).await;
+            let answer = if route.is_mlflow { answer.map_err(ApiError::for_mlflow) } else { answer };
+            Ok(settled(answer, &made))
         }
         Handler::Visit(visit) => {
             let made: Arc<OnceLock<Oid>> = Arc::default();

@@ -75,6 +75,15 @@ impl Code {
         }
     }
 
+    /// The code for a broken rule of a class.
+    pub const fn of(class: Class) -> Self {
+        match class {
+            Class::Permission => Self::PermissionDenied,
+            Class::Policy | Class::History => Self::InvalidState,
+            Class::Format | Class::Link => Self::InvalidParameterValue,
+        }
+    }
+
     /// The status that goes with it. What the asker can mend is never 5xx: clients repeat those for minutes.
     pub const fn status(self) -> StatusCode {
         match self {
@@ -142,6 +151,15 @@ impl ApiError {
         let message = "The registry could not be read or written. The server's log says why, under the id in the \
                        header X-Request-Id.";
         Self { internal: Some(why), ..Self::new(Code::InternalError, message) }
+    }
+
+    /// The same error with a code that MLflow's own server, standing before this one, passes on with the same status. It
+    /// makes a 500 of `INVALID_STATE`, which its clients repeat for minutes.
+    pub fn for_mlflow(self) -> Self {
+        match self.code {
+            Code::InvalidState => Self { code: Code::InvalidParameterValue, ..self },
+            _ => self,
+        }
     }
 
     /// The server is on its way down or not yet up.
@@ -237,11 +255,6 @@ impl From<RegistryError> for ApiError {
 impl ApiError {
     /// What the rules say of a change, as one error: a missing permission first, for it is what the caller can act on.
     fn broken(faults: &[Fault]) -> Self {
-        let code = |class| match class {
-            Class::Permission => Code::PermissionDenied,
-            Class::Policy | Class::History => Code::InvalidState,
-            Class::Format | Class::Link => Code::InvalidParameterValue,
-        };
         let rank = |fault: &&Fault| match fault.class {
             Class::Permission => 0,
             Class::Policy => 1,
@@ -253,7 +266,7 @@ impl ApiError {
         };
         let same = faults.iter().filter(|f| f.class == first.class);
         let sentences: Vec<String> = same.map(|f| sentence(&f.problem.message)).collect();
-        Self::new(code(first.class), sentences.join(" "))
+        Self::new(Code::of(first.class), sentences.join(" "))
     }
 }
 
@@ -314,6 +327,62 @@ impl From<crate::stage::InvalidStage> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::RULES;
+
+    /// What is answered where each rule is broken, as API.md says it: who may not is denied, what a rule of the registry
+    /// stands against is a wrong state, what makes no sense is a wrong parameter.
+    const ANSWERS: &[(&str, &str)] = &[
+        ("path", "INVALID_PARAMETER_VALUE"),
+        ("file", "INVALID_PARAMETER_VALUE"),
+        ("place", "INVALID_PARAMETER_VALUE"),
+        ("artifact", "INVALID_PARAMETER_VALUE"),
+        ("key", "INVALID_PARAMETER_VALUE"),
+        ("permission", "PERMISSION_DENIED"),
+        ("rewrite", "PERMISSION_DENIED"),
+        ("manager", "INVALID_STATE"),
+        ("author", "PERMISSION_DENIED"),
+        ("stage-known", "INVALID_PARAMETER_VALUE"),
+        ("stage-one", "INVALID_STATE"),
+        ("stage-from", "INVALID_STATE"),
+        ("stage-approvals", "INVALID_STATE"),
+        ("stage-leaving", "INVALID_STATE"),
+        ("review", "INVALID_STATE"),
+        ("stage-exclusive", "INVALID_STATE"),
+        ("stage-evidence", "INVALID_STATE"),
+        ("stage-frozen", "INVALID_STATE"),
+        ("ready", "INVALID_STATE"),
+        ("alias", "INVALID_STATE"),
+        ("alias-approval", "INVALID_STATE"),
+        ("active", "INVALID_STATE"),
+        ("immutable", "INVALID_STATE"),
+        ("number", "INVALID_STATE"),
+        ("request", "INVALID_STATE"),
+        ("time", "INVALID_STATE"),
+        ("pointer", "INVALID_PARAMETER_VALUE"),
+        ("name", "INVALID_PARAMETER_VALUE"),
+        ("principal", "INVALID_PARAMETER_VALUE"),
+        ("person", "INVALID_PARAMETER_VALUE"),
+        ("alias-rule", "INVALID_PARAMETER_VALUE"),
+        ("webhook", "INVALID_PARAMETER_VALUE"),
+    ];
+
+    #[test]
+    fn each_broken_rule_has_the_answer_that_is_promised() {
+        let found: Vec<_> = RULES.iter().map(|rule| (rule.name, Code::of(rule.class).as_str())).collect();
+        let mut wanted = ANSWERS.to_vec();
+        wanted.sort_unstable();
+        let mut sorted = found.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, wanted);
+        for rule in RULES {
+            let problem = crate::format::Problem::of_file("x", rule.name, "it is broken");
+            let error = ApiError::broken(&[Fault { problem, class: rule.class }]);
+            // What MLflow's own server passes on: these codes alone are 4xx there.
+            let passed = ["INVALID_PARAMETER_VALUE", "PERMISSION_DENIED"];
+            assert!(passed.contains(&error.clone().for_mlflow().code.as_str()), "{}", rule.name);
+            assert_eq!(error.for_mlflow().code.status(), Code::of(rule.class).status(), "{}", rule.name);
+        }
+    }
 
     #[test]
     fn no_message_makes_a_client_repeat_the_request() {

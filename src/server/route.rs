@@ -105,6 +105,8 @@ pub struct Route {
     pub handler: Handler,
     /// Whether scalars in the body are converted to the type that is wanted ([`Args::lenient`](super::args::Args::lenient)).
     pub is_lenient: bool,
+    /// Whether it is an address of MLflow's own API, where only error codes are answered that MLflow maps to 4xx.
+    pub is_mlflow: bool,
 }
 
 impl Route {
@@ -116,12 +118,13 @@ impl Route {
             needs: Needs::Nothing,
             handler: Handler::Fixed(handler),
             is_lenient: false,
+            is_mlflow: false,
         }
     }
 
     /// A question about the catalog.
     pub fn ask(method: Method, path: impl Into<String>, needs: Needs, handler: fn(&Call) -> Answer) -> Self {
-        Self { method, path: path.into(), needs, handler: Handler::Ask(handler), is_lenient: false }
+        Self { method, path: path.into(), needs, handler: Handler::Ask(handler), is_lenient: false, is_mlflow: false }
     }
 
     /// Something that writes or waits.
@@ -132,7 +135,7 @@ impl Route {
         handler: impl Fn(Call) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Act(Arc::new(move |call| Box::pin(handler(call))));
-        Self { method, path: path.into(), needs, handler, is_lenient: false }
+        Self { method, path: path.into(), needs, handler, is_lenient: false, is_mlflow: false }
     }
 
     /// What a token in the address allows. What is sent besides does not matter.
@@ -142,7 +145,7 @@ impl Route {
         handler: impl Fn(Visit) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Visit(Arc::new(move |visit| Box::pin(handler(visit))));
-        Self { method, path: path.into(), needs: Needs::Token, handler, is_lenient: false }
+        Self { method, path: path.into(), needs: Needs::Token, handler, is_lenient: false, is_mlflow: false }
     }
 
     /// Something that takes a body of any length.
@@ -153,12 +156,17 @@ impl Route {
         handler: impl Fn(Call, Body) -> F + Send + Sync + 'static,
     ) -> Self {
         let handler = Handler::Stream(Arc::new(move |call, body| Box::pin(handler(call, body))));
-        Self { method, path: path.into(), needs, handler, is_lenient: false }
+        Self { method, path: path.into(), needs, handler, is_lenient: false, is_mlflow: false }
     }
 
     /// The same route for clients that send numbers and words for texts and flags: those of Databricks alone.
     pub fn lenient(self) -> Self {
         Self { is_lenient: true, ..self }
+    }
+
+    /// The same route as an address of MLflow's own API.
+    pub fn of_mlflow(self) -> Self {
+        Self { is_mlflow: true, ..self }
     }
 
     /// The same route under each of several prefixes.

@@ -152,6 +152,7 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         notifications: Mailing::default(),
         rules: Rules::default(),
         stages: std::collections::BTreeMap::new(),
+        aliases: std::collections::BTreeMap::new(),
     };
     let mut access = Access::default();
     access.grant(Principal::User(alice()), Level::CanManage);

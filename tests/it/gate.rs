@@ -331,3 +331,42 @@ fn a_secret_that_a_merged_branch_held_for_a_while_is_refused() {
     refused(&judged, &["secret"]);
     assert!(!judged.render().contains("ghp_"), "the refusal repeats it");
 }
+
+#[test]
+fn release_references_name_judged_steps_and_are_set_by_who_moves_to_production() {
+    let world = World::new();
+    world.limit("release", "refs/tags/v*");
+    world.limit("release", "prod");
+    for name in ["refs/tags/v1", "refs/heads/prod"] {
+        lands(&world.push_to(BOB, name));
+        refused(&world.push_to(ALICE, name), &["ref-release"]);
+    }
+    lands(&world.push_to(ALICE, "refs/tags/mine"));
+    world.git(BOB, &["tag", "-a", "v2", "-m", "released"]);
+    lands(&world.push_tag(BOB, "v2"));
+    world.git(BOB, &["tag", "v3", "HEAD^{tree}"]);
+    refused(&world.push_tag(BOB, "v3"), &["ref-release"]);
+    // What has not landed may be pushed with what lands it, and never by itself.
+    world.act(BOB, &["comment", "add", "churn", "1", "looks good"]);
+    refused(&world.push_to(BOB, "refs/tags/v4"), &["ref-release"]);
+    lands(&world.push_besides(BOB, "refs/tags/v4"));
+    // The branch follows; a tag stays.
+    world.landed();
+    lands(&world.repoint(BOB, "refs/heads/prod", "HEAD~1", "HEAD"));
+    lands(&world.repoint(BOB, "refs/heads/prod", "HEAD", "HEAD~1"));
+    refused(&world.repoint(BOB, "refs/tags/v1", "HEAD~1", "HEAD"), &["ref-release"]);
+}
+
+#[test]
+fn a_release_reference_names_no_commit_of_a_merged_side_branch() {
+    let world = World::new();
+    world.limit("release", "refs/tags/v*");
+    world.git(BOB, &["switch", "-qc", "side"]);
+    world.act(BOB, &["comment", "add", "churn", "1", "on a branch"]);
+    world.git(BOB, &["tag", "v1"]);
+    world.git(BOB, &["switch", "-q", "-"]);
+    world.git(BOB, &["merge", "-q", "--no-ff", "-m", "merge it", "side"]);
+    world.landed();
+    refused(&world.push_tag(BOB, "v1"), &["ref-release"]);
+    lands(&world.push_to(BOB, "refs/tags/v2"));
+}

@@ -84,7 +84,7 @@ def unknown_address(call, ours, theirs, removal):
 @meant("removal")
 def removal_rules(call, ours, theirs, removal):
     is_removal = call["path"] in ("registered-models/delete", "registered-models/rename", "model-versions/delete")
-    is_ours = code(ours) == "INVALID_STATE" and "is in " in message(ours) and "you may not " in message(ours)
+    is_ours = code(ours) == "INVALID_PARAMETER_VALUE" and "is in " in message(ours) and "you may not " in message(ours)
     return removal == "inactive" and is_removal and theirs[0] == 200 and is_ours
 
 

@@ -44,6 +44,7 @@ fn settings(name: &str) -> Settings {
         notifications: Mailing::default(),
         rules: crate::entity::settings::Rules::default(),
         stages: std::collections::BTreeMap::new(),
+        aliases: std::collections::BTreeMap::new(),
     }
 }
 

@@ -105,6 +105,9 @@ pub struct Audit {
     pub more_findings: u64,
     /// What could not be checked.
     pub unchecked: Vec<Unchecked>,
+    /// What readers of messages may take for true and is not; no rule is broken by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Unchecked>,
 }
 
 /// Why there is no audit.
@@ -177,6 +180,7 @@ struct Notes {
     findings: Vec<Finding>,
     more: u64,
     unchecked: BTreeMap<String, (u64, Option<Oid>)>,
+    remarks: BTreeMap<String, (u64, Option<Oid>)>,
 }
 
 impl Notes {
@@ -206,6 +210,9 @@ impl Notes {
         for (message, (count, commit)) in other.unchecked {
             self.unchecked(message, count, commit);
         }
+        for (message, (count, commit)) in other.remarks {
+            self.remarks.entry(message).or_insert((0, commit)).0 += count;
+        }
     }
 
     /// Puts all into the audit: what is said of the line as a whole first, then step by step.
@@ -217,6 +224,7 @@ impl Notes {
         audit.more_findings = self.more;
         let group = |(message, (count, commit))| Unchecked { message, count, commit };
         audit.unchecked = self.unchecked.into_iter().map(group).collect();
+        audit.remarks = self.remarks.into_iter().map(group).collect();
     }
 }
 
@@ -299,6 +307,12 @@ fn is_damage(e: &TreeError) -> bool {
 
 fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
     let by = judged.actor.map(|a| a.user);
+    let room = MAX_FINDINGS.saturating_sub(notes.remarks.len());
+    for trailer in judged.false_trailers.iter().take(room) {
+        let shown = crate::text::quoted(trailer);
+        let message = format!("a message says {shown}, which did not happen in that step");
+        notes.remarks.entry(message).or_insert((0, Some(judged.commit))).0 += 1;
+    }
     for fault in judged.faults.into_iter().chain(files.faults) {
         let (commit, at, subject) = (Some(judged.commit), Some(judged.at), judged.subject.clone());
         notes.find(Finding { commit, at, by: by.clone(), subject, fault });

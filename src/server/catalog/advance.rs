@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::load::LoadError;
+use super::load::{LoadError, wants_ready};
 use super::{Catalog, Frame, ModelCard};
 use crate::diff::Diff;
+use crate::entity::Settings;
 use crate::format::path::Location;
 use crate::index::{Changes, ModelChange, VersionFacts};
 use crate::name::ModelName;
@@ -64,7 +65,9 @@ impl Catalog {
         let place = |path: &str| Location::parse(path.strip_prefix(after.at())?, layout).ok();
         // Commits keep whole seconds, and this must say what the index will say.
         let mut changes = Changes::of(&diff.events, at.as_seconds().saturating_mul(1000), place);
-        if changes.unknown {
+        // Which versions are the latest is then another question for every model.
+        let known = self.settings().is_none_or(Settings::wants_ready);
+        if changes.unknown || (self.commit.is_some() && known != wants_ready(after)?) {
             return Ok(false);
         }
         // What moves no row may still show: aliases, permissions.
@@ -138,7 +141,7 @@ impl Catalog {
             }
         }
         let updated = change.changed.or(known.map(|k| k.updated));
-        ModelCard::read(&view, name, updated, versions, seen)
+        ModelCard::read(&view, name, updated, versions, seen, wants_ready(after)?)
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::seen::Seen;
 use super::{Catalog, Frame, ModelCard, SHARDS};
-use crate::entity::{Access, Model};
+use crate::entity::{Access, Model, Settings};
 use crate::git::{GitError, Repo};
 use crate::index::{Index, IndexError, ModelRow, VersionFacts};
 use crate::name::ModelName;
@@ -101,6 +101,7 @@ impl ModelCard {
         updated: Option<i64>,
         versions: Vec<Arc<VersionFacts<'static>>>,
         seen: Seen,
+        wants_ready: bool,
     ) -> Result<Option<Self>, TreeError> {
         let Some(model) = view.file()?.and_then(|f| f.value).filter(|m| m.name == *name) else { return Ok(None) };
         let access = view.access()?.and_then(|f| f.value).unwrap_or_default();
@@ -127,9 +128,15 @@ impl ModelCard {
             aliases,
             versions,
             of_prompt,
+            wants_ready,
             seen,
         }))
     }
+}
+
+/// Whether the registry wants the latest versions to be READY; where its settings cannot be read, it does.
+pub(super) fn wants_ready(snapshot: &Snapshot<'_>) -> Result<bool, TreeError> {
+    Ok(snapshot.settings()?.is_none_or(Settings::wants_ready))
 }
 
 /// Reads what the index does not hold of the models.
@@ -166,6 +173,7 @@ fn cards(registry: &Registry, commit: Oid, rows: Vec<Row>) -> Result<Vec<ModelCa
 
 fn some_cards(snapshot: &Snapshot<'_>, rows: Vec<Row>) -> Result<Vec<ModelCard>, TreeError> {
     let mut out = Vec::with_capacity(rows.len());
+    let wants_ready = wants_ready(snapshot)?;
     for (row, mut versions) in rows {
         let Ok(name) = ModelName::new(row.name.as_ref()) else { continue };
         let Some(view) = snapshot.model(&name)? else { continue };
@@ -178,7 +186,7 @@ fn some_cards(snapshot: &Snapshot<'_>, rows: Vec<Row>) -> Result<Vec<ModelCard>,
         versions.sort_by_key(|v| v.number);
         let mut seen = Seen::default();
         versions.iter().for_each(|v| seen.note(v));
-        out.extend(ModelCard::read(&view, &name, Some(row.updated), versions, seen)?);
+        out.extend(ModelCard::read(&view, &name, Some(row.updated), versions, seen, wants_ready)?);
     }
     Ok(out)
 }

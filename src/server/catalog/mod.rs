@@ -12,6 +12,7 @@ mod seen;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::entity::version::Status;
 use crate::entity::{Access, Level, Person, Settings, Tags};
 use crate::index::VersionFacts;
 use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName};
@@ -73,6 +74,8 @@ pub struct ModelCard {
     pub versions: Vec<Arc<VersionFacts<'static>>>,
     /// Whether a version of it has MLflow's tag of prompts.
     pub of_prompt: bool,
+    /// Whether only its READY versions are the latest of all or of a stage.
+    wants_ready: bool,
     /// Which tags its versions may have.
     seen: Seen,
 }
@@ -211,15 +214,21 @@ impl ModelCard {
         self.versions.get(at)
     }
 
-    /// The newest version of all, in any stage.
-    pub fn latest(&self) -> Option<&Arc<VersionFacts<'static>>> {
-        self.versions.last()
+    /// Whether a version may be the latest of all or of its stage.
+    fn may_be_latest(&self, version: &VersionFacts<'_>) -> bool {
+        !self.wants_ready || version.status == Status::Ready.as_str()
     }
 
-    /// The newest version of each stage that has any; as in MLflow the stages are in the order of their oldest versions.
+    /// The newest version of all, in any stage, among those that can be used.
+    pub fn latest(&self) -> Option<&Arc<VersionFacts<'static>>> {
+        self.versions.iter().rev().find(|v| self.may_be_latest(v))
+    }
+
+    /// The newest usable version of each stage that has any; as in MLflow the stages are in the order of their oldest
+    /// versions.
     pub fn latest_by_stage(&self) -> Vec<&Arc<VersionFacts<'static>>> {
         let mut newest: Vec<&Arc<VersionFacts<'static>>> = Vec::new();
-        for version in &self.versions {
+        for version in self.versions.iter().filter(|v| self.may_be_latest(v)) {
             match newest.iter_mut().find(|known| known.stage == version.stage) {
                 Some(known) => *known = version,
                 None => newest.push(version),

@@ -12,11 +12,13 @@ use crate::apply::{Noun, Refusal};
 use crate::entity::RequestState;
 use crate::event::Event;
 use crate::name::ModelName;
+use crate::rules::outlook;
 use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::mlflow::{named, text};
 use crate::server::route::{Answer, Reply};
 use crate::server::state::Landed;
+use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
@@ -77,10 +79,17 @@ async fn create_now(call: Call) -> Answer {
     let look = move |snapshot: &Snapshot<'_>| {
         let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
         let doing = viewer.about_request(snapshot, &model, &view, version, &made)?;
-        Ok(Activity::request(&made, &view.stage_of(version)?, doing))
+        let from = view.stage_of(version)?;
+        let mut warnings = outlook::missing(snapshot, &view, version, &made.to, clock())?;
+        warnings.extend(outlook::own_approval(snapshot, viewer.standing.user(), &model, &from, &made.to)?);
+        Ok((Activity::request(&made, &from, doing), warnings))
     };
-    let shown = call.look(&landed.catalog, look).await?;
-    Reply::json(&json!({ "request": shown }))
+    let (mut shown, warnings) = call.look(&landed.catalog, look).await?;
+    if warnings.is_empty() {
+        return Reply::json(&json!({ "request": shown }));
+    }
+    shown.system_comment = Some(warnings.join(". "));
+    Reply::json(&json!({ "request": shown, "warnings": warnings }))
 }
 
 /// POST `transition-requests/approve`

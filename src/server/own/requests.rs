@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::size;
 use crate::entity::{Request, RequestState};
 use crate::name::{Id, ModelName};
+use crate::rules::outlook;
 use crate::server::call::Call;
 use crate::server::databricks::shapes::{Activity, Doing, Viewer, approvals, fields};
 use crate::server::error::ApiError;
 use crate::server::places::{Place, Places};
 use crate::server::route::{Answer, Reply};
+use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
@@ -103,11 +105,14 @@ fn open(
     if wanted.whose == Whose::Waiting && !doing.contains(&Doing::ApproveTransitionRequest) {
         return Ok(None);
     }
-    let needed = snapshot.settings()?.and_then(|s| s.rule(&request.to)).map_or(0, |rule| rule.needed());
+    let from = view.stage_of(place.version)?;
+    let needed = snapshot.settings()?.map_or(0, |s| s.approvals_between(&from, &request.to));
     let by = approvals(snapshot, name, &view, place.version, &request)?;
-    let mut row = fields(&Activity::request(&request, &view.stage_of(place.version)?, doing));
+    let mut row = fields(&Activity::request(&request, &from, doing));
     row.insert("name".to_owned(), json!(name));
     row.insert("version".to_owned(), place.version.to_string().into());
     row.insert("approvals".to_owned(), json!({ "needed": needed, "by": by }));
+    let missing = outlook::missing(snapshot, &view, place.version, &request.to, clock())?;
+    row.insert("missing".to_owned(), json!(missing));
     Ok(Some(row.into()))
 }

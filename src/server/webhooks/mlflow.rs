@@ -38,7 +38,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::DELETE, one, Needs::Caller, delete),
         Route::act(Method::POST, format!("{one}/test"), Needs::Writer, test),
     ];
-    rows.into_iter().flat_map(|row| row.under(&PREFIXES)).collect()
+    rows.into_iter().flat_map(|row| row.of_mlflow().under(&PREFIXES)).collect()
 }
 
 /// The events of a webhook in MLflow's words, sorted by entity and action.

@@ -240,6 +240,19 @@ impl World {
         self.judge(None, Oid::from_hex(&self.tip()), reference, Some(&pusher))
     }
 
+    /// What would be said if someone pushed a tag.
+    pub fn push_tag(&self, person: Person, tag: &str) -> Judgement {
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        let new = Oid::from_hex(&self.rev(&format!("refs/tags/{tag}")));
+        self.judge(None, new, &format!("refs/tags/{tag}"), Some(&pusher))
+    }
+
+    /// What would be said if someone moved a reference from one revision to another.
+    pub fn repoint(&self, person: Person, reference: &str, from: &str, to: &str) -> Judgement {
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        self.judge(Oid::from_hex(&self.rev(from)), Oid::from_hex(&self.rev(to)), reference, Some(&pusher))
+    }
+
     /// What would be said if someone pushed HEAD to main and to another reference at once.
     pub fn push_besides(&self, person: Person, reference: &str) -> Judgement {
         let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };

@@ -48,6 +48,7 @@ impl Life {
             notifications: greenroom::entity::settings::Mailing::default(),
             rules: Rules::default(),
             stages: Default::default(),
+            aliases: Default::default(),
         };
         let maker = Person { name: text("Alice"), emails: [text("alice@example.org")].into(), ..Person::default() };
         life.change(&Registry::with(repo, at).unwrap(), Action::CreateRegistry { settings, maker });

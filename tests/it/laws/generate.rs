@@ -2,7 +2,8 @@
 
 use greenroom::entity::person::{Cadence, ModelNotifications, Notifications, Notify, SigningKey};
 use greenroom::entity::settings::{
-    Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings, StageRule,
+    AliasRule, Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings,
+    StageRule, Unready,
 };
 use greenroom::entity::version::{
     Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold,
@@ -12,7 +13,7 @@ use greenroom::entity::{
     Access, AliasPointer, Comment, Grant, Level, Model, Person, Request, RequestState, Review, StagePointer, Verdict,
     Version, Webhook,
 };
-use greenroom::name::{Digest, GroupName, Id, Key, ModelName, Principal, UserName};
+use greenroom::name::{AliasName, Digest, GroupName, Id, Key, ModelName, Principal, UserName};
 use greenroom::stage::Stage;
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
@@ -53,6 +54,10 @@ pub fn model_name() -> impl Strategy<Value = ModelName> {
     "[ a-zA-Z0-9._%ä日\\\\\"'-]{1,12}".prop_filter_map("a model's name", |s| ModelName::new(s).ok())
 }
 
+fn alias() -> impl Strategy<Value = AliasName> {
+    "[a-zA-Z_-]{1,8}".prop_filter_map("an alias", |s| AliasName::new(s).ok())
+}
+
 pub fn stage() -> impl Strategy<Value = Stage> {
     let built_in = select(Stage::BUILT_IN.to_vec());
     prop_oneof![built_in, "[A-Z][a-zA-Z0-9_-]{0,6}".prop_map(|s| s.parse().expect("a stage"))]
@@ -81,34 +86,47 @@ pub fn access() -> impl Strategy<Value = Access> {
 
 pub fn settings() -> impl Strategy<Value = Settings> {
     let moment = prop_oneof![time().prop_map(Moment::At), time().prop_map(|t| Moment::Day(Day(t.day()))),];
-    let freeze = (moment.clone(), moment, text()).prop_map(|(from, to, reason)| Freeze { from, to, reason });
+    let freeze = (moment.clone(), moment, text()).prop_map(|(from, to, reason)| Freeze { from, to, reason }).boxed();
     let evidence = (any::<[bool; 3]>(), btree_map(key(), text(), 0..3), btree_map(key(), threshold(), 0..3)).prop_map(
         |([description, artifacts, signed], tags, metrics)| Evidence { description, artifacts, signed, tags, metrics },
     );
+    let evidence = evidence.boxed();
+    let alias_rule = (
+        option::of(vec(stage(), 0..3)),
+        option::of(select(Level::ALL.to_vec())),
+        0..2_u64,
+        option::of(vec(principal(), 0..3)),
+        evidence.clone(),
+        vec(freeze.clone(), 0..3),
+    )
+        .prop_map(|(from, level, approvals, approvers, require, frozen)| AliasRule {
+            from,
+            level,
+            approvals,
+            approvers,
+            require,
+            frozen,
+        });
     let rule = (
         option::of(vec(stage(), 0..3)),
         option::of(select(Level::ALL.to_vec())),
-        0..5_u64,
+        (0..5_u64, 0..3_u64),
         option::of(vec(principal(), 0..3)),
         any::<bool>(),
         evidence,
         vec(freeze, 0..3),
     )
-        .prop_map(|(from, level, approvals, approvers, exclusive, require, frozen)| StageRule {
-            from,
-            level,
-            approvals,
-            approvers,
-            exclusive,
-            require,
-            frozen,
+        .prop_map(|(from, level, (approvals, approvals_to_leave), approvers, exclusive, require, frozen)| {
+            StageRule { from, level, approvals, approvers, approvals_to_leave, exclusive, require, frozen }
         });
     let identity = (select(Authority::ALL.to_vec()), any::<bool>(), btree_set(text(), 0..3), btree_set(user(), 0..3))
         .prop_map(|(authority, self_approval, web, servers)| Identity { authority, self_approval, web, servers });
     let mailing = (any::<bool>(), option::of(0..99_u64)).prop_map(|(off, daily_cap)| Mailing { off, daily_cap });
-    let rules = select(Removal::ALL.to_vec()).prop_map(|removal| Rules { removal });
-    (id(), text(), select(Layout::ALL.to_vec()), identity, mailing, rules, btree_map(stage(), rule, 0..3)).prop_map(
-        |(id, name, layout, identity, notifications, rules, stages)| Settings {
+    let rules = (select(Removal::ALL.to_vec()), option::of(select(Unready::ALL.to_vec())))
+        .prop_map(|(removal, unready)| Rules { removal, unready });
+    let ruled = (btree_map(stage(), rule, 0..3), btree_map(alias(), alias_rule, 0..3));
+    (id(), text(), select(Layout::ALL.to_vec()), identity, mailing, rules, ruled).prop_map(
+        |(id, name, layout, identity, notifications, rules, (stages, aliases))| Settings {
             id,
             name,
             format: 1,
@@ -117,6 +135,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
             notifications,
             rules,
             stages,
+            aliases,
         },
     )
 }

@@ -395,6 +395,7 @@ pub fn founding() -> Action {
         notifications: greenroom::entity::settings::Mailing::default(),
         rules: greenroom::entity::settings::Rules::default(),
         stages: [(canary, StageRule { exclusive: true, ..StageRule::default() })].into(),
+        aliases: std::collections::BTreeMap::new(),
     };
     Action::CreateRegistry { settings, maker: person("alice@example.org") }
 }

@@ -173,6 +173,30 @@ fn what_is_not_set_is_absent_in_the_latest_versions_of_a_model_too() {
 }
 
 #[test]
+fn a_request_says_at_once_what_it_lacks_and_that_ones_own_approval_does_not_count() {
+    let world = with_wine();
+    let rule = ["stage", "set", "Canary", "--require-description", "--require-metric", "auc>=0.8"];
+    world.alice().greenroom(rule).success();
+    let server = world.serve(&["--require-token"]);
+    let [bob, carol, erin] = ["bob", "carol", "erin"].map(|p| by(&world, &server, p));
+    let made = carol.post("transition-requests/create", &to("Canary", "1")).json(200);
+    let warnings = made["warnings"].as_array().expect("warnings").iter().map(|w| w.as_str().unwrap_or_default());
+    let warnings: Vec<&str> = warnings.collect();
+    for (warning, word) in warnings.iter().zip(["no description", "'auc' is missing", "your own approval"]) {
+        assert!(warning.contains(word), "{warning} says nothing of {word}");
+    }
+    assert_eq!(warnings.len(), 3, "{made}");
+    assert_eq!(made["request"]["system_comment"], json!(warnings.join(". ")));
+    // Who does not approve is told of what is missing alone.
+    let made = bob.post("transition-requests/create", &to("Canary", "1")).json(200);
+    assert_eq!(made["warnings"].as_array().map(Vec::len), Some(2), "{made}");
+    let listed = server.get("/api/greenroom/requests/list").by(world.token("erin")).json(200);
+    assert_eq!(listed["requests"][0]["missing"].as_array().map(Vec::len), Some(2), "{listed}");
+    let made = erin.post("transition-requests/create", &to("Staging", "1")).json(200);
+    assert_eq!(made.get("warnings"), None, "{made}");
+}
+
+#[test]
 fn a_version_shows_its_open_requests_and_the_callers_level() {
     let world = with_wine();
     let server = world.serve(&["--require-token"]);
@@ -413,6 +437,9 @@ fn permissions_are_replaced_in_one_step_and_never_half() {
     assert!(!seen.to_string().contains("example.org"), "no address is shown: {seen}");
     assert_eq!(said(&server.get(root).by(world.token("dave")).json(403)).0, "PERMISSION_DENIED");
     assert_eq!(server.get(&path).by(world.token("dave")).json(404)["error_code"], "RESOURCE_DOES_NOT_EXIST");
+    // What a rule stands against is no missing permission.
+    let last = server.send("PUT", root, &json!({ "access_control_list": [] })).by(world.token("alice")).json(400);
+    assert_eq!(said(&last).0, "INVALID_STATE", "{last}");
     world.alice().greenroom(["check"]).success();
 }
 

@@ -286,7 +286,7 @@ fn what_is_pending_is_not_copied_further() {
     create(&server, &format!("models:/{MODEL_ID}"), &json!({}));
     let body = json!({ "name": "wine", "source": "models:/wine/1" });
     let refused = server.post("model-versions/create", &body).json(400);
-    assert_eq!(refused["error_code"], "INVALID_STATE");
+    assert_eq!(refused["error_code"], "INVALID_PARAMETER_VALUE");
     slow.go_on();
 }
 
@@ -309,4 +309,39 @@ fn a_client_may_say_what_its_run_measured() {
         let refused = server.post("model-versions/create", &body).json(400);
         assert_eq!(refused["error_code"], "INVALID_PARAMETER_VALUE");
     }
+}
+
+#[test]
+fn what_failed_is_not_latest_takes_no_alias_and_enters_no_stage_in_use() {
+    let world = World::new(&[]);
+    model(&world, "models/one");
+    let prefix = world.sandbox.path("models").display().to_string();
+    let server = world.serve(&["--import-from", &prefix]);
+    settled(&server, &create(&server, &format!("{prefix}/one"), &json!({})));
+    let failed = settled(&server, &create(&server, &format!("{prefix}/missing"), &json!({})));
+    assert_eq!((&failed["version"], &failed["status"]), (&json!("2"), &json!("FAILED_REGISTRATION")));
+    let latest = || {
+        let by_alias = server.get(&format!("{MLFLOW}/registered-models/alias?name=wine&alias=latest")).json(200);
+        let of_none = server.post("registered-models/get-latest-versions", &json!({ "name": "wine" })).json(200);
+        let of_model = server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(200);
+        [
+            by_alias["model_version"]["version"].clone(),
+            of_none["model_versions"][0]["version"].clone(),
+            of_model["registered_model"]["latest_versions"][0]["version"].clone(),
+        ]
+    };
+    assert_eq!(latest(), ["1", "1", "1"]);
+    let alias = json!({ "name": "wine", "alias": "champion", "version": "2" });
+    let stage = json!({ "name": "wine", "version": "2", "stage": "Production", "archive_existing_versions": false });
+    for (path, body) in [("registered-models/alias", &alias), ("model-versions/transition-stage", &stage)] {
+        let refused = server.post(path, body).json(400);
+        assert_eq!(refused["error_code"], "INVALID_PARAMETER_VALUE");
+        assert!(refused["message"].as_str().is_some_and(|m| m.contains("FAILED_REGISTRATION, not READY")), "{refused}");
+    }
+    // The registry may take MLflow's own rule; what is the latest follows at once.
+    world.alice().greenroom(["settings", "set", "--unready", "allow"]).success();
+    assert_eq!(latest(), ["2", "2", "2"]);
+    server.post("registered-models/alias", &alias).json(200);
+    server.post("model-versions/transition-stage", &stage).json(200);
+    world.is_sound();
 }

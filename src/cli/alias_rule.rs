@@ -1,0 +1,166 @@
+//! `greenroom alias rules|guard|unguard`: who may move an alias, and to which versions.
+
+use clap::Args;
+use serde_json::json;
+
+use super::access::level;
+use super::change::{self, ChangeArgs};
+use super::model::{pair, text};
+use super::output::{BOLD, styled};
+use super::report::{CliError, Exit};
+use super::session::Session;
+use super::settings::current;
+use super::stage::{evidence_in_words, freeze_in_words, metric, window};
+use crate::action::Action;
+use crate::entity::Level;
+use crate::entity::settings::{AliasRule, Freeze, Moment};
+use crate::entity::version::Threshold;
+use crate::name::{AliasName, Key, Principal};
+use crate::stage::Stage;
+use crate::text::Text;
+
+/// List the guarded aliases with their rules
+#[derive(Debug, Args)]
+pub(super) struct RulesArgs {
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+}
+
+/// Guard an alias in all models, or change its rule; what is not given stays
+#[derive(Debug, Args)]
+pub(super) struct GuardArgs {
+    /// The alias, such as `champion`
+    alias: AliasName,
+    /// The level that moves the alias; by default CAN_MANAGE_PRODUCTION_VERSIONS, or none where approvers are named
+    #[arg(long, value_parser = level)]
+    level: Option<Level>,
+    /// Who may move the alias: a person or `group:NAME`; may be given several times and replaces the list
+    #[arg(long = "approver", value_name = "WHO")]
+    approvers: Vec<Principal>,
+    /// 1: the alias moves only by the merge of a branch that somebody else made; 0: who may move it acts alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1))]
+    approvals: Option<u64>,
+    /// The stages of the versions that it may name; may be given several times and replaces the list
+    #[arg(long, value_name = "STAGE")]
+    from: Vec<Stage>,
+    /// Whether the version must have a description
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_description: Option<bool>,
+    /// Whether the version's files must be in the registry
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_artifacts: Option<bool>,
+    /// Whether the commit must be signed
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_signed: Option<bool>,
+    /// A tag that the version must have (`*` for any value); may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    require_tag: Vec<(Key, Text)>,
+    /// A metric that the version must reach, such as `auc>=0.85`; may be given several times
+    #[arg(long, value_name = "METRIC", value_parser = metric)]
+    require_metric: Vec<(Key, Threshold)>,
+    /// A window in which the alias is not moved, such as `2026-12-20..2027-01-03`; both days are in it
+    #[arg(long, value_name = "FROM..TO", value_parser = window)]
+    freeze: Vec<(Moment, Moment)>,
+    /// Why the alias is frozen then
+    #[arg(long, value_name = "TEXT", requires = "freeze", value_parser = text)]
+    reason: Option<Text>,
+    /// Take all windows away
+    #[arg(long)]
+    thaw: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Take the rule of an alias away: who may edit a model may move it
+#[derive(Debug, Args)]
+pub(super) struct UnguardArgs {
+    /// The alias
+    alias: AliasName,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) fn set(args: GuardArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let mut settings = current(&session.registry()?, None)?;
+    let seen = Some(Box::new(settings.clone()));
+    let change = args.change.clone();
+    merge(settings.aliases.entry(args.alias.clone()).or_default(), args);
+    change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
+}
+
+pub(super) fn unset(args: &UnguardArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let mut settings = current(&session.registry()?, None)?;
+    let seen = Some(Box::new(settings.clone()));
+    if settings.aliases.remove(&args.alias).is_none() {
+        return Err(CliError::not_found(format!("the alias '{}' has no rule", args.alias)));
+    }
+    change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
+}
+
+/// Changes a rule by what is given.
+fn merge(rule: &mut AliasRule, args: GuardArgs) {
+    rule.approvals = args.approvals.unwrap_or(rule.approvals);
+    rule.level = args.level.or(rule.level);
+    if !args.approvers.is_empty() {
+        rule.approvers = Some(args.approvers);
+    }
+    if !args.from.is_empty() {
+        rule.from = Some(args.from);
+    }
+    let asked = &mut rule.require;
+    asked.description = args.require_description.unwrap_or(asked.description);
+    asked.artifacts = args.require_artifacts.unwrap_or(asked.artifacts);
+    asked.signed = args.require_signed.unwrap_or(asked.signed);
+    asked.tags.extend(args.require_tag);
+    asked.metrics.extend(args.require_metric);
+    if args.thaw {
+        rule.frozen.clear();
+    }
+    let reason = args.reason.unwrap_or_default();
+    rule.frozen.extend(args.freeze.into_iter().map(|(from, to)| Freeze { from, to, reason: reason.clone() }));
+}
+
+/// Who may move an alias, in few words.
+fn mover(rule: &AliasRule) -> String {
+    let named = rule.approvers.iter().flatten().map(Principal::to_string).collect::<Vec<_>>().join(", ");
+    match (rule.needed_level(), named.is_empty()) {
+        (Some(level), true) => format!("moved by {level}"),
+        (Some(level), false) => format!("moved by {named}, with {level}"),
+        (None, _) => format!("moved by {named}"),
+    }
+}
+
+/// A rule in few words.
+fn in_words(rule: &AliasRule) -> Vec<String> {
+    let mut out = Vec::new();
+    if rule.approvals > 0 {
+        out.push("by the merge of somebody else's proposal".to_owned());
+    }
+    if let Some(from) = &rule.from {
+        out.push(format!("versions in {}", from.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ")));
+    }
+    out.extend(evidence_in_words(&rule.require));
+    out.extend(rule.frozen.iter().map(freeze_in_words));
+    out
+}
+
+pub(super) fn list(args: &RulesArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let settings = current(&session.registry()?, args.at.as_deref())?;
+    let out = &mut session.out;
+    if out.is_json() {
+        let rows: Vec<_> = settings.aliases.iter().map(|(a, rule)| json!({"alias": a, "rule": rule})).collect();
+        out.json(&rows)?;
+        return Ok(Exit::Ok);
+    }
+    if settings.aliases.is_empty() {
+        out.line("No alias is guarded: who may edit a model may move its aliases.");
+    }
+    for (alias, rule) in &settings.aliases {
+        out.line(format!("{}: {}", styled(BOLD, alias.as_str()), mover(rule)));
+        for asked in in_words(rule) {
+            out.foreign(&format!("    {asked}"));
+        }
+    }
+    Ok(Exit::Ok)
+}

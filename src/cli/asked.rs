@@ -1,0 +1,206 @@
+//! A transition request as lists and pages show it: with its approvals, and for each review whether it counts. A closed one
+//! is shown by the rule and the rights of the state before the commit that closed it.
+
+use serde_json::{Value, json};
+
+use super::landed::with_lander;
+use super::report::CliError;
+use super::review;
+use super::session::Session;
+use crate::entity::settings::StageRule;
+use crate::entity::{Request, RequestState, Verdict};
+use crate::index::{Index, Landers};
+use crate::name::{ModelName, UserName};
+use crate::registry::Registry;
+use crate::rules::stage::{CHANGED, OWN, objection};
+use crate::rules::subject::subject;
+use crate::snapshot::{ModelView, Snapshot};
+use crate::stage::Stage;
+
+/// Finds the states in which closed requests were decided.
+pub(super) struct Closings<'r> {
+    session: &'r Session,
+    registry: &'r Registry,
+    index: Option<Index<'r>>,
+}
+
+impl<'r> Closings<'r> {
+    /// Of a registry; its index is opened when the first closed request is looked at.
+    pub(super) fn new(session: &'r Session, registry: &'r Registry) -> Self {
+        Self { session, registry, index: None }
+    }
+
+    /// The state before the commit that closed a request, and the name that the model had then; none where the history
+    /// here does not reach back to it.
+    fn before(
+        &mut self,
+        model: &ModelName,
+        version: u64,
+        request: &Request,
+    ) -> Result<Option<(Snapshot<'r>, ModelName)>, CliError> {
+        let index = match &mut self.index {
+            Some(index) => index,
+            none => none.insert(self.session.index(self.registry)?),
+        };
+        let Some(entry) = index.closing_of(model, version, &request.id)? else { return Ok(None) };
+        let Some(parent) = entry.parent else { return Ok(None) };
+        let then = entry.acts.iter().find_map(|act| act.model.as_ref()?.parse().ok());
+        let snapshot = self.registry.snapshot_of(Some(parent))?;
+        Ok(Some((snapshot, then.unwrap_or_else(|| model.clone()))))
+    }
+}
+
+/// A request with what is needed to judge it.
+pub(super) struct Asked {
+    pub(super) model: ModelName,
+    pub(super) version: u64,
+    pub(super) from: Stage,
+    pub(super) request: Request,
+    pub(super) needed: u64,
+    /// For each review why it does not count.
+    pub(super) objections: Vec<Option<&'static str>>,
+    /// The same as it is told.
+    pub(super) reasons: Vec<Option<String>>,
+}
+
+impl Asked {
+    /// What is known of a request of a version.
+    pub(super) fn read(
+        snapshot: &Snapshot<'_>,
+        view: &ModelView<'_>,
+        model: &ModelName,
+        number: u64,
+        request: Request,
+        closings: &mut Closings<'_>,
+    ) -> Result<Self, CliError> {
+        let from = view.stage_of(number)?;
+        let (needed, objections) = if request.state == RequestState::Pending {
+            judged(snapshot, view, model, number, &request)?
+        } else {
+            match closings.before(model, number, &request)? {
+                Some((then, name)) => match then.model(&name)? {
+                    Some(view) => judged(&then, &view, &name, number, &request)?,
+                    None => closed(snapshot, &request)?,
+                },
+                None => closed(snapshot, &request)?,
+            }
+        };
+        let reasons = objections.iter().map(|o| o.map(str::to_owned)).collect();
+        Ok(Self { model: model.clone(), version: number, from, request, needed, objections, reasons })
+    }
+
+    /// Finds out in full why reviews of an open request do not count.
+    pub(super) fn explain(
+        &mut self,
+        session: &Session,
+        registry: &Registry,
+        snapshot: &Snapshot<'_>,
+    ) -> Result<(), CliError> {
+        let Some(view) = snapshot.model(&self.model)?.filter(|_| self.request.state == RequestState::Pending) else {
+            return Ok(());
+        };
+        let (about, request) = ((&self.model, self.version), &self.request);
+        for (i, review) in request.review.iter().enumerate() {
+            let Some(why) = self.objections.get(i).copied().flatten() else { continue };
+            let told = review::reason(session, registry, (snapshot, &view), about, (request, review), why)?;
+            if let Some(reason) = self.reasons.get_mut(i) {
+                *reason = Some(told);
+            }
+        }
+        Ok(())
+    }
+
+    /// The people whose approval counts.
+    pub(super) fn approved_by(&self) -> Vec<&UserName> {
+        let mut by: Vec<&UserName> = Vec::new();
+        for (i, review) in self.request.review.iter().enumerate() {
+            let void = self.objections.get(i).is_some_and(Option::is_some);
+            if review.verdict == Verdict::Approved && !void && !by.contains(&&review.by) {
+                by.push(&review.by);
+            }
+        }
+        by
+    }
+
+    /// Whether a person may decide and has not yet.
+    pub(super) fn waits_for(&self, snapshot: &Snapshot<'_>, user: &UserName) -> Result<bool, CliError> {
+        let own = self.request.created_by == *user && !snapshot.settings()?.is_some_and(|s| s.identity.self_approval);
+        Ok(self.request.state == RequestState::Pending
+            && !own
+            && !self.approved_by().contains(&user)
+            && snapshot.may_approve(user, &self.model, &self.from, &self.request.to)?)
+    }
+
+    /// The request with the field names of the REST contract.
+    pub(super) fn as_json(&self, landers: &Landers) -> Value {
+        let r = &self.request;
+        let reviews: Vec<Value> = r
+            .review
+            .iter()
+            .enumerate()
+            .map(|(i, review)| {
+                let shown = json!({
+                    "user_id": review.by,
+                    "timestamp": review.at.as_millis(),
+                    "verdict": review.verdict,
+                    "comment": review.comment,
+                    "void": self.reasons.get(i).cloned().flatten(),
+                });
+                with_lander(shown, landers.of_review(&r.id, review))
+            })
+            .collect();
+        let shown = json!({
+            "id": r.id,
+            "name": self.model,
+            "version": self.version,
+            "current_stage": self.from,
+            "to_stage": r.to,
+            "state": r.state,
+            "user_id": r.created_by,
+            "creation_timestamp": r.created_at.as_millis(),
+            "comment": r.comment,
+            "archive_existing_versions": r.archive_existing,
+            "approvals": self.approved_by(),
+            "approvals_needed": self.needed,
+            "reviews": reviews,
+            "closed_by": r.closed_by,
+            "closed_timestamp": r.closed_at.map(|t| t.as_millis()),
+            "close_comment": r.close_comment,
+        });
+        with_lander(shown, landers.of(&r.id))
+    }
+}
+
+/// How many approvals a request needs by a state, and for each review why it does not count there.
+fn judged(
+    snapshot: &Snapshot<'_>,
+    view: &ModelView<'_>,
+    model: &ModelName,
+    number: u64,
+    request: &Request,
+) -> Result<(u64, Vec<Option<&'static str>>), CliError> {
+    let from = view.stage_of(number)?;
+    let needed = snapshot.settings()?.map_or(0, |s| s.approvals_between(&from, &request.to));
+    let mut objections = Vec::new();
+    if !request.review.is_empty() {
+        let subject = subject(snapshot, view, number, &request.to)?;
+        for review in &request.review {
+            objections.push(objection(snapshot, model, &from, request, review, &subject)?);
+        }
+    }
+    Ok((needed, objections))
+}
+
+/// The same of a closed request whose decision is not in the history here: the last review closed the request, so it saw
+/// what was decided.
+fn closed(snapshot: &Snapshot<'_>, request: &Request) -> Result<(u64, Vec<Option<&'static str>>), CliError> {
+    let needed = snapshot.settings()?.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
+    let Some(last) = request.review.last() else { return Ok((needed, Vec::new())) };
+    let own = snapshot.settings()?.is_some_and(|s| s.identity.self_approval) || needed == 0;
+    let objections = request.review.iter().map(|r| match r {
+        r if r.by == request.created_by && !own => Some(OWN),
+        r if r.subject != last.subject => Some(CHANGED),
+        _ => None,
+    });
+    Ok((needed, objections.collect()))
+}

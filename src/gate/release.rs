@@ -1,0 +1,105 @@
+//! References that consumers read, such as release tags and a branch `prod`: who may set them, and to which commits.
+
+use std::collections::BTreeSet;
+
+use super::{Gate, GateError, Update, folders, matches};
+use crate::authority::{People, Pusher};
+use crate::entity::Level;
+use crate::format::Problem;
+use crate::rules::{Class, Fault};
+use crate::snapshot::Snapshot;
+use crate::tree::Oid;
+
+/// The setting that names them: patterns such as `refs/tags/v*` and `prod`; a short name is a branch's.
+pub(super) const SETTING: &str = "greenroom.release";
+
+/// The registry-wide level that sets them.
+const LEVEL: Level = Level::CanManageProductionVersions;
+
+impl Gate {
+    /// What is wrong with the release references of a push: who pushes must be known and have the level, what they name
+    /// must be a state that was judged, and tags stay.
+    pub(super) fn releases(&self, updates: &[Update], pusher: Option<&Pusher>) -> Result<Vec<Fault>, GateError> {
+        let is_release = |name: &str| self.releases.iter().any(|p| matches(p, name)) && !self.protects(name);
+        let asked: Vec<&Update> = updates.iter().filter(|u| is_release(&u.name)).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let refused = self.pusher_without_level(pusher)?;
+        let mut faults = Vec::new();
+        let mut wanted: BTreeSet<Oid> = BTreeSet::new();
+        for update in &asked {
+            if let Some((message, help)) = &refused {
+                faults.push(fault(update, Class::Permission, message.clone(), help));
+            }
+            if update.name.starts_with("refs/tags/") && update.old.is_some() {
+                let message = "a release tag may not be moved or deleted".to_owned();
+                faults.push(fault(update, Class::History, message, "set another tag"));
+            }
+            wanted.extend(update.new.map(|new| self.repo.peel(&new)).transpose()?.flatten());
+        }
+        self.keep_unjudged(&mut wanted, updates)?;
+        for update in &asked {
+            let Some(new) = &update.new else { continue };
+            match self.repo.peel(new)? {
+                Some(commit) if !wanted.contains(&commit) => {}
+                Some(commit) => {
+                    let short = commit.short();
+                    let message = format!("it would name {short}, which is not a step of a protected branch");
+                    faults.push(fault(update, Class::History, message, "let the commit land on the branch first"));
+                }
+                None => {
+                    let message = "it would name something other than a commit".to_owned();
+                    faults.push(fault(update, Class::Format, message, "tag a commit"));
+                }
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Takes the commits out that are on the first-parent line of a protected branch, as it is or as this push, which
+    /// lands as a whole, would make it. A commit of a merged side branch is none of them: as a state it was never judged.
+    fn keep_unjudged(&self, wanted: &mut BTreeSet<Oid>, updates: &[Update]) -> Result<(), GateError> {
+        let mut tips = self.landed()?;
+        tips.extend(updates.iter().filter(|u| self.protects(&u.name)).filter_map(|u| u.new));
+        for tip in tips {
+            if wanted.is_empty() {
+                break;
+            }
+            for step in self.repo.first_parents(tip)? {
+                wanted.remove(&step?.commit);
+                if wanted.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why who pushes may not set release references, and what to do; none if he may.
+    fn pusher_without_level(&self, pusher: Option<&Pusher>) -> Result<Option<(String, &'static str)>, GateError> {
+        const ASK: &str = "let somebody with CAN_MANAGE_PRODUCTION_VERSIONS of the registry push it";
+        let Some(pusher) = pusher else {
+            let help = "tell greenroom how this host names the pusher: `greenroom hook install --host …`";
+            return Ok(Some(("nobody says who pushes, so a release reference cannot be set".to_owned(), help)));
+        };
+        let Some(tip) = self.protected.first().map(|head| self.repo.reference(head)).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        let root = self.repo.tree_of(&tip)?;
+        for at in folders::of(&self.repo, Some(root), &self.folders)? {
+            let state = Snapshot::new(&self.repo, Some(root), &at)?;
+            let Some(user) = People::of(&state)?.by_pusher(pusher)? else {
+                return Ok(Some(("who pushes is not a person of this registry".to_owned(), ASK)));
+            };
+            if state.registry_level(&user)? < Some(LEVEL) {
+                return Ok(Some((format!("{user} may not set a release reference: it needs {LEVEL}"), ASK)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn fault(update: &Update, class: Class, message: String, help: &str) -> Fault {
+    Fault { problem: Problem::of_file(update.name.clone(), "ref-release", message).help(help), class }
+}

@@ -1,0 +1,29 @@
+//! Which commit closed a transition request: the rule and the rights of the state before it decided.
+
+use super::history::{Entry, LogFilter, Subject};
+use super::{Index, IndexError};
+use crate::name::{Id, ModelName};
+
+impl Index<'_> {
+    /// The commit that closed a request of a version; none where the index knows of none.
+    ///
+    /// # Errors
+    /// When the index can neither be read nor built.
+    pub fn closing_of(&mut self, model: &ModelName, version: u64, request: &Id) -> Result<Option<Entry>, IndexError> {
+        let filter = LogFilter {
+            subject: Subject::Version(model.clone(), version),
+            event: Some("request.*".to_owned()),
+            ..LogFilter::default()
+        };
+        let closes = |name: &str| matches!(name, "request.approved" | "request.rejected" | "request.cancelled");
+        let is_closing =
+            |entry: &Entry| entry.acts.iter().any(|act| closes(&act.name) && of(&act.json).as_ref() == Some(request));
+        Ok(self.log(&filter)?.into_iter().find(is_closing))
+    }
+}
+
+/// The id of the request that an event is about.
+fn of(json: &str) -> Option<Id> {
+    let event: serde_json::Value = serde_json::from_str(json).ok()?;
+    Id::new(event["request"]["id"].as_str()?).ok()
+}

@@ -1,0 +1,256 @@
+//! Rules of guarded aliases: who may set, move or delete one, to which versions, and when.
+
+use super::{Faults, Step, line_of};
+use crate::entity::settings::AliasRule;
+use crate::entity::version::Status;
+use crate::event::Event;
+use crate::name::{AliasName, ModelName, Principal};
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::tree::TreeError;
+
+/// A guarded alias that the step sets, moves or deletes.
+struct AliasMove<'s> {
+    model: ModelName,
+    alias: AliasName,
+    /// The version that it names afterwards; none if it is deleted.
+    to: Option<u64>,
+    /// The model went with all its aliases.
+    with_model: bool,
+    rule: &'s AliasRule,
+}
+
+impl AliasMove<'_> {
+    fn path(&self, step: &Step<'_>) -> Result<String, TreeError> {
+        path(step.after, &self.model, &self.alias)
+    }
+
+    fn what(&self) -> String {
+        let (alias, model) = (&self.alias, &self.model);
+        match self.to {
+            Some(version) => format!("point the alias '{alias}' of '{model}' at version {version}"),
+            None => format!("delete the alias '{alias}' of '{model}'"),
+        }
+    }
+}
+
+fn path(snapshot: &Snapshot<'_>, model: &ModelName, alias: &AliasName) -> Result<String, TreeError> {
+    let file = crate::format::path::alias_file(alias);
+    Ok(snapshot.full_path(&format!("{}/aliases/{file}", snapshot.paths()?.model(model))))
+}
+
+/// The rule of an alias, by the settings before the step.
+pub(super) fn rule<'s>(step: &'s Step<'_>, alias: &AliasName) -> Result<Option<&'s AliasRule>, TreeError> {
+    Ok(step.before.settings()?.and_then(|s| s.alias_rule(alias)))
+}
+
+/// All moves of guarded aliases, those that go with their model among them.
+fn moves<'s>(step: &'s Step<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
+    let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
+    let mut out = Vec::new();
+    for event in step.diff.events.iter().filter(|_| guards) {
+        match event {
+            Event::AliasSet { model, alias, version, .. } => out.extend(rule(step, alias)?.map(|rule| AliasMove {
+                model: model.clone(),
+                alias: alias.clone(),
+                to: Some(*version),
+                with_model: false,
+                rule,
+            })),
+            Event::AliasDeleted { model, alias, .. } => out.extend(rule(step, alias)?.map(|rule| AliasMove {
+                model: model.clone(),
+                alias: alias.clone(),
+                to: None,
+                with_model: false,
+                rule,
+            })),
+            Event::ModelDeleted { model, .. } => {
+                let Some(view) = step.before.model(model)? else { continue };
+                for (alias, _) in view.aliases()? {
+                    out.extend(rule(step, &alias)?.map(|rule| AliasMove {
+                        model: model.clone(),
+                        alias,
+                        to: None,
+                        with_model: true,
+                        rule,
+                    }));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(out)
+}
+
+/// Whether the actor may move an alias with this rule.
+fn may_move(step: &Step<'_>, model: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
+    let has_level = match rule.needed_level() {
+        Some(level) => step.level(&step.before_name(model))? >= Some(level),
+        None => true,
+    };
+    let Some(approvers) = rule.approvers.as_ref().filter(|_| has_level) else { return Ok(has_level) };
+    for principal in approvers {
+        if step.before.is_member(&step.actor.user, principal)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What the rule asks of who moves the alias, and who that is.
+fn demand(step: &Step<'_>, model: &ModelName, rule: &AliasRule) -> Result<(String, String), TreeError> {
+    let named: Vec<String> = rule.approvers.iter().flatten().map(Principal::to_string).collect();
+    let level = rule.needed_level().map(|level| format!("{level} on '{model}'"));
+    let asks = match (&level, named.is_empty()) {
+        (Some(level), true) => level.clone(),
+        (Some(level), false) => format!("{level} and to be one of {}", named.join(", ")),
+        (None, _) => format!("to be one of {}", named.join(", ")),
+    };
+    let help = match rule.needed_level().filter(|_| rule.approvers.is_none()) {
+        Some(level) => super::access::managers(step, Some(&step.before_name(model)), level, &[])?,
+        None => format!("ask {}", named.join(", ")),
+    };
+    Ok((asks, help))
+}
+
+/// Refuses who may not move a guarded alias, or take the version that it names out of use.
+pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let user = &step.actor.user;
+    for moved in moves(step)? {
+        if !may_move(step, &moved.model, moved.rule)? {
+            let (asks, help) = demand(step, &moved.model, moved.rule)?;
+            faults.add(moved.path(step)?, format!("{user} may not {}: it needs {asks}", moved.what()), help);
+        }
+    }
+    let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
+    for event in step.diff.events.iter().filter(|_| guards) {
+        let Event::StatusChanged { model, version, status, before: Status::Ready, .. } = event else { continue };
+        let Some(view) = step.before.model(&step.before_name(model))?.filter(|_| *status != Status::Ready) else {
+            continue;
+        };
+        for (alias, file) in view.aliases()? {
+            let Some(rule) = rule(step, &alias)?.filter(|_| file.value.is_some_and(|p| p.version == *version)) else {
+                continue;
+            };
+            if !may_move(step, model, rule)? {
+                let (asks, help) = demand(step, model, rule)?;
+                let message = format!(
+                    "{user} may not make version {version} of '{model}' {}: the guarded alias '{alias}' names it, and \
+                     that needs {asks}",
+                    status.as_str()
+                );
+                faults.add(path(step.after, model, &alias)?, message, help);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the rule of an alias stands, for the message.
+fn source(step: &Step<'_>, alias: &AliasName) -> Result<String, TreeError> {
+    let path = step.before.full_path("greenroom.toml");
+    let line = line_of(step.before, &path, &format!("[aliases.{alias}"))?;
+    Ok(if line > 0 { format!("{path}:{line}") } else { path })
+}
+
+pub(super) fn guarded(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for moved in moves(step)? {
+        let (path, rule, alias, model) = (moved.path(step)?, moved.rule, &moved.alias, &moved.model);
+        let place = format!("the rule is in {}", source(step, alias)?);
+        if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(step.at)) {
+            let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
+            let message = format!("the alias '{alias}' is frozen at {}{reason}", step.at.short());
+            faults.add(path.clone(), message, format!("wait until the freeze ends ({place})"));
+        }
+        let Some(number) = moved.to else { continue };
+        let Some(view) = step.after.model(model)? else { continue };
+        let stage = view.stage_of(number)?;
+        if let Some(from) = rule.from.as_ref().filter(|from| !from.contains(&stage)) {
+            let list = from.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("the alias '{alias}' may name versions in {list}; version {number} is in {stage}");
+            faults.add(path.clone(), message, format!("move the version first ({place})"));
+        }
+        let Some(version) = super::stage::version_of(step.after, model, number)? else { continue };
+        for (what, help) in super::stage::lacking(&version, &rule.require, step.actor.signed) {
+            let message = format!("the alias '{alias}' may not name version {number} of '{model}': {what}");
+            faults.add(path.clone(), message, format!("{help} ({place})"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn approval(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for moved in moves(step)? {
+        if moved.rule.approvals == 0 || merged(step, &moved)? {
+            continue;
+        }
+        let (alias, model) = (&moved.alias, &moved.model);
+        let message = if moved.with_model {
+            format!("'{model}' may not be deleted while its guarded alias '{alias}' is set")
+        } else {
+            format!("the alias '{alias}' of '{model}' is moved only by the merge of somebody else's proposal")
+        };
+        let help = format!(
+            "`greenroom alias set --branch` makes a branch to push; somebody else who may move the alias merges it (the \
+             rule is in {})",
+            source(step, alias)?
+        );
+        faults.add(moved.path(step)?, message, help);
+    }
+    Ok(())
+}
+
+/// Whether the actor merges what proven others proposed: the same move of the alias, made by their branch, to the same
+/// version.
+fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
+    let user = &step.actor.user;
+    let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
+    if moved.with_model || proposal.authors().contains(user) {
+        return Ok(false);
+    }
+    let is_it = |event: &&Event| match event {
+        Event::AliasSet { model, alias, version, .. } => {
+            (model, alias, Some(*version)) == (&moved.model, &moved.alias, moved.to)
+        }
+        Event::AliasDeleted { model, alias, .. } => (model, alias, None) == (&moved.model, &moved.alias, moved.to),
+        _ => false,
+    };
+    // A branch proposes what it changed since its merge base, and not what its tree happens to hold.
+    let Some(event) = step.diff.events.iter().find(is_it) else { return Ok(false) };
+    if !proposal.brings(event)? {
+        return Ok(false);
+    }
+    let Some(number) = moved.to else { return Ok(true) };
+    let (Some(asked), Some(now)) = (proposal.state.model(&moved.model)?, step.after.model(&moved.model)?) else {
+        return Ok(false);
+    };
+    // What nobody proposed is no part of a proposal: the version must be the one that the branch has.
+    let content = |view: &crate::snapshot::ModelView<'_>| {
+        let Some(version) = view.version(number)? else { return Ok(None) };
+        Ok::<_, TreeError>(Some((version.file()?.map(|f| f.id), version.artifacts()?, view.stage_of(number)?)))
+    };
+    Ok(content(&asked)? == content(&now)?)
+}
+
+/// What is wrong with the rules of aliases themselves.
+pub(super) fn sensible(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let touched =
+        step.diff.events.iter().any(|e| matches!(e, Event::SettingsChanged { .. } | Event::RegistryCreated { .. }));
+    let Some(settings) = step.after.settings()?.filter(|_| touched) else { return Ok(()) };
+    let path = step.after.full_path("greenroom.toml");
+    let known = settings.known_stages();
+    for (alias, rule) in &settings.aliases {
+        let line = line_of(step.after, &path, &format!("[aliases.{alias}"))?;
+        if rule.approvals > 1 {
+            let message = format!("the alias '{alias}' asks for {} approvals; it can have 1", rule.approvals);
+            let help = "transition requests carry no alias: the one approval is the merge of somebody else's branch. For \
+                        more, let `from` name a stage that takes as many approvals";
+            faults.at((path.clone(), line), message, help);
+        }
+        if let Some(unknown) = rule.from.iter().flatten().find(|s| !known.contains(s)) {
+            let message = format!("`from` of the alias '{alias}' names '{unknown}', which is not a stage");
+            faults.at((path.clone(), line), message, "name a built-in stage, or declare the stage");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The rule of leaving: a stage may ask for approvals before a version goes out of it.
+
+use super::stage::{End, Entry, altered, approved_request, entries, merged, pointer, request_path, source, tally};
+use super::subject::subject;
+use super::{Faults, Step};
+use crate::entity::Settings;
+use crate::entity::settings::StageRule;
+use crate::entity::version::Status;
+use crate::event::{Cause, Event};
+use crate::name::ModelName;
+use crate::stage::Stage;
+use crate::tree::TreeError;
+
+pub(super) fn leaving(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let Some(settings) = step.before.settings()? else { return Ok(()) };
+    if !settings.stages.values().any(|rule| rule.approvals_to_leave > 0) {
+        return Ok(());
+    }
+    for e in entries(step).filter(|e| settings.approvals_to_leave(e.from) > 0) {
+        match e.cause {
+            Cause::MadeWay { for_version } => made_way(step, settings, &e, *for_version, faults)?,
+            Cause::Direct | Cause::Request { .. } => approved(step, settings, &e, faults)?,
+        }
+    }
+    for event in &step.diff.events {
+        match event {
+            Event::VersionDeleted { model, version, .. } => {
+                taken_away(step, settings, &step.before_name(model), Some(*version), "delete", faults)?;
+            }
+            Event::ModelDeleted { model, .. } => taken_away(step, settings, model, None, "delete", faults)?,
+            Event::StatusChanged { model, version, status, before: Status::Ready, .. } if *status != Status::Ready => {
+                let what = "take out of use";
+                taken_away(step, settings, &step.before_name(model), Some(*version), what, faults)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A version that makes way for one that was approved for the stage needs no approval of its own.
+fn made_way(
+    step: &Step<'_>,
+    settings: &Settings,
+    e: &Entry<'_>,
+    for_version: u64,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    if settings.rule(e.from).is_some_and(|rule| rule.needed() > 0) {
+        return Ok(());
+    }
+    let message = format!(
+        "version {} of '{}' would make way in {} for version {for_version}, which enters without an approval",
+        e.version, e.model, e.from
+    );
+    let help = format!("ask for both moves, or let entering take approvals (the rule is in {})", source(step, e.from)?);
+    faults.add(pointer(step, e)?, message, help);
+    Ok(())
+}
+
+fn approved(step: &Step<'_>, settings: &Settings, e: &Entry<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let needed = settings.approvals_to_leave(e.from);
+    let model = step.before_name(e.model);
+    let Some(view) = step.before.model(&model)? else { return Ok(()) };
+    let request = match e.cause {
+        Cause::Request { id } => approved_request(step, e.model, e.version, id)?,
+        Cause::Direct | Cause::MadeWay { .. } => None,
+    };
+    let Some(request) = request else {
+        let lets_out = || step.before.may_let_out(&step.actor.user, &model, e.from, e.to);
+        if needed == 1 && merged(step, e)? && lets_out()? {
+            return Ok(());
+        }
+        let message = format!(
+            "version {} of '{}' may leave {} only through a request with {needed} approval(s)",
+            e.version, e.model, e.from
+        );
+        let help = format!(
+            "`greenroom request create {} {} {}`, then others approve: {} (the rule is in {})",
+            e.model,
+            e.version,
+            e.to,
+            who(step, settings, e)?,
+            source(step, e.from)?
+        );
+        faults.add(pointer(step, e)?, message, help);
+        return Ok(());
+    };
+    let path = request_path(step, e.model, e.version, &request)?;
+    let altered = altered(step, &view, e)?;
+    if !altered.is_empty() {
+        let message = format!(
+            "no approval counts: the step that moves version {} of '{}' out of {} also changes what was approved ({})",
+            e.version,
+            e.model,
+            e.from,
+            altered.join(", ")
+        );
+        faults.add(path, message, "land that change by itself, have it approved, and complete the request then");
+        return Ok(());
+    }
+    let subject = subject(step.before, &view, e.version, e.to)?;
+    let tally = tally(step, e, &request, settings, &subject, End::Out)?;
+    if (tally.counted.len() as u64) < needed {
+        let mut message = format!("{} of {needed} approval(s) to leave {} count", tally.counted.len(), e.from);
+        for (by, why) in &tally.void {
+            message.push_str(&format!("; {by}'s does not: {why}"));
+        }
+        faults.add(path, message, format!("others can approve: {}", who(step, settings, e)?));
+    }
+    Ok(())
+}
+
+/// Who could approve that a version leaves.
+fn who(step: &Step<'_>, settings: &Settings, e: &Entry<'_>) -> Result<String, TreeError> {
+    let nothing = StageRule::default();
+    super::stage::who(step, e, settings.rule(e.from).unwrap_or(&nothing), settings, &[])
+}
+
+/// What no request can ask for is not done to a version in such a stage.
+fn taken_away(
+    step: &Step<'_>,
+    settings: &Settings,
+    model: &ModelName,
+    only: Option<u64>,
+    what: &str,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    let Some(view) = step.before.model(model)? else { return Ok(()) };
+    for (version, stage) in view.stage_map()? {
+        let guards = |stage: &Stage| settings.approvals_to_leave(stage) > 0;
+        if guards(&stage) && only.is_none_or(|only| only == version) {
+            let message = format!(
+                "you may not {what} version {version} of '{model}': it is in {stage}, which a version leaves with approvals"
+            );
+            let help = format!("move it out by a request first (the rule is in {})", source(step, &stage)?);
+            faults.add(format!("{}/stages/{stage}.toml", view.path), message, help);
+        }
+    }
+    Ok(())
+}
