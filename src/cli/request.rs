@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::asked::{Asked, Closings};
 use super::change::{self, ChangeArgs};
-use super::landed::{History, landed_by, with_lander};
+use super::landed::{History, landed_by};
 use super::output::{BOLD, styled};
 use super::pick;
 use super::propose::{self, BranchArgs};
@@ -15,6 +15,7 @@ use super::table::Table;
 use crate::action::{Action, Which};
 use crate::apply::{Refusal, target};
 use crate::entity::{Request, RequestState};
+use crate::index::Landers;
 use crate::name::ModelName;
 use crate::rules::outlook;
 use crate::snapshot::Snapshot;
