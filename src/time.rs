@@ -55,6 +55,12 @@ impl Timestamp {
         read.ok().map(|t| Self::from_millis(t.as_millisecond()))
     }
 
+    /// Reads a time up to which something is asked for: who writes no part of a second means all of it.
+    pub fn parse_end(s: &str) -> Result<Self, InvalidTime> {
+        let time: Self = s.parse()?;
+        Ok(if s.contains('.') { time } else { time.plus_millis(999) })
+    }
+
     /// `2026-03-01 12:00` in UTC, for lists.
     pub fn short(self) -> String {
         let text = self.to_string();
@@ -121,5 +127,8 @@ mod tests {
             assert_eq!(given.parse::<Timestamp>().map(|t| t.to_string()), Ok(want.to_owned()), "{given}");
         }
         assert!("yesterday".parse::<Timestamp>().is_err());
+        for (given, end) in [("2026-03-01T12:00:00Z", "12:00:00.999Z"), ("2026-03-01T12:00:00.000Z", "12:00:00.000Z")] {
+            assert!(Timestamp::parse_end(given).is_ok_and(|t| t.to_string().ends_with(end)), "{given}");
+        }
     }
 }

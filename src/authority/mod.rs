@@ -419,7 +419,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             }
             None => format!(
                 "act as {lander}, without --as; or let {named} do it. A server that acts for others needs an account \
-                 of its own: `greenroom settings set --add-server {lander}`"
+                 of its own, which `greenroom settings set --add-server PERSON` names"
             ),
         };
         self.fault("author", names.commit, message, help);

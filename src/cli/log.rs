@@ -29,7 +29,7 @@ pub(super) struct LogArgs {
     #[arg(long, value_name = "TIME")]
     since: Option<Timestamp>,
     /// Only what had landed by then
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_end)]
     until: Option<Timestamp>,
     /// Only what this person did, asked for by a merged branch, or landed
     #[arg(long, value_name = "PERSON")]

@@ -24,6 +24,7 @@ mod served;
 mod sign;
 mod signed;
 mod stage;
+pub mod stamp;
 mod tip;
 mod walk;
 mod worktree;

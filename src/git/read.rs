@@ -8,7 +8,7 @@ use gix::objs::{CommitRef, Find as _, Kind as ObjectKind, TreeRefIter};
 use gix::odb::Header as _;
 
 use super::error::io_cause;
-use super::{GitError, Repo, oid};
+use super::{GitError, Repo, oid, stamp};
 use crate::text::quoted;
 use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
@@ -23,7 +23,7 @@ pub struct Ident {
     pub name: String,
     /// The e-mail address.
     pub email: String,
-    /// When; commits keep whole seconds.
+    /// When; in commits whole seconds are kept.
     pub time: Timestamp,
     /// The offset of the local time from UTC in seconds, east positive.
     pub offset: i32,
@@ -73,7 +73,7 @@ pub struct Commit {
     pub parents: Vec<Oid>,
     /// Who made the change.
     pub author: Ident,
-    /// Who put it here.
+    /// Who put it here; its time is the commit's own time, to the millisecond where a trailer says it.
     pub committer: Ident,
     /// The first paragraph of the message, on one line.
     pub subject: String,
@@ -145,12 +145,14 @@ impl Repo {
         let c = self.parse_commit(id, &bytes)?;
         let damaged = |e: gix::Error| TreeError::Damaged { id: *id, why: e.to_string() };
         let message = c.message();
+        let mut committer = Ident::from_git(c.committer().map_err(damaged)?);
+        committer.time = stamp::own_time(committer.time, c.message);
         Ok(Commit {
             id: *id,
             tree: oid(c.tree()),
             parents: c.parents().map(oid).collect(),
             author: Ident::from_git(c.author().map_err(damaged)?),
-            committer: Ident::from_git(c.committer().map_err(damaged)?),
+            committer,
             subject: message.summary().to_str_lossy().into_owned(),
             body: message.body.unwrap_or_default().to_str_lossy().trim_end().to_owned(),
             signed: c.extra_headers().find("gpgsig").is_some() || c.extra_headers().find("gpgsig-sha256").is_some(),

@@ -17,7 +17,7 @@ pub struct Step {
     pub tree: Oid,
     /// The commit before it on the line; none for the first.
     pub parent: Option<Oid>,
-    /// When its committer says it was made.
+    /// When its committer says it was made, as a whole second; [`Repo::time_of`] knows the rest.
     pub time: Timestamp,
 }
 
@@ -61,7 +61,10 @@ impl Repo {
         let mut newest = None;
         for step in self.first_parents(tip)? {
             let step = step?;
-            newest = if step.time > time { None } else { newest.or(Some(step.commit)) };
+            // Within the second in question the commit itself has to be asked.
+            let is_close = step.time.as_seconds() == time.as_seconds();
+            let own = if is_close { self.time_of(&step.commit)? } else { step.time };
+            newest = if own > time { None } else { newest.or(Some(step.commit)) };
         }
         Ok(newest)
     }
@@ -169,7 +172,8 @@ impl Paint {
         match self.seen.get_mut(&commit) {
             None => {
                 let info = repo.commit(&commit)?;
-                let time = info.committer.time;
+                // By seconds, as git does: what was made by hand within one is in no order.
+                let time = Timestamp::from_seconds(info.committer.time.as_seconds());
                 let parents = if self.cut.contains(&commit) { Vec::new() } else { info.parents };
                 self.queue.push((time, commit));
                 self.unknown += usize::from(!known);

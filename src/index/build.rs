@@ -81,14 +81,14 @@ impl<'s> Block<'s> {
 /// The records of a block.
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
-    /// The commits with their times, and length and checksum of the record.
+    /// The commits with their own times, and length and checksum of the record.
     pub(super) steps: Vec<(Step, u32, u32)>,
     /// The records one after the other.
     pub(super) records: Vec<u8>,
     /// The postings, with numbers counted from the block's first step.
     pub(super) postings: Vec<Posting>,
-    /// What it means for the rows.
-    pub(super) effects: Vec<Effect>,
+    /// What it means for the rows, each with the place of its step in `steps`.
+    pub(super) effects: Vec<(usize, Effect)>,
 }
 
 /// Finds out what each step of a block did.
@@ -101,7 +101,7 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
         let record = Record::of(&entry);
         let bytes = record.encode()?;
         let len = u32::try_from(bytes.len()).map_err(|_| damaged("a commit did more than a record can hold"))?;
-        out.steps.push((*step, len, crc32fast::hash(&bytes)));
+        out.steps.push((Step { time: entry.at, ..*step }, len, crc32fast::hash(&bytes)));
         out.records.extend_from_slice(&bytes);
         out.postings.extend(record.postings(number as u64));
         if entry.events.is_empty() {
@@ -109,7 +109,8 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
         }
         let layout = registry.snapshot_in(before)?.layout()?;
         let place = |path: &str| Location::parse(path.strip_prefix(registry.at())?, layout).ok();
-        out.effects.extend(entry.events.iter().flat_map(|e| effects(e, step.time.as_millis(), place)));
+        let effects = entry.events.iter().flat_map(|e| effects(e, entry.at.as_millis(), place));
+        out.effects.extend(effects.map(|e| (number, e)));
     }
     Ok(out)
 }

@@ -1,6 +1,6 @@
 //! What events mean for the rows of searches: which change, and when a model or version "last changed".
 //!
-//! That time is the committer's time of the newest event that counts, and never before the creation. Which events count
+//! That time is when the newest event that counts landed (see [`stamp`](crate::git::stamp)), and never before the creation. Which events count
 //! is MLflow's rule: what is made, described, moved or deleted counts for the version or the model as [`effects`] says;
 //! tags, aliases, comments and requests count for nothing.
 
@@ -116,6 +116,20 @@ fn of_file(place: Option<Location>) -> Vec<Effect> {
             | Location::Attributes(..)
             | Location::Companion(_),
         ) => Vec::new(),
+    }
+}
+
+impl Effect {
+    /// The same for a step that landed later than its own time says.
+    pub(super) fn not_before(self, landed: i64) -> Self {
+        let late = |changed: Option<i64>| changed.map(|at| at.max(landed));
+        match self {
+            Self::Model { model, changed } => Self::Model { model, changed: late(changed) },
+            Self::Fresh { model, changed } => Self::Fresh { model, changed: late(changed) },
+            Self::Renamed { from, to, at } => Self::Renamed { from, to, at: at.max(landed) },
+            Self::Version { model, number, changed } => Self::Version { model, number, changed: late(changed) },
+            Self::Unknown => Self::Unknown,
+        }
     }
 }
 

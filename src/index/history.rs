@@ -54,7 +54,7 @@ pub struct Entry {
     pub commit: Oid,
     /// Its first parent; none for the first commit.
     pub parent: Option<Oid>,
-    /// When it landed: the committer's time.
+    /// When it landed, as [`stamp`](crate::git::stamp) says.
     pub at: Timestamp,
     /// Who made the change, as a person of the registry.
     pub by: String,
@@ -106,6 +106,11 @@ impl Index<'_> {
         })
     }
 
+    /// When the newest commit landed; none without one.
+    pub fn landed(&mut self) -> Result<Option<Timestamp>, IndexError> {
+        self.ask(|state| Ok(state.tip.map(|_| Timestamp::from_millis(state.landed))))
+    }
+
     /// The newest commit that had landed by a time; none if none had. The same as
     /// [`Repo::landed_at`](crate::git::Repo::landed_at) finds by looking at each commit.
     pub fn landed_at(&mut self, time: Timestamp) -> Result<Option<Oid>, IndexError> {
@@ -147,8 +152,12 @@ fn landed_with_index(registry: &Registry, tip: Oid, time: Timestamp) -> Result<O
     }
     let mut found = landed_in(&state.steps.whole()?, state.count, time)?;
     if found == state.tip {
-        let landed = newer.iter().rev().take_while(|s| s.time <= time);
-        found = landed.last().map(|s| s.commit).or(found);
+        for step in newer.iter().rev() {
+            if registry.repo().time_of(&step.commit).map_err(RegistryError::from).map_err(IndexError::from)? > time {
+                break;
+            }
+            found = Some(step.commit);
+        }
     }
     Ok(Some(found))
 }
@@ -259,8 +268,8 @@ impl<'s> Log<'s> {
             0 => None,
             n => Some(self::row(&self.steps, n - 1)?.commit),
         };
-        let Record { at, by, author, landed_by, asked_by, signed, comment, acts } = record;
-        let at = Timestamp::from_millis(at);
+        let Record { at: _, by, author, landed_by, asked_by, signed, comment, acts } = record;
+        let at = Timestamp::from_millis(row.landed);
         let commit = row.commit;
         Ok(Some(Entry { number, commit, parent, at, by, author, landed_by, asked_by, signed, comment, acts }))
     }

@@ -51,7 +51,7 @@ use head::State;
 use update::Target;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

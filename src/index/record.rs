@@ -138,7 +138,7 @@ pub(super) fn key_of(model: &ModelName) -> [u8; 16] {
 pub(super) struct StepRow {
     /// The commit.
     pub(super) commit: Oid,
-    /// When it had landed: the latest committer time up to it, in milliseconds.
+    /// When it had landed: the latest of its own time and those before it, in milliseconds.
     pub(super) landed: i64,
     /// Where its record is.
     pub(super) at: u64,

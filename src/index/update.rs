@@ -102,13 +102,16 @@ fn append(state: &mut State, block: build::Encoded, changes: &mut Changes) {
     for posting in block.postings {
         state.postings.push(&Posting { number: posting.number + state.count, ..posting }.encode());
     }
-    for (step, len, crc) in block.steps {
+    let mut effects = block.effects.into_iter().peekable();
+    for (number, (step, len, crc)) in block.steps.into_iter().enumerate() {
         state.landed = state.landed.max(step.time.as_millis());
+        while let Some((_, effect)) = effects.next_if(|(of, _)| *of == number) {
+            changes.apply(effect.not_before(state.landed));
+        }
         state.steps.push(&StepRow { commit: step.commit, landed: state.landed, at, len, crc }.encode());
         at += u64::from(len);
         state.count += 1;
     }
-    block.effects.into_iter().for_each(|e| changes.apply(e));
 }
 
 /// Writes the rows of all models as they are at the tip.

@@ -1,8 +1,8 @@
 //! Several changes that land together: each a step of its own, on the result of the one before, all with one flush.
 
-use super::{Asker, DETACHED, Outcome, Registry, RegistryError};
+use super::{Asker, DETACHED, Outcome, Registry, RegistryError, stamped};
 use crate::action::Action;
-use crate::git::{Draft, Durability, GitError, PublishError, Published, RepoLock};
+use crate::git::{Draft, Durability, GitError, Ident, PublishError, Published, RepoLock, stamp};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
@@ -15,6 +15,8 @@ pub struct Batch<'b> {
     root: Option<Oid>,
     drafts: Vec<Draft>,
     is_authenticated: bool,
+    /// When the newest of it landed.
+    landed: Option<Timestamp>,
 }
 
 impl Registry {
@@ -25,7 +27,8 @@ impl Registry {
         }
         let base = self.head()?;
         let root = base.map(|c| self.repo.tree_of(&c)).transpose()?;
-        Ok(Batch { registry: self, lock, base, root, drafts: Vec::new(), is_authenticated: false })
+        let landed = base.map(|c| self.repo.landing_time(&c)).transpose()?;
+        Ok(Batch { registry: self, lock, base, root, drafts: Vec::new(), is_authenticated: false, landed })
     }
 }
 
@@ -70,19 +73,21 @@ impl Batch<'_> {
         now: Timestamp,
         comment: &str,
     ) -> Result<Outcome, RegistryError> {
+        let at = stamp::next(now, self.landed);
         let (tree, outcome) =
-            self.registry.prepare(self.root, (asker, self.is_authenticated), actions, now, comment)?;
+            self.registry.prepare(self.root, (asker, self.is_authenticated), actions, at, comment)?;
         if !outcome.verdict.passes() {
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }
         if let Some(tree) = tree {
             self.root = Some(tree);
+            self.landed = Some(stamp::landed(at, self.landed));
             self.drafts.push(Draft {
                 tree,
                 merged: Vec::new(),
                 author: asker.author.clone(),
-                committer: asker.committer.clone(),
-                message: outcome.message.clone(),
+                committer: Ident { time: at, ..asker.committer.clone() },
+                message: stamped(&outcome.message, &outcome.diff, at),
             });
         }
         Ok(outcome)

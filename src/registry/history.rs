@@ -21,7 +21,7 @@ const MERGED: usize = 1000;
 pub struct LogEntry {
     /// The commit.
     pub commit: Oid,
-    /// When it landed: the committer's time.
+    /// When it was made: the commit's own time.
     pub at: Timestamp,
     /// Who made the change, as a person of the registry.
     pub by: UserName,
@@ -48,7 +48,7 @@ pub struct Steps<'r> {
 impl Registry {
     /// The commit that a time or git revision means. A time means what had landed by then.
     pub fn moment(&self, moment: &str) -> Result<Oid, RegistryError> {
-        if let Ok(time) = moment.parse::<Timestamp>() {
+        if let Ok(time) = Timestamp::parse_end(moment) {
             let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
             let landed = (self.landed)(self, head, time)?;
             return landed.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
-use crate::git::{Durability, GitError, Ident, PublishError, Repo};
+use crate::git::{Durability, GitError, Ident, PublishError, Repo, stamp};
 use crate::name::UserName;
 use crate::phrase;
 use crate::rules::{self, Step, Verdict};
@@ -78,6 +78,8 @@ pub struct Options {
 pub struct Outcome {
     /// The commit; none if nothing changed or nothing was to be written.
     pub commit: Option<Oid>,
+    /// When it was made, or would be.
+    pub at: Timestamp,
     /// What happened.
     pub diff: Diff,
     /// What the rules say.
@@ -270,7 +272,7 @@ impl Registry {
         };
         let message = message(&diff, comment);
         let tree = tree.filter(|t| Some(*t) != root);
-        Ok((tree, Outcome { commit: None, diff, verdict, message, left_behind: None }))
+        Ok((tree, Outcome { commit: None, at: now, diff, verdict, message, left_behind: None }))
     }
 }
 
@@ -300,6 +302,12 @@ fn message(diff: &Diff, comment: &str) -> String {
     let trailers = phrase::trailers(&diff.events);
     let parts = [subject.as_str(), comment.trim(), trailers.as_str()];
     parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The message of a commit that is made at a time: with the time as a trailer.
+fn stamped(message: &str, diff: &Diff, at: Timestamp) -> String {
+    let gap = if phrase::trailers(&diff.events).is_empty() { "\n\n" } else { "\n" };
+    format!("{message}{gap}{}", stamp::trailer(at))
 }
 
 /// Ten random bytes for an id. The system's source of randomness does not fail once the machine is up; if it ever

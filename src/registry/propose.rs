@@ -1,11 +1,11 @@
 //! A change put on a branch of its own, for others to review and merge: nothing lands by it.
 
-use super::{Asker, DETACHED, LOCK_WAIT, Options, Registry, RegistryError, message, random_bytes};
+use super::{Asker, DETACHED, LOCK_WAIT, Options, Registry, RegistryError, message, random_bytes, stamped};
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
 use crate::entity::Level;
-use crate::git::{Draft, Durability, PublishError};
+use crate::git::{Draft, Durability, Ident, PublishError, stamp};
 use crate::name::ModelName;
 use crate::rules::{self, Actor, Step};
 use crate::time::Timestamp;
@@ -93,12 +93,15 @@ impl Registry {
         }
         let message = message(&diff, &options.comment);
         if !verdict.passes() {
-            let outcome = super::Outcome { commit: None, diff, verdict, message, left_behind: None };
+            let outcome = super::Outcome { commit: None, at: now, diff, verdict, message, left_behind: None };
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }
         let mut proposal = Proposal { branch: name.to_owned(), base, commit: None, diff, message };
         if !options.dry_run && !proposal.diff.files.is_empty() {
-            proposal.commit = Some(self.put_on_branch(&reference, base, tree, asker, &proposal.message, options)?);
+            let at = stamp::next(now, Some(self.repo.landing_time(&base)?));
+            let asker = Asker { committer: Ident { time: at, ..asker.committer.clone() }, ..asker.clone() };
+            let message = stamped(&proposal.message, &proposal.diff, at);
+            proposal.commit = Some(self.put_on_branch(&reference, base, tree, &asker, &message, options)?);
         }
         Ok(proposal)
     }

@@ -169,7 +169,7 @@ impl Writer {
                 let answer = batch.add(&asker, &change.actions, now, &change.comment).map_err(ApiError::from);
                 let changed = batch.len() > made;
                 if changed && let Ok(outcome) = &answer {
-                    anew |= !next.advance(&batch.snapshot()?, &outcome.diff, asker.committer.time)?;
+                    anew |= !next.advance(&batch.snapshot()?, &outcome.diff, outcome.at)?;
                 }
                 answers.push(answer.map(|outcome| Pending {
                     events: outcome.diff.events,

@@ -112,7 +112,7 @@ impl Reader {
         Ok(Some(Happening {
             commit: info.id,
             ordinal,
-            at: like.at,
+            at: repo.landing_time(&info.id)?,
             by: like.by,
             landed_by: like.landed_by,
             comment: like.comment,
@@ -174,13 +174,14 @@ fn between(
     bridged: Option<Oid>,
 ) -> Result<Derived, WatchError> {
     let entry = registry.step_between(origin.commit, before, after)?;
+    let landed = registry.repo().landing_time(&origin.commit)?;
     let rewritten = bridged.map(|before| What::HistoryRewritten { before });
     let first = bridged.map_or(0, |old| first_of_bridge(&old, &origin.commit));
     let events = entry.events.into_iter().map(|e| What::Event(Box::new(e)));
     let happening = |(n, what): (usize, What)| Happening {
         commit: origin.commit,
         ordinal: first.saturating_add(u32::try_from(n).unwrap_or(u32::MAX)),
-        at: entry.at,
+        at: landed,
         by: entry.by.clone(),
         landed_by: entry.landed_by.clone(),
         comment: entry.comment.clone(),

@@ -23,9 +23,6 @@ import differential_list as differences
 # How many calls a sequence has before both servers are emptied.
 LENGTH = 60
 
-# One sequence of so many is a slow one.
-SLOW = 15
-
 # How many pages of one search are read.
 PAGES = 40
 
@@ -73,9 +70,9 @@ class Side:
         return None
 
     def is_of(self, millis, number):
-        """Whether a time came about in a call, as commits tell it, which keep whole seconds."""
+        """Whether a time came about in a call."""
         begun, ended = self.spans[number]
-        return begun // 1000 * 1000 <= millis <= ended
+        return begun <= millis <= ended
 
     def plain(self, value, key=None):
         """An answer without what cannot be the same."""
@@ -164,8 +161,6 @@ class Comparison:
     def step(self, call):
         """Makes a call; gives MLflow's answer, the id of a difference that is meant, whether the two hold different things
         after it, and the words of a difference that is not meant."""
-        if call.get("wait"):
-            time.sleep(1.01 - time.time() % 1)
         may_be_idle = call["path"] in differences.CHANGES
         before = self.ours.commit() if may_be_idle else None
         ours, theirs = self.ours.ask(call), self.theirs.ask(call)
@@ -221,12 +216,11 @@ class Comparison:
             size //= 2
         return sequence, fault
 
-    def sequence(self, seed, slow=False):
-        """Runs one random sequence; gives a fault with the calls that lead to it. A slow one makes a change a second, so
-        that times can be told apart."""
-        maker = calls.Maker(random.Random(seed), slow, 3 if self.removal == "inactive" else 1)
+    def sequence(self, seed):
+        """Runs one random sequence; gives a fault with the calls that lead to it."""
+        maker = calls.Maker(random.Random(seed), 3 if self.removal == "inactive" else 1)
         done, names = [], set()
-        for _ in range(LENGTH // 3 if slow else LENGTH):
+        for _ in range(LENGTH):
             call = maker.next()
             done.append(call)
             theirs, meant, parted, fault = self.step(call)
@@ -264,7 +258,7 @@ def main():
     while both.count < args.calls and faults < args.faults:
         seed = f"{args.seed}/{number}"
         number += 1
-        found = both.sequence(seed, slow=number % SLOW == 1)
+        found = both.sequence(seed)
         if found:
             faults += 1
             sequence, fault = both.shortest(*found)

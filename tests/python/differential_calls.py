@@ -90,14 +90,14 @@ def encoded(call, token=None):
 class Maker:
     """Makes calls, guided by what is there."""
 
-    def __init__(self, random, slow, removals):
-        self.random, self.slow, self.removals = random, slow, removals
+    def __init__(self, random, removals):
+        self.random, self.removals = random, removals
         self.models = {}
         self.moved = None
         self.prompts = set()
         self.pool = random.sample(NAMES, 5) + [random.choice(PROMPTS)]
         # The more of a sequence is odd, the less is there to be odd about.
-        self.oddness = 0 if slow else random.choice([0.02, 0.1, 0.3])
+        self.oddness = random.choice([0, 0.02, 0.1, 0.3])
 
     def pick(self, sound, odd):
         return self.random.choice(odd) if self.random.random() < self.oddness else self.random.choice(sound)
@@ -136,8 +136,6 @@ class Maker:
         if self.removals > 1 and self.moved and self.random.random() < 0.4:
             make = self.remove_moved
         call = make()
-        if self.slow and call["verb"] != "GET":
-            call["wait"] = True
         if self.random.random() < 0.1:
             call["prefix"] = PREFIXES[-1]
         if self.random.random() < self.oddness / 4:
@@ -310,11 +308,6 @@ class Maker:
             query.append(("filter", make_filter()))
         for _ in range(self.random.choice([0, 0, 1, 1, 2])):
             query.append(("order_by", self.order(order_keys)))
-        if not self.slow:
-            # What changed within one second has no order by that; only slow sequences ask for one.
-            query = [q for q in query if q[0] != "order_by" or q[1].split(" ")[0] not in ("timestamp", "last_updated_timestamp")]
-            if path.startswith("model-versions") and not any(k == "order_by" for k, _ in query):
-                query.append(("order_by", "creation_timestamp"))
         if self.random.random() < 0.6:
             query.append(("max_results", self.pick(SIZES, ODD_SIZES)))
         if self.random.random() < self.oddness / 3:

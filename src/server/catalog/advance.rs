@@ -8,6 +8,7 @@ use super::{Catalog, Frame, ModelCard};
 use crate::diff::Diff;
 use crate::entity::Settings;
 use crate::format::path::Location;
+use crate::git::stamp;
 use crate::index::{Changes, ModelChange, VersionFacts};
 use crate::name::ModelName;
 use crate::registry::Registry;
@@ -49,7 +50,7 @@ impl Catalog {
         for step in missing.into_iter().rev() {
             let after = registry.snapshot_in(Some(step.tree))?;
             let diff = crate::diff::diff(&registry.snapshot_in(Some(before))?, &after, Limits::default())?;
-            if !out.advance(&after, &diff, step.time)? {
+            if !out.advance(&after, &diff, registry.repo().time_of(&step.commit)?)? {
                 return Self::load(registry);
             }
             out.commit = Some(step.commit);
@@ -58,13 +59,13 @@ impl Catalog {
         Ok(out)
     }
 
-    /// Takes in one step: what the registry is after it, what it did, and when it landed. False if it cannot be told what
+    /// Takes in one step: what the registry is after it, what it did, and the commit's own time. False if it cannot be told what
     /// changed; then the catalog must be loaded anew.
     pub fn advance(&mut self, after: &Snapshot<'_>, diff: &Diff, at: Timestamp) -> Result<bool, TreeError> {
         let layout = after.layout()?;
         let place = |path: &str| Location::parse(path.strip_prefix(after.at())?, layout).ok();
-        // Commits keep whole seconds, and this must say what the index will say.
-        let mut changes = Changes::of(&diff.events, at.as_seconds().saturating_mul(1000), place);
+        self.landed = stamp::landed(at, Some(self.landed));
+        let mut changes = Changes::of(&diff.events, self.landed.as_millis(), place);
         // Which versions are the latest is then another question for every model.
         let known = self.settings().is_none_or(Settings::wants_ready);
         if changes.unknown || (self.commit.is_some() && known != wants_ready(after)?) {

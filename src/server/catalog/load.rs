@@ -13,6 +13,7 @@ use crate::name::ModelName;
 use crate::registry::{Registry, RegistryError};
 use crate::search::IS_PROMPT;
 use crate::snapshot::{ModelView, Snapshot};
+use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
 /// From how many models on threads are worth their start.
@@ -46,7 +47,8 @@ impl Catalog {
     pub fn empty() -> Self {
         let shards = (0..SHARDS).map(|_| Arc::default()).collect();
         let names = (0..SHARDS).map(|_| Arc::default()).collect();
-        Self { commit: None, frame: Arc::default(), shards, names }
+        let landed = Timestamp::from_millis(i64::MIN);
+        Self { commit: None, landed, frame: Arc::default(), shards, names }
     }
 
     /// Reads the registry as of its newest commit.
@@ -55,6 +57,7 @@ impl Catalog {
         let mut out = Self::empty();
         out.commit = index.tip();
         let Some(commit) = out.commit else { return Ok(out) };
+        out.landed = index.landed()?.unwrap_or(out.landed);
         let (models, versions) = index.rows()?;
         drop(index);
         let mut by_model: HashMap<String, Vec<Arc<VersionFacts<'static>>>> = HashMap::new();

@@ -19,6 +19,7 @@ use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName};
 use crate::search::IS_PROMPT;
 use crate::stage::Stage;
 use crate::text::Text;
+use crate::time::Timestamp;
 use crate::tree::Oid;
 
 pub use find::Hit;
@@ -32,6 +33,8 @@ const SHARDS: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Catalog {
     commit: Option<Oid>,
+    /// When that commit landed.
+    landed: Timestamp,
     frame: Arc<Frame>,
     shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
     names: Vec<Arc<BTreeMap<Id, ModelName>>>,

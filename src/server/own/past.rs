@@ -82,8 +82,8 @@ async fn look(
 
 /// What state an answer is of.
 fn as_of(registry: &Registry, commit: Oid) -> Result<Value, ApiError> {
-    let info = registry.repo().commit(&commit).map_err(crate::registry::RegistryError::from)?;
-    Ok(json!({ "commit": commit, "timestamp": info.committer.time.as_millis() }))
+    let at = registry.repo().landing_time(&commit).map_err(crate::registry::RegistryError::from)?;
+    Ok(json!({ "commit": commit, "timestamp": at.as_millis() }))
 }
 
 /// A model that the caller may read, as it was.

@@ -126,6 +126,10 @@ fn steps(registry: &Registry) -> Vec<Step> {
     let step = |s: greenroom::git::Step| Step { parent: s.parent, entry: registry.step(s.commit, s.parent).unwrap() };
     let mut out: Vec<Step> = walk.map(step).collect();
     out.reverse();
+    // A step lands with the latest of its own time and those before it.
+    for n in 1..out.len() {
+        out[n].entry.at = out[n].entry.at.max(out[n - 1].entry.at);
+    }
     out
 }
 
