@@ -38,6 +38,7 @@ mod support;
 mod syscalls;
 mod terminal;
 mod tidy;
+mod times;
 mod transcripts;
 mod verify;
 mod watch;
