@@ -95,7 +95,7 @@ fn the_apis_tell_rising_times() {
     };
     newer(&server.post("registered-models/create", &json!({"name": "m"})).json(200)["registered_model"]);
     for n in 0..5 {
-        let version = server.post("model-versions/create", &json!({"name": "m", "source": "s3://m"})).json(200);
+        let version = server.post("model-versions/create", &json!({"name": "m", "source": "s3://m/1"})).json(200);
         newer(&version["model_version"]);
         let text = json!({"name": "m", "description": n.to_string()});
         newer(&server.send("PATCH", "/api/2.0/mlflow/registered-models/update", &text).json(200)["registered_model"]);
