@@ -74,8 +74,7 @@ impl Batch<'_> {
         comment: &str,
     ) -> Result<Outcome, RegistryError> {
         let at = stamp::next(now, self.landed);
-        let (tree, outcome) =
-            self.registry.prepare(self.root, (asker, self.is_authenticated), actions, at, comment)?;
+        let (tree, outcome) = self.registry.prepare(self.root, (asker, self.is_authenticated), actions, at, comment)?;
         if !outcome.verdict.passes() {
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }
