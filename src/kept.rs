@@ -41,6 +41,19 @@ pub enum KeptError {
         /// Its mode.
         mode: u32,
     },
+    /// Another account keeps the file.
+    #[error(
+        "{} is private to account {owner}, which keeps the {what} of this repository: run the command as that account",
+        .path.display()
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// What it holds.
+        what: &'static str,
+        /// The number of the account.
+        owner: u32,
+    },
     /// Another process changes the file.
     #[error("another process is changing the {what}; try again")]
     Busy {
@@ -81,6 +94,17 @@ impl Kept {
         move |source| KeptError::Io { action, path, source }
     }
 
+    /// Why the file cannot be read. In a repository that several accounts share, one of them keeps it.
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix tells whose a file is"))]
+    fn unread(&self, meta: &Metadata, e: io::Error) -> KeptError {
+        #[cfg(unix)]
+        if e.kind() == io::ErrorKind::PermissionDenied {
+            let owner = std::os::unix::fs::MetadataExt::uid(meta);
+            return KeptError::Foreign { path: self.path.clone(), what: self.what, owner };
+        }
+        self.failed("read")(e)
+    }
+
     fn metadata(&self) -> Result<Option<Metadata>, KeptError> {
         match fs::metadata(&self.path) {
             Ok(meta) => Ok(Some(meta)),
@@ -114,7 +138,7 @@ impl Kept {
                 return Err(KeptError::Open { path: self.path.clone(), mode });
             }
         }
-        fs::read_to_string(&self.path).map(Some).map_err(self.failed("read"))
+        fs::read_to_string(&self.path).map(Some).map_err(|e| self.unread(&meta, e))
     }
 
     /// Changes the file while no other process does: `change` gets the text that is there and gives the new one.
@@ -123,7 +147,7 @@ impl Kept {
         change: impl FnOnce(Option<String>) -> Result<String, E>,
     ) -> Result<(), E> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(self.failed("make the folder of"))?;
+        crate::shared::create_dir_all(folder).map_err(self.failed("make the folder of"))?;
         let _held = self.lock()?;
         let text = change(self.read()?)?;
         if u64::try_from(text.len()).unwrap_or(u64::MAX) > self.most {

@@ -57,9 +57,12 @@ pub mod rules;
 // owners: the permissions in a git host's own words
 pub mod codeowners;
 
-// the outside: a repository on disk, the files of models, files of state
-pub mod artifact;
+// the repository: git on disk, the permissions of what several accounts share
 pub mod git;
+pub mod shared;
+
+// the outside: the files of models, files of state
+pub mod artifact;
 pub mod kept;
 
 // what must stay unknown: secrets outside git

@@ -8,6 +8,10 @@ use crate::format::{Kind, attributes, schema};
 use crate::name::Principal;
 use crate::tree::Kind as EntryKind;
 
+/// What Git LFS is told in each clone: a file of a model that is missing on the remote is told, and stays a pointer, while
+/// the clone ends well.
+const LFS_CONFIG: &str = "[lfs]\n\tskipdownloaderrors = true\n";
+
 /// Files that the registry writes beside its own, for git and editors: path and content.
 pub fn companions() -> Vec<(String, String)> {
     let mut out =
@@ -35,6 +39,10 @@ pub(super) fn create(
     d.put(&path::person(&cx.actor), maker);
     for (path, content) in companions() {
         d.patch.write(d.snapshot.full_path(&path), content);
+    }
+    // Git LFS reads it at the root of the repository only. One that is there may name a server, and stays.
+    if d.snapshot.at().is_empty() && d.snapshot.entry(".lfsconfig")?.is_none() {
+        d.patch.write(".lfsconfig".to_owned(), LFS_CONFIG.to_owned());
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use tempfile::{NamedTempFile, TempPath};
 use super::ArtifactError;
 use super::copy::{self, Copied};
 use crate::name::Digest;
+use crate::shared;
 
 /// A file of at most this size is read into memory first: if the store has it, nothing is written.
 const SMALL: u64 = 1 << 20;
@@ -152,15 +153,13 @@ impl Store {
             return Ok(Staged { copied, temp: None, synced: true });
         }
         let synced = size >= SYNC_ALONE_FROM;
-        seal(temp.as_file(), synced).map_err(ArtifactError::io("write to", temp.path()))?;
+        seal(&temp, synced).map_err(ArtifactError::io("write to", temp.path()))?;
         Ok(Staged { copied, temp: Some(temp.into_temp_path()), synced })
     }
 
     /// A new file that only this user can read, under a name that nobody can guess.
     pub(super) fn temp_file(&self) -> io::Result<NamedTempFile> {
-        if !self.incoming.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.incoming)?;
-        }
+        private_dir(&self.incoming)?;
         tempfile::Builder::new().prefix("put-").rand_bytes(12).tempfile_in(&self.incoming)
     }
 
@@ -171,7 +170,7 @@ impl Store {
         if staged.is_empty() {
             return Ok(());
         }
-        fs::create_dir_all(&self.objects).map_err(ArtifactError::io("create", &self.objects))?;
+        shared::create_dir_all(&self.objects).map_err(ArtifactError::io("create", &self.objects))?;
         let all = staged.len() >= SYNC_ALL_FROM;
         let unsynced = staged.iter().filter(|s| !s.synced).filter_map(|s| s.temp.as_deref());
         self.sync(unsynced, all)?;
@@ -185,7 +184,8 @@ impl Store {
                 (None, false) => return Err(ArtifactError::Removed(copied.sha256)),
             };
             if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder).map_err(ArtifactError::io("create", folder))?;
+                shared::create_dir_all(folder).map_err(ArtifactError::io("create", folder))?;
+                shared::adjust_as_in(&temp, folder).map_err(ArtifactError::io("set the permissions of", &temp))?;
             }
             temp.persist(&path).map_err(|e| ArtifactError::io("put in place", &path)(e.error))?;
         }
@@ -250,9 +250,25 @@ pub(super) fn check(sha256: &Digest, size: u64, found: Copied) -> Result<(), Art
     Err(ArtifactError::Damaged { expected: sha256.clone(), found: found.sha256, size: found.size })
 }
 
-/// Makes a finished file read-only, as git's own objects are, and durable if asked to.
-pub(super) fn seal(file: &File, sync: bool) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(0o444))?;
+/// Makes a folder for its owner alone, or for all who share the folder above it.
+fn private_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    dir.parent().map_or(Ok(()), shared::create_dir_all)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => shared::adjust(dir),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes a finished file read-only, as git's own objects are, for those whom the umask does not keep out; durable if
+/// asked to.
+pub(super) fn seal(temp: &NamedTempFile, sync: bool) -> io::Result<()> {
+    let file = temp.as_file();
+    let folder = temp.path().parent().unwrap_or(Path::new("."));
+    file.set_permissions(Permissions::from_mode(0o444 & !shared::umask(folder)?))?;
     if sync { file.sync_all() } else { Ok(()) }
 }
 

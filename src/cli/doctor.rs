@@ -8,10 +8,16 @@ use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::deliver::mail::{self, MailSettings};
+use crate::hook;
+use crate::hook::prepush::{self, Sending};
 use crate::index::{self, Health};
 use crate::registry::Registry;
 use crate::registry::health::{self, Check, State};
-use crate::text::one_line;
+use crate::registry::sent::{LfsConfig, lfs_config};
+use crate::text::{one_line, with_causes};
+
+/// How many versions a line names.
+const LISTED: usize = 5;
 
 /// Look at the set-up, the repository and the stored files, and say what to do
 ///
@@ -31,6 +37,9 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     drop(progress);
     checks.push(of_index(&index::status(&registry)?.health));
     checks.push(of_mail(&registry));
+    checks.push(of_sending(&registry));
+    checks.push(of_clones(&registry));
+    checks.push(of_gate(&registry));
     let failed = checks.iter().any(|c| c.state == State::Fail);
     if session.out.is_json() {
         session.out.json(&json!({"ok": !failed, "checks": checks}))?;
@@ -60,6 +69,80 @@ fn of_index(found: &Health) -> Check {
     };
     let help = if state == State::Ok { String::new() } else { "greenroom index rebuild".to_owned() };
     Check { name: "index", state, message, help }
+}
+
+/// Whether a push takes the files of models along, and which have not been sent.
+fn of_sending(registry: &Registry) -> Check {
+    let check = |state, message: String, help: &str| Check { name: "push", state, message, help: help.to_owned() };
+    let unsent = match registry.unsent() {
+        Ok(Some(unsent)) => unsent,
+        Ok(None) => return check(State::Ok, "there is no remote to push to".to_owned(), ""),
+        Err(e) => return check(State::Fail, with_causes(&e), "git fsck"),
+    };
+    let remote = one_line(&unsent.remote).into_owned();
+    if unsent.files > 0 {
+        let versions = list(&unsent.versions, LISTED);
+        let message = format!("{} stored file(s) have not been sent to {remote}: those of {versions}", unsent.files);
+        let help = format!("git push {remote}; if its commits are there already: git lfs push --all {remote}");
+        return check(State::Warn, message, &help);
+    }
+    match prepush::sending(registry.repo()) {
+        Ok(Sending::Ours | Sending::Others) => check(State::Ok, format!("all stored files were sent to {remote}"), ""),
+        Ok(Sending::Nothing(why)) => {
+            let message = format!("a push leaves the files of models behind: {why}");
+            check(State::Warn, message, "greenroom register puts the hook there, and so does git lfs install --local")
+        }
+        Err(e) => check(State::Fail, with_causes(&e), "see the permissions of the folder of hooks"),
+    }
+}
+
+/// Names, and how many more there are.
+fn list(names: &[String], most: usize) -> String {
+    let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Whether a clone ends well where files of models are missing.
+fn of_clones(registry: &Registry) -> Check {
+    let check = |state, message: &str, help: &str| Check {
+        name: "clones",
+        state,
+        message: message.to_owned(),
+        help: help.to_owned(),
+    };
+    match lfs_config(registry) {
+        Ok(LfsConfig::Lenient) => check(State::Ok, "a clone with missing files of models ends well", ""),
+        Ok(LfsConfig::Strict) => {
+            let help = "git config -f .lfsconfig lfs.skipdownloaderrors true, at the root of the repository; commit it";
+            check(State::Warn, "a clone fails to check out where a file of a model is missing on the remote", help)
+        }
+        Err(e) => check(State::Fail, &with_causes(&e), "git fsck"),
+    }
+}
+
+/// Whether the gate stands where the settings say so.
+fn of_gate(registry: &Registry) -> Check {
+    let check = |state, message: String| Check { name: "gate", state, message, help: String::new() };
+    let repo = registry.repo();
+    let found = match super::hook::program().map(|program| hook::gap(repo, &program)) {
+        Ok(Ok(found)) => found,
+        Ok(Err(e)) => return check(State::Fail, with_causes(&e)),
+        Err(_) => {
+            return check(State::Warn, "the path of greenroom is unknown, so the hooks were not checked".to_owned());
+        }
+    };
+    match found {
+        Some((name, gap)) => {
+            let state = if gap == hook::Gap::Other { State::Warn } else { State::Fail };
+            let (message, help) = super::hook::ungated(repo, name, gap);
+            Check { help, ..check(state, message) }
+        }
+        None if repo.own_setting(hook::install::HOST).is_some() => check(State::Ok, "it judges each push".to_owned()),
+        None => check(State::Ok, "none is set up here".to_owned()),
+    }
 }
 
 /// How mail is sent, and whose does not arrive.

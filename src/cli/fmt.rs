@@ -39,6 +39,7 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
     let wanted = args.paths.iter().map(|p| within(&registry, &session.path(p))).collect::<Result<Vec<_>, _>>()?;
     let files = registry.repo().work_files(registry.at())?.unwrap_or_default();
     let layout = registry.edited(|state| Ok(state.layout()?))?;
+    let mut converter = registry.repo().converter()?;
     let (mut rewritten, mut faulty) = (Vec::new(), BTreeSet::new());
     for (path, file) in files {
         let asked = wanted.is_empty() || wanted.iter().any(|w| path.starts_with(w) || format!("{path}/") == *w);
@@ -52,11 +53,13 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
         }
         let Some(form) = form_of(&place) else { continue };
         let bytes = std::fs::read(&file)?;
+        // In the work tree git may have it in another form, such as with CRLF.
+        let bytes = converter.to_git(&path, &bytes)?.unwrap_or(bytes);
         match std::str::from_utf8(&bytes).map(|text| (text, form(&path, text))) {
             Ok((text, Ok(new))) if new == text => {}
             Ok((_, Ok(new))) => {
                 if !args.check {
-                    std::fs::write(&file, new)?;
+                    std::fs::write(&file, converter.to_work_tree(&path, new.into_bytes())?)?;
                 }
                 rewritten.push(path);
             }

@@ -10,7 +10,7 @@ use super::report::{CliError, Exit, warn};
 use super::session::{Session, clock};
 use crate::gate::Host;
 use crate::git::Repo;
-use crate::hook::{self, Answer, Given, Report, Setup};
+use crate::hook::{self, Answer, Given, Hook, Report, Setup};
 use crate::text::one_line;
 
 /// Guard a served repository: the gate judges each push before it is accepted
@@ -132,11 +132,30 @@ fn repository(place: &PlaceArgs, session: &Session) -> Result<Repo, CliError> {
 }
 
 /// The path of this program.
-fn program() -> Result<PathBuf, CliError> {
+pub(super) fn program() -> Result<PathBuf, CliError> {
     std::env::current_exe().map_err(|e| CliError {
         causes: vec![e.to_string()],
         ..CliError::new(Exit::Failed, "could not find out the path of greenroom")
     })
+}
+
+/// Warns where the settings of a repository say that a gate judges its pushes, and none does.
+pub(super) fn warn_without_gate(repo: &Repo) -> Result<(), CliError> {
+    if let Some((hook, gap)) = hook::gap(repo, &program()?)?.filter(|(_, gap)| *gap != hook::Gap::Other) {
+        let (message, help) = ungated(repo, hook, gap);
+        warn(&format!("{message}; run: {help}"));
+    }
+    Ok(())
+}
+
+/// That no gate stands, and what to do.
+pub(super) fn ungated(repo: &Repo, hook: Hook, gap: hook::Gap) -> (String, String) {
+    let host = repo.own_setting(hook::install::HOST).unwrap_or_default();
+    let (host, dir) = (one_line(&host), repo.git_dir().display().to_string());
+    let key = hook::install::HOST;
+    let does = if gap == hook::Gap::Other { "may not judge as this greenroom does" } else { "does not judge them" };
+    let message = format!("{key} is set, so pushes are to be judged, but the hook {} {does}: {gap}", hook.name());
+    (message, format!("greenroom hook install --bare {} --host {host}", one_line(&dir)))
 }
 
 fn install(args: InstallArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -174,7 +193,7 @@ fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
             .iter()
             .map(|s| {
                 let path = s.path.as_ref().map(|p| p.to_string_lossy());
-                json!({"hook": s.hook.name(), "path": path, "fault": s.fault})
+                json!({"hook": s.hook.name(), "path": path, "fault": s.fault.map(|gap| gap.to_string())})
             })
             .collect();
         let protected = repo.own_settings(hook::install::PROTECTED);
@@ -183,7 +202,7 @@ fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
     } else {
         for one in &standing {
             let path = one.path.as_ref().map(|p| format!(" {}", one_line(&p.to_string_lossy()))).unwrap_or_default();
-            let said = one.fault.as_deref().unwrap_or("in force");
+            let said = one.fault.map_or_else(|| "in force".to_owned(), |gap| gap.to_string());
             session.out.line(format!("{:<12} {said}{path}", one.hook.name()));
         }
         match &host {

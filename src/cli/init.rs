@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::change::{self, ChangeArgs};
-use super::report::{CliError, Exit};
+use super::report::{self, CliError, Exit};
 use super::session::Session;
 use crate::action::Action;
 use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
 use crate::entity::{Person, Settings};
 use crate::git::Repo;
 use crate::name::{Id, UserName};
+use crate::registry::sent::{LfsConfig, lfs_config};
 use crate::registry::{Asker, Options, Registry, random_bytes};
 use crate::text::Text;
 
@@ -78,6 +79,8 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
     let asker = Asker { user, author, committer };
     let options = Options { comment: args.change.text()?.as_str().to_owned(), ..Options::default() };
     let outcome = registry.change(&asker, &[Action::CreateRegistry { settings, maker }], now, &options)?;
+    session.send_files(registry.repo());
+    warn_of_clones(&registry);
     if !session.out.is_json() {
         session.out.line(format!(
             "Made a registry in {}; {} manages it.",
@@ -86,6 +89,16 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         ));
     }
     change::print(session, &outcome, false)
+}
+
+/// Says what a clone needs where Git LFS's settings were not the registry's to write.
+fn warn_of_clones(registry: &Registry) {
+    if matches!(lfs_config(registry), Ok(LfsConfig::Strict)) {
+        report::warn(
+            "a clone of this repository fails to check out where a file of a model is missing on the remote; run \
+             `git config -f .lfsconfig lfs.skipdownloaderrors true` at its root and commit the file",
+        );
+    }
 }
 
 /// A folder of the repository as a prefix: empty, or ending in a slash.

@@ -86,7 +86,7 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
         aliases: args.aliases.into_iter().collect(),
         ..NewVersion::default()
     };
-    let mut warnings = Vec::new();
+    let (mut warnings, mut stored) = (Vec::new(), 0);
     if let Some(path) = &args.path {
         // Whoever may not register learns it before gigabytes are copied.
         would_pass(session, &registry, &args.change, &args.name, &new)?;
@@ -94,11 +94,21 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
         if !session.out.is_json() {
             session.out.line(summary(&taken));
         }
+        stored = taken.files.iter().filter(|f| f.place == Content::Stored).count();
         warnings = artifact::record(taken, &mut new);
     }
     let comment = args.change.text()?.as_str().to_owned();
     let action = Action::CreateVersion { model: args.name, new: Box::new(new) };
-    change::run(session, &registry, &args.change, &[action], comment, &warnings)
+    let exit = change::run(session, &registry, &args.change, &[action], comment, &warnings)?;
+    if stored > 0 && matches!(exit, Exit::Ok) && !args.change.is_dry_run() {
+        session.send_files(registry.repo());
+        if let Some(remote) = registry.repo().push_remote(registry.branch()).filter(|_| !session.out.is_json()) {
+            let files = if stored == 1 { "1 file".to_owned() } else { format!("{stored} files") };
+            let name = crate::text::one_line(&remote.name).into_owned();
+            session.out.line(format!("{files} not sent to {name} yet; `git push` sends them."));
+        }
+    }
+    Ok(exit)
 }
 
 /// Judges the registration without the files, and writes nothing.

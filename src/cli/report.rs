@@ -120,6 +120,9 @@ impl From<GitError> for CliError {
             GitError::Untrusted { .. }
             | GitError::Embedded { .. }
             | GitError::RefFormat { .. }
+            | GitError::Format { .. }
+            | GitError::ImplicitBare { .. }
+            | GitError::Partial { .. }
             | GitError::Shallow
             | GitError::Detached
             | GitError::NoIdentity

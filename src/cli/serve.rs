@@ -9,6 +9,7 @@ use serde_json::json;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::artifact::import::{Credentials, Sources};
+use crate::git::Repo;
 use crate::server::{self, Config, ServeError};
 
 /// How many requests a second one caller may make where others than the user of this machine call.
@@ -90,6 +91,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         local: None,
         watch: !args.no_watch,
     };
+    super::hook::warn_without_gate(&Repo::discover(&session.dir())?)?;
     let mut told = Ok(());
     let finished = server::run(&config, |address| {
         let url = format!("http://{address}");

@@ -8,11 +8,14 @@ use super::output::Output;
 use super::progress::Progress;
 use super::report::CliError;
 use super::{Global, report::Exit};
-use crate::git::{Ident, Repo};
+use crate::git::{GitError, Ident, Repo};
+use crate::hook::prepush;
 use crate::index::{self, Index};
 use crate::name::UserName;
-use crate::registry::{Asker, Registry};
+use crate::pushes;
+use crate::registry::{Asker, Registry, RegistryError};
 use crate::time::Timestamp;
+use crate::tree::{Oid, TreeError};
 
 /// From how many commits on it is slow to build the index for each question.
 const SLOW: u64 = 2000;
@@ -78,9 +81,47 @@ impl Session {
         let registry = match self.played {
             // A play stays in its own folder, whatever GIT_DIR says.
             Some(_) => Registry::with(Repo::open(&self.dir())?, "")?,
-            None => Registry::discover(&self.dir())?,
+            None => self.discover()?,
         };
+        if self.played.is_none() && registry.repo().is_own_clone() {
+            // What stands in the way, `greenroom doctor` tells.
+            let _ = prepush::ensure(registry.repo());
+        }
         Ok(registry.with_landed(index::landed))
+    }
+
+    /// Finds the registry. What a partial clone left out of it is fetched.
+    fn discover(&self) -> Result<Registry, CliError> {
+        let found = Registry::discover(&self.dir());
+        let repo = match &found {
+            Ok(registry) if registry.repo().promisor().is_none() => return Ok(found?),
+            Ok(_) | Err(RegistryError::Git(GitError::Object(TreeError::Missing(_)))) => Repo::discover(&self.dir())?,
+            Err(RegistryError::Tree(TreeError::Missing(_))) => Repo::discover(&self.dir())?,
+            Err(_) => return Ok(found?),
+        };
+        let Some(remote) = repo.promisor() else { return Ok(found?) };
+        let at = found.as_ref().map_or("", Registry::at);
+        let mut tips: Vec<Oid> = repo.head()?.into_iter().collect();
+        tips.extend(repo.reference(pushes::REFERENCE)?);
+        match (repo.fetch_left_out(&remote, &tips, at), found) {
+            (Ok(0), Ok(registry)) => Ok(registry),
+            (Ok(_), _) => Ok(Registry::discover(&self.dir())?),
+            // What is here may be enough for the command.
+            (Err(e), Ok(registry)) => {
+                super::report::warn(&crate::text::with_causes(&e));
+                Ok(registry)
+            }
+            (Err(e), Err(_)) => Err(e.into()),
+        }
+    }
+
+    /// Makes pushes from a repository send the files of models. Why they will not is a warning.
+    pub(super) fn send_files(&self, repo: &Repo) {
+        let warnings = match prepush::ensure(repo) {
+            Ok(report) => report.warnings,
+            Err(e) => vec![format!("a push will leave the files of models behind: {}", crate::text::with_causes(&e))],
+        };
+        warnings.iter().for_each(|warning| super::report::warn(warning));
     }
 
     /// Who acts: git's identity, or the person named by `--as` with git's committer.

@@ -159,7 +159,9 @@ impl From<KeptError> for CliError {
     fn from(e: KeptError) -> Self {
         match e {
             KeptError::Busy { .. } => Self::of(Exit::Conflict, &e),
-            KeptError::Io { .. } | KeptError::Damaged { .. } | KeptError::Open { .. } => Self::of(Exit::Failed, &e),
+            KeptError::Io { .. } | KeptError::Damaged { .. } | KeptError::Open { .. } | KeptError::Foreign { .. } => {
+                Self::of(Exit::Failed, &e)
+            }
         }
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliEr
     let several = registries.len() > 1;
     let mut watchers = Vec::new();
     for registry in &registries {
+        super::hook::warn_without_gate(registry.repo())?;
         let home = Home::of(registry);
         let shown = home.git_dir.display().to_string();
         let tell = tell(json, several.then(|| shown.clone()), args.once);

@@ -14,21 +14,30 @@ const LFS: &str = "filter=lfs diff=lfs merge=lfs -text";
 /// The folders of model files in the two layouts. Each `*` is one folder, so that no name of a model is taken for one.
 const FOLDERS: [&str; 2] = ["models/*/versions/*/artifacts", "models/*/*/versions/*/*/artifacts"];
 
-const HEAD: &str = "\
-# Written by `greenroom init`. Bytes stay as they are; the files of models are Git LFS's, small texts aside.
-*.toml -text
-models/** -text
-";
+/// What switches off that a user's own settings convert a file or run a program on it.
+const AS_IT_IS: &str = "-ident !eol !filter !working-tree-encoding";
+
+/// What a file of text gets that people edit: line feeds in git and in the work tree, whatever an editor writes.
+const TEXT: &str = "text eol=lf -ident !filter !working-tree-encoding";
+
+/// Files of the registry that people or editors read.
+const TEXTS: [&str; 5] = ["*.toml", ".greenroom/**", ".gitattributes", ".lfsconfig", ".mailmap"];
 
 /// The registry's own `.gitattributes`.
 pub fn registry() -> String {
-    let mut out = HEAD.to_owned();
+    let mut out = "# Written by `greenroom init`. A user's own settings change no file, texts have line feeds everywhere, and the\n\
+                   # files of models are Git LFS's, small texts aside.\n"
+        .to_owned();
+    out.push_str(&format!("models/** -text {AS_IT_IS}\n"));
+    for pattern in TEXTS {
+        out.push_str(&format!("{pattern} {TEXT}\n"));
+    }
     for folder in FOLDERS {
-        out.push_str(&format!("{folder}/** {LFS}\n"));
+        out.push_str(&format!("{folder}/** {LFS} !eol\n"));
     }
     for folder in FOLDERS {
         for pattern in INLINE {
-            out.push_str(&format!("{folder}/**/{pattern} !filter !diff !merge -text\n"));
+            out.push_str(&format!("{folder}/**/{pattern} !filter !diff !merge -text !eol\n"));
         }
     }
     out

@@ -8,6 +8,7 @@ use gix::bstr::ByteSlice as _;
 use gix::index::entry::{Flags, Mode, Stage, Stat};
 use gix::index::fs::Metadata as IndexMetadata;
 
+use super::convert::Converter;
 use super::{GitError, PublishError, Repo};
 use crate::text::one_line;
 use crate::tree::{Kind, Oid};
@@ -60,11 +61,11 @@ fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: Th
         return Ok(true);
     }
     let Some((file, meta)) = find(root, path)? else { return Ok(false) };
-    let unchanged = has_kind(&meta, old.0) && stat(&file)?.matches(&entry.stat, Default::default());
+    let unchanged = has_kind(repo, &meta, old.0) && stat(&file)?.matches(&entry.stat, Default::default());
     if unchanged && !entry.stat.is_racy(index.timestamp(), Default::default()) {
         return Ok(true);
     }
-    is_on_disk(repo, root, path, Some(old))
+    is_on_disk(repo, root, index, path, Some(old))
 }
 
 /// Whether the index has this at a path, and nothing of a merge.
@@ -75,25 +76,32 @@ pub(super) fn is_staged(repo: &Repo, index: &gix::index::File, path: &str, there
     entry.is_some_and(|e| repo.id(&id) == Some(e.id) && e.mode == mode_of(kind))
 }
 
-/// Whether the work tree has this at a path, by its bytes.
-pub(super) fn is_on_disk(repo: &Repo, root: &Path, path: &str, there: Option<There>) -> Result<bool, GitError> {
+/// Whether the work tree has this at a path, by its bytes: as they are stored, or as git would check them out.
+pub(super) fn is_on_disk(
+    repo: &Repo,
+    root: &Path,
+    index: &gix::index::State,
+    path: &str,
+    there: Option<There>,
+) -> Result<bool, GitError> {
     match (find(root, path)?, there) {
         (None, None) => Ok(true),
-        (Some((_, meta)), Some((kind, _))) if !has_kind(&meta, kind) => Ok(false),
+        (Some((_, meta)), Some((kind, _))) if !has_kind(repo, &meta, kind) => Ok(false),
         (Some((file, meta)), Some((kind, id))) => {
             // git-lfs checks out the content in place of the pointer.
             let checked_out = kind.is_file() && repo.is_content_of(&file, &id)?;
-            Ok(checked_out || repo.hash_file(&file, &meta)? == Some(id))
+            Ok(checked_out || repo.has_bytes(index, path, (&file, &meta), (kind, id))?)
         }
         (Some(_), None) | (None, Some(_)) => Ok(false),
     }
 }
 
-fn has_kind(meta: &Metadata, kind: Kind) -> bool {
+fn has_kind(repo: &Repo, meta: &Metadata, kind: Kind) -> bool {
     match kind {
-        Kind::Symlink => meta.is_symlink(),
+        Kind::Symlink => meta.is_symlink() || (meta.is_file() && !repo.has_links()),
         Kind::File | Kind::Executable => {
-            meta.is_file() && executable(meta).is_none_or(|x| x == (kind == Kind::Executable))
+            let told = if repo.trusts_modes() { executable(meta) } else { None };
+            meta.is_file() && told.is_none_or(|x| x == (kind == Kind::Executable))
         }
         Kind::Tree | Kind::Submodule => meta.is_dir(),
     }
@@ -132,9 +140,30 @@ fn is_free(
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(true),
         Err(e) => Err(GitError::io("look at", file, e)),
         Ok(m) if m.is_dir() => only_holds(&file, path, &goes),
-        Ok(m) => Ok(new.is_some_and(|(kind, _)| kind.is_file() && m.is_file())
-            && repo.hash_file(&file, &m)? == new.map(|n| n.1)),
+        Ok(m) => {
+            let Some(new) = new.filter(|(kind, _)| kind.is_file() && m.is_file()) else { return Ok(false) };
+            Ok(goes_in_another_case(root, path, &m, changes) || repo.has_bytes(index, path, (&file, &m), new)?)
+        }
     }
+}
+
+/// Whether the file at a path is one that goes, under a name that differs by case only: where the disk ignores case,
+/// both names lead to it.
+fn goes_in_another_case(root: &Path, path: &str, meta: &Metadata, changes: &BTreeMap<String, Difference>) -> bool {
+    let folded = path.to_lowercase();
+    let mut gone = changes.iter().filter(|(old, (_, new))| new.is_none() && old.to_lowercase() == folded);
+    gone.any(|(old, _)| std::fs::symlink_metadata(root.join(old)).is_ok_and(|m| is_same_file(&m, meta)))
+}
+
+#[cfg(unix)]
+fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
+    (a.created().ok(), a.modified().ok(), a.len()) == (b.created().ok(), b.modified().ok(), b.len())
 }
 
 /// Whether a folder holds nothing but files that go.
@@ -201,6 +230,25 @@ pub(super) fn mode_of(kind: Kind) -> Mode {
 }
 
 impl Repo {
+    /// Whether a file, or a link, holds the bytes of a blob: as they are, or after the conversion that git makes.
+    pub(super) fn has_bytes(
+        &self,
+        index: &gix::index::State,
+        path: &str,
+        (file, meta): (&Path, &Metadata),
+        (kind, id): There,
+    ) -> Result<bool, GitError> {
+        if self.hash_file(file, meta)? == Some(id) {
+            return Ok(true);
+        }
+        if !kind.is_file() || !meta.is_file() {
+            return Ok(false);
+        }
+        let bytes = std::fs::read(file).map_err(|e| GitError::io("read", file, e))?;
+        let Some(bytes) = Converter::into_git(self, index)?.to_git(path, &bytes)? else { return Ok(false) };
+        Ok(self.hash_bytes(file, &bytes)? == id)
+    }
+
     /// The id that a file or symbolic link would have as a blob.
     pub(super) fn hash_file(&self, file: &Path, meta: &Metadata) -> Result<Option<Oid>, GitError> {
         let bytes = if meta.is_symlink() {
@@ -211,8 +259,12 @@ impl Repo {
             return Ok(None);
         };
         let bytes = bytes.map_err(|e| GitError::io("read", file, e))?;
-        let id = gix::objs::compute_hash(self.inner.object_hash(), gix::objs::Kind::Blob, &bytes)
-            .map_err(|e| GitError::git(format!("hash {}", file.display()), e))?;
-        Ok(Some(super::oid(id)))
+        self.hash_bytes(file, &bytes).map(Some)
+    }
+
+    fn hash_bytes(&self, file: &Path, bytes: &[u8]) -> Result<Oid, GitError> {
+        gix::objs::compute_hash(self.inner.object_hash(), gix::objs::Kind::Blob, bytes)
+            .map(super::oid)
+            .map_err(|e| GitError::git(format!("hash {}", file.display()), e))
     }
 }

@@ -49,6 +49,39 @@ pub enum GitError {
         /// The format's name.
         format: String,
     },
+    /// The repository's settings ask for what git, or this program, does not know.
+    #[error(
+        "the repository at {} cannot be used: {what}; see `git config --local --get-regexp '^extensions|^core.repo'`",
+        .path.display()
+    )]
+    Format {
+        /// The repository.
+        path: PathBuf,
+        /// What is not known.
+        what: String,
+    },
+    /// The user's settings want bare repositories to be named.
+    #[error(
+        "{0} is a bare repository, and safe.bareRepository says that those are used only when named: GIT_DIR={0}",
+        .git_dir.display()
+    )]
+    ImplicitBare {
+        /// The bare repository.
+        git_dir: PathBuf,
+    },
+    /// What a partial clone left out could not be fetched.
+    #[error(
+        "this is a partial clone, and {missing} objects of the registry that it left out could not be fetched from \
+         {remote}: {why}; try again, or run `git fetch --refetch --no-filter {remote}`"
+    )]
+    Partial {
+        /// The remote that promised them.
+        remote: String,
+        /// How many.
+        missing: usize,
+        /// Why.
+        why: String,
+    },
     /// A hook judges a push; it may not write.
     #[error("a push is being judged, so nothing can be written: a hook must not change the repository")]
     Quarantined,

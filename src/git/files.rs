@@ -38,13 +38,13 @@ impl Repo {
             }
             let name = path.to_str_lossy().into_owned();
             let kind = kind_of(entry.mode);
-            if entry.flags.contains(Flags::SKIP_WORKTREE) || kind == Kind::Submodule {
+            if entry.flags.intersects(Flags::SKIP_WORKTREE | Flags::ASSUME_VALID) || kind == Kind::Submodule {
                 out.insert(name, WorkFile::Recorded(kind, oid(entry.id)));
                 continue;
             }
             let known = entry.stage() == Stage::Unconflicted && !entry.flags.contains(Flags::INTENT_TO_ADD);
             let Some((file, meta)) = look(&root, path)? else { continue };
-            let now = kind_on_disk(&meta);
+            let now = self.kind_on_disk(&meta, Some(kind));
             let same = known
                 && now == kind
                 && stat(&file)?.matches(&entry.stat, Default::default())
@@ -57,10 +57,28 @@ impl Repo {
             // Git lists a repository of its own as a folder.
             let name = path.to_str_lossy().trim_end_matches('/').to_owned();
             if let Some((file, meta)) = look(&root, BStr::new(path.strip_suffix(b"/").unwrap_or(path)))? {
-                out.insert(name, WorkFile::Changed(kind_on_disk(&meta), file));
+                out.insert(name, WorkFile::Changed(self.kind_on_disk(&meta, None), file));
             }
         }
         Ok(Some(out))
+    }
+
+    /// What lies there, where it is recorded as a file or link of a kind. What the disk cannot tell, the record says.
+    fn kind_on_disk(&self, meta: &std::fs::Metadata, recorded: Option<Kind>) -> Kind {
+        let as_recorded = |kind: Kind| recorded.filter(|r| *r == kind);
+        if meta.is_symlink() {
+            Kind::Symlink
+        } else if !meta.is_file() {
+            Kind::Submodule
+        } else if let Some(link) = as_recorded(Kind::Symlink).filter(|_| !self.has_links()) {
+            link
+        } else if !self.trusts_modes() {
+            as_recorded(Kind::Executable).unwrap_or(Kind::File)
+        } else if executable(meta) == Some(true) {
+            Kind::Executable
+        } else {
+            Kind::File
+        }
     }
 
     fn untracked(&self, root: &Path, at: &str) -> Result<Vec<Vec<u8>>, GitError> {
@@ -83,19 +101,7 @@ fn look(root: &Path, path: &BStr) -> Result<Option<(PathBuf, std::fs::Metadata)>
     }
 }
 
-fn kind_on_disk(meta: &std::fs::Metadata) -> Kind {
-    if meta.is_symlink() {
-        Kind::Symlink
-    } else if !meta.is_file() {
-        Kind::Submodule
-    } else if executable(meta) == Some(true) {
-        Kind::Executable
-    } else {
-        Kind::File
-    }
-}
-
-fn kind_of(mode: Mode) -> Kind {
+pub(super) fn kind_of(mode: Mode) -> Kind {
     match mode {
         Mode::FILE_EXECUTABLE => Kind::Executable,
         Mode::SYMLINK => Kind::Symlink,

@@ -76,15 +76,16 @@ pub fn served() -> Result<Vec<(String, &'static str)>, GitError> {
 impl Repo {
     /// Opens the repository at `dir`, or makes one there (bare or with a work tree), and sets what a registry wants.
     ///
-    /// References are kept as files. The branch is `init.defaultBranch`, or `main`. What the repository already sets
+    /// It is made by `git init`, so that `init.templateDir`, `init.defaultObjectFormat`, `init.defaultBranch` (or `main`) and
+    /// `core.sharedRepository` of the user count; references are kept as files. What the repository already sets
     /// is left as it is, but for a log of references that is switched off.
     pub fn init(dir: &Path, bare: bool) -> Result<Self, GitError> {
         let repo = match Self::open(dir) {
             Ok(repo) => repo,
             Err(GitError::NotARepository { .. }) => {
                 std::fs::create_dir_all(dir).map_err(|e| GitError::io("create", dir, e))?;
-                let made = if bare { gix::init_bare(dir) } else { gix::init(dir) };
-                made.map_err(|e| GitError::write(format!("make a repository in {}", dir.display()), dir, e))?;
+                let what = || format!("make a repository in {}", dir.display());
+                program::init(dir, bare).map_err(|why| GitError::Git { what: what(), source: why.into() })?;
                 Self::open(dir)?
             }
             Err(e) => return Err(e),
@@ -115,7 +116,8 @@ impl Repo {
         for (key, value) in &wanted {
             settings.set_raw_value(key.as_str(), *value).map_err(failed)?;
         }
-        let mut lock = gix::lock::File::acquire_to_update_resource(&path, wait, None, 0).map_err(failed)?;
+        let mut lock =
+            gix::lock::File::acquire_to_update_resource(&path, wait, None, self.sharing()?.bits()).map_err(failed)?;
         let io = |e| GitError::io("write", &path, e);
         lock.with_mut(|f| {
             settings.write_to(&mut *f).map_err(std::io::Error::other)?;

@@ -173,12 +173,13 @@ impl Repo {
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = match open() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(&folder).map_err(|e| GitError::io("create", &folder, e))?;
+                self.make_state_dir(&folder)?;
                 open()
             }
             opened => opened,
         }
         .map_err(|e| GitError::io("open", &path, e))?;
+        self.sharing()?.adjust_up_to(&path, self.common_dir())?;
         wait_for(&mut file, &path, wait)?;
         let len = file.metadata().map_err(|e| GitError::io("look at", &path, e))?.len();
         // What the dead writer noted stays until it was acted on.

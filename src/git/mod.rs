@@ -8,19 +8,24 @@
 //! followed, and programs (to sign) are taken from the user's settings only, never from the repository's.
 
 mod clean;
+mod convert;
 mod error;
 mod files;
+mod guard;
 mod init;
 mod lfs;
 mod lock;
 mod mailmap;
 mod memo;
+mod partial;
 pub mod program;
 mod quarantine;
 mod raw;
 mod read;
 mod refs;
+mod remote;
 mod served;
+mod sharing;
 mod sign;
 mod signed;
 mod stage;
@@ -37,6 +42,7 @@ use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use convert::Converter;
 pub use error::{Cause, GitError, PublishError};
 pub use files::WorkFile;
 pub use init::served;
@@ -45,6 +51,7 @@ pub use mailmap::Mailmap;
 pub use quarantine::HookEnv;
 pub use raw::{Header, Names, ObjectKind};
 pub use read::{Commit, Ident};
+pub use remote::Remote;
 pub use served::HooksDir;
 pub use signed::Signed;
 pub use tip::Tip;
@@ -94,6 +101,7 @@ impl Repo {
         let repo = Self::new(found.to_thread_local(), memo::WHOLE)?;
         if std::env::var_os("GIT_DIR").is_none() {
             repo.refuse_embedded()?;
+            repo.refuse_implicit_bare()?;
         }
         Ok(repo)
     }
@@ -116,6 +124,7 @@ impl Repo {
         if let Some(format) = inner.config_snapshot().string("extensions.refStorage").filter(|f| *f != "files") {
             return Err(GitError::RefFormat { path: inner.git_dir().to_owned(), format: format.to_string() });
         }
+        Self::refuse_unknown_format(&inner)?;
         let canonical = |p: &Path| p.canonicalize().map_err(|e| GitError::io("find", p, e));
         let (git_dir, common_dir) = (canonical(inner.git_dir())?, canonical(inner.common_dir())?);
         inner.objects.enable_object_memory();

@@ -1,5 +1,6 @@
 //! The `git` program, for the few questions that the library does not answer.
 
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,11 +11,46 @@ use crate::text::one_line;
 /// Hooks and file system monitors, which a repository's settings may name, are off; ask nothing that runs filters.
 /// The error says in one line why there is no answer.
 pub fn ask<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, String> {
+    tell(dir, args, &[])
+}
+
+/// As [`ask`], with these bytes on its standard input.
+pub fn tell<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Result<Vec<u8>, String> {
+    run(command(dir, args), input)
+}
+
+/// Makes a repository in a folder with `git init`, whatever repository the environment names. References are files.
+pub(super) fn init(dir: &Path, bare: bool) -> Result<(), String> {
+    // Git's own default is `master`, with a hint that it will change.
+    let named = ask(dir, ["config", "--get", "init.defaultBranch"]).is_ok_and(|name| !name.trim_ascii().is_empty());
+    let branch = if named { None } else { Some("--initial-branch=main") };
+    let words = ["init", "--quiet"].into_iter().chain(bare.then_some("--bare")).chain(branch);
+    let mut command = command(dir, words);
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_INDEX_FILE"] {
+        command.env_remove(name);
+    }
+    command.env("GIT_DEFAULT_REF_FORMAT", "files");
+    run(command, &[]).map(drop)
+}
+
+fn command<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new("git");
     command.args(["-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.hooksPath=/dev/null"]);
     command.args(args).env("GIT_LITERAL_PATHSPECS", "1").env("GIT_TERMINAL_PROMPT", "0");
     command.current_dir(dir).stdin(Stdio::null());
-    let output = command.output().map_err(|e| format!("`git` did not start: {e}"))?;
+    command
+}
+
+fn run(mut command: Command, input: &[u8]) -> Result<Vec<u8>, String> {
+    let failed = |e: std::io::Error| format!("`git` did not start: {e}");
+    let output = if input.is_empty() {
+        command.output().map_err(failed)?
+    } else {
+        // Git reads all of it before it prints much, but a pipe is small: a file is not.
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        file.write_all(input).and_then(|()| file.rewind()).map_err(failed)?;
+        command.stdin(file).output().map_err(failed)?
+    };
     if output.status.success() {
         return Ok(output.stdout);
     }

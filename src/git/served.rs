@@ -31,6 +31,13 @@ impl Repo {
         self.own_settings(key).pop()
     }
 
+    /// Whether a file in the form of git's settings switches something on; none if it does not say, or is none.
+    pub fn setting_in(&self, text: &[u8], key: &str) -> Option<bool> {
+        let meta = Metadata::from(gix::config::Source::Local);
+        let file = gix::config::File::from_bytes_no_includes(text, meta, Default::default()).ok()?;
+        file.boolean(key).ok().flatten()
+    }
+
     /// Where git looks for hooks: `hooks`, or what `core.hooksPath` names.
     pub fn hooks_dir(&self) -> HooksDir {
         let key = "core.hooksPath";

@@ -1,5 +1,6 @@
 //! The repository against stock `git`: what we write, git reads; what git writes, we read.
 
+mod disk;
 mod follow;
 mod open;
 mod publish;

@@ -2,8 +2,9 @@
 //!
 //! Only paths that differ between the two trees are looked at. Before anything is published each of them must be as
 //! the old tree has it, in the index and on disk; afterwards each is as the new tree has it. The index stays locked
-//! in between, as git locks it. Bytes are written as they are stored: no filter or conversion is run (a Git LFS
-//! pointer is written as the pointer, which `git lfs checkout` replaces). Symbolic links on the way are never followed.
+//! in between, as git locks it. Files are written as git would check them out ([`Converter`]), but for filters, which are
+//! programs: a Git LFS pointer is written as the pointer, which `git lfs checkout` replaces. Symbolic links on the way
+//! are never followed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write as _};
@@ -14,8 +15,9 @@ use gix::bstr::{BStr, ByteSlice as _};
 use gix::index::entry::{Flags, Stage, Stat};
 
 use super::clean::{Difference, find, is_on_disk, is_staged, mode_of, refuse_dirty, stat};
+use super::convert::Converter;
 use super::lock::{Held, Left};
-use super::{GIT_LOCK_WAIT, GitError, PublishError, Repo, RepoLock};
+use super::{GIT_LOCK_WAIT, GitError, PublishError, Repo, RepoLock, oid};
 use crate::tree::{Entry, Kind, Limits, Objects as _, Oid, TreeError, changes};
 
 /// A work tree that is clean where the change touches it, with its index locked.
@@ -71,7 +73,8 @@ impl Repo {
         let lock_path = path.with_added_extension("lock");
         lock.note(&[Held::planned(lock_path.clone(), None)], left)?;
         let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(GIT_LOCK_WAIT);
-        let index_lock = gix::lock::File::acquire_to_update_resource(&path, wait, None, 0).map_err(|e| {
+        let shared = self.sharing()?.bits();
+        let index_lock = gix::lock::File::acquire_to_update_resource(&path, wait, None, shared).map_err(|e| {
             if e.is_retryable() && lock_path.exists() {
                 GitError::Locked { path: lock_path.clone() }
             } else {
@@ -96,7 +99,7 @@ impl Repo {
         let (index_lock, index) = self.lock_index(lock, Some(left))?;
         let mut changes = BTreeMap::new();
         for (path, (old, new)) in self.differences(left.old.as_ref(), &left.new)? {
-            let on_disk = |there| is_on_disk(self, &root, &path, there);
+            let on_disk = |there| is_on_disk(self, &root, &index, &path, there);
             if is_staged(self, &index, &path, old) && (on_disk(old)? || on_disk(new)?) {
                 changes.insert(path, (old, new));
             }
@@ -189,20 +192,25 @@ impl Follow {
                 remove(&self.root, path)?;
             }
         }
-        let mut entries = Vec::new();
+        let skipped: BTreeSet<&str> = touched.iter().copied().filter(|path| self.is_skipped(path)).collect();
+        self.index.remove_entries(|_, path, _| path.to_str().is_ok_and(|p| touched.contains(p)));
         for (path, (_, new)) in &self.changes {
             let Some((kind, id)) = new else { continue };
-            let skipped = self.is_skipped(path);
-            let stat = if skipped { Stat::default() } else { put(repo, &self.root, path, *kind, id)? };
-            let flags = if skipped { Flags::SKIP_WORKTREE | Flags::EXTENDED } else { Flags::empty() };
-            entries.push((path, stat, flags, *kind, *id));
-        }
-        self.index.remove_entries(|_, path, _| path.to_str().is_ok_and(|p| touched.contains(p)));
-        for (path, stat, flags, kind, id) in entries {
-            let id = repo.id(&id).ok_or(TreeError::Missing(id))?;
-            self.index.dangerously_push_entry(stat, id, flags, mode_of(kind), BStr::new(path));
+            let id = repo.id(id).ok_or(TreeError::Missing(*id))?;
+            let skip = skipped.contains(path.as_str());
+            let flags = if skip { Flags::SKIP_WORKTREE | Flags::EXTENDED } else { Flags::empty() };
+            self.index.dangerously_push_entry(Stat::default(), id, flags, mode_of(*kind), BStr::new(path));
         }
         self.index.sort_entries();
+        // The attributes of the new state count.
+        let mut converter = Converter::out_of_git(repo, &self.index)?;
+        for (path, (_, new)) in &self.changes {
+            let Some((kind, id)) = new.as_ref().filter(|_| !skipped.contains(path.as_str())) else { continue };
+            let stat = put(repo, &self.root, &mut converter, path, *kind, id)?;
+            if let Some(entry) = self.index.entry_mut_by_path_and_stage(BStr::new(path), Stage::Unconflicted) {
+                entry.stat = stat;
+            }
+        }
         // The cached trees would be stale, and the next `git commit` would believe them.
         self.index.remove_tree();
         self.write_index(repo, stamp)
@@ -272,7 +280,11 @@ fn smudge_racy(
         let there = stat(&file)?;
         let is_same = there.matches(&entry.stat, exact) && !entry.stat.is_racy(written, exact);
         let seems_same = there.matches(&entry.stat, Default::default());
-        if !is_same && seems_same && repo.hash_file(&file, &meta)?.and_then(|o| repo.id(&o)) != Some(entry.id) {
+        if is_same || !seems_same {
+            continue;
+        }
+        let there = (super::files::kind_of(entry.mode), oid(entry.id));
+        if !repo.has_bytes(index, path, (&file, &meta), there)? {
             again.push(i);
         }
     }
@@ -301,7 +313,14 @@ fn remove(root: &Path, path: &str) -> Result<(), GitError> {
 }
 
 /// Writes a file and gives what the index notes of it.
-fn put(repo: &Repo, root: &Path, path: &str, kind: Kind, id: &Oid) -> Result<Stat, GitError> {
+fn put(
+    repo: &Repo,
+    root: &Path,
+    converter: &mut Converter<'_>,
+    path: &str,
+    kind: Kind,
+    id: &Oid,
+) -> Result<Stat, GitError> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = folder_at(root, folder)?;
     let file = folder.join(name);
@@ -310,12 +329,13 @@ fn put(repo: &Repo, root: &Path, path: &str, kind: Kind, id: &Oid) -> Result<Sta
     }
     match kind {
         Kind::File | Kind::Executable => {
-            let bytes = repo.blob(id, u64::MAX)?;
+            let bytes = converter.to_work_tree(path, repo.blob(id, u64::MAX)?)?;
             write_file(&folder, &file, &bytes, kind == Kind::Executable)
                 .map_err(|e| GitError::io("write", &file, e))?;
         }
         Kind::Symlink => {
             let target = repo.blob(id, 4096)?;
+            let link = if repo.has_links() { link } else { link_as_file };
             link(&target, &file).map_err(|e| GitError::io("write", &file, e))?;
         }
         Kind::Submodule | Kind::Tree => {
@@ -382,5 +402,11 @@ fn link(target: &[u8], file: &Path) -> std::io::Result<()> {
 
 #[cfg(not(unix))]
 fn link(target: &[u8], file: &Path) -> std::io::Result<()> {
+    link_as_file(target, file)
+}
+
+/// A link where there can be none: a file with the target in it.
+fn link_as_file(target: &[u8], file: &Path) -> std::io::Result<()> {
+    let _ = std::fs::remove_file(file);
     std::fs::write(file, target)
 }

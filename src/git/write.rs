@@ -17,6 +17,7 @@ use gix::refs::{FullName, Target};
 
 use super::error::io_cause;
 use super::lock::Held;
+use super::sharing::Sharing;
 use super::{GIT_LOCK_WAIT, GitError, Ident, PublishError, Repo, RepoLock, oid};
 use crate::text::quoted;
 use crate::tree::{Oid, TreeError};
@@ -118,6 +119,8 @@ impl Repo {
         held.extend(follow.iter().filter_map(super::worktree::Follow::held));
         lock.note(&held, left.as_ref())?;
         let edit = self.prepare(reference, expected, tip, last)?;
+        let sharing = self.sharing()?;
+        held.iter().try_for_each(|h| sharing.adjust_up_to(&h.path, self.common_dir()))?;
         lock.note(&held.into_iter().filter_map(|h| Held::taken(h.path)).collect::<Vec<_>>(), left.as_ref())?;
         self.write_objects(&staged, &commits)?;
         let is_new = !self.common_dir().join(reference).exists();
@@ -127,6 +130,7 @@ impl Repo {
         // A work tree may need the room that it takes.
         let replaced = if follow.is_none() { File::open(self.common_dir().join(reference)).ok() } else { None };
         self.move_branch(edit, last)?;
+        self.share_logs(reference, sharing);
         let flushed = match durability {
             Durability::Full => self.flush_reference(reference, is_new),
             Durability::Relaxed => Ok(()),
@@ -252,15 +256,25 @@ impl Repo {
         Ok(())
     }
 
+    /// Lets other accounts write to the logs of references, where they may. The branch has moved by now, so that a
+    /// failure is theirs to meet: the next write of theirs names the log.
+    fn share_logs(&self, reference: &str, sharing: Sharing) {
+        for (root, log) in [(self.common_dir(), reference), (self.git_dir(), "HEAD")] {
+            let _ = sharing.adjust_up_to(&root.join("logs").join(log), root);
+        }
+    }
+
     /// Writes what the commits need of the staged objects, parts before the whole.
     fn write_objects(&self, staged: &Storage, commits: &[Oid]) -> Result<(), GitError> {
         let store = gix::odb::loose::Store::at(self.objects_dir(), self.inner.object_hash());
+        let sharing = self.sharing()?;
         let mut done = std::collections::HashSet::new();
         for id in commits {
             for id in self.needed(staged, id, &mut done)? {
                 if let Some((kind, bytes)) = staged.get(&id) {
                     write_object(&store, id, *kind, bytes)
                         .map_err(|e| GitError::write(format!("write object {id}"), self.objects_dir(), e))?;
+                    sharing.adjust_up_to(&store.object_path(&id), &self.objects_dir())?;
                 }
             }
         }

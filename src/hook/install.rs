@@ -63,7 +63,7 @@ pub enum InstallError {
 }
 
 /// The name of a hook that was there before, in the folder of hooks.
-const EXISTING: &str = "00-existing";
+pub(super) const EXISTING: &str = "00-existing";
 
 /// Installs the hooks into the repository's folder of hooks and writes the settings of a served repository. Doing it
 /// again changes nothing.
@@ -228,6 +228,20 @@ pub fn uninstall(repo: &Repo) -> Result<Report, InstallError> {
     Ok(report)
 }
 
+/// Why a hook does not start this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Gap {
+    /// Nothing of ours is there.
+    #[error("it is not installed")]
+    Absent,
+    /// Git passes over what is there.
+    #[error("it is not executable, so git passes it over")]
+    Idle,
+    /// What is there starts greenroom, but is not what this program would write.
+    #[error("it is not as this greenroom would write it, or starts another")]
+    Other,
+}
+
 /// How one hook of a repository stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -236,7 +250,19 @@ pub struct Standing {
     /// The file that starts greenroom, if git comes to it.
     pub path: Option<PathBuf>,
     /// Why the gate does not run, if so.
-    pub fault: Option<String>,
+    pub fault: Option<Gap>,
+}
+
+/// What keeps the gate of a served repository from judging pushes, as after a restore that left its hooks behind: the
+/// hook, and what is wrong with it. None where no gate is meant to stand, for the repository does not set [`HOST`], or
+/// where it stands.
+pub fn gap(repo: &Repo, greenroom: &Path) -> Result<Option<(Hook, Gap)>, InstallError> {
+    if repo.own_setting(HOST).is_none() {
+        return Ok(None);
+    }
+    let faults = status(repo, greenroom)?.into_iter().filter_map(|s| Some((s.hook, s.fault?)));
+    // Another greenroom judges, too; so what leaves pushes unjudged comes first.
+    Ok(faults.min_by_key(|(_, gap)| *gap == Gap::Other))
 }
 
 /// Whether git would start the program at this path for each hook.
@@ -250,15 +276,14 @@ pub fn status(repo: &Repo, greenroom: &Path) -> Result<Vec<Standing>, InstallErr
             Some(Kind::Starter) => (path, None),
             Some(Kind::Dispatcher | Kind::OthersDispatcher) if kind(&own)? == Some(Kind::Starter) => (own, Some(path)),
             Some(_) | None => {
-                let fault = Some("it is not installed".to_owned());
-                return Ok(Standing { hook, path: None, fault });
+                return Ok(Standing { hook, path: None, fault: Some(Gap::Absent) });
             }
         };
         let executable = |p: &PathBuf| fs::metadata(p).is_ok_and(|m| m.permissions().mode() & 0o111 != 0);
         let fault = if !executable(&file) || !first.as_ref().is_none_or(executable) {
-            Some("it is not executable, so git passes it over".to_owned())
+            Some(Gap::Idle)
         } else if fs::read(&file).ok() != wanted(hook).map(String::into_bytes) {
-            Some("it is not as this greenroom would write it, or starts another".to_owned())
+            Some(Gap::Other)
         } else {
             None
         };
@@ -267,11 +292,11 @@ pub fn status(repo: &Repo, greenroom: &Path) -> Result<Vec<Standing>, InstallErr
     Hook::ALL.into_iter().map(look).collect()
 }
 
-fn io_error(what: &'static str, path: &Path, source: io::Error) -> InstallError {
+pub(super) fn io_error(what: &'static str, path: &Path, source: io::Error) -> InstallError {
     InstallError::Io { what, path: path.to_owned(), source }
 }
 
-fn create_dir(path: &Path) -> Result<(), InstallError> {
+pub(super) fn create_dir(path: &Path) -> Result<(), InstallError> {
     fs::create_dir_all(path).map_err(|source| io_error("make the folder", path, source))
 }
 
@@ -282,7 +307,7 @@ fn remove(path: &Path, report: &mut Report) -> Result<(), InstallError> {
 }
 
 /// Writes an executable file in one step, unless it is there as it should be.
-fn write(path: &Path, text: &str, report: &mut Report) -> Result<(), InstallError> {
+pub(super) fn write(path: &Path, text: &str, report: &mut Report) -> Result<(), InstallError> {
     let runs = |m: fs::Metadata| m.is_file() && m.permissions().mode() & 0o111 == 0o111;
     if path.symlink_metadata().is_ok_and(runs) && fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(());

@@ -2,10 +2,11 @@
 
 mod alarm;
 pub mod install;
+pub mod prepush;
 pub mod run;
 pub mod say;
 pub mod script;
 
-pub use install::{InstallError, Report, Setup, install, install_into, status, uninstall};
+pub use install::{Gap, InstallError, Report, Setup, gap, install, install_into, status, uninstall};
 pub use run::{Answer, Given, HookError};
 pub use script::Hook;

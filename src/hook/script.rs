@@ -105,7 +105,7 @@ impl Kind {
 }
 
 /// Whether a line, which is no comment, names a folder such as `pre-receive.d`, quoted or not.
-fn names_folder(line: &str) -> bool {
+pub(super) fn names_folder(line: &str) -> bool {
     !line.trim_start().starts_with('#') && [".d/", ".d\"/", ".d'/"].iter().any(|end| line.contains(end))
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, damaged};
 use super::part::{Extent, Part};
+use crate::shared;
 use crate::tree::Oid;
 
 /// The first bytes of a head.
@@ -125,6 +126,7 @@ impl State {
         };
         let mut file = new_file(folder)?;
         file.write_all(&encode(&head)?)?;
+        shared::adjust(file.path())?;
         file.persist(folder.join("head")).map_err(|e| e.error)?;
         self.sweep(folder)
     }

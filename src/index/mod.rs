@@ -45,6 +45,7 @@ pub use record::Act;
 pub use rows::{MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 
 use crate::registry::Registry;
+use crate::shared;
 use crate::tree::Oid;
 use error::Fault;
 use head::State;
@@ -284,9 +285,10 @@ fn key(registry: &Registry) -> String {
 
 /// Takes the lock of the writer; none if another process has it.
 fn lock(folder: &Path) -> std::io::Result<Option<File>> {
-    std::fs::create_dir_all(folder)?;
+    shared::create_dir_all(folder)?;
     let path = folder.join("lock");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+    shared::adjust(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

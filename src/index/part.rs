@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, damaged};
+use crate::shared;
 
 /// How far a part reaches, and the checksum of all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,7 @@ impl Part {
         file.set_len(self.flushed)?;
         file.seek(SeekFrom::Start(self.flushed))?;
         file.write_all(&self.tail)?;
+        shared::adjust(&self.path)?;
         self.flushed = self.extent.len;
         self.tail = Vec::new();
         Ok(())

@@ -102,7 +102,7 @@ impl Outbox {
     /// Makes the folder where it is not there, for its owner only.
     pub fn prepare(&self) -> Result<(), OutboxError> {
         let all = folder_of_all(&self.state_dir);
-        fs::create_dir_all(&self.state_dir).map_err(|e| OutboxError::io("create", &self.state_dir, e))?;
+        crate::shared::create_dir_all(&self.state_dir).map_err(|e| OutboxError::io("create", &self.state_dir, e))?;
         for folder in [&all, &self.folder, &self.asks()] {
             make_private(folder).map_err(|e| OutboxError::io("create", folder, e))?;
         }

@@ -28,6 +28,10 @@ const MANY_COMMITS: u64 = 5_000;
 /// A lock of git's that is older than this was left by a process that was killed.
 const OLD_LOCK: Duration = Duration::from_secs(600);
 
+/// How many files that keep a group out are looked for.
+#[cfg(unix)]
+const MANY_KEPT: usize = 100;
+
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,6 +105,7 @@ impl Registry {
             self.locks(),
             told("files", self.files(&state, verify, progress)),
             self.secrets(),
+            self.sharing(),
         ])
     }
 
@@ -130,8 +135,21 @@ impl Registry {
             let help = "git fetch --unshallow";
             return Ok(Check::fail(name, "the clone is shallow: the past cannot be read", help));
         }
+        if let Some(remote) = self.repo.promisor() {
+            let tip: Vec<_> = self.head()?.into_iter().collect();
+            let missing = self.repo.left_out(&tip, &[], self.at())?.len();
+            if missing > 0 {
+                let message = format!("the clone is partial: {missing} objects of the registry are not here");
+                return Ok(Check::warn(
+                    name,
+                    message,
+                    format!("git fetch --refetch --no-filter {}", one_line(&remote)),
+                ));
+            }
+        }
         let dir = self.repo.common_dir();
-        let counted = program::ask(dir, ["rev-list", "--count", self.branch()]);
+        let git_dir = format!("--git-dir={}", self.repo.git_dir().display());
+        let counted = program::ask(dir, [&git_dir, "rev-list", "--count", self.branch()]);
         let commits = counted.ok().and_then(|n| String::from_utf8_lossy(&n).trim().parse::<u64>().ok());
         let Some(commits) = commits else {
             return Ok(Check::fail(name, "git cannot count the commits", "git fsck"));
@@ -231,9 +249,59 @@ impl Registry {
         }
     }
 
+    /// Whether the accounts that share the repository can all write to it.
+    #[cfg(unix)]
+    fn sharing(&self) -> Check {
+        let name = "sharing";
+        if !self.repo.is_shared() {
+            return Check::ok(name, "one account writes to the repository");
+        }
+        let (common, mut kept) = (self.repo.common_dir(), Vec::new());
+        for folder in ["refs", "logs", "greenroom/index", "lfs/objects", "lfs/incoming"] {
+            kept_from_group(&common.join(folder), 0, &mut kept);
+        }
+        let lock = self.state_dir().join("lock");
+        let writes = |m: std::fs::Metadata| std::os::unix::fs::PermissionsExt::mode(&m.permissions()) & 0o020 != 0;
+        if std::fs::metadata(&lock).is_ok_and(|m| !writes(m)) {
+            kept.push(one_line(&lock.to_string_lossy()).into_owned());
+        }
+        match kept.first() {
+            None => Check::ok(name, "the group of the repository may write to it, as core.sharedRepository says"),
+            Some(first) => {
+                let message =
+                    format!("core.sharedRepository is set, but {} file(s) keep the group out: {first}", kept.len());
+                let folder = one_line(&common.to_string_lossy()).into_owned();
+                let help = format!("as their owner: chmod -R g+rwX {folder}/refs {folder}/logs, and so for the others");
+                Check::warn(name, message, help)
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn sharing(&self) -> Check {
+        Check::ok("sharing", "who may write is the system's to say")
+    }
+
     #[cfg(not(unix))]
     fn secrets(&self) -> Check {
         Check::ok("secrets", "who may read them is the system's to say")
+    }
+}
+
+/// Collects what is in folders of a shared repository and keeps its group out.
+#[cfg(unix)]
+fn kept_from_group(dir: &Path, depth: usize, out: &mut Vec<String>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
+        let mode = meta.permissions().mode();
+        // What the owner may do the group may do; a folder hands its group on.
+        let wanted = if meta.is_dir() { 0o2070 } else { (mode & 0o600) >> 3 };
+        if !meta.is_symlink() && mode & wanted != wanted {
+            out.push(one_line(&path.to_string_lossy()).into_owned());
+        } else if meta.is_dir() && depth < 16 && out.len() < MANY_KEPT {
+            kept_from_group(&path, depth + 1, out);
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl Registry {
         let Some(found) = self.repo.work_files(&self.at)? else { return Ok(None) };
         let (mut patch, mut faults) = (Patch::default(), Vec::new());
         let files = found.len();
+        let mut converter = None;
         for (path, file) in found {
             if let Some(why) = Repo::path_fault(&path) {
                 let help = "rename it, or take it out";
@@ -137,11 +138,15 @@ impl Registry {
                     patch.link(path, kind, self.repo.stage_blob(&[])?);
                 }
                 WorkFile::Changed(kind, disk) => {
-                    let bytes = bytes_to_commit(&path, kind, &disk).map_err(|source| GitError::Io {
-                        what: "read",
-                        path: disk.clone(),
-                        source,
-                    })?;
+                    let read = bytes_to_commit(&path, kind, &disk);
+                    let mut bytes = read.map_err(|source| GitError::Io { what: "read", path: disk, source })?;
+                    if kind.is_file() {
+                        let converter = match &mut converter {
+                            Some(converter) => converter,
+                            none => none.insert(self.repo.converter()?),
+                        };
+                        bytes = converter.to_git(&path, &bytes)?.unwrap_or(bytes);
+                    }
                     patch.link(path, kind, self.repo.stage_blob(&bytes)?);
                 }
             }
@@ -161,7 +166,7 @@ fn is_endless(path: &str, kind: Kind, disk: &Path) -> bool {
 
 /// What a commit would hold of a file: its bytes, or for a file of a model that is Git LFS's, its pointer.
 fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u8>> {
-    if kind == Kind::Symlink {
+    if kind == Kind::Symlink && disk.is_symlink() {
         return std::fs::read_link(disk).map(|to| to.as_os_str().as_encoded_bytes().to_vec());
     }
     let mut file = File::open(disk)?;

@@ -10,6 +10,7 @@ pub mod health;
 mod history;
 mod lint;
 mod propose;
+pub mod sent;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
 pub use lint::Lint;
 pub use propose::Proposal;
+pub use sent::Unsent;
 
 /// How often an action is applied anew because the head moved.
 const ATTEMPTS: usize = 20;

@@ -35,7 +35,7 @@ pub struct Notice {
 impl Notice {
     /// Puts up a notice in a folder; none if that of another server hangs there.
     pub fn put_up(folder: &Path, url: &str) -> io::Result<Option<Self>> {
-        fs::create_dir_all(folder)?;
+        crate::shared::create_dir_all(folder)?;
         let path = folder.join(NAME);
         let mut taken = 0;
         for _ in 0..ATTEMPTS {

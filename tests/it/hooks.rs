@@ -296,3 +296,51 @@ fn status_says_whether_the_gate_is_in_force() {
     let idle = served.server().greenroom(["hook", "status"]).code(7);
     assert!(idle.stdout().contains("it is not executable, so git passes it over"), "{}", idle.stdout());
 }
+
+#[test]
+fn a_repository_that_lost_its_hooks_is_noticed() {
+    let served = Served::new();
+    served.server().greenroom(UNIX).success();
+    served.lands();
+    let gate = |shell: &Shell<'_>| {
+        let (stdout, _, code) = shell.greenroom(["doctor", "-o", "json"]).ended();
+        let told: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+        let check =
+            told["checks"].as_array().expect("checks").iter().find(|c| c["name"] == "gate").expect("made").clone();
+        (
+            check["state"].as_str().expect("a word").to_owned(),
+            check["message"].to_string(),
+            check["help"].to_string(),
+            code,
+        )
+    };
+    assert_eq!(gate(&served.server()).0, "ok");
+    let quiet = served.server().greenroom(["watch", "--once"]).success();
+    assert!(!quiet.stderr().contains("greenroom.host"), "{}", quiet.stderr());
+
+    // A backup that left the hooks out; one whose files may not be run; one to whose folder core.hooksPath leads no more.
+    let lose: [&dyn Fn(); 3] = [
+        &|| fs::remove_file(served.path("pre-receive")).expect("it is there"),
+        &|| fs::set_permissions(served.path("pre-receive"), fs::Permissions::from_mode(0o644)).expect("writable"),
+        &|| drop(served.server().git(["config", "core.hooksPath", "/nowhere/at/all"]).success()),
+    ];
+    for lost in lose {
+        lost();
+        let (state, message, help, code) = gate(&served.server());
+        assert_eq!((state.as_str(), code), ("fail", Some(7)), "{message}");
+        assert!(message.contains("greenroom.host is set") && help.contains("hook install --bare"), "{message} {help}");
+        let watched = served.server().greenroom(["watch", "--once"]).success();
+        assert!(watched.stderr().contains("greenroom.host is set"), "{}", watched.stderr());
+        let log = served.sandbox.path("serve.log");
+        let server = crate::support::server::Server::start(&served.server(), log.clone(), &[]);
+        drop(server);
+        let said = fs::read_to_string(&log).expect("the log of the server");
+        assert!(said.contains("greenroom.host is set") && said.contains("hook install --bare"), "{said}");
+        served.server().git(["config", "--unset", "core.hooksPath"]).any();
+        served.server().greenroom(UNIX).success();
+        assert_eq!(gate(&served.server()).0, "ok");
+    }
+    // Where no gate is meant to stand, none is missed.
+    served.server().greenroom(["hook", "uninstall"]).success();
+    assert_eq!(gate(&served.server()).0, "ok");
+}

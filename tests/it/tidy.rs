@@ -40,7 +40,10 @@ const PLACES: &[Place] = &[
     ("ssh_key", Some(&["signature"])),
     (
         "tempfile",
-        Some(&["artifact", "cli", "deliver", "gate", "git", "hook", "index", "kept", "outbox", "secrets", "server"]),
+        Some(&[
+            "artifact", "cli", "deliver", "gate", "git", "hook", "index", "kept", "outbox", "secrets", "server",
+            "shared",
+        ]),
     ),
     ("thiserror", None),
     ("tokio", Some(&["server"])),

@@ -288,6 +288,11 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
     });
     match told {
         Ok((judged, files)) => tell(judged, files, push.is_none() && line.pushes > 0, &mut part.notes),
+        Err(GateError::Tree(TreeError::Missing(_)) | GateError::Git(GitError::Object(TreeError::Missing(_))))
+            if gate.repo().promisor().is_some() =>
+        {
+            part.notes.unchecked(LEFT_OUT, 1, Some(step.commit));
+        }
         Err(GateError::Tree(e) | GateError::Git(GitError::Object(e))) if is_damage(&e) => {
             let help = "git fsck lists what is damaged; fetch it from another clone, or restore it from a backup";
             part.notes.fault(Some((step.commit, landing.at)), "object", with_causes(&e), help);
@@ -296,6 +301,9 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
     }
     Ok(())
 }
+
+/// That a partial clone lacks what a step is judged by.
+const LEFT_OUT: &str = "the clone is partial: objects of the step are not here (`git fetch --refetch --no-filter`)";
 
 /// Whether an object is not what it should be, rather than the disk failing.
 fn is_damage(e: &TreeError) -> bool {

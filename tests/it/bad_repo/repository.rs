@@ -172,3 +172,103 @@ fn what_another_writer_deleted_meanwhile_is_not_found() {
     says(&shell, 3, "transition churn 2 Staging", "not found");
     assert_eq!(shell.git(["rev-parse", "HEAD~1"]).success().stdout().trim(), before);
 }
+
+#[test]
+fn a_repository_that_git_refuses_is_not_written_to() {
+    for (version, key, value, words) in [
+        ("1", "extensions.foo", "true", "its extension `foo` is not supported"),
+        ("1", "extensions.compatObjectFormat", "sha256", "its extension `compatobjectformat` is not supported"),
+        ("2", "core.bare", "false", "it has format 2, and at most 1 is known"),
+        ("0", "extensions.objectFormat", "sha1", "its extension `objectformat` needs format 1"),
+    ] {
+        let sandbox = registry();
+        let shell = sandbox.alice().within("r");
+        let before = head(&shell);
+        shell.git(["config", key, value]).success();
+        shell.git(["config", "core.repositoryFormatVersion", version]).success();
+        shell.git(["log"]).code(128);
+        for line in WRITES.iter().chain(&["model list", "init ."]) {
+            says(&shell, 1, line, words);
+        }
+        shell.git(["config", "--file", ".git/config", "core.repositoryFormatVersion", "0"]).success();
+        shell.git(["config", "--file", ".git/config", "--unset", key]).success();
+        assert_eq!(head(&shell), before);
+    }
+    // Git passes over this one, and so it is.
+    let sandbox = registry();
+    let shell = sandbox.alice().within("r");
+    shell.git(["config", "extensions.foo", "true"]).success();
+    says(&shell, 0, "model create risk", "register the model risk");
+}
+
+#[test]
+fn an_extension_that_the_installed_git_does_not_know() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("r");
+    shell.git(["config", "extensions.relativeWorktrees", "true"]).success();
+    shell.git(["config", "core.repositoryFormatVersion", "1"]).success();
+    // Git knows it since 2.48.
+    let known = shell.git(["log", "-1", "--format=x"]).ended().2 == Some(0);
+    if known {
+        says(&shell, 0, "model create risk", "register the model risk");
+    } else {
+        says(
+            &shell,
+            1,
+            "model create risk",
+            "its extension `relativeworktrees` is unknown to the git that is installed",
+        );
+    }
+}
+
+#[test]
+fn a_bare_repository_that_is_to_be_named() {
+    let sandbox = Sandbox::new();
+    sandbox.greenroom(["init", "--bare", "r.git"]).success();
+    sandbox.greenroom(["init", "r"]).success();
+    let shell = sandbox.alice().within("r.git");
+    says(&shell, 0, "model list", "");
+    // The repository's own word does not count.
+    shell.git(["config", "safe.bareRepository", "explicit"]).success();
+    says(&shell, 0, "model list", "");
+    shell.git(["config", "--global", "safe.bareRepository", "explicit"]).success();
+    shell.git(["log"]).code(128);
+    for line in ["model list", "model create risk"] {
+        says(&shell, 1, line, "safe.bareRepository says that those are used only when named: GIT_DIR=");
+    }
+    let named = shell.clone().env("GIT_DIR", sandbox.path("r.git"));
+    says(&named, 0, "model create risk", "register the model risk");
+    says(&named, 0, "doctor", "commits on main");
+    says(&sandbox.alice().within("r"), 0, "model create risk", "register the model risk");
+}
+
+#[test]
+fn a_new_repository_is_as_git_would_make_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("template/hooks/commit-msg", "#!/bin/sh\nexit 0\n");
+    sandbox.write("template/hooks/pre-push", "#!/bin/sh\necho pushed >>seen\n");
+    sandbox.write("template/info/exclude", "*.tmp\n");
+    let run = ["-c", "chmod 755 template/hooks/*"];
+    sandbox.alice().run("sh", run).success();
+    let template = sandbox.path("template");
+    for (key, value) in [
+        ("init.templateDir", template.to_str().expect("UTF-8")),
+        ("init.defaultObjectFormat", "sha256"),
+        ("init.defaultBranch", "trunk"),
+    ] {
+        sandbox.git(["config", "--global", key, value]).success();
+    }
+    // What the environment names is another repository.
+    let shell = sandbox.alice();
+    says(&shell.clone().env("GIT_DIR", sandbox.path("elsewhere")), 0, "init r", "Made a registry");
+    assert!(!sandbox.path("elsewhere").exists());
+    let shell = shell.within("r");
+    assert_eq!(shell.git(["rev-parse", "--show-object-format"]).success().stdout(), "sha256\n");
+    assert_eq!(shell.git(["branch", "--show-current"]).success().stdout(), "trunk\n");
+    assert!(sandbox.path("r/.git/hooks/commit-msg").exists());
+    assert_eq!(sandbox.read("r/.git/info/exclude"), "*.tmp\n");
+    assert_eq!(sandbox.read("r/.git/hooks/pre-push.d/00-existing"), sandbox.read("template/hooks/pre-push"));
+    fill(&shell);
+    sound(&shell);
+    says(&shell, 0, "log", "register churn version 1");
+}

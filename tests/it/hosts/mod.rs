@@ -5,6 +5,6 @@ mod daemon;
 mod file;
 mod gitolite;
 mod nginx;
-mod page;
+pub mod page;
 mod scenario;
 mod ssh;

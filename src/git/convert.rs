@@ -1,0 +1,164 @@
+//! Conversion between the bytes of a commit and those of a work tree, as git does it: line ends, `$Id$`, encodings.
+//!
+//! Which conversion a file gets, its attributes and the user's settings say (`core.autocrlf`, `core.eol`,
+//! `core.attributesFile`). Filters are programs and never run here: a Git LFS pointer stays the pointer.
+
+use std::path::Path;
+
+use gix::bstr::{BStr, ByteSlice as _};
+use gix::filter::plumbing::driver::apply::Delay;
+use gix::filter::plumbing::pipeline::CrlfRoundTripCheck;
+use gix::filter::plumbing::pipeline::convert::{ToGitOutcome, ToWorktreeOutcome, to_worktree};
+use gix::worktree::stack::state::attributes::Source;
+
+use super::{GitError, Repo, program};
+use crate::tree::Oid;
+
+/// The attribute that names the encoding of a file in the work tree.
+const ENCODING: &str = "working-tree-encoding";
+
+/// What converts files. The attributes are those of an index and of the `.gitattributes` in the work tree.
+pub struct Converter<'r> {
+    repo: &'r Repo,
+    pipeline: gix::filter::plumbing::Pipeline,
+    stack: gix::worktree::Stack,
+    attributes: gix::attrs::search::Outcome,
+    /// The index that converts files on their way into git: what has CRLF there keeps it.
+    index: Option<gix::index::State>,
+}
+
+impl std::fmt::Debug for Converter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Converter").finish_non_exhaustive()
+    }
+}
+
+impl Repo {
+    /// For files of the work tree that are read or written by hand.
+    pub fn converter(&self) -> Result<Converter<'_>, GitError> {
+        let index = self.read_index()?;
+        Converter::into_git(self, &index)
+    }
+}
+
+impl<'r> Converter<'r> {
+    /// For files that are compared with commits, or become a part of one.
+    pub(super) fn into_git(repo: &'r Repo, index: &gix::index::State) -> Result<Self, GitError> {
+        Self::new(repo, index, Source::WorktreeThenIdMapping, Some(index.clone()))
+    }
+
+    /// For files that are written as an index has them, which holds the attributes of the new state.
+    pub(super) fn out_of_git(repo: &'r Repo, index: &gix::index::State) -> Result<Self, GitError> {
+        Self::new(repo, index, Source::IdMappingThenWorktree, None)
+    }
+
+    fn new(
+        repo: &'r Repo,
+        index: &gix::index::State,
+        source: Source,
+        kept: Option<gix::index::State>,
+    ) -> Result<Self, GitError> {
+        let failed = |e| GitError::git("read the settings of how files are converted", e);
+        let mut options = gix::filter::Pipeline::options(&repo.inner).map_err(failed)?;
+        options.drivers.clear();
+        options.crlf_roundtrip_check = CrlfRoundTripCheck::Skip;
+        let hash = repo.inner.object_hash();
+        let pipeline = gix::filter::plumbing::Pipeline::new(Default::default(), hash, options);
+        let stack = repo.inner.attributes_only(index, source).map_err(failed)?.detach();
+        let mut attributes = gix::attrs::search::Outcome::default();
+        attributes.initialize_with_selection(&Default::default(), [ENCODING]);
+        Ok(Self { repo, pipeline, stack, attributes, index: kept })
+    }
+
+    /// What a commit would hold of a file with these bytes. None if its attributes promise an encoding that it is not in.
+    pub fn to_git(&mut self, path: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>, GitError> {
+        let objects = &self.repo.inner.objects;
+        let there = self.stack.at_entry(BStr::new(path), None, objects);
+        let there = there.map_err(|e| GitError::io("read the attributes of", path, e))?;
+        let index = self.index.as_ref();
+        let converted = self.pipeline.convert_to_git(
+            bytes,
+            Path::new(path),
+            &mut |_, out| {
+                there.matching_attributes(out);
+            },
+            &mut |buffer| {
+                let entry = index.and_then(|i| i.entry_by_path(BStr::new(path)));
+                let Some(entry) = entry else { return Ok(None) };
+                let found = gix::objs::Find::try_find(objects, &entry.id, buffer)?;
+                Ok(found.map(drop))
+            },
+        );
+        Ok(match converted {
+            Ok(ToGitOutcome::Unchanged(_)) => Some(bytes.to_vec()),
+            Ok(ToGitOutcome::Buffer(converted)) => Some(converted.to_vec()),
+            // Without programs nothing comes from one, and what remains is an encoding.
+            Ok(ToGitOutcome::Process(_)) | Err(_) => None,
+        })
+    }
+
+    /// What a checkout would write of a file with these bytes.
+    pub fn to_work_tree(&mut self, path: &str, bytes: Vec<u8>) -> Result<Vec<u8>, GitError> {
+        let there = self.stack.at_entry(BStr::new(path), None, &self.repo.inner.objects);
+        let there = there.map_err(|e| GitError::io("read the attributes of", path, e))?;
+        self.attributes.reset();
+        there.matching_attributes(&mut self.attributes);
+        let encoding = self.attributes.iter_selected().next().is_some_and(|m| m.assignment.state.as_bstr().is_some());
+        if encoding {
+            // The library cannot write all that git can, such as UTF-16.
+            return self.by_program(path, &bytes);
+        }
+        let options = to_worktree::Options { can_delay: Delay::Forbid, ..Default::default() };
+        let converted = self.pipeline.convert_to_worktree(
+            &bytes,
+            BStr::new(path),
+            &mut |_, out| {
+                there.matching_attributes(out);
+            },
+            options,
+        );
+        match converted.map_err(|e| GitError::git(format!("convert {}", crate::text::quoted(path)), e))? {
+            ToWorktreeOutcome::Buffer(converted) => Ok(converted.to_vec()),
+            ToWorktreeOutcome::Unchanged(_) | ToWorktreeOutcome::Process(_) => Ok(bytes),
+        }
+    }
+
+    /// What git itself would write of a file that is committed, its filters left out.
+    fn by_program(&self, path: &str, bytes: &[u8]) -> Result<Vec<u8>, GitError> {
+        let id = gix::objs::compute_hash(self.repo.inner.object_hash(), gix::objs::Kind::Blob, bytes)
+            .map_err(|e| GitError::git("hash a file", e))?;
+        let (id, path_flag) = (Oid::from_bytes(id.as_bytes()), format!("--path={path}"));
+        let id = id.map(|i| i.to_string()).unwrap_or_default();
+        let root = self.repo.work_dir().unwrap_or_else(|| self.repo.git_dir().to_owned());
+        let filters = self.repo.filters();
+        let off: Vec<String> = filters
+            .iter()
+            .flat_map(|f| ["smudge=", "process=", "required=false"].map(|set| format!("filter.{f}.{set}")))
+            .collect();
+        let settings = off.iter().flat_map(|set| ["-c", set.as_str()]);
+        let words = ["cat-file", "--filters", path_flag.as_str(), id.as_str()];
+        program::ask(&root, settings.chain(words))
+            .map_err(|why| GitError::Git { what: format!("convert {}", crate::text::quoted(path)), source: why.into() })
+    }
+}
+
+impl Repo {
+    /// The names of the filters that the settings know.
+    fn filters(&self) -> Vec<String> {
+        let settings = self.inner.config_snapshot();
+        let sections = settings.plumbing().sections_by_name("filter").into_iter().flatten();
+        let names = sections.filter_map(|s| s.header().subsection_name().map(|n| n.to_str_lossy().into_owned()));
+        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Whether the work tree tells which files can be run, as `core.fileMode` says.
+    pub(super) fn trusts_modes(&self) -> bool {
+        self.inner.config_snapshot().boolean("core.fileMode") != Some(false)
+    }
+
+    /// Whether the work tree can hold symbolic links, as `core.symlinks` says. Where it cannot, git writes a file with
+    /// the target in it.
+    pub(super) fn has_links(&self) -> bool {
+        self.inner.config_snapshot().boolean("core.symlinks") != Some(false)
+    }
+}

@@ -1,0 +1,238 @@
+//! The pre-push hook of a clone: the files of models go where their pointers go.
+//!
+//! It runs `git lfs pre-push`, as the hook of git-lfs does, and notes what was sent, so that `greenroom doctor` knows.
+//! The first push to a remote sends all files that are here, for earlier ones may have gone without. Hooks that are there
+//! run first and stay.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::install::{EXISTING, InstallError, Report, create_dir, io_error, write};
+use super::script::{OWN, names_folder};
+use crate::git::Repo;
+
+/// The name of the hook.
+const NAME: &str = "pre-push";
+
+/// The second line of the hook that sends.
+const SENDER: &str = "# greenroom: this hook sends the files of models before a push.";
+
+/// The second line of the hook that runs those of a folder.
+const DISPATCHER: &str = "# greenroom: this hook runs those in the folder pre-push.d beside it.";
+
+/// The name of the file, in greenroom's folder, in which the hook notes what was sent: lines of the hash of a URL and a
+/// commit, all files of which have arrived there.
+pub use crate::registry::sent::RECORD;
+
+/// How the files of models get to a remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sending {
+    /// Our hook sends them.
+    Ours,
+    /// Another hook runs git-lfs.
+    Others,
+    /// No hook does, for this reason.
+    Nothing(String),
+}
+
+/// The hook that sends.
+fn sender() -> String {
+    format!(
+        r#"#!/bin/sh
+{SENDER}
+# greenroom wrote it, beside the hooks that were here. Changes are lost.
+common=$(git rev-parse --git-common-dir) || exit 1
+[ -d "$common/greenroom" ] || exit 0
+store=$(git config --type=path lfs.storage) || store=lfs
+case "$store" in /*) ;; *) store=$common/$store ;; esac
+[ -n "$(find "$store/objects" -type f 2>/dev/null | head -n 1)" ] || exit 0
+if ! command -v git-lfs >/dev/null 2>&1; then
+    echo "greenroom: git-lfs is not installed, so only pointers to the files of models would be pushed." >&2
+    echo "greenroom: install git-lfs (https://git-lfs.com) and push again." >&2
+    echo "greenroom: nothing was pushed; 'git push --no-verify' pushes the pointers alone." >&2
+    exit 1
+fi
+failed() {{
+    echo "greenroom: the files of models could not be sent to $remote, so nothing was pushed." >&2
+    echo "greenroom: a remote without Git LFS needs 'git config lfs.url URL'; see 'git lfs env'." >&2
+    echo "greenroom: 'git push --no-verify' pushes the pointers alone." >&2
+    exit 1
+}}
+remote=$1
+record=$common/greenroom/{RECORD}
+key=$(printf '%s' "$2" | git hash-object --stdin) || exit 1
+lines=$(cat; echo x)
+lines=${{lines%x}}
+commits=$(printf '%s' "$lines" | while read -r _ id _; do
+    case "$id" in *[!0]*) echo "$id" ;; esac
+done)
+if ! grep -q "^$key " "$record" 2>/dev/null; then
+    head=$(git rev-parse --verify --quiet HEAD) && commits="$commits $head"
+    for commit in $commits; do
+        git -c lfs.allowincompletepush=true lfs push --all "$remote" "$commit" || failed
+    done
+fi
+printf '%s' "$lines" | git lfs pre-push "$@" || failed
+for commit in $commits; do
+    echo "$key $commit" >>"$record" || exit 0
+done
+exit 0
+"#
+    )
+}
+
+/// The hook that gives what it reads to each hook in the folder beside it, in order of their names, and stops at the
+/// first that refuses.
+fn dispatcher() -> String {
+    format!(
+        r#"#!/bin/sh
+{DISPATCHER}
+# greenroom wrote it. Hooks go into that folder; changes here are lost.
+lines=$(cat; echo x)
+lines=${{lines%x}}
+for hook in "$0.d"/*; do
+    [ -f "$hook" ] && [ -x "$hook" ] || continue
+    printf '%s' "$lines" | "$hook" "$@" || exit $?
+done
+exit 0
+"#
+    )
+}
+
+/// What the file of the hook is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Sender,
+    Dispatcher,
+    /// Another's that runs git-lfs itself.
+    Lfs,
+    /// Another's that runs those of the folder beside it.
+    OthersDispatcher,
+    Other,
+}
+
+fn found(path: &Path) -> Result<Found, InstallError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(Found::Nothing),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Other),
+        Err(source) => return Err(io_error("read", path, source)),
+    };
+    let text = String::from_utf8_lossy(&text);
+    let code = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    Ok(match text.lines().nth(1) {
+        Some(SENDER) => Found::Sender,
+        Some(DISPATCHER) => Found::Dispatcher,
+        Some(_) | None if code().any(|l| l.contains("git lfs pre-push") || l.contains("git-lfs pre-push")) => {
+            Found::Lfs
+        }
+        Some(_) | None if text.lines().any(names_folder) => Found::OthersDispatcher,
+        Some(_) | None => Found::Other,
+    })
+}
+
+/// The places of the hook.
+struct Places {
+    /// The folder of hooks.
+    dir: PathBuf,
+    /// The file that git runs.
+    path: PathBuf,
+    /// The folder beside it.
+    folder: PathBuf,
+    /// Ours in that folder.
+    own: PathBuf,
+}
+
+impl Places {
+    fn of(repo: &Repo) -> Self {
+        let dir = repo.hooks_dir().path;
+        let folder = dir.join(format!("{NAME}.d"));
+        Self { path: dir.join(NAME), own: folder.join(OWN), folder, dir }
+    }
+}
+
+/// Whether a push sends the files of models.
+pub fn sending(repo: &Repo) -> Result<Sending, InstallError> {
+    let places = Places::of(repo);
+    let runs = |p: &Path| {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    let (sending, files) = match found(&places.path)? {
+        Found::Sender => (Sending::Ours, vec![&places.path]),
+        Found::Lfs => (Sending::Others, vec![&places.path]),
+        Found::Dispatcher | Found::OthersDispatcher if found(&places.own)? == Found::Sender => {
+            (Sending::Ours, vec![&places.path, &places.own])
+        }
+        Found::Nothing => return Ok(Sending::Nothing(format!("there is no {}", places.path.display()))),
+        Found::Dispatcher | Found::OthersDispatcher | Found::Other => {
+            return Ok(Sending::Nothing(format!("{} does not run git-lfs", places.path.display())));
+        }
+    };
+    Ok(match files.iter().find(|p| !runs(p)) {
+        Some(idle) => Sending::Nothing(format!("{} is not executable", idle.display())),
+        None => sending,
+    })
+}
+
+/// Makes pushes from this repository send the files of models, unless they do. Where the folder of hooks is committed
+/// with the work tree nothing is written, and the report says what to add.
+pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
+    let mut report = Report::default();
+    let places = Places::of(repo);
+    let there = found(&places.path)?;
+    repo.make_state_dir(&repo.common_dir().join("greenroom"))?;
+    match there {
+        Found::Lfs => return Ok(report),
+        Found::Sender => {
+            write(&places.path, &sender(), &mut report)?;
+            return Ok(report);
+        }
+        Found::Dispatcher | Found::OthersDispatcher if places.folder.is_dir() => {
+            write(&places.own, &sender(), &mut report)?;
+            if there == Found::Dispatcher {
+                write(&places.path, &dispatcher(), &mut report)?;
+            }
+            return Ok(report);
+        }
+        Found::Nothing | Found::Other | Found::Dispatcher | Found::OthersDispatcher => {}
+    }
+    if repo.tracks_folder(&places.dir)? {
+        report.warnings.push(format!(
+            "{} is committed with the work tree, so no hook was put there: add `git lfs pre-push \"$@\"` to {}, or the \
+             files of models stay behind at a push",
+            places.dir.display(),
+            places.path.display()
+        ));
+        return Ok(report);
+    }
+    create_dir(&places.dir)?;
+    if there == Found::Nothing {
+        write(&places.path, &sender(), &mut report)?;
+        return Ok(report);
+    }
+    move_aside(&places, &mut report)?;
+    write(&places.own, &sender(), &mut report)?;
+    write(&places.path, &dispatcher(), &mut report)?;
+    Ok(report)
+}
+
+/// Gives the hook that is there a second name in the folder beside it, so that at no moment there is none.
+fn move_aside(places: &Places, report: &mut Report) -> Result<(), InstallError> {
+    create_dir(&places.folder)?;
+    let moved = places.folder.join(EXISTING);
+    if moved.symlink_metadata().is_ok() {
+        return Err(InstallError::InTheWay(moved));
+    }
+    let failed = |source| io_error("move", &places.path, source);
+    match fs::read_link(&places.path) {
+        // A relative link is one from the folder that it lies in.
+        Ok(target) if target.is_relative() => {
+            std::os::unix::fs::symlink(Path::new("..").join(target), &moved).map_err(failed)?;
+        }
+        Ok(_) | Err(_) => fs::hard_link(&places.path, &moved).map_err(failed)?,
+    }
+    report.done.push(format!("moved the hook that was there to {}", moved.display()));
+    Ok(())
+}
