@@ -190,6 +190,9 @@ fn as_text(lint: &Lint, out: &mut Output) {
     lint.faults.iter().for_each(|f| tell(RED, "fault:", &f.problem));
     lint.warnings.iter().for_each(|w| tell(YELLOW, "warning:", w));
     out.line(told(lint));
+    if lint.faults.is_empty() && lint.changed.is_empty() {
+        out.line("Nothing differs from the last commit.");
+    }
 }
 
 /// In a sentence, how many faults there are.

@@ -74,7 +74,8 @@ fn of_index(found: &Health) -> Check {
 /// Whether a push takes the files of models along, and which have not been sent.
 fn of_sending(registry: &Registry) -> Check {
     let check = |state, message: String, help: &str| Check { name: "push", state, message, help: help.to_owned() };
-    let unsent = match registry.unsent() {
+    let sending = prepush::sending(registry.repo());
+    let unsent = match registry.unsent(matches!(sending, Ok(Sending::Others))) {
         Ok(Some(unsent)) => unsent,
         Ok(None) => return check(State::Ok, "there is no remote to push to".to_owned(), ""),
         Err(e) => return check(State::Fail, with_causes(&e), "git fsck"),
@@ -86,7 +87,7 @@ fn of_sending(registry: &Registry) -> Check {
         let help = format!("git push {remote}; if its commits are there already: git lfs push --all {remote}");
         return check(State::Warn, message, &help);
     }
-    match prepush::sending(registry.repo()) {
+    match sending {
         Ok(Sending::Ours | Sending::Others) => check(State::Ok, format!("all stored files were sent to {remote}"), ""),
         Ok(Sending::Nothing(why)) => {
             let message = format!("a push leaves the files of models behind: {why}");

@@ -12,10 +12,12 @@ use gix::filter::plumbing::pipeline::convert::{ToGitOutcome, ToWorktreeOutcome, 
 use gix::worktree::stack::state::attributes::Source;
 
 use super::{GitError, Repo, program};
-use crate::tree::Oid;
 
 /// The attribute that names the encoding of a file in the work tree.
 const ENCODING: &str = "working-tree-encoding";
+
+/// The attribute that puts the id of a file in place of `$Id$`.
+const IDENT: &str = "ident";
 
 /// What converts files. The attributes are those of an index and of the `.gitattributes` in the work tree.
 pub struct Converter<'r> {
@@ -66,7 +68,7 @@ impl<'r> Converter<'r> {
         let pipeline = gix::filter::plumbing::Pipeline::new(Default::default(), hash, options);
         let stack = repo.inner.attributes_only(index, source).map_err(failed)?.detach();
         let mut attributes = gix::attrs::search::Outcome::default();
-        attributes.initialize_with_selection(&Default::default(), [ENCODING]);
+        attributes.initialize_with_selection(&Default::default(), [ENCODING, IDENT]);
         Ok(Self { repo, pipeline, stack, attributes, index: kept })
     }
 
@@ -103,11 +105,13 @@ impl<'r> Converter<'r> {
         let there = there.map_err(|e| GitError::io("read the attributes of", path, e))?;
         self.attributes.reset();
         there.matching_attributes(&mut self.attributes);
-        let encoding = self.attributes.iter_selected().next().is_some_and(|m| m.assignment.state.as_bstr().is_some());
-        if encoding {
+        let mut found = self.attributes.iter_selected().map(|m| m.assignment.state);
+        let (encoding, ident) = (found.next(), found.next());
+        if encoding.is_some_and(|state| state.as_bstr().is_some()) {
             // The library cannot write all that git can, such as UTF-16.
             return self.by_program(path, &bytes);
         }
+        let ident = ident.is_some_and(|state| state.is_set());
         let options = to_worktree::Options { can_delay: Delay::Forbid, ..Default::default() };
         let converted = self.pipeline.convert_to_worktree(
             &bytes,
@@ -118,6 +122,7 @@ impl<'r> Converter<'r> {
             options,
         );
         match converted.map_err(|e| GitError::git(format!("convert {}", crate::text::quoted(path)), e))? {
+            ToWorktreeOutcome::Buffer(converted) if ident => Ok(spaced(converted)),
             ToWorktreeOutcome::Buffer(converted) => Ok(converted.to_vec()),
             ToWorktreeOutcome::Unchanged(_) | ToWorktreeOutcome::Process(_) => Ok(bytes),
         }
@@ -125,11 +130,12 @@ impl<'r> Converter<'r> {
 
     /// What git itself would write of a file that is committed, its filters left out.
     fn by_program(&self, path: &str, bytes: &[u8]) -> Result<Vec<u8>, GitError> {
-        let id = gix::objs::compute_hash(self.repo.inner.object_hash(), gix::objs::Kind::Blob, bytes)
-            .map_err(|e| GitError::git("hash a file", e))?;
-        let (id, path_flag) = (Oid::from_bytes(id.as_bytes()), format!("--path={path}"));
-        let id = id.map(|i| i.to_string()).unwrap_or_default();
         let root = self.repo.work_dir().unwrap_or_else(|| self.repo.git_dir().to_owned());
+        let failed =
+            |why: String| GitError::Git { what: format!("convert {}", crate::text::quoted(path)), source: why.into() };
+        // Git converts what is stored; mostly it is already.
+        let id = program::tell(&root, ["hash-object", "-w", "-t", "blob", "--stdin"], bytes).map_err(failed)?;
+        let (id, path_flag) = (String::from_utf8_lossy(&id).trim().to_owned(), format!("--path={path}"));
         let filters = self.repo.filters();
         let off: Vec<String> = filters
             .iter()
@@ -137,9 +143,28 @@ impl<'r> Converter<'r> {
             .collect();
         let settings = off.iter().flat_map(|set| ["-c", set.as_str()]);
         let words = ["cat-file", "--filters", path_flag.as_str(), id.as_str()];
-        program::ask(&root, settings.chain(words))
-            .map_err(|why| GitError::Git { what: format!("convert {}", crate::text::quoted(path)), source: why.into() })
+        program::ask(&root, settings.chain(words)).map_err(failed)
     }
+}
+
+/// Ids as git puts them in place of `$Id$`, with a space before the second dollar sign, which the library leaves out.
+fn spaced(bytes: &[u8]) -> Vec<u8> {
+    const START: &[u8] = b"$Id: ";
+    let mut out = Vec::with_capacity(bytes.len() + 8);
+    let mut rest = bytes;
+    while let Some(at) = rest.find(START) {
+        let (before, after) = rest.split_at(at + START.len());
+        out.extend_from_slice(before);
+        let id = after.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        rest = after;
+        if matches!(id, 40 | 64) && after.get(id) == Some(&b'$') {
+            out.extend_from_slice(after.get(..id).unwrap_or_default());
+            out.push(b' ');
+            rest = after.get(id..).unwrap_or_default();
+        }
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 impl Repo {

@@ -266,6 +266,8 @@ fn smudge_racy(
     // Git compares seconds only, we know more: where the whole time is that of the index's entry, and before the index
     // was written, the file is the same.
     let exact = gix::index::entry::stat::Options { use_nsec: true, ..Default::default() };
+    // What git overlooks depends on core.trustctime and core.checkStat.
+    let as_git = repo.inner.stat_options().map_err(|e| GitError::git("read how files are compared", e))?;
     let mut again = Vec::new();
     for (i, entry) in index.entries().iter().enumerate() {
         let racy = entry.stat.size != 0 && entry.stat.is_racy(written, Default::default());
@@ -279,7 +281,7 @@ fn smudge_racy(
         let Some((file, meta)) = find(root, path)? else { continue };
         let there = stat(&file)?;
         let is_same = there.matches(&entry.stat, exact) && !entry.stat.is_racy(written, exact);
-        let seems_same = there.matches(&entry.stat, Default::default());
+        let seems_same = there.matches(&entry.stat, as_git);
         if is_same || !seems_same {
             continue;
         }

@@ -14,11 +14,14 @@ use crate::git::Repo;
 /// The name of the hook.
 const NAME: &str = "pre-push";
 
-/// The second line of the hook that sends.
+/// The line that tells the hook that sends.
 const SENDER: &str = "# greenroom: this hook sends the files of models before a push.";
 
-/// The second line of the hook that runs those of a folder.
+/// The line that tells the hook that runs those of a folder.
 const DISPATCHER: &str = "# greenroom: this hook runs those in the folder pre-push.d beside it.";
+
+/// How many bytes of a hook git-lfs reads when it is installed, to see whether it is its own or an empty one.
+const UNREAD: usize = 1024;
 
 /// The name of the file, in greenroom's folder, in which the hook notes what was sent: lines of the hash of a URL and a
 /// commit, all files of which have arrived there.
@@ -38,9 +41,11 @@ pub enum Sending {
 /// The hook that sends.
 fn sender() -> String {
     format!(
-        r#"#!/bin/sh
+        r#"{blank}
+#!/bin/sh
 {SENDER}
-# greenroom wrote it, beside the hooks that were here. Changes are lost.
+# greenroom wrote it, beside the hooks that were here. Changes are lost. It begins with empty lines, so that
+# 'git lfs install' takes the file for an empty one and may put its own hook here; git and sh run it all the same.
 common=$(git rev-parse --git-common-dir) || exit 1
 [ -d "$common/greenroom" ] || exit 0
 store=$(git config --type=path lfs.storage) || store=lfs
@@ -59,6 +64,8 @@ failed() {{
     exit 1
 }}
 remote=$1
+# git-lfs does not know a path for a remote, but a URL.
+case "$remote" in */*) [ -d "$remote" ] && remote=file://$(cd "$remote" && pwd -P) ;; esac
 record=$common/greenroom/{RECORD}
 key=$(printf '%s' "$2" | git hash-object --stdin) || exit 1
 lines=$(cat; echo x)
@@ -72,12 +79,13 @@ if ! grep -q "^$key " "$record" 2>/dev/null; then
         git -c lfs.allowincompletepush=true lfs push --all "$remote" "$commit" || failed
     done
 fi
-printf '%s' "$lines" | git lfs pre-push "$@" || failed
+printf '%s' "$lines" | git lfs pre-push "$remote" "$2" || failed
 for commit in $commits; do
     echo "$key $commit" >>"$record" || exit 0
 done
 exit 0
-"#
+"#,
+        blank = "\n".repeat(UNREAD),
     )
 }
 
@@ -121,14 +129,13 @@ fn found(path: &Path) -> Result<Found, InstallError> {
     };
     let text = String::from_utf8_lossy(&text);
     let code = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    Ok(match text.lines().nth(1) {
-        Some(SENDER) => Found::Sender,
-        Some(DISPATCHER) => Found::Dispatcher,
-        Some(_) | None if code().any(|l| l.contains("git lfs pre-push") || l.contains("git-lfs pre-push")) => {
-            Found::Lfs
-        }
-        Some(_) | None if text.lines().any(names_folder) => Found::OthersDispatcher,
-        Some(_) | None => Found::Other,
+    let says = |line: &str| text.lines().any(|l| l == line);
+    Ok(match () {
+        () if says(SENDER) => Found::Sender,
+        () if says(DISPATCHER) => Found::Dispatcher,
+        () if code().any(|l| l.contains("git lfs pre-push") || l.contains("git-lfs pre-push")) => Found::Lfs,
+        () if text.lines().any(names_folder) => Found::OthersDispatcher,
+        () => Found::Other,
     })
 }
 

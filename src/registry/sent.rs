@@ -65,11 +65,14 @@ enum Arrived<'r> {
 impl Registry {
     /// The stored files of the newest state that are here and have not been sent to the remote that a push goes to; none
     /// where there is no remote.
-    pub fn unsent(&self) -> Result<Option<Unsent>, RegistryError> {
+    ///
+    /// With `by_git_lfs` a hook of git-lfs sends the files, which notes nothing: what the remote's branches were pushed
+    /// with counts as sent.
+    pub fn unsent(&self, by_git_lfs: bool) -> Result<Option<Unsent>, RegistryError> {
         let Some(remote) = self.repo.push_remote(&self.branch) else { return Ok(None) };
         let arrived = match remote.folder().and_then(|folder| Repo::open(&folder).ok()) {
             Some(far) => Arrived::Store(Store::at(far.lfs_dir())),
-            None => Arrived::Commits(self.sent_states(&remote)?),
+            None => Arrived::Commits(self.sent_states(&remote, by_git_lfs)?),
         };
         let here = Store::at(self.repo.lfs_dir());
         let (mut files, mut versions) = (BTreeSet::new(), Vec::new());
@@ -113,12 +116,17 @@ impl Registry {
     }
 
     /// The states whose files have all arrived at a remote, the newest first.
-    fn sent_states(&self, remote: &Remote) -> Result<Vec<Snapshot<'_>>, RegistryError> {
+    fn sent_states(&self, remote: &Remote, by_git_lfs: bool) -> Result<Vec<Snapshot<'_>>, RegistryError> {
         let mut commits = Vec::new();
         if let Some(key) = self.repo.remote_key(remote) {
             commits = noted(&self.state_dir().join(RECORD), &key);
         }
         commits.extend(self.repo.cloned_at()?);
+        if by_git_lfs {
+            let branches = format!("refs/remotes/{}/", remote.name);
+            let tips = self.repo.tips()?.into_iter().filter(|(name, _)| name.starts_with(&branches));
+            commits.extend(tips.map(|(_, commit)| commit).take(MAX_TIPS));
+        }
         let known = commits.into_iter().filter(|c| self.repo.has(c));
         known.map(|c| self.snapshot_of(Some(c))).collect()
     }

@@ -236,7 +236,7 @@ fn with_history() -> Sandbox {
     sandbox.greenroom(["init", "near"]).success();
     let near = near(&sandbox);
     near.greenroom(["model", "create", "churn", "--description", "first"]).success();
-    near.greenroom(["model", "update", "churn", "--description", "second"]).success();
+    near.greenroom(["model", "describe", "churn", "second"]).success();
     near.greenroom(["register", "churn", "--source", "s3://models/1"]).success();
     sandbox.git(["clone", "--quiet", "--bare", "near", "far.git"]).success();
     let far = sandbox.alice().within("far.git");

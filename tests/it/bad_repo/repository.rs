@@ -184,8 +184,9 @@ fn a_repository_that_git_refuses_is_not_written_to() {
         let sandbox = registry();
         let shell = sandbox.alice().within("r");
         let before = head(&shell);
-        shell.git(["config", key, value]).success();
-        shell.git(["config", "core.repositoryFormatVersion", version]).success();
+        let config = ["config", "--file", ".git/config"];
+        shell.git(config.iter().chain(&[key, value])).success();
+        shell.git(config.iter().chain(&["core.repositoryFormatVersion", version])).success();
         shell.git(["log"]).code(128);
         for line in WRITES.iter().chain(&["model list", "init ."]) {
             says(&shell, 1, line, words);
