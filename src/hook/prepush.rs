@@ -74,7 +74,7 @@ commits=$(printf '%s' "$lines" | while read -r _ id _; do
     case "$id" in *[!0]*) echo "$id" ;; esac
 done)
 if ! grep -q "^$key " "$record" 2>/dev/null; then
-    head=$(git rev-parse --verify --quiet HEAD) && commits="$commits $head"
+    head=$(git rev-parse --verify --quiet HEAD) && case "$commits" in *"$head"*) ;; *) commits="$commits $head" ;; esac
     for commit in $commits; do
         git -c lfs.allowincompletepush=true lfs push --all "$remote" "$commit" || failed
     done
