@@ -4,11 +4,10 @@
 //! that is made in such a folder gets the same permissions, and a file what they mean for a file, whatever the umask says.
 //! Everywhere else the umask alone decides. Private files (secrets, tokens, the outbox) are not made with these functions.
 
-use std::fs::{self, Metadata, OpenOptions, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::OnceLock;
 
 /// The bit that makes the group of a folder that of what is made in it.
 const SET_GID: u32 = 0o2000;
@@ -53,20 +52,6 @@ pub fn adjust_as_in(path: &Path, folder: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         set => set,
     }
-}
-
-/// The permissions that this process's umask withholds. No call of the system tells them without changing them, so a
-/// file is made in a folder, looked at and removed; once for the process.
-pub fn umask(folder: &Path) -> io::Result<u32> {
-    static UMASK: OnceLock<u32> = OnceLock::new();
-    if let Some(known) = UMASK.get() {
-        return Ok(*known);
-    }
-    let probe = tempfile::Builder::new()
-        .prefix(".umask-")
-        .make_in(folder, |path| OpenOptions::new().write(true).create_new(true).mode(0o777).open(path))?;
-    let given = probe.as_file().metadata()?.permissions().mode() & 0o777;
-    Ok(*UMASK.get_or_init(|| 0o777 & !given))
 }
 
 /// The mode of a file or folder in a shared folder: who may read there may read it, and who may write there may write it

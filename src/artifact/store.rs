@@ -153,7 +153,7 @@ impl Store {
             return Ok(Staged { copied, temp: None, synced: true });
         }
         let synced = size >= SYNC_ALONE_FROM;
-        seal(&temp, synced).map_err(ArtifactError::io("write to", temp.path()))?;
+        seal(temp.as_file(), synced).map_err(ArtifactError::io("write to", temp.path()))?;
         Ok(Staged { copied, temp: Some(temp.into_temp_path()), synced })
     }
 
@@ -263,12 +263,10 @@ fn private_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a finished file read-only, as git's own objects are, for those whom the umask does not keep out; durable if
-/// asked to.
-pub(super) fn seal(temp: &NamedTempFile, sync: bool) -> io::Result<()> {
-    let file = temp.as_file();
-    let folder = temp.path().parent().unwrap_or(Path::new("."));
-    file.set_permissions(Permissions::from_mode(0o444 & !shared::umask(folder)?))?;
+/// Makes a finished file read-only, as git's own objects are, and durable if asked to. The folders, which follow the umask,
+/// keep others out; the file itself does not, for `git lfs push` makes it a file of another repository by a hard link.
+pub(super) fn seal(file: &File, sync: bool) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o444))?;
     if sync { file.sync_all() } else { Ok(()) }
 }
 

@@ -364,7 +364,7 @@ impl Incoming {
         if let Some(announced) = sha256.filter(|d| **d != copied.sha256) {
             return Err(UploadError::Digest { announced: announced.clone(), found: copied.sha256 });
         }
-        seal(&temp, true).map_err(ArtifactError::io("write to", temp.path()))?;
+        seal(temp.as_file(), true).map_err(ArtifactError::io("write to", temp.path()))?;
         let (name, bytes) = (name_of(path.as_str()), folder.join(bytes_of(path.as_str(), &copied.sha256)));
         let failed = ArtifactError::io("put in place", &bytes);
         let record = Record { path: path.to_string(), size: copied.size, sha256: copied.sha256.as_str().to_owned() };
