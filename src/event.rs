@@ -354,6 +354,60 @@ impl Event {
         }
     }
 
+    /// The id that it brings into the registry: of something new, or in the place of another id.
+    pub fn new_id(&self) -> Option<&Id> {
+        match self {
+            Self::RegistryCreated { settings } => Some(&settings.id),
+            Self::SettingsChanged { before, after } => Some(&after.id).filter(|id| **id != before.id),
+            Self::WebhookCreated { webhook } => Some(&webhook.id),
+            Self::WebhookChanged { before, after } => Some(&after.id).filter(|id| **id != before.id),
+            Self::ModelCreated { created, .. } => Some(&created.id),
+            Self::ModelAltered { before, after, .. } => Some(&after.id).filter(|id| **id != before.id),
+            Self::VersionCreated { created, .. } => Some(&created.id),
+            Self::VersionAltered { before, after, .. } => Some(&after.id).filter(|id| **id != before.id),
+            Self::CommentCreated { comment, .. } => Some(&comment.id),
+            Self::CommentAltered { before, after, .. } => Some(&after.id).filter(|id| **id != before.id),
+            Self::RequestCreated { request, .. } => Some(&request.id),
+            Self::RequestAltered { before, after, .. } => Some(&after.id).filter(|id| **id != before.id),
+            Self::RegistryDeleted { .. }
+            | Self::GroupCreated { .. }
+            | Self::GroupChanged { .. }
+            | Self::GroupDeleted { .. }
+            | Self::PersonAdded { .. }
+            | Self::PersonChanged { .. }
+            | Self::PersonRemoved { .. }
+            | Self::Granted { .. }
+            | Self::Revoked { .. }
+            | Self::WebhookDeleted { .. }
+            | Self::ModelRenamed { .. }
+            | Self::ModelDescribed { .. }
+            | Self::ModelTagSet { .. }
+            | Self::ModelTagDeleted { .. }
+            | Self::ModelDeleted { .. }
+            | Self::VersionDescribed { .. }
+            | Self::StatusChanged { .. }
+            | Self::VersionTagSet { .. }
+            | Self::VersionTagDeleted { .. }
+            | Self::ParamAdded { .. }
+            | Self::MetricAdded { .. }
+            | Self::ArtifactsChanged { .. }
+            | Self::Transitioned { .. }
+            | Self::VersionDeleted { .. }
+            | Self::CommentEdited { .. }
+            | Self::CommentDeleted { .. }
+            | Self::RequestReviewed { .. }
+            | Self::RequestApproved { .. }
+            | Self::RequestRejected { .. }
+            | Self::RequestCancelled { .. }
+            | Self::RequestDeleted { .. }
+            | Self::AliasSet { .. }
+            | Self::AliasDeleted { .. }
+            | Self::FileChanged { .. }
+            | Self::FileUnreadable { .. }
+            | Self::FileRepaired { .. } => None,
+        }
+    }
+
     /// Who the files say did it, where they say so: the creator, reviewer or closer. A claim, not an authority.
     pub fn claimed_by(&self) -> Option<&UserName> {
         match self {

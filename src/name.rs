@@ -175,6 +175,11 @@ impl Id {
         uuid::Uuid::try_parse(digits).ok().filter(|_| is_plain).map(|uuid| Self(uuid.to_string()))
     }
 
+    /// Its 128 bits.
+    pub fn to_bytes(&self) -> [u8; 16] {
+        uuid::Uuid::parse_str(&self.0).map_or([0; 16], uuid::Uuid::into_bytes)
+    }
+
     /// The time in a version 7 id, in milliseconds since the epoch; none for another kind of UUID.
     pub fn millis(&self) -> Option<i64> {
         let uuid = uuid::Uuid::parse_str(&self.0).ok()?;

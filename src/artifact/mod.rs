@@ -24,6 +24,7 @@ pub mod mlmodel;
 pub mod parallel;
 pub mod path;
 pub mod pointer;
+pub mod recorded;
 pub mod register;
 pub mod signature;
 pub mod store;

@@ -223,6 +223,8 @@ mod tests {
             identity: Identity::default(),
             notifications: crate::entity::settings::Mailing::default(),
             rules: Rules::default(),
+            sources: Default::default(),
+            acknowledged: Vec::new(),
             stages: std::collections::BTreeMap::new(),
             aliases: std::collections::BTreeMap::new(),
         }

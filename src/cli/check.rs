@@ -14,6 +14,7 @@ use super::session::{Session, clock};
 use crate::format::Problem;
 use crate::gate::pull::{Pull, Terms};
 use crate::git::GitError;
+use crate::index;
 use crate::name::UserName;
 use crate::registry::{Asker, Lint, Registry};
 use crate::text::one_line;
@@ -108,7 +109,7 @@ fn deliver(
 fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError> {
     let path = args.what.as_ref().map(|p| session.path(p));
     let start = path.as_deref().map_or_else(|| session.dir(), |p| folder_of(p).to_owned());
-    let registry = Registry::discover(&start)?;
+    let registry = index::indexed(Registry::discover(&start)?);
     let asker = match session.asker(&registry, args.named.as_ref()) {
         // Who is named commits, too.
         Ok(asker) if args.named.is_some() => Some(Asker { committer: asker.author.clone(), ..asker }),
@@ -119,6 +120,7 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     };
     let now = asker.as_ref().map_or_else(clock, |a| session.now(&a.committer));
     let mut lint = registry.lint(asker.as_ref(), now)?;
+    committed(&registry, &mut lint)?;
     if let Some(path) = &path {
         let within = within(&registry, path)?;
         let told = |p: &str| p.starts_with(&within) || format!("{p}/") == within;
@@ -132,6 +134,24 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     let home = format!("{}greenroom.toml", registry.at());
     deliver(args, session, |style, out| report_files(&lint, &home, style, out))?;
     Ok(report::exit_for(&lint.faults))
+}
+
+/// How many steps back faults are looked for where nothing says what others have already.
+const RECENT: usize = 100;
+
+/// Adds what the steps that are committed and not pushed yet broke, and can land nowhere whoever pushes them: what a
+/// commit did to the past is not seen in the files as they are.
+fn committed(registry: &Registry, lint: &mut Lint) -> Result<(), CliError> {
+    let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };
+    for (_, fault) in crate::gate::verify::recent(registry, tip, RECENT)? {
+        let known = lint.faults.iter().any(|f| f.problem == fault.problem);
+        if !known {
+            lint.faults.push(fault);
+        }
+    }
+    lint.faults.sort();
+    lint.faults.dedup();
+    Ok(())
 }
 
 /// Reports on the files of a work tree in a form.

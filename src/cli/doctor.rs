@@ -35,6 +35,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     let progress = Progress::new("Verifying");
     checks.extend(registry.health(args.verify, &|done, total| progress.seen(done, total))?);
     drop(progress);
+    checks.push(of_steps(&registry)?);
     checks.push(of_index(&index::status(&registry)?.health));
     checks.push(of_mail(&registry));
     checks.push(of_sending(&registry));
@@ -57,6 +58,24 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
         }
     }
     Ok(if failed { Exit::Unverified } else { Exit::Ok })
+}
+
+/// How many steps back faults are looked for where nothing says what others have already.
+const RECENT: usize = 100;
+
+/// What recent steps did to the past, which the files as they are do not show.
+fn of_steps(registry: &Registry) -> Result<Check, CliError> {
+    let check = |state, message: String, help: &str| Check { name: "steps", state, message, help: help.to_owned() };
+    let tip = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/"));
+    let found = tip.map(|tip| crate::gate::verify::recent(registry, tip, RECENT)).transpose()?.unwrap_or_default();
+    Ok(match found.first() {
+        None => check(State::Ok, "recent commits keep the rules of history".to_owned(), ""),
+        Some((commit, fault)) => {
+            let message =
+                format!("{} fault(s) of recent commits; the first, of {}: {fault}", found.len(), commit.short());
+            check(State::Fail, one_line(&message).into_owned(), "greenroom check tells them all, with what to do")
+        }
+    })
 }
 
 /// The index may be old or absent, which the next question mends; damage deserves a word.

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::progress::Progress;
 use super::report::{CliError, Exit, warn};
 use super::session::{Session, clock};
 use crate::gate::Host;
 use crate::git::Repo;
 use crate::hook::{self, Answer, Given, Hook, Report, Setup};
+use crate::index::Index;
+use crate::registry::Registry;
 use crate::text::one_line;
 
 /// Guard a served repository: the gate judges each push before it is accepted
@@ -116,6 +119,10 @@ fn given(args: GivenArgs) -> Given {
 fn answer(answer: &Answer) -> Exit {
     match answer {
         Answer::Accept => Exit::Ok,
+        Answer::Warn(text) => {
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            Exit::Ok
+        }
         Answer::Refuse(text) => {
             // Whoever does not listen is refused all the same.
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
@@ -162,9 +169,22 @@ fn install(args: InstallArgs, session: &mut Session) -> Result<Exit, CliError> {
     let setup = Setup { greenroom: program()?, host: args.host, protected: args.protect };
     let report = match &args.into {
         Some(dir) => hook::install_into(&session.path(dir), &setup)?,
-        None => hook::install(&repository(&args.place, session)?, &setup)?,
+        None => {
+            let repo = repository(&args.place, session)?;
+            let report = hook::install(&repo, &setup)?;
+            index_history(&repo);
+            report
+        }
     };
     print(&report, "the gate is installed already", session)
+}
+
+/// Builds the index of a history that is there already, so that the first push does not wait for it. What fails here is
+/// said by the gate, which builds it when it is needed.
+fn index_history(repo: &Repo) {
+    let Ok(registry) = Registry::discover(repo.git_dir()) else { return };
+    let progress = Progress::counting("Indexing");
+    let _ = Index::open(&registry, &mut |p| progress.seen(p.done, p.total));
 }
 
 fn print(report: &Report, nothing: &str, session: &mut Session) -> Result<Exit, CliError> {

@@ -72,6 +72,8 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
         identity: Identity::default(),
         notifications: crate::entity::settings::Mailing::default(),
         rules: Rules::default(),
+        sources: Default::default(),
+        acknowledged: Vec::new(),
         stages: std::collections::BTreeMap::new(),
         aliases: std::collections::BTreeMap::new(),
     };

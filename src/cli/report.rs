@@ -216,7 +216,9 @@ impl From<AuditError> for CliError {
             AuditError::Gate(GateError::Git(e)) => e.into(),
             AuditError::Gate(GateError::Tree(e)) => e.into(),
             AuditError::Gate(GateError::Pushes(e)) => e.into(),
-            AuditError::Gate(GateError::Setting { .. } | GateError::Late { .. }) => Self::of(Exit::Failed, &e),
+            AuditError::Gate(GateError::Setting { .. } | GateError::Late { .. } | GateError::Ids(_)) => {
+                Self::of(Exit::Failed, &e)
+            }
             AuditError::OffLine { .. } | AuditError::Empty(_) => Self::of(Exit::NotFound, &e),
         }
     }
@@ -251,6 +253,7 @@ impl From<RegistryError> for CliError {
             | RegistryError::TooManyCommits { .. }
             | RegistryError::Pushes(_)
             | RegistryError::Stage(_)
+            | RegistryError::Ids(_)
             | RegistryError::Publish(_) => Self::of(Exit::Failed, &e),
         }
     }

@@ -87,7 +87,7 @@ impl Session {
             // What stands in the way, `greenroom doctor` tells.
             let _ = prepush::ensure(registry.repo());
         }
-        Ok(registry.with_landed(index::landed))
+        Ok(index::indexed(registry))
     }
 
     /// Finds the registry. What a partial clone left out of it is fetched.

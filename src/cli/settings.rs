@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Settings;
-use crate::entity::settings::{Authority, Removal, Unready};
+use crate::entity::settings::{Acknowledged, Authority, Removal, Unready};
 use crate::name::UserName;
 use crate::registry::Registry;
 use crate::text::Text;
@@ -19,6 +19,24 @@ use crate::text::Text;
 pub(super) enum SettingsCommand {
     Show(ShowArgs),
     Set(SetArgs),
+    Acknowledge(AcknowledgeArgs),
+}
+
+/// Say that a fault of the past is known and stays; `greenroom verify` lists it apart, with the reason
+///
+/// For what cannot be mended any more: a step that broke a rule and landed where no gate stood. Only whoever manages the
+/// registry may, and the reason (`-m`) is recorded in greenroom.toml.
+#[derive(Debug, Args)]
+pub(super) struct AcknowledgeArgs {
+    /// The commit with the fault
+    commit: String,
+    /// The rule that it breaks, as `greenroom verify` names it
+    rule: String,
+    /// Take the acknowledgement back
+    #[arg(long)]
+    revoke: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
 }
 
 /// Show the settings
@@ -33,7 +51,7 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = true, args = [
     "shown", "authority", "self_approval", "removal", "unready", "add_web", "remove_web", "add_server", "remove_server",
-    "mail", "daily_cap",
+    "add_source", "remove_source", "mail", "daily_cap",
 ])]
 pub(super) struct SetArgs {
     /// The registry's name
@@ -65,6 +83,12 @@ pub(super) struct SetArgs {
     /// Take such an account away
     #[arg(long, value_name = "PERSON")]
     remove_server: Vec<UserName>,
+    /// A prefix of addresses that versions may come from, such as s3://models/; with none given, any address may be
+    #[arg(long, value_name = "PREFIX", value_parser = text)]
+    add_source: Vec<Text>,
+    /// Take such a prefix away
+    #[arg(long, value_name = "PREFIX", value_parser = text)]
+    remove_source: Vec<Text>,
     /// Whether the registry sends mail at all; each person has a switch of their own, too (`greenroom notify off`)
     #[arg(long, value_name = "on|off", value_parser = on_or_off)]
     mail: Option<bool>,
@@ -115,6 +139,7 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
     let registry = session.registry()?;
     match command {
         SettingsCommand::Show(a) => show(&current(&registry, a.at.as_deref())?, session),
+        SettingsCommand::Acknowledge(a) => acknowledge(&a, &registry, session),
         SettingsCommand::Set(a) => {
             let mut settings = current(&registry, None)?;
             let seen = Some(Box::new(settings.clone()));
@@ -130,11 +155,33 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
             identity.web.retain(|address| !a.remove_web.contains(address));
             identity.servers.extend(a.add_server);
             identity.servers.retain(|user| !a.remove_server.contains(user));
+            settings.sources.allow.extend(a.add_source);
+            settings.sources.allow.retain(|prefix| !a.remove_source.contains(prefix));
             settings.notifications.off = a.mail.map_or(settings.notifications.off, |on| !on);
             settings.notifications.daily_cap = a.daily_cap.or(settings.notifications.daily_cap);
             change::apply(session, &a.change, &[Action::ChangeSettings { settings, seen }])
         }
     }
+}
+
+fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Session) -> Result<Exit, CliError> {
+    let mut settings = current(registry, None)?;
+    let seen = Some(Box::new(settings.clone()));
+    let commit =
+        Text::new(&registry.repo().resolve(&args.commit)?.to_string()).map_err(|e| CliError::usage(e.to_string()))?;
+    let rule = Text::new(&args.rule).map_err(|e| CliError::usage(e.to_string()))?;
+    let is_same = |known: &Acknowledged| known.commit == commit && known.rule == rule;
+    if args.revoke {
+        settings.acknowledged.retain(|known| !is_same(known));
+    } else {
+        let reason = args.change.text()?;
+        if reason.is_empty() {
+            return Err(CliError::usage("say with -m why the fault may stay; the reason is part of the record"));
+        }
+        settings.acknowledged.retain(|known| !is_same(known));
+        settings.acknowledged.push(Acknowledged { commit, rule, reason });
+    }
+    change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
 }
 
 fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
@@ -158,6 +205,7 @@ fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
         }
     };
     list("Host commits:  ", settings.identity.web.iter().map(Text::as_str).collect());
+    list("Sources:       ", settings.sources.allow.iter().map(Text::as_str).collect());
     list("Servers:       ", settings.identity.servers.iter().map(UserName::as_str).collect());
     let mail = &settings.notifications;
     let cap = mail.cap().map_or_else(|| "any number".to_owned(), |cap| format!("at most {cap}"));

@@ -7,7 +7,7 @@ use super::output::{GREEN, Output, RED, YELLOW, styled};
 use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::Session;
-use crate::gate::verify::{Audit, Finding, Scope, Unchecked, verify};
+use crate::gate::verify::{Audit, Finding, Known, Scope, Unchecked, verify};
 use crate::registry::Registry;
 use crate::text::one_line;
 use crate::tree::Oid;
@@ -22,7 +22,10 @@ const SHOWN: usize = 200;
 /// Objects are compared with their ids, and the files of versions with the digest that was registered. What cannot be
 /// checked on this machine is listed.
 ///
-/// Exit code 7 when something is wrong, 0 when all that could be checked holds.
+/// A fault of the past that cannot be mended can be acknowledged by whoever manages the registry
+/// (`greenroom settings acknowledge COMMIT RULE -m WHY`): it is listed apart.
+///
+/// Exit code 7 when something is wrong that is not acknowledged, 0 when all that could be checked holds.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
     /// Only the steps after A up to B: A..B, A.., ..B; revisions or times; by default all
@@ -107,6 +110,11 @@ fn print(out: &mut Output, audit: &Audit) {
     }
     if last.is_some() {
         out.line("");
+    }
+    for Known { finding, reason } in audit.acknowledged.iter().take(SHOWN) {
+        out.line(format!("{} {}", styled(YELLOW, "acknowledged:"), title(finding)));
+        out.line(format!("    {}", finding.fault));
+        out.foreign(&format!("    known: {}", one_line(reason)));
     }
     for unchecked in &audit.unchecked {
         out.line(format!("{} {}", styled(YELLOW, "not checked:"), one_line(&why(unchecked))));

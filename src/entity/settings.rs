@@ -37,6 +37,11 @@ pub struct Settings {
     /// Rules that hold in every stage.
     #[schemars(default)]
     pub rules: Rules,
+    /// Where versions may come from.
+    // Left out where it is empty, so that events and what is derived of them stay what they were.
+    #[serde(skip_serializing_if = "Sources::is_empty")]
+    #[schemars(default)]
+    pub sources: Sources,
     /// Rules of stages, and stages besides the built-in ones.
     #[schemars(default)]
     pub stages: BTreeMap<Stage, StageRule>,
@@ -44,6 +49,22 @@ pub struct Settings {
     #[schemars(default)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<AliasName, AliasRule>,
+    /// Faults of the past that are known and stay as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub acknowledged: Vec<Acknowledged>,
+}
+
+/// A fault of the past that is known: the audit lists it apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Acknowledged {
+    /// The commit with the fault: its whole id.
+    pub commit: Text,
+    /// The name of the rule that it breaks, as `greenroom verify` tells it.
+    pub rule: Text,
+    /// Why it may stay.
+    #[schemars(default)]
+    pub reason: Text,
 }
 
 /// What mail the registry sends.
@@ -167,6 +188,22 @@ impl Unready {
             Self::Refuse => "refuse",
             Self::Allow => "allow",
         }
+    }
+}
+
+/// Where versions may come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Sources {
+    /// The prefixes of addresses that may be a version's source, such as `s3://models/` or `runs:/`; absent: any address.
+    /// Versions of this registry (`models:/`) and folders that are copied in need none.
+    #[schemars(default)]
+    pub allow: BTreeSet<Text>,
+}
+
+impl Sources {
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.allow.is_empty()
     }
 }
 

@@ -12,8 +12,8 @@ use crate::entity::model::Model;
 use crate::entity::person::{Cadence, ModelNotifications, Notifications, Notify, Person, SigningKey};
 use crate::entity::request::{Request, RequestState, Review, Verdict};
 use crate::entity::settings::{
-    AliasRule, Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings,
-    StageRule, Unready,
+    Acknowledged, AliasRule, Authority, Day, Evidence, FORMAT, Freeze, Identity, Layout, Mailing, Moment, Removal,
+    Rules, Settings, Sources, StageRule, Unready,
 };
 use crate::entity::version::{
     Artifacts, Column, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold, Version,
@@ -85,12 +85,16 @@ table!(Settings {
     identity: default,
     notifications: default,
     rules: default,
+    sources: default,
     stages: default,
     aliases: default,
+    acknowledged: blocks,
 });
+table!(Acknowledged { commit: required, rule: required, reason: default });
 table!(Identity { authority: default, self_approval: default, web: default, servers: default });
 table!(Mailing { off: default, daily_cap: optional });
 table!(Rules { removal: default, unready: optional });
+table!(Sources { allow: default });
 table!(StageRule {
     from: optional,
     level: optional,

@@ -2,6 +2,7 @@
 
 use crate::authority::AuthorityError;
 use crate::git::GitError;
+use crate::index::IndexError;
 use crate::pushes::PushesError;
 use crate::tree::TreeError;
 
@@ -24,6 +25,9 @@ pub enum GateError {
         /// The limit in seconds.
         seconds: u64,
     },
+    /// Whether ids are new cannot be told.
+    #[error("it cannot be told whether the ids that come are new")]
+    Ids(#[from] IndexError),
     /// The record of pushes cannot be read.
     #[error(transparent)]
     Pushes(#[from] PushesError),

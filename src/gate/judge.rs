@@ -1,6 +1,6 @@
 //! One step of a protected branch, judged: who acts, and what the rules of the state before say of it.
 
-use super::{Gate, GateError, Landing, folders, proposal};
+use super::{Gate, GateError, IdLine, Landing, folders, proposal};
 use crate::authority::{Assumption, Contribution, Inquiry, Lander, Names};
 use crate::diff::{self, Diff};
 use crate::entity::Level;
@@ -8,7 +8,7 @@ use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::{Commit, GitError};
-use crate::rules::{self, Actor, Class, Fault, Proposal, Step};
+use crate::rules::{self, Actor, Class, Fault, NewId, Proposal, Step, UsedIds};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid};
@@ -26,8 +26,12 @@ pub struct Judged {
     pub actor: Option<Actor>,
     /// What happened, over all registries of the repository.
     pub events: Vec<Event>,
+    /// The ids that came, each with the registry's folder.
+    pub new_ids: Vec<(String, NewId)>,
     /// Broken rules, sorted by place.
     pub faults: Vec<Fault>,
+    /// What breaks no rule here and should be known, such as model files that did not arrive.
+    pub warnings: Vec<Fault>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
     /// Trailers of the commit that name what did not happen. Nothing is judged by them.
@@ -39,7 +43,13 @@ impl Gate {
     ///
     /// # Errors
     /// When an object cannot be read; then nobody can say whether the step may land.
-    pub fn judge_step(&self, commit: Oid, parent: Option<Oid>, landing: &Landing) -> Result<Judged, GateError> {
+    pub fn judge_step(
+        &self,
+        commit: Oid,
+        parent: Option<Oid>,
+        landing: &Landing,
+        ids: &mut IdLine,
+    ) -> Result<Judged, GateError> {
         let info = self.repo.commit(&commit)?;
         let root = parent.map(|p| self.repo.tree_of(&p)).transpose()?;
         let mut judged = Judged {
@@ -48,7 +58,9 @@ impl Gate {
             at: landing.at,
             actor: None,
             events: Vec::new(),
+            new_ids: Vec::new(),
             faults: Vec::new(),
+            warnings: Vec::new(),
             unchecked: Vec::new(),
             false_trailers: Vec::new(),
         };
@@ -56,11 +68,11 @@ impl Gate {
         let come: Vec<String> = folders::of(&self.repo, Some(info.tree), &self.folders)?;
         if there.is_empty() {
             for at in &come {
-                self.judge_in(at, &info, parent, root, landing, &mut judged)?;
+                self.judge_in(at, &info, (parent, root), landing, ids, &mut judged)?;
             }
         }
         for at in &there {
-            self.judge_in(at, &info, parent, root, landing, &mut judged)?;
+            self.judge_in(at, &info, (parent, root), landing, ids, &mut judged)?;
         }
         self.no_other_registry(&there, &come, root, &mut judged)?;
         judged.faults.sort();
@@ -95,23 +107,32 @@ impl Gate {
         &self,
         at: &str,
         info: &Commit,
-        parent: Option<Oid>,
-        root: Option<Oid>,
+        (parent, root): (Option<Oid>, Option<Oid>),
         landing: &Landing,
+        ids: &mut IdLine,
         judged: &mut Judged,
     ) -> Result<(), GateError> {
         let (before, after) = (Snapshot::new(&self.repo, root, at)?, Snapshot::new(&self.repo, Some(info.tree), at)?);
         let limits = Limits { entries: self.limits.entries, depth: self.limits.depth };
         let limits = if landing.bounded { limits } else { Limits::default() };
         let diff = diff::diff(&before, &after, limits)?;
-        let found = self.found(at, info, parent, (&before, &after, &diff), landing, Assumption::None)?;
+        let new = rules::new_ids(&after, &diff)?;
+        let used = ids.used(&self.repo, at, &new)?;
+        let states = (&before, &after, &diff, &used);
+        let found = self.found(at, info, parent, states, landing, Assumption::None)?;
         let Some(mut found) = found else { return Ok(()) };
         if landing.by == Lander::Unknown && !found.faults.is_empty() {
-            found = self.pardon(at, info, parent, (&before, &after, &diff), landing, found)?;
+            found = self.pardon(at, info, parent, states, landing, found)?;
         }
+        ids.note(at, &new, info.id);
+        judged.new_ids.extend(new.into_iter().map(|new| (at.to_owned(), new)));
         judged.faults.append(&mut found.faults);
         judged.unchecked.append(&mut found.unchecked);
         judged.actor = found.actor.or(judged.actor.take());
+        if landing.bounded {
+            // What landed long ago is compared by the audit, which reads each file once.
+            self.judge_files(&after, &diff, &mut ids.seen, judged)?;
+        }
         judged.events.extend(diff.events);
         Ok(())
     }
@@ -122,7 +143,7 @@ impl Gate {
         at: &str,
         info: &Commit,
         parent: Option<Oid>,
-        (before, after, diff): (&Snapshot<'_>, &Snapshot<'_>, &Diff),
+        (before, after, diff, used): States<'_>,
         landing: &Landing,
         assumption: Assumption,
     ) -> Result<Option<Found>, GateError> {
@@ -154,6 +175,7 @@ impl Gate {
         step.since = made.filter(|_| before.root().is_some());
         step.proposal = proposal.as_ref();
         step.is_past = !landing.bounded;
+        step.used = Some(used.clone());
         found.faults.extend(rules::judge(&step)?.faults);
         drop(step);
         found.actor = Some(actor);
@@ -167,7 +189,7 @@ impl Gate {
         at: &str,
         info: &Commit,
         parent: Option<Oid>,
-        states: (&Snapshot<'_>, &Snapshot<'_>, &Diff),
+        states: States<'_>,
         landing: &Landing,
         strict: Found,
     ) -> Result<Found, GateError> {
@@ -237,6 +259,9 @@ impl Gate {
         proposal::read(&self.repo, at, (onto, *tip), branch)
     }
 }
+
+/// The states before and after a step, what happened between them, and which of the ids that came were used before.
+type States<'s> = (&'s Snapshot<'s>, &'s Snapshot<'s>, &'s Diff, &'s UsedIds);
 
 /// What was found of a step in one registry.
 struct Found {

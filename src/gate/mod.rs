@@ -4,9 +4,11 @@
 //! landed long ago ([`Gate::judge_step`]). Each step of the first-parent line is judged by the rules and permissions of
 //! the state before it. It fails closed: what cannot be read or decided is refused.
 
+mod arrived;
 mod error;
 mod folders;
 pub mod host;
+mod ids;
 mod judge;
 pub mod limits;
 pub mod merge;
@@ -26,8 +28,10 @@ use crate::git::Repo;
 use crate::time::Timestamp;
 
 pub use crate::authority::{Lander, People, Pusher};
+pub use arrived::Missing;
 pub use error::GateError;
 pub use host::{Host, NoPusher};
+pub use ids::IdLine;
 pub use judge::Judged;
 pub use limits::GateLimits;
 pub use push::{Judgement, Refused};
@@ -42,6 +46,7 @@ pub struct Gate {
     releases: Vec<String>,
     folders: Vec<String>,
     keys: Keys,
+    missing: Missing,
 }
 
 /// How a step comes in.
@@ -63,13 +68,21 @@ impl Gate {
         let releases = repo.own_settings(release::SETTING).iter().map(|name| full(name)).collect();
         let folders = folders::named(&repo);
         let limits = GateLimits::of(&repo)?;
-        Ok(Self { repo, limits, protected, releases, folders, keys: Keys::default() })
+        let host = repo.own_setting("greenroom.host").and_then(|text| text.parse().ok());
+        let missing = Missing::of(&repo, host)?;
+        Ok(Self { repo, limits, protected, releases, folders, keys: Keys::default(), missing })
     }
 
     /// The same with more protected branches, for where the repository's settings are out of reach.
     pub fn protecting(mut self, more: &[String]) -> Self {
         self.protected.extend(more.iter().map(|name| full(name)));
         self
+    }
+
+    /// The same behind a host of a kind that the command line of its hook names.
+    pub fn behind(mut self, host: Host) -> Result<Self, GateError> {
+        self.missing = Missing::of(&self.repo, Some(host))?;
+        Ok(self)
     }
 
     /// The repository.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::artifact::recorded::{recorded, touched};
 use crate::authority::{self, Assumption, AuthorityError, Contribution, Inquiry, Keys};
 use crate::codeowners;
 use crate::diff::{self, Diff};
@@ -13,10 +14,11 @@ use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::{Commit, GitError, Repo};
-use crate::name::{Principal, UserName};
+use crate::index;
+use crate::name::{Id, Principal, UserName};
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{self, Class, Fault, Proposal, Step};
+use crate::rules::{self, Class, Fault, Proposal, Step, UsedIds};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, Stage as _, StageError, TreeError};
@@ -168,6 +170,12 @@ impl<'r> Pull<'r> {
         let mut made = self.made((&before, &after), terms)?;
         made.proposal = self.proposal(&made)?;
         let diff = diff::diff(&before, &after, Limits::default())?;
+        made.used = self.used_ids(&after, &diff)?;
+        if made.used.is_none() {
+            let message = "whether new ids were used in the past was not checked: the clone is shallow";
+            let help = "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0`";
+            made.warnings.push(Problem::of_file("", "shallow", message).help(help));
+        }
         let mut warnings = made.warnings.clone();
         let files = codeowners::files_in(self.registry.repo(), Some(self.result))?;
         warnings.extend(codeowners::stale(&files, &after)?);
@@ -184,7 +192,8 @@ impl<'r> Pull<'r> {
         if judged.faults.is_empty() {
             self.try_all(&before, &after, terms, &made, &mut judged)?;
             // What is wrong with a commit is so whoever merges it.
-            let own: Vec<Fault> = made.faults.into_iter().chain(self.structure(terms.now)?).collect();
+            let files = recorded_files(&after, &judged.diff)?;
+            let own: Vec<Fault> = made.faults.into_iter().chain(self.structure(terms.now)?).chain(files).collect();
             if !own.is_empty() {
                 judged.may_merge.clear();
                 judged.nearest = None;
@@ -194,6 +203,20 @@ impl<'r> Pull<'r> {
         judged.faults.sort();
         judged.faults.dedup();
         Ok(judged)
+    }
+
+    /// Which ids that the merge brings were used before; none where the clone was cut, so that nobody can say.
+    fn used_ids(&self, after: &Snapshot<'_>, diff: &Diff) -> Result<Option<UsedIds>, RegistryError> {
+        let Some(base) = self.base else { return Ok(Some(UsedIds::new())) };
+        let ids: BTreeSet<Id> = rules::new_ids(after, diff)?.into_iter().map(|new| new.id).collect();
+        if ids.is_empty() {
+            return Ok(Some(UsedIds::new()));
+        }
+        match index::used_in(self.registry, base, &ids) {
+            Ok(found) => Ok(Some(found.into_iter().map(|(id, commit)| (id, rules::brought_by(commit))).collect())),
+            Err(RegistryError::Git(GitError::Shallow)) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// What is wrong with the branch's commits, each by itself.
@@ -310,6 +333,7 @@ impl<'r> Pull<'r> {
         }
         let mut step = Step::new(before, after, diff, &actor, terms.now);
         // What a founding brings in was made before.
+        step.used.clone_from(&made.used);
         step.since = self.commits.iter().map(|c| c.author.time).min().filter(|_| before.root().is_some());
         step.proposal = made.proposal.as_ref();
         faults.extend(rules::judge(&step)?.faults);
@@ -326,6 +350,17 @@ impl<'r> Pull<'r> {
     }
 }
 
+/// What is wrong with the files of versions that come.
+fn recorded_files(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<Fault>, RegistryError> {
+    let mut out = Vec::new();
+    for (model, number) in touched(&diff.events) {
+        if let Some(version) = after.model(model)?.map(|m| m.version(number)).transpose()?.flatten() {
+            out.extend(recorded(after.objects(), &version)?.faults);
+        }
+    }
+    Ok(out)
+}
+
 /// Who made a branch.
 #[derive(Default)]
 struct Made<'r> {
@@ -337,6 +372,8 @@ struct Made<'r> {
     proposal: Option<Proposal<'r>>,
     faults: Vec<Fault>,
     warnings: Vec<Problem>,
+    /// Which of the ids that the branch brings were used before; none where that could not be asked.
+    used: Option<UsedIds>,
 }
 
 impl Made<'_> {

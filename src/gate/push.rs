@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::judge::Judged;
 use super::namespace::Protected;
 use super::structure::{Place, Structure};
-use super::{Gate, GateError, Lander, Landing, Pusher, Update, folders, namespace};
+use super::{Gate, GateError, IdLine, Lander, Landing, Pusher, Update, folders, namespace};
 use crate::format::Problem;
 use crate::git::GitError;
 use crate::rules::{Class, Fault};
@@ -54,6 +54,11 @@ impl Judgement {
         });
         references.chain(commits).chain(steps)
     }
+
+    /// What whoever pushes should know though it lands.
+    pub fn warnings(&self) -> impl Iterator<Item = &Fault> {
+        self.steps.iter().flat_map(|step| &step.warnings)
+    }
 }
 
 impl Gate {
@@ -81,9 +86,11 @@ impl Gate {
             if !out.commits.is_empty() {
                 break;
             }
+            let base = steps.first().and_then(|(_, parent)| *parent);
+            let mut ids = IdLine::after(&update.name, base);
             for (commit, parent) in steps {
                 self.in_time(started)?;
-                out.steps.push(self.judge_step(commit, parent, &landing)?);
+                out.steps.push(self.judge_step(commit, parent, &landing, &mut ids)?);
             }
         }
         Ok(out)

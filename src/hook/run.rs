@@ -20,6 +20,8 @@ use crate::time::Timestamp;
 pub enum Answer {
     /// The push may go on.
     Accept,
+    /// The push may go on, and this is what the client is told.
+    Warn(String),
     /// The push is refused, and this is what the client is told.
     Refuse(String),
 }
@@ -148,10 +150,11 @@ fn known_host(given: &Given) -> Option<Host> {
     given.host.or_else(|| Repo::open(&git_dir()).ok()?.own_setting(HOST)?.parse().ok())
 }
 
-fn answer(host: Option<Host>, judged: Result<Option<String>, HookError>) -> Answer {
+fn answer(host: Option<Host>, judged: Result<Answer, HookError>) -> Answer {
     match judged {
-        Ok(None) => Answer::Accept,
-        Ok(Some(text)) => Answer::Refuse(to_client(&text, host)),
+        Ok(Answer::Accept) => Answer::Accept,
+        Ok(Answer::Warn(text)) => Answer::Warn(to_client(&text, host)),
+        Ok(Answer::Refuse(text)) => Answer::Refuse(to_client(&text, host)),
         Err(e) => {
             let text = explained("greenroom: the push is refused, for it cannot be judged", &e);
             Answer::Refuse(to_client(&text, host))
@@ -170,15 +173,15 @@ fn explained(what: &str, e: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// The text of the refusal, or none if the push passes.
+/// The answer, with what is to be said in words.
 fn judge(
     read: impl FnOnce() -> Result<Vec<Update>, HookError>,
     given: &Given,
     now: Timestamp,
-) -> Result<Option<String>, HookError> {
+) -> Result<Answer, HookError> {
     let repo = repository()?;
     let host = host(&repo, given)?;
-    let gate = Gate::open(repo)?.protecting(&given.protected);
+    let gate = Gate::open(repo)?.protecting(&given.protected).behind(host)?;
     let _alarm = Alarm::after(gate.limits().time, host);
     let updates = read()?;
     if updates.len() > gate.limits().refs {
@@ -188,13 +191,17 @@ fn judge(
     let pusher = pusher(host);
     let judgement = gate.judge(&updates, pusher.as_ref().ok(), now)?;
     if judgement.passes() {
-        return Ok(None);
+        let told: Vec<String> = judgement.warnings().map(|w| format!("    {w}\n      {}\n", w.problem.help)).collect();
+        return Ok(match told.is_empty() {
+            true => Answer::Accept,
+            false => Answer::Warn(format!("greenroom: the push is accepted, but\n\n{}", told.concat())),
+        });
     }
     let mut text = judgement.render();
     if let (Err(nobody), true) = (pusher, judgement.faults().any(|f| f.fault.problem.rule == "identity")) {
         text.push_str(&format!("\n  Besides, {nobody}\n"));
     }
-    Ok(Some(text))
+    Ok(Answer::Refuse(text))
 }
 
 /// The kind of host: of the repository's own settings, or of the hook's command line.

@@ -11,6 +11,7 @@ use super::head::State;
 use super::part::Reader;
 use super::record::{Posting, Record, key_of};
 use super::rows::{Chunk, ChunkKey, Directory, ModelRow, VersionFacts, Versions};
+use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::git::{Repo, Step};
 use crate::name::ModelName;
@@ -87,6 +88,8 @@ pub(super) struct Encoded {
     pub(super) records: Vec<u8>,
     /// The postings, with numbers counted from the block's first step.
     pub(super) postings: Vec<Posting>,
+    /// The ids that came, with numbers like those of the postings.
+    pub(super) ids: Vec<([u8; 16], u64)>,
     /// What it means for the rows, each with the place of its step in `steps`.
     pub(super) effects: Vec<(usize, Effect)>,
 }
@@ -104,6 +107,7 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
         out.steps.push((Step { time: entry.at, ..*step }, len, crc32fast::hash(&bytes)));
         out.records.extend_from_slice(&bytes);
         out.postings.extend(record.postings(number as u64));
+        out.ids.extend(entry.events.iter().filter_map(Event::new_id).map(|id| (id.to_bytes(), number as u64)));
         if entry.events.is_empty() {
             continue;
         }

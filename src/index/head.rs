@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, damaged};
+use super::ids::{Ids, Run};
 use super::part::{Extent, Part};
 use crate::shared;
 use crate::tree::Oid;
@@ -29,6 +30,8 @@ struct Head {
     records: Extent,
     rows: Extent,
     directory: Extent,
+    ids: Extent,
+    id_runs: Vec<Run>,
     live_bytes: u64,
     live_chunks: u64,
 }
@@ -52,6 +55,8 @@ pub(super) struct State {
     pub(super) rows: Part,
     /// Where the chunks are; a later row of the same chunk counts.
     pub(super) directory: Part,
+    /// Which commit brought which id.
+    pub(super) ids: Ids,
     /// The bytes of the chunks that count.
     pub(super) live_bytes: u64,
     /// How many chunks count.
@@ -71,6 +76,7 @@ impl State {
             records: part("records"),
             rows: part("rows"),
             directory: part("directory"),
+            ids: Ids::empty(folder),
             live_bytes: 0,
             live_chunks: 0,
         }
@@ -102,6 +108,7 @@ impl State {
             records: at("records", head.records),
             rows: at("rows", head.rows),
             directory: at("directory", head.directory),
+            ids: Ids::at(folder, head.ids, head.id_runs),
             live_bytes: head.live_bytes,
             live_chunks: head.live_chunks,
         }))
@@ -121,6 +128,8 @@ impl State {
             records: self.records.extent(),
             rows: self.rows.extent(),
             directory: self.directory.extent(),
+            ids: self.ids.part.extent(),
+            id_runs: self.ids.runs().to_vec(),
             live_bytes: self.live_bytes,
             live_chunks: self.live_chunks,
         };
@@ -164,12 +173,13 @@ impl State {
         self.parts().iter().try_for_each(|p| p.whole().map(drop))
     }
 
-    fn parts(&self) -> [&Part; 5] {
-        [&self.steps, &self.postings, &self.records, &self.rows, &self.directory]
+    fn parts(&self) -> [&Part; 6] {
+        [&self.steps, &self.postings, &self.records, &self.rows, &self.directory, &self.ids.part]
     }
 
-    fn parts_mut(&mut self) -> [&mut Part; 5] {
-        [&mut self.steps, &mut self.postings, &mut self.records, &mut self.rows, &mut self.directory]
+    fn parts_mut(&mut self) -> [&mut Part; 6] {
+        let Self { steps, postings, records, rows, directory, ids, .. } = self;
+        [steps, postings, records, rows, directory, &mut ids.part]
     }
 }
 

@@ -231,7 +231,7 @@ impl<'s> Log<'s> {
     }
 
     /// The number of a commit.
-    fn number(&self, commit: Oid) -> Result<u64, Fault> {
+    pub(super) fn number(&self, commit: Oid) -> Result<u64, Fault> {
         for number in (0..self.state.count).rev() {
             if row(&self.steps, number)?.commit == commit {
                 return Ok(number);

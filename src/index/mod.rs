@@ -11,6 +11,7 @@
 //! postings-…    for each model and version that a commit touches: the commit's number
 //! rows-…        models and versions as searches need them, in chunks
 //! directory-…   where each chunk is
+//! ids-…         for each id that ever was: the number of the commit that brought it first
 //! lock          held by the process that writes
 //! ```
 //!
@@ -24,6 +25,7 @@ mod effect;
 mod error;
 mod head;
 mod history;
+mod ids;
 mod landers;
 mod part;
 mod record;
@@ -40,10 +42,12 @@ use sha2::{Digest as _, Sha256};
 pub use effect::{Changes, ModelChange};
 pub use error::IndexError;
 pub use history::{Entry, LogFilter, Subject, landed, matches};
+pub use ids::{used, used_in};
 pub use landers::{Landers, lander};
 pub use record::Act;
 pub use rows::{MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 
+use crate::git::Repo;
 use crate::registry::Registry;
 use crate::shared;
 use crate::tree::Oid;
@@ -52,7 +56,7 @@ use head::State;
 use update::Target;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,17 +274,32 @@ pub fn status(registry: &Registry) -> Result<Status, IndexError> {
 
 /// Where the index of a registry's branch lies.
 fn folder(registry: &Registry) -> PathBuf {
-    let hash = Sha256::new().chain_update(registry.at()).chain_update([0]).chain_update(registry.branch()).finalize();
+    folder_of(registry.repo(), registry.at(), registry.branch())
+}
+
+/// Where the index of a branch lies, of the registry in a folder.
+fn folder_of(repo: &Repo, at: &str, branch: &str) -> PathBuf {
+    let hash = Sha256::new().chain_update(at).chain_update([0]).chain_update(branch).finalize();
     let name: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    registry.state_dir().join("index").join(name)
+    repo.common_dir().join("greenroom/index").join(name)
 }
 
 /// What the stored index must be of: the form of its files, this version's words, the registry, its `.mailmap`.
 fn key(registry: &Registry) -> String {
-    let mailmap = Sha256::digest(registry.repo().mailmap_text());
+    key_of(registry.repo(), registry.at(), registry.branch())
+}
+
+/// The same of a branch, of the registry in a folder.
+fn key_of(repo: &Repo, at: &str, branch: &str) -> String {
+    let mailmap = Sha256::digest(repo.mailmap_text());
     let mailmap: String = mailmap.iter().take(8).map(|b| format!("{b:02x}")).collect();
     let version = env!("CARGO_PKG_VERSION");
-    format!("{FORMAT} {version} {mailmap} {} {}", registry.branch(), registry.at())
+    format!("{FORMAT} {version} {mailmap} {branch} {at}")
+}
+
+/// A registry that answers questions about the past with the help of its index.
+pub fn indexed(registry: Registry) -> Registry {
+    registry.with_landed(landed).with_used(used_in)
 }
 
 /// Takes the lock of the writer; none if another process has it.

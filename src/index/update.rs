@@ -78,6 +78,7 @@ pub(super) fn catch_up(
         some_rows(state, registry, tip, &changes)?;
     }
     state.tip = Some(tip);
+    state.ids.settle(target.folder)?;
     compact(state, target.folder)
 }
 
@@ -101,6 +102,9 @@ fn append(state: &mut State, block: build::Encoded, changes: &mut Changes) {
     let mut at = state.records.push(&block.records);
     for posting in block.postings {
         state.postings.push(&Posting { number: posting.number + state.count, ..posting }.encode());
+    }
+    for (id, number) in block.ids {
+        state.ids.note(id, number + state.count);
     }
     let mut effects = block.effects.into_iter().peekable();
     for (number, (step, len, crc)) in block.steps.into_iter().enumerate() {

@@ -187,6 +187,8 @@ impl Maker<'_> {
             layout: Layout::default(),
             identity: Identity::default(),
             notifications: crate::entity::settings::Mailing::default(),
+            sources: Default::default(),
+            acknowledged: Vec::new(),
             stages: Default::default(),
             aliases: Default::default(),
             rules: crate::entity::settings::Rules::default(),

@@ -65,6 +65,9 @@ pub enum RegistryError {
         /// How many are judged.
         max: usize,
     },
+    /// Which ids were used before cannot be told.
+    #[error("it cannot be told whether an id is new")]
+    Ids(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Others were faster again and again.
     #[error("others changed the registry again and again meanwhile; try again")]
     Contended,

@@ -337,7 +337,8 @@ fn layout(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
 }
 
 fn content(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
-    let faults = rules::lint(state)?.faults;
+    let mut faults = rules::lint(state)?.faults;
+    faults.extend(artifact::recorded::all(state)?);
     Ok(match faults.first() {
         None => Check::ok("content", "all files are as they should be"),
         Some(first) => {

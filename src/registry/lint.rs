@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Asker, Registry, RegistryError};
 use crate::apply;
-use crate::artifact::{Pointer, copy, findings};
+use crate::artifact::{self, Pointer, copy, findings};
 use crate::codeowners::{self, Host};
 use crate::diff;
 use crate::format::{MAX_FILE, Problem, attributes};
@@ -63,10 +63,15 @@ impl Registry {
         lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
         if let Some(asker) = asker.filter(|_| !diff.files.is_empty()) {
             match self.presumed_actor((&head, &after), asker, now)? {
-                Ok(actor) => lint.faults.extend(rules::judge(&Step::new(&head, &after, &diff, &actor, now))?.faults),
+                Ok(actor) => {
+                    let mut step = Step::new(&head, &after, &diff, &actor, now);
+                    step.used = self.used_before(self.head()?, &diff)?;
+                    lint.faults.extend(rules::judge(&step)?.faults);
+                }
                 Err(faults) => lint.faults.extend(faults),
             }
         }
+        lint.faults.extend(artifact::recorded::all(&after)?);
         if lint.files == 0 {
             let nothing = Snapshot::new(&self.repo, None, &self.at)?;
             lint.files = diff::diff(&nothing, &after, Limits::default())?.files.len();

@@ -12,16 +12,18 @@ mod lint;
 mod propose;
 pub mod sent;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::action::Action;
 use crate::apply::{self, Context};
 use crate::diff::{self, Diff};
+use crate::event::Event;
 use crate::git::{Durability, GitError, Ident, PublishError, Repo, stamp};
-use crate::name::UserName;
+use crate::name::{Id, UserName};
 use crate::phrase;
-use crate::rules::{self, Step, Verdict};
+use crate::rules::{self, Step, UsedIds, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Objects as _, Oid, Stage as _};
@@ -48,10 +50,14 @@ pub struct Registry {
     at: String,
     landed: Landed,
     proofs: Proofs,
+    used: Option<Used>,
 }
 
 /// How the commit is found that had landed by a time on the first-parent line of a tip; none if none had.
 pub type Landed = fn(&Registry, Oid, Timestamp) -> Result<Option<Oid>, RegistryError>;
+
+/// How it is found which ids were used on the first-parent line of a tip, and by which commit first.
+pub type Used = fn(&Registry, Oid, &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, RegistryError>;
 
 /// Who asks for a change.
 #[derive(Debug, Clone)]
@@ -98,7 +104,7 @@ impl Registry {
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = branch(&repo)?;
-        let found = Self { repo, branch, at: String::new(), landed: walk, proofs: Proofs::default() };
+        let found = Self { repo, branch, at: String::new(), landed: walk, proofs: Proofs::default(), used: None };
         let at = found.locate(dir)?;
         Ok(Self { at, ..found })
     }
@@ -106,13 +112,31 @@ impl Registry {
     /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
         let branch = branch(&repo)?;
-        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs: Proofs::default() })
+        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs: Proofs::default(), used: None })
     }
 
     /// The same registry with another way to find what had landed by a time: with the help of an index, which must
     /// give what [`Repo::landed_at`] gives.
     pub fn with_landed(self, landed: Landed) -> Self {
         Self { landed, ..self }
+    }
+
+    /// The same registry with a way to ask the history which ids were used; without one only the state before is asked.
+    pub fn with_used(self, used: Used) -> Self {
+        Self { used: Some(used), ..self }
+    }
+
+    /// Which ids that a step brings were used before it, by what is known of the history up to `tip`; none where that
+    /// cannot be asked, as in a shallow clone: then the rules look at the state before.
+    fn used_before(&self, tip: Option<Oid>, diff: &Diff) -> Result<Option<UsedIds>, RegistryError> {
+        let new: BTreeSet<Id> = diff.events.iter().filter_map(Event::new_id).cloned().collect();
+        let (Some(tip), false) = (tip, new.is_empty()) else { return Ok(Some(UsedIds::new())) };
+        let Some(used) = self.used else { return Ok(None) };
+        match used(self, tip, &new) {
+            Ok(found) => Ok(Some(found.into_iter().map(|(id, commit)| (id, rules::brought_by(commit))).collect())),
+            Err(RegistryError::Git(GitError::Shallow)) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// The same registry on another branch than that of HEAD, named in full: for who goes on with a branch whatever is
@@ -249,7 +273,13 @@ impl Registry {
         comment: &str,
     ) -> Result<(Option<Oid>, Outcome), RegistryError> {
         let before = self.snapshot_in(root)?;
-        let mut random = random_bytes;
+        // Ids that are made here of chance are nobody else's; only others have to be looked for in the history.
+        let mut made = BTreeSet::new();
+        let mut random = || {
+            let bytes = random_bytes();
+            made.insert(Id::from_parts(now.as_millis(), bytes));
+            bytes
+        };
         let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::subject::subject };
         let mut tree = root;
         for (index, action) in actions.iter().enumerate() {
@@ -264,10 +294,13 @@ impl Registry {
         }
         let after = self.snapshot_in(tree)?;
         let diff = diff::diff(&before, &after, Limits::default())?;
+        let foreign = diff.events.iter().filter_map(Event::new_id).any(|id| !made.contains(id));
+        let used = if foreign { self.used_before(self.head()?, &diff)? } else { Some(UsedIds::new()) };
         let verdict = match self.actor((&before, &after), asker, is_authenticated, now)? {
             Ok(actor) => {
                 let mut step = Step::new(&before, &after, &diff, &actor, now);
                 step.since = Some(asker.author.time.min(now));
+                step.used = used;
                 rules::judge(&step)?
             }
             Err(faults) => Verdict { faults },

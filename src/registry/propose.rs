@@ -7,7 +7,7 @@ use crate::diff::{self, Diff};
 use crate::entity::Level;
 use crate::git::{Draft, Durability, Ident, PublishError, stamp};
 use crate::name::ModelName;
-use crate::rules::{self, Actor, Step};
+use crate::rules::{self, Actor, Step, UsedIds};
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, Stage as _};
 
@@ -86,7 +86,11 @@ impl Registry {
         let after = self.snapshot_in(Some(tree))?;
         let diff = diff::diff(&before, &after, Limits::default())?;
         let actor = Actor { signed: true, ..Actor::of(asker.user.clone()) };
-        let mut verdict = rules::judge(&Step::new(&before, &after, &diff, &actor, now))?;
+        let mut step = Step::new(&before, &after, &diff, &actor, now);
+        // All ids that come were made here of chance.
+        step.used = Some(UsedIds::new());
+        let mut verdict = rules::judge(&step)?;
+        drop(step);
         // Nobody asks for what he may not even see.
         if before.level(&asker.user, model)? >= Some(Level::CanRead) {
             verdict.faults.retain(|f| !FOR_THE_MERGE.contains(&f.problem.rule));

@@ -161,14 +161,22 @@ pub(super) fn numbers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
         let highest = numbers.iter().next_back().copied().unwrap_or(0);
         if highest > view.highest()? && retired < highest {
             let message = format!("version {highest} was the highest; its number would be free again");
-            faults.add(model_path(step, model)?, message, format!("write `retired = {highest}`"));
+            faults.add(
+                model_path(step, model)?,
+                message,
+                format!("write `retired = {highest}` in model.toml, with the deletion or in a step after it"),
+            );
         }
     }
     for event in &step.diff.events {
         let Event::ModelAltered { model, before, after } = event else { continue };
         let highest = deleted.get(model).and_then(|n| n.iter().next_back().copied());
-        if after.retired < before.retired || after.retired > before.retired.max(highest) {
-            let message = "`retired` is the highest number of a deleted version; it changes only with a deletion";
+        // A version that went without a word, as by `git revert`, is mended by retiring the number that is free again.
+        let old = step.before.model(&step.before_name(model))?;
+        let next = old.map(|view| view.next_version()).transpose()?;
+        if after.retired < before.retired || after.retired > before.retired.max(highest).max(next) {
+            let message = "`retired` is the highest number of a deleted version: it never falls, and rises with a \
+                           deletion, or by the next number to mend one";
             faults.add(model_path(step, model)?, message, "put it back as it was");
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn pointers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 }
 
 pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    let mut ids: BTreeMap<Id, String> = BTreeMap::new();
+    let mut ids: BTreeMap<&Id, String> = BTreeMap::new();
     for event in &step.diff.events {
         match event {
             Event::ModelCreated { model, .. } | Event::ModelRenamed { model, .. } => {
@@ -62,37 +62,14 @@ pub(super) fn names(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
             }
             _ => {}
         }
-        if let Some((id, path)) = new_id(step, event)?
-            && let Some(other) = ids.insert(id.clone(), path.clone())
+        if let Some(id) = event.new_id()
+            && let path = super::ids::file(step.after, event)?
+            && let Some(other) = ids.insert(id, path.clone())
         {
             faults.add(path, format!("the id {id} is used in {other} too"), "let greenroom make the ids");
         }
     }
     super::people::one_owner(step, faults)
-}
-
-/// The id that an event brings into the registry, and its file.
-fn new_id(step: &Step<'_>, event: &Event) -> Result<Option<(Id, String)>, TreeError> {
-    let paths = step.after.paths()?;
-    let full = |p: String| step.after.full_path(&p);
-    Ok(match event {
-        Event::ModelCreated { model, created } => {
-            Some((created.id.clone(), full(format!("{}/model.toml", paths.model(model)))))
-        }
-        Event::VersionCreated { model, version, created, .. } => {
-            Some((created.id.clone(), full(format!("{}/version.toml", paths.version(model, *version)))))
-        }
-        Event::CommentCreated { model, version, comment } => {
-            Some((comment.id.clone(), full(format!("{}/comments/{}.toml", paths.version(model, *version), comment.id))))
-        }
-        Event::RequestCreated { model, version, request } => {
-            Some((request.id.clone(), full(format!("{}/requests/{}.toml", paths.version(model, *version), request.id))))
-        }
-        Event::WebhookCreated { webhook } => {
-            Some((webhook.id.clone(), full(crate::format::path::webhook(&webhook.id))))
-        }
-        _ => None,
-    })
 }
 
 pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
@@ -258,6 +235,8 @@ fn bad_url(url: &str) -> Option<&'static str> {
         Some("names no host")
     } else if host.contains('@') {
         Some("holds credentials")
+    } else if super::sources::credentials(url).is_some() {
+        Some("holds a signature, password or token in its query")
     } else if url.contains('#') || url.len() > 2048 || !url.chars().all(|c| c.is_ascii_graphic()) || url.contains('\\')
     {
         Some("has a fragment, a character that URLs do not have, or more than 2048 bytes")

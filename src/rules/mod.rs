@@ -8,6 +8,7 @@ mod access;
 mod alias;
 mod files;
 mod history;
+mod ids;
 mod keys;
 mod leaving;
 mod links;
@@ -16,6 +17,7 @@ mod people;
 pub mod proposal;
 mod ready;
 mod rewrite;
+pub mod sources;
 pub mod stage;
 pub mod subject;
 
@@ -33,7 +35,9 @@ use crate::format::path::Location;
 use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{FileChange, Limits, TreeError};
+use crate::tree::{FileChange, Limits, Oid, TreeError};
+
+pub use ids::{NewId, new_ids, repeated, reused};
 pub use proposal::{BranchCommit, Proposal};
 
 /// One step of history to be judged.
@@ -54,9 +58,20 @@ pub struct Step<'a> {
     pub proposal: Option<&'a Proposal<'a>>,
     /// Whether the step landed long ago and is judged again: rules that came later do not refuse what did no harm.
     pub is_past: bool,
+    /// Which ids that the step brings were used before it, with where; none where that was not asked of the history: then
+    /// the state before is searched.
+    pub used: Option<UsedIds>,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
     touched: OnceCell<Vec<(Location, &'a FileChange)>>,
+}
+
+/// Ids that were used before, each with the place of its use.
+pub type UsedIds = BTreeMap<Id, String>;
+
+/// The place of the use of an id that a commit brought.
+pub fn brought_by(commit: Oid) -> String {
+    format!("commit {} brought it", commit.short())
 }
 
 /// Which models came and which had another name before.
@@ -82,6 +97,7 @@ impl<'a> Step<'a> {
             actor,
             at,
             since: None,
+            used: None,
             proposal: None,
             is_past: false,
             moves: OnceCell::new(),
@@ -407,6 +423,12 @@ pub static RULES: &[Rule] = &[
         check: history::immutable,
     },
     Rule {
+        name: "id",
+        class: Class::Link,
+        about: "Each id is a UUID of version 7, and is used once: in the registry as it is and in all of its history.",
+        check: ids::new,
+    },
+    Rule {
         name: "number",
         class: Class::History,
         about: "Version numbers are consecutive and never used twice.",
@@ -455,6 +477,12 @@ pub static RULES: &[Rule] = &[
         check: alias::sensible,
     },
     Rule {
+        name: "source",
+        class: Class::Link,
+        about: "Where a version comes from is an address without `..` and credentials, under a prefix that is allowed.",
+        check: sources::sources,
+    },
+    Rule {
         name: "webhook",
         class: Class::Link,
         about: "A webhook has one target, a model that exists, an https address without secrets, and secrets for webhooks.",
@@ -466,7 +494,9 @@ impl Rule {
     /// Whether it says something of a state by itself, whatever steps led there and whoever took them.
     pub fn of_state(&self) -> bool {
         match self.class {
-            Class::Format | Class::Link => true,
+            Class::Format => true,
+            // Whether an id is new is asked of a step; that two have it is told by `name`.
+            Class::Link => self.name != "id",
             Class::Policy => self.name == "stage-one",
             Class::Permission | Class::History => false,
         }

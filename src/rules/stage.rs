@@ -210,7 +210,7 @@ pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, Stri
     if asked.description && v.description.is_empty() {
         out.push(("it has no description".to_owned(), "describe the version first".to_owned()));
     }
-    if asked.artifacts && v.artifacts.is_none() {
+    if asked.artifacts && v.artifacts.as_ref().is_none_or(|files| files.files == 0) {
         let help = "register it again from a folder, so that its files are in the registry";
         out.push(("its files are not in the registry".to_owned(), help.to_owned()));
     }

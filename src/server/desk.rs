@@ -97,7 +97,7 @@ where
 /// Answers one question after the other. The repository is opened anew when it could not be opened, or after a panic.
 fn serve(questions: &Mutex<mpsc::Receiver<Question>>, git_dir: &Path, at: &str) {
     let open = || -> Result<Registry, RegistryError> {
-        Ok(Registry::with(Repo::open_beside(git_dir)?, at)?.with_landed(crate::index::landed))
+        Ok(crate::index::indexed(Registry::with(Repo::open_beside(git_dir)?, at)?))
     };
     let mut registry = open();
     loop {

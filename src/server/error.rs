@@ -247,6 +247,7 @@ impl From<RegistryError> for ApiError {
             | RegistryError::Pushes(_)
             | RegistryError::Git(_)
             | RegistryError::Stage(_)
+            | RegistryError::Ids(_)
             | RegistryError::Tree(_) => Self::internal(&e),
         }
     }

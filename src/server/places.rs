@@ -38,6 +38,8 @@ pub struct Places {
     requests: BTreeMap<Id, (Key, u64)>,
     comments: HashMap<Id, (Key, u64)>,
     landers: HashMap<Id, String>,
+    /// Ids that several requests or comments have or had: they lead nowhere.
+    doubtful: BTreeSet<Id>,
 }
 
 /// The newest places, for all who ask. Nobody waits for the answer to another's question, only while they are brought up to
@@ -102,7 +104,7 @@ impl Places {
 
     /// Where a comment is.
     pub fn comment(&self, id: &Id) -> Option<Place> {
-        self.place(*self.comments.get(id)?)
+        self.place(*self.comments.get(id).filter(|_| !self.doubtful.contains(id))?)
     }
 
     /// Who landed an open request or a comment, where that is another than the file names.
@@ -128,7 +130,7 @@ impl Places {
     pub fn requests(&self, after: Option<&Id>) -> impl Iterator<Item = (&Id, Place)> {
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let all = self.requests.range::<Id, _>((from, std::ops::Bound::Unbounded));
-        all.filter_map(|(id, place)| Some((id, self.place(*place)?)))
+        all.filter(|(id, _)| !self.doubtful.contains(*id)).filter_map(|(id, place)| Some((id, self.place(*place)?)))
     }
 
     fn place(&self, (key, version): (Key, u64)) -> Option<Place> {
@@ -176,6 +178,10 @@ impl Places {
             }
             "comment.created" | "comment.deleted" => {
                 let Some(id) = id_in(&json(act)["comment"]) else { return };
+                let place = self.key(model).zip(act.version);
+                if self.comments.get(&id).is_some_and(|known| Some(*known) != place) {
+                    self.doubtful.insert(id.clone());
+                }
                 match self.key(model).zip(act.version).filter(|_| act.name == "comment.created") {
                     Some(place) => drop(self.comments.insert(id, place)),
                     None => drop((self.comments.remove(&id), self.landers.remove(&id))),
@@ -185,6 +191,10 @@ impl Places {
                 let event = json(act);
                 let request = if event["request"].is_null() { &event["after"] } else { &event["request"] };
                 let Some(id) = id_in(request) else { return };
+                let place = self.key(model).zip(act.version);
+                if self.requests.get(&id).is_some_and(|known| Some(*known) != place) {
+                    self.doubtful.insert(id.clone());
+                }
                 let is_open = request["state"] == "pending" && name != "request.deleted";
                 match self.key(model).zip(act.version).filter(|_| is_open) {
                     Some(place) => drop(self.requests.insert(id, place)),
@@ -265,6 +275,21 @@ mod tests {
         places.take(9, &act("model.created", "x", None, &json!({ "created": { "id": C } })));
         let at = |number| places.bearer("x", number).map(Id::as_str);
         assert_eq!([at(8), at(9), at(10)], [Some(B), None, Some(C)]);
+    }
+
+    #[test]
+    fn an_id_that_two_comments_have_leads_nowhere() {
+        let mut places = Places::default();
+        for (number, name, model) in [(0, "x", A), (1, "y", B)] {
+            places.take(number, &act("model.created", name, None, &json!({ "created": { "id": model } })));
+        }
+        let comment = json!({ "comment": { "id": C } });
+        places.take(2, &act("comment.created", "x", Some(1), &comment));
+        assert_eq!(places.comment(&id(C)), Some(Place { model: id(A), version: 1 }));
+        places.take(3, &act("comment.created", "y", Some(1), &comment));
+        assert_eq!(places.comment(&id(C)), None);
+        places.take(4, &act("comment.deleted", "y", Some(1), &comment));
+        assert_eq!(places.comment(&id(C)), None);
     }
 
     #[test]

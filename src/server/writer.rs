@@ -243,5 +243,5 @@ fn settle(
 
 /// Opens the registry for the writer, on its own thread.
 pub fn open(git_dir: &std::path::Path, at: &str) -> Result<Registry, RegistryError> {
-    Ok(Registry::with(Repo::open(git_dir)?, at)?.with_landed(crate::index::landed))
+    Ok(crate::index::indexed(Registry::with(Repo::open(git_dir)?, at)?))
 }

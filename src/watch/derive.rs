@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::WatchError;
 use crate::deliver::{Channel, DeliverError, Happening, Job, Moment, What};
-use crate::gate::{Gate, Lander, Landing};
+use crate::gate::{Gate, IdLine, Lander, Landing};
 use crate::git::Repo;
 use crate::name::{Id, UserName};
 use crate::outbox::{Origin, Outbox, Pending, Suspended, delivery_id};
@@ -101,7 +101,9 @@ impl Reader {
             at: push.as_ref().map_or(info.committer.time, |p| p.at),
             bounded: false,
         };
-        let judged = gate.judge_step(info.id, info.parents.first().copied(), &landing)?;
+        let parent = info.parents.first().copied();
+        let mut ids = IdLine::after(registry.branch(), parent);
+        let judged = gate.judge_step(info.id, parent, &landing, &mut ids)?;
         if judged.faults.is_empty() {
             return Ok(None);
         }

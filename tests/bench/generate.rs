@@ -151,6 +151,8 @@ fn base(shape: Shape) -> Vec<(String, String)> {
         identity: Identity::default(),
         notifications: Mailing::default(),
         rules: Rules::default(),
+        sources: Default::default(),
+        acknowledged: Vec::new(),
         stages: std::collections::BTreeMap::new(),
         aliases: std::collections::BTreeMap::new(),
     };

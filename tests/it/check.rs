@@ -263,3 +263,58 @@ fn who_landed_words_of_another_is_told() {
     alice.greenroom(["comment", "add", "churn", "1", "mine"]).success();
     assert_eq!(json(&["comment", "list", "churn", "1"])[1].get("landed_by"), None);
 }
+
+#[test]
+fn a_reverted_registration_is_told_after_the_commit_and_can_be_mended() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    shell.greenroom(["register", "churn", "--source", "s3://models/churn/1"]).success();
+    shell.greenroom(["register", "churn", "--source", "s3://models/churn/2"]).success();
+    shell.git(["revert", "--no-edit", "HEAD"]).success();
+    let reverted = shell.git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+    assert_told(&faults(&shell, 5), "models/churn/model.toml:0 number");
+    shell.greenroom(["doctor"]).code(7);
+    shell.greenroom(["verify"]).code(7);
+    // The advice works: the number is retired in a step after it.
+    let model = sandbox.read("registry/models/churn/model.toml");
+    sandbox.write("registry/models/churn/model.toml", format!("{}retired = 3\n", model));
+    assert_told(&faults(&shell, 5), "models/churn/model.toml:0 number");
+    sandbox.write("registry/models/churn/model.toml", format!("{}retired = 2\n", model));
+    shell.git(["commit", "--quiet", "-am", "retire what was reverted"]).success();
+    let told = shell.greenroom(["register", "churn", "--source", "s3://models/churn/3", "-o", "json"]).success();
+    assert!(sandbox.path("registry/models/churn/versions/3").is_dir(), "{}", told.stdout());
+    // The step that broke the rule stays in history; it is known from now on.
+    let acknowledge = ["settings", "acknowledge", &reverted, "number"];
+    shell.greenroom(acknowledge).code(2);
+    shell.greenroom([&acknowledge[..], &["-m", "Reverted by hand"]].concat()).success();
+    assert_eq!(faults(&shell, 0), [""; 0]);
+    shell.greenroom(["doctor"]).any();
+    let told = shell.greenroom(["verify"]).success().stdout().to_owned();
+    assert!(told.contains("acknowledged:") && told.contains("Reverted by hand"), "{told}");
+    let told = shell.greenroom(["verify", "-o", "json"]).success().json();
+    assert_eq!(told["acknowledged"][0]["rule"], "number", "{told}");
+    shell.greenroom([&acknowledge[..], &["--revoke"]].concat()).success();
+    shell.greenroom(["verify"]).code(7);
+}
+
+#[test]
+fn a_folder_that_a_merge_mixed_of_two_versions_is_told_before_and_after_the_commit() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    for name in ["a", "b"] {
+        sandbox.write(format!("{name}/{name}.txt"), format!("file of {name}\n"));
+        shell.git(["checkout", "--quiet", "-b", name, "main"]).success();
+        shell.greenroom(["register", "churn", &format!("../{name}")]).success();
+    }
+    shell.git(["checkout", "--quiet", "main"]).success();
+    shell.git(["merge", "--quiet", "a"]).success();
+    shell.git(["merge", "--quiet", "b"]).any();
+    let version = "models/churn/versions/1/version.toml";
+    shell.git(["checkout", "--quiet", "--ours", version]).success();
+    shell.git(["add", "--all"]).success();
+    assert_told(&faults(&shell, 5), "models/churn/versions/1/artifacts:0 digest");
+    shell.git(["commit", "--quiet", "-m", "merged"]).success();
+    assert_told(&faults(&shell, 5), "models/churn/versions/1/artifacts:0 digest");
+    let told = shell.greenroom(["doctor"]).code(7).stdout().to_owned();
+    assert!(told.contains("digest") || told.contains("fault(s)"), "{told}");
+}

@@ -8,7 +8,7 @@ mod world;
 use greenroom::gate::Judgement;
 use greenroom::name::Id;
 use greenroom::time::Timestamp;
-use world::{ALICE, BOB, CAROL, World};
+use world::{ALICE, BOB, CAROL, Harm, World};
 
 #[track_caller]
 fn refused(judged: &Judgement, rules: &[&str]) {
@@ -369,4 +369,133 @@ fn a_release_reference_names_no_commit_of_a_merged_side_branch() {
     world.landed();
     refused(&world.push_tag(BOB, "v1"), &["ref-release"]);
     lands(&world.push_to(BOB, "refs/tags/v2"));
+}
+
+/// A model of Alice's with the id of a file.
+fn with_id_of(world: &World, file: &str, name: &str) -> String {
+    let text = world.file(file);
+    let of = |key: &str| text.lines().find(|l| l.starts_with(key)).expect("the key is there").to_owned();
+    format!("{}\nname = \"{name}\"\n{}\ncreated_by = \"alice\"\n", of("id = "), of("created_at = "))
+}
+
+#[test]
+fn the_id_of_another_model_is_refused_by_the_state_and_by_the_history() {
+    let world = World::new();
+    let taken = with_id_of(&world, "models/churn/model.toml", "stolen");
+    world.edit(ALICE, "models/stolen/model.toml", &taken);
+    refused(&world.push(ALICE), &["id"]);
+    world.git(ALICE, &["reset", "-q", "--hard", "HEAD^"]);
+    // Deleted, its id is not free.
+    world.act(CAROL, &["version", "delete", "churn", "1", "--yes"]);
+    world.act(CAROL, &["model", "delete", "churn", "--yes"]);
+    lands(&world.push(CAROL));
+    world.landed();
+    world.edit(ALICE, "models/stolen/model.toml", &taken);
+    let judged = world.push(ALICE);
+    refused(&judged, &["id"]);
+    assert!(judged.render().contains("was used before: commit "), "{}", judged.render());
+}
+
+#[test]
+fn an_id_is_not_free_within_the_push_that_deletes_it() {
+    let world = World::new();
+    world.act(ALICE, &["model", "create", "mine"]);
+    let taken = with_id_of(&world, "models/mine/model.toml", "again");
+    world.act(ALICE, &["model", "delete", "mine", "--yes"]);
+    world.edit(ALICE, "models/again/model.toml", &taken);
+    refused(&world.push(ALICE), &["id"]);
+}
+
+#[test]
+fn a_rename_keeps_its_ids() {
+    let world = World::new();
+    world.act(CAROL, &["model", "rename", "churn", "attrition"]);
+    lands(&world.push(CAROL));
+    world.landed();
+    world.act(CAROL, &["reshard", "sharded"]);
+    lands(&world.push(CAROL));
+}
+
+#[test]
+fn an_index_that_is_damaged_or_behind_lets_no_id_pass() {
+    let world = World::new();
+    world.act(CAROL, &["version", "delete", "churn", "1", "--yes"]);
+    let taken = with_id_of(&world, "models/churn/model.toml", "stolen");
+    world.act(CAROL, &["model", "delete", "churn", "--yes"]);
+    world.landed();
+    world.edit(ALICE, "models/stolen/model.toml", &taken);
+    // The index of the first judgement is of the history at its end.
+    refused(&world.push(ALICE), &["id"]);
+    for harm in [Harm::None, Harm::Behind, Harm::Damaged] {
+        refused(&world.push_with_index(ALICE, harm), &["id"]);
+    }
+}
+
+/// The files of a version of Carol's that is written by hand: a model file and what is said of it.
+fn version_by_hand(world: &World, pointer: &str, said: &str) {
+    let now = Timestamp::from_millis(world::millis());
+    let id = Id::from_parts(now.as_millis(), [9; 10]);
+    world.stage("models/churn/versions/2/artifacts/model.bin", pointer);
+    let text = format!("id = \"{id}\"\ncreated_at = {now}\ncreated_by = \"carol\"\n\n{said}");
+    world.edit(CAROL, "models/churn/versions/2/version.toml", &text);
+}
+
+const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+fn pointer(sha256: &str, size: u64) -> String {
+    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n")
+}
+
+/// What is to be said of one file `model.bin`.
+fn said_of(sha256: &str, size: u64) -> String {
+    use sha2::Digest as _;
+    let list = format!("model.bin\0{size}\0{sha256}\n");
+    let digest: String = sha2::Sha256::digest(list).iter().map(|b| format!("{b:02x}")).collect();
+    format!("[artifacts]\ndigest = \"{digest}\"\nsize = {size}\nfiles = 1\n")
+}
+
+#[test]
+fn what_a_version_says_of_its_files_is_compared_with_them() {
+    let world = World::new();
+    let (good, said) = (pointer(OF_ABC, 3), said_of(OF_ABC, 3));
+    let wrong = [
+        (good.clone(), said.replace("size = 3", "size = 4")),
+        (good.clone(), said.replace("files = 1", "files = 2")),
+        (good.clone(), said_of(&OF_ABC.replace('b', "c"), 3)),
+        (good.replace("sha256", "md5"), said.clone()),
+        (good.replace("size 3", "size 03"), said.clone()),
+        (pointer(&OF_ABC.to_uppercase(), 3), said.clone()),
+    ];
+    for (pointer, said) in wrong {
+        version_by_hand(&world, &pointer, &said);
+        refused(&world.push(CAROL), &["digest"]);
+        world.git(CAROL, &["reset", "-q", "--hard", "HEAD^"]);
+    }
+    // Evidence out of nothing: a digest, and no file.
+    let now = Timestamp::from_millis(world::millis());
+    let id = Id::from_parts(now.as_millis(), [9; 10]);
+    let text = format!("id = \"{id}\"\ncreated_at = {now}\ncreated_by = \"carol\"\n\n{said}");
+    world.edit(CAROL, "models/churn/versions/2/version.toml", &text);
+    refused(&world.push(CAROL), &["digest"]);
+    world.git(CAROL, &["reset", "-q", "--hard", "HEAD^"]);
+    version_by_hand(&world, &good, &said);
+    let judged = world.push(CAROL);
+    lands(&judged);
+    assert_eq!(judged.warnings().map(|w| w.problem.rule).collect::<Vec<_>>(), ["arrived"], "no store, so a warning");
+}
+
+#[test]
+fn model_files_that_did_not_arrive_are_refused_where_the_store_is() {
+    let world = World::new();
+    version_by_hand(&world, &pointer(OF_ABC, 3), &said_of(OF_ABC, 3));
+    world.limit("missing", "refuse");
+    refused(&world.push(CAROL), &["arrived"]);
+    world.store(OF_ABC, b"ab");
+    refused(&world.push(CAROL), &["arrived"]);
+    world.store(OF_ABC, b"abd");
+    let judged = world.push(CAROL);
+    refused(&judged, &["arrived"]);
+    assert!(judged.render().contains("does not have its SHA-256"), "{}", judged.render());
+    world.store(OF_ABC, b"abc");
+    lands(&world.push(CAROL));
 }

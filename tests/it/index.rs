@@ -91,7 +91,7 @@ fn whatever_happens_to_its_files_the_answers_stay_right() {
     open(&registry);
     let folder = index::status(&registry).unwrap().folder;
     let whole = read_all(&folder);
-    assert_eq!(whole.len(), 6, "head and five parts: {:?}", whole.iter().map(|f| &f.0).collect::<Vec<_>>());
+    assert_eq!(whole.len(), 7, "head and six parts: {:?}", whole.iter().map(|f| &f.0).collect::<Vec<_>>());
     let mut noticed = 0;
     for (name, bytes) in &whole {
         let n = bytes.len();

@@ -152,7 +152,10 @@ fn seen(store: &dyn Objects, before: Option<Oid>, after: Option<Oid>, by: &str, 
     let after = Snapshot::new(store, after, "").expect("a state in memory");
     let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
     let actor = Actor::of(user(by));
-    let verdict = judge(&Step::new(&before, &after, &diff, &actor, moment(step))).expect("the trees are whole");
+    let mut judged = Step::new(&before, &after, &diff, &actor, moment(step));
+    // As an index answers of ids that are made of chance.
+    judged.used = Some(rules::UsedIds::new());
+    let verdict = judge(&judged).expect("the trees are whole");
     (diff, verdict)
 }
 
@@ -310,6 +313,62 @@ fn law_5_a_change_of_one_version_reads_as_much_in_a_large_registry_as_in_a_small
         assert!(small.abs_diff(*large) <= 8, "{small} reads with 100 models, {large} with 3,000: {action:?}");
         assert!(*large < 200, "{large} reads: {action:?}");
     }
+}
+
+// Law 9: unique once, unique for ever.
+
+#[test]
+fn law_9_an_id_that_was_used_is_never_new_again() {
+    check(100, (proptest::collection::vec(any::<[u8; 4]>(), 4..40), any::<prop::sample::Index>()), |(dice, taken)| {
+        let store = Memory::default();
+        let mut root = Some(act(&store, None, &model::founding(), "alice", 0).expect("a new registry"));
+        let mut used = rules::UsedIds::new();
+        let mut note = |events: &[Event], step: usize| -> Result<(), TestCaseError> {
+            for id in events.iter().filter_map(Event::new_id) {
+                prop_assert!(id.millis().is_some(), "{id} is of version 7");
+                prop_assert!(used.insert(id.clone(), format!("step {step}")).is_none(), "{id} is made twice");
+            }
+            Ok(())
+        };
+        note(&seen(&store, None, root, "alice", 0).0.events, 0)?;
+        for (i, dice) in dice.into_iter().enumerate() {
+            let step = i + 1;
+            let action = model::action(&state(&store, root), dice);
+            let Ok(after) = act(&store, root, &action, "alice", step) else { continue };
+            let (diff, verdict) = seen(&store, root, Some(after), "alice", step);
+            if verdict.passes() {
+                note(&diff.events, step)?;
+                root = Some(after);
+            }
+        }
+        // Whatever it was of, and whether that is still there: a model of another name does not get it.
+        let ids: Vec<_> = used.keys().cloned().collect();
+        let id = &ids[taken.index(ids.len())];
+        let at = Timestamp::from_millis(id.millis().expect("of version 7"));
+        let text = format!("id = \"{id}\"\nname = \"taken\"\ncreated_at = {at}\ncreated_by = \"alice\"\n");
+        let mut patch = Patch::default();
+        let folder = Snapshot::new(&store, root, "").and_then(|s| s.paths()).expect("readable");
+        let name = "taken".parse().expect("a name");
+        patch.write(format!("{}/model.toml", folder.model(&name)), text);
+        let forged = store.stage(root, &patch).expect("a tree in memory");
+        let before = Snapshot::new(&store, root, "").expect("a state in memory");
+        let after = Snapshot::new(&store, Some(forged), "").expect("a state in memory");
+        let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
+        let actor = Actor::of(user("alice"));
+        let breaks = |known: Option<rules::UsedIds>| {
+            let mut step = Step::new(&before, &after, &diff, &actor, moment(99));
+            step.used = known;
+            let verdict = judge(&step).expect("the trees are whole");
+            verdict.faults.iter().any(|f| f.problem.rule == "id")
+        };
+        prop_assert!(breaks(Some(used.clone())), "{id} is known to the history");
+        // Without a history at hand the state before is asked.
+        let nothing = Snapshot::new(&store, None, "").expect("a state in memory");
+        let there = greenroom::diff::diff(&nothing, &before, Limits::default()).expect("the trees are whole");
+        let is_there = there.events.iter().filter_map(Event::new_id).any(|known| known == id);
+        prop_assert_eq!(breaks(None), is_there);
+        Ok(())
+    });
 }
 
 // Law 6: one bad file hides nothing else.

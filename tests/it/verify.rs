@@ -302,3 +302,22 @@ fn a_repository_without_a_record_is_verified_by_what_its_commits_say() {
     let told = alice.greenroom(["verify", "-o", "json"]).code(7).json();
     assert!(rules(&told).contains(&"file".to_owned()) || !rules(&told).is_empty(), "{told}");
 }
+
+#[test]
+fn an_id_that_was_used_in_the_past_is_found_before_and_after_it_is_committed() {
+    let sandbox = Sandbox::new();
+    sandbox.greenroom(["init", "r"]).success();
+    let alice = sandbox.alice().within("r");
+    alice.greenroom(["model", "create", "churn"]).success();
+    let text = std::fs::read_to_string(sandbox.path("r/models/churn/model.toml")).expect("the file is there");
+    alice.greenroom(["model", "delete", "churn", "--yes"]).success();
+    sandbox.write("r/models/stolen/model.toml", text.replace("\"churn\"", "\"stolen\""));
+    let said = alice.greenroom(["check"]).code(1).stdout().to_owned();
+    assert!(said.contains("was used before: commit"), "{said}");
+    alice.git(["add", "."]).success();
+    alice.git(["commit", "--quiet", "-m", "by hand"]).success();
+    for args in [&["verify", "-o", "json"][..], &["verify", "main~1..", "-o", "json"]] {
+        let told = alice.greenroom(args).code(7).json();
+        assert_eq!(rules(&told), ["id"], "{told}");
+    }
+}

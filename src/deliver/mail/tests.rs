@@ -43,6 +43,8 @@ fn settings(name: &str) -> Settings {
         identity: Identity::default(),
         notifications: Mailing::default(),
         rules: crate::entity::settings::Rules::default(),
+        sources: Default::default(),
+        acknowledged: Vec::new(),
         stages: std::collections::BTreeMap::new(),
         aliases: std::collections::BTreeMap::new(),
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::artifact::{self, ArtifactError, FileEntry, FilePath, Place};
-use crate::format::Problem;
+use crate::artifact::recorded::recorded;
+use crate::artifact::{FileEntry, FilePath, Place};
 use crate::format::path::{Location, ModelDir};
 use crate::gate::{Gate, GateError, folders};
 use crate::git::Step;
 use crate::name::Digest;
-use crate::rules::{Class, Fault};
+use crate::rules::Fault;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{self, FileChange, Limits, Objects as _, Oid, TreeError};
@@ -136,39 +136,15 @@ fn version(
 ) -> Result<(), TreeError> {
     let Some(model) = state.model_in(dir)? else { return Ok(()) };
     let Some(version) = model.version(number)? else { return Ok(()) };
-    let said = version.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
-    let files = match version.artifacts()? {
-        Some(tree) => match artifact::list(state.objects(), &tree, &artifact::Limits::default()) {
-            Ok(files) => files,
-            Err(ArtifactError::Tree { source, .. }) => return Err(source),
-            Err(e) => {
-                found.faults.push(fault(&version.path, crate::text::with_causes(&e)));
-                return Ok(());
-            }
-        },
-        None => Vec::new(),
-    };
-    for file in files.iter().filter(|f| f.place == Place::Stored) {
+    let compared = recorded(state.objects(), &version)?;
+    found.faults.extend(compared.faults);
+    for file in compared.files.iter().filter(|f| f.place == Place::Stored) {
         let FileEntry { path, size, sha256, .. } = file.clone();
         let (folder, commit, at) = (version.path.clone(), step.commit, step.time);
         stored.insert(Stored { sha256, size, path, folder, commit, at });
     }
-    match said {
-        Some(said) => {
-            let is = artifact::summary(&files);
-            if is != said {
-                let e = ArtifactError::Mismatch { expected: said, found: is };
-                found.faults.push(fault(&version.path, e.to_string()));
-            }
-        }
-        None if files.is_empty() => {}
-        None => found.unchecked.push("a version has files and no digest of them".to_owned()),
+    if compared.is_silent {
+        found.unchecked.push("a version has files and no digest of them".to_owned());
     }
     Ok(())
-}
-
-fn fault(folder: &str, message: String) -> Fault {
-    let help = "restore the files that were registered, or register a new version";
-    let problem = Problem::of_file(format!("{folder}/artifacts"), "digest", message).help(help);
-    Fault { problem, class: Class::History }
 }

@@ -6,6 +6,7 @@
 //! cannot be checked with what is on this machine is said, and never taken for good.
 
 mod files;
+mod ids;
 mod line;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,13 @@ use std::thread;
 use serde::Serialize;
 
 use super::judge::Judged;
-use super::{Gate, GateError, Lander, Landing, folders};
+use super::{Gate, GateError, IdLine, Lander, Landing, folders};
 use crate::artifact::{self, Store};
 use crate::format::Problem;
 use crate::git::{GitError, Repo};
 use crate::name::UserName;
-use crate::rules::{self, Class, Fault};
+use crate::registry::Registry;
+use crate::rules::{self, Class, Fault, NewId};
 use crate::snapshot::Snapshot;
 use crate::text::with_causes;
 use crate::time::Timestamp;
@@ -69,6 +71,16 @@ pub struct Finding {
     pub fault: Fault,
 }
 
+/// Something that is wrong and was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Known {
+    /// What is wrong.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// Why it may stay, by whoever manages the registry.
+    pub reason: String,
+}
+
 /// Something that could not be checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unchecked {
@@ -101,6 +113,8 @@ pub struct Audit {
     pub read_files: u64,
     /// What is wrong, in the order of the steps.
     pub findings: Vec<Finding>,
+    /// What is wrong and known: whoever manages the registry acknowledged it in its settings, with the reason.
+    pub acknowledged: Vec<Known>,
     /// How many more findings there are.
     pub more_findings: u64,
     /// What could not be checked.
@@ -161,17 +175,53 @@ pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progre
         pushes: line.pushes,
         ..Audit::default()
     };
-    let mut stored = BTreeSet::new();
+    let (mut stored, mut new_ids) = (BTreeSet::new(), Vec::new());
     for part in judge_all(git_dir, &line, range, stepped)? {
         notes.extend(part.notes);
         stored.extend(part.stored);
+        new_ids.extend(part.new_ids);
     }
+    ids::check(&repo, &line, (&scope.branch, before), &new_ids, &mut notes)?;
     if let Some(tip) = audit.to {
         whole(&repo, tip, &mut notes)?;
     }
     check_stored(&repo, &stored, scope.files, read, &mut audit, &mut notes);
     notes.finish(&line, &mut audit);
+    set_apart(&repo, &mut audit)?;
     Ok(audit)
+}
+
+/// What the newest steps of a branch broke and the files as they are do not show: rules of history. Permissions and
+/// policies depend on who lands what when, and a fault of form is seen in the file. The steps are those that `origin`
+/// does not have; without one, the newest `max`. What the registry acknowledges is left out.
+///
+/// # Errors
+/// As [`verify`]. A clone that is cut is looked at as far as it goes.
+pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fault)>, AuditError> {
+    let repo = registry.repo();
+    let upstream = registry.upstream().ok().flatten().filter(|known| *known != tip);
+    let mut from = None;
+    for (number, step) in repo.first_parents_checked(tip)?.enumerate() {
+        let step = match step {
+            Ok(step) => step,
+            Err(GitError::Shallow) => break,
+            Err(e) => return Err(e.into()),
+        };
+        if Some(step.commit) == upstream || number == max {
+            from = Some(step.commit);
+            break;
+        }
+    }
+    let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(tip), ..Scope::default() };
+    let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
+    // What is damaged or missing is told by other checks.
+    let of_history = |fault: &Fault| {
+        let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
+        let of_history = rule.is_some_and(|rule| rule.class == Class::History);
+        of_history || matches!(fault.problem.rule, "digest" | "id")
+    };
+    let told = audit.findings.into_iter().filter(|f| f.at.is_some() && of_history(&f.fault));
+    Ok(told.filter_map(|f| Some((f.commit?, f.fault))).collect())
 }
 
 /// What is noted on the way.
@@ -233,6 +283,8 @@ struct Part {
     first: usize,
     notes: Notes,
     stored: BTreeSet<Stored>,
+    /// The ids that came: in which step, and into the registry of which folder.
+    new_ids: Vec<(usize, String, NewId)>,
 }
 
 /// Judges the steps of a range with all cores; the parts are in order.
@@ -252,7 +304,7 @@ fn judge_all(
             if first >= range.end {
                 return Ok(parts);
             }
-            let mut part = Part { first, notes: Notes::default(), stored: BTreeSet::new() };
+            let mut part = Part { first, notes: Notes::default(), stored: BTreeSet::new(), new_ids: Vec::new() };
             for number in first..range.end.min(first + BLOCK) {
                 judge_one(&gate, line, number, &mut part)?;
             }
@@ -281,8 +333,9 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
     let unnamed = if line.has_record { Lander::Unrecorded } else { Lander::Unknown };
     let by = push.map_or(unnamed, |p| Lander::Pusher(p.into()));
     let landing = Landing { by, at: push.map_or(step.time, |p| p.at), bounded: false };
-    let judged = gate.judge_step(step.commit, step.parent, &landing);
-    let told = judged.and_then(|judged| {
+    let judged = gate.judge_step(step.commit, step.parent, &landing, &mut IdLine::elsewhere());
+    let told = judged.and_then(|mut judged| {
+        part.new_ids.extend(std::mem::take(&mut judged.new_ids).into_iter().map(|(at, new)| (number, at, new)));
         let files = files::check(gate, step, &mut part.stored)?;
         Ok((judged, files))
     });
@@ -359,6 +412,31 @@ fn whole(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<(), AuditError> {
         Err(GateError::Tree(e) | GateError::Git(GitError::Object(e))) if is_damage(&e) => Ok(()),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Sets apart what the settings of the last state acknowledge: a fault of a step by its commit and rule, never one of the
+/// state as it is.
+fn set_apart(repo: &Repo, audit: &mut Audit) -> Result<(), AuditError> {
+    let Some(tip) = audit.to.filter(|_| !audit.findings.is_empty()) else { return Ok(()) };
+    let Ok(root) = repo.tree_of(&tip) else { return Ok(()) };
+    let mut known: BTreeMap<(String, String), String> = BTreeMap::new();
+    for at in folders::of(repo, Some(root), &folders::named(repo)).map_err(GateError::from)? {
+        let state = Snapshot::new(repo, Some(root), &at).map_err(GateError::from)?;
+        let settings = state.settings().map_err(GateError::from)?;
+        for fault in settings.iter().flat_map(|s| &s.acknowledged) {
+            let key = (fault.commit.as_str().to_owned(), fault.rule.as_str().to_owned());
+            known.insert(key, fault.reason.as_str().to_owned());
+        }
+    }
+    for finding in std::mem::take(&mut audit.findings) {
+        let key = finding.commit.map(|c| (c.to_string(), finding.fault.problem.rule.to_owned()));
+        // What is told of the state as it is has no time: that can be mended, and is not of the past.
+        match key.filter(|_| finding.at.is_some()).and_then(|key| known.get(&key)) {
+            Some(reason) => audit.acknowledged.push(Known { finding, reason: reason.clone() }),
+            None => audit.findings.push(finding),
+        }
+    }
+    Ok(())
 }
 
 /// Looks for the stored files that versions name, and reads them if asked to.

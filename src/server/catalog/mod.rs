@@ -9,7 +9,7 @@ mod find;
 mod load;
 mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::entity::version::Status;
@@ -37,7 +37,8 @@ pub struct Catalog {
     landed: Timestamp,
     frame: Arc<Frame>,
     shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
-    names: Vec<Arc<BTreeMap<Id, ModelName>>>,
+    /// The names of the models with an id: one, or several where somebody took an id a second time.
+    names: Vec<Arc<BTreeMap<Id, BTreeSet<ModelName>>>>,
 }
 
 /// What belongs to no model.
@@ -122,9 +123,12 @@ impl Catalog {
         self.shards.get(shard(name))?.get(name)
     }
 
-    /// A model by its id, whoever asks.
+    /// A model by its id, whoever asks. Where two have the id, neither is found: files and permissions hang on it, and
+    /// nobody can say whose they are.
     pub fn model_by_id(&self, id: &Id) -> Option<&Arc<ModelCard>> {
-        self.model(self.names.get(shard(id.as_str()))?.get(id)?.as_str())
+        let names = self.names.get(shard(id.as_str()))?.get(id)?;
+        let name = names.first().filter(|_| names.len() == 1)?;
+        self.model(name.as_str()).filter(|card| card.id == *id)
     }
 
     /// All models, whoever asks, in no order that means something.
@@ -146,10 +150,14 @@ impl Catalog {
     }
 
     fn put(&mut self, card: ModelCard) {
+        let known = self.model(card.name.as_str()).map(|known| known.id.clone());
+        if let Some(old) = known.as_ref().filter(|id| **id != card.id) {
+            self.forget_id(old, card.name.as_str());
+        }
         if let Some(names) = self.names.get_mut(shard(card.id.as_str()))
-            && names.get(&card.id) != Some(&card.name)
+            && names.get(&card.id).is_none_or(|names| !names.contains(&card.name))
         {
-            Arc::make_mut(names).insert(card.id.clone(), card.name.clone());
+            Arc::make_mut(names).entry(card.id.clone()).or_default().insert(card.name.clone());
         }
         if let Some(shard) = self.shards.get_mut(shard(card.name.as_str())) {
             Arc::make_mut(shard).insert(card.name.clone(), Arc::new(card));
@@ -157,15 +165,23 @@ impl Catalog {
     }
 
     fn remove(&mut self, name: &str) {
-        if let Some(id) = self.model(name).map(|card| card.id.clone())
-            && let Some(names) = self.names.get_mut(shard(id.as_str()))
-            // After a rename the id is another name's already.
-            && names.get(&id).is_some_and(|known| known.as_str() == name)
-        {
-            Arc::make_mut(names).remove(&id);
+        if let Some(id) = self.model(name).map(|card| card.id.clone()) {
+            self.forget_id(&id, name);
         }
         if let Some(shard) = self.shards.get_mut(shard(name)).filter(|s| s.contains_key(name)) {
             Arc::make_mut(shard).remove(name);
+        }
+    }
+
+    /// Takes a name from those of the models with an id.
+    fn forget_id(&mut self, id: &Id, name: &str) {
+        let Some(names) = self.names.get_mut(shard(id.as_str())).filter(|names| names.contains_key(id)) else { return };
+        let names = Arc::make_mut(names);
+        if let Some(bearers) = names.get_mut(id) {
+            bearers.retain(|bearer| bearer.as_str() != name);
+            if bearers.is_empty() {
+                names.remove(id);
+            }
         }
     }
 }
@@ -255,4 +271,47 @@ impl ModelCard {
 fn shard(name: &str) -> usize {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     usize::try_from(hash % SHARDS as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(name: &str, id: &Id) -> ModelCard {
+        ModelCard {
+            id: id.clone(),
+            name: name.parse().unwrap(),
+            created: 0,
+            updated: 0,
+            created_by: UserName::nobody(),
+            description: Text::default(),
+            tags: Tags::new(),
+            access: Access::default(),
+            aliases: BTreeMap::new(),
+            versions: Vec::new(),
+            of_prompt: false,
+            wants_ready: true,
+            seen: Seen::default(),
+        }
+    }
+
+    #[test]
+    fn an_id_that_two_models_have_finds_neither() {
+        let (a, b) = (Id::from_parts(1, [1; 10]), Id::from_parts(2, [2; 10]));
+        let mut catalog = Catalog::empty();
+        let found = |catalog: &Catalog, id: &Id| catalog.model_by_id(id).map(|m| m.name.to_string());
+        catalog.put(card("churn", &a));
+        assert_eq!(found(&catalog, &a).as_deref(), Some("churn"));
+        catalog.put(card("taken", &a));
+        assert_eq!(found(&catalog, &a), None);
+        catalog.remove("taken");
+        assert_eq!(found(&catalog, &a).as_deref(), Some("churn"));
+        // A rename: the new name comes before the old one goes.
+        catalog.put(card("churn2", &a));
+        catalog.remove("churn");
+        assert_eq!(found(&catalog, &a).as_deref(), Some("churn2"));
+        // A model is deleted and another one takes its name.
+        catalog.put(card("churn2", &b));
+        assert_eq!((found(&catalog, &a), found(&catalog, &b).as_deref()), (None, Some("churn2")));
+    }
 }

@@ -6,6 +6,7 @@ use crate::entity::version::Source;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
 use crate::reference::{ModelRef, Pick};
+use crate::rules::sources::{self, BadAddress};
 use crate::search::IS_PROMPT;
 use crate::server::artifacts;
 use crate::server::call::Call;
@@ -166,59 +167,24 @@ fn recorded<'v>(version: &'v VersionFacts<'_>) -> &'v str {
     if version.location.is_empty() { &version.source } else { &version.location }
 }
 
-/// Refuses sources that climb out of a folder, however that is spelt, and those without a path.
+/// Refuses what the rule of addresses refuses, in MLflow's words where MLflow has some. The rule itself judges the commit
+/// once more, as it judges every other.
 fn check(uri: &str) -> Result<(), ApiError> {
-    let shown = crate::text::one_line(uri);
-    let refuse = || {
-        Err(ApiError::invalid(format!(
-            "Invalid model version source: '{shown}'. If supplying a source as an http, https, local file path, ftp, \
-             objectstore, or mlflow-artifacts uri, an absolute path must be provided without relative path references \
-             present. Please provide an absolute path."
-        )))
-    };
-    let mut decoded = uri.to_owned();
-    // As often as somebody might encode it, so that no spelling of `..` is left.
-    for _ in 0..8 {
-        let climbs = decoded.split(['/', '\\', '?', '#', ';']).any(|part| part.trim() == "..");
-        if climbs || decoded.contains('\0') {
-            return refuse();
+    let Some(why) = sources::bad_address(uri) else { return Ok(()) };
+    match why {
+        BadAddress::Climbs | BadAddress::Vague => {
+            let shown = crate::text::one_line(uri);
+            Err(ApiError::invalid(format!(
+                "Invalid model version source: '{shown}'. If supplying a source as an http, https, local file path, \
+                 ftp, objectstore, or mlflow-artifacts uri, an absolute path must be provided without relative path \
+                 references present. Please provide an absolute path."
+            )))
         }
-        match percent_decoded(&decoded) {
-            Some(next) if next != decoded => decoded = next,
-            Some(_) | None => break,
+        // What may hold a secret is not repeated.
+        BadAddress::Foreign | BadAddress::Password | BadAddress::Signed => {
+            Err(ApiError::invalid(format!("Invalid model version source: the address {}.", why.as_str())))
         }
     }
-    if uri.contains('#') || (uri.to_ascii_lowercase().starts_with("file:") && uri.contains('\\')) {
-        return refuse();
-    }
-    match uri.split_once("://") {
-        Some((scheme, rest))
-            if !matches!(scheme, "file" | "runs" | "models") && !rest.trim_end_matches('/').contains('/') =>
-        {
-            refuse()
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// One percent-decoding; none if what comes out is no text.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).filter(|_| *first == b'%').and_then(|h| std::str::from_utf8(h).ok());
-        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

@@ -26,7 +26,16 @@ fn id(person: Person) -> String {
     person.0.to_lowercase()
 }
 
+/// What is wrong with an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    None,
+    Behind,
+    Damaged,
+}
+
 pub struct World {
+    objects: RefCell<Vec<(String, Vec<u8>)>>,
     sandbox: Sandbox,
     landed: RefCell<String>,
     settings: RefCell<Vec<(String, String)>>,
@@ -36,7 +45,8 @@ impl World {
     /// A registry of Carol's with the model churn, whose word is the pusher's. Production needs one approval.
     pub fn new() -> Self {
         let sandbox = Sandbox::new();
-        let world = Self { sandbox, landed: RefCell::default(), settings: RefCell::default() };
+        let world =
+            Self { objects: RefCell::default(), sandbox, landed: RefCell::default(), settings: RefCell::default() };
         world.shell(CAROL).within("..").greenroom(["init", "r"]).success();
         let carol = |args: &[&str]| world.act(CAROL, args);
         for person in [ALICE, BOB] {
@@ -189,6 +199,21 @@ impl World {
         record(&repo, &[update], &pusher, None, now(), &limits).expect("it is recorded");
     }
 
+    /// Puts a file into the work tree; the next commit of an edit takes it along.
+    #[track_caller]
+    pub fn stage(&self, path: &str, text: &str) {
+        self.sandbox.write(format!("r/{path}"), text);
+        // As a file: no filter of Git LFS may make it another.
+        self.git(CAROL, &["-c", "filter.lfs.clean=cat", "-c", "filter.lfs.process=", "add", path]);
+    }
+
+    /// The store beside the served repository has these bytes under a SHA-256, whether it is theirs or not.
+    pub fn store(&self, sha256: &str, bytes: &[u8]) {
+        let mut objects = self.objects.borrow_mut();
+        objects.retain(|(known, _)| known != sha256);
+        objects.push((sha256.to_owned(), bytes.to_vec()));
+    }
+
     pub fn protect(&self, pattern: &str) {
         self.settings.borrow_mut().push(("greenroom.protected".to_owned(), pattern.to_owned()));
     }
@@ -223,6 +248,41 @@ impl World {
         let pusher = Pusher { login: Some(login.to_owned()), via: "test".to_owned(), ..Pusher::default() };
         let old = Oid::from_hex(&self.landed.borrow());
         self.judge(old, Oid::from_hex(&self.tip()), "refs/heads/main", Some(&pusher))
+    }
+
+    /// The text of a file of the work tree.
+    #[track_caller]
+    pub fn file(&self, path: &str) -> String {
+        fs::read_to_string(self.sandbox.path(format!("r/{path}"))).expect("the file is there")
+    }
+
+    /// What would be said if someone pushed HEAD to a repository whose index is as it should not be.
+    pub fn push_with_index(&self, person: Person, harm: Harm) -> Judgement {
+        let landed = self.landed.borrow().clone();
+        let served = self.serve(&landed);
+        let shell = self.shell(CAROL).within("../served.git");
+        match harm {
+            Harm::None => shell.greenroom(["index", "rebuild"]).success(),
+            Harm::Behind => {
+                shell.git(["update-ref", "refs/heads/main", &format!("{landed}~2")]).success();
+                shell.greenroom(["index", "rebuild"]).success();
+                shell.git(["update-ref", "refs/heads/main", &landed]).success()
+            }
+            Harm::Damaged => shell.greenroom(["index", "rebuild"]).success(),
+        };
+        if harm == Harm::Damaged {
+            let folders = fs::read_dir(served.join("greenroom/index")).expect("an index").flatten();
+            let files = folders.flat_map(|folder| fs::read_dir(folder.path()).expect("a folder").flatten());
+            for file in files.filter(|f| f.file_name().to_string_lossy().starts_with("ids-")) {
+                let bytes = fs::read(file.path()).expect("readable");
+                fs::write(file.path(), vec![0; bytes.len()]).expect("writable");
+            }
+        }
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        let new = Oid::from_hex(&self.tip());
+        let update = Update { old: Oid::from_hex(&landed), new, name: "refs/heads/main".to_owned() };
+        let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
+        gate.judge(&[update], Some(&pusher), now()).expect("a verdict")
     }
 
     pub fn push_unnamed(&self) -> Judgement {
@@ -282,19 +342,33 @@ impl World {
     }
 
     fn judge_all(&self, updates: &[Update], pusher: Option<&Pusher>) -> Judgement {
-        // On the server the branch is still where it was.
-        let landed = self.landed.borrow().clone();
+        let served = self.serve(&self.landed.borrow());
+        let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
+        gate.judge(updates, pusher, now()).expect("a verdict")
+    }
+
+    /// A served repository with all that was pushed, whose branch is still where it was.
+    fn serve(&self, landed: &str) -> std::path::PathBuf {
         let served = self.sandbox.path("served.git");
         let _ = fs::remove_dir_all(&served);
         self.git(CAROL, &["clone", "-q", "--mirror", ".", "../served.git"]);
-        self.shell(CAROL).within("../served.git").git(["update-ref", "refs/heads/main", &landed]).success();
+        self.shell(CAROL).within("../served.git").git(["update-ref", "refs/heads/main", landed]).success();
         for (key, value) in self.settings.borrow().iter() {
             self.shell(CAROL).within("../served.git").git(["config", "--add", key, value]).success();
         }
         self.shell(CAROL).within("../served.git").git(["symbolic-ref", "HEAD", "refs/heads/main"]).success();
-        let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
-        gate.judge(updates, pusher, now()).expect("a verdict")
+        for (sha256, bytes) in self.objects.borrow().iter() {
+            let folder = served.join("lfs/objects").join(&sha256[..2]).join(&sha256[2..4]);
+            fs::create_dir_all(&folder).expect("writable");
+            fs::write(folder.join(sha256), bytes).expect("writable");
+        }
+        served
     }
+}
+
+/// Now, in milliseconds.
+pub fn millis() -> i64 {
+    now().as_millis()
 }
 
 fn now() -> Timestamp {

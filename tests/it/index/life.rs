@@ -47,6 +47,8 @@ impl Life {
             identity: Identity::default(),
             notifications: greenroom::entity::settings::Mailing::default(),
             rules: Rules::default(),
+            sources: Default::default(),
+            acknowledged: Vec::new(),
             stages: Default::default(),
             aliases: Default::default(),
         };

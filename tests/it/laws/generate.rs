@@ -2,8 +2,8 @@
 
 use greenroom::entity::person::{Cadence, ModelNotifications, Notifications, Notify, SigningKey};
 use greenroom::entity::settings::{
-    AliasRule, Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules, Settings,
-    StageRule, Unready,
+    Acknowledged, AliasRule, Authority, Day, Evidence, Freeze, Identity, Layout, Mailing, Moment, Removal, Rules,
+    Settings, Sources, StageRule, Unready,
 };
 use greenroom::entity::version::{
     Artifacts, Column, Comparison, Environment, Metric, ModelInfo, Schema, Source, Status, Threshold,
@@ -124,9 +124,12 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     let mailing = (any::<bool>(), option::of(0..99_u64)).prop_map(|(off, daily_cap)| Mailing { off, daily_cap });
     let rules = (select(Removal::ALL.to_vec()), option::of(select(Unready::ALL.to_vec())))
         .prop_map(|(removal, unready)| Rules { removal, unready });
-    let ruled = (btree_map(stage(), rule, 0..3), btree_map(alias(), alias_rule, 0..3));
+    let sources = btree_set(text(), 0..3).prop_map(|allow| Sources { allow });
+    let fault = (text(), text(), text()).prop_map(|(commit, rule, reason)| Acknowledged { commit, rule, reason });
+    let known = (sources, vec(fault, 0..3));
+    let ruled = (btree_map(stage(), rule, 0..3), btree_map(alias(), alias_rule, 0..3), known);
     (id(), text(), select(Layout::ALL.to_vec()), identity, mailing, rules, ruled).prop_map(
-        |(id, name, layout, identity, notifications, rules, (stages, aliases))| Settings {
+        |(id, name, layout, identity, notifications, rules, (stages, aliases, (sources, acknowledged)))| Settings {
             id,
             name,
             format: 1,
@@ -134,8 +137,10 @@ pub fn settings() -> impl Strategy<Value = Settings> {
             identity,
             notifications,
             rules,
+            sources,
             stages,
             aliases,
+            acknowledged,
         },
     )
 }

@@ -394,6 +394,8 @@ pub fn founding() -> Action {
         identity: greenroom::entity::settings::Identity::default(),
         notifications: greenroom::entity::settings::Mailing::default(),
         rules: greenroom::entity::settings::Rules::default(),
+        sources: Default::default(),
+        acknowledged: Vec::new(),
         stages: [(canary, StageRule { exclusive: true, ..StageRule::default() })].into(),
         aliases: std::collections::BTreeMap::new(),
     };

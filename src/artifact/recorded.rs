@@ -1,0 +1,93 @@
+//! Whether the files in a version's folder are those that `version.toml` says, by number, size and digest.
+
+use std::collections::BTreeSet;
+
+use super::{ArtifactError, FileEntry, Limits, Place, list, summary};
+use crate::event::Event;
+use crate::format::Problem;
+use crate::name::ModelName;
+use crate::rules::{Class, Fault};
+use crate::snapshot::{Snapshot, VersionView};
+use crate::tree::{Objects, TreeError};
+
+/// The files of a version, compared with what it says of them.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// The files, where they can be listed.
+    pub files: Vec<FileEntry<Place>>,
+    /// What is wrong: a pointer that is none, a name that cannot be, another digest, size or number.
+    pub faults: Vec<Fault>,
+    /// Whether there are files and nothing is said of them.
+    pub is_silent: bool,
+}
+
+/// Compares the files of a version with what it says of them. Files in the store are not read.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn recorded(objects: &dyn Objects, version: &VersionView<'_>) -> Result<Recorded, TreeError> {
+    let said = version.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
+    let mut out = Recorded::default();
+    if let Some(tree) = version.artifacts()? {
+        out.files = match list(objects, &tree, &Limits::default()) {
+            Ok(files) => files,
+            // A file that is too large to be read is no reason to give up on all others.
+            Err(ArtifactError::Tree { source, .. }) if !matches!(source, TreeError::TooLarge { .. }) => {
+                return Err(source);
+            }
+            Err(e) => {
+                out.faults.push(fault(version, crate::text::with_causes(&e)));
+                return Ok(out);
+            }
+        };
+    }
+    match said {
+        Some(said) => {
+            let found = summary(&out.files);
+            if out.files.is_empty() {
+                let message = "[artifacts] names files, but none lie in the version's folder".to_owned();
+                out.faults.push(fault(version, message));
+            } else if found != said {
+                let e = ArtifactError::Mismatch { expected: said, found };
+                out.faults.push(fault(version, e.to_string()));
+            }
+        }
+        None => out.is_silent = !out.files.is_empty(),
+    }
+    Ok(out)
+}
+
+/// What is wrong with the files of all versions of a registry.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn all(state: &Snapshot<'_>) -> Result<Vec<Fault>, TreeError> {
+    let mut out = Vec::new();
+    for model in state.models()? {
+        for version in model.versions()? {
+            out.extend(recorded(state.objects(), &version)?.faults);
+        }
+    }
+    Ok(out)
+}
+
+/// The versions whose files, or what is said of them, came or changed.
+pub fn touched(events: &[Event]) -> BTreeSet<(&ModelName, u64)> {
+    let of = |event| match event {
+        &Event::VersionCreated { ref model, version, ref created, artifacts } => {
+            (artifacts.is_some() || created.artifacts.is_some()).then_some((model, version))
+        }
+        &Event::ArtifactsChanged { ref model, version, after, .. } => after.map(|_| (model, version)),
+        &Event::VersionAltered { ref model, version, ref before, ref after } => {
+            (before.artifacts != after.artifacts).then_some((model, version))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+fn fault(version: &VersionView<'_>, message: String) -> Fault {
+    let help = "restore the files that were registered, or register a new version: `greenroom register` writes both";
+    let problem = Problem::of_file(format!("{}/artifacts", version.path), "digest", message).help(help);
+    Fault { problem, class: Class::History }
+}

@@ -1,0 +1,68 @@
+//! Which ids were used before a step: by the history up to where a push begins, which the index knows, and by the steps
+//! of the push itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::GateError;
+use super::arrived::Seen;
+use crate::git::Repo;
+use crate::index;
+use crate::name::Id;
+use crate::rules::{NewId, UsedIds, brought_by};
+use crate::tree::Oid;
+
+/// The ids that were used on a line of steps, as far as it was judged.
+#[derive(Debug)]
+pub struct IdLine {
+    history: History,
+    brought: BTreeMap<(String, Id), Oid>,
+    /// The stored objects that were looked for on this line.
+    pub(super) seen: Seen,
+}
+
+/// Who compares the ids with the history.
+#[derive(Debug)]
+enum History {
+    /// The index of a branch, as of the commit before the first step; none where the first step begins the history.
+    Branch(String, Option<Oid>),
+    /// Whoever asks compares the ids of all steps with each other.
+    Elsewhere,
+}
+
+impl IdLine {
+    /// A line of steps that goes on from a commit of a branch.
+    pub fn after(branch: &str, base: Option<Oid>) -> Self {
+        Self { history: History::Branch(branch.to_owned(), base), brought: BTreeMap::new(), seen: Seen::default() }
+    }
+
+    /// Steps whose ids are compared by whoever judges the whole line, by [`crate::rules::repeated`].
+    pub fn elsewhere() -> Self {
+        Self { history: History::Elsewhere, brought: BTreeMap::new(), seen: Seen::default() }
+    }
+
+    /// Which of the ids that a step brings into the registry in folder `at` were used before it.
+    pub(super) fn used(&self, repo: &Repo, at: &str, new: &[NewId]) -> Result<UsedIds, GateError> {
+        let (branch, base) = match &self.history {
+            History::Elsewhere => return Ok(UsedIds::new()),
+            History::Branch(branch, base) => (branch, base),
+        };
+        let ids: BTreeSet<Id> = new.iter().map(|new| new.id.clone()).collect();
+        let mut found = match base {
+            Some(base) => index::used(repo, at, branch, *base, &ids)?,
+            None => BTreeMap::new(),
+        };
+        for id in &ids {
+            if let Some(commit) = self.brought.get(&(at.to_owned(), id.clone())) {
+                found.entry(id.clone()).or_insert(*commit);
+            }
+        }
+        Ok(found.into_iter().map(|(id, commit)| (id, brought_by(commit))).collect())
+    }
+
+    /// Notes what a step brought.
+    pub(super) fn note(&mut self, at: &str, new: &[NewId], commit: Oid) {
+        for NewId { id, .. } in new {
+            self.brought.entry((at.to_owned(), id.clone())).or_insert(commit);
+        }
+    }
+}

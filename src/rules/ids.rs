@@ -1,0 +1,114 @@
+//! The rule of ids: each is a UUID of version 7 and stands for one thing, in the registry as it is and in its history.
+//!
+//! Programs find models by their id and hang files and permissions on it. Who could take an id a second time could take
+//! what hangs on it, so an id that was used is never new again, not even for what was deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Class, Fault, Faults, Step, UsedIds};
+use crate::diff::{self, Diff};
+use crate::event::Event;
+use crate::format::Problem;
+use crate::format::path;
+use crate::name::Id;
+use crate::snapshot::Snapshot;
+use crate::tree::{Limits, TreeError};
+
+/// What to do about an id that is not new.
+const HELP: &str = "let greenroom make the ids; what was deleted is registered anew, under a new id";
+
+/// An id that a step brings, and the file that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewId {
+    /// The id.
+    pub id: Id,
+    /// The file, from the repository's root.
+    pub path: String,
+}
+
+/// The ids that a step brings into the registry.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn new_ids(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<NewId>, TreeError> {
+    let of = |event| {
+        let id: Option<&Id> = Event::new_id(event);
+        id.map(|id| Ok(NewId { id: id.clone(), path: file(after, event)? }))
+    };
+    diff.events.iter().filter_map(of).collect()
+}
+
+/// The fault of an id that was used before.
+pub fn reused(new: &NewId, place: &str) -> Fault {
+    let message = format!("the id {} was used before: {place}", new.id);
+    Fault { problem: Problem::of_file(&new.path, "id", message).help(HELP), class: Class::Link }
+}
+
+pub(super) fn new(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let new = new_ids(step.after, step.diff)?;
+    if new.is_empty() {
+        return Ok(());
+    }
+    for NewId { id, path } in new.iter().filter(|new| new.id.millis().is_none()) {
+        faults.add(path, format!("the id {id} is no UUID of version 7"), "let greenroom make the ids");
+    }
+    let found;
+    let used = match &step.used {
+        Some(used) => used,
+        None => {
+            found = in_state(step.before)?;
+            &found
+        }
+    };
+    for (new, place) in new.iter().filter_map(|new| Some((new, used.get(&new.id)?))) {
+        faults.add(&new.path, reused(new, place).problem.message, HELP);
+    }
+    // Those of one step are compared by the rule `name`, which also holds of a state.
+    Ok(())
+}
+
+/// All ids of a state, with their files.
+fn in_state(state: &Snapshot<'_>) -> Result<UsedIds, TreeError> {
+    let nothing = Snapshot::new(state.objects(), None, state.at())?;
+    let all = new_ids(state, &diff::diff(&nothing, state, Limits::default())?)?;
+    Ok(all.into_iter().map(|new| (new.id, format!("{} holds it", new.path))).collect())
+}
+
+/// The file that an event of an id is about, from the repository's root.
+pub(super) fn file(after: &Snapshot<'_>, event: &Event) -> Result<String, TreeError> {
+    let paths = after.paths()?;
+    let of_version = |model, version: u64, rest: &str| format!("{}/{rest}", paths.version(model, version));
+    Ok(after.full_path(&match event {
+        Event::ModelCreated { model, .. } | Event::ModelAltered { model, .. } => {
+            format!("{}/model.toml", paths.model(model))
+        }
+        Event::VersionCreated { model, version, .. } | Event::VersionAltered { model, version, .. } => {
+            of_version(model, *version, "version.toml")
+        }
+        Event::CommentCreated { model, version, comment }
+        | Event::CommentAltered { model, version, after: comment, .. } => {
+            of_version(model, *version, &format!("comments/{}.toml", comment.id))
+        }
+        Event::RequestCreated { model, version, request }
+        | Event::RequestAltered { model, version, after: request, .. } => {
+            of_version(model, *version, &format!("requests/{}.toml", request.id))
+        }
+        Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. } => path::webhook(&webhook.id),
+        _ => "greenroom.toml".to_owned(),
+    }))
+}
+
+/// The ids of a line of steps that were brought a second time: by step, in their order, with the step that was first.
+pub fn repeated<'n>(steps: impl IntoIterator<Item = (usize, &'n NewId)>) -> Vec<(usize, &'n NewId, usize)> {
+    let mut first: BTreeMap<&Id, usize> = BTreeMap::new();
+    let mut told = BTreeSet::new();
+    let mut out = Vec::new();
+    for (number, new) in steps {
+        match first.get(&new.id) {
+            Some(known) if *known != number && told.insert((number, &new.path)) => out.push((number, new, *known)),
+            Some(_) => {}
+            None => drop(first.insert(&new.id, number)),
+        }
+    }
+    out
+}

@@ -1,0 +1,341 @@
+//! The rule of addresses in files: where a version says it comes from, the link to its run, and where webhooks go.
+//!
+//! One law for all ways: a command, a hand edit, a push and the server's API ask the functions of this module. An address
+//! is never opened because it stands in a file; but programs and people follow it, and history keeps it for ever.
+
+use std::borrow::Cow;
+
+use super::{Faults, Step};
+use crate::entity::version::Source;
+use crate::event::Event;
+use crate::tree::TreeError;
+
+/// Schemes that lead to no place of files, but carry content, run code or name an account.
+const FOREIGN: &[&str] = &[
+    "about",
+    "blob",
+    "chrome",
+    "data",
+    "ext",
+    "jar",
+    "javascript",
+    "mailto",
+    "ms-appx",
+    "tel",
+    "vbscript",
+    "view-source",
+];
+
+/// Schemes under which the part before an `@` is a password or token even if it has no colon.
+const WEB: &[&str] = &["http", "https"];
+
+/// Keys of a query that sign an address or hold a password, in lower case: of S3, Google Cloud Storage, Azure (SAS),
+/// Alibaba OSS, and what services in general call them.
+const SIGNED: &[&str] = &[
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth_token",
+    "authorization",
+    "awsaccesskeyid",
+    "client_secret",
+    "googleaccessid",
+    "key-pair-id",
+    "ossaccesskeyid",
+    "passwd",
+    "password",
+    "private_token",
+    "pwd",
+    "sas_token",
+    "secret",
+    "secret_key",
+    "security-token",
+    "sig",
+    "signature",
+    "token",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-goog-credential",
+    "x-goog-signature",
+    "x-oss-credential",
+    "x-oss-security-token",
+    "x-oss-signature",
+];
+
+/// Sources of prompts, which have no files.
+const OF_PROMPTS: [&str; 2] = ["dummy-source", "prompt-template"];
+
+/// How often an address is decoded, so that no spelling of a path is left.
+const DECODINGS: usize = 8;
+
+/// What is wrong with an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadAddress {
+    /// `..` in a path, however it is spelt, or a NUL.
+    Climbs,
+    /// A fragment, a backslash in a `file:` address, or a store without a path in it.
+    Vague,
+    /// A scheme that leads to no files.
+    Foreign,
+    /// A user and password before the host.
+    Password,
+    /// A query that signs the address or holds a token.
+    Signed,
+}
+
+impl BadAddress {
+    /// What is wrong, as the end of a sentence.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Climbs => "leads out of its folder: `..`, also as %2e%2e, and NUL are refused",
+            Self::Vague => "is not the absolute address of a folder: name one within the store, without `#` or `\\`",
+            Self::Foreign => "has a scheme that leads to no files",
+            Self::Password => "holds a user and password",
+            Self::Signed => "holds a signature, password or token in its query",
+        }
+    }
+
+    /// What to write instead.
+    const fn help(self) -> &'static str {
+        match self {
+            Self::Climbs | Self::Vague => "write the absolute address, such as s3://bucket/models/churn",
+            Self::Foreign => "write the address of the files, such as s3://bucket/models/churn or runs:/RUN/model",
+            Self::Password => {
+                "write the address without it: who reads the files has credentials of their own (environment, \
+                 instance role, git-credential); revoke the password if it was pushed or shown"
+            }
+            Self::Signed => {
+                "write the plain address (s3://bucket/path, https://account.blob.core.windows.net/container/path) \
+                 without the query: a signed address is a password, and ends; revoke it if it was pushed or shown"
+            }
+        }
+    }
+
+    /// Whether it is a fault of the past, too; the others are asked of what comes now.
+    const fn is_grave(self) -> bool {
+        match self {
+            Self::Climbs | Self::Foreign | Self::Password | Self::Signed => true,
+            Self::Vague => false,
+        }
+    }
+}
+
+/// The scheme of an address, in lower case; a letter before a colon is a drive.
+fn scheme(address: &str) -> Option<String> {
+    let (scheme, _) = address.split_once(':')?;
+    let starts = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
+    let plain = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    (scheme.len() > 1 && starts && plain).then(|| scheme.to_ascii_lowercase())
+}
+
+/// Credentials in an address of any kind.
+pub fn credentials(address: &str) -> Option<BadAddress> {
+    if let Some((scheme, rest)) = address.split_once("://") {
+        let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+        let of_web = WEB.iter().any(|web| scheme.to_ascii_lowercase().ends_with(web));
+        if let Some((user, _)) = authority.rsplit_once('@')
+            && (user.contains(':') || decoded(user).contains(':') || of_web)
+        {
+            return Some(BadAddress::Password);
+        }
+    }
+    let signs = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        !value.is_empty() && SIGNED.contains(&decoded(key).trim().to_ascii_lowercase().as_str())
+    };
+    let (_, query) = address.split_once(['?', '#'])?;
+    query.split(['&', ';', '?', '#']).any(signs).then_some(BadAddress::Signed)
+}
+
+/// What is wrong with the address of files, whatever the settings.
+pub fn bad_address(address: &str) -> Option<BadAddress> {
+    let mut text = Cow::Borrowed(address);
+    for _ in 0..DECODINGS {
+        let climbs = text.split(['/', '\\', '?', '#', ';']).any(|part| part.trim() == "..");
+        if climbs || text.contains('\0') {
+            return Some(BadAddress::Climbs);
+        }
+        let next = decoded(&text).into_owned();
+        if next == *text {
+            break;
+        }
+        text = Cow::Owned(next);
+    }
+    let scheme = scheme(address);
+    if scheme.as_deref().is_some_and(|scheme| FOREIGN.contains(&scheme)) {
+        return Some(BadAddress::Foreign);
+    }
+    credentials(address).or_else(|| {
+        let of_file = scheme.as_deref() == Some("file") && address.contains('\\');
+        let of_host = |scheme: &str| !matches!(scheme, "file" | "runs" | "models");
+        let bare = address.split_once("://").is_some_and(|(scheme, rest)| {
+            of_host(&scheme.to_ascii_lowercase()) && !rest.trim_end_matches('/').contains('/')
+        });
+        (address.contains('#') || of_file || bare).then_some(BadAddress::Vague)
+    })
+}
+
+/// What is wrong with the link to a run, which people follow.
+fn bad_link(address: &str) -> Option<BadAddress> {
+    let foreign = scheme(address).is_some_and(|scheme| FOREIGN.contains(&scheme.as_str()));
+    if foreign { Some(BadAddress::Foreign) } else { credentials(address) }
+}
+
+/// Text with its `%XX` decoded once; as it is where what comes out is no text.
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).filter(|_| *first == b'%').and_then(|h| std::str::from_utf8(h).ok());
+        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// Whether an address lies under a prefix: at the start of a part of its path, not within one.
+fn lies_under(address: &str, prefix: &str) -> bool {
+    let at_part = |rest: &str| rest.is_empty() || prefix.ends_with(['/', ':']) || rest.starts_with('/');
+    address.strip_prefix(prefix).is_some_and(at_part)
+}
+
+pub(super) fn sources(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for event in &step.diff.events {
+        let (before, version) = match event {
+            Event::VersionCreated { created, .. } => (None, created),
+            Event::VersionAltered { before, after, .. } => (Some(&before.source), after.as_ref()),
+            _ => continue,
+        };
+        if before == Some(&version.source) {
+            continue;
+        }
+        let path = super::ids::file(step.after, event)?;
+        one(step, &version.source, &path, faults)?;
+    }
+    Ok(())
+}
+
+fn one(step: &Step<'_>, source: &Source, path: &str, faults: &mut Faults) -> Result<(), TreeError> {
+    let Source { uri, run_link, location, run_id: _, model_id: _ } = source;
+    let found = [
+        ("uri", bad_address(uri.as_str())),
+        ("location", bad_address(location.as_str())),
+        ("run_link", bad_link(run_link.as_str())),
+    ];
+    for (key, why) in found {
+        if let Some(why) = why.filter(|why| why.is_grave() || !step.is_past) {
+            let line = super::line_of(step.after, path, key)?;
+            faults.at((path.to_owned(), line), format!("the {key} of the source {}", why.as_str()), why.help());
+        }
+    }
+    let Some(settings) = step.before.settings()? else { return Ok(()) };
+    let allowed = |address: &str| settings.sources.allow.iter().any(|prefix| lies_under(address, prefix.as_str()));
+    let own = |address: &str| address.is_empty() || address.starts_with("models:/") || OF_PROMPTS.contains(&address);
+    if settings.sources.allow.is_empty() {
+        return Ok(());
+    }
+    for (key, address) in [("uri", uri.as_str()), ("location", location.as_str())] {
+        if !own(address) && !allowed(address) {
+            let line = super::line_of(step.after, path, key)?;
+            let message = format!("the {key} of the source lies under no prefix that the registry allows");
+            let help = "`greenroom settings show` lists them; who manages the registry adds one: \
+                        `greenroom settings set --add-source PREFIX`";
+            faults.at((path.to_owned(), line), message, help);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_addresses_pass_and_those_that_climb_do_not() {
+        for good in [
+            "",
+            "s3://bucket/model",
+            "models:/m-0123456789abcdef0123456789abcdef",
+            "runs:/abc/model",
+            "file:///models/wine",
+            "/models/wine..v2",
+            "dbfs:/models/wine",
+            "path/to/model",
+            "dummy-source",
+            "C:/models/x",
+            "wasbs://container@account.blob.core.windows.net/m",
+            "dbfs://profile@databricks/x",
+            "sftp://git@host/m",
+            "unknown://h/x",
+            "https://host/m?version=3&sv=2024",
+        ] {
+            assert_eq!(bad_address(good), None, "{good}");
+        }
+        for bad in [
+            "s3://bucket/a/../b",
+            "file:///a/%2e%2e/b",
+            "file:///a/%252e%252e/b",
+            "a/..",
+            "..",
+            "s3://b/a?x=/../..",
+            "s3://b/a%00b",
+        ] {
+            assert_eq!(bad_address(bad), Some(BadAddress::Climbs), "{bad}");
+        }
+        for vague in ["s3://bucket", "s3://bucket/", "s3://b/a#x", "file://\\host\\m"] {
+            assert_eq!(bad_address(vague), Some(BadAddress::Vague), "{vague}");
+        }
+        for foreign in ["javascript:alert(1)", "DATA:text/html,x", "ext::sh -c x", "mailto:a@b"] {
+            assert_eq!(bad_address(foreign), Some(BadAddress::Foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_found_however_they_are_spelt() {
+        for bad in [
+            "ftp://user:hunter2@h/m/1",
+            "https://u:hunter2@h/run",
+            "https://u%3Ahunter2@h/run",
+            "https://hunter2@h/run",
+            "git+https://hunter2@h/run",
+            "s3://key:secret@bucket/m",
+        ] {
+            assert_eq!(credentials(bad), Some(BadAddress::Password), "{bad}");
+        }
+        for bad in [
+            "https://a.blob.core.windows.net/c/m?sv=1&sig=hunter2",
+            "https://b.s3.amazonaws.com/m?X-Amz-Algorithm=x&X-Amz-Signature=1",
+            "https://b.s3.amazonaws.com/m?x-amz-%73ignature=1",
+            "https://storage.googleapis.com/b/m?X-Goog-Signature=1",
+            "https://b.s3.amazonaws.com/m?AWSAccessKeyId=a&Signature=b&Expires=1",
+            "https://h/m?Token=x",
+            "https://h/m#access_token=x",
+        ] {
+            assert_eq!(credentials(bad), Some(BadAddress::Signed), "{bad}");
+        }
+        for good in ["https://h/m?token=", "https://h/tokens/sig=1", "https://h/m?q=password", "u@h/x"] {
+            assert_eq!(credentials(good), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_where_a_part_of_the_path_does() {
+        assert!(lies_under("s3://models/churn", "s3://models"));
+        assert!(lies_under("s3://models/churn", "s3://models/"));
+        assert!(lies_under("runs:/abc/model", "runs:"));
+        assert!(!lies_under("s3://models-of-mallory/churn", "s3://models"));
+        assert!(!lies_under("s3://model", "s3://models"));
+    }
+}
