@@ -513,7 +513,7 @@ pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
             let help = format!("let {name} make it in one commit of the branch, or write {user}");
             faults.add(path, message, help);
         } else if step.actor.authors.contains(name) {
-            let message = format!("the file says that {name} did this, and only a commit's author field confirms it");
+            let message = format!("the file says that {name} did this, and only the commit's author field confirms it");
             let help = format!(
                 "let {name} sign the commit, or push the branch here before {user} merges it; a merge counts for the \
                  authors of one branch that has one merge base"

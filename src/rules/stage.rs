@@ -377,7 +377,7 @@ pub(super) fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> 
 /// Whether all that a merge changes of a version is as the branch changed it: then the requester saw it as well.
 fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
     let read = |snapshot: &Snapshot<'_>, name: &ModelName| match snapshot.model(name)? {
-        Some(view) => content(snapshot, &view, e.version, e.to).map(Some),
+        Some(view) => content(snapshot, &view, e.version, (e.from, e.to)).map(Some),
         None => Ok(None),
     };
     let (before, after) = (read(step.before, &step.before_name(e.model))?, read(step.after, e.model)?);
@@ -393,7 +393,8 @@ fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry
 /// What a step changes of a version that enters a stage, besides moving it. What was approved is what must land.
 pub(super) fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) -> Result<Vec<String>, TreeError> {
     let Some(after) = step.after.model(e.model)? else { return Ok(Vec::new()) };
-    let (old, new) = (content(step.before, before, e.version, e.to)?, content(step.after, &after, e.version, e.to)?);
+    let ends = (e.from, e.to);
+    let (old, new) = (content(step.before, before, e.version, ends)?, content(step.after, &after, e.version, ends)?);
     Ok(differences(&old, &new))
 }
 

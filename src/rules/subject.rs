@@ -24,8 +24,8 @@ const FREE_MAPS: [&str; 4] = ["tags", "params", "metrics", "flavors"];
 /// # Errors
 /// When an object cannot be read.
 pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<Subject, TreeError> {
-    let read = Read::of(snapshot, model, number, to)?;
     let from = model.stage_of(number)?;
+    let read = Read::of(snapshot, model, number, (&from, to))?;
     let current = read.digest(&from, to);
     let former = read.former(&from, to);
     Ok(Subject { current: hashed(&current, model.tree)?, former: hashed(&former, model.tree)? })
@@ -42,7 +42,8 @@ pub fn changes(
     to: &Stage,
 ) -> Result<Vec<String>, TreeError> {
     let parts = |snapshot: &Snapshot<'_>, model: &ModelView<'_>| {
-        let whole = Read::of(snapshot, model, number, to)?.digest(&model.stage_of(number)?, to);
+        let from = model.stage_of(number)?;
+        let whole = Read::of(snapshot, model, number, (&from, to))?.digest(&from, to);
         let Value::Object(mut parts) = whole else { return Ok(Map::new()) };
         if let Some(Value::Object(seen)) = parts.remove("seen") {
             parts.extend(seen.into_iter().filter(|(name, _)| name != "model"));
@@ -54,14 +55,14 @@ pub fn changes(
     Ok(differences(&one, &other).into_iter().map(named).collect())
 }
 
-/// All that a state holds of a version which somebody moves to a stage, by the names that people know.
+/// All that a state holds of a version which somebody moves from one stage to another, by the names that people know.
 pub(super) fn content(
     snapshot: &Snapshot<'_>,
     model: &ModelView<'_>,
     number: u64,
-    to: &Stage,
+    ends: (&Stage, &Stage),
 ) -> Result<Map<String, Value>, TreeError> {
-    Ok(Read::of(snapshot, model, number, to)?.content())
+    Ok(Read::of(snapshot, model, number, ends)?.content())
 }
 
 /// The names of what differs between two contents.
@@ -84,10 +85,17 @@ struct Read {
     files: Option<Oid>,
     attributes: Option<Oid>,
     rule: StageRule,
+    /// The rule of the stage that is left, if leaving it takes approvals.
+    leaving: Option<StageRule>,
 }
 
 impl Read {
-    fn of(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<Self, TreeError> {
+    fn of(
+        snapshot: &Snapshot<'_>,
+        model: &ModelView<'_>,
+        number: u64,
+        (from, to): (&Stage, &Stage),
+    ) -> Result<Self, TreeError> {
         let view = model.version(number)?;
         let (mut version, mut files, mut attributes) = (None, None, None);
         if let Some(view) = &view {
@@ -103,6 +111,7 @@ impl Read {
             files,
             attributes,
             rule: snapshot.settings()?.and_then(|s| s.rule(to)).cloned().unwrap_or_default(),
+            leaving: snapshot.settings()?.and_then(|s| s.rule(from)).filter(|r| r.approvals_to_leave > 0).cloned(),
         })
     }
 
@@ -121,11 +130,15 @@ impl Read {
                 "description": v.description, "tags": tags, "metrics": metrics,
             })
         });
-        json!({
+        let mut out = json!({
             "format": 2, "model": self.model.as_ref().map(|m| &m.id), "name": self.name(), "version": self.number,
             "from": from, "to": to, "seen": seen, "files": hex(self.files), "attributes": hex(self.attributes),
             "rule": pruned(json!(self.rule)),
-        })
+        });
+        if let Some(rule) = &self.leaving {
+            out["leaving"] = pruned(json!(rule));
+        }
+        out
     }
 
     /// The digest's format 1, as it was first written: reviews of then keep what they are worth. It may not change, so
@@ -176,7 +189,7 @@ impl Read {
         put("params", json!(v.map(|v| &v.params)));
         let metrics = |v: &Version| v.metrics.iter().map(|(k, m)| (k.to_string(), metric(m))).collect::<Map<_, _>>();
         put("metrics", json!(v.map(metrics)));
-        put("rule", json!(self.rule));
+        put("rule", json!((&self.rule, &self.leaving)));
         out
     }
 

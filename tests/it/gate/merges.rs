@@ -4,6 +4,7 @@ use super::world::{ALICE, BOB, CAROL, World};
 use super::{lands, refused};
 
 const PRODUCTION: &str = "models/churn/stages/Production.toml";
+const COMMENTS: &str = "models/churn/versions/1/comments";
 const ARCHIVED: &str = "models/churn/stages/Archived.toml";
 
 /// Starts a branch of Alice's at main.
@@ -15,6 +16,16 @@ fn branch(world: &World) {
 fn merge(world: &World, more: &[&str]) {
     world.git(BOB, &["checkout", "-q", "main"]);
     world.git(BOB, &[&["merge", "-q", "--no-ff", "--no-edit"], more, &["request"]].concat());
+}
+
+/// Bob commits a comment in Alice's name: greenroom itself would not.
+fn forge_comment(world: &World, text: &str) {
+    let known = world.files(COMMENTS);
+    world.act(ALICE, &["comment", "add", "churn", "1", text]);
+    let path = world.files(COMMENTS).into_iter().find(|path| !known.contains(path)).expect("a comment");
+    let written = world.read(&path);
+    world.git(BOB, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.forge_edit(BOB, ALICE, &path, &written);
 }
 
 /// Version 1 was moved to Production by a request, and archived again; gives the commit where it was in Production.
@@ -76,11 +87,11 @@ fn a_merge_that_edits_the_version_is_no_approval_of_it() {
 fn a_comment_of_an_unproven_author_is_refused_and_of_a_proven_one_lands() {
     let world = World::new();
     branch(&world);
-    world.forge(BOB, ALICE, &["comment", "add", "churn", "1", "the best there is"]);
+    forge_comment(&world, "the best there is");
     merge(&world, &[]);
     let judged = world.push(BOB);
     refused(&judged, &["author"]);
-    assert!(judged.render().contains("only a commit's author field confirms it"), "{}", judged.render());
+    assert!(judged.render().contains("only the commit's author field confirms it"), "{}", judged.render());
 
     let world = World::new();
     branch(&world);
@@ -97,7 +108,7 @@ fn a_proof_for_one_commit_is_none_for_another_of_the_same_branch() {
     world.act(ALICE, &["comment", "add", "churn", "1", "good"]);
     world.recorded(ALICE, "refs/heads/request");
     // Bob adds a commit in her name to the branch that she pushed.
-    world.forge(BOB, ALICE, &["comment", "add", "churn", "1", "I approve of everything"]);
+    forge_comment(&world, "I approve of everything");
     merge(&world, &[]);
     refused(&world.push(BOB), &["author"]);
 }
@@ -108,7 +119,7 @@ fn words_that_somebody_else_changed_on_the_branch_are_not_the_authors() {
     branch(&world);
     world.act(ALICE, &["comment", "add", "churn", "1", "good"]);
     world.recorded(ALICE, "refs/heads/request");
-    let path = world.only_file("models/churn/versions/1/comments");
+    let path = world.files(COMMENTS).pop().expect("a comment");
     let text = world.read(&path).replace("good", "bad");
     world.edit(BOB, &path, &text);
     merge(&world, &[]);

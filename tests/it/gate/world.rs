@@ -151,13 +151,11 @@ impl World {
         self.sandbox.read(format!("r/{path}"))
     }
 
-    /// The path of the only file in a folder.
-    #[track_caller]
-    pub fn only_file(&self, folder: &str) -> String {
-        let all = fs::read_dir(self.sandbox.path(format!("r/{folder}"))).expect("the folder is there");
-        let names: Vec<String> = all.map(|e| e.expect("readable").file_name().into_string().expect("UTF-8")).collect();
-        let [name] = names.as_slice() else { panic!("{folder} holds {names:?}") };
-        format!("{folder}/{name}")
+    /// The paths of the files in a folder; none where there is no such folder.
+    pub fn files(&self, folder: &str) -> Vec<String> {
+        let all = fs::read_dir(self.sandbox.path(format!("r/{folder}"))).into_iter().flatten();
+        let name = |e: std::io::Result<fs::DirEntry>| e.expect("readable").file_name().into_string().expect("UTF-8");
+        all.map(|e| format!("{folder}/{}", name(e))).collect()
     }
 
     /// A service account commits what someone asked it for.
