@@ -86,7 +86,13 @@ fn merge(store: &Memory, before: &[[u8; 4]], main: &[[u8; 4]], branch: &[[u8; 4]
         Outcome::Clean => clean(),
         Outcome::Theirs => tip,
         Outcome::Base => base,
-        Outcome::Edited(dice) => line(store, clean(), &[dice], AUTHOR, &clock).last().copied().unwrap_or_else(clean),
+        Outcome::Edited(dice) => {
+            clock.set(clock.get() + 1);
+            // What a merge gives need not be a whole registry; each of its sides is one.
+            let action = model::action(&state(store, Some(ours)), dice);
+            let root = clean();
+            act(store, Some(root), &action, AUTHOR, clock.get()).unwrap_or(root)
+        }
     };
     Merge { base, before: ours, branch, after }
 }
