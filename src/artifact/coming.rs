@@ -2,10 +2,13 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use super::ingest::{Ingested, MAX_INLINE, facts, is_inline};
+use super::exclude::{self, Exclude};
+use super::ingest::{Ingested, MAX_INLINE, facts, folder_of, is_inline, left_out_note, repository_note};
 use super::path::{FilePath, clash};
+use super::pointer::Pointer;
 use super::store::{Staged, Store};
 use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, summary, walk};
 use crate::format::attributes::may_be_inline;
@@ -29,7 +32,15 @@ pub(super) fn ingest_coming<E: From<ArtifactError>>(
     progress: Progress<'_>,
 ) -> Result<Ingested, E> {
     store.sweep(SystemTime::now());
+    let mut exclude = Exclude::default();
+    for file in coming.iter().filter(|c| c.path.segments().last() == Some(exclude::FILE)) {
+        let mut bytes = Vec::new();
+        let read = open(file)?.take(exclude::MAX_FILE + 1).read_to_end(&mut bytes);
+        read.map_err(ArtifactError::io("receive", Path::new(file.path.as_str())))?;
+        exclude.add(folder_of(&file.path).as_ref(), &bytes)?;
+    }
     let (mut coming, left_out): (Vec<_>, Vec<_>) = coming.into_iter().partition(|c| !walk::left_out(&c.path));
+    let excluded: Vec<_> = coming.extract_if(.., |c| exclude.leaves_out_file(&c.path)).collect();
     coming.sort_by(|a, b| a.path.cmp(&b.path));
     if coming.is_empty() {
         return Err(ArtifactError::Empty(Path::new("the source").to_owned()).into());
@@ -43,22 +54,25 @@ pub(super) fn ingest_coming<E: From<ArtifactError>>(
         return Err(too_much().into());
     }
     let (mut files, mut staged, mut done) = (Vec::new(), Vec::new(), 0_u64);
+    let so_far = AtomicU64::new(0);
     for file in &coming {
         let mut from = open(file)?;
         let room = limits.total.saturating_sub(done);
-        let (entry, kept) = receive(file, &mut from, room, store)?;
+        let seen = |n| progress(so_far.fetch_add(n, Ordering::Relaxed).saturating_add(n), total);
+        let (entry, kept) = receive(file, &mut from, room, store, &seen)?;
         done = done.saturating_add(entry.size);
         if done > limits.total {
             return Err(too_much().into());
         }
-        progress(done, total);
         files.push(entry);
         staged.extend(kept);
     }
     store.commit(staged)?;
-    let left_out: Vec<FilePath> = left_out.into_iter().map(|c| c.path).collect();
-    let facts = facts(&files, &left_out, &|file| store.open(&file.sha256));
-    Ok(Ingested { artifacts: summary(&files), files, facts })
+    let shown = |files: Vec<Coming>| files.into_iter().map(|c| c.path.to_string()).collect::<Vec<_>>();
+    let mut facts = facts(&files, &shown(left_out), &|file| store.open(&file.sha256));
+    facts.notes.extend(left_out_note("left out by a pattern", &shown(excluded)));
+    facts.notes.extend(repository_note(&files));
+    Ok(Ingested { artifacts: summary(&files), files, empty_folders: Vec::new(), facts })
 }
 
 /// Reads one file that comes from elsewhere, into memory or into the store; at most one byte more than there is room for.
@@ -67,18 +81,24 @@ fn receive(
     from: &mut dyn Read,
     room: u64,
     store: &Store,
+    seen: &dyn Fn(u64),
 ) -> Result<(FileEntry<Content>, Option<Staged>), ArtifactError> {
     let shown = Path::new(coming.path.as_str());
     let failed = ArtifactError::io("receive", shown);
     let mut from = from.take(coming.size.unwrap_or(room).min(room).saturating_add(1));
     let mut head = Vec::new();
     io::Read::by_ref(&mut from).take(MAX_INLINE + 1).read_to_end(&mut head).map_err(&failed)?;
-    let inline = (head.is_empty() || may_be_inline(coming.path.as_str())) && is_inline(&head);
+    if let Some(pointer) = Pointer::parse_any(&head) {
+        let from = Path::new("the folder that it comes from").to_owned();
+        return Err(ArtifactError::Pointers(from, vec![(coming.path.clone(), pointer.size)]));
+    }
+    let inline = (head.is_empty() || may_be_inline(&coming.path.stored())) && is_inline(&head);
     let (copied, place, staged) = if inline {
+        seen(head.len() as u64);
         let copied = copy::Copied { sha256: copy::sha256(&head), size: head.len() as u64 };
         (copied, Content::Inline(head), None)
     } else {
-        let staged = store.stage_stream(&mut head.as_slice().chain(from), shown, coming.size.unwrap_or(0))?;
+        let staged = store.stage_stream(&mut head.as_slice().chain(from), shown, coming.size.unwrap_or(0), seen)?;
         (staged.copied.clone(), Content::Stored, Some(staged))
     };
     if let Some(said) = coming.size.filter(|said| *said != copied.size) {
@@ -110,7 +130,7 @@ mod tests {
     }
 
     fn stored(dir: &Path) -> usize {
-        let root = walk::Root::open(dir).and_then(|r| r.walk(&Limits::default()));
+        let root = walk::Root::open(dir).and_then(|r| r.walk(&walk::Selection::default(), &Limits::default()));
         root.map_or(0, |w| w.files.len())
     }
 

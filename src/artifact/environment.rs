@@ -33,7 +33,7 @@ struct PythonEnv {
 /// Secrets in the addresses of channels and package indexes are taken out.
 pub fn environment(conda_file: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<Environment> {
     let conda: Option<Option<Conda>> = yaml_file(conda_file, read, notes);
-    let requirements = file("requirements.txt", read, notes);
+    let requirements = file("requirements.txt", yaml::MAX_YAML, read, notes);
     if conda.is_none() && requirements.is_none() {
         return None;
     }
@@ -97,13 +97,13 @@ pub fn conda_python(environment: &Environment) -> Option<&str> {
 }
 
 fn yaml_file<T: serde::de::DeserializeOwned>(name: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<T> {
-    let parsed = yaml::parse(&file(name, read, notes)?);
+    let parsed = yaml::parse(&file(name, yaml::MAX_YAML, read, notes)?);
     parsed.map_err(|why| notes.push(format!("{} cannot be read: {why}", crate::text::one_line(name)))).ok()
 }
 
-/// The bytes of a file; none if it is not there or, which is noted, cannot be read.
-pub(super) fn file(name: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<Vec<u8>> {
-    let bytes = read(name, yaml::MAX_YAML);
+/// The bytes of a file, at most `max`; none if it is not there or, which is noted, cannot be read.
+pub(super) fn file(name: &str, max: u64, read: Read<'_>, notes: &mut Vec<String>) -> Option<Vec<u8>> {
+    let bytes = read(name, max);
     bytes.map_err(|why| notes.push(format!("{} cannot be read: {why}", crate::text::one_line(name)))).ok()?
 }
 

@@ -2,6 +2,7 @@
 
 use super::environment::{conda_python, environment, file, python};
 use super::mlmodel::MlModel;
+use super::yaml;
 use crate::entity::version::{Column, Environment, ModelInfo, Schema};
 use crate::text::{Text, one_line};
 
@@ -39,7 +40,7 @@ pub type Read<'r> = &'r dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, String>;
 /// Gathers the facts from `MLmodel` and the environment files.
 pub fn gather(read: Read<'_>) -> Facts {
     let mut notes = Vec::new();
-    let parsed = file("MLmodel", read, &mut notes).and_then(|bytes| {
+    let parsed = file("MLmodel", yaml::MAX_MLMODEL, read, &mut notes).and_then(|bytes| {
         let parsed = MlModel::parse(&bytes);
         parsed.map_err(|why| notes.push(format!("MLmodel cannot be read: {why}"))).ok()
     });
@@ -53,17 +54,20 @@ pub fn gather(read: Read<'_>) -> Facts {
         let found = found.or_else(|| environment.as_ref().and_then(conda_python).map(str::to_owned));
         info.python_version = text(found.as_deref().unwrap_or_default());
     }
-    let facts = Facts {
-        schema: schema.filter(|s| small("the schema", schema_text(s), &mut notes)),
-        environment: environment.filter(|e| small("the environment", environment_text(e), &mut notes)),
-        model: known.then_some(info),
+    let schema = schema.filter(|s| small("the schema", schema_text(s), &mut notes));
+    let environment = environment.filter(|e| small("the environment", environment_text(e), &mut notes));
+    notes.truncate(MAX_NOTES);
+    // What is wrong stays with the version, even where nothing else is known.
+    info.findings = notes.iter().map(|note| text(note)).collect();
+    Facts {
+        schema,
+        environment,
+        model: (known || !info.findings.is_empty()).then_some(info),
         run_id: text(mlmodel.run_id.as_deref().unwrap_or_default()),
         model_id: text(mlmodel.model_id.as_deref().unwrap_or_default()),
         artifact_uri: mlmodel.artifact_uri(),
-        notes: Vec::new(),
-    };
-    notes.truncate(MAX_NOTES);
-    Facts { notes, ..facts }
+        notes,
+    }
 }
 
 /// Text from a model folder as it may be stored: one line, escaped; what is cut ends in `…`.
@@ -78,7 +82,7 @@ pub(super) fn text(s: &str) -> Text {
     Text::new(&cut).unwrap_or_default()
 }
 
-fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
+pub(super) fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
     if bytes > MAX_PART {
         notes.push(format!(
             "{what} has {bytes} bytes of text, more than the {MAX_PART} that are recorded; it is in the model's own files"

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::manifest::{Listed, list_all};
 use super::store::{Store, check};
-use super::{ArtifactError, FileEntry, Limits, Place, Progress, copy, list, missing, parallel, read_file, summary};
+use super::{ArtifactError, FileEntry, Limits, Place, Progress, copy, missing, parallel, read_file, summary};
 use crate::entity::version::Artifacts;
 use crate::tree::{Objects, Oid};
 
@@ -27,7 +28,7 @@ pub fn fetch(
     progress: Progress<'_>,
 ) -> Result<Vec<FileEntry<Place>>, ArtifactError> {
     must_be_free(out)?;
-    let files = list(objects, tree, limits)?;
+    let Listed { files, empty_folders } = list_all(objects, tree, limits)?;
     let found = summary(&files);
     if found != *expected {
         return Err(ArtifactError::Mismatch { expected: expected.clone(), found });
@@ -47,6 +48,9 @@ pub fn fetch(
     // Within the private folder, so that the one that stays has the usual permissions.
     let folder = temp.path().join("model");
     write_all(objects, store, &files, &folder, progress)?;
+    for empty in empty_folders.iter().map(|f| folder.join(f.as_str())) {
+        fs::create_dir_all(&empty).map_err(ArtifactError::io("create", &empty))?;
+    }
     must_be_free(out)?;
     fs::rename(&folder, out).map_err(ArtifactError::io("put the files in place at", out))?;
     Ok(files)
@@ -116,7 +120,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::artifact::{Ingested, Keep, add_to_patch, ingest};
+    use crate::artifact::{Ingested, Keep, add_to_patch, ingest, list};
     use crate::tree::{Memory, Patch, Stage as _};
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -266,9 +270,14 @@ mod tests {
     }
 
     fn some_files() -> impl Strategy<Value = Files> {
-        let segment = "[a-z0-9_@+= -]{1,8}[a-z0-9]";
+        // Names that steer git and those that Windows cannot have are among them.
+        let steering =
+            prop::sample::select(vec![".git", ".gitignore", ".GitAttributes", ".lfsconfig", "aux", "e\u{301}"]);
+        let segment = prop_oneof![
+            4 => "[a-z0-9_@+= %?*:\"-]{2,8}[a-z0-9]".prop_map(|s| s),
+            1 => steering.prop_map(str::to_owned),
+        ];
         let path = prop::collection::vec(segment, 1..4).prop_map(|parts| format!("{}.f", parts.join("/")));
-        // Chance knows the names that some systems reserve, such as `prn.f`.
         let path = path.prop_filter("a path of a model", |path| crate::artifact::FilePath::new(path).is_ok());
         let bytes = prop_oneof![
             "\\PC{0,40}".prop_map(String::into_bytes),

@@ -49,10 +49,15 @@ pub const CONDA_DEFAULTS: &str = "conda-defaults-channel";
 /// pip is told to use other package indexes.
 pub const PIP_INDEX: &str = "pip-index";
 
-/// What is to be known about a model with this environment.
+/// What the model says about itself is faulty; found at registration and kept with the version.
+pub const MODEL_FILE: &str = "model-file";
+
+/// What is to be known about a model: what was found at registration, and what follows from its environment.
 pub fn findings(model: Option<&ModelInfo>, environment: Option<&Environment>) -> Vec<Finding> {
-    let Some(environment) = environment else { return Vec::new() };
-    conda_defaults(model, environment).into_iter().chain(pip_index(environment)).collect()
+    let stored = model.into_iter().flat_map(|m| &m.findings);
+    let stored = stored.map(|f| Finding { id: MODEL_FILE, level: Level::Warning, message: f.to_string() });
+    let derived = environment.map(|e| conda_defaults(model, e).into_iter().chain(pip_index(e)));
+    stored.chain(derived.into_iter().flatten()).collect()
 }
 
 fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Option<Finding> {
@@ -231,6 +236,14 @@ mod tests {
                 && !say("3.17.2").contains("before")
                 && !say("2.0.0rc1").contains("before")
         );
+    }
+
+    #[test]
+    fn what_was_found_at_registration_is_found_again() {
+        let findings_of = |m: &ModelInfo| findings(Some(m), None);
+        let info = ModelInfo { findings: vec![Text::new("MLmodel: x").unwrap_or_default()], ..ModelInfo::default() };
+        let shown: Vec<_> = findings_of(&info).into_iter().map(|f| (f.id, f.message)).collect();
+        assert_eq!(shown, [(MODEL_FILE, "MLmodel: x".to_owned())]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::pointer::Pointer;
 use super::store::{Store, check};
 use super::{ArtifactError, Budget, FileEntry, Limits, Place, Progress, copy, parallel};
 use crate::entity::version::Artifacts;
+use crate::format::model_file;
 use crate::name::Digest;
 use crate::tree::{Kind, Objects, Oid, TreeError};
 
@@ -29,16 +30,36 @@ pub fn summary<P>(files: &[FileEntry<P>]) -> Artifacts {
     Artifacts { digest: copy::digest(state), size, files: files.len() as u64 }
 }
 
+/// What a version's `artifacts` tree holds.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Its files, sorted by path.
+    pub files: Vec<FileEntry<Place>>,
+    /// Folders in which nothing is, sorted by path. They are no part of the digest, which is of bytes.
+    pub empty_folders: Vec<FilePath>,
+}
+
 /// Lists the files of a version's `artifacts` tree, sorted by path. Files in the store are not read.
 pub fn list(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Vec<FileEntry<Place>>, ArtifactError> {
-    let mut listing =
-        Listing { objects, blob: limits.blob, budget: Budget::new(limits), known: HashMap::new(), files: Vec::new() };
+    list_all(objects, tree, limits).map(|listed| listed.files)
+}
+
+/// Lists the files and the empty folders of a version's `artifacts` tree. Files in the store are not read.
+pub fn list_all(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Listed, ArtifactError> {
+    let mut listing = Listing {
+        objects,
+        blob: limits.blob,
+        budget: Budget::new(limits),
+        known: HashMap::new(),
+        found: Listed::default(),
+    };
     listing.folder(tree, None)?;
-    let mut files = listing.files;
+    let Listed { mut files, mut empty_folders } = listing.found;
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    match clash(files.iter().map(|f| &f.path)) {
+    empty_folders.sort();
+    match clash(files.iter().map(|f| &f.path).chain(&empty_folders)) {
         Some((a, b)) => Err(ArtifactError::Clash(a, b)),
-        None => Ok(files),
+        None => Ok(Listed { files, empty_folders }),
     }
 }
 
@@ -49,7 +70,7 @@ struct Listing<'o> {
     budget: Budget,
     /// What each blob stands for: a hostile tree may name one blob many times, and it is read once.
     known: HashMap<Oid, (u64, Digest, Place)>,
-    files: Vec<FileEntry<Place>>,
+    found: Listed,
 }
 
 impl Listing<'_> {
@@ -58,15 +79,18 @@ impl Listing<'_> {
         let entries = self.objects.tree(tree).map_err(unreadable(at.map_or("", FilePath::as_str)))?;
         for entry in entries.iter() {
             self.budget.take()?;
-            let path = match at {
-                Some(folder) => folder.join(&entry.name),
-                None => FilePath::new(&entry.name),
-            }?;
+            if let (model_file::EMPTY_FOLDER, Some(folder), Kind::File) = (entry.name.as_str(), at, entry.kind) {
+                // It is as empty as the folder that it keeps.
+                self.objects.blob(&entry.id, 0).map_err(unreadable(folder.as_str()))?;
+                self.found.empty_folders.push(folder.clone());
+                continue;
+            }
+            let path = FilePath::from_stored(at, &entry.name)?;
             match entry.kind {
                 Kind::Tree => self.folder(&entry.id, Some(&path))?,
                 Kind::File | Kind::Executable => {
                     let (size, sha256, place) = self.file(&path, entry.id)?;
-                    self.files.push(FileEntry { path, size, sha256, place });
+                    self.found.files.push(FileEntry { path, size, sha256, place });
                 }
                 Kind::Symlink | Kind::Submodule => {
                     return Err(ArtifactError::Kind { path: path.to_string(), kind: entry.kind.as_str() });
@@ -177,6 +201,23 @@ mod tests {
         let shown: Vec<_> = files.iter().map(|f| (f.path.as_str(), f.size, f.place == Place::Stored)).collect();
         assert_eq!(shown, [("a.txt", 1, false), ("a/x", 1, false), ("b/c/d", 3, true)]);
         assert_eq!(files.last().map(|f| f.sha256.clone()), Some(copy::sha256(b"big")));
+        Ok(())
+    }
+
+    #[test]
+    fn every_reader_gets_the_true_names() -> Result<(), ArtifactError> {
+        let objects = Memory::default();
+        let root = objects.put_files([("code/%2Egitignore", &b"1"[..]), ("what%3F", b"2"), ("assets/%2F", b"")]);
+        let Listed { files, empty_folders } = list_all(&objects, &root, &Limits::default())?;
+        assert_eq!(files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["code/.gitignore", "what?"]);
+        assert_eq!(empty_folders.iter().map(FilePath::as_str).collect::<Vec<_>>(), ["assets"]);
+        let keeper = objects.put_files([("assets/%2F", &b"not empty"[..])]);
+        assert!(matches!(list(&objects, &keeper, &Limits::default()), Err(ArtifactError::Tree { .. })));
+        let top = objects.put_files([("%2F", &b""[..])]);
+        assert!(
+            matches!(list(&objects, &top, &Limits::default()), Err(ArtifactError::Path(_))),
+            "the root is never empty"
+        );
         Ok(())
     }
 

@@ -1,12 +1,13 @@
-//! `MLmodel`: what MLflow wrote down about a model. Every field is optional, old and new forms are read.
+//! `MLmodel`: what MLflow wrote down about a model. Every field is optional, old and new forms are read, and a field that
+//! is faulty costs nothing but itself.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::facts::text;
-use super::{signature, yaml};
+use super::facts::{small, text};
+use super::yaml::{self, Document};
+use super::{python_json, signature};
 use crate::entity::version::{Column, ModelInfo, Schema};
 use crate::name::Key;
 use crate::text::{Text, quoted};
@@ -14,11 +15,20 @@ use crate::text::{Text, quoted};
 /// More flavors than this are not recorded.
 const MAX_FLAVORS: usize = 64;
 
+/// More entries of a list than this are not recorded.
+const MAX_LISTED: usize = 200;
+
+/// The keys under which flavors have the version of their library, where it is not `<flavor>_version`.
+const VERSION_KEYS: [(&str, &str); 5] = [
+    ("crate", "version"),
+    ("gluon", "mxnet_version"),
+    ("lightgbm", "lgb_version"),
+    ("spark", "pyspark_version"),
+    ("xgboost", "xgb_version"),
+];
+
 /// What is of interest in `MLmodel`.
-///
-/// The plain fields are read as text whatever they look like, so that an id of digits stays as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 pub struct MlModel {
     /// MLflow 1 and 2: the path within the run; MLflow 3: the address of the logged model's files.
     pub artifact_path: Option<String>,
@@ -30,26 +40,79 @@ pub struct MlModel {
     utc_time_created: Option<String>,
     /// Its name before MLflow 1.0.
     time_created: Option<String>,
-    flavors: BTreeMap<String, Option<Map<String, Value>>>,
-    signature: Option<Signature>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Signature {
-    inputs: Value,
-    outputs: Value,
-    params: Value,
+    flavors: BTreeMap<String, Map<String, Value>>,
+    signature: Value,
+    /// All fields, for those that are read only to be recorded.
+    fields: Map<String, Value>,
+    /// What is wrong with it.
+    faults: Vec<String>,
 }
 
 impl MlModel {
     /// Reads `MLmodel`; the error is one line that says why not.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        yaml::parse::<Option<Self>>(bytes)?.ok_or_else(|| "it is empty".to_owned())
+        let Document { value, written, has_more } = yaml::document(bytes)?;
+        let (fields, written) = match (value, written) {
+            (Value::Null, _) => return Err("it is empty".to_owned()),
+            (Value::Object(fields), Value::Object(written)) => (fields, written),
+            _ => return Err("it is no mapping of fields".to_owned()),
+        };
+        let mut out = Self { signature: fields.get("signature").cloned().unwrap_or_default(), ..Self::default() };
+        if has_more {
+            out.fault("it holds several documents; the first is recorded, and MLflow loads none such");
+        }
+        out.artifact_path = out.plain(&written, "artifact_path");
+        out.run_id = out.plain(&written, "run_id");
+        out.model_id = out.plain(&written, "model_id");
+        out.mlflow_version = out.plain(&written, "mlflow_version");
+        out.utc_time_created = out.plain(&written, "utc_time_created");
+        out.time_created = out.plain(&written, "time_created");
+        out.read_flavors(&written);
+        out.fields = fields;
+        Ok(out)
+    }
+
+    fn fault(&mut self, what: &str) {
+        self.faults.push(format!("MLmodel: {what}"));
+    }
+
+    /// A field that is a text, or a number as it is written.
+    fn plain(&mut self, fields: &Map<String, Value>, key: &str) -> Option<String> {
+        match fields.get(key)? {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                self.fault(&format!("{key} is no text"));
+                None
+            }
+        }
+    }
+
+    fn read_flavors(&mut self, fields: &Map<String, Value>) {
+        let flavors = match fields.get("flavors") {
+            None | Some(Value::Null) => return,
+            Some(Value::Object(flavors)) => flavors,
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                self.fault("flavors is no mapping of names");
+                return;
+            }
+        };
+        for (name, flavor) in flavors {
+            let flavor = match flavor {
+                Value::Object(flavor) => flavor.clone(),
+                Value::Null => Map::new(),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                    self.fault(&format!("the flavor {} is no mapping of fields", quoted(name)));
+                    Map::new()
+                }
+            };
+            self.flavors.insert(name.clone(), flavor);
+        }
     }
 
     /// What made the model; what cannot be taken over is noted.
     pub fn info(&self, notes: &mut Vec<String>) -> ModelInfo {
+        notes.extend(self.faults.iter().cloned());
         let mut flavors = BTreeMap::new();
         if self.flavors.len() > MAX_FLAVORS {
             notes.push(format!("MLmodel: it names {} flavors, {MAX_FLAVORS} are recorded", self.flavors.len()));
@@ -59,31 +122,127 @@ impl MlModel {
                 notes.push(format!("MLmodel: the flavor {} has a name that cannot be recorded", quoted(name)));
                 continue;
             };
-            flavors.insert(key, text(flavor.as_ref().map_or("", |f| library_version(name, f))));
+            flavors.insert(key, text(library_version(name, flavor)));
         }
         let created = self.utc_time_created.as_deref().or(self.time_created.as_deref());
         let created_at = created.and_then(|t| t.parse().ok());
         if let (Some(t), None) = (created, created_at) {
             notes.push(format!("MLmodel: the time of creation {} cannot be read", quoted(t)));
         }
+        let listed = |what: &str, found: Vec<String>, notes: &mut Vec<String>| -> Vec<Text> {
+            let bytes = found.iter().map(|one| 8 + one.len()).sum();
+            if found.len() > MAX_LISTED {
+                notes.push(format!("MLmodel: {what} has {} entries, at most {MAX_LISTED} are recorded", found.len()));
+            }
+            let kept = if small(what, bytes, notes) { MAX_LISTED } else { 0 };
+            found.iter().take(kept).map(|one| text(one)).collect()
+        };
         ModelInfo {
             flavors,
             mlflow_version: text(self.mlflow_version.as_deref().unwrap_or_default()),
             python_version: text(self.pyfunc("python_version").and_then(Value::as_str).unwrap_or_default()),
             created_at,
+            env_vars: listed("env_vars", self.names("env_vars", notes), notes),
+            resources: listed("resources", self.resources(notes), notes),
+            auth_policy: listed("auth_policy", self.auth_policy(notes), notes),
+            prompts: listed("prompts", self.names("prompts", notes), notes),
+            metadata: self.metadata(notes),
+            findings: Vec::new(),
         }
     }
 
-    /// What the model takes and gives; none without a signature or with a faulty one, which is noted.
-    pub fn schema(&self, notes: &mut Vec<String>) -> Option<Schema> {
-        let signature = self.signature.as_ref()?;
-        let mut read = |part: &str, columns: Result<Vec<Column>, String>| {
-            columns.map_err(|why| notes.push(format!("MLmodel: signature.{part}: {why}"))).ok()
+    /// A list of texts: as YAML, or as JSON in a text.
+    fn names(&self, field: &str, notes: &mut Vec<String>) -> Vec<String> {
+        let given = self.fields.get(field);
+        let parsed = given.and_then(Value::as_str).map(python_json::parse);
+        let items = match (&parsed, given) {
+            (_, None | Some(Value::Null)) | (Some(Ok(Value::Null)), _) => return Vec::new(),
+            (Some(Ok(Value::Array(items))), _) | (None, Some(Value::Array(items))) => items,
+            (Some(_), _) | (None, Some(_)) => {
+                notes.push(format!("MLmodel: {field} is no list"));
+                return Vec::new();
+            }
         };
-        let inputs = read("inputs", signature::columns(&signature.inputs));
-        let outputs = read("outputs", signature::columns(&signature.outputs));
-        let params = read("params", signature::params(&signature.params));
-        let schema = Schema { inputs: inputs?, outputs: outputs?, params: params? };
+        let mut out = Vec::new();
+        for (at, item) in items.iter().enumerate() {
+            match item {
+                Value::String(name) => out.push(name.clone()),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                    notes.push(format!("MLmodel: {field}: number {} is no text", at + 1));
+                }
+            }
+        }
+        out
+    }
+
+    /// What the model uses elsewhere, one line each.
+    fn resources(&self, notes: &mut Vec<String>) -> Vec<String> {
+        self.fields.get("resources").map(|r| resources("resources", r, notes)).unwrap_or_default()
+    }
+
+    fn auth_policy(&self, notes: &mut Vec<String>) -> Vec<String> {
+        let policy = match self.fields.get("auth_policy") {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Object(policy)) => policy,
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                notes.push("MLmodel: auth_policy is no mapping of fields".to_owned());
+                return Vec::new();
+            }
+        };
+        let system = policy.get("system_auth_policy").and_then(|p| p.get("resources"));
+        let system = system.map(|r| resources("auth_policy", r, notes)).unwrap_or_default();
+        let scopes = policy.get("user_auth_policy").and_then(|p| p.get("api_scopes")).and_then(Value::as_array);
+        let scopes = scopes.into_iter().flatten().filter_map(Value::as_str);
+        let system = system.into_iter().map(|one| format!("system: {one}"));
+        system.chain(scopes.map(|scope| format!("user: {scope}"))).collect()
+    }
+
+    fn metadata(&self, notes: &mut Vec<String>) -> BTreeMap<Key, Text> {
+        let given = match self.fields.get("metadata") {
+            None | Some(Value::Null) => return BTreeMap::new(),
+            Some(Value::Object(given)) => given,
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                notes.push("MLmodel: metadata is no mapping of fields".to_owned());
+                return BTreeMap::new();
+            }
+        };
+        let mut out = BTreeMap::new();
+        if given.len() > MAX_LISTED {
+            notes.push(format!("MLmodel: metadata has {} entries, at most {MAX_LISTED} are recorded", given.len()));
+        }
+        for (name, value) in given.iter().take(MAX_LISTED) {
+            let shown = value.as_str().map_or_else(|| python_json::show(value), str::to_owned);
+            match Key::new(name.as_str()) {
+                Ok(key) => drop(out.insert(key, text(&shown))),
+                Err(_) => notes.push(format!("MLmodel: metadata: the key {} cannot be recorded", quoted(name))),
+            }
+        }
+        let bytes = out.iter().map(|(k, v)| 8 + k.as_str().len() + v.as_str().len()).sum();
+        if small("metadata", bytes, notes) { out } else { BTreeMap::new() }
+    }
+
+    /// What the model takes and gives; none without a signature. A part that is faulty is noted and left out.
+    pub fn schema(&self, notes: &mut Vec<String>) -> Option<Schema> {
+        let spec = match &self.signature {
+            Value::Null => return None,
+            Value::Object(spec) => spec,
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                notes.push("MLmodel: signature is no mapping of fields".to_owned());
+                return None;
+            }
+        };
+        type Columns = fn(&Value, &mut Vec<String>) -> Result<Vec<Column>, String>;
+        let mut read = |part: &str, columns: Columns| {
+            let mut faults = Vec::new();
+            let found = columns(spec.get(part).unwrap_or(&Value::Null), &mut faults);
+            let all = faults.into_iter().chain(found.as_ref().err().cloned());
+            notes.extend(all.map(|why| format!("MLmodel: signature.{part}: {why}")));
+            found.unwrap_or_default()
+        };
+        let inputs = read("inputs", signature::columns);
+        let outputs = read("outputs", signature::columns);
+        let params = read("params", signature::params);
+        let schema = Schema { inputs, outputs, params };
         if schema == Schema::default() { None } else { Some(schema) }
     }
 
@@ -106,7 +265,7 @@ impl MlModel {
     }
 
     fn pyfunc(&self, key: &str) -> Option<&Value> {
-        self.flavors.get("python_function")?.as_ref()?.get(key)
+        self.flavors.get("python_function")?.get(key)
     }
 
     /// Where the files of the logged model are, where `artifact_path` is an address.
@@ -115,11 +274,51 @@ impl MlModel {
     }
 }
 
-/// The version of a flavor's library: `<flavor>_version`, or else its one key that ends so (`xgb_version`,
-/// `pyspark_version`). Python's own version does not count.
+/// Resources as MLflow writes them: by platform, then by kind, then a list of objects with a name.
+fn resources(field: &str, given: &Value, notes: &mut Vec<String>) -> Vec<String> {
+    let mut out = Vec::new();
+    let Some(platforms) = given.as_object() else {
+        if !given.is_null() {
+            notes.push(format!("MLmodel: {field} is no mapping of fields"));
+        }
+        return out;
+    };
+    for (platform, kinds) in platforms.iter().filter(|(key, _)| *key != "api_version") {
+        let Some(kinds) = kinds.as_object() else {
+            notes.push(format!("MLmodel: {field}: {} is no mapping of kinds", quoted(platform)));
+            continue;
+        };
+        for (kind, items) in kinds {
+            for item in items.as_array().into_iter().flatten() {
+                let named = item.get("name").and_then(Value::as_str);
+                match named.or_else(|| item.as_object()?.values().find_map(Value::as_str)).or(item.as_str()) {
+                    Some(name) => out.push(format!("{platform}/{kind}: {name}")),
+                    None => notes.push(format!("MLmodel: {field}: one of {} has no name", quoted(kind))),
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The version of a flavor's library: under the key that its flavor has for it, or else its only key that ends so.
+/// Versions of Python, of MLflow and of formats are not the library's.
 fn library_version<'f>(name: &str, flavor: &'f Map<String, Value>) -> &'f str {
-    let own = flavor.get(&format!("{name}_version"));
-    let other = || flavor.iter().find(|(k, _)| k.ends_with("_version") && *k != "python_version").map(|(_, v)| v);
+    // Any library may be behind a function; what pickled it is not the one.
+    if name == "python_function" {
+        return "";
+    }
+    let known = VERSION_KEYS.iter().find(|(flavor, _)| *flavor == name).and_then(|(_, key)| flavor.get(*key));
+    let own = known.or_else(|| flavor.get(&format!("{name}_version")));
+    let other = || {
+        let of_library = |key: &str| {
+            key.ends_with("_version")
+                && !matches!(key, "python_version" | "mlflow_version" | "api_version")
+                && !key.ends_with("format_version")
+        };
+        let mut found = flavor.iter().filter(|(key, _)| of_library(key)).map(|(_, version)| version);
+        found.next().filter(|_| found.next().is_none())
+    };
     own.or_else(other).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -177,8 +376,72 @@ mod tests {
     }
 
     #[test]
+    fn each_faulty_part_costs_only_itself() {
+        let (model, info, schema, notes) = read(
+            "run_id: [1]\nmodel_id: m-1\nflavors: {sklearn: {sklearn_version: 1.10}, onnx: [], keras: {keras_version: 3.0}}\n\
+             env_vars: [A, 7]\nresources: 3\nmetadata: {n: 1.5, t: x, '': y}\nprompts: {}\n\
+             signature: {inputs: '[{\"type\": \"double\", \"name\": \"x\"}, {\"name\": \"y\"}]', outputs: '[{', params: \
+             '[{\"name\": \"clip\", \"default\": Infinity, \"shape\": null, \"type\": \"double\"}]'}\n",
+        );
+        assert_eq!((model.run_id, model.model_id.as_deref()), (None, Some("m-1")));
+        let flavors: Vec<_> = info.flavors.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(flavors, [("keras", "3.0"), ("onnx", ""), ("sklearn", "1.10")]);
+        let schema = schema.unwrap_or_default();
+        let shown = |columns: &[Column]| {
+            columns.iter().map(|c| format!("{} {} {}", c.name, c.kind, c.default)).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&schema.inputs), ["x double ", "y unknown "]);
+        assert_eq!(shown(&schema.params), ["clip double Infinity"]);
+        assert_eq!(schema.outputs, []);
+        assert_eq!(info.env_vars.iter().map(Text::as_str).collect::<Vec<_>>(), ["A"]);
+        let metadata: Vec<_> = info.metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(metadata, [("n", "1.5"), ("t", "x")]);
+        for part in
+            ["run_id", "onnx", "env_vars: number 2", "resources", "prompts", "metadata", "inputs: number 2", "outputs"]
+        {
+            assert!(notes.iter().any(|n| n.starts_with("MLmodel: ") && n.contains(part)), "{part}: {notes:?}");
+        }
+        assert_eq!(notes.len(), 8, "{notes:?}");
+    }
+
+    #[test]
+    fn what_a_model_of_today_says_is_recorded() {
+        let (_, info, _, notes) = read(
+            "env_vars: [OPENAI_API_KEY]\nprompts: ['prompts:/qa/3']\nmetadata: {task: chat, nested: {a: [1]}}\n\
+             resources:\n  api_version: '1'\n  databricks:\n    serving_endpoint: [{name: chat, on_behalf_of_user: false}]\n    \
+             table: [{name: main.t}]\nauth_policy:\n  system_auth_policy:\n    resources: {api_version: '1', databricks: \
+             {function: [{name: f}]}}\n  user_auth_policy: {api_scopes: [serving.serving-endpoints]}\n",
+        );
+        let shown = |list: &[Text]| list.iter().map(Text::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(&info.env_vars), ["OPENAI_API_KEY"]);
+        assert_eq!(shown(&info.prompts), ["prompts:/qa/3"]);
+        assert_eq!(shown(&info.resources), ["databricks/serving_endpoint: chat", "databricks/table: main.t"]);
+        assert_eq!(shown(&info.auth_policy), ["system: databricks/function: f", "user: serving.serving-endpoints"]);
+        assert_eq!(info.metadata.get("nested").map(Text::as_str), Some("{\"a\":[1]}"));
+        assert_eq!(notes, Vec::<String>::new());
+    }
+
+    /// Flavors of MLflow 1.0 to 3.18 with the keys that they write, and the version of the library.
+    const FLAVORS: &str = include_str!("flavors.txt");
+
+    #[test]
+    fn each_flavor_has_the_version_of_its_own_library() {
+        let rows = FLAVORS.lines().filter(|l| !l.starts_with('#') && !l.is_empty());
+        let mut count = 0;
+        for row in rows {
+            let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [name, want, fields] = <[&str; 3]>::try_from(columns).expect("three columns");
+            let (_, info, _, notes) = read(&format!("flavors: {{{name}: {{{fields}}}}}\n"));
+            assert_eq!(info.flavors.get(name).map(Text::as_str), Some(want), "{row}");
+            assert_eq!(notes, Vec::<String>::new(), "{row}");
+            count += 1;
+        }
+        assert!(count >= 40, "{count}");
+    }
+
+    #[test]
     fn what_is_no_mlmodel_is_an_error() {
-        for bad in ["", "just text", "- a\n- b\n", "flavors: [a]\n", "{", "run_id: [1]\n"] {
+        for bad in ["", "just text", "- a\n- b\n", "{"] {
             assert!(MlModel::parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

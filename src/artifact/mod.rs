@@ -14,6 +14,7 @@ mod coming;
 pub mod copy;
 pub mod environment;
 pub mod evidence;
+pub mod exclude;
 pub mod facts;
 pub mod fetch;
 pub mod findings;
@@ -24,6 +25,8 @@ pub mod mlmodel;
 pub mod parallel;
 pub mod path;
 pub mod pointer;
+mod pointers;
+pub mod python_json;
 pub mod recorded;
 pub mod register;
 pub mod signature;
@@ -32,16 +35,18 @@ pub mod upload;
 pub mod walk;
 pub mod yaml;
 
+pub use exclude::Exclude;
 pub use facts::Facts;
 pub use fetch::fetch;
 pub use findings::{Finding, findings};
-pub use ingest::{Ingested, Keep, add_to_patch, attributes, ingest};
-pub use manifest::{list, missing, read_file, summary, verify};
+pub use ingest::{Ingested, Keep, add_to_patch, attributes, ingest, ingest_selected};
+pub use manifest::{list, list_all, missing, read_file, summary, verify};
 pub use path::FilePath;
 pub use pointer::Pointer;
 pub use register::record;
 pub use store::Store;
 pub use upload::{Incoming, UploadError, UploadId, Uploads};
+pub use walk::{Links, Selection};
 
 use std::fmt::Write as _;
 use std::io;
@@ -139,13 +144,24 @@ pub enum ArtifactError {
     #[error("a file cannot be part of a model")]
     Path(#[from] path::InvalidPath),
     /// Not a file or folder.
-    #[error("{} is a {kind}; a model folder may hold files and folders only: replace it by what it stands for, or remove it", path.display())]
+    #[error("{} is a {kind}; a model folder may hold files and folders only: {}", path.display(), instead(kind))]
     NotAFile {
         /// Where.
         path: PathBuf,
         /// What it is.
         kind: &'static str,
     },
+    /// A file of patterns that cannot be used.
+    #[error("the patterns in '{path}' cannot be used: {why}")]
+    Patterns {
+        /// Path in the model folder.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Pointers of Git LFS instead of files.
+    #[error("{}", pointers_text(.0, .1))]
+    Pointers(PathBuf, Vec<(FilePath, u64)>),
     /// A file was written to while it was read.
     #[error("{} changed while it was read; wait until nothing writes to it and try again", .0.display())]
     Changed(PathBuf),
@@ -162,7 +178,8 @@ pub enum ArtifactError {
     },
     /// Two names that some systems take for one.
     #[error(
-        "'{0}' and '{1}' differ only by case or Unicode form, so they cannot both exist on macOS or Windows: rename one"
+        "'{0}' and '{1}' differ only by case or Unicode form, so they cannot both exist on macOS or Windows: rename \
+         one, or leave it out with `--exclude PATTERN`"
     )]
     Clash(String, String),
     /// A file and a folder of one name.
@@ -260,6 +277,37 @@ fn hint(source: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "; check its owner and permissions",
         _ => "",
     }
+}
+
+/// What to do about what is no file.
+fn instead(kind: &str) -> &'static str {
+    match kind {
+        walk::LINK => {
+            "`--follow-links` takes what it points to, `--exclude PATTERN` leaves it out; or replace it by what it stands for"
+        }
+        _ => "remove it, or leave it out with `--exclude PATTERN`",
+    }
+}
+
+/// Names the pointers, a few of them in full, and what to do.
+fn pointers_text(folder: &Path, files: &[(FilePath, u64)]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = match files {
+        [_] => "1 file is a Git LFS pointer, and what it stands for is not on this machine:".to_owned(),
+        _ => format!("{} files are Git LFS pointers, and what they stand for is not on this machine:", files.len()),
+    };
+    for (path, size) in files.iter().take(SHOWN) {
+        let _ = write!(text, "\n  {path} ({size} bytes)");
+    }
+    if files.len() > SHOWN {
+        let _ = write!(text, "\n  and {} more", files.len() - SHOWN);
+    }
+    let _ = write!(
+        text,
+        "\nrun `git lfs pull` in {} and try again, or leave them out with `--exclude PATTERN`",
+        folder.display()
+    );
+    text
 }
 
 /// Names the missing files, a few of them in full, and what to do.

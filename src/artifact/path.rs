@@ -1,20 +1,22 @@
 //! Paths of files in a model folder: which names may be registered, written and served (SEC-32).
+//!
+//! A name that steers git may be there: it is written only where a person fetches the folder, never into the tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use unicode_normalization::is_nfc;
-
-use crate::format::path::is_reserved;
+use crate::format::model_file::{self, Unstorable};
 use crate::name::fold;
-use crate::text::{is_plain, quoted};
+use crate::text::quoted;
 
 /// The longest path, in bytes.
 pub const MAX_PATH: usize = 1024;
 /// The deepest path, in segments.
 pub const MAX_DEPTH: usize = 32;
 
-/// Where a file lies in a model folder: segments joined by `/`, relative, without `.` and `..`, in UTF-8 and NFC.
+/// Where a file lies in a model folder: its true path, segments joined by `/`, relative, without `.` and `..`, in UTF-8.
+///
+/// In the registry's tree it may have another name, see [`model_file`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilePath(String);
 
@@ -28,12 +30,15 @@ pub enum InvalidPath {
     #[error("the path {0} has a part '.' or '..', which would leave or repeat a folder")]
     Dots(String),
     /// Too many bytes or segments.
-    #[error("the path {0} is too long: at most 255 bytes a part, {MAX_PATH} bytes and {MAX_DEPTH} parts in all")]
+    #[error(
+        "the path {0} is too long: at most 255 bytes a part (three for each of % : < > \" | ? *), {MAX_PATH} bytes and \
+         {MAX_DEPTH} parts in all; rename it, or leave it out with `--exclude PATTERN`"
+    )]
     TooLong(String),
     /// A character that is not allowed.
     #[error(
-        "the path {path} has the character U+{:04X}; control and invisible characters and any of \
-         \\ : % < > \" | ? * are not allowed in the names of model files: rename it", *.c as u32
+        "the path {path} has the character U+{:04X}; control and invisible characters and \\ are not allowed in the names \
+         of model files: rename it, or leave it out with `--exclude PATTERN`", *.c as u32
     )]
     Character {
         /// The path, quoted.
@@ -41,39 +46,64 @@ pub enum InvalidPath {
         /// The character.
         c: char,
     },
+    /// A name that Windows takes for a drive.
+    #[error(
+        "the path {0} has a part that Windows takes for a drive, such as C:, so that a program there would write \
+         elsewhere: rename it, or leave it out with `--exclude PATTERN`"
+    )]
+    Drive(String),
+    /// A name that reads as a path elsewhere once it is decoded.
+    #[error(
+        "the path {0} has a part that reads as '..' or as several parts where it is decoded as an address: rename it, or \
+         leave it out with `--exclude PATTERN`"
+    )]
+    Climbs(String),
     /// A name that is not UTF-8.
-    #[error("the name {0} is not UTF-8: rename it")]
+    #[error("the name {0} is not UTF-8: rename it, or leave it out with `--exclude PATTERN`")]
     Encoding(String),
-    /// A name that is not in Unicode's composed normal form.
-    #[error("the path {0} is not in Unicode's composed form (NFC), so other systems would see another name: rename it")]
-    Normal(String),
-    /// A name that Windows cannot hold.
+    /// A name in the registry's tree that is not the encoded form of any.
     #[error(
-        "the path {0} has a part that ends in a dot or space, or that Windows keeps for a device (CON, NUL, COM1 …): \
-         rename it"
+        "{0} in the registry's tree is not the encoded name of a model's file: names that steer git and those that some \
+         file system cannot hold are percent-encoded there; `greenroom register` writes them so"
     )]
-    Windows(String),
-    /// A name by which git is steered.
-    #[error(
-        "the path {0} has a name that steers git (.git, .gitattributes, .gitignore, .gitmodules, .lfsconfig); a model folder may not hold \
-         one: remove it, or register the folder of the model alone"
-    )]
-    Git(String),
+    Stored(String),
 }
 
 impl FilePath {
-    /// Takes a path if it follows the rules.
+    /// Takes a path in a model folder if it follows the rules.
     pub fn new(path: &str) -> Result<Self, InvalidPath> {
         if path.len() > MAX_PATH || path.split('/').count() > MAX_DEPTH {
             return Err(InvalidPath::TooLong(quoted(path)));
         }
-        path.split('/').try_for_each(|segment| check_segment(path, segment))?;
+        path.split('/')
+            .try_for_each(|segment| model_file::encode(segment).map(drop))
+            .map_err(|why| refused(path, why))?;
         Ok(Self(path.to_owned()))
     }
 
     /// The path of `name` in the folder `self`.
     pub fn join(&self, name: &str) -> Result<Self, InvalidPath> {
         Self::new(&format!("{}/{name}", self.0))
+    }
+
+    /// The path in the folder `at`, or at the top without one, of what has the name `stored` in the registry's tree.
+    pub fn from_stored(at: Option<&Self>, stored: &str) -> Result<Self, InvalidPath> {
+        let name = model_file::decode(stored).ok_or_else(|| match model_file::encode(stored) {
+            Ok(_) => InvalidPath::Stored(quoted(stored)),
+            Err(why) => refused(stored, why),
+        })?;
+        at.map_or_else(|| Self::new(&name), |folder| folder.join(&name))
+    }
+
+    /// The path in the registry's tree.
+    pub fn stored(&self) -> String {
+        // Each segment was encoded when the path was made.
+        model_file::encode_path(&self.0).unwrap_or_else(|_| self.0.clone())
+    }
+
+    /// Whether no name in it has anything unusual, so that it stands everywhere as it is.
+    pub fn is_plain(&self) -> bool {
+        self.stored() == self.0
     }
 
     /// The path as text.
@@ -93,46 +123,16 @@ impl fmt::Display for FilePath {
     }
 }
 
-fn check_segment(path: &str, segment: &str) -> Result<(), InvalidPath> {
-    match segment {
-        "" => return Err(InvalidPath::Empty(quoted(path))),
-        "." | ".." => return Err(InvalidPath::Dots(quoted(path))),
-        _ => {}
+fn refused(path: &str, why: Unstorable) -> InvalidPath {
+    let path = quoted(path);
+    match why {
+        Unstorable::Empty => InvalidPath::Empty(path),
+        Unstorable::Dots => InvalidPath::Dots(path),
+        Unstorable::TooLong => InvalidPath::TooLong(path),
+        Unstorable::Character(c) => InvalidPath::Character { path, c },
+        Unstorable::Drive => InvalidPath::Drive(path),
+        Unstorable::Climbs => InvalidPath::Climbs(path),
     }
-    if segment.len() > 255 {
-        return Err(InvalidPath::TooLong(quoted(path)));
-    }
-    if let Some(c) =
-        segment.chars().find(|&c| !is_plain(c) || matches!(c, '\\' | ':' | '%' | '<' | '>' | '"' | '|' | '?' | '*'))
-    {
-        return Err(InvalidPath::Character { path: quoted(path), c });
-    }
-    if segment.ends_with(['.', ' ']) || is_reserved(segment) {
-        return Err(InvalidPath::Windows(quoted(path)));
-    }
-    if !is_nfc(segment) {
-        return Err(InvalidPath::Normal(quoted(path)));
-    }
-    if steers_git(segment) { Err(InvalidPath::Git(quoted(path))) } else { Ok(()) }
-}
-
-/// Whether some file system reads the name as one that git obeys: Windows drops trailing dots and spaces and knows
-/// short names, macOS and Windows ignore case.
-fn steers_git(segment: &str) -> bool {
-    let name = fold(segment.trim_end_matches(['.', ' ']));
-    matches!(
-        name.as_str(),
-        ".git"
-            | "git~1"
-            | ".gitattributes"
-            | "gitatt~1"
-            | ".gitignore"
-            | "gitign~1"
-            | ".gitmodules"
-            | "gitmod~1"
-            | ".lfsconfig"
-            | "lfscon~1"
-    )
 }
 
 /// Finds two files or folders whose paths differ only by case or Unicode normalisation: they could not both be
@@ -180,6 +180,21 @@ mod tests {
             "checkpoint-10/pytorch_model-00001-of-00002.bin",
             "year=2026/x~",
             "#a'b [1]!.txt",
+            "code/pkg/.gitignore",
+            ".git/config",
+            "GIT~1",
+            "x/.GitModules",
+            ".lfsconfig",
+            "cafe\u{301}",
+            "a%2e",
+            "what?",
+            "a*b",
+            "\"quoted\"",
+            "end.",
+            "end /x",
+            "nul.txt",
+            "COM1",
+            &"x".repeat(255),
         ] {
             assert_eq!(FilePath::new(good).map(|p| p.to_string()), Ok(good.to_owned()));
         }
@@ -188,6 +203,7 @@ mod tests {
     #[test]
     fn hostile_paths_are_refused() {
         let long = "x".repeat(256);
+        let grows = "?".repeat(86);
         let deep = vec!["d"; MAX_DEPTH + 1].join("/");
         for bad in [
             "",
@@ -199,30 +215,12 @@ mod tests {
             "./a",
             "a\\b",
             "C:x",
-            "a%2e",
             "nul\0",
             "new\nline",
             "\u{202e}gpj",
             "zero\u{200b}width",
-            "cafe\u{301}",
-            ".git/config",
-            "a/.GIT",
-            ".git.",
-            ".git ",
-            "GIT~1",
-            ".gitattributes",
-            "x/.GitModules",
             ".g\u{200c}it",
-            ".lfsconfig",
-            "a/.gitignore",
-            "what?",
-            "a*b",
-            "\"quoted\"",
-            "a<b",
-            "end.",
-            "end /x",
-            "nul.txt",
-            "COM1",
+            &grows,
             &long,
             &deep,
         ] {
@@ -239,6 +237,19 @@ mod tests {
                 prop_assert!(parts.iter().all(|c| matches!(c, Component::Normal(_))));
             }
         }
+    }
+
+    #[test]
+    fn the_tree_has_one_name_for_each_path() -> Result<(), InvalidPath> {
+        let path = FilePath::new("code/.gitignore")?;
+        assert_eq!(path.stored(), "code/%2Egitignore");
+        let folder = FilePath::from_stored(None, "code")?;
+        assert_eq!(FilePath::from_stored(Some(&folder), "%2Egitignore")?, path);
+        for bad in [".gitignore", "%2egitignore", "a:b", "%2F", "%2E%2E", "a%2Fb"] {
+            assert!(FilePath::from_stored(None, bad).is_err(), "{bad}");
+        }
+        assert!(folder.is_plain() && !path.is_plain());
+        Ok(())
     }
 
     #[test]

@@ -40,6 +40,26 @@ impl Pointer {
         if pointer.size > 0 && pointer.to_string() == text { Ok(Some(pointer)) } else { Err(InvalidPointer) }
     }
 
+    /// Reads what stands for a file in a clone without its large files, in any form that git-lfs writes or wrote: with
+    /// other line ends, with keys that are not known here. None for a file that is itself.
+    pub fn parse_any(blob: &[u8]) -> Option<Self> {
+        if blob.len() >= MAX_POINTER || !resembles(blob) {
+            return None;
+        }
+        let text = std::str::from_utf8(blob).ok()?;
+        let (mut oid, mut size, mut is_extended) = (None, None, false);
+        for line in text.lines() {
+            let (key, value) = line.trim_end().split_once(' ')?;
+            match key {
+                "oid" => oid = Some(Digest::new(value.strip_prefix("sha256:")?).ok()?),
+                "size" => size = Some(value.parse().ok()?),
+                // What an extension made of the file is another file.
+                _ => is_extended |= key.starts_with("ext-"),
+            }
+        }
+        Some(Self { sha256: oid?, size: if is_extended { 0 } else { size? } })
+    }
+
     fn read(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(VERSION)?.strip_prefix("\noid sha256:")?;
         let (oid, size) = rest.strip_suffix('\n')?.split_once("\nsize ")?;
@@ -102,6 +122,23 @@ mod tests {
             text("abc", "12"),
         ] {
             assert_eq!(Pointer::parse(bad.as_bytes()), Err(InvalidPointer), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_a_file_is_known_in_any_form() {
+        let good = text(OID, "12");
+        for (form, size) in [
+            (good.clone(), 12),
+            (good.replace('\n', "\r\n"), 12),
+            (good.trim_end().to_owned(), 12),
+            (good.replace("spec/v1\n", &format!("spec/v1\next-0-foo sha256:{OID}\n")), 0),
+        ] {
+            let found = Pointer::parse_any(form.as_bytes());
+            assert_eq!(found.map(|p| (p.sha256.to_string(), p.size)), Some((OID.to_owned(), size)), "{form}");
+        }
+        for other in ["", "version 2", "version https://git-lfs.github.com/spec/v1\n", "see git-lfs"] {
+            assert_eq!(Pointer::parse_any(other.as_bytes()), None, "{other}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! From files that were taken in to the version that they become.
 
-use super::{Ingested, add_to_patch, attributes, findings};
+use super::findings::{self, findings};
+use super::{Ingested, add_to_patch, attributes};
 use crate::action::NewVersion;
 use crate::text::{Text, one_line};
 
@@ -21,5 +22,7 @@ pub fn record(taken: Ingested, new: &mut NewVersion) -> Vec<String> {
     or(&mut new.source.model_id, facts.model_id);
     let found = findings(facts.model.as_ref(), facts.environment.as_ref());
     (new.schema, new.info, new.environment) = (facts.schema, facts.model, facts.environment);
-    facts.notes.into_iter().chain(found.into_iter().map(|f| f.message)).map(|s| one_line(&s).into_owned()).collect()
+    // What was found in the model's own files is among the notes.
+    let found = found.into_iter().filter(|f| f.id != findings::MODEL_FILE);
+    facts.notes.into_iter().chain(found.map(|f| f.message)).map(|s| one_line(&s).into_owned()).collect()
 }

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::facts::text;
+use super::python_json;
 use crate::entity::version::Column;
 
 /// Types may be nested this deep.
@@ -12,14 +13,29 @@ const MAX_DEPTH: usize = 32;
 
 /// Columns of `signature.inputs` or `signature.outputs`: JSON in a string, or the same as YAML. Null gives none.
 ///
-/// The error is one line that says why not.
-pub fn columns(value: &Value) -> Result<Vec<Column>, String> {
-    list(value)?.iter().map(column).collect()
+/// The error is one line that says why not. A column that cannot be read is one of an unknown type, and noted.
+pub fn columns(value: &Value, faults: &mut Vec<String>) -> Result<Vec<Column>, String> {
+    Ok(each(&list(value)?, column, faults))
 }
 
 /// Inference parameters, from `signature.params`.
-pub fn params(value: &Value) -> Result<Vec<Column>, String> {
-    list(value)?.iter().map(param).collect()
+pub fn params(value: &Value, faults: &mut Vec<String>) -> Result<Vec<Column>, String> {
+    Ok(each(&list(value)?, param, faults))
+}
+
+/// The type of a column that cannot be read.
+const UNKNOWN: &str = "unknown";
+
+fn each(specs: &[Value], read: fn(&Value) -> Result<Column, String>, faults: &mut Vec<String>) -> Vec<Column> {
+    let mut out = Vec::with_capacity(specs.len());
+    for (at, spec) in specs.iter().enumerate() {
+        out.push(read(spec).unwrap_or_else(|why| {
+            let name = spec.as_object().map_or("", name);
+            faults.push(format!("number {}: {why}", at + 1));
+            Column { name: text(name), kind: text(UNKNOWN), optional: false, default: text("") }
+        }));
+    }
+    out
 }
 
 fn list(value: &Value) -> Result<Vec<Value>, String> {
@@ -27,7 +43,7 @@ fn list(value: &Value) -> Result<Vec<Value>, String> {
     match value {
         Value::Null => Ok(Vec::new()),
         Value::Array(items) => Ok(items.clone()),
-        Value::String(json) => match serde_json::from_str(json) {
+        Value::String(json) => match python_json::parse(json) {
             Ok(Value::Array(items)) => Ok(items),
             Ok(Value::Null) => Ok(Vec::new()),
             Ok(_) => Err(wrong()),
@@ -48,7 +64,7 @@ fn param(value: &Value) -> Result<Column, String> {
     let spec = value.as_object().ok_or("a parameter is no JSON object")?;
     let inner = kind(spec, MAX_DEPTH)?;
     let kind = if spec.get("shape").is_some_and(Value::is_array) { format!("array<{inner}>") } else { inner };
-    let default = spec.get("default").map(Value::to_string).unwrap_or_default();
+    let default = spec.get("default").map(python_json::show).unwrap_or_default();
     Ok(Column { name: text(name(spec)), kind: text(&kind), optional: false, default: text(&default) })
 }
 
@@ -105,7 +121,8 @@ mod tests {
 
     #[track_caller]
     fn check(spec: Value, want: &str) {
-        let shown = columns(&json!([spec])).map(|c| c.iter().map(|c| c.kind.to_string()).collect::<String>());
+        let shown =
+            columns(&json!([spec]), &mut Vec::new()).map(|c| c.iter().map(|c| c.kind.to_string()).collect::<String>());
         assert_eq!(shown.as_deref(), Ok(want));
     }
 
@@ -133,12 +150,12 @@ mod tests {
     #[test]
     fn columns_come_from_json_in_a_string() {
         let given = Value::from(r#"[{"type": "long", "name": "od280/od315"}, {"type": "string", "optional": true}]"#);
-        let shown = columns(&given)
+        let shown = columns(&given, &mut Vec::new())
             .map(|all| all.iter().map(|c| (c.name.to_string(), c.kind.to_string(), c.optional)).collect::<Vec<_>>());
         let want = [("od280/od315".to_owned(), "long".to_owned(), false), (String::new(), "string".to_owned(), true)];
         assert_eq!(shown, Ok(want.to_vec()));
-        assert_eq!(columns(&Value::Null), Ok(Vec::new()));
-        assert_eq!(columns(&Value::from("null")), Ok(Vec::new()));
+        assert_eq!(columns(&Value::Null, &mut Vec::new()), Ok(Vec::new()));
+        assert_eq!(columns(&Value::from("null"), &mut Vec::new()), Ok(Vec::new()));
     }
 
     #[test]
@@ -147,7 +164,7 @@ mod tests {
             {"name": "threshold", "default": 0.5, "shape": null, "type": "double"},
             {"name": "stop", "default": ["a"], "shape": [-1], "type": "string"},
         ]);
-        let shown = params(&given)
+        let shown = params(&given, &mut Vec::new())
             .map(|all| all.iter().map(|c| format!("{} {} {}", c.name, c.kind, c.default)).collect::<Vec<_>>());
         assert_eq!(shown, Ok(vec!["threshold double 0.5".to_owned(), "stop array<string> [\"a\"]".to_owned()]));
     }
@@ -158,10 +175,14 @@ mod tests {
         for _ in 0..MAX_DEPTH {
             deep = json!({"type": "array", "items": deep});
         }
-        for bad in
-            [json!([deep]), json!("{"), json!({}), json!([1]), json!([{}]), json!([{"type": "array"}]), json!("[[")]
-        {
-            assert!(columns(&bad).is_err(), "{bad}");
+        for bad in [json!("{"), json!({}), json!("[[")] {
+            assert!(columns(&bad, &mut Vec::new()).is_err(), "{bad}");
+        }
+        for bad in [deep, json!(1), json!({}), json!({"type": "array"})] {
+            let mut faults = Vec::new();
+            let read = columns(&json!([{"type": "long"}, bad]), &mut faults);
+            let kinds: Vec<_> = read.iter().flatten().map(|c| c.kind.to_string()).collect();
+            assert_eq!((kinds, faults.len()), (vec!["long".to_owned(), UNKNOWN.to_owned()], 1), "{bad}");
         }
     }
 }

@@ -9,8 +9,10 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{FlockOperation, flock};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::ArtifactError;
@@ -32,6 +34,23 @@ const STALE: Duration = Duration::from_hours(48);
 pub struct Store {
     objects: PathBuf,
     incoming: PathBuf,
+    /// The claim that all who write by this value and its copies share.
+    claim: Arc<Mutex<Weak<Claim>>>,
+}
+
+/// The claim of a process on what lies in `incoming`: while one is held, nobody takes the files there for leftovers. The
+/// system lets go of it when the process ends, in whatever way.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// The folder, locked; none where the file system has no locks.
+    _folder: Option<File>,
+}
+
+/// A file in `incoming` that is being written.
+#[derive(Debug)]
+pub(super) struct Temp {
+    pub(super) file: NamedTempFile,
+    pub(super) claim: Arc<Claim>,
 }
 
 /// Bytes that are in the store and not yet under their name. Dropped, they are gone.
@@ -43,13 +62,15 @@ pub struct Staged {
     /// Where they are; none if the store has them already.
     temp: Option<TempPath>,
     synced: bool,
+    /// Lest another process takes it for a leftover.
+    _claim: Option<Arc<Claim>>,
 }
 
 impl Store {
     /// The store in `lfs`: `<git common dir>/lfs`, or the folder that `lfs.storage` names. Nothing is created yet.
     pub fn at(lfs: impl AsRef<Path>) -> Self {
         let lfs = lfs.as_ref();
-        Self { objects: lfs.join("objects"), incoming: lfs.join("incoming") }
+        Self { objects: lfs.join("objects"), incoming: lfs.join("incoming"), claim: Arc::default() }
     }
 
     /// The folder for uploads, beside the objects on their file system.
@@ -127,7 +148,7 @@ impl Store {
             let copied = Copied { sha256: copy::sha256(&bytes), size: bytes.len() as u64 };
             if self.has(&copied.sha256, copied.size) {
                 seen(copied.size);
-                return Ok(Staged { copied, temp: None, synced: true });
+                return Ok(Staged { copied, temp: None, synced: true, _claim: None });
             }
         }
         // A file that grew meanwhile goes on where the bytes in memory end.
@@ -136,10 +157,16 @@ impl Store {
 
     /// Copies bytes that come from elsewhere into the store, not yet under their name.
     ///
-    /// `origin` is for messages; `size` is the likely one.
-    pub fn stage_stream(&self, from: &mut dyn Read, origin: &Path, size: u64) -> Result<Staged, ArtifactError> {
+    /// `origin` is for messages; `size` is the likely one; `seen` gets the number of bytes of each step.
+    pub fn stage_stream(
+        &self,
+        from: &mut dyn Read,
+        origin: &Path,
+        size: u64,
+        seen: &dyn Fn(u64),
+    ) -> Result<Staged, ArtifactError> {
         let failed = ArtifactError::io("receive", origin);
-        self.stage_with(size, |to| copy::copy(from, to, size, &|_| {}).map_err(&failed))
+        self.stage_with(size, |to| copy::copy(from, to, size, seen).map_err(&failed))
     }
 
     fn stage_with(
@@ -147,20 +174,37 @@ impl Store {
         size: u64,
         fill: impl FnOnce(&mut File) -> Result<Copied, ArtifactError>,
     ) -> Result<Staged, ArtifactError> {
-        let mut temp = self.temp_file().map_err(ArtifactError::io("create a file in", &self.incoming))?;
+        let Temp { file: mut temp, claim } =
+            self.temp_file().map_err(ArtifactError::io("create a file in", &self.incoming))?;
         let copied = fill(temp.as_file_mut())?;
         if self.has(&copied.sha256, copied.size) {
-            return Ok(Staged { copied, temp: None, synced: true });
+            return Ok(Staged { copied, temp: None, synced: true, _claim: None });
         }
         let synced = size >= SYNC_ALONE_FROM;
         seal(temp.as_file(), synced).map_err(ArtifactError::io("write to", temp.path()))?;
-        Ok(Staged { copied, temp: Some(temp.into_temp_path()), synced })
+        Ok(Staged { copied, temp: Some(temp.into_temp_path()), synced, _claim: Some(claim) })
     }
 
     /// A new file that only this user can read, under a name that nobody can guess.
-    pub(super) fn temp_file(&self) -> io::Result<NamedTempFile> {
+    pub(super) fn temp_file(&self) -> io::Result<Temp> {
         private_dir(&self.incoming)?;
-        tempfile::Builder::new().prefix("put-").rand_bytes(12).tempfile_in(&self.incoming)
+        let claim = self.claim()?;
+        let file = tempfile::Builder::new().prefix("put-").rand_bytes(12).tempfile_in(&self.incoming)?;
+        Ok(Temp { file, claim })
+    }
+
+    /// The claim on `incoming`: the one that is held, or a new one.
+    fn claim(&self) -> io::Result<Arc<Claim>> {
+        let mut held = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(claim) = held.upgrade() {
+            return Ok(claim);
+        }
+        let folder = File::open(&self.incoming)?;
+        // Whoever sweeps holds its lock for a moment only.
+        let locked = flock(&folder, FlockOperation::LockShared).is_ok();
+        let claim = Arc::new(Claim { _folder: locked.then_some(folder) });
+        *held = Arc::downgrade(&claim);
+        Ok(claim)
     }
 
     /// Gives staged bytes their names. On return they are durable: data first, then names, then folders.
@@ -199,15 +243,16 @@ impl Store {
         let mut staged = Vec::with_capacity(files.len());
         for (from, copied) in files {
             if self.has(&copied.sha256, copied.size) {
-                staged.push(Staged { copied: copied.clone(), temp: None, synced: true });
+                staged.push(Staged { copied: copied.clone(), temp: None, synced: true, _claim: None });
                 continue;
             }
-            let temp = self.temp_file().map_err(ArtifactError::io("create a file in", &self.incoming))?;
-            let temp = temp.into_temp_path();
+            let Temp { file, claim } =
+                self.temp_file().map_err(ArtifactError::io("create a file in", &self.incoming))?;
+            let temp = file.into_temp_path();
             fs::remove_file(&temp).map_err(ArtifactError::io("write to", &temp))?;
             let linked = fs::hard_link(from, &temp);
             if linked.is_ok() {
-                staged.push(Staged { copied: copied.clone(), temp: Some(temp), synced: true });
+                staged.push(Staged { copied: copied.clone(), temp: Some(temp), synced: true, _claim: Some(claim) });
                 continue;
             }
             // A file system without hard links, or with as many as it can have of this file.
@@ -230,15 +275,21 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what a crash left in `incoming` days ago. Failures don't matter: the next call tries again.
-    pub fn sweep(&self, now: SystemTime) {
-        let Ok(entries) = fs::read_dir(&self.incoming) else { return };
+    /// Removes what an interrupted process left in `incoming`: all of it when no process is at work there, else what is
+    /// days old. Gives how many files went. Failures don't matter: the next call tries again.
+    pub fn sweep(&self, now: SystemTime) -> usize {
+        let Ok(folder) = File::open(&self.incoming) else { return 0 };
+        let is_alone = flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let Ok(entries) = fs::read_dir(&self.incoming) else { return 0 };
+        let mut removed = 0;
         for entry in entries.flatten() {
             let modified = entry.metadata().and_then(|m| m.modified());
-            if modified.is_ok_and(|m| now.duration_since(m).is_ok_and(|age| age > STALE)) {
-                let _ = fs::remove_file(entry.path());
+            let is_stale = modified.is_ok_and(|m| now.duration_since(m).is_ok_and(|age| age > STALE));
+            if is_alone || is_stale {
+                removed += usize::from(fs::remove_file(entry.path()).is_ok());
             }
         }
+        removed
     }
 }
 
@@ -318,6 +369,20 @@ mod tests {
         assert_eq!(store.incoming.metadata()?.mode() & 0o7777, 0o700);
         assert_eq!(incoming(&store), 0);
         store.verify(&put.sha256, 3)?;
+        Ok(())
+    }
+
+    #[test]
+    fn leftovers_go_at_once_unless_somebody_is_at_work() -> Outcome {
+        let (_dir, store) = bench()?;
+        let staged = store.stage_stream(&mut &b"at work"[..], Path::new("x"), 7, &|_| {})?;
+        let left = store.incoming.join("put-left");
+        fs::write(&left, "torn off")?;
+        let other = Store { claim: Arc::default(), ..store.clone() };
+        assert_eq!((other.sweep(SystemTime::now()), incoming(&store)), (0, 2), "another process is at work");
+        store.commit(vec![staged])?;
+        assert_eq!((other.sweep(SystemTime::now()), incoming(&store)), (1, 0));
+        store.put_file(&store.path(&copy::sha256(b"at work")))?;
         Ok(())
     }
 
@@ -434,9 +499,10 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_are_swept_after_days() -> Outcome {
+    fn leftovers_are_swept_after_days_even_while_somebody_is_at_work() -> Outcome {
         let (_dir, store) = bench()?;
         fs::create_dir_all(&store.incoming)?;
+        let _at_work = store.claim()?;
         fs::write(store.incoming.join("put-old"), "x")?;
         store.sweep(SystemTime::now());
         assert_eq!(incoming(&store), 1);

@@ -1,9 +1,10 @@
 //! A progress bar on the terminal for what takes longer than a second.
 
+use std::fmt::Write;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// What is done within this time needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -50,16 +51,39 @@ impl Progress {
 
     fn bar(&self, total: u64) -> ProgressBar {
         let template = match self.unit {
-            Unit::Bytes => "{msg} {bytes}/{total_bytes} [{bar:30}] {bytes_per_sec}, {eta} left",
-            Unit::Things => "{msg} {human_pos}/{human_len} [{bar:30}] {eta} left",
+            Unit::Bytes => "{msg} {bytes}/{total_bytes} [{bar:30}] {rate}, {left} left",
+            Unit::Things => "{msg} {human_pos}/{human_len} [{bar:30}] {left} left",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let started = self.started;
+        // The library's own rate counts from when the bar shows itself, as if all that was done by then took no time.
+        let style = style
+            .with_key("rate", move |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{}/s", size(rate(state.pos(), started.elapsed())));
+            })
+            .with_key("left", move |state: &ProgressState, out: &mut dyn Write| {
+                let left = left(state.pos(), state.len().unwrap_or(0), started.elapsed());
+                let _ = write!(out, "{}", indicatif::HumanDuration(left));
+            });
         // Where stderr is no terminal the library draws nothing.
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(self.doing);
         bar
     }
+}
+
+/// How many a second were done since the start.
+fn rate(done: u64, elapsed: Duration) -> u64 {
+    let millis = elapsed.as_millis().max(1);
+    u64::try_from(u128::from(done).saturating_mul(1000) / millis).unwrap_or(u64::MAX)
+}
+
+/// How long the rest takes at that rate, in whole seconds; nothing is known before something is done.
+fn left(done: u64, total: u64, elapsed: Duration) -> Duration {
+    let rest = u128::from(total.saturating_sub(done));
+    let millis = rest.saturating_mul(elapsed.as_millis()) / u128::from(done.max(1));
+    Duration::from_secs(u64::try_from(millis / 1000).unwrap_or(u64::MAX))
 }
 
 impl Drop for Progress {
@@ -73,4 +97,18 @@ impl Drop for Progress {
 /// A size for people: `61.8 kB`.
 pub(super) fn size(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_since_the_start() {
+        let at = Duration::from_millis;
+        assert_eq!(rate(3_000_000, at(1500)), 2_000_000, "what was done before the bar showed itself took time, too");
+        assert_eq!((rate(5, at(0)), rate(0, at(9)), rate(u64::MAX, at(1))), (5000, 0, u64::MAX));
+        assert_eq!(left(3_000_000, 9_000_000, at(1500)), at(3000));
+        assert_eq!((left(7, 7, at(10)), left(9, 7, at(10)), left(0, 0, at(10))), (at(0), at(0), at(0)));
+    }
 }

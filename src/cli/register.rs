@@ -11,25 +11,34 @@ use super::report::CliError;
 use super::report::Exit;
 use super::session::Session;
 use crate::action::{Action, NewVersion};
-use crate::artifact::{self, Content, Ingested, Keep, Limits, Store};
+use crate::artifact::import::{InvalidPlace, Origin, Sources};
+use crate::artifact::{self, Content, Exclude, Ingested, Keep, Limits, Links, Selection, Store};
 use crate::entity::version::{Metric, Source};
+use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};
 use crate::registry::{Options, Registry, RegistryError};
-use crate::text::Text;
+use crate::text::{Text, with_causes};
 
 /// Register a version of a model: a folder that MLflow wrote, any files, or an address
 ///
 /// With PATH the files are copied into the registry: small texts are committed, the others are stored in the layout
 /// of Git LFS with a pointer for each, so that `git lfs push` and `git lfs pull` move them. What `MLmodel` and the
-/// environment files say is recorded with the version. With --source alone, only the address is recorded.
+/// environment files say is recorded with the version. runs:/RUN/PATH and models:/m-ID are fetched from the tracking
+/// server, with the parameters and metrics of the run. With --source alone, only the address is recorded.
 /// The model is created if it is not there yet.
+///
+/// What a `.greenroomignore` in the folder names is left out; it is written as a `.gitignore` is.
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
     /// The model's name
     name: ModelName,
-    /// The model folder, or a single file
+    /// The model folder, or a single file; or runs:/RUN/PATH or models:/m-ID of the tracking server
     #[arg(value_name = "PATH", required_unless_present = "source")]
     path: Option<PathBuf>,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    tracking: TrackingArgs,
     /// Where the model came from, such as s3://bucket/model or runs:/RUN/model
     #[arg(long, value_name = "URI", value_parser = text)]
     source: Option<Text>,
@@ -61,6 +70,30 @@ pub(super) struct RegisterArgs {
     change: ChangeArgs,
 }
 
+/// What is taken of a folder.
+#[derive(Debug, Args)]
+struct SelectionArgs {
+    /// Leave out what matches, as a line of a .gitignore would; may be given several times
+    #[arg(long, value_name = "PATTERN", requires = "path")]
+    exclude: Vec<String>,
+    /// Take what symbolic links point to, wherever that is
+    #[arg(long, requires = "path")]
+    follow_links: bool,
+}
+
+/// Where runs and logged models are fetched from.
+#[derive(Debug, Args)]
+struct TrackingArgs {
+    /// The tracking server that runs:/… and models:/m-… are fetched from. MLFLOW_TRACKING_TOKEN, or
+    /// MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, are sent to it
+    #[arg(long, value_name = "URL", env = "MLFLOW_TRACKING_URI", hide_env_values = true)]
+    tracking_uri: Option<String>,
+    /// Where the tracking server may keep files that are fetched, besides the server itself: a folder, or the artifacts
+    /// of another server (https://HOST/api/2.0/mlflow-artifacts/artifacts); may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    import_from: Vec<String>,
+}
+
 /// Reads `KEY=NUMBER`.
 pub(super) fn metric(s: &str) -> Result<(Key, Metric), String> {
     let (key, value) = s.split_once('=').ok_or("write KEY=NUMBER")?;
@@ -90,12 +123,16 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
     if let Some(path) = &args.path {
         // Whoever may not register learns it before gigabytes are copied.
         would_pass(session, &registry, &args.change, &args.name, &new)?;
-        let taken = take(session, &registry, path, args.change.is_dry_run())?;
+        let (taken, notes) = match remote(path) {
+            Some(uri) => fetch(&registry, &uri, &args.tracking, args.change.is_dry_run(), &mut new)?,
+            None => (take(session, &registry, path, &args.selection, args.change.is_dry_run())?, Vec::new()),
+        };
         if !session.out.is_json() {
             session.out.line(summary(&taken));
         }
         stored = taken.files.iter().filter(|f| f.place == Content::Stored).count();
-        warnings = artifact::record(taken, &mut new);
+        warnings = notes;
+        warnings.extend(artifact::record(taken, &mut new));
     }
     let comment = args.change.text()?.as_str().to_owned();
     let action = Action::CreateVersion { model: args.name, new: Box::new(new) };
@@ -130,12 +167,84 @@ fn would_pass(
     Err(RegistryError::Denied { outcome: Box::new(outcome) }.into())
 }
 
-/// Takes the files in; for a dry run they are only hashed.
-fn take(session: &Session, registry: &Registry, path: &Path, dry_run: bool) -> Result<Ingested, CliError> {
+/// The address of a run's artifact or of a logged model, where PATH is one.
+fn remote(path: &Path) -> Option<String> {
+    let text = path.to_str()?;
+    ["runs:/", "models:/"].iter().any(|scheme| text.starts_with(scheme)).then(|| text.to_owned())
+}
+
+/// Takes the files of a folder in; for a dry run they are only hashed.
+fn take(
+    session: &Session,
+    registry: &Registry,
+    path: &Path,
+    selected: &SelectionArgs,
+    dry_run: bool,
+) -> Result<Ingested, CliError> {
     let store = Store::at(registry.repo().lfs_dir());
     let keep = if dry_run { Keep::Nothing } else { Keep::In(&store) };
+    let path = session.path(path);
+    let exclude = Exclude::new(&selected.exclude).map_err(|e| CliError::usage(e.to_string()))?;
+    let links = if selected.follow_links { Links::Follow } else { Links::Refuse };
+    // A model in a clone without its large files has them beside that clone's history, or nowhere.
+    let own = Repo::discover(&path).ok().map(|repo| Store::at(repo.lfs_dir()));
+    let objects = std::iter::once(store.clone()).chain(own).collect();
+    let selection = Selection { exclude, links, objects };
     let progress = Progress::new(if dry_run { "Hashing" } else { "Storing" });
-    Ok(artifact::ingest(&session.path(path), keep, &Limits::default(), &|done, total| progress.seen(done, total))?)
+    let seen = |done, total| progress.seen(done, total);
+    Ok(artifact::ingest_selected(&path, &selection, keep, &Limits::default(), &seen)?)
+}
+
+/// Fetches the files of a run's artifact or of a logged model into the store, and adds what its run measured to the
+/// version; what is given already stands. Gives what people should know, too.
+fn fetch(
+    registry: &Registry,
+    uri: &str,
+    tracking: &TrackingArgs,
+    dry_run: bool,
+    new: &mut NewVersion,
+) -> Result<(Ingested, Vec<String>), CliError> {
+    let Some(server) = tracking.tracking_uri.as_deref().filter(|u| !u.is_empty()) else {
+        let hint = "name it with --tracking-uri URL, or set MLFLOW_TRACKING_URI";
+        return Err(CliError::usage(format!("{uri} is fetched from a tracking server, and none is named")).hint(hint));
+    };
+    let wrong = |e: InvalidPlace| CliError::usage(format!("the tracking server cannot be used: {e}"));
+    let credentials = super::serve::tracking_credentials();
+    let sources = Sources::new(&tracking.import_from, Some(server), credentials).map_err(wrong)?;
+    let origin = match sources.origin(uri) {
+        Some(origin @ (Origin::LoggedModel(_) | Origin::OfRun { .. })) => origin,
+        Some(Origin::Folder { .. } | Origin::Proxied { .. }) | None => {
+            let hint = "write runs:/RUN/PATH, or models:/m-ID for a logged model";
+            return Err(CliError::usage(format!("{uri} names no run's artifact and no logged model")).hint(hint));
+        }
+    };
+    // Nobody knows what files hold before they are here: for a dry run they come to a folder of its own.
+    let scratch = if dry_run { Some(tempfile::tempdir()?) } else { None };
+    let folder = scratch.as_ref().map_or_else(|| registry.repo().lfs_dir(), |dir| dir.path().to_owned());
+    let progress = Progress::new("Fetching");
+    let seen = |done, total| progress.seen(done, total);
+    let taken = sources.copy(&origin, &Store::at(folder), &Limits::default(), &seen)?;
+    let first = |known: [&Text; 3]| known.into_iter().find(|id| !id.is_empty()).cloned().unwrap_or_default();
+    let (run, model) = origin.ids();
+    let [run, model] = [run, model].map(|id| Text::new(id).unwrap_or_default());
+    new.source.run_id = first([&new.source.run_id, &run, &taken.facts.run_id]);
+    new.source.model_id = first([&new.source.model_id, &model, &taken.facts.model_id]);
+    if new.source.uri.is_empty() {
+        new.source.uri = text(uri).map_err(CliError::usage)?;
+    }
+    let mut notes = Vec::new();
+    match sources.evidence(new.source.run_id.as_str(), new.source.model_id.as_str()) {
+        Ok(found) => {
+            for (key, value) in found.params {
+                new.params.entry(key).or_insert(value);
+            }
+            for (key, value) in found.metrics {
+                new.metrics.entry(key).or_insert(value);
+            }
+        }
+        Err(e) => notes.push(format!("the run's parameters and metrics are not recorded: {}", with_causes(&e))),
+    }
+    Ok((taken, notes))
 }
 
 /// One line on what was taken in.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Format, Global};
 use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
+use crate::artifact::import::ImportError;
 use crate::gate::GateError;
 use crate::gate::verify::AuditError;
 use crate::git::{GitError, PublishError};
@@ -154,6 +155,7 @@ impl From<ArtifactError> for CliError {
     fn from(e: ArtifactError) -> Self {
         let exit = match &e {
             ArtifactError::Missing(_) => Exit::NotFound,
+            ArtifactError::Patterns { .. } | ArtifactError::Pointers(..) => Exit::Failed,
             ArtifactError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
             ArtifactError::Exists(_) => Exit::Exists,
             ArtifactError::Damaged { .. }
@@ -171,6 +173,21 @@ impl From<ArtifactError> for CliError {
             | ArtifactError::FileAndFolder(_)
             | ArtifactError::Kind { .. }
             | ArtifactError::Tree { .. } => Exit::Failed,
+        };
+        Self::of(exit, &e)
+    }
+}
+
+impl From<ImportError> for CliError {
+    fn from(e: ImportError) -> Self {
+        let exit = match e {
+            ImportError::Artifact(e) => return e.into(),
+            ImportError::Status { status: 404, .. } => Exit::NotFound,
+            ImportError::Status { .. }
+            | ImportError::Unreachable { .. }
+            | ImportError::Answer { .. }
+            | ImportError::NotAllowed(_)
+            | ImportError::Revoked(_) => Exit::Failed,
         };
         Self::of(exit, &e)
     }

@@ -109,15 +109,18 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
     Err(CliError::new(Exit::Failed, "stopped before all open requests were answered"))
 }
 
-/// Where models may be copied from, with what the environment says of the tracking server.
-fn sources(args: &ServeArgs) -> Result<Sources, CliError> {
+/// The credentials for the tracking server that the environment has, chosen as MLflow's own client does.
+pub(super) fn tracking_credentials() -> Option<Credentials> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    // As MLflow's own client chooses.
-    let credentials = match (var("MLFLOW_TRACKING_USERNAME"), var("MLFLOW_TRACKING_PASSWORD")) {
+    match (var("MLFLOW_TRACKING_USERNAME"), var("MLFLOW_TRACKING_PASSWORD")) {
         (Some(name), Some(password)) => Some(Credentials::password(&name, &password)),
         (Some(_), None) | (None, _) => var("MLFLOW_TRACKING_TOKEN").map(|token| Credentials::token(&token)),
-    };
-    Sources::new(&args.import_from, args.tracking_uri.as_deref(), credentials)
+    }
+}
+
+/// Where models may be copied from, with what the environment says of the tracking server.
+fn sources(args: &ServeArgs) -> Result<Sources, CliError> {
+    Sources::new(&args.import_from, args.tracking_uri.as_deref(), tracking_credentials())
         .map_err(|e| CliError::usage(e.to_string()))
 }
 

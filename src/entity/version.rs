@@ -226,6 +226,24 @@ pub struct ModelInfo {
     pub python_version: Text,
     /// When it was logged.
     pub created_at: Option<Timestamp>,
+    /// The names of environment variables that the model was seen to use when it was logged.
+    #[schemars(default)]
+    pub env_vars: Vec<Text>,
+    /// What it uses elsewhere, such as `databricks/serving_endpoint: chat`.
+    #[schemars(default)]
+    pub resources: Vec<Text>,
+    /// In whose name it uses that, such as `user: serving.serving-endpoints` or `system: databricks/table: main.t`.
+    #[schemars(default)]
+    pub auth_policy: Vec<Text>,
+    /// The prompts that it uses, such as `prompts:/qa/3`.
+    #[schemars(default)]
+    pub prompts: Vec<Text>,
+    /// What whoever logged it wrote down; values that are no text are JSON.
+    #[schemars(default)]
+    pub metadata: BTreeMap<Key, Text>,
+    /// What is wrong with what the model says about itself, as it was found at registration.
+    #[schemars(default)]
+    pub findings: Vec<Text>,
 }
 
 /// What the model needs to run, from its conda and pip files.

@@ -150,7 +150,18 @@ table!(Source { uri: default, run_id: default, run_link: default, model_id: defa
 table!(Artifacts { digest: required, size: required, files: required });
 table!(Schema { inputs: default, outputs: default, params: default });
 table!(Column { name: default, kind as "type": required, optional: default, default: default });
-table!(ModelInfo { flavors: default, mlflow_version: default, python_version: default, created_at: optional });
+table!(ModelInfo {
+    flavors: default,
+    mlflow_version: default,
+    python_version: default,
+    created_at: optional,
+    env_vars: default,
+    resources: default,
+    auth_policy: default,
+    prompts: default,
+    metadata: default,
+    findings: default,
+});
 table!(Environment { conda_file: default, channels: default, conda: default, pip: default });
 table!(Request {
     id: required,

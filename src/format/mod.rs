@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod canonical;
 pub mod codec;
 pub mod edit;
+pub mod model_file;
 pub mod path;
 pub mod problem;
 pub mod read;

@@ -196,6 +196,7 @@ impl Registry {
     fn files(&self, state: &Snapshot<'_>, verify: bool, progress: Progress<'_>) -> Result<Check, RegistryError> {
         let name = "files";
         let store = Store::at(self.repo.lfs_dir());
+        let swept = store.sweep(std::time::SystemTime::now());
         let (mut files, mut unreadable) = (Vec::<FileEntry<Place>>::new(), Vec::new());
         for model in state.models()? {
             for version in model.versions()? {
@@ -226,7 +227,11 @@ impl Registry {
             return Ok(Check::warn(name, message, "git lfs fetch"));
         }
         let how = if verify { ", every byte verified" } else { "" };
-        Ok(Check::ok(name, format!("{stored} stored files, all here{how}")))
+        let left = match swept {
+            0 => String::new(),
+            n => format!("; {n} that an interrupted registration left unfinished were removed"),
+        };
+        Ok(Check::ok(name, format!("{stored} stored files, all here{how}{left}")))
     }
 
     #[cfg(unix)]

@@ -6,7 +6,7 @@ use super::{Faults, Step};
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::codec::known_format;
 use crate::format::path::{Location, ModelDir};
-use crate::format::{MAX_FILE, Problem, Record, attributes, parse_strict};
+use crate::format::{MAX_FILE, Problem, Record, attributes, model_file, parse_strict};
 use crate::tree::{self, Entry, FileChange, Kind, Limits, TreeError};
 
 /// The files that are there after the step and differ from before.
@@ -173,25 +173,32 @@ fn whole(step: &Step<'_>, dir: &ModelDir, versions: &BTreeSet<u64>, faults: &mut
 
 pub(super) fn artifacts(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
-    for (file, _) in written(step) {
+    for (file, entry) in written(step) {
         let Ok(Location::Artifact(_, _, path)) = Location::parse(&file.path, layout) else { continue };
-        if let Some(bad) = path.split('/').find(|s| !plain_segment(s)) {
+        let (folder, name) = path.rsplit_once('/').map_or((None, path.as_str()), |(f, n)| (Some(f), n));
+        let keeper = folder.is_some() && name == model_file::EMPTY_FOLDER && entry.kind == Kind::File;
+        let mut names = folder.into_iter().flat_map(|f| f.split('/')).chain((!keeper).then_some(name));
+        if let Some(bad) = names.find(|s| model_file::decode(s).is_none()) {
             let message = format!("{} is no name for a model file", crate::text::quoted(bad));
-            faults.add(
-                step.after.full_path(&file.path),
-                message,
-                "rename the file; control characters, `\\`, `:` and .git are out",
-            );
+            let help = match model_file::encode(bad) {
+                Ok(stored) if !bad.contains('%') => {
+                    format!("in the tree it is named '{stored}'; `greenroom register` does so")
+                }
+                Ok(_) | Err(_) => NAME_HELP.to_owned(),
+            };
+            faults.add(step.after.full_path(&file.path), message, help);
+        } else if keeper {
+            match step.after.objects().blob(&entry.id, 0) {
+                Ok(_) => {}
+                Err(TreeError::TooLarge { .. }) => {
+                    let message = "the file that keeps an empty folder holds something";
+                    faults.add(step.after.full_path(&file.path), message, "take the file out");
+                }
+                Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => return Err(e),
+            }
         }
     }
     Ok(())
 }
 
-/// Whether every file system can hold a name, and git cannot take it for its own.
-fn plain_segment(s: &str) -> bool {
-    let git = s.trim_end_matches(['.', ' ']).to_lowercase();
-    !matches!(s, "" | "." | "..")
-        && s.len() <= 255
-        && s.chars().all(|c| crate::text::is_plain(c) && !matches!(c, '\\' | ':' | '\u{fffd}'))
-        && !matches!(git.as_str(), ".git" | "git~1" | ".gitattributes" | ".gitmodules" | ".gitignore" | ".lfsconfig")
-}
+const NAME_HELP: &str = "rename the file; control characters, `\\`, drives and what is no percent-encoded name are out";

@@ -22,7 +22,7 @@ use crate::action::{Action, Arrived};
 use crate::artifact::evidence::Evidence;
 use crate::artifact::import::{ImportError, Sources};
 use crate::artifact::{self, Ingested, Limits, Store};
-use crate::entity::version::Status;
+use crate::entity::version::{ModelInfo, Status};
 use crate::index::VersionFacts;
 use crate::name::{Id, UserName};
 use crate::text::{Text, one_line, with_causes};
@@ -149,6 +149,12 @@ pub fn message(text: &str) -> Text {
     Text::new(&format!("{cut}{dots}")).unwrap_or_default()
 }
 
+/// What was found wrong with the model's own files, where MLflow's and Databricks' clients look for words about a version.
+pub fn findings(info: Option<&ModelInfo>) -> Text {
+    let all: Vec<&str> = info.into_iter().flat_map(|i| &i.findings).map(Text::as_str).collect();
+    message(&all.join("; "))
+}
+
 /// Copies one model after the other.
 fn work(tasks: &Mutex<mpsc::Receiver<Task>>, parts: &Parts) {
     loop {
@@ -238,13 +244,13 @@ fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Arti
 /// What was copied and what is known of it, for the version.
 fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evidence, ImportError>) -> Arrived {
     let (evidence, note) = match evidence {
-        Ok(found) => (found, Text::default()),
+        Ok(found) => (found, findings(taken.facts.model.as_ref())),
         Err(e) => (Evidence::default(), message(&unknown(&e))),
     };
     let mut files = crate::tree::Patch::default();
     artifact::add_to_patch(&taken, "", &mut files);
     let attributes = artifact::attributes(&taken);
-    let Ingested { artifacts, facts, files: _ } = taken;
+    let Ingested { artifacts, facts, .. } = taken;
     Arrived {
         artifacts,
         files,

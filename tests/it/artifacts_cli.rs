@@ -151,3 +151,142 @@ fn a_bare_registry_takes_and_gives_files() {
     let skops = |folder: PathBuf| fs::read(folder.join("model.skops")).expect("it is there");
     assert_eq!(skops(sandbox.path("out")), skops(tools::examples().join("wine-v1")));
 }
+
+/// The files and empty folders below a folder, with their bytes.
+fn all_below(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    fn below(root: &Path, at: &Path, out: &mut Vec<(PathBuf, Option<Vec<u8>>)>) {
+        let entries: Vec<_> = fs::read_dir(at).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        let name = |path: &Path| path.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
+        if entries.is_empty() {
+            out.push((name(at), None));
+        }
+        for path in entries {
+            if path.is_dir() { below(root, &path, out) } else { out.push((name(&path), fs::read(&path).ok())) }
+        }
+    }
+    let mut out = Vec::new();
+    below(folder, folder, &mut out);
+    out.sort();
+    out
+}
+
+#[test]
+fn a_folder_with_names_that_steer_git_comes_back_byte_for_byte_and_steers_nothing() {
+    let sandbox = bench();
+    let long = "x".repeat(251);
+    for (path, bytes) in [
+        (".gitattributes", "* text=auto eol=crlf\n*.bin filter=evil\n"),
+        (".lfsconfig", "[lfs]\nurl = https://elsewhere.example\n"),
+        (".git/config", "[core]\nfsmonitor = evil\n"),
+        (".git/HEAD", "ref: refs/heads/main\n"),
+        ("code/pkg/.gitignore", "*\n"),
+        ("code/pkg/__init__.py", "x = 1\r\n"),
+        ("#1 what? 100%.txt", "odd"),
+        ("cafe\u{301}/größe 日本語.json", "{}"),
+        ("aux.txt", "a device"),
+        ("end.", "a dot"),
+    ] {
+        sandbox.write(format!("model/{path}"), bytes);
+    }
+    sandbox.write(format!("model/{long}.txt"), "long");
+    fs::create_dir_all(sandbox.path("model/assets/empty")).expect("a folder");
+    tools::git_lfs();
+    let alice = sandbox.alice().within("registry");
+    alice.git(["lfs", "install", "--local"]).success();
+    let said = alice.greenroom(["register", "wine", "../model"]).success();
+    assert!(said.stderr().contains("git repository inside"), "{}", said.stderr());
+    assert_eq!(alice.git(["status", "--porcelain"]).success().stdout(), "");
+    let steering = alice.git(["ls-files", ":(glob)**/.git*", ":(glob)models/**/.lfsconfig"]).success();
+    assert!(!steering.stdout().contains("artifacts/"), "{}", steering.stdout());
+    let attribute = alice.git(["check-attr", "text", "models/wine/versions/1/artifacts/weights.bin"]).success();
+    assert!(attribute.stdout().ends_with(": unset\n"), "{}", attribute.stdout());
+    alice.greenroom(["check"]).success();
+    alice.greenroom(["verify"]).success();
+    alice.greenroom(["fetch", "wine/1", "../out"]).success();
+    assert_eq!(all_below(&sandbox.path("out")), all_below(&sandbox.path("model")));
+    // What was fetched is the same model again.
+    let digest = |version: &str| {
+        let file = sandbox.read(format!("registry/models/wine/versions/{version}/version.toml"));
+        file.lines().find(|line| line.starts_with("digest = ")).map(str::to_owned)
+    };
+    alice.greenroom(["register", "wine", "../out"]).success();
+    assert!(digest("1").is_some() && digest("1") == digest("2"));
+}
+
+#[test]
+fn what_cannot_be_stored_is_refused_with_the_option_that_helps() {
+    let sandbox = bench();
+    let alice = sandbox.alice().within("registry");
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{:064}\nsize 12345\n", 7);
+    sandbox.write("model/away.safetensors", pointer);
+    std::os::unix::fs::symlink("weights.bin", sandbox.path("model/link.bin")).expect("a link");
+    sandbox.write("model/C:x", "a drive");
+    let tried = |args: &[&str]| alice.greenroom([&["register", "wine", "../model"][..], args].concat());
+    for (args, part) in [
+        (&[][..], "--exclude"),
+        (&["--exclude", "C:x"], "--follow-links"),
+        (&["--exclude", "C:x", "--follow-links"], "git lfs pull"),
+    ] {
+        let said = tried(args).code(1);
+        assert!(said.stderr().contains(part), "{args:?}: {}", said.stderr());
+        assert_eq!(objects(&sandbox), [""; 0].map(PathBuf::from), "nothing is written");
+    }
+    tried(&["--exclude", "# nothing"]).code(2);
+    sandbox.write("model/.greenroomignore", "*.safetensors\n");
+    let said = tried(&["--exclude", "C:x", "--follow-links"]).success();
+    assert!(said.stderr().contains("left out by a pattern: "), "{}", said.stderr());
+    alice.greenroom(["fetch", "wine/1", "../out"]).success();
+    let names: Vec<_> = all_below(&sandbox.path("out")).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(names, ["MLmodel", "link.bin", "weights.bin"].map(PathBuf::from));
+}
+
+#[test]
+fn a_pointer_in_a_clone_is_taken_for_its_object() {
+    let sandbox = bench();
+    sandbox.git(["init", "--quiet", "hub"]).success();
+    let sha256 = greenroom::artifact::copy::sha256(b"\0weights");
+    let hex = sha256.as_str();
+    sandbox.write(format!("hub/.git/lfs/objects/{}/{}/{hex}", &hex[..2], &hex[2..4]), b"\0weights");
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{hex}\nsize 8\n");
+    sandbox.write("hub/model/model.safetensors", pointer);
+    sandbox.write("hub/model/MLmodel", "flavors: {}\n");
+    let alice = sandbox.alice().within("registry");
+    alice.greenroom(["register", "wine", "../hub/model"]).success();
+    alice.greenroom(["fetch", "wine/1", "../out"]).success();
+    assert_eq!(fs::read(sandbox.path("out/model.safetensors")).expect("it is there"), b"\0weights");
+}
+
+#[test]
+fn what_an_interrupted_registration_left_goes_with_the_next_and_with_doctor() {
+    let sandbox = bench();
+    let alice = sandbox.alice().within("registry");
+    let left = || sandbox.write("registry/.git/lfs/incoming/put-left", "torn off");
+    left();
+    alice.greenroom(["register", "wine", "../model"]).success();
+    assert!(!sandbox.path("registry/.git/lfs/incoming/put-left").exists());
+    left();
+    let said = alice.greenroom(["doctor"]);
+    let said = said.ended().0;
+    assert!(said.contains("an interrupted registration left"), "{said}");
+    assert!(!sandbox.path("registry/.git/lfs/incoming/put-left").exists());
+}
+
+#[test]
+fn what_is_wrong_with_mlmodel_stays_with_the_version() {
+    let sandbox = bench();
+    sandbox.write(
+        "model/MLmodel",
+        "flavors: {sklearn: {sklearn_version: 1.10}}\nrun_id: [1]\nsignature: {inputs: '[{\"type\":\"double\",\"name\":\"x\"}]', \
+         params: '[{\"name\":\"clip\",\"default\":Infinity,\"shape\":null,\"type\":\"double\"}]'}\n",
+    );
+    let alice = sandbox.alice().within("registry");
+    let said = alice.greenroom(["register", "wine", "../model"]).success();
+    assert!(said.stderr().contains("run_id is no text"), "{}", said.stderr());
+    let shown = alice.greenroom(["version", "show", "wine", "1"]).success();
+    for part in ["Findings", "MLmodel: run_id is no text", "sklearn 1.10", "Infinity"] {
+        assert!(shown.stdout().contains(part), "{part}: {}", shown.stdout());
+    }
+    let file = sandbox.read("registry/models/wine/versions/1/version.toml");
+    assert!(file.contains("findings = [\"MLmodel: run_id is no text\"]"), "{file}");
+    alice.greenroom(["check"]).success();
+}

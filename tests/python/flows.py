@@ -10,6 +10,7 @@ has no tracking store. It runs with MLflow 3 and with MLflow 2, which has no log
 import json
 import logging
 import os
+import pathlib
 import sys
 import warnings
 
@@ -26,6 +27,7 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
+IGNORED = "*.pyc\n"
 IS_2 = mlflow.__version__.startswith("2.")
 ROWS = pd.DataFrame({"a": [0.0, 1.0, 2.0], "b": [1.0, 0.0, 1.0]})
 ADDRESSES = [
@@ -57,7 +59,13 @@ def register(registry, tracking):
         mlflow.log_metric("auc", 0.91, step=3)
         mlflow.log_metric("loss", float("nan"))
         place = {"artifact_path": "model"} if IS_2 else {"name": "model"}
-        logged = mlflow.sklearn.log_model(model, registered_model_name="flow", input_example=ROWS, **place)
+        # A package brings its own .gitignore, which must not steer the registry's repository.
+        package = pathlib.Path("helpers")
+        package.mkdir()
+        (package / "__init__.py").write_text("x = 1\n")
+        (package / ".gitignore").write_text(IGNORED)
+        given = {"input_example": ROWS, "code_paths": [str(package)], **place}
+        logged = mlflow.sklearn.log_model(model, registered_model_name="flow", **given)
     by_run = f"runs:/{run.info.run_id}/model"
     model_id = None if IS_2 else logged.model_id
     versions = [
@@ -106,6 +114,8 @@ def nothing_is_left_of_a_failure(client):
 def load(registry):
     mlflow.set_tracking_uri("sqlite:///none.db")
     mlflow.set_registry_uri(registry)
+    folder = pathlib.Path(mlflow.artifacts.download_artifacts("models:/flow/1"))
+    same((folder / "code" / "helpers" / ".gitignore").read_text(), IGNORED)
     return {address: list(mlflow.pyfunc.load_model(address).predict(ROWS)) for address in ADDRESSES}
 
 

@@ -103,7 +103,8 @@ pub enum ImportError {
     },
     /// The tracking server says that the files are where nothing may be copied from.
     #[error(
-        "the tracking server keeps the files at {0}, from where this server may not copy; `greenroom serve --import-from` allows it"
+        "the tracking server keeps the files at {0}, from where greenroom may not copy; `--import-from PREFIX` of `greenroom \
+         serve` or `greenroom register` allows it"
     )]
     NotAllowed(String),
     /// The source lies nowhere that is allowed any more.
@@ -273,7 +274,7 @@ fn place(text: &str) -> Result<Place, InvalidPlace> {
 #[expect(clippy::option_option, reason = "no path, and a path to the place itself, are two things")]
 fn below(path: &Path) -> Option<Option<FilePath>> {
     let text = path.to_str()?.trim_end_matches('/');
-    if text.is_empty() { Some(None) } else { FilePath::new(text).ok().map(Some) }
+    if text.is_empty() { Some(None) } else { place::plain(text).map(Some) }
 }
 
 /// Whether a path lies below another, or is it; nothing is the root.

@@ -42,6 +42,11 @@ pub(super) fn check(text: &str) -> Result<(), InvalidPlace> {
     if text.contains(odd) { Err(InvalidPlace::Character(quoted(text))) } else { Ok(()) }
 }
 
+/// A path in which nothing could be read as something else by whoever reads it next.
+pub(super) fn plain(path: &str) -> Option<FilePath> {
+    FilePath::new(path).ok().filter(FilePath::is_plain)
+}
+
 impl Base {
     /// Reads `http(s)://host[:port][/path]`.
     pub fn parse(text: &str) -> Result<Self, InvalidPlace> {
@@ -55,7 +60,7 @@ impl Base {
         let (host, port) = authority_of(authority).ok_or_else(|| InvalidPlace::Host(quoted(text)))?;
         let path = path.trim_end_matches('/');
         if let Some(parts) = path.strip_prefix('/') {
-            FilePath::new(parts).map_err(|_| InvalidPlace::Path(quoted(text)))?;
+            plain(parts).ok_or_else(|| InvalidPlace::Path(quoted(text)))?;
         }
         Ok(Self { https, host, port: port.unwrap_or(if https { 443 } else { 80 }), path: path.to_owned() })
     }
@@ -70,7 +75,7 @@ impl Base {
         let Some((at, _)) = cut else { return Err(InvalidPlace::Kind(quoted(text))) };
         let (root, rest) = whole.path.split_at(at + marker.len());
         let rest = match rest.strip_prefix('/') {
-            Some(rest) => Some(FilePath::new(rest).map_err(|_| InvalidPlace::Path(quoted(text)))?),
+            Some(rest) => Some(plain(rest).ok_or_else(|| InvalidPlace::Path(quoted(text)))?),
             None => None,
         };
         let root = root.to_owned();

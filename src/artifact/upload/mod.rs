@@ -29,7 +29,7 @@ use tempfile::NamedTempFile;
 
 use super::copy::{self, Copied};
 use super::path::FilePath;
-use super::store::{Store, seal};
+use super::store::{Claim, Store, Temp, seal};
 use super::{ArtifactError, Content, FileEntry, Ingested, Limits, ingest};
 use crate::name::{Digest, UserName};
 
@@ -101,6 +101,8 @@ pub struct Incoming {
     folder: PathBuf,
     path: FilePath,
     temp: NamedTempFile,
+    /// Lest another process takes it for a leftover.
+    _claim: Arc<Claim>,
     hasher: copy::Hasher,
     reserved: Reserved,
     /// The bytes of the file that it takes the place of.
@@ -211,10 +213,11 @@ impl Uploads {
             return Err(UploadError::TooMany { max: self.limits.files });
         }
         let replaced = before.map_or(0, |f| f.size);
-        let temp = self.store.temp_file().map_err(ArtifactError::io("create a file in", &self.root))?;
+        let Temp { file: temp, claim: _claim } =
+            self.store.temp_file().map_err(ArtifactError::io("create a file in", &self.root))?;
         let reserved = Reserved { live, bytes: 0 };
         let hasher = copy::Hasher::default();
-        Ok(Incoming { folder, path, temp, hasher, reserved, replaced, limits: self.limits })
+        Ok(Incoming { folder, path, temp, _claim, hasher, reserved, replaced, limits: self.limits })
     }
 
     /// The files of an upload, sorted by path.
@@ -356,7 +359,7 @@ impl Incoming {
     /// Ends the file: if all that was announced came, it is durable and part of the upload on return, in the place of
     /// one of the same path.
     pub fn finish(self, length: Option<u64>, sha256: Option<&Digest>) -> Result<Copied, UploadError> {
-        let Self { folder, path, temp, hasher, mut reserved, replaced: _, limits: _ } = self;
+        let Self { folder, path, temp, _claim, hasher, mut reserved, replaced: _, limits: _ } = self;
         let copied = hasher.finish();
         if let Some(announced) = length.filter(|l| *l != copied.size) {
             return Err(UploadError::Short { announced, got: copied.size });

@@ -148,6 +148,14 @@ impl Page<'_> {
         if let Some(info) = &v.model {
             line("Flavors", &flavors(info));
             line("Made with", &made_with(info));
+            let list = |all: &[Text]| all.iter().map(Text::as_str).collect::<Vec<_>>().join(", ");
+            line("Env vars", &list(&info.env_vars));
+            line("Resources", &list(&info.resources));
+            line("Auth policy", &list(&info.auth_policy));
+            line("Prompts", &list(&info.prompts));
+            for (key, value) in &info.metadata {
+                line("Metadata", &format!("{key} = {value}"));
+            }
         }
     }
 }

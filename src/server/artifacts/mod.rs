@@ -125,9 +125,11 @@ impl From<ArtifactError> for ApiError {
             ArtifactError::Path(e) => e.into(),
             // What is away is no secret, nor what to do about it; it is the server's machine that "this machine" is.
             ArtifactError::Missing(_) => Self::not_found(format!("On the server, {e}")),
-            ArtifactError::Clash(..) | ArtifactError::FileAndFolder(_) | ArtifactError::TooMuch { .. } => {
-                Self::invalid(e.to_string())
-            }
+            ArtifactError::Clash(..)
+            | ArtifactError::FileAndFolder(_)
+            | ArtifactError::TooMuch { .. }
+            | ArtifactError::Patterns { .. }
+            | ArtifactError::Pointers(..) => Self::invalid(e.to_string()),
             ArtifactError::Removed(_) => Self::new(Code::ResourceConflict, e.to_string()),
             ArtifactError::Damaged { .. } | ArtifactError::Mismatch { .. } => {
                 Self { internal: Some(e.to_string()), ..Self::new(Code::InternalError, e.to_string()) }

@@ -17,6 +17,7 @@ use crate::server::args::storable;
 use crate::server::artifacts;
 use crate::server::call::Call;
 use crate::server::catalog::ModelCard;
+use crate::server::import;
 use crate::server::error::ApiError;
 use crate::server::route::{Answer, Reply};
 use crate::server::state::Landed;
@@ -92,6 +93,9 @@ async fn create_now(call: Call) -> Answer {
         crate::artifact::record(upload.take(&call).await?, &mut new);
     }
     register::fill(&call, &mut new).await?;
+    if new.status_message.is_empty() {
+        new.status_message = import::findings(new.info.as_ref());
+    }
     let is_pending = new.status == Status::PendingRegistration;
     let landed = call.write(vec![Action::CreateVersion { model: model.clone(), new: Box::new(new) }]).await?;
     let number = landed.events.iter().find_map(|event| match event {

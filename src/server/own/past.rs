@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{moment, size};
 use crate::apply::Refusal;
+use crate::artifact::{self, Finding};
 use crate::entity::version::Metric;
 use crate::entity::{Model, Tags, Version};
 use crate::index::{Index, IndexError};
@@ -239,6 +240,8 @@ fn show_version(view: &ModelView<'_>, model: &Model, number: u64, v: &Version) -
         };
         json!({ "key": key, "value": value, "step": step, "timestamp": timestamp })
     };
+    let findings = artifact::findings(v.model.as_ref(), v.environment.as_ref());
+    let finding = |f: &Finding| json!({ "id": f.id, "level": f.level.as_str(), "message": f.message });
     Ok(json!({
         "name": model.name,
         "version": number.to_string(),
@@ -261,6 +264,7 @@ fn show_version(view: &ModelView<'_>, model: &Model, number: u64, v: &Version) -
         "schema": v.schema,
         "model": v.model,
         "environment": v.environment,
+        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
     }))
 }
 

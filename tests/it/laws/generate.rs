@@ -202,12 +202,24 @@ pub fn version() -> impl Strategy<Value = Version> {
         size,
         files,
     });
-    let info = (btree_map(key(), text(), 0..3), text(), text(), option::of(time())).prop_map(
-        |(flavors, mlflow_version, python_version, created_at)| ModelInfo {
-            flavors,
-            mlflow_version,
-            python_version,
-            created_at,
+    let texts = || vec(text(), 0..3);
+    let lists = (texts(), texts(), texts(), texts(), texts());
+    let maps = (btree_map(key(), text(), 0..3), btree_map(key(), text(), 0..3));
+    let info = (maps, text(), text(), option::of(time()), lists).prop_map(
+        |((flavors, metadata), mlflow_version, python_version, created_at, lists)| {
+            let (env_vars, resources, auth_policy, prompts, findings) = lists;
+            ModelInfo {
+                flavors,
+                mlflow_version,
+                python_version,
+                created_at,
+                env_vars,
+                resources,
+                auth_policy,
+                prompts,
+                metadata,
+                findings,
+            }
         },
     );
     let environment = (text(), vec(text(), 0..3), vec(text(), 0..3), vec(text(), 0..3))

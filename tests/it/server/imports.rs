@@ -195,6 +195,36 @@ fn a_tracking_server_gives_files_parameters_and_metrics() {
 }
 
 #[test]
+fn the_command_line_fetches_runs_and_logged_models_too() {
+    let world = World::new(&[]);
+    let upstream = Upstream::start(Behaviour { token: Some("s3cret-canary"), ..Behaviour::default() });
+    let tracking = format!("http://localhost:{}", upstream.port());
+    let alice = world.alice().env("MLFLOW_TRACKING_TOKEN", "s3cret-canary");
+    let run = format!("runs:/{RUN_ID}/model");
+    let none = alice.greenroom(["register", "wine", &run]).code(2);
+    assert!(none.stderr().contains("--tracking-uri"), "{}", none.stderr());
+    alice.greenroom(["register", "wine", "models:/wine/1", "--tracking-uri", &tracking]).code(2);
+    let dry = alice.greenroom(["register", "wine", &run, "-n", "--tracking-uri", &tracking]).success();
+    assert!(dry.stdout().contains("2 files"), "{}", dry.stdout());
+    let objects = world.sandbox.path("r/.git/lfs/objects");
+    assert!(!objects.exists(), "a dry run keeps nothing");
+    alice.greenroom(["register", "wine", &run, "--tracking-uri", &tracking, "--param", "C=mine"]).success();
+    let alice = alice.env("MLFLOW_TRACKING_URI", &tracking);
+    alice.greenroom(["register", "wine", &format!("models:/{MODEL_ID}")]).success();
+    for (version, source, c) in [("1", run.as_str(), "mine"), ("2", MODEL_ID, "0.1")] {
+        assert_eq!(
+            fetched(&world, version),
+            [("MLmodel".to_owned(), upstream::MLMODEL.len()), ("data/a b.bin".to_owned(), 20_000)]
+        );
+        let record = shown(&world, version);
+        for part in [source, &format!("C = \"{c}\""), "depth = \"3\"", "auc = { value = 0.91, step = 3"] {
+            assert!(record.contains(part), "{part}: {record}");
+        }
+    }
+    world.is_sound();
+}
+
+#[test]
 fn a_registration_does_not_fail_because_nobody_knows_its_run() {
     let world = World::new(&[]);
     let upstream = Upstream::start(Behaviour { status: Some(503), ..Behaviour::default() });
@@ -217,7 +247,7 @@ fn what_a_server_must_not_do_fails_the_copy() {
         (Behaviour { redirect: Some(moved), ..Behaviour::default() }, "redirects are not followed"),
         (Behaviour { name: "../../escape", ..Behaviour::default() }, "cannot be part of a model"),
         (Behaviour { name: "/etc/cron.d/x", ..Behaviour::default() }, "cannot be part of a model"),
-        (Behaviour { name: ".git", ..Behaviour::default() }, "cannot be part of a model"),
+        (Behaviour { name: "C:x", ..Behaviour::default() }, "cannot be part of a model"),
         (Behaviour { short: true, ..Behaviour::default() }, "bytes instead of"),
         (Behaviour { artifact_uri: Some("file:///etc"), ..Behaviour::default() }, "may not copy"),
         (Behaviour { token: Some("other"), ..Behaviour::default() }, "MLFLOW_TRACKING_TOKEN"),

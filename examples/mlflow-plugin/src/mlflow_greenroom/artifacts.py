@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import mimetypes
+import os
 import posixpath
 from typing import Any
+from urllib.parse import quote
 
 from mlflow.entities import FileInfo
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from mlflow.utils.rest_utils import MlflowHostCreds, augmented_raise_for_status, http_request
-from mlflow.utils.uri import validate_path_is_safe
 
 from mlflow_greenroom.credentials import credentials_for
 
@@ -17,6 +21,14 @@ API = "/api/2.0/mlflow-artifacts/artifacts"
 """Where on the server its artifacts begin."""
 
 _PREFIX = "greenroom+"
+
+
+def _checked(name: str) -> str:
+    """The name of a file, if it is one part of a path on this system; MLflow's own check also refuses `#` and decodes `%`."""
+    is_path = "/" in name or "\\" in name or (os.name == "nt" and ":" in name)
+    if name in ("", ".", "..") or is_path or any(ord(c) < 32 for c in name):
+        raise MlflowException(f"The server lists a file with the name {name!r}, which is none.", INVALID_PARAMETER_VALUE)
+    return name
 
 
 class GreenroomArtifactRepository(HttpArtifactRepository):
@@ -61,10 +73,27 @@ class GreenroomArtifactRepository(HttpArtifactRepository):
         augmented_raise_for_status(answer)
         found = []
         for entry in answer.json().get("files", []):
-            name = validate_path_is_safe(entry["path"])
+            name = _checked(entry["path"])
             size = int(entry["file_size"]) if "file_size" in entry else None
             found.append(FileInfo(posixpath.join(path, name) if path else name, entry["is_dir"], size))
         return sorted(found, key=lambda info: info.path)
+
+    def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
+        """Sends a file; its name may have `#`, `?` and `%` in it, which MLflow's own repository takes for parts of a URL."""
+        name = os.path.basename(local_file)
+        path = posixpath.join(artifact_path, name) if artifact_path else name
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        with open(local_file, "rb") as file:
+            headers = {"Content-Type": kind}
+            answer = http_request(self._host_creds, f"/{quote(path)}", "PUT", data=file, extra_headers=headers)
+            augmented_raise_for_status(answer)
+
+    def _download_file(self, remote_file_path: str, local_path: str) -> None:
+        answer = http_request(self._host_creds, f"/{quote(remote_file_path)}", "GET", stream=True)
+        augmented_raise_for_status(answer)
+        with open(local_path, "wb") as file:
+            for chunk in answer.iter_content(chunk_size=1024 * 1024):
+                file.write(chunk)
 
     def remove(self) -> None:
         """Removes all of it, as is done with an upload."""

@@ -1,0 +1,264 @@
+//! Names of a model's files in the registry's tree: a name that steers git, or that some file system cannot hold, is
+//! percent-encoded there; every reader gets the true name.
+//!
+//! ```text
+//! true name          name in the tree
+//! MLmodel            MLmodel
+//! .gitattributes     %2Egitattributes
+//! what?.txt          what%3F.txt
+//! 100%.txt           100%25.txt
+//! ```
+//!
+//! The encoding is unique: each true name has exactly one name in the tree, and a name in the tree that is not the
+//! encoding of its own decoding is refused. Names without anything unusual are stored as they are.
+
+use std::fmt::Write as _;
+
+use unicode_normalization::is_nfc;
+
+use super::path::{MAX_FILE_NAME, is_reserved};
+use crate::name::fold;
+use crate::text::is_plain;
+
+/// The name in the tree that keeps an empty folder: an empty file in it. No true name is encoded so.
+pub const EMPTY_FOLDER: &str = "%2F";
+
+/// Why a name cannot be that of a model's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unstorable {
+    /// The empty name.
+    Empty,
+    /// `.` or `..`.
+    Dots,
+    /// More bytes than file systems hold, as it is or in its encoding.
+    TooLong,
+    /// A control or invisible character, `/` or `\`.
+    Character(char),
+    /// A drive of Windows: a program there would write outside of the folder.
+    Drive,
+    /// A program that decodes addresses once too often would read it as a path elsewhere.
+    Climbs,
+}
+
+/// The name in the tree of a file or folder of a model.
+pub fn encode(name: &str) -> Result<String, Unstorable> {
+    check(name)?;
+    if !is_unusual(name) {
+        return Ok(name.to_owned());
+    }
+    let last = name.len().saturating_sub(1);
+    let at_start = steers_git(name) || is_reserved(name);
+    let composed = is_nfc(name);
+    let mut out = String::with_capacity(name.len() + 16);
+    for (at, c) in name.char_indices() {
+        let is_end = at == last && matches!(c, '.' | ' ');
+        let unusual = is_special(c) || is_end || (at == 0 && at_start) || (!composed && !c.is_ascii());
+        if !unusual {
+            out.push(c);
+            continue;
+        }
+        let mut bytes = [0; 4];
+        for byte in c.encode_utf8(&mut bytes).bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    if out.len() > MAX_FILE_NAME { Err(Unstorable::TooLong) } else { Ok(out) }
+}
+
+/// The true name of a name in the tree; none unless it is the encoding of that name.
+pub fn decode(stored: &str) -> Option<String> {
+    if !stored.contains('%') {
+        return (encode(stored).as_deref() == Ok(stored)).then(|| stored.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(stored.len());
+    let mut rest = stored.bytes();
+    while let Some(b) = rest.next() {
+        if b != b'%' {
+            bytes.push(b);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    (encode(&name).as_deref() == Ok(stored)).then_some(name)
+}
+
+/// The path in the tree of a path in the model folder.
+pub fn encode_path(path: &str) -> Result<String, Unstorable> {
+    let parts: Vec<String> = path.split('/').map(encode).collect::<Result<_, _>>()?;
+    Ok(parts.join("/"))
+}
+
+fn check(name: &str) -> Result<(), Unstorable> {
+    match name {
+        "" => return Err(Unstorable::Empty),
+        "." | ".." => return Err(Unstorable::Dots),
+        _ => {}
+    }
+    if name.len() > MAX_FILE_NAME {
+        return Err(Unstorable::TooLong);
+    }
+    if let Some(c) = name.chars().find(|&c| !is_plain(c) || matches!(c, '/' | '\\' | '\u{fffd}')) {
+        return Err(Unstorable::Character(c));
+    }
+    match name.as_bytes() {
+        [letter, b':', ..] if letter.is_ascii_alphabetic() => Err(Unstorable::Drive),
+        _ if climbs(name) => Err(Unstorable::Climbs),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a name that is decoded as part of an address, however often, has a slash in it or is `..`.
+fn climbs(name: &str) -> bool {
+    let mut bytes = name.as_bytes().to_vec();
+    while bytes.contains(&b'%') {
+        let decoded = unescaped(&bytes);
+        if decoded == b"." || decoded == b".." || decoded.iter().any(|b| matches!(b, b'/' | b'\\' | 0)) {
+            return true;
+        }
+        // Each escape that is decoded makes it shorter.
+        if decoded.len() == bytes.len() {
+            return false;
+        }
+        bytes = decoded;
+    }
+    false
+}
+
+/// The bytes with each escape decoded once; what is no escape stays.
+fn unescaped(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail
+            .get(..2)
+            .and_then(|d| std::str::from_utf8(d).ok())
+            .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        match digits.and_then(|d| u8::from_str_radix(d, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                out.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// Whether a name cannot stand in the tree as it is.
+fn is_unusual(name: &str) -> bool {
+    name.contains(is_special) || name.ends_with(['.', ' ']) || is_reserved(name) || steers_git(name) || !is_nfc(name)
+}
+
+/// What Windows cannot have in a name, and the sign of the encoding itself.
+const fn is_special(c: char) -> bool {
+    matches!(c, '%' | ':' | '<' | '>' | '"' | '|' | '?' | '*')
+}
+
+/// Whether some file system reads the name as one that git obeys: Windows drops trailing dots and spaces and knows
+/// short names, macOS and Windows ignore case.
+pub fn steers_git(name: &str) -> bool {
+    let name = fold(name.trim_end_matches(['.', ' ']));
+    matches!(
+        name.as_str(),
+        ".git"
+            | "git~1"
+            | ".gitattributes"
+            | "gitatt~1"
+            | ".gitignore"
+            | "gitign~1"
+            | ".gitmodules"
+            | "gitmod~1"
+            | ".lfsconfig"
+            | "lfscon~1"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn usual_names_stand_as_they_are() {
+        for name in ["MLmodel", ".hidden", "#a'b [1]!.txt", "my pkg", "größe", "日本語.txt", "x~", "year=2026", "a@b"]
+        {
+            assert_eq!(encode(name).as_deref(), Ok(name));
+            assert_eq!(decode(name).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn unusual_names_are_encoded_and_found_again() {
+        for (name, stored) in [
+            (".gitignore", "%2Egitignore"),
+            (".GitAttributes", "%2EGitAttributes"),
+            (".git", "%2Egit"),
+            ("git~1", "%67it~1"),
+            (".git.", "%2Egit%2E"),
+            (".lfsconfig", "%2Elfsconfig"),
+            ("100%.txt", "100%25.txt"),
+            ("%2Egit", "%252Egit"),
+            ("what?", "what%3F"),
+            ("12:30:00", "12%3A30%3A00"),
+            ("a\"b", "a%22b"),
+            ("end.", "end%2E"),
+            ("end ", "end%20"),
+            ("nul.txt", "%6Eul.txt"),
+            ("cafe\u{301}.txt", "cafe%CC%81.txt"),
+        ] {
+            assert_eq!(encode(name).as_deref(), Ok(stored));
+            assert_eq!(decode(stored).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
+    fn a_name_in_the_tree_has_one_form() {
+        for bad in
+            ["%2egit", "%41", "a%", "a%2", "%zz", "%2F", "%2E", "%2E%2E", "%00", ".git", ".GITIGNORE", "a:b", "end."]
+        {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_no_reader_should_meet_is_refused() {
+        let long = "x".repeat(256);
+        let grows = "?".repeat(100);
+        for (bad, why) in [
+            ("", Unstorable::Empty),
+            ("..", Unstorable::Dots),
+            ("a/b", Unstorable::Character('/')),
+            ("a\\b", Unstorable::Character('\\')),
+            ("a\nb", Unstorable::Character('\n')),
+            ("\u{202e}gpj", Unstorable::Character('\u{202e}')),
+            ("C:x", Unstorable::Drive),
+            ("%2e%2E", Unstorable::Climbs),
+            ("%252e.", Unstorable::Climbs),
+            ("a%2Fb", Unstorable::Climbs),
+            ("a%25255cb", Unstorable::Climbs),
+            (&long, Unstorable::TooLong),
+            (&grows, Unstorable::TooLong),
+        ] {
+            assert_eq!(encode(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_is_reversible_and_steers_nothing(name in "[.gitGIT~1a: %?*\"\u{301}é-]{0,14}|\\PC{0,14}") {
+            if let Ok(stored) = encode(&name) {
+                prop_assert_eq!(decode(&stored), Some(name));
+                prop_assert!(!steers_git(&stored) && !is_reserved(&stored) && is_nfc(&stored));
+                prop_assert!(!stored.contains([':', '?', '*', '"', '<', '>', '|']) && !stored.ends_with(['.', ' ']));
+                prop_assert_eq!(encode(&stored).is_ok_and(|twice| twice == stored), !stored.contains('%'));
+            }
+        }
+    }
+}
