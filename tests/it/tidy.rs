@@ -27,6 +27,7 @@ const PLACES: &[Place] = &[
     ("gix", Some(&["git"])),
     ("hyper", Some(&["server"])),
     ("hyper_util", Some(&["server"])),
+    ("ignore", Some(&["artifact"])),
     ("indicatif", Some(&["cli"])),
     ("jiff", Some(&["time"])),
     ("pgp", Some(&["signature"])),
