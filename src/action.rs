@@ -100,6 +100,53 @@ pub enum Action {
     DeleteWebhook { id: Id },
 }
 
+impl Action {
+    /// Whether a service may do this for a person who proved nothing to the registry. What an approval, a permission, a
+    /// person or a webhook is worth rests on who is behind it; those need the person.
+    pub const fn may_be_delegated(&self) -> bool {
+        match self {
+            Self::CreateModel { .. }
+            | Self::DescribeModel { .. }
+            | Self::RenameModel { .. }
+            | Self::DeleteModel { .. }
+            | Self::SetModelTag { .. }
+            | Self::DeleteModelTag { .. }
+            | Self::CreateVersion { .. }
+            | Self::DescribeVersion { .. }
+            | Self::CompleteVersion { .. }
+            | Self::DeleteVersion { .. }
+            | Self::SetVersionTag { .. }
+            | Self::DeleteVersionTag { .. }
+            | Self::SetAlias { .. }
+            | Self::DeleteAlias { .. }
+            | Self::Transition { .. }
+            | Self::CreateRequest { .. }
+            | Self::CancelRequest { .. }
+            | Self::AddComment { .. }
+            | Self::EditComment { .. }
+            | Self::DeleteComment { .. } => true,
+            Self::CreateRegistry { .. }
+            | Self::ChangeSettings { .. }
+            | Self::Reshard { .. }
+            | Self::SetStatus { .. }
+            | Self::AddEvidence { .. }
+            | Self::ApproveRequest { .. }
+            | Self::RejectRequest { .. }
+            | Self::Grant { .. }
+            | Self::Revoke { .. }
+            | Self::SetGrants { .. }
+            | Self::ChangeGroup { .. }
+            | Self::DeleteGroup { .. }
+            | Self::AddPerson { .. }
+            | Self::ChangePerson { .. }
+            | Self::RemovePerson { .. }
+            | Self::CreateWebhook { .. }
+            | Self::ChangeWebhook { .. }
+            | Self::DeleteWebhook { .. } => false,
+        }
+    }
+}
+
 /// Which of a version's open requests is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {

@@ -2,8 +2,9 @@
 //!
 //! A person hears of *all new activity* of a model (whoever registered it does unless he says otherwise), of *activity
 //! on versions that he follows*, or of nothing. A version is followed by who says so, and by who comments on it, moves
-//! it or requests a transition, unless he says that he does not follow it. Four kinds of events are mailed about. Nobody
-//! is told what he did himself, nor what he may not read.
+//! it or requests a transition, unless he says that he does not follow it. Four kinds of events are mailed about. Whoever
+//! may approve a request hears of it whatever else he follows, unless he muted the model or these mails. Nobody is told what
+//! he did himself, nor what he may not read.
 
 use crate::entity::person::{ModelNotifications, Notify};
 use crate::entity::settings::Mailing;
@@ -22,10 +23,12 @@ pub enum Activity {
     Transition,
     /// A comment was written.
     Comment,
+    /// A transition was requested, and the reader's approval would count: a kind of its own for the daily cap.
+    Approval,
 }
 
 impl Activity {
-    /// All of them.
+    /// Those that an event is of, whoever reads of it.
     pub const ALL: [Self; 4] = [Self::Version, Self::Request, Self::Transition, Self::Comment];
 
     /// As it is stored.
@@ -35,6 +38,7 @@ impl Activity {
             Self::Request => "request",
             Self::Transition => "transition",
             Self::Comment => "comment",
+            Self::Approval => "approval",
         }
     }
 
@@ -45,6 +49,7 @@ impl Activity {
             Self::Request => "transition requests",
             Self::Transition => "stage transitions",
             Self::Comment => "new comments",
+            Self::Approval => "requests for your approval",
         }
     }
 
@@ -97,6 +102,8 @@ pub struct Reader<'r> {
     pub tie: Option<Tie>,
     /// What he may do with the model now.
     pub level: Option<Level>,
+    /// Whether the news is an open request, and his approval of it would count.
+    pub may_approve: bool,
 }
 
 /// Why a person is told.
@@ -114,6 +121,23 @@ pub enum Reason {
     Moved(u64),
     /// He requested a transition of the version.
     Requested(u64),
+    /// His approval of a request would count.
+    Approver(u64),
+}
+
+impl Reason {
+    /// The kind of mail that a person gets for this reason about an activity.
+    pub const fn kind(self, activity: Activity) -> Activity {
+        match self {
+            Self::Approver(_) => Activity::Approval,
+            Self::Registered
+            | Self::All
+            | Self::Follows(_)
+            | Self::Commented(_)
+            | Self::Moved(_)
+            | Self::Requested(_) => activity,
+        }
+    }
 }
 
 impl std::fmt::Display for Reason {
@@ -126,6 +150,7 @@ impl std::fmt::Display for Reason {
             Self::Commented(version) => write!(f, "you commented on version {version}, and so follow it"),
             Self::Moved(version) => write!(f, "you moved version {version}, and so follow it"),
             Self::Requested(version) => write!(f, "you requested a transition of version {version}, and so follow it"),
+            Self::Approver(version) => write!(f, "your approval of the request for version {version} would count"),
         }
     }
 }
@@ -167,6 +192,10 @@ pub fn decide(news: &News<'_>, reader: &Reader<'_>, mailing: &Mailing) -> Result
         return Err(Silence::Unreadable);
     }
     let said = said(reader.person, news.names);
+    let is_muted = said.is_some_and(|s| s.notify == Some(Notify::Mute)) || reader.person.notifications.mute_approvals;
+    if reader.may_approve && !is_muted {
+        return Ok(Reason::Approver(news.version));
+    }
     match (said.and_then(|s| s.notify), reader.registered) {
         (Some(Notify::Mute), _) => Err(Silence::Muted),
         (Some(Notify::All), _) => Ok(Reason::All),

@@ -129,6 +129,7 @@ fn outcome(act: &str, reads: &str, mail: &str, wish: &str, activity: Activity, t
             "requested" => Some(Tie::Requested),
             _ => None,
         },
+        may_approve: false,
         level: (reads == "yes").then_some(Level::CanRead),
     };
     let reason = match decide(&news, &reader, &mailing) {
@@ -226,4 +227,28 @@ fn a_subscription_has_databricks_words() {
     assert_eq!(of(&with(Some(Notify::Mute), false), true, Some(Tie::Commented)), "UNSUBSCRIBED");
     assert_eq!(of(&with(Some(Notify::All), true), true, None), "UNSUBSCRIBED");
     assert_eq!(Subscription::of(&with(None, false), &names, false, None, None).as_str(), "DEFAULT");
+}
+
+#[test]
+fn who_may_approve_hears_of_a_request_whatever_he_follows_unless_he_muted_it() {
+    let names: Vec<ModelName> = vec!["churn".parse().unwrap()];
+    let (alice, bob): (UserName, UserName) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+    let actors = [&alice];
+    let news = News { activity: Activity::Request, version: 3, actors: &actors, names: &names };
+    let mut person =
+        Person { emails: [crate::text::Text::new("bob@example.org").unwrap()].into(), ..Person::default() };
+    let told = |person: &Person, user: &UserName, may_approve| {
+        let level = Some(Level::CanRead);
+        let reader = Reader { user, person, registered: false, tie: None, level, may_approve };
+        decide(&news, &reader, &Mailing::default())
+    };
+    assert_eq!(told(&person, &bob, true), Ok(Reason::Approver(3)));
+    assert_eq!(told(&person, &bob, false), Err(Silence::NotFollowed));
+    assert_eq!(told(&person, &alice, true), Err(Silence::Own), "nobody is told what he asked himself");
+    assert_eq!(Reason::Approver(3).kind(Activity::Request), Activity::Approval);
+    person.notifications.mute_approvals = true;
+    assert_eq!(told(&person, &bob, true), Err(Silence::NotFollowed));
+    person.notifications.mute_approvals = false;
+    person.notifications.models.entry(names[0].clone()).or_default().notify = Some(Notify::Mute);
+    assert_eq!(told(&person, &bob, true), Err(Silence::Muted));
 }

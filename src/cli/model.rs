@@ -10,7 +10,7 @@ use super::table::Table;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Tags;
-use crate::name::{Key, ModelName};
+use crate::name::{AliasName, Key, ModelName};
 use crate::reference;
 use crate::snapshot::{ModelView, Snapshot};
 use crate::text::Text;
@@ -141,17 +141,17 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
 pub(super) fn as_json(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<Option<Value>, CliError> {
     let Some(model) = view.file()?.and_then(|f| f.value) else { return Ok(None) };
     let stages = view.stages()?;
+    let aliases: Vec<(AliasName, u64)> =
+        view.aliases()?.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version))).collect();
+    let aliases_of =
+        |version| aliases.iter().filter(|(_, n)| *n == version).map(|(alias, _)| alias).collect::<Vec<&AliasName>>();
     let mut latest: Vec<Value> = Vec::new();
     for (stage, file) in stages {
         let versions = file.value.unwrap_or_default().versions;
         let newest = reference::newest(snapshot, view, versions.iter().rev().copied())?;
-        latest.extend(newest.map(|version| json!({"version": version, "current_stage": stage})));
+        latest.extend(newest.map(|n| json!({"version": n, "current_stage": stage, "aliases": aliases_of(n)})));
     }
-    let aliases: Vec<Value> = view
-        .aliases()?
-        .into_iter()
-        .filter_map(|(alias, file)| Some(json!({"alias": alias, "version": file.value?.version})))
-        .collect();
+    let aliases: Vec<Value> = aliases.iter().map(|(alias, n)| json!({"alias": alias, "version": n})).collect();
     let tags: Vec<Value> = model.tags.iter().map(|(k, v)| json!({"key": k, "value": v})).collect();
     Ok(Some(json!({
         "name": model.name,

@@ -51,6 +51,7 @@ pub(super) enum NotifyCommand {
     On(SwitchArgs),
     Off(SwitchArgs),
     Digest(DigestArgs),
+    Approvals(ApprovalsArgs),
     Test(TestArgs),
 }
 
@@ -88,6 +89,16 @@ pub(super) struct DigestArgs {
     /// immediate: at once, one mail a commit; hourly: at each full hour; daily: at the end of each day in UTC
     #[arg(value_name = "WHEN", value_parser = cadence)]
     when: Cadence,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Choose whether mail comes when a request waits for your approval
+#[derive(Debug, Args)]
+pub(super) struct ApprovalsArgs {
+    /// on: whenever your approval would count, whatever you follow; off: only as for other requests
+    #[arg(value_name = "WHAT", value_parser = ["on", "off"])]
+    what: String,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -137,6 +148,9 @@ pub(super) fn run(command: NotifyCommand, session: &mut Session) -> Result<Exit,
         NotifyCommand::On(a) => of_person(session, &a.change, |p| p.notifications.off = false),
         NotifyCommand::Off(a) => of_person(session, &a.change, |p| p.notifications.off = true),
         NotifyCommand::Digest(a) => of_person(session, &a.change, |p| p.notifications.digest = a.when),
+        NotifyCommand::Approvals(a) => {
+            of_person(session, &a.change, |p| p.notifications.mute_approvals = a.what == "off")
+        }
         NotifyCommand::Test(a) => super::notifications_test::run(a.to.as_deref(), session),
     }
 }
@@ -203,7 +217,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         let rows: Vec<Value> = rows.iter().map(Row::as_json).collect();
         out.json(&json!({
             "person": user, "address": person.emails.first(), "off": wishes.off, "registry_off": mailing.off,
-            "digest": wishes.digest, "daily_cap": mailing.cap(), "models": rows,
+            "digest": wishes.digest, "mute_approvals": wishes.mute_approvals, "daily_cap": mailing.cap(), "models": rows,
         }))?;
         return Ok(Exit::Ok);
     }
@@ -216,6 +230,9 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         out.line("All mail of this registry is turned off (greenroom notify on).");
     }
     out.line(format!("It comes: {}", wishes.digest.as_str()));
+    if wishes.mute_approvals {
+        out.line("None comes because a request waits for your approval (greenroom notify approvals on).");
+    }
     if rows.is_empty() {
         out.line("About no model in particular: activity on versions that are followed.");
     }

@@ -1,5 +1,7 @@
 //! `greenroom search`: models and versions, in MLflow's search language.
 
+use std::collections::HashMap;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -8,23 +10,26 @@ use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::{model, table::Table};
 use crate::index::{Index, VersionRow};
+use crate::name::AliasName;
 use crate::registry::Registry;
 use crate::search::{PageLimits, PageSize, Query, Start, Target, TokenKey};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-/// Search models or versions in MLflow's language: "name LIKE 'wine%' AND tags.team = 'risk'"
+/// Search models or versions in MLflow's language, and by more: "stage = 'Production' AND metrics.auc > 0.9"
 #[derive(Debug, Subcommand)]
 pub(super) enum SearchCommand {
-    /// Search registered models by name and tags
+    /// Search registered models by name, tags, alias, stage, description and time
     Models(SearchArgs),
-    /// Search model versions by name, version_number, run_id, source_path and tags
+    /// Search model versions by name, version_number, run_id, source_path, tags, alias, stage, description, time, params
+    /// and metrics
     Versions(SearchArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SearchArgs {
-    /// Clauses joined by AND: KEY COMPARATOR 'VALUE', with =, !=, LIKE, ILIKE, IN; by default everything
+    /// Clauses joined by AND, OR and parentheses: KEY COMPARATOR 'VALUE', with =, !=, LIKE, ILIKE, IN, and with <, > for
+    /// numbers and times; by default everything
     #[arg(value_name = "FILTER", default_value = "")]
     filter: String,
     /// What to order by, such as 'name DESC' or 'last_updated_timestamp'; may be given several times
@@ -133,11 +138,19 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
     index.expect(asked.start.commit.as_deref())?;
     let snapshot = registry.snapshot_of(index.tip())?;
     let mut json = Vec::new();
-    let mut table = Table::new(&["NAME", "VERSION", "STAGE", "STATUS", "UPDATED", "CREATED BY", "DESCRIPTION"]);
+    let mut table =
+        Table::new(&["NAME", "VERSION", "STAGE", "ALIASES", "STATUS", "UPDATED", "CREATED BY", "DESCRIPTION"]);
+    let mut aliases = HashMap::new();
     for row in &page.rows {
         let description = description(&snapshot, row)?;
+        if !aliases.contains_key(row.model.as_ref()) {
+            aliases.insert(row.model.to_string(), aliases_of(&snapshot, &row.model)?);
+        }
+        let of_model = aliases.get(row.model.as_ref()).into_iter().flatten();
+        let own: Vec<&str> =
+            of_model.filter(|(_, n)| *n == row.facts.number).map(|(alias, _)| alias.as_str()).collect();
         if session.out.is_json() {
-            json.push(version_json(row, &description));
+            json.push(version_json(row, &own, &description));
             continue;
         }
         let f = &row.facts;
@@ -145,6 +158,7 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
             row.model.as_ref(),
             &f.number.to_string(),
             &f.stage,
+            &own.join(", "),
             &f.status,
             &Timestamp::from_millis(f.updated).short(),
             &f.created_by,
@@ -152,6 +166,13 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
         ]);
     }
     asked.print(page.next, &index, ("model_versions", &json, &table), session)
+}
+
+/// The aliases of a model.
+fn aliases_of(snapshot: &Snapshot<'_>, model: &str) -> Result<Vec<(AliasName, u64)>, CliError> {
+    let Ok(name) = model.parse() else { return Ok(Vec::new()) };
+    let all = snapshot.model(&name)?.map_or_else(|| Ok(Vec::new()), |view| view.aliases())?;
+    Ok(all.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version))).collect())
 }
 
 /// The description of a version; the index does not hold long ones.
@@ -166,7 +187,7 @@ fn description(snapshot: &Snapshot<'_>, row: &VersionRow<'_>) -> Result<String, 
 }
 
 /// A version with the field names of the REST contract; its number is a number.
-fn version_json(row: &VersionRow<'_>, description: &str) -> Value {
+fn version_json(row: &VersionRow<'_>, aliases: &[&str], description: &str) -> Value {
     let f = &row.facts;
     json!({
         "name": row.model,
@@ -183,5 +204,6 @@ fn version_json(row: &VersionRow<'_>, description: &str) -> Value {
         "status": f.status,
         "status_message": f.status_message,
         "tags": f.tags,
+        "aliases": aliases,
     })
 }

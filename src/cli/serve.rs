@@ -33,6 +33,10 @@ pub(super) struct ServeArgs {
     /// An address that the proxy calls from; without this only the loopback addresses
     #[arg(long, value_name = "ADDRESS", requires = "proxy_user_header")]
     proxy_address: Vec<IpAddr>,
+    /// The header in which a service, such as an MLflow server, says for whom it acts: a person's id, login or e-mail
+    /// address. It is believed only with a token of `greenroom token create --delegate`
+    #[arg(long, value_name = "HEADER")]
+    person_header: Option<String>,
     /// A host name that clients use for this server, besides localhost
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
@@ -81,6 +85,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         bind: args.bind,
         behind_proxy: args.behind_proxy,
         proxy: args.proxy_user_header.clone().map(|header| (header, from)),
+        person_header: args.person_header.clone(),
         hosts: args.host.clone(),
         require_token: args.require_token,
         max_rate: args.max_rate.or(args.behind_proxy.then_some(RATE)),
@@ -133,7 +138,7 @@ impl From<ServeError> for CliError {
             ServeError::Webhooks(e) => e.into(),
             ServeError::Watch(e) => e.into(),
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
-            ServeError::Header(_) => Self::of(Exit::Usage, &e),
+            ServeError::Header(_) | ServeError::HeaderTwice(_) => Self::of(Exit::Usage, &e),
             ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } => Self::of(Exit::Failed, &e),
         }
     }

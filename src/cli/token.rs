@@ -8,7 +8,7 @@ use super::session::{Session, clock};
 use super::table::Table;
 use crate::kept::KeptError;
 use crate::name::UserName;
-use crate::server::tokens::{TokenError, Tokens};
+use crate::server::tokens::{Rights, TokenError, Tokens};
 use crate::time::Timestamp;
 
 /// Make, list and revoke the tokens with which people call the server
@@ -33,6 +33,10 @@ pub(super) struct CreateArgs {
     /// The token may only read
     #[arg(long)]
     read_only: bool,
+    /// The token is for a service, such as an MLflow server, that says for whom it acts (`greenroom serve
+    /// --person-header`). It approves nothing, and manages neither permissions, people nor webhooks
+    #[arg(long)]
+    delegate: bool,
 }
 
 #[derive(Debug, Args)]
@@ -83,9 +87,16 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     if expires.is_some_and(|end| end <= now) {
         return Err(CliError::usage("the token would have ended already"));
     }
-    let text = Tokens::of(&registry.state_dir()).create(user, now, expires, args.read_only)?;
+    let rights = Rights { read_only: args.read_only, delegate: args.delegate };
+    let text = Tokens::of(&registry.state_dir()).create(user, now, expires, rights)?;
     if session.out.is_json() {
-        session.out.json(&json!({ "token": text, "person": user, "expires": expires, "read_only": args.read_only }))?;
+        session.out.json(&json!({
+            "token": text,
+            "person": user,
+            "expires": expires,
+            "read_only": args.read_only,
+            "delegate": args.delegate,
+        }))?;
     } else {
         session.out.line(text);
     }
@@ -103,6 +114,7 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
                 "created": Timestamp::from_millis(t.created),
                 "expires": t.expires.map(Timestamp::from_millis),
                 "read_only": t.read_only,
+                "delegate": t.delegate,
                 "expired": t.is_over(now),
             })
         });
@@ -117,7 +129,12 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
             Some(time) => time,
             None => "never".to_owned(),
         };
-        let may = if token.read_only { "read" } else { "all the person may" };
+        let may = match (token.read_only, token.delegate) {
+            (true, false) => "read",
+            (false, false) => "all the person may",
+            (true, true) => "read for others",
+            (false, true) => "act for others",
+        };
         table.row([
             format!("{}…", token.prefix),
             token.person.clone(),

@@ -49,6 +49,9 @@ pub struct Notifications {
     /// When mail comes: at once, or what happened in an hour or day (UTC) together.
     #[schemars(default)]
     pub digest: Cadence,
+    /// `true`: no mail for the sole reason that a request waits for the person's approval.
+    #[schemars(default)]
+    pub mute_approvals: bool,
     /// For each model, what to be told about it.
     #[schemars(default)]
     pub models: BTreeMap<ModelName, ModelNotifications>,

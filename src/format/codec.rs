@@ -119,7 +119,7 @@ table!(Access { grants: default, groups: default });
 table!(Grant { to: required, level: required });
 table!(Person { name: default, emails: default, logins: default, keys: blocks, notifications: default });
 table!(SigningKey { key: required, added_at: optional, revoked_at: optional });
-table!(Notifications { off: default, digest: default, models: default });
+table!(Notifications { off: default, digest: default, mute_approvals: default, models: default });
 table!(ModelNotifications { notify: optional, follow: default, unfollow: default });
 table!(Model {
     id: required,

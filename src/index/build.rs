@@ -168,7 +168,7 @@ pub(super) fn chunks(
     let of_model = ChunkKey { model: key, hundred: ChunkKey::MODEL };
     let bytes = stored.as_mut().map(|s| s.read(of_model)).transpose()?.flatten();
     let known = bytes.as_deref().map(ModelRow::decode).transpose()?.map(|row| row.updated);
-    out.push(Chunk::model(key, &ModelRow::of(&model, change.changed.or(known)))?);
+    out.push(Chunk::model(key, &ModelRow::of(&model, &view, change.changed.or(known))?)?);
     let touched: Vec<(u64, Option<VersionView<'_>>)> = if change.fresh || change.all.is_some() {
         view.versions()?.into_iter().map(|v| (v.number, Some(v))).collect()
     } else {

@@ -37,7 +37,10 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
             vec![Effect::Renamed { from: from.clone(), to: model.clone(), at }]
         }
         Event::ModelDescribed { model: m, .. } => vec![model(m, Some(at))],
-        Event::ModelTagSet { model: m, .. } | Event::ModelTagDeleted { model: m, .. } => vec![model(m, None)],
+        Event::ModelTagSet { model: m, .. }
+        | Event::ModelTagDeleted { model: m, .. }
+        | Event::AliasSet { model: m, .. }
+        | Event::AliasDeleted { model: m, .. } => vec![model(m, None)],
         // A file that names another model than its folder does is no row, and which row it was is not said.
         Event::ModelAltered { before, after, .. } if before.name != after.name => vec![Effect::Unknown],
         Event::ModelAltered { model: m, .. } => vec![model(m, None)],
@@ -86,8 +89,6 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
         | Event::RequestCancelled { .. }
         | Event::RequestAltered { .. }
         | Event::RequestDeleted { .. }
-        | Event::AliasSet { .. }
-        | Event::AliasDeleted { .. }
         | Event::FileChanged { .. } => Vec::new(),
     }
 }
@@ -96,7 +97,9 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
 fn of_file(place: Option<Location>) -> Vec<Effect> {
     let named = |dir: &ModelDir, effect: &dyn Fn(ModelName) -> Effect| dir.name().map_or(Effect::Unknown, effect);
     match place {
-        Some(Location::Model(dir)) => vec![named(&dir, &|model| Effect::Model { model, changed: None })],
+        Some(Location::Model(dir) | Location::Alias(dir, _)) => {
+            vec![named(&dir, &|model| Effect::Model { model, changed: None })]
+        }
         Some(Location::Version(dir, number)) => {
             vec![named(&dir, &|model| Effect::Version { model, number, changed: None })]
         }
@@ -109,7 +112,6 @@ fn of_file(place: Option<Location>) -> Vec<Effect> {
             | Location::Webhook(_)
             | Location::ModelAccess(_)
             | Location::Stage(..)
-            | Location::Alias(..)
             | Location::Request(..)
             | Location::Comment(..)
             | Location::Artifact(..)

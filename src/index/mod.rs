@@ -45,7 +45,7 @@ pub use history::{Entry, LogFilter, Subject, landed, matches};
 pub use ids::{used, used_in};
 pub use landers::{Landers, lander};
 pub use record::Act;
-pub use rows::{MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
+pub use rows::{Alias, Evidence, MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 
 use crate::git::Repo;
 use crate::registry::Registry;

@@ -10,12 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::error::{Fault, damaged};
 use super::record::{Fixed, take};
 use crate::entity::{Model, Tags, Version};
+use crate::name::AliasName;
 use crate::search;
+use crate::snapshot::ModelView;
 use crate::stage::Stage;
 use crate::time::Timestamp;
+use crate::tree::TreeError;
 
 /// The longest description that a row holds, in bytes; a longer one is read from the registry where it is shown.
 pub const MAX_DESCRIPTION: usize = 256;
+
+/// The longest parameters and metrics that a row holds, in bytes; longer ones are read from the registry where they decide.
+const MAX_EVIDENCE: usize = 2048;
 
 /// A tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,32 +45,88 @@ impl Tag<'_> {
     }
 }
 
+/// An alias of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias<'a> {
+    /// Its name.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// The version that it points at.
+    pub version: u64,
+}
+
 /// A registered model as a search finds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRow<'a> {
     /// The name.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
+    /// When it was registered, in milliseconds.
+    pub created: i64,
     /// When it last changed by what counts (`event_times`), in milliseconds.
     pub updated: i64,
+    /// Its description; empty if that is longer than [`MAX_DESCRIPTION`].
+    #[serde(borrow)]
+    pub description: Cow<'a, str>,
+    /// Whether its description is too long for a row.
+    pub is_long: bool,
     /// Its tags.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
+    /// Its aliases.
+    #[serde(borrow)]
+    pub aliases: Vec<Alias<'a>>,
+    /// The stages that versions of it are in, besides `None`, one a line.
+    #[serde(borrow)]
+    pub stages: Cow<'a, str>,
 }
 
 impl ModelRow<'_> {
     /// The row of a model that last changed at `bumped`, as far as is known.
-    pub(super) fn of(model: &Model, bumped: Option<i64>) -> ModelRow<'static> {
-        ModelRow {
+    pub(super) fn of(model: &Model, view: &ModelView<'_>, bumped: Option<i64>) -> Result<ModelRow<'static>, TreeError> {
+        let alias = |(name, version): (AliasName, u64)| Alias { name: Cow::Owned(name.to_string()), version };
+        Ok(ModelRow {
             name: Cow::Owned(model.name.as_str().to_owned()),
+            created: model.created_at.as_millis(),
             updated: model.created_at.as_millis().max(bumped.unwrap_or(i64::MIN)),
+            is_long: short(&model.description).is_none(),
+            description: Cow::Owned(short(&model.description).unwrap_or_default()),
             tags: Tag::all(&model.tags),
-        }
+            aliases: aliases(view)?.into_iter().map(alias).collect(),
+            stages: Cow::Owned(stages(view)?.join("\n")),
+        })
     }
 
     pub(super) fn into_owned(self) -> ModelRow<'static> {
-        ModelRow { name: own(self.name), tags: self.tags.into_iter().map(Tag::into_owned).collect(), ..self }
+        let alias = |a: Alias<'_>| Alias { name: own(a.name), ..a };
+        ModelRow {
+            name: own(self.name),
+            description: own(self.description),
+            stages: own(self.stages),
+            tags: self.tags.into_iter().map(Tag::into_owned).collect(),
+            aliases: self.aliases.into_iter().map(alias).collect(),
+            ..self
+        }
     }
+}
+
+/// The aliases of a model, as far as their files can be read.
+fn aliases(view: &ModelView<'_>) -> Result<Vec<(AliasName, u64)>, TreeError> {
+    Ok(view.aliases()?.into_iter().filter_map(|(name, file)| Some((name, file.value?.version))).collect())
+}
+
+/// The stages that versions of a model are in, by the files that say so.
+fn stages(view: &ModelView<'_>) -> Result<Vec<String>, TreeError> {
+    let occupied = |(stage, file): (Stage, crate::snapshot::File<_>)| {
+        let pointer: crate::entity::StagePointer = file.value?;
+        (!pointer.versions.is_empty()).then(|| stage.as_str().to_owned())
+    };
+    Ok(view.stages()?.into_iter().filter_map(occupied).collect())
+}
+
+/// A description that a row holds.
+fn short(description: &crate::text::Text) -> Option<String> {
+    Some(description.as_str()).filter(|d| d.len() <= MAX_DESCRIPTION).map(str::to_owned)
 }
 
 /// A version as its chunk holds it: without the name of its model.
@@ -110,13 +172,53 @@ pub struct VersionFacts<'a> {
     /// Its tags.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
+    /// Its parameters and metrics, to be read where a search asks for them; none if they are longer than a row holds.
+    #[serde(borrow)]
+    pub evidence: Option<Evidence<'a>>,
+}
+
+/// The parameters and metrics of a version, in few bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence<'a>(#[serde(borrow)] Cow<'a, [u8]>);
+
+impl Evidence<'_> {
+    /// Of a version.
+    pub fn of(version: &Version) -> Evidence<'static> {
+        let params = version.params.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>();
+        let metrics = version.metrics.iter().map(|(k, v)| (k.as_str(), v.value())).collect::<Vec<_>>();
+        if params.is_empty() && metrics.is_empty() {
+            return Evidence(Cow::Borrowed(&[]));
+        }
+        // Texts and numbers can always be written.
+        Evidence(Cow::Owned(postcard::to_stdvec(&(params, metrics)).unwrap_or_default()))
+    }
+
+    fn read(&self) -> (Vec<(&str, &str)>, Vec<(&str, f64)>) {
+        if self.0.is_empty() { Default::default() } else { postcard::from_bytes(&self.0).unwrap_or_default() }
+    }
+
+    /// The value of a parameter.
+    pub fn param(&self, key: &str) -> search::Fact<&str> {
+        let found = self.read().0.into_iter().find(|(k, _)| *k == key);
+        found.map_or(search::Fact::Absent, |(_, value)| search::Fact::Known(value))
+    }
+
+    /// The value of a metric.
+    pub fn metric(&self, key: &str) -> search::Fact<f64> {
+        let found = self.read().1.into_iter().find(|(k, _)| *k == key);
+        found.map_or(search::Fact::Absent, |(_, value)| search::Fact::Known(value))
+    }
+
+    fn into_owned(self) -> Evidence<'static> {
+        Evidence(Cow::Owned(self.0.into_owned()))
+    }
 }
 
 impl VersionFacts<'_> {
     /// The facts of a version that last changed at `bumped`, as far as is known.
     pub fn of(number: u64, version: &Version, stage: &Stage, bumped: Option<i64>) -> VersionFacts<'static> {
         let owned = |s: &str| Cow::Owned(s.to_owned());
-        let description = Some(version.description.as_str()).filter(|d| d.len() <= MAX_DESCRIPTION);
+        let evidence = Some(Evidence::of(version)).filter(|e| e.0.len() <= MAX_EVIDENCE);
         VersionFacts {
             number,
             created: version.created_at.as_millis(),
@@ -125,7 +227,7 @@ impl VersionFacts<'_> {
             stage: owned(stage.as_str()),
             status: Cow::Borrowed(version.status.as_str()),
             status_message: owned(version.status_message.as_str()),
-            description: description.map(str::to_owned),
+            description: short(&version.description),
             source: owned(version.source.uri.as_str()),
             run_id: owned(version.source.run_id.as_str()),
             run_link: owned(version.source.run_link.as_str()),
@@ -133,7 +235,24 @@ impl VersionFacts<'_> {
             has_files: version.artifacts.is_some(),
             location: owned(version.source.location.as_str()),
             tags: Tag::all(&version.tags),
+            evidence,
         }
+    }
+
+    /// Takes in what a row leaves out because it is long.
+    pub fn complete(&mut self, version: &Version) {
+        self.description = Some(version.description.as_str().to_owned());
+        self.evidence = Some(Evidence::of(version));
+    }
+
+    /// The value of a parameter.
+    pub fn param(&self, key: &str) -> search::Fact<&str> {
+        self.evidence.as_ref().map_or(search::Fact::Unknown, |e| e.param(key))
+    }
+
+    /// The value of a metric.
+    pub fn metric(&self, key: &str) -> search::Fact<f64> {
+        self.evidence.as_ref().map_or(search::Fact::Unknown, |e| e.metric(key))
     }
 
     pub(super) fn into_owned(self) -> VersionFacts<'static> {
@@ -148,6 +267,7 @@ impl VersionFacts<'_> {
             model_id: own(self.model_id),
             location: own(self.location),
             tags: self.tags.into_iter().map(Tag::into_owned).collect(),
+            evidence: self.evidence.map(Evidence::into_owned),
             ..self
         }
     }
@@ -162,11 +282,13 @@ pub struct VersionRow<'a> {
     pub facts: VersionFacts<'a>,
     /// Whether its model is a prompt.
     pub of_prompt: bool,
+    /// Its aliases, where the search asks for them.
+    pub aliases: Vec<String>,
 }
 
 impl VersionRow<'_> {
     pub(super) fn into_owned(self) -> VersionRow<'static> {
-        VersionRow { model: own(self.model), facts: self.facts.into_owned(), of_prompt: self.of_prompt }
+        VersionRow { model: own(self.model), facts: self.facts.into_owned(), ..self }
     }
 }
 
@@ -179,6 +301,18 @@ impl search::ModelRow for ModelRow<'_> {
     }
     fn tag(&self, key: &str) -> Option<&str> {
         tag(&self.tags, key)
+    }
+    fn created(&self) -> Timestamp {
+        Timestamp::from_millis(self.created)
+    }
+    fn description(&self) -> search::Fact<&str> {
+        if self.is_long { search::Fact::Unknown } else { search::Fact::Known(&self.description) }
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        self.aliases.iter().for_each(|a| see(&a.name));
+    }
+    fn each_stage(&self, see: &mut dyn FnMut(&str)) {
+        self.stages.lines().for_each(see);
     }
 }
 
@@ -206,6 +340,21 @@ impl search::VersionRow for VersionRow<'_> {
     }
     fn is_of_prompt(&self) -> bool {
         self.of_prompt
+    }
+    fn stage(&self) -> &str {
+        &self.facts.stage
+    }
+    fn description(&self) -> search::Fact<&str> {
+        self.facts.description.as_deref().map_or(search::Fact::Unknown, search::Fact::Known)
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        self.aliases.iter().for_each(|a| see(a));
+    }
+    fn param(&self, key: &str) -> search::Fact<&str> {
+        self.facts.param(key)
+    }
+    fn metric(&self, key: &str) -> search::Fact<f64> {
+        self.facts.metric(key)
     }
 }
 
@@ -398,6 +547,7 @@ mod tests {
             has_files: false,
             location: "".into(),
             tags,
+            evidence: None,
         }
     }
 

@@ -1,10 +1,11 @@
 //! Searches: the rows that match a query, read chunk by chunk.
 
+use std::collections::HashMap;
 use std::thread;
 
 use super::error::Fault;
 use super::head::State;
-use super::rows::{self, ChunkKey, ModelRow, Place, VersionRow, Versions};
+use super::rows::{self, Alias, ChunkKey, ModelRow, Place, VersionRow, Versions};
 use super::{Index, IndexError};
 use crate::search::{Models, Page, PageSize, Query};
 use crate::tree::Oid;
@@ -23,7 +24,7 @@ impl Index<'_> {
         offset: usize,
         size: PageSize,
     ) -> Result<Page<ModelRow<'static>>, IndexError> {
-        let rows = self.ask(|state| {
+        let mut rows = self.ask(|state| {
             scan(
                 state,
                 |key| key.hundred == ChunkKey::MODEL,
@@ -36,6 +37,9 @@ impl Index<'_> {
                 },
             )
         })?;
+        if query.filter.asks_description() {
+            self.complete_models(&mut rows)?;
+        }
         Ok(query.page(rows, offset, size))
     }
 
@@ -46,14 +50,18 @@ impl Index<'_> {
         offset: usize,
         size: PageSize,
     ) -> Result<Page<VersionRow<'static>>, IndexError> {
-        let rows = self.ask(|state| {
+        let aliases = if query.filter.asks_aliases() { self.aliases()? } else { HashMap::new() };
+        let mut rows = self.ask(|state| {
             scan(
                 state,
                 |key| key.hundred != ChunkKey::MODEL,
                 |of_prompt, bytes, out| {
                     let versions = Versions::decode(bytes)?;
+                    let of_model = aliases.get(versions.model.as_ref()).map_or(&[][..], Vec::as_slice);
                     for facts in versions.rows {
-                        let row = VersionRow { model: versions.model.as_ref().into(), facts, of_prompt };
+                        let own = of_model.iter().filter(|a| a.version == facts.number);
+                        let aliases = own.map(|a| a.name.as_ref().to_owned()).collect();
+                        let row = VersionRow { model: versions.model.as_ref().into(), facts, of_prompt, aliases };
                         if query.filter.matches(&row) {
                             out.push(row.into_owned());
                         }
@@ -62,7 +70,51 @@ impl Index<'_> {
                 },
             )
         })?;
+        if query.filter.asks_details() {
+            self.complete_versions(&mut rows)?;
+        }
         Ok(query.page(rows, offset, size))
+    }
+
+    /// The aliases of all models that have some, by the name of the model.
+    fn aliases(&mut self) -> Result<HashMap<String, Vec<Alias<'static>>>, IndexError> {
+        let rows = self.ask(|state| {
+            let is_model = |key: &ChunkKey| key.hundred == ChunkKey::MODEL;
+            scan(state, is_model, |_, bytes, out| {
+                let row = ModelRow::decode(bytes)?;
+                if !row.aliases.is_empty() {
+                    out.push(row.into_owned());
+                }
+                Ok(())
+            })
+        })?;
+        Ok(rows.into_iter().map(|row| (row.name.into_owned(), row.aliases)).collect())
+    }
+
+    /// Reads the descriptions that are too long for a row.
+    fn complete_models(&self, rows: &mut [ModelRow<'static>]) -> Result<(), IndexError> {
+        let snapshot = self.registry.snapshot_of(self.tip())?;
+        for row in rows.iter_mut().filter(|r| r.is_long) {
+            let Ok(name) = row.name.parse() else { continue };
+            let file = snapshot.model(&name)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
+            row.description = file.map_or_else(String::new, |m| m.description.as_str().to_owned()).into();
+            row.is_long = false;
+        }
+        Ok(())
+    }
+
+    /// Reads the descriptions, parameters and metrics that are too long for a row.
+    fn complete_versions(&self, rows: &mut [VersionRow<'static>]) -> Result<(), IndexError> {
+        let snapshot = self.registry.snapshot_of(self.tip())?;
+        for row in rows.iter_mut().filter(|r| r.facts.description.is_none() || r.facts.evidence.is_none()) {
+            let Ok(name) = row.model.parse() else { continue };
+            let Some(view) = snapshot.model(&name)? else { continue };
+            let file = view.version(row.facts.number)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
+            if let Some(version) = file {
+                row.facts.complete(&version);
+            }
+        }
+        Ok(())
     }
 
     /// All models, and all versions.
@@ -78,7 +130,8 @@ impl Index<'_> {
             let is_version = |key: &ChunkKey| key.hundred != ChunkKey::MODEL;
             scan(state, is_version, |of_prompt, bytes, out| {
                 let versions = Versions::decode(bytes)?;
-                let row = |facts| VersionRow { model: versions.model.as_ref().into(), facts, of_prompt };
+                let row =
+                    |facts| VersionRow { model: versions.model.as_ref().into(), facts, of_prompt, aliases: Vec::new() };
                 out.extend(versions.rows.into_iter().map(|facts| row(facts).into_owned()));
                 Ok(())
             })

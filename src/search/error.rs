@@ -61,6 +61,15 @@ pub enum SearchError {
     /// Something else than a text for a tag.
     #[error("Expected a quoted string value for tag (e.g. 'my-value'). Got value {0}")]
     TagValue(String),
+    /// Something else than a text for a parameter.
+    #[error("Expected a quoted string value for param (e.g. 'my-value'). Got value {0}")]
+    ParamValue(String),
+    /// Something else than a number for a metric.
+    #[error("Expected numeric value type for metric. Found {0}")]
+    MetricValue(String),
+    /// Something else than a time.
+    #[error("Invalid value for a time: {0}. Write milliseconds since the epoch, or a time such as '2026-03-01'.")]
+    Time(String),
     /// A list for a key that takes none; holds the keys that do.
     #[error("Only {0} attributes support comparison with a list of quoted string values.")]
     ListKey(&'static str),

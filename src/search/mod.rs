@@ -5,7 +5,7 @@
 //! writes anything.
 //!
 //! ```
-//! use greenroom::search::{ModelRow, PageLimits, Query};
+//! use greenroom::search::{Fact, ModelRow, PageLimits, Query};
 //! use greenroom::time::Timestamp;
 //!
 //! struct Row(&'static str);
@@ -13,6 +13,10 @@
 //!     fn name(&self) -> &str { self.0 }
 //!     fn last_updated(&self) -> Timestamp { Timestamp::from_millis(0) }
 //!     fn tag(&self, _: &str) -> Option<&str> { None }
+//!     fn created(&self) -> Timestamp { Timestamp::from_millis(0) }
+//!     fn description(&self) -> Fact<&str> { Fact::Known("") }
+//!     fn each_alias(&self, _: &mut dyn FnMut(&str)) {}
+//!     fn each_stage(&self, _: &mut dyn FnMut(&str)) {}
 //! }
 //!
 //! let query = Query::models("name LIKE 'wine%'", &["name DESC".to_owned()])?;
@@ -23,18 +27,22 @@
 //! ```
 
 mod boxed;
+mod comparison;
 mod error;
 mod filter;
 mod group;
+mod keys;
 mod lex;
 mod like;
+mod nest;
 mod order;
 mod page;
 pub mod python;
 
 pub use boxed::box_filter;
+pub use comparison::{MetricTest, NumberTest, TextTest};
 pub use error::SearchError;
-pub use filter::{Filter, IS_PROMPT, MAX_CLAUSES, MAX_FILTER, ModelClause, NumberTest, TextTest, VersionClause};
+pub use filter::{Filter, IS_PROMPT, MAX_CLAUSES, MAX_FILTER, ModelClause, VersionClause};
 pub use order::{ModelKey, Order, VersionKey};
 pub use page::{Listing, Page, PageLimits, PageSize, Start, TokenKey};
 
@@ -46,7 +54,7 @@ use page::SearchId;
 /// What a search is about: [`Models`] or [`Versions`].
 pub trait Target: Debug + Clone + PartialEq + Eq {
     /// A clause of its filters.
-    type Clause: Debug + Clone + PartialEq + Eq;
+    type Clause: Debug + Clone + PartialEq;
     /// A key of its orders.
     type Key: Debug + Copy + PartialEq + Eq;
 }
@@ -69,6 +77,28 @@ impl Target for Versions {
     type Key = VersionKey;
 }
 
+/// Something about a row that it may not know, or not have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fact<T> {
+    /// The row does not hold it: whoever decides has to look it up.
+    Unknown,
+    /// There is none.
+    Absent,
+    /// It is this.
+    Known(T),
+}
+
+impl<T> Fact<T> {
+    /// Whether a test holds, or may hold.
+    fn holds(self, test: impl FnOnce(T) -> bool) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Absent => false,
+            Self::Known(value) => test(value),
+        }
+    }
+}
+
 /// A registered model as a search sees it.
 pub trait ModelRow {
     /// The name.
@@ -77,6 +107,14 @@ pub trait ModelRow {
     fn last_updated(&self) -> Timestamp;
     /// The value of a tag.
     fn tag(&self, key: &str) -> Option<&str>;
+    /// When the model was registered.
+    fn created(&self) -> Timestamp;
+    /// What it is for.
+    fn description(&self) -> Fact<&str>;
+    /// Gives each of its aliases.
+    fn each_alias(&self, see: &mut dyn FnMut(&str));
+    /// Gives each stage that a version of it is in.
+    fn each_stage(&self, see: &mut dyn FnMut(&str));
 }
 
 /// A model version as a search sees it.
@@ -98,6 +136,16 @@ pub trait VersionRow {
     /// Whether its model is a prompt. For MLflow that is so if *any* version of the model has the tag
     /// [`IS_PROMPT`] with the value `true`; MLflow's client sets the tag on the model, too.
     fn is_of_prompt(&self) -> bool;
+    /// The stage.
+    fn stage(&self) -> &str;
+    /// The description.
+    fn description(&self) -> Fact<&str>;
+    /// Gives each of its aliases.
+    fn each_alias(&self, see: &mut dyn FnMut(&str));
+    /// The value of a parameter.
+    fn param(&self, key: &str) -> Fact<&str>;
+    /// The value of a metric.
+    fn metric(&self, key: &str) -> Fact<f64>;
 }
 
 impl<R: ModelRow + ?Sized> ModelRow for &R {
@@ -109,6 +157,18 @@ impl<R: ModelRow + ?Sized> ModelRow for &R {
     }
     fn tag(&self, key: &str) -> Option<&str> {
         (**self).tag(key)
+    }
+    fn created(&self) -> Timestamp {
+        (**self).created()
+    }
+    fn description(&self) -> Fact<&str> {
+        (**self).description()
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        (**self).each_alias(see);
+    }
+    fn each_stage(&self, see: &mut dyn FnMut(&str)) {
+        (**self).each_stage(see);
     }
 }
 
@@ -137,10 +197,25 @@ impl<R: VersionRow + ?Sized> VersionRow for &R {
     fn is_of_prompt(&self) -> bool {
         (**self).is_of_prompt()
     }
+    fn stage(&self) -> &str {
+        (**self).stage()
+    }
+    fn description(&self) -> Fact<&str> {
+        (**self).description()
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        (**self).each_alias(see);
+    }
+    fn param(&self, key: &str) -> Fact<&str> {
+        (**self).param(key)
+    }
+    fn metric(&self, key: &str) -> Fact<f64> {
+        (**self).metric(key)
+    }
 }
 
 /// A search: what to find, in which order, and what its page tokens are bound to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Query<T: Target> {
     /// What to find.
     pub filter: Filter<T>,

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use super::error::{SearchError, at_most};
-use super::filter::bare_key;
 use super::group::{Piece, pieces};
+use super::keys::bare_key;
 use super::{ModelRow, Models, Target, VersionRow, Versions, python};
 
 /// The most entries of an order, and the longest of them in bytes.

@@ -15,6 +15,11 @@ struct Row {
     updated: i64,
     tags: &'static [(&'static str, &'static str)],
     is_of_prompt: bool,
+    stage: &'static str,
+    aliases: &'static [&'static str],
+    description: &'static str,
+    params: &'static [(&'static str, &'static str)],
+    metrics: &'static [(&'static str, f64)],
 }
 
 impl Row {
@@ -32,6 +37,18 @@ impl ModelRow for Row {
     }
     fn tag(&self, key: &str) -> Option<&str> {
         self.tag(key)
+    }
+    fn created(&self) -> Timestamp {
+        Timestamp::from_millis(self.created)
+    }
+    fn description(&self) -> Fact<&str> {
+        Fact::Known(self.description)
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        self.aliases.iter().for_each(|a| see(a));
+    }
+    fn each_stage(&self, see: &mut dyn FnMut(&str)) {
+        self.stage.split(' ').filter(|s| !s.is_empty()).for_each(see);
     }
 }
 
@@ -60,14 +77,46 @@ impl VersionRow for Row {
     fn is_of_prompt(&self) -> bool {
         self.is_of_prompt
     }
+    fn stage(&self) -> &str {
+        self.stage
+    }
+    fn description(&self) -> Fact<&str> {
+        Fact::Known(self.description)
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        self.aliases.iter().for_each(|a| see(a));
+    }
+    fn param(&self, key: &str) -> Fact<&str> {
+        self.params.iter().find(|(k, _)| *k == key).map_or(Fact::Absent, |(_, v)| Fact::Known(v))
+    }
+    fn metric(&self, key: &str) -> Fact<f64> {
+        self.metrics.iter().find(|(k, _)| *k == key).map_or(Fact::Absent, |(_, v)| Fact::Known(*v))
+    }
 }
 
+/// A row without anything.
+const BARE: Row = Row {
+    name: "",
+    number: 0,
+    run_id: "",
+    source: "",
+    created: 0,
+    updated: 0,
+    tags: &[],
+    is_of_prompt: false,
+    stage: "",
+    aliases: &[],
+    description: "",
+    params: &[],
+    metrics: &[],
+};
+
 const fn model(name: &'static str, updated: i64, tags: &'static [(&'static str, &'static str)]) -> Row {
-    Row { name, number: 0, run_id: "", source: "", created: 0, updated, tags, is_of_prompt: false }
+    Row { name, updated, tags, ..BARE }
 }
 
 const fn version(name: &'static str, number: u64, run_id: &'static str, source: &'static str, updated: i64) -> Row {
-    Row { name, number, run_id, source, created: 100 - updated, updated, tags: &[], is_of_prompt: false }
+    Row { name, number, run_id, source, created: 100 - updated, updated, stage: "None", ..BARE }
 }
 
 const MODELS: &[Row] = &[
@@ -230,9 +279,9 @@ fn wrong_filters_are_refused_in_mlflows_words() {
         ("name = ('x')", format!("{quoted_or_list} ('x')")),
         ("tags.k = 5", "Expected a quoted string value for tag (e.g. 'my-value'). Got value 5".into()),
         ("tags.k IN ('x')", "Expected a quoted string value for tag (e.g. 'my-value'). Got value ('x')".into()),
-        ("name = 'a' OR name = 'b'", "Invalid clause(s) in filter string: OR".into()),
         ("NOT name = 'a'", "Invalid clause(s) in filter string: NOT".into()),
-        ("(name = 'a')", "Invalid clause(s) in filter string: (name = 'a')".into()),
+        ("(name = 'a'", "Invalid clause(s) in filter string: (".into()),
+        ("name = 'a' OR", "Invalid clause(s) in filter string: OR".into()),
         ("name LIKE", "Invalid clause(s) in filter string: name, LIKE".into()),
         ("name IN 'x'", "Invalid clause(s) in filter string: name, IN, 'x'".into()),
         ("name = 'a' foo", "Invalid clause(s) in filter string: name = 'a' foo".into()),
@@ -265,6 +314,112 @@ fn wrong_filters_are_refused_in_mlflows_words() {
     ] {
         assert_eq!(models(filter), Err(error), "{filter}");
     }
+}
+
+/// What MLflow has no words for.
+const MORE: &[Row] = &[
+    Row {
+        stage: "Production",
+        aliases: &["champion", "blue"],
+        description: "The first\nof all",
+        params: &[("C", "0.1"), ("my key", "x")],
+        metrics: &[("auc", 0.91), ("loss", f64::NAN)],
+        ..version("wine", 1, "", "", 10)
+    },
+    Row { stage: "Staging", params: &[("C", "1")], metrics: &[("auc", 0.5)], ..version("wine", 2, "", "", 20) },
+    Row { aliases: &["champion"], ..version("beer", 3, "", "", 30) },
+];
+
+#[test]
+fn a_larger_language_finds_by_alias_stage_text_time_parameter_and_metric() {
+    let found = |filter: &str| {
+        let filter = Filter::versions(filter).map_err(|e| e.to_string())?;
+        Ok(MORE.iter().filter(|v| filter.matches(*v)).map(|v| v.number).collect::<Vec<u64>>())
+    };
+    for (filter, want) in [
+        ("alias = 'champion'", &[1, 3][..]),
+        ("alias != 'champion'", &[2]),
+        ("alias LIKE 'b%'", &[1]),
+        ("alias IN ('blue', 'green')", &[1]),
+        ("alias NOT IN ('blue', 'green')", &[2, 3]),
+        ("stage = 'Production'", &[1]),
+        ("current_stage != 'None'", &[1, 2]),
+        ("stage IN ('Staging', 'None')", &[2, 3]),
+        ("description LIKE '%first%'", &[1]),
+        ("description = ''", &[2, 3]),
+        ("creation_timestamp > 75", &[1, 2]),
+        ("creation_timestamp >= '1970-01-01T00:00:00.080Z'", &[1, 2]),
+        ("last_updated_timestamp < 20", &[1]),
+        ("params.C = '0.1'", &[1]),
+        ("param.C != '0.1'", &[2]),
+        ("params.`my key` LIKE 'x'", &[1]),
+        ("metrics.auc > 0.5", &[1]),
+        ("metrics.auc >= 0.5", &[1, 2]),
+        ("metrics.auc < 1", &[1, 2]),
+        ("metric.loss > 0", &[]),
+        ("metrics.nothing = 0", &[]),
+        ("attribute.stage = 'Staging'", &[2]),
+        // OR is weaker than AND; parentheses group, also around MLflow's own clauses.
+        ("stage = 'Staging' OR alias = 'champion'", &[1, 2, 3]),
+        ("name = 'wine' AND stage = 'Staging' OR name = 'beer'", &[2, 3]),
+        ("name = 'wine' and (stage = 'Staging' or alias = 'blue')", &[1, 2]),
+        ("(name = 'beer')", &[3]),
+        ("((name IN ('beer')) OR (metrics.auc > 0.9 AND params.C = '0.1'))", &[1, 3]),
+        ("name = 'beer' OR name = 'wine' AND version_number = 2", &[2, 3]),
+        // The clause that MLflow's client adds binds to the last side, and says no more than that no prompts are asked for.
+        ("name = 'beer' OR version_number = 1 AND tag.`mlflow.prompt.is_prompt` != 'true'", &[1, 3]),
+    ] {
+        assert_eq!(found(filter), Ok(want.to_vec()), "{filter}");
+    }
+    for (filter, error) in [
+        ("stage > 'x'", "Invalid comparator for attribute: >"),
+        ("metrics.auc > 'x'", "Expected numeric value type for metric. Found 'x'"),
+        ("metrics.auc LIKE 1", "Invalid comparator for metric: LIKE"),
+        ("params.C > '1'", "Invalid comparator for param: >"),
+        ("params.C = 1", "Expected a quoted string value for param (e.g. 'my-value'). Got value 1"),
+        (
+            "creation_timestamp > 'soon'",
+            "Invalid value for a time: 'soon'. Write milliseconds since the epoch, or a time such as '2026-03-01'.",
+        ),
+        (
+            "description IN ('x')",
+            "Only ['name', 'run_id'] attributes support comparison with a list of quoted string values.",
+        ),
+        ("name = 'a' OR version_number = 'x'", "Invalid value for numeric attribute 'version_number': 'x'"),
+        ("NOT stage = 'x'", "Invalid clause(s) in filter string: NOT"),
+    ] {
+        assert_eq!(found(filter), Err(error.to_owned()), "{filter}");
+    }
+    let clauses = vec!["(name = 'a' OR name = 'b')"; 26].join(" AND ");
+    assert!(Filter::versions(&clauses).is_err_and(|e| e.to_string().contains("at most 50 are allowed")));
+}
+
+#[test]
+fn a_filter_of_versions_by_a_name_in_an_or_names_no_model() {
+    assert_eq!(Filter::versions("name = 'a' AND (stage = 'x' OR alias = 'y')").unwrap().model(), Some("a"));
+    assert_eq!(Filter::versions("name = 'a' OR name = 'b'").unwrap().model(), None);
+    assert_eq!(Filter::versions("tags.a = 'x' OR tags.b = 'y'").unwrap().tags().count(), 0);
+}
+
+#[test]
+fn models_are_found_by_alias_and_stage_of_their_versions() {
+    let rows = [
+        Row { stage: "Production Staging", aliases: &["champion"], created: 5, ..model("a", 1, &[]) },
+        Row { stage: "Archived", description: "old", created: 9, ..model("b", 1, &[]) },
+    ];
+    for (filter, want) in [
+        ("stage = 'Staging'", "a"),
+        ("stage != 'Staging'", "b"),
+        ("alias = 'champion' AND stage = 'Production'", "a"),
+        ("description ILIKE 'OLD'", "b"),
+        ("creation_timestamp > 5 OR alias = 'champion'", "ab"),
+        ("last_updated_timestamp > 1", ""),
+    ] {
+        let filter = Filter::models(filter).unwrap();
+        let found: String = rows.iter().filter(|m| filter.matches(*m)).map(|m| m.name).collect();
+        assert_eq!(found, want, "{filter:?}");
+    }
+    assert!(Filter::models("params.x = 'y'").is_err() && Filter::models("(metrics.x = 1)").is_err());
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Who calls: by a token (Basic or Bearer), by the header of a trusted proxy, or, on a loopback address alone, the local
-//! git user.
+//! git user. A service with a token for that says in another header for whom it acts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -38,6 +38,8 @@ pub struct Caller {
     pub email: String,
     /// Whether the caller may only read, whatever the person may.
     pub read_only: bool,
+    /// Whether a service says that it acts for the person, who proved nothing here.
+    pub delegated: bool,
 }
 
 impl Caller {
@@ -45,7 +47,7 @@ impl Caller {
     pub fn of(user: &UserName, person: &Person) -> Option<Self> {
         let email = person.emails.iter().next()?.as_str().to_owned();
         let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() }.to_owned();
-        Some(Self { user: user.clone(), name, email, read_only: false })
+        Some(Self { user: user.clone(), name, email, read_only: false, delegated: false })
     }
 
     /// The identity in commits at a time.
@@ -61,6 +63,8 @@ pub struct Auth {
     /// Who calls without credentials; none: nobody may.
     local: Option<Arc<Caller>>,
     proxy: Option<Proxy>,
+    /// The header in which a service says for whom it acts: a person's id, login or e-mail address.
+    person_header: Option<HeaderName>,
     failed: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
@@ -80,7 +84,12 @@ impl Auth {
     /// Callers are known by tokens, by a proxy where there is one, and else as `local`.
     pub fn new(tokens: Tokens, local: Option<Caller>, proxy: Option<Proxy>) -> Self {
         let known = RwLock::new((None, Arc::from([])));
-        Self { tokens, known, local: local.map(Arc::new), proxy, failed: Mutex::default() }
+        Self { tokens, known, local: local.map(Arc::new), proxy, person_header: None, failed: Mutex::default() }
+    }
+
+    /// Services with a token for that say in this header for whom they act.
+    pub fn with_person_header(self, header: Option<HeaderName>) -> Self {
+        Self { person_header: header, ..self }
     }
 
     /// Says who calls from an address with these headers.
@@ -91,12 +100,17 @@ impl Auth {
         catalog: &Catalog,
         now: Timestamp,
     ) -> Result<Arc<Caller>, ApiError> {
+        let acts_for = self.person_header.as_ref().map_or(Ok(None), |name| only(headers, name))?;
         if let Some(proxy) = self.proxy.as_ref().filter(|p| p.from.contains(&peer))
             && let Some(said) = only(headers, &proxy.header)?
         {
-            return self.by_proxy(said, catalog);
+            // Whoever comes through the proxy can send any other header.
+            return if acts_for.is_some() { Err(no_delegate()) } else { by_name(said, catalog, "the proxy") };
         }
         let Some(given) = only(headers, &header::AUTHORIZATION)? else {
+            if acts_for.is_some() {
+                return Err(no_delegate());
+            }
             return self.local.clone().ok_or_else(|| {
                 unauthenticated("You are not authenticated. Send a token of this registry as a Bearer token, or as the password of Basic.")
             });
@@ -111,8 +125,18 @@ impl Auth {
         let user = UserName::new(token.person.as_str()).map_err(|_| wrong())?;
         let person = catalog.people().get(&user).ok_or_else(wrong)?;
         let no_address = || ApiError::denied(format!("The person '{user}' has no e-mail address to commit with."));
-        let caller = Caller::of(&user, person).ok_or_else(no_address)?;
-        Ok(Arc::new(Caller { read_only: token.read_only, ..caller }))
+        let read_only = token.read_only;
+        match acts_for {
+            None => {
+                let caller = Caller::of(&user, person).ok_or_else(no_address)?;
+                Ok(Arc::new(Caller { read_only, ..caller }))
+            }
+            Some(_) if !token.delegate => Err(no_delegate()),
+            Some(name) => {
+                let person = by_name(name, catalog, "the service that calls for you")?;
+                Ok(Arc::new(Caller { read_only, delegated: true, ..Caller::clone(&person) }))
+            }
+        }
     }
 
     /// A person who proved before who they are, to read only; not somebody who has left meanwhile.
@@ -122,19 +146,6 @@ impl Auth {
         let caller =
             local.or_else(known).ok_or_else(|| unauthenticated("You are no person of this registry any more."))?;
         Ok(Arc::new(Caller { read_only: true, ..caller }))
-    }
-
-    fn by_proxy(&self, said: &str, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {
-        let is = |(user, person): &(&UserName, &Person)| {
-            let same = |text: &crate::text::Text| text.as_str().eq_ignore_ascii_case(said);
-            user.as_str() == said || person.logins.iter().any(same) || person.emails.iter().any(same)
-        };
-        let found = catalog.people().iter().find(is).and_then(|(user, person)| Caller::of(user, person));
-        found.map(Arc::new).ok_or_else(|| {
-            ApiError::denied(
-                "You are known to the proxy, but you are no person of this registry with an e-mail address.",
-            )
-        })
     }
 
     /// The tokens as the file has them now.
@@ -182,6 +193,31 @@ impl Tokens {
         let inode = 0;
         Some((meta.modified().ok()?, meta.len(), inode))
     }
+}
+
+/// The person with this id, or the only one with this login or e-mail address, whom somebody trusted names.
+fn by_name(said: &str, catalog: &Catalog, by: &str) -> Result<Arc<Caller>, ApiError> {
+    let is = |(_, person): &(&UserName, &Person)| {
+        let same = |text: &crate::text::Text| text.as_str().eq_ignore_ascii_case(said);
+        person.logins.iter().any(same) || person.emails.iter().any(same)
+    };
+    let mut found = catalog.people().iter().filter(is);
+    // Nobody gets between a person and their id by taking it for a login, and none of several is picked.
+    let one = catalog.people().get_key_value(said).or_else(|| found.next().filter(|_| found.next().is_none()));
+    let caller = one.and_then(|(user, person)| Caller::of(user, person));
+    caller.map(Arc::new).ok_or_else(|| {
+        ApiError::denied(format!(
+            "You are known to {by}, but you are no person of this registry with an e-mail address, or several."
+        ))
+    })
+}
+
+/// Why the header that names a person is not believed.
+fn no_delegate() -> ApiError {
+    ApiError::denied(
+        "Only a service with a token made by `greenroom token create --delegate` may say for whom it acts; this request \
+         names a person without one.",
+    )
 }
 
 fn unauthenticated(message: &str) -> ApiError {
@@ -250,6 +286,7 @@ mod tests {
             name: "Me".to_owned(),
             email: "me@example.org".to_owned(),
             read_only: false,
+            delegated: false,
         };
         let open = Auth::new(Tokens::of(folder.path()), Some(local.clone()), None);
         assert_eq!(*open.caller(&HeaderMap::new(), peer(), &catalog, now).unwrap(), local);

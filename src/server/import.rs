@@ -273,7 +273,7 @@ fn caller(parts: &Parts, created_by: &str) -> Arc<Caller> {
     let known = catalog.and_then(|c| Caller::of(&user, c.people().get(&user)?));
     // Who is no person of the registry goes by his address.
     let (name, email) = (user.as_str().to_owned(), user.as_str().to_owned());
-    Arc::new(known.unwrap_or(Caller { user, name, email, read_only: false }))
+    Arc::new(known.unwrap_or(Caller { user, name, email, read_only: false, delegated: false }))
 }
 
 /// Makes a change and waits until it is durable.

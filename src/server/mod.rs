@@ -45,6 +45,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use axum::http::HeaderName;
+use axum::http::header::AUTHORIZATION;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use artifacts::Shelf;
@@ -80,6 +82,8 @@ pub struct Config {
     pub behind_proxy: bool,
     /// The header in which that proxy says who calls, and the addresses that it calls from.
     pub proxy: Option<(String, Vec<IpAddr>)>,
+    /// The header in which a service with a token for that says for whom it acts.
+    pub person_header: Option<String>,
     /// Host names that the server answers for, besides those of the loopback addresses.
     pub hosts: Vec<String>,
     /// On a loopback address, too, callers need a token.
@@ -108,6 +112,7 @@ impl Config {
             bind,
             behind_proxy: false,
             proxy: None,
+            person_header: None,
             hosts: Vec::new(),
             require_token: false,
             max_rate: None,
@@ -160,6 +165,9 @@ pub enum ServeError {
     /// The name of a header is none.
     #[error("{0} is no name of a header")]
     Header(String),
+    /// A header would say two things.
+    #[error("the header {0} says something else already; name another one with --person-header")]
+    HeaderTwice(String),
     /// The address cannot be listened at.
     #[error("cannot listen at {bind}")]
     Bind {
@@ -297,23 +305,28 @@ fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, Se
     if !is_loopback && !config.behind_proxy {
         return Err(ServeError::InTheClear { bind: config.bind });
     }
+    let header = |name: &String| -> Result<HeaderName, ServeError> {
+        name.parse().map_err(|_| ServeError::Header(crate::text::quoted(name)))
+    };
     let proxy = match &config.proxy {
-        Some((name, from)) => {
-            let header = name.parse().map_err(|_| ServeError::Header(crate::text::quoted(name)))?;
-            Some(Proxy { header, from: from.clone() })
-        }
+        Some((name, from)) => Some(Proxy { header: header(name)?, from: from.clone() }),
         None => None,
     };
+    let person_header = config.person_header.as_ref().map(header).transpose()?;
+    let is_taken = |name: &HeaderName| *name == AUTHORIZATION || proxy.as_ref().is_some_and(|p| p.header == *name);
+    if let Some(name) = person_header.as_ref().filter(|name| is_taken(name)) {
+        return Err(ServeError::HeaderTwice(name.to_string()));
+    }
     if is_loopback && !config.behind_proxy && !config.require_token {
         let (author, _) = identity(config, registry)?;
         let user = registry.person_of(&registry.snapshot()?, &author)?;
-        let local = Caller { user, name: author.name, email: author.email, read_only: false };
-        return Ok(Auth::new(tokens, Some(local), proxy));
+        let local = Caller { user, name: author.name, email: author.email, read_only: false, delegated: false };
+        return Ok(Auth::new(tokens, Some(local), proxy).with_person_header(person_header));
     }
     if proxy.is_none() && tokens.list()?.is_empty() {
         return Err(ServeError::NoTokens);
     }
-    Ok(Auth::new(tokens, None, proxy))
+    Ok(Auth::new(tokens, None, proxy).with_person_header(person_header))
 }
 
 /// The hosts that are answered for: on a loopback address those of the machine itself, so that no page can reach the

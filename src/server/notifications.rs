@@ -94,6 +94,7 @@ fn of_person(call: &Call, person: &Person) -> Result<Value, ApiError> {
         "off": wishes.off,
         "registry_off": mailing.off,
         "digest": wishes.digest,
+        "mute_approvals": wishes.mute_approvals,
         "daily_cap": mailing.cap(),
         "models": models,
     }))
@@ -132,6 +133,7 @@ fn of_model(
 struct Wanted {
     off: Option<bool>,
     digest: Option<Cadence>,
+    mute_approvals: Option<bool>,
     model: Option<ModelName>,
     /// The outer none: it stays; the inner none: what is usual.
     notify: Option<Option<Notify>>,
@@ -165,6 +167,7 @@ fn apply(person: &mut Person, wanted: &Wanted, names: &[ModelName]) {
     let wishes = &mut person.notifications;
     wishes.off = wanted.off.unwrap_or(wishes.off);
     wishes.digest = wanted.digest.unwrap_or(wishes.digest);
+    wishes.mute_approvals = wanted.mute_approvals.unwrap_or(wishes.mute_approvals);
     wishes.change_under(names, |m| {
         m.notify = wanted.notify.unwrap_or(m.notify);
         wanted.follow.iter().for_each(|v| m.follow(*v));
@@ -238,7 +241,8 @@ fn wanted(call: &Call) -> Result<Wanted, ApiError> {
             Some(model.name.clone())
         }
     };
-    Ok(Wanted { off, digest, model, notify, follow, unfollow })
+    let mute_approvals = args.value("mute_approvals")?.map(|_| args.flag("mute_approvals")).transpose()?;
+    Ok(Wanted { off, digest, mute_approvals, model, notify, follow, unfollow })
 }
 
 /// Numbers of versions, as numbers or as texts.

@@ -158,6 +158,11 @@ impl State {
 
     /// Makes a change and answers when it is durable. It is made even if nobody waits for the answer any more.
     pub async fn write(&self, caller: Arc<Caller>, actions: Vec<Action>, comment: String) -> Result<Landed, ApiError> {
+        if caller.delegated && !actions.iter().all(Action::may_be_delegated) {
+            return Err(ApiError::denied(
+                "A service cannot do this in your name: it needs a token of your own, or the command line.",
+            ));
+        }
         let (reply, receive) = oneshot::channel();
         self.jobs.try_send(Job::Change { caller, actions, comment, reply }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {

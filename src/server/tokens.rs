@@ -51,6 +51,9 @@ pub struct Token {
     /// Whether it may only read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// Whether a service holds it that acts for other persons, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delegate: bool,
     /// The SHA-256 of the token in hexadecimal digits.
     pub hash: String,
 }
@@ -60,6 +63,15 @@ impl Token {
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now.as_millis())
     }
+}
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// It may only read.
+    pub read_only: bool,
+    /// A service holds it that acts for other persons, too.
+    pub delegate: bool,
 }
 
 /// The file as it is written.
@@ -93,7 +105,7 @@ impl Tokens {
         person: &UserName,
         now: Timestamp,
         expires: Option<Timestamp>,
-        read_only: bool,
+        rights: Rights,
     ) -> Result<String, TokenError> {
         let text = fresh()?;
         let token = Token {
@@ -101,7 +113,8 @@ impl Tokens {
             person: person.as_str().to_owned(),
             created: now.as_millis(),
             expires: expires.map(Timestamp::as_millis),
-            read_only,
+            read_only: rights.read_only,
+            delegate: rights.delegate,
             hash: hash(&text),
         };
         self.change(|tokens| tokens.push(token))?;
@@ -180,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
         let alice: UserName = "alice".parse().unwrap();
-        let text = tokens.create(&alice, now(), None, false).unwrap();
+        let text = tokens.create(&alice, now(), None, Rights::default()).unwrap();
         assert_eq!(text.len(), 4 + 32);
         let list = tokens.list().unwrap();
         assert_eq!(find(&list, &text).map(|t| t.person.as_str()), Some("alice"));
@@ -201,8 +214,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
         let alice: UserName = "alice".parse().unwrap();
-        let one = tokens.create(&alice, now(), Some(now().plus_millis(10)), false).unwrap();
-        tokens.create(&alice, now(), None, true).unwrap();
+        let one = tokens.create(&alice, now(), Some(now().plus_millis(10)), Rights::default()).unwrap();
+        tokens.create(&alice, now(), None, Rights { read_only: true, ..Rights::default() }).unwrap();
         let list = tokens.list().unwrap();
         assert!(!list[0].is_over(now()) && list[0].is_over(now().plus_millis(10)) && !list[1].is_over(now()));
         assert_eq!(tokens.revoke(&one[..SHOWN]).unwrap(), 1);
@@ -216,7 +229,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
-        tokens.create(&"alice".parse().unwrap(), now(), None, false).unwrap();
+        tokens.create(&"alice".parse().unwrap(), now(), None, Rights::default()).unwrap();
         let path = folder.path().join("tokens.toml");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(tokens.list(), Err(TokenError::Kept(KeptError::Open { mode: 0o644, .. }))));

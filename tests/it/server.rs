@@ -2,6 +2,7 @@
 
 mod access;
 mod artifacts;
+mod behind_mlflow;
 mod browsers;
 mod clients;
 mod crash;

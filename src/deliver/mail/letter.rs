@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ask::Ask;
 use super::token::{Scope, TokenKey};
 use crate::audience::{Activity, Allowance, Reason};
 use crate::entity::Settings;
@@ -36,6 +37,8 @@ pub struct News {
     pub activity: Activity,
     /// Why the reader is told.
     pub reason: Reason,
+    /// What the reader is asked to decide.
+    pub ask: Option<Ask>,
     /// Who did it.
     pub by: UserName,
     /// What was said besides.
@@ -76,6 +79,8 @@ pub struct Part {
     pub heading: String,
     /// What to ask greenroom for.
     pub reference: String,
+    /// Where the server shows the version, if it has an address.
+    pub link: Option<String>,
     /// What happened, oldest first.
     pub items: Vec<Item>,
 }
@@ -87,6 +92,8 @@ pub struct Item {
     pub sentence: String,
     /// What was said, of several lines perhaps.
     pub quote: String,
+    /// What the reader is asked to decide.
+    pub ask: Option<Ask>,
     /// When, and by which commit.
     pub when: String,
 }
@@ -146,7 +153,7 @@ pub fn write(news: &[News], frame: &Frame<'_>) -> Letter {
     Letter {
         subject: one_line(&subject).into_owned(),
         thread: thread.map(|t| format!("{} {t}", frame.settings.id)),
-        parts: parts(&told),
+        parts: parts(&told, frame.url),
         more: told.len().saturating_sub(MOST),
         notices: notices(news, frame.cap),
         reasons: reasons.into_iter().map(reason).collect(),
@@ -179,7 +186,7 @@ fn topic<'n>(told: &[&'n News], all: &'n [News], digest: bool) -> Topic<'n> {
     Topic::Model(&lead.model, &lead.id)
 }
 
-fn parts(told: &[&News]) -> Vec<Part> {
+fn parts(told: &[&News], url: Option<&str>) -> Vec<Part> {
     let mut groups: Vec<((String, u64), Vec<&News>)> = Vec::new();
     for news in told.iter().take(MOST) {
         let key = (news.model.to_string(), news.version);
@@ -193,6 +200,7 @@ fn parts(told: &[&News]) -> Vec<Part> {
     let part = |((model, version), group): ((String, u64), Vec<&News>)| Part {
         heading: one_line(&format!("{model} version {version}")).into_owned(),
         reference: one_line(&format!("models:/{model}/{version}")).into_owned(),
+        link: url.map(|url| version_link(url, &model, version)),
         items: group.into_iter().map(item).collect(),
     };
     groups.into_iter().map(part).collect()
@@ -209,8 +217,16 @@ fn item(news: &News) -> Item {
     Item {
         sentence: phrase::told(&news.event, &news.by),
         quote: cut(said.trim()),
+        ask: news.ask.clone(),
         when: format!("{} UTC, commit {}", news.at.short(), news.commit.short()),
     }
+}
+
+/// Where the server tells all about a version.
+fn version_link(url: &str, model: &str, version: u64) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
+    let name = model.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") });
+    format!("{url}/api/greenroom/versions/get?name={}&version={version}", name.collect::<String>())
 }
 
 /// A text, or its beginning.
@@ -244,8 +260,7 @@ fn farewell(one: Option<(&Id, &ModelName)>, frame: &Frame<'_>) -> Farewell {
     let (scope, what, command) = match one {
         Some((id, model)) => {
             let shown = one_line(model.as_str()).into_owned();
-            let word = if shown.contains([' ', '\'', '"', '$', '`', '\\']) { quote(&shown) } else { shown.clone() };
-            (Scope::Model(id.clone()), format!("mail about {shown}"), format!("greenroom mute {word}"))
+            (Scope::Model(id.clone()), format!("mail about {shown}"), format!("greenroom mute {}", word(&shown)))
         }
         None => (Scope::Registry, "mail of this registry".to_owned(), "greenroom notify off".to_owned()),
     };
@@ -254,7 +269,11 @@ fn farewell(one: Option<(&Id, &ModelName)>, frame: &Frame<'_>) -> Farewell {
     Farewell { link, what, command }
 }
 
-/// A word for a shell.
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
+/// A word for a shell, in quotes where it needs them.
+pub(super) fn word(text: &str) -> String {
+    if text.contains([' ', '\'', '"', '$', '`', '\\']) {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    } else {
+        text.to_owned()
+    }
 }

@@ -7,6 +7,7 @@
 //! the same Message-ID.
 
 mod alarm;
+mod ask;
 mod counts;
 mod failing;
 mod files;
@@ -30,7 +31,7 @@ pub use settings::{MailSettings, Protection, SECRET, Server, SettingError, addre
 pub use token::{Scope, TokenKey};
 
 use super::{Channel, DeliverError, Due, Happening, Job, Moment, Outcome, Sent, What};
-use crate::audience::{Activity, Allowance};
+use crate::audience::{Activity, Allowance, Reason};
 use crate::entity::Person;
 use crate::entity::person::Cadence;
 use crate::name::{Id, UserName};
@@ -39,6 +40,7 @@ use crate::secrets::{Secret, SecretError};
 use crate::text::{one_line, with_causes};
 use crate::time::Timestamp;
 use alarm::Owner;
+use ask::Ask;
 use counts::Counts;
 use letter::{Frame, News};
 use smtp::Handed;
@@ -215,6 +217,7 @@ impl Mailer {
         user: &UserName,
         person: &Person,
     ) -> Result<(Vec<String>, Vec<News>), DeliverError> {
+        let url = self.settings.url.as_deref();
         let mut topics = Topics::new(moment);
         let (mut ids, mut news) = (Vec::new(), Vec::new());
         for one in due {
@@ -226,8 +229,12 @@ impl Mailer {
                 id: topic.id.clone(),
                 version: topic.version,
                 event: event.as_ref().clone(),
-                activity: topic.activity,
+                activity: reason.kind(topic.activity),
                 reason,
+                ask: match reason {
+                    Reason::Approver(_) => Ask::of(one.happening, &topic, moment, url)?,
+                    _ => None,
+                },
                 by: one.happening.by.clone(),
                 comment: one.happening.comment.clone(),
                 at: one.happening.at,

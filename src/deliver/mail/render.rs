@@ -1,5 +1,6 @@
 //! A mail as plain text and as HTML. Every text is escaped on its way in; there is no other way.
 
+use super::ask::Ask;
 use super::letter::{Farewell, Letter, Part};
 use crate::text::{many_lines, one_line, to_html};
 
@@ -20,8 +21,19 @@ pub fn text(letter: &Letter) -> String {
                 out.line("");
             }
             out.paragraph(&item.when);
+            if let Some(ask) = &item.ask {
+                out.paragraph(&ask.what);
+                for (heading, lines) in lists(ask) {
+                    out.line(heading);
+                    lines.iter().for_each(|line| out.line(&format!("- {line}")));
+                    out.line("");
+                }
+            }
         }
-        out.paragraph(&format!("See {}", part.reference));
+        match &part.link {
+            Some(link) => out.paragraph(&format!("See {}: {link}", part.reference)),
+            None => out.paragraph(&format!("See {}", part.reference)),
+        }
     }
     if letter.more > 0 {
         out.paragraph(&format!("and {} more; `greenroom log` tells all.", letter.more));
@@ -36,6 +48,12 @@ pub fn text(letter: &Letter) -> String {
         out.line(&format!("or: {command}"));
     }
     out.0
+}
+
+/// The lists of what is to be decided, with their headings; those that have something.
+fn lists(ask: &Ask) -> impl Iterator<Item = (&'static str, &[String])> {
+    let all = [("Evidence:", &ask.has), ("Missing:", &ask.lacks), ("To decide:", &ask.ways)];
+    all.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(heading, lines)| (heading, lines.as_slice()))
 }
 
 /// Plain text that is being written.
@@ -122,6 +140,21 @@ fn html_part(out: &mut Html, part: &Part, several: bool) {
             out.element(style, &item.quote, "</blockquote>\n");
         }
         out.element("<p style=\"color:#555;font-size:small\">", &item.when, "</p>\n");
+        if let Some(ask) = &item.ask {
+            out.element("<p><strong>", &one_line(&ask.what), "</strong></p>\n");
+            for (heading, lines) in lists(ask) {
+                out.element("<p>", heading, "</p>\n");
+                out.raw("<ul>\n");
+                lines.iter().for_each(|line| out.element("<li>", &one_line(line), "</li>\n"));
+                out.raw("</ul>\n");
+            }
+        }
     }
-    out.element("<p style=\"color:#555;font-size:small\">See <code>", &part.reference, "</code></p>\n");
+    out.element("<p style=\"color:#555;font-size:small\">See <code>", &part.reference, "</code>");
+    if let Some(link) = &part.link {
+        out.element(": <a href=\"", link, "\">");
+        out.text(link);
+        out.raw("</a>");
+    }
+    out.raw("</p>\n");
 }

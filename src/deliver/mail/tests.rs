@@ -73,6 +73,7 @@ fn news(model: &str, version: u64, event: Event, reason: Reason) -> News {
         activity: Activity::of(&event).unwrap(),
         event,
         reason,
+        ask: None,
         by: user("alice"),
         comment: String::new(),
         at: at(0),

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use super::super::{DeliverError, Happening, Moment, What};
 use crate::audience::{self, Activity, Reader, Reason, Silence, Tie};
 use crate::entity::settings::Mailing;
-use crate::entity::{Level, Model, Person};
+use crate::entity::{Level, Model, Person, Request, RequestState};
+use crate::event::Event;
 use crate::index::Index;
 use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::ModelView;
@@ -35,6 +36,19 @@ struct Now {
     name: ModelName,
     names: Vec<ModelName>,
     maker: UserName,
+}
+
+/// The request that a happening made, as it is now; none where it made none, or it is no longer open.
+pub(super) fn open_request(
+    happening: &Happening,
+    topic: &Topic,
+    moment: &Moment<'_>,
+) -> Result<Option<Request>, DeliverError> {
+    let What::Event(event) = &happening.what else { return Ok(None) };
+    let Event::RequestCreated { request, .. } = event.as_ref() else { return Ok(None) };
+    let view = moment.tip.model(&topic.name)?.map_or(Ok(None), |m| m.version(topic.version))?;
+    let file = view.map_or(Ok(None), |v| v.request(&request.id))?;
+    Ok(file.and_then(|f| f.value).filter(|r| r.state == RequestState::Pending))
 }
 
 /// Questions about happenings, with the index opened once and each answer found once.
@@ -108,6 +122,18 @@ impl<'m> Topics<'m> {
         Ok(self.ties.get(&key).and_then(|ties| ties.get(user)).copied())
     }
 
+    /// Whether a happening is a request that is still open, and a person's approval of it would count.
+    fn may_approve(&self, happening: &Happening, topic: &Topic, user: &UserName) -> Result<bool, DeliverError> {
+        let Some(request) = open_request(happening, topic, self.moment)? else { return Ok(false) };
+        let is_done = request.review.iter().any(|r| r.by == *user);
+        if request.created_by == *user || is_done {
+            return Ok(false);
+        }
+        let Some(view) = self.moment.tip.model(&topic.name)? else { return Ok(false) };
+        let from = view.stage_of(topic.version)?;
+        Ok(self.moment.tip.may_approve(user, &topic.name, &from, &request.to)?)
+    }
+
     /// Why a person is to be told of a happening; none where he is not.
     pub(super) fn reason(
         &mut self,
@@ -125,8 +151,9 @@ impl<'m> Topics<'m> {
             audience::News { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
         // What a person may do is looked up last, for few are left by then; what he did with the version only where it
         // decides, for that is a look at all that happened to it.
-        let mut reader =
-            Reader { user, person, registered: topic.maker == *user, tie: None, level: Some(Level::CanManage) };
+        let may_approve = self.may_approve(happening, topic, user)?;
+        let (registered, level) = (topic.maker == *user, Some(Level::CanManage));
+        let mut reader = Reader { user, person, registered, tie: None, level, may_approve };
         match audience::decide(&news, &reader, &mailing) {
             Ok(_) => {}
             Err(Silence::NotFollowed) => {

@@ -157,6 +157,6 @@ fn facts(
         return Ok(None);
     };
     let mut facts = VersionFacts::of(number, &version, stage, changed);
-    facts.description = Some(version.description.as_str().to_owned());
+    facts.complete(&version);
     Ok(Some(facts))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Catalog, ModelCard};
 use crate::index::VersionFacts;
 use crate::search::{self, Models, Page, PageSize, Query, Versions};
+use crate::stage::Stage;
 use crate::time::Timestamp;
 
 /// A version with its model, as searches find it.
@@ -61,6 +62,19 @@ impl search::ModelRow for ModelCard {
     fn tag(&self, key: &str) -> Option<&str> {
         self.tags.get(key).map(crate::text::Text::as_str)
     }
+    fn created(&self) -> Timestamp {
+        Timestamp::from_millis(self.created)
+    }
+    fn description(&self) -> search::Fact<&str> {
+        search::Fact::Known(self.description.as_str())
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        self.aliases.keys().for_each(|alias| see(alias.as_str()));
+    }
+    fn each_stage(&self, see: &mut dyn FnMut(&str)) {
+        let stages = self.versions.iter().map(|v| v.stage.as_ref()).filter(|stage| *stage != Stage::None.as_str());
+        stages.collect::<std::collections::BTreeSet<&str>>().into_iter().for_each(see);
+    }
 }
 
 impl search::VersionRow for Hit<'_> {
@@ -87,5 +101,20 @@ impl search::VersionRow for Hit<'_> {
     }
     fn is_of_prompt(&self) -> bool {
         self.model.of_prompt
+    }
+    fn stage(&self) -> &str {
+        &self.version.stage
+    }
+    fn description(&self) -> search::Fact<&str> {
+        search::Fact::Known(self.version.description.as_deref().unwrap_or_default())
+    }
+    fn each_alias(&self, see: &mut dyn FnMut(&str)) {
+        self.model.aliases_of(self.version.number).for_each(|alias| see(alias.as_str()));
+    }
+    fn param(&self, key: &str) -> search::Fact<&str> {
+        self.version.param(key)
+    }
+    fn metric(&self, key: &str) -> search::Fact<f64> {
+        self.version.metric(key)
     }
 }

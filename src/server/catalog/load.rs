@@ -180,11 +180,12 @@ fn some_cards(snapshot: &Snapshot<'_>, rows: Vec<Row>) -> Result<Vec<ModelCard>,
     for (row, mut versions) in rows {
         let Ok(name) = ModelName::new(row.name.as_ref()) else { continue };
         let Some(view) = snapshot.model(&name)? else { continue };
-        for facts in versions.iter_mut().filter(|f| f.description.is_none()) {
-            // The index leaves long descriptions out.
+        for facts in versions.iter_mut().filter(|f| f.description.is_none() || f.evidence.is_none()) {
+            // The index leaves out what is long.
             let file = view.version(facts.number)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
-            Arc::make_mut(facts).description =
-                Some(file.map_or_else(String::new, |v| v.description.as_str().to_owned()));
+            if let Some(version) = file {
+                Arc::make_mut(facts).complete(&version);
+            }
         }
         versions.sort_by_key(|v| v.number);
         let mut seen = Seen::default();

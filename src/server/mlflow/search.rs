@@ -33,7 +33,7 @@ pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<Strin
 /// GET `model-versions/search`
 pub fn versions(call: &Call) -> Answer {
     page_of_versions(call, PageLimits::VERSIONS, |_, rows, next_page_token| {
-        let model_versions = rows.iter().map(|hit| Version::plain(hit.model, hit.version)).collect();
+        let model_versions = rows.iter().map(|hit| Version::of(hit.model, hit.version)).collect();
         Reply::json(&Versions { model_versions, next_page_token })
     })
 }

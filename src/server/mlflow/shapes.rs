@@ -71,7 +71,7 @@ impl<'c> Model<'c> {
             last_updated_timestamp: card.updated,
             user_id: card.created_by.as_str(),
             description: card.description.as_str(),
-            latest_versions: card.latest_by_stage().into_iter().map(|v| Version::plain(card, v)).collect(),
+            latest_versions: card.latest_by_stage().into_iter().map(|v| Version::of(card, v)).collect(),
             tags: card.tags.iter().map(|(k, v)| Tag { key: k.as_str(), value: v.as_str() }).collect(),
             aliases: card
                 .aliases
@@ -83,8 +83,8 @@ impl<'c> Model<'c> {
 }
 
 impl<'c> Version<'c> {
-    /// A version as lists show it: without its aliases.
-    pub fn plain(card: &'c ModelCard, version: &'c VersionFacts<'static>) -> Self {
+    /// A version.
+    pub fn of(card: &'c ModelCard, version: &'c VersionFacts<'static>) -> Self {
         Self {
             name: card.name.as_str(),
             version: version.number.to_string(),
@@ -99,15 +99,9 @@ impl<'c> Version<'c> {
             status_message: &version.status_message,
             tags: version.tags.iter().map(|t| Tag { key: &t.key, value: &t.value }).collect(),
             run_link: &version.run_link,
-            aliases: Vec::new(),
+            aliases: card.aliases_of(version.number).map(|a| a.as_str()).collect(),
             model_id: &version.model_id,
         }
-    }
-
-    /// A version with its aliases.
-    pub fn of(card: &'c ModelCard, version: &'c VersionFacts<'static>) -> Self {
-        let aliases = card.aliases_of(version.number).map(|a| a.as_str()).collect();
-        Self { aliases, ..Self::plain(card, version) }
     }
 }
 

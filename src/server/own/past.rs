@@ -209,11 +209,15 @@ pub async fn version(call: Call) -> Answer {
 fn show_model(view: &ModelView<'_>, model: &Model) -> Result<Value, ApiError> {
     let stages = view.stage_map()?;
     let versions = view.versions()?;
+    let aliases = view.aliases()?.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version)));
+    let aliases: Vec<(AliasName, u64)> = aliases.collect();
     let versions = versions.iter().map(|v| {
         let stage = stages.get(&v.number).unwrap_or(&Stage::None);
-        json!({ "version": v.number.to_string(), "current_stage": stage })
+        let own: Vec<&AliasName> = aliases.iter().filter(|(_, n)| *n == v.number).map(|(alias, _)| alias).collect();
+        json!({ "version": v.number.to_string(), "current_stage": stage, "aliases": own })
     });
-    let aliases = view.aliases()?.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version)));
+    let versions: Vec<Value> = versions.collect();
+    let aliases = aliases.iter();
     Ok(json!({
         "name": model.name,
         "id": model.id,
@@ -222,7 +226,7 @@ fn show_model(view: &ModelView<'_>, model: &Model) -> Result<Value, ApiError> {
         "description": model.description,
         "tags": pairs(&model.tags),
         "aliases": aliases.map(|(alias, n)| json!({ "alias": alias, "version": n.to_string() })).collect::<Vec<_>>(),
-        "versions": versions.collect::<Vec<_>>(),
+        "versions": versions,
     }))
 }
 

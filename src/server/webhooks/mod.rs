@@ -162,6 +162,10 @@ fn permit(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
     if call.caller.read_only {
         return Err(ApiError::denied("This token may only read."));
     }
+    if call.caller.delegated {
+        // Before any secret is written.
+        return Err(ApiError::denied("A service cannot manage webhooks in your name: use a token of your own."));
+    }
     match &new.model {
         Some(model) => call.demand(Level::CanManage, call.model(model)?),
         None if call.standing.registry() >= Some(Level::CanManage) => Ok(()),
@@ -321,6 +325,9 @@ fn fresh_name() -> Result<Key, ApiError> {
 
 /// Tries a webhook: with an event of this name, or the first that it is told of.
 async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result<Result<Answer, TrialError>, ApiError> {
+    if call.caller.delegated {
+        return Err(ApiError::denied("A service cannot test webhooks in your name: use a token of your own."));
+    }
     let busy =
         || ApiError::new(Code::RequestLimitExceeded, "Too many webhooks are being tried; try again in a moment.");
     let permit = Arc::clone(&call.state.hooks.trials).try_acquire_owned().map_err(|_| busy())?;

@@ -154,8 +154,8 @@ pub fn person() -> impl Strategy<Value = Person> {
     let versions = btree_set(1..9_u64, 0..3);
     let about = (option::of(select(Notify::ALL.to_vec())), versions.clone(), versions)
         .prop_map(|(notify, follow, unfollow)| ModelNotifications { notify, follow, unfollow });
-    let mail = (any::<bool>(), select(Cadence::ALL.to_vec()), btree_map(model_name(), about, 0..3))
-        .prop_map(|(off, digest, models)| Notifications { off, digest, models });
+    let mail = (any::<bool>(), select(Cadence::ALL.to_vec()), any::<bool>(), btree_map(model_name(), about, 0..3))
+        .prop_map(|(off, digest, mute_approvals, models)| Notifications { off, digest, mute_approvals, models });
     (text(), btree_set(text(), 0..3), btree_set(text(), 0..3), vec(signing, 0..3), mail)
         .prop_map(|(name, emails, logins, keys, notifications)| Person { name, emails, logins, keys, notifications })
 }

@@ -174,3 +174,45 @@ fn nobody_changes_what_another_hears() {
     let said = bob.greenroom(["verify"]).code(7);
     assert!(said.stdout().contains("bob may not change what mail carol gets"), "{}", said.stdout());
 }
+
+#[test]
+fn who_may_approve_hears_of_a_request_with_the_evidence_and_the_ways_to_decide() {
+    let world = World::new();
+    let rule = ["stage", "set", "Production", "--approvals", "1", "--approver", "carol"];
+    world
+        .alice()
+        .greenroom(rule.into_iter().chain(["--require-metric", "auc>=0.9", "--require-tag", "seen=yes"]))
+        .success();
+    world.alice().greenroom(["tag", "set", "churn/1", "seen=yes"]).success();
+    let mut post = Post::begin(&world.folder());
+    let ask =
+        || world.as_("bob").greenroom(["request", "create", "churn", "1", "Production", "-m", "Please"]).success();
+    ask();
+    post.run();
+    let who = world.recipients();
+    let at = who.iter().position(|p| p == "carol").expect("carol is told, who follows nothing");
+    assert!(!who.contains(&"bob".to_owned()) && !who.contains(&"dave".to_owned()), "{who:?}");
+    let text = world.sink.mails()[at].text().to_owned();
+    for part in [
+        "> Please",
+        "churn version 1 shall move from None to Production. One approval is needed.",
+        "Evidence:\n- the tag 'seen' is 'yes'\n",
+        "Missing:\n- the metric 'auc' is missing\n",
+        "- greenroom request approve churn 1 Production\n",
+        "- POST https://models.example.org/api/2.0/mlflow/transition-requests/approve",
+        "pull request",
+        "See models:/churn/1: https://models.example.org/api/greenroom/versions/get?name=churn&version=1",
+        "You get this because your approval of the request for version 1 would count.",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Others who hear of it are not asked to decide.
+    let at = who.iter().position(|p| p == "alice").expect("alice registered the model");
+    assert!(!world.sink.mails()[at].text().contains("To decide:"));
+    // It is a kind of its own, and can be muted.
+    world.as_("carol").greenroom(["notify", "approvals", "off"]).success();
+    world.as_("bob").greenroom(["request", "cancel", "churn", "1"]).success();
+    ask();
+    post.run();
+    assert_eq!(world.recipients()[who.len()..], ["alice"]);
+}

@@ -530,3 +530,64 @@ fn no_argument_makes_the_server_fail_here_either() {
     world.is_sound();
     world.alice().greenroom(["check"]).success();
 }
+
+/// What the index answers for commands and the catalog for clients is the same, also where a row leaves out what is long.
+#[test]
+fn searches_find_by_more_than_mlflows_language_and_show_aliases() {
+    let world = with_wine();
+    let alice = world.alice();
+    let many: Vec<String> = (0..40).map(|n| format!("--param=p{n}={}", "x".repeat(100))).collect();
+    let three = ["register", "wine", "--source", "s3://bucket/3", "--metric", "auc=0.95", "--param", "C=0.1"];
+    alice.greenroom(three.into_iter().chain(many.iter().map(String::as_str))).success();
+    let four = ["register", "wine", "--source", "s3://bucket/4", "--metric", "auc=0.81", "--param", "C=1"];
+    alice.greenroom(four).success();
+    alice.greenroom(["version", "describe", "wine", "4", &format!("{} needle", "x".repeat(300))]).success();
+    alice.greenroom(["transition", "wine", "4", "Staging"]).success();
+    alice.greenroom(["alias", "set", "wine", "champion", "4"]).success();
+    alice.greenroom(["alias", "set", "wine", "first", "1"]).success();
+    let server = world.serve(&[]);
+    let found = |rows: &Value| -> Vec<String> {
+        let rows = rows.as_array().cloned().unwrap_or_default();
+        let mut out: Vec<String> = rows.iter().map(|v| v["version"].to_string().replace('"', "")).collect();
+        out.sort();
+        out
+    };
+    for (filter, want) in [
+        ("alias = 'champion'", &["4"][..]),
+        ("alias != 'champion'", &["1", "2", "3"]),
+        ("stage = 'Staging' OR alias = 'first'", &["1", "4"]),
+        ("metrics.auc > 0.9", &["3"]),
+        ("metrics.auc > 0.8 AND (params.C = '1' OR params.p7 = 'nothing')", &["4"]),
+        ("params.p39 LIKE 'x%'", &["3"]),
+        ("description LIKE '%needle'", &["4"]),
+        ("creation_timestamp > '2020-01-01' AND version_number < 3", &["1", "2"]),
+        ("name = 'wine' AND metrics.auc >= 0.81", &["3", "4"]),
+    ] {
+        let by_command = alice.greenroom(["search", "versions", filter, "-o", "json"]).success().json();
+        assert_eq!(found(&by_command), want, "{filter}");
+        let query: String = filter.bytes().map(|b| format!("%{b:02X}")).collect();
+        let by_client = server.get(&format!("{MLFLOW}/model-versions/search?filter={query}")).json(200);
+        assert_eq!(found(&by_client["model_versions"]), want, "{filter}");
+        let of_databricks = server.get(&format!("{MLFLOW}/databricks/model-versions/search?filter={query}")).json(200);
+        assert_eq!(found(&of_databricks["model_versions_databricks"]), want, "{filter}");
+    }
+    let champion = |v: &Value| v["aliases"] == json!(["champion"]);
+    let listed = alice.greenroom(["search", "versions", "alias = 'champion'", "-o", "json"]).success().json();
+    assert!(champion(&listed[0]), "{listed}");
+    let query = "registered-models/search?filter=stage%3D'Staging'+AND+alias+IN+('champion')";
+    let models = server.get(&format!("{MLFLOW}/{query}")).json(200);
+    let latest = models["registered_models"][0]["latest_versions"].as_array().cloned().unwrap_or_default();
+    assert!(latest.iter().any(|v| v["version"] == "4" && champion(v)), "{models}");
+    let shown = server.get(&format!("{MLFLOW}/databricks/registered-models/get?name=wine")).json(200);
+    let latest = shown["registered_model_databricks"]["latest_versions"].as_array().cloned().unwrap_or_default();
+    assert!(latest.iter().any(|v| v["version"] == "4" && champion(v)), "{shown}");
+    let none = alice.greenroom(["search", "models", "stage = 'Production'", "-o", "json"]).success().json();
+    assert_eq!(none, json!([]));
+    let one =
+        alice.greenroom(["search", "models", "stage = 'Staging' AND alias = 'first'", "-o", "json"]).success().json();
+    assert_eq!(one[0]["name"], "wine");
+    // An alias that moves is seen at once, by the index, too.
+    alice.greenroom(["alias", "set", "wine", "champion", "3"]).success();
+    let moved = alice.greenroom(["search", "versions", "alias = 'champion'", "-o", "json"]).success().json();
+    assert_eq!(found(&moved), ["3"]);
+}

@@ -12,10 +12,11 @@ import uuid
 from typing import Any, Iterator
 
 import mlflow.artifacts
-from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.entities.model_registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 from mlflow.protos.model_registry_pb2 import CreateModelVersion
+from mlflow.store.entities.paged_list import PagedList
 from mlflow.store.model_registry.rest_store import RestStore
 from mlflow.utils.proto_json_utils import message_to_json
 from mlflow.utils.rest_utils import MlflowHostCreds
@@ -24,6 +25,7 @@ from mlflow_greenroom import address, evidence, local
 from mlflow_greenroom.artifacts import API, GreenroomArtifactRepository
 from mlflow_greenroom.credentials import credentials_for, local_credentials
 from mlflow_greenroom.promise import Promises, composite_call
+from mlflow_greenroom.serving import is_serving, serves_file
 
 _IS_PROMPT = "mlflow.prompt.is_prompt"
 
@@ -60,6 +62,7 @@ class GreenroomStore(RestStore):
     ) -> RegisteredModel:
         """Creates a registered model; one that MLflow creates for a version is created together with that."""
         call = composite_call()
+        tags = _as_entities(tags, RegisteredModelTag)
         if call is None:
             return super().create_registered_model(name, tags, description)
         if self._exists(name):
@@ -79,6 +82,7 @@ class GreenroomStore(RestStore):
         model_id: str | None = None,
     ) -> ModelVersion:
         """Registers a version: its files are uploaded first, and with them goes what its run measured."""
+        tags = _as_entities(tags, ModelVersionTag)
         message = CreateModelVersion(
             name=name,
             source=source,
@@ -92,7 +96,8 @@ class GreenroomStore(RestStore):
             # The message of MLflow 2 has no such field.
             body["model_id"] = model_id
         is_prompt = any(tag.key == _IS_PROMPT and str(tag.value).lower() == "true" for tag in tags or [])
-        if is_prompt or _REGISTERED.match(source) or os.environ.get("GREENROOM_UPLOAD", "always") == "never":
+        is_reference = os.environ.get("GREENROOM_UPLOAD", "always") == "never" or is_serving()
+        if is_prompt or is_reference or _REGISTERED.match(source):
             return self._create(name, body)
         body.update(evidence.collect(self._tracking_uri, run_id or _run_of(source), model_id or _model_of(source)))
         with self._uploaded(source, local_model_path) as upload:
@@ -102,8 +107,15 @@ class GreenroomStore(RestStore):
     def get_model_version_download_uri(self, name: str, version: str) -> str:
         """Where the files of a version are. Those that the registry has are downloaded with its own credentials."""
         found = str(super().get_model_version_download_uri(name, version))
+        if is_serving() and not serves_file():
+            # The clients of that server need not have this package; they send the registry's token themselves.
+            return found
         host = str(self._credentials().host).rstrip("/")
         return f"greenroom+{found}" if found.startswith(f"{host}{API}/") else found
+
+    def list_webhooks_by_event(self, event: Any, max_results: int | None = None, page_token: str | None = None) -> Any:
+        """None: what happens is told to webhooks by the registry's server, however it came."""
+        return PagedList([], None)
 
     def _create(self, name: str, body: dict[str, Any]) -> ModelVersion:
         with self._promises.kept(name):
@@ -148,6 +160,11 @@ class GreenroomStore(RestStore):
                 f"The model at '{source}' cannot be read, and so not be copied into the registry: {error}. "
                 "Set GREENROOM_UPLOAD=never to register the address alone."
             ) from error
+
+
+def _as_entities(tags: list[Any] | None, kind: Any) -> list[Any]:
+    """Tags as entities; an MLflow server hands on the messages of its own API."""
+    return [tag if hasattr(tag, "to_proto") else kind(tag.key, tag.value) for tag in tags or []]
 
 
 def _run_of(source: str) -> str | None:

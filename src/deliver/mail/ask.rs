@@ -1,0 +1,100 @@
+//! What a reader needs to decide about a request that waits for his approval: what is asked, the evidence, the ways.
+
+use super::super::{DeliverError, Happening, Moment};
+use super::letter::word;
+use super::topic::{Topic, open_request};
+use crate::entity::settings::{Evidence, StageRule};
+use crate::entity::{Request, Verdict, Version};
+use crate::name::ModelName;
+use crate::stage::Stage;
+use crate::text::one_line;
+
+/// How many metrics are told that no rule asks for.
+const OTHERS: usize = 10;
+
+/// What a reader is asked to approve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked, in a sentence.
+    pub what: String,
+    /// The evidence that is there.
+    pub has: Vec<String>,
+    /// The evidence that the stage's rule asks for and that is missing.
+    pub lacks: Vec<String>,
+    /// The ways to approve or reject.
+    pub ways: Vec<String>,
+}
+
+impl Ask {
+    /// Of a happening that made a request; none where the request is no longer open. `url` is where the server is reached.
+    pub(super) fn of(
+        happening: &Happening,
+        topic: &Topic,
+        moment: &Moment<'_>,
+        url: Option<&str>,
+    ) -> Result<Option<Self>, DeliverError> {
+        let Some(request) = open_request(happening, topic, moment)? else { return Ok(None) };
+        let Some(view) = moment.tip.model(&topic.name)? else { return Ok(None) };
+        let from = view.stage_of(topic.version)?;
+        let file = view.version(topic.version)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
+        let Some(version) = file else { return Ok(None) };
+        let rule = moment.tip.settings()?.and_then(|s| s.rule(&request.to)).cloned();
+        Ok(Some(Self::new(&topic.name, topic.version, (&from, &request), (&version, rule.as_ref()), url)))
+    }
+
+    fn new(
+        model: &ModelName,
+        number: u64,
+        (from, request): (&Stage, &Request),
+        (version, rule): (&Version, Option<&StageRule>),
+        url: Option<&str>,
+    ) -> Self {
+        let to = &request.to;
+        let needed = rule.map_or(0, StageRule::needed).max(1);
+        let there = request.review.iter().filter(|r| r.verdict == Verdict::Approved).count();
+        let approvals = match (needed, there) {
+            (1, 0) => "One approval is needed.".to_owned(),
+            (needed, there) => format!("{needed} approvals are needed, {there} given so far."),
+        };
+        let asked = rule.map(|r| r.require.clone()).unwrap_or_default();
+        let lacks = crate::rules::stage::lacking(version, &asked, true).into_iter().map(|(what, _)| what);
+        Self {
+            what: format!("{model} version {number} shall move from {from} to {to}. {approvals}"),
+            has: has(version, &asked),
+            lacks: lacks.collect(),
+            ways: ways(model, number, to, asked.signed, url),
+        }
+    }
+}
+
+/// The evidence that is there: what the rule asks for first.
+fn has(version: &Version, asked: &Evidence) -> Vec<String> {
+    let mut out = Vec::new();
+    out.extend((!version.description.is_empty()).then(|| "it has a description".to_owned()));
+    out.extend(version.artifacts.as_ref().map(|a| format!("its files are in the registry, {} in all", a.files)));
+    for key in asked.tags.keys() {
+        out.extend(version.tags.get(key).map(|value| format!("the tag '{key}' is '{value}'")));
+    }
+    for (key, threshold) in &asked.metrics {
+        let metric = version.metrics.get(key);
+        out.extend(metric.map(|metric| format!("the metric '{key}' is {metric}; asked is {threshold}")));
+    }
+    let others = version.metrics.iter().filter(|(key, _)| !asked.metrics.contains_key(*key));
+    out.extend(others.take(OTHERS).map(|(key, metric)| format!("the metric '{key}' is {metric}")));
+    out
+}
+
+/// How to approve and to reject: by command, by HTTP, by a pull request.
+fn ways(model: &ModelName, number: u64, to: &Stage, signed: bool, url: Option<&str>) -> Vec<String> {
+    let words = format!("{} {number} {}", word(&one_line(model.as_str())), word(&one_line(to.as_str())));
+    let sign = if signed { ", in a signed commit" } else { "" };
+    let body = serde_json::json!({ "name": model, "version": number.to_string(), "stage": to });
+    let base = url.unwrap_or("the server");
+    vec![
+        format!("greenroom request approve {words}{sign}"),
+        format!("greenroom request reject {words} -m 'why'"),
+        format!("POST {base}/api/2.0/mlflow/transition-requests/approve (or reject) with your token and {body}"),
+        "where the registry is on a git host: review and merge the pull request of the branch that asks for it"
+            .to_owned(),
+    ]
+}

@@ -1,0 +1,194 @@
+//! The keys of clauses: those that MLflow searches by, those that only this registry does, and the values they take.
+
+use super::error::SearchError;
+use super::group::{self, Piece};
+use super::python;
+
+/// What stands before the dot of a key.
+const ENTITY_TYPES: &str = "('attribute', 'tag', 'tags')";
+
+/// What a row has besides tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attribute {
+    Name,
+    VersionNumber,
+    RunId,
+    SourcePath,
+    Description,
+    Alias,
+    Stage,
+    Created,
+    LastUpdated,
+}
+
+impl Attribute {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::VersionNumber => "version_number",
+            Self::RunId => "run_id",
+            Self::SourcePath => "source_path",
+            Self::Description => "description",
+            Self::Alias => "alias",
+            Self::Stage => "stage",
+            Self::Created => "creation_timestamp",
+            Self::LastUpdated => "last_updated_timestamp",
+        }
+    }
+}
+
+/// The attributes that MLflow does not search by.
+const MORE: [Attribute; 5] =
+    [Attribute::Description, Attribute::Alias, Attribute::Stage, Attribute::Created, Attribute::LastUpdated];
+
+/// The attributes of a target.
+#[derive(Clone, Copy)]
+pub(super) struct Keys {
+    attributes: &'static [Attribute],
+    /// As Python prints the set.
+    valid: &'static str,
+    /// Those that `IN` takes, as Python prints the list.
+    lists: &'static str,
+    /// What is searched, for a sentence.
+    what: &'static str,
+    /// Whether there are parameters and metrics.
+    has_evidence: bool,
+    /// Whether the keys that MLflow does not know are read, too.
+    is_extended: bool,
+}
+
+pub(super) const MODEL_KEYS: Keys = Keys {
+    attributes: &[Attribute::Name],
+    valid: "{'name'}",
+    lists: "['name']",
+    what: "registered model",
+    has_evidence: false,
+    is_extended: false,
+};
+
+pub(super) const VERSION_KEYS: Keys = Keys {
+    attributes: &[Attribute::Name, Attribute::VersionNumber, Attribute::RunId, Attribute::SourcePath],
+    valid: "{'name', 'version_number', 'run_id', 'source_path'}",
+    lists: "['name', 'run_id']",
+    what: "model version",
+    has_evidence: true,
+    is_extended: false,
+};
+
+/// The left side of a clause.
+pub(super) enum Key {
+    Attribute(Attribute),
+    Tag(String),
+    Param(String),
+    Metric(String),
+}
+
+/// The right side of a clause.
+pub(super) enum Value<'a> {
+    Text(&'a str),
+    /// As it is written.
+    Integer(&'a str),
+    /// As it is written.
+    Float(&'a str),
+    /// Its texts, and how it is written.
+    List(Vec<String>, &'a str),
+}
+
+/// The two sides of a clause, and its comparator in upper case.
+pub(super) type Sides<'a> = (Key, String, Value<'a>);
+
+impl Keys {
+    /// With the keys that MLflow does not know.
+    pub(super) fn extended(self) -> Self {
+        Self { is_extended: true, ..self }
+    }
+
+    /// The key, comparator and value of a clause.
+    pub(super) fn sides<'a>(self, clause: group::Clause<'a>) -> Result<Sides<'a>, SearchError> {
+        let (piece, left) = clause.left;
+        if piece != Piece::Identifier {
+            return Err(SearchError::LeftSide(left.to_owned()));
+        }
+        let Some((piece, right)) = clause.right else { return Err(SearchError::Null(self.what)) };
+        let key = self.key(left)?;
+        let value = match &key {
+            Key::Tag(_) if matches!(piece, Piece::Text | Piece::Identifier) => Value::Text(unquoted(right)?),
+            Key::Tag(_) => return Err(SearchError::TagValue(right.to_owned())),
+            Key::Param(_) if matches!(piece, Piece::Text | Piece::Identifier) => Value::Text(unquoted(right)?),
+            Key::Param(_) => return Err(SearchError::ParamValue(right.to_owned())),
+            Key::Metric(_) if matches!(piece, Piece::Integer | Piece::Float) => Value::Float(right),
+            Key::Metric(_) => return Err(SearchError::MetricValue(right.to_owned())),
+            Key::Attribute(attribute) => self.value(*attribute, piece, right)?,
+        };
+        Ok((key, clause.comparator, value))
+    }
+
+    fn key(self, written: &str) -> Result<Key, SearchError> {
+        let (entity, key) = written.split_once('.').unwrap_or(("attribute", written));
+        match entity {
+            "tag" | "tags" => Ok(Key::Tag(bare_key(key).to_owned())),
+            "param" | "params" if self.is_extended && self.has_evidence => Ok(Key::Param(bare_key(key).to_owned())),
+            "metric" | "metrics" if self.is_extended && self.has_evidence => Ok(Key::Metric(bare_key(key).to_owned())),
+            "attribute" => match self.attributes.iter().find(|a| a.as_str() == key) {
+                Some(&attribute) => Ok(Key::Attribute(attribute)),
+                None if self.is_extended => more(key).map(Key::Attribute).ok_or_else(|| self.unknown(key)),
+                None => Err(self.unknown(key)),
+            },
+            _ => Err(SearchError::EntityType { given: entity.to_owned(), valid: ENTITY_TYPES }),
+        }
+    }
+
+    /// Whether MLflow refuses a filter for a key that is one here.
+    pub(super) fn extends(self, refusal: &SearchError) -> bool {
+        match refusal {
+            SearchError::Attribute { key, .. } => more(key).is_some(),
+            SearchError::EntityType { given, .. } => {
+                self.has_evidence && ["param", "params", "metric", "metrics"].contains(&given.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn unknown(self, key: &str) -> SearchError {
+        SearchError::Attribute { key: key.to_owned(), valid: self.valid }
+    }
+
+    fn value<'a>(self, attribute: Attribute, piece: Piece, right: &'a str) -> Result<Value<'a>, SearchError> {
+        let takes_numbers = self.attributes.contains(&Attribute::VersionNumber);
+        match (piece, attribute) {
+            (Piece::Text | Piece::Identifier, _) => Ok(Value::Text(unquoted(right)?)),
+            (Piece::Parenthesis, Attribute::Name | Attribute::RunId | Attribute::Alias | Attribute::Stage) => {
+                Ok(Value::List(python::texts(right)?, right))
+            }
+            (Piece::Parenthesis, _) => Err(SearchError::ListKey(self.lists)),
+            (Piece::Integer, Attribute::VersionNumber | Attribute::Created | Attribute::LastUpdated) => {
+                Ok(Value::Integer(right))
+            }
+            (Piece::Float, Attribute::VersionNumber) => Ok(Value::Float(right)),
+            (Piece::Integer | Piece::Float, _) if takes_numbers => Err(SearchError::NotNumeric),
+            _ => Err(SearchError::AttributeValue(right.to_owned())),
+        }
+    }
+}
+
+/// An attribute that MLflow does not search by; a stage under the name that answers give it, too.
+fn more(key: &str) -> Option<Attribute> {
+    let key = if key == "current_stage" { "stage" } else { key };
+    MORE.into_iter().find(|a| a.as_str() == key)
+}
+
+/// A key without its quotes, and then without its backticks.
+pub(super) fn bare_key(key: &str) -> &str {
+    let key = without(key, '\'').or_else(|| without(key, '"')).unwrap_or(key);
+    without(key, '`').unwrap_or(key)
+}
+
+/// What stands between two `quote`s.
+fn without(text: &str, quote: char) -> Option<&str> {
+    text.strip_prefix(quote)?.strip_suffix(quote)
+}
+
+/// The text in single or double quotes.
+fn unquoted(text: &str) -> Result<&str, SearchError> {
+    without(text, '\'').or_else(|| without(text, '"')).ok_or_else(|| SearchError::Unquoted(text.to_owned()))
+}

@@ -1,0 +1,118 @@
+//! Filters with `OR` and parentheses, cut into the conjunctions that MLflow's grammar reads. MLflow itself refuses them all.
+//!
+//! A parenthesis groups where a clause could begin; anywhere else, as behind `IN`, it belongs to its clause.
+
+use super::lex::{Kind, Token, tokens};
+
+/// How deep parentheses may nest.
+const MAX_DEPTH: usize = 16;
+
+/// What one side of an `OR` demands: all of its parts.
+pub(super) type All<'a> = Vec<Part<'a>>;
+
+/// A part of a conjunction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    /// Clauses in MLflow's own grammar.
+    Clauses(&'a str),
+    /// Conjunctions of which one must hold.
+    Any(Vec<All<'a>>),
+}
+
+/// Reads a filter as conjunctions of which one must hold; none where its parentheses or words do not fit together.
+pub(super) fn alternatives(filter: &str) -> Option<Vec<All<'_>>> {
+    let words: Vec<Token<'_>> = tokens(filter).into_iter().filter(|t| t.kind != Kind::Space).collect();
+    let mut reader = Reader { filter, words: &words, at: 0 };
+    let found = reader.any(0)?;
+    (reader.at == words.len()).then_some(found)
+}
+
+struct Reader<'a, 't> {
+    filter: &'a str,
+    words: &'t [Token<'a>],
+    at: usize,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn next_is(&self, kind: Kind) -> bool {
+        self.words.get(self.at).is_some_and(|t| t.kind == kind)
+    }
+
+    /// Takes a reserved word, if it comes next.
+    fn takes(&mut self, keyword: &str) -> bool {
+        let found = self.words.get(self.at).is_some_and(|t| t.is_keyword(keyword));
+        self.at += usize::from(found);
+        found
+    }
+
+    /// `all (OR all)*`
+    fn any(&mut self, depth: usize) -> Option<Vec<All<'a>>> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        let mut out = vec![self.all(depth)?];
+        while self.takes("OR") {
+            out.push(self.all(depth)?);
+        }
+        Some(out)
+    }
+
+    /// `part (AND part)*`
+    fn all(&mut self, depth: usize) -> Option<All<'a>> {
+        let mut out = vec![self.part(depth)?];
+        while self.takes("AND") {
+            out.push(self.part(depth)?);
+        }
+        Some(out)
+    }
+
+    /// `( any )`, or clauses up to the next `AND`, `OR` or `)`.
+    fn part(&mut self, depth: usize) -> Option<Part<'a>> {
+        if self.next_is(Kind::Open) {
+            self.at += 1;
+            let found = self.any(depth + 1)?;
+            let is_closed = self.next_is(Kind::Close);
+            self.at += 1;
+            return is_closed.then_some(Part::Any(found));
+        }
+        let first = self.at;
+        let mut open = 0_usize;
+        while let Some(word) = self.words.get(self.at) {
+            match word.kind {
+                Kind::Open => open += 1,
+                Kind::Close if open == 0 => break,
+                Kind::Close => open -= 1,
+                Kind::Keyword if open == 0 && (word.is_keyword("AND") || word.is_keyword("OR")) => break,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        let (begin, end) = (self.words.get(first)?, self.words.get(self.at.checked_sub(1)?)?);
+        let text = self.filter.get(begin.start..end.end()).filter(|_| self.at > first && open == 0)?;
+        Some(Part::Clauses(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Part::{Any, Clauses};
+    use super::*;
+
+    #[test]
+    fn or_binds_weaker_than_and() {
+        let found = alternatives("a = '1' AND b = '2' or c = '3'").unwrap();
+        assert_eq!(found, [vec![Clauses("a = '1'"), Clauses("b = '2'")], vec![Clauses("c = '3'")]]);
+        let found = alternatives("a = '1' AND (b = '2' OR c IN ('3', '4'))").unwrap();
+        let inner = Any(vec![vec![Clauses("b = '2'")], vec![Clauses("c IN ('3', '4')")]]);
+        assert_eq!(found, [vec![Clauses("a = '1'"), inner]]);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_none() {
+        for bad in ["", "a OR", "OR a", "(a", "a)", "()", "(a) b", "a IN (", "a AND", &"(".repeat(9000)] {
+            assert_eq!(alternatives(bad), None, "{bad}");
+        }
+        let deep = |n: usize| format!("{}a = 'x'{}", "(".repeat(n), ")".repeat(n));
+        assert!(alternatives(&deep(MAX_DEPTH)).is_some() && alternatives(&deep(MAX_DEPTH + 1)).is_none());
+    }
+}
