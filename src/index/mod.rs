@@ -56,7 +56,7 @@ use head::State;
 use update::Target;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
