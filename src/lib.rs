@@ -83,6 +83,9 @@ pub mod index;
 // the gate: a push or pull request judged before it lands
 pub mod gate;
 
+// threads: a panic in one of them ends the program
+pub mod supervisor;
+
 // the outbox: who was told how far, and what is still to be sent
 pub mod outbox;
 

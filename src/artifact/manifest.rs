@@ -128,7 +128,11 @@ pub fn missing(files: &[FileEntry<Place>], store: &Store) -> Vec<FileEntry<Place
 /// Reads all bytes of files in the store with all cores, and gives what is wrong with which; nothing when all is well.
 ///
 /// Files in the tree are not read again: git checks its own objects.
-pub fn verify(files: &[FileEntry<Place>], store: &Store, progress: Progress<'_>) -> Vec<(FilePath, ArtifactError)> {
+pub fn verify(
+    files: &[FileEntry<Place>],
+    store: &Store,
+    progress: Progress<'_>,
+) -> Vec<(FileEntry<Place>, ArtifactError)> {
     let stored: Vec<_> = files.iter().filter(|f| f.place == Place::Stored).collect();
     let total = stored.iter().map(|f| f.size).fold(0, u64::saturating_add);
     let done = AtomicU64::new(0);
@@ -139,7 +143,7 @@ pub fn verify(files: &[FileEntry<Place>], store: &Store, progress: Progress<'_>)
             Some(ArtifactError::Missing(vec![(*file).clone()]))
         };
         progress(done.fetch_add(file.size, Ordering::Relaxed).saturating_add(file.size), total);
-        Ok::<_, Infallible>(fault.map(|fault| (file.path.clone(), fault)))
+        Ok::<_, Infallible>(fault.map(|fault| ((*file).clone(), fault)))
     });
     match judged {
         Ok(judged) => judged.into_iter().flatten().collect(),
@@ -280,7 +284,8 @@ mod tests {
         std::fs::write(&bad, "22x")?;
         let root = crate::tree::Stage::stage(&objects, None, &patch)?;
         let faults = verify(&list(&objects, &root, &Limits::default())?, &store, &|_, _| {});
-        let shown: Vec<_> = faults.iter().map(|(p, e)| (p.as_str(), matches!(e, ArtifactError::Missing(_)))).collect();
+        let shown: Vec<_> =
+            faults.iter().map(|(f, e)| (f.path.as_str(), matches!(e, ArtifactError::Missing(_)))).collect();
         assert_eq!(shown, [("away", true), ("bad", false)]);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `greenroom init`: makes a registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -10,11 +10,12 @@ use super::session::Session;
 use crate::action::Action;
 use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
 use crate::entity::{Person, Settings};
-use crate::git::Repo;
+use crate::git::{Repo, enclosing};
 use crate::name::{Id, UserName};
 use crate::registry::sent::{LfsConfig, lfs_config};
 use crate::registry::{Asker, Options, Registry, random_bytes};
 use crate::text::Text;
+use crate::tree::Objects as _;
 
 /// Make a registry in a new or existing git repository; who makes it manages it
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(super) struct InitArgs {
     /// The registry's name; by default the folder's
     #[arg(long)]
     name: Option<String>,
-    /// Put the registry into this folder of the repository
+    /// Put the registry into this folder of the repository; `.` for its root folder, whatever else it holds
     #[arg(long, value_name = "FOLDER")]
     at: Option<String>,
     /// Make a bare repository, for a server
@@ -49,6 +50,10 @@ pub(super) fn layout(s: &str) -> Result<Layout, String> {
 pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliError> {
     let dir = session.path(&args.dir);
     let at = folder(args.at.as_deref().unwrap_or_default())?;
+    not_within(&dir, args.bare)?;
+    if args.at.is_none() {
+        no_other_files(&dir)?;
+    }
     std::fs::create_dir_all(&dir).map_err(|e| CliError {
         causes: vec![e.to_string()],
         ..CliError::new(Exit::Failed, format!("could not make the folder {}", dir.display()))
@@ -57,6 +62,7 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
     let (author, committer) = session.identity(&repo)?;
     let real = dir.canonicalize().unwrap_or_else(|_| dir.clone());
     let registry = Registry::with(repo, &at)?;
+    no_other_registry(&registry)?;
     let user = match args.maker {
         Some(user) => user,
         None => id_for(&author.email)?,
@@ -101,6 +107,73 @@ fn warn_of_clones(registry: &Registry) {
              `git config -f .lfsconfig lfs.skipdownloaderrors true` at its root and commit the file",
         );
     }
+}
+
+/// Refuses a repository within the work tree of another: git would see a folder that it does not look into.
+fn not_within(dir: &Path, bare: bool) -> Result<(), CliError> {
+    let Some(outer) = enclosing(dir).filter(|_| !bare) else { return Ok(()) };
+    let shown = |path: &Path| crate::text::one_line(&path.to_string_lossy()).into_owned();
+    let holds_one = Repo::open(&outer).is_ok_and(|repo| {
+        Registry::with(repo, "")
+            .is_ok_and(|r| matches!(r.head(), Ok(Some(tip)) if r.folders(tip).is_ok_and(|f| !f.is_empty())))
+    });
+    let inner = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    if holds_one {
+        let message = format!("{} lies within the registry in {}", shown(&inner), shown(&outer));
+        return Err(CliError::new(Exit::Exists, message).hint("make another registry in a folder outside of it"));
+    }
+    let message = format!("{} lies within the git repository {}", shown(&inner), shown(&outer));
+    let at = inner.strip_prefix(&outer).map_or_else(|_| "registry".to_owned(), |p| p.to_string_lossy().into_owned());
+    let hint = format!("put the registry into a folder of that repository: greenroom init {} --at {at}", shown(&outer));
+    let own = format!("or make a repository of its own there first: git init {}", shown(&inner));
+    Err(CliError::usage(message).hint(hint).hint(own))
+}
+
+/// Refuses a registry within another one, or around it: each would take the other's files for its own.
+fn no_other_registry(registry: &Registry) -> Result<(), CliError> {
+    let Some(tip) = registry.head()? else { return Ok(()) };
+    let at = registry.at();
+    let other =
+        registry.folders(tip)?.into_iter().find(|f| f != at && (f.starts_with(at) || at.starts_with(f.as_str())));
+    let Some(other) = other else { return Ok(()) };
+    let place = if other.is_empty() { "its root folder".to_owned() } else { crate::text::quoted(&other) };
+    let error = CliError::new(Exit::Exists, format!("the repository holds a registry in {place} already"));
+    Err(match other.as_str() {
+        "" => error.hint("that one has the whole repository; make another in a repository of its own"),
+        _ => error.hint("put this one beside it: --at FOLDER"),
+    })
+}
+
+/// Refuses the root folder of a repository that holds other things: a registry there would judge them as its own files.
+fn no_other_files(dir: &Path) -> Result<(), CliError> {
+    let (mut names, work): (Vec<String>, _) = match Repo::open(dir) {
+        Ok(repo) => {
+            let root = repo.head()?.map(|tip| repo.tree_of(&tip)).transpose()?;
+            let entries = root.map(|root| repo.tree(&root)).transpose()?;
+            (entries.iter().flat_map(|all| all.iter()).map(|e| e.name.clone()).collect(), repo.work_dir())
+        }
+        // Whatever is wrong with it is said when it is to be used.
+        Err(_) => (Vec::new(), Some(dir.to_owned())),
+    };
+    if names.iter().any(|name| name == "greenroom.toml") {
+        // That there is a registry already is said elsewhere.
+        return Ok(());
+    }
+    let listed = work.and_then(|dir| std::fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    names.extend(listed.map(|e| e.file_name().to_string_lossy().into_owned()));
+    names.sort();
+    let other = names.iter().find(|name| !goes_with_any(name));
+    let Some(other) = other else { return Ok(()) };
+    let message = format!("the folder holds other files, such as {}", crate::text::quoted(other));
+    Err(CliError::usage(message).hint("put the registry into a folder of its own, for example with --at registry"))
+}
+
+/// Whether a file says something of a repository as a whole, whatever else it holds.
+fn goes_with_any(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
+    let about =
+        ["README", "LICENSE", "LICENCE", "COPYING", "NOTICE", "CHANGELOG", "CONTRIBUTING", "SECURITY", "CODEOWNERS"];
+    name.starts_with('.') || about.contains(&stem.as_str())
 }
 
 /// A folder of the repository as a prefix: empty, or ending in a slash.

@@ -9,6 +9,21 @@ use serde::Serialize;
 use super::{Format, Global, When};
 use crate::text::{many_lines, one_line};
 
+/// Why output could not be written.
+#[derive(Debug)]
+pub(super) enum OutputError {
+    /// Whoever read it reads no more; there is nothing left to be done for them.
+    Closed,
+    /// It could not be written.
+    Io(io::Error),
+}
+
+impl OutputError {
+    fn of(e: io::Error) -> Self {
+        if e.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Io(e) }
+    }
+}
+
 /// Collects output. Nothing that comes from a registry reaches the terminal unescaped.
 pub(super) struct Output {
     format: Format,
@@ -100,10 +115,10 @@ impl Output {
     }
 
     /// Writes what was collected so far, before a long wait or a prompt.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> Result<(), OutputError> {
         let text = std::mem::take(&mut self.text);
         let mut out = anstream::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::of)
     }
 }
 

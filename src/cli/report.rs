@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::output::OutputError;
 use super::{Format, Global};
 use crate::apply::Refusal;
 use crate::artifact::ArtifactError;
@@ -104,6 +105,15 @@ impl CliError {
 impl From<std::io::Error> for CliError {
     fn from(e: std::io::Error) -> Self {
         Self::of(Exit::Failed, &e)
+    }
+}
+
+impl From<OutputError> for CliError {
+    fn from(e: OutputError) -> Self {
+        match e {
+            OutputError::Closed => Self::new(Exit::Ok, "standard output was closed"),
+            OutputError::Io(e) => e.into(),
+        }
     }
 }
 
@@ -261,9 +271,11 @@ impl From<RegistryError> for CliError {
             RegistryError::Publish(PublishError::Dirty { .. }) | RegistryError::Contended => {
                 Self::of(Exit::Conflict, &e)
             }
-            RegistryError::NotARegistry { .. } | RegistryError::NoMoment(_) | RegistryError::BeforeHistory(_) => {
-                Self::of(Exit::NotFound, &e)
-            }
+            RegistryError::NotARegistry { .. }
+            | RegistryError::BranchGone { .. }
+            | RegistryError::RegistryGone { .. }
+            | RegistryError::NoMoment(_)
+            | RegistryError::BeforeHistory(_) => Self::of(Exit::NotFound, &e),
             RegistryError::BranchExists { .. } => Self::of(Exit::Exists, &e),
             RegistryError::SeveralRegistries { .. }
             | RegistryError::NoPerson { .. }
@@ -284,10 +296,11 @@ pub(super) fn warn(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{yellow}warning:{yellow:#} {}", one_line(message));
 }
 
-/// Prints an error to stderr: as text, or as one JSON object. A closed pipe is no error.
+/// Prints an error to stderr: as text, or as one JSON object. That nobody reads the output any more is no error.
 pub(super) fn print(e: &CliError, global: &Global) -> Exit {
     use std::io::Write as _;
-    if e.message.contains("Broken pipe") {
+    // Whoever read the output has seen enough.
+    if e.exit == Exit::Ok {
         return Exit::Ok;
     }
     let mut err = anstream::stderr().lock();

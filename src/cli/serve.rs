@@ -97,15 +97,16 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         watch: !args.no_watch,
     };
     super::hook::warn_without_gate(&Repo::discover(&session.dir())?)?;
-    let mut told = Ok(());
+    server::log::Log { requests: args.log_requests }.tell_panics();
+    let mut told: Result<(), CliError> = Ok(());
     let finished = server::run(&config, |address| {
         let url = format!("http://{address}");
         if session.out.is_json() {
-            told = session.out.json(&json!({ "url": url }));
+            told = session.out.json(&json!({ "url": url })).map_err(CliError::from);
         } else {
             session.out.line(format!("Serving the registry at {url}"));
         }
-        told = std::mem::replace(&mut told, Ok(())).and_then(|()| session.out.flush());
+        told = std::mem::replace(&mut told, Ok(())).and_then(|()| Ok(session.out.flush()?));
     })?;
     told?;
     if finished {
@@ -139,7 +140,9 @@ impl From<ServeError> for CliError {
             ServeError::Watch(e) => e.into(),
             ServeError::InTheClear { .. } | ServeError::NoTokens => Self::of(Exit::Refused, &e),
             ServeError::Header(_) | ServeError::HeaderTwice(_) => Self::of(Exit::Usage, &e),
-            ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } => Self::of(Exit::Failed, &e),
+            ServeError::Load(_) | ServeError::Bind { .. } | ServeError::Start { .. } | ServeError::Failed(_) => {
+                Self::of(Exit::Failed, &e)
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::git::Repo;
 use crate::outbox::OutboxError;
 use crate::registry::Registry;
 use crate::server::stop;
+use crate::supervisor::Supervisor;
 use crate::text::one_line;
 use crate::watch::{Home, Level, Message, Options, Summary, Tell, WatchError, Watcher};
 
@@ -49,19 +50,24 @@ pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliEr
     let registries = registries(args, session)?;
     let json = session.out.is_json();
     let several = registries.len() > 1;
+    let supervisor: Arc<Supervisor> = Arc::default();
     let mut watchers = Vec::new();
     for registry in &registries {
         super::hook::warn_without_gate(registry.repo())?;
         let home = Home::of(registry);
         let shown = home.git_dir.display().to_string();
         let tell = tell(json, several.then(|| shown.clone()), args.once);
-        let options = Options { once: args.once, fetch: args.fetch, ..Options::new(tell) };
+        let supervisor = Arc::clone(&supervisor);
+        let options = Options { once: args.once, fetch: args.fetch, supervisor, ..Options::new(tell) };
         if !args.once && !json {
             session.out.line(format!("Watching {} of {}", one_line(short(&home.branch)), one_line(&shown)));
         }
         watchers.push((shown, Watcher::start(home, options)?));
     }
     session.out.flush()?;
+    // Where a thread is gone, the rest would wait for it: all end, and whoever started this starts it anew.
+    let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
+    supervisor.on_failure(move || stops.iter().for_each(|stop| stop()));
     if !args.once {
         let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
         let waits = move || {
@@ -73,7 +79,11 @@ pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliEr
     }
     let mut ended = Vec::new();
     for (shown, watcher) in watchers {
-        ended.push((shown, watcher.join()?));
+        let came = watcher.join();
+        if let Some(failure) = supervisor.failure() {
+            return Err(CliError::of(Exit::Failed, &failure));
+        }
+        ended.push((shown, came?));
     }
     if args.once { report(&ended, session) } else { Ok(Exit::Ok) }
 }

@@ -38,6 +38,12 @@ pub struct Judged {
     pub false_trailers: Vec<String>,
 }
 
+/// What is odd about a commit and had to be read in some way. A gate refuses it; an earlier history may hold it.
+fn odd(commit: &Commit) -> impl Iterator<Item = String> + '_ {
+    let id = commit.id.short();
+    commit.oddities.iter().map(move |oddity| format!("{id}: what an odd commit says: {oddity}"))
+}
+
 impl Gate {
     /// Judges a step of the first-parent line: a commit against its first parent.
     ///
@@ -61,7 +67,7 @@ impl Gate {
             new_ids: Vec::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
-            unchecked: Vec::new(),
+            unchecked: odd(&info).collect(),
             false_trailers: Vec::new(),
         };
         let there = folders::of(&self.repo, root, &self.folders)?;
@@ -241,7 +247,9 @@ impl Gate {
                 return Ok(out);
             };
             for id in new {
-                out.push(inquiry.contribution(&self.repo.commit(&id)?)?);
+                let commit = self.repo.commit(&id)?;
+                inquiry.unchecked.extend(odd(&commit));
+                out.push(inquiry.contribution(&commit)?);
             }
         }
         Ok(out)

@@ -1,7 +1,7 @@
 //! Making a repository fit for a registry: new or already there, with the settings that a registry wants.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{GitError, Repo, program};
 
@@ -71,6 +71,22 @@ pub fn served() -> Result<Vec<(String, &'static str)>, GitError> {
         .chain([(LOG.to_owned(), "true")])
         .chain(faults)
         .collect())
+}
+
+/// The work tree that a folder lies in, without being its root; none where there is none. A folder that is not there yet
+/// lies where it will be made. The environment is not asked.
+pub fn enclosing(folder: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(folder).ok()?;
+    let there = absolute.ancestors().find(|f| f.is_dir())?;
+    let real = there.canonicalize().ok()?;
+    let root = match gix::discover::upwards(there).ok()?.0 {
+        gix::discover::repository::Path::WorkTree(root) => root,
+        gix::discover::repository::Path::LinkedWorkTree { work_dir, .. } => work_dir,
+        gix::discover::repository::Path::Repository(_) => return None,
+    };
+    let root = root.canonicalize().ok()?;
+    let is_root = root == real && there == absolute;
+    Some(root).filter(|root| !is_root && real.starts_with(root))
 }
 
 impl Repo {

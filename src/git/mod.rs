@@ -8,6 +8,7 @@
 //! followed, and programs (to sign) are taken from the user's settings only, never from the repository's.
 
 mod clean;
+mod commit;
 mod convert;
 mod error;
 mod files;
@@ -42,15 +43,15 @@ use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use commit::{Commit, Ident, Oddity, Role};
 pub use convert::Converter;
 pub use error::{Cause, GitError, PublishError};
 pub use files::WorkFile;
-pub use init::served;
+pub use init::{enclosing, served};
 pub use lock::RepoLock;
 pub use mailmap::Mailmap;
 pub use quarantine::HookEnv;
 pub use raw::{Header, Names, ObjectKind};
-pub use read::{Commit, Ident};
 pub use remote::Remote;
 pub use served::HooksDir;
 pub use signed::Signed;

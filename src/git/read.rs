@@ -1,87 +1,20 @@
-//! Reading: objects, commits, revisions, identities. Every object is checked against its id.
+//! Reading: objects, revisions, identities. Every object is checked against its id.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use gix::bstr::{BStr, ByteSlice as _};
-use gix::objs::{CommitRef, Find as _, Kind as ObjectKind, TreeRefIter};
+use gix::objs::{Find as _, Kind as ObjectKind, TreeRefIter};
 use gix::odb::Header as _;
 
 use super::error::io_cause;
-use super::{GitError, Repo, oid, stamp};
+use super::mailmap::resolved;
+use super::{GitError, Ident, Repo, oid};
 use crate::text::quoted;
-use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
 /// How long a revision may be, in bytes.
 const MAX_REVISION: usize = 1024;
-
-/// Who did something and when, as a commit says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ident {
-    /// The name.
-    pub name: String,
-    /// The e-mail address.
-    pub email: String,
-    /// When; in commits whole seconds are kept.
-    pub time: Timestamp,
-    /// The offset of the local time from UTC in seconds, east positive.
-    pub offset: i32,
-}
-
-impl Ident {
-    /// An identity at a time in UTC.
-    pub fn new(name: impl Into<String>, email: impl Into<String>, time: Timestamp) -> Self {
-        Self { name: name.into(), email: email.into(), time, offset: 0 }
-    }
-
-    /// From the library's form. A time that cannot be read counts as 1970, as in git.
-    fn from_git(who: gix::actor::SignatureRef<'_>) -> Self {
-        let time = who.time().unwrap_or_default();
-        Self {
-            name: who.name.trim().to_str_lossy().into_owned(),
-            email: who.email.trim().to_str_lossy().into_owned(),
-            time: Timestamp::from_seconds(time.seconds),
-            offset: time.offset,
-        }
-    }
-
-    /// To the library's form; characters that would break the commit's header are left out, as git does.
-    pub(super) fn to_git(&self) -> gix::actor::Signature {
-        gix::actor::Signature {
-            name: clean(&self.name).into(),
-            email: clean(&self.email).into(),
-            time: gix::date::Time::new(self.time.as_seconds(), self.offset),
-        }
-    }
-}
-
-/// Leaves out what git leaves out of names and addresses.
-fn clean(s: &str) -> String {
-    let crud = |c: char| c <= ' ' || matches!(c, '.' | ',' | ':' | ';' | '<' | '>' | '"' | '\\' | '\'');
-    s.trim_matches(crud).chars().filter(|c| !matches!(c, '<' | '>' | '\n' | '\r' | '\0')).collect()
-}
-
-/// A commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
-    /// Its id.
-    pub id: Oid,
-    /// Its root tree.
-    pub tree: Oid,
-    /// The commits before it: none for the first, several for a merge.
-    pub parents: Vec<Oid>,
-    /// Who made the change.
-    pub author: Ident,
-    /// Who put it here; its time is the commit's own time, to the millisecond where a trailer says it.
-    pub committer: Ident,
-    /// The first paragraph of the message, on one line.
-    pub subject: String,
-    /// The rest of the message.
-    pub body: String,
-    /// Whether it carries a signature (which may be a bad one).
-    pub signed: bool,
-}
 
 impl Repo {
     /// The branch that HEAD is on, in full: `refs/heads/main`. It need not exist yet.
@@ -139,37 +72,6 @@ impl Repo {
         }
     }
 
-    /// Reads a commit.
-    pub fn commit(&self, id: &Oid) -> Result<Commit, GitError> {
-        let bytes = self.object(id, ObjectKind::Commit)?;
-        let c = self.parse_commit(id, &bytes)?;
-        let damaged = |e: gix::Error| TreeError::Damaged { id: *id, why: e.to_string() };
-        let message = c.message();
-        let mut committer = Ident::from_git(c.committer().map_err(damaged)?);
-        committer.time = stamp::own_time(committer.time, c.message);
-        Ok(Commit {
-            id: *id,
-            tree: oid(c.tree()),
-            parents: c.parents().map(oid).collect(),
-            author: Ident::from_git(c.author().map_err(damaged)?),
-            committer,
-            subject: message.summary().to_str_lossy().into_owned(),
-            body: message.body.unwrap_or_default().to_str_lossy().trim_end().to_owned(),
-            signed: c.extra_headers().find("gpgsig").is_some() || c.extra_headers().find("gpgsig-sha256").is_some(),
-        })
-    }
-
-    /// The root tree of a commit.
-    pub fn tree_of(&self, commit: &Oid) -> Result<Oid, GitError> {
-        let bytes = self.object(commit, ObjectKind::Commit)?;
-        Ok(oid(self.parse_commit(commit, &bytes)?.tree()))
-    }
-
-    pub(super) fn parse_commit<'b>(&self, id: &Oid, bytes: &'b [u8]) -> Result<CommitRef<'b>, TreeError> {
-        CommitRef::from_bytes(bytes, self.inner.object_hash())
-            .map_err(|e| TreeError::Damaged { id: *id, why: e.to_string() })
-    }
-
     /// The author and the committer as git would take them now: from GIT_AUTHOR_*, GIT_COMMITTER_* and settings.
     pub fn identity(&self) -> Result<(Ident, Ident), GitError> {
         let get = |who: Option<gix::Result<gix::actor::SignatureRef<'_>>>| match who {
@@ -183,14 +85,8 @@ impl Repo {
     /// The name and address that `.mailmap` gives a person who appears under several.
     pub fn resolve_ident(&self, who: &Ident) -> Ident {
         let mailmap = self.mailmap.get_or_init(|| self.inner.open_mailmap());
-        let given = who.to_git();
-        let mut buf = gix::date::parse::TimeBuf::default();
-        let found = mailmap.resolve(given.to_ref(&mut buf));
-        Ident {
-            name: found.name.to_str_lossy().into_owned(),
-            email: found.email.to_str_lossy().into_owned(),
-            ..who.clone()
-        }
+        let (name, email) = resolved(mailmap, who);
+        Ident { name, email, ..who.clone() }
     }
 
     /// What `.mailmap` says, as bytes that differ where it says something else: for what is derived from it.

@@ -81,10 +81,8 @@ impl Repo {
     /// A commit's own time, and whether its trailer says it.
     fn stated_time(&self, commit: &Oid) -> Result<(Timestamp, bool), GitError> {
         let bytes = self.object(commit, gix::objs::Kind::Commit)?;
-        let read = self.parse_commit(commit, &bytes)?;
-        let who = read.committer().map_err(|e| crate::tree::TreeError::Damaged { id: *commit, why: e.to_string() })?;
-        let second = Timestamp::from_seconds(who.time().unwrap_or_default().seconds);
-        let stated = stated(second, read.message);
+        let (second, message) = self.second_and_message(commit, &bytes)?;
+        let stated = stated(second, message);
         Ok((stated.unwrap_or(second), stated.is_some()))
     }
 

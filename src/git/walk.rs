@@ -1,12 +1,14 @@
 //! History: the first-parent line, what had landed by a time, and what is new to a branch.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
-
-use gix::objs::CommitRefIter;
 
 use super::{GitError, Repo, oid};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
+
+/// Later times than this in a commit-graph are not believed: it keeps 34 bits, and what is negative or larger is cut.
+const GRAPH_TIME: i64 = 1 << 33;
 
 /// One commit of the first-parent line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +114,41 @@ impl Repo {
     pub fn merge_bases(&self, one: &Oid, other: &Oid) -> Result<Vec<Oid>, GitError> {
         let id = |o: &Oid| self.id(o).ok_or(TreeError::Missing(*o));
         let (one, other) = (id(one)?, id(other)?);
-        let found = self.inner.merge_bases_many(one, &[other]);
-        let found = found.map_err(|e| GitError::git("find the common ancestor", e))?;
+        let found: Vec<Oid> = match self.inner.merge_bases_many(one, &[other]) {
+            Ok(found) => found.into_iter().map(|id| oid(id.detach())).collect(),
+            // The library reads no commit whose headers are odd; where the cause is another one, it shows again.
+            Err(_) => self.best_common(oid(one), oid(other))?,
+        };
         if found.is_empty() && self.is_shallow()? {
             return Err(GitError::Shallow);
         }
-        Ok(found.into_iter().map(|id| oid(id.detach())).collect())
+        Ok(found)
+    }
+
+    /// The common ancestors of which no other one descends, found by a look at all of both histories.
+    pub(super) fn best_common(&self, one: Oid, other: Oid) -> Result<Vec<Oid>, GitError> {
+        let cut: BTreeSet<Oid> = self.cut_commits()?.into_iter().collect();
+        let mut known: HashMap<Oid, Vec<Oid>> = HashMap::new();
+        let mut ancestors = |tip: Oid| -> Result<BTreeSet<Oid>, GitError> {
+            let (mut seen, mut todo) = (BTreeSet::new(), vec![tip]);
+            while let Some(commit) = todo.pop() {
+                if !seen.insert(commit) {
+                    continue;
+                }
+                let parents = match known.entry(commit) {
+                    Entry::Occupied(met) => met.into_mut(),
+                    Entry::Vacant(new) if cut.contains(&commit) => new.insert(Vec::new()),
+                    Entry::Vacant(new) => new.insert(self.lead(&commit)?.1),
+                };
+                todo.extend(parents.iter().copied());
+            }
+            Ok(seen)
+        };
+        let of_one = ancestors(one)?;
+        let common: BTreeSet<Oid> = ancestors(other)?.intersection(&of_one).copied().collect();
+        // What is an ancestor of a common ancestor is the parent of one, too.
+        let behind: BTreeSet<Oid> = common.iter().filter_map(|c| known.get(c)).flatten().copied().collect();
+        Ok(common.difference(&behind).copied().collect())
     }
 
     /// The commits whose parents a shallow clone left out.
@@ -171,10 +202,8 @@ impl Paint {
     fn put(&mut self, repo: &Repo, commit: Oid, known: bool) -> Result<(), GitError> {
         match self.seen.get_mut(&commit) {
             None => {
-                let info = repo.commit(&commit)?;
-                // By seconds, as git does: what was made by hand within one is in no order.
-                let time = Timestamp::from_seconds(info.committer.time.as_seconds());
-                let parents = if self.cut.contains(&commit) { Vec::new() } else { info.parents };
+                let (_, parents, time) = repo.lead(&commit)?;
+                let parents = if self.cut.contains(&commit) { Vec::new() } else { parents };
                 self.queue.push((time, commit));
                 self.unknown += usize::from(!known);
                 self.seen.insert(commit, Seen { known, waits: true, time, parents });
@@ -214,19 +243,18 @@ impl Walk<'_> {
         if let Some((graph, c)) = known {
             let damaged = |e: gix::Error| GitError::git("read the commit-graph; run `git commit-graph write`", e);
             let parent = c.parent1().map_err(damaged)?.map(|p| oid(graph.id_at(p)));
-            let seconds = i64::try_from(c.committer_timestamp()).unwrap_or(i64::MAX);
-            return Ok(Step { commit, tree: oid(c.root_tree_id()), parent, time: Timestamp::from_seconds(seconds) });
+            // A time that the graph has no room for is cut in it.
+            if let Some(seconds) = i64::try_from(c.committer_timestamp()).ok().filter(|s| *s < GRAPH_TIME) {
+                return Ok(Step {
+                    commit,
+                    tree: oid(c.root_tree_id()),
+                    parent,
+                    time: Timestamp::from_seconds(seconds),
+                });
+            }
         }
-        let bytes = self.repo.object(&commit, gix::objs::Kind::Commit)?;
-        let damaged = |e: gix::Error| TreeError::Damaged { id: commit, why: e.to_string() };
-        let header = |b| CommitRefIter::from_bytes(b, self.repo.inner.object_hash());
-        let who = header(&bytes).committer().map_err(damaged)?;
-        Ok(Step {
-            commit,
-            tree: oid(header(&bytes).tree_id().map_err(damaged)?),
-            parent: header(&bytes).parent_ids().next().map(oid),
-            time: Timestamp::from_seconds(who.time().unwrap_or_default().seconds),
-        })
+        let (tree, parents, time) = self.repo.lead(&commit)?;
+        Ok(Step { commit, tree, parent: parents.first().copied(), time })
     }
 }
 

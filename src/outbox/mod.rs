@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 pub use ledger::Ledger;
 pub use state::{Cursor, Dead, Failing, Origin, Past, Pending, State, Suspended, delivery_id};
 
-use crate::registry::Registry;
+use crate::registry::{Place, Registry};
 
 /// The longest name of a channel.
 const MAX_NAME: usize = 100;
@@ -92,11 +92,36 @@ pub enum Ask {
 impl Outbox {
     /// The outbox of the branch of a registry.
     pub fn of(registry: &Registry) -> Self {
-        let hash =
-            Sha256::new().chain_update(registry.at()).chain_update([0]).chain_update(registry.branch()).finalize();
-        let name: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
         let state_dir = registry.state_dir();
-        Self { folder: folder_of_all(&state_dir).join(name), state_dir }
+        Self { folder: folder_of_all(&state_dir).join(name_of(&registry.place())), state_dir }
+    }
+
+    /// Whether this is the outbox of a branch and folder.
+    pub fn is_of(&self, place: &Place) -> bool {
+        self.folder.file_name().is_some_and(|name| *name == *name_of(place))
+    }
+
+    /// The outboxes of other branches and folders of the repository.
+    pub fn others(&self) -> Vec<Self> {
+        let entries = fs::read_dir(folder_of_all(&self.state_dir)).into_iter().flatten().flatten();
+        let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path());
+        folders.filter(|f| *f != self.folder).map(|folder| Self { folder, state_dir: self.state_dir.clone() }).collect()
+    }
+
+    /// Gives all that is stored here to another outbox, which must be empty: the branch has another name now, or the
+    /// registry another folder. False where a process delivers from it.
+    pub fn hand_over(&self, to: &Self) -> Result<bool, OutboxError> {
+        let Some(lead) = self.lead()? else { return Ok(false) };
+        let failed = |e| OutboxError::io("move", &self.folder, e);
+        // What may be there is the folder that a request made; a request is kept by its process until it is asked for.
+        match fs::rename(&self.folder, &to.folder) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => return Ok(false),
+            Err(e) => return Err(failed(e)),
+        }
+        drop(lead);
+        journal::sync_folder(&folder_of_all(&self.state_dir)).map_err(failed)?;
+        Ok(true)
     }
 
     /// Makes the folder where it is not there, for its owner only.
@@ -227,6 +252,12 @@ impl Outbox {
         let shown = |e: fs::DirEntry| !e.file_name().as_encoded_bytes().starts_with(b".");
         fs::read_dir(self.asks()).is_ok_and(|entries| entries.flatten().any(shown))
     }
+}
+
+/// The name of the folder of a place's outbox.
+fn name_of(place: &Place) -> String {
+    let hash = Sha256::new().chain_update(&place.at).chain_update([0]).chain_update(&place.branch).finalize();
+    hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
 fn folder_of_all(state_dir: &Path) -> PathBuf {

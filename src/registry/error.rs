@@ -24,6 +24,30 @@ pub enum RegistryError {
         /// Their folders.
         folders: Vec<String>,
     },
+    /// The branch that is followed was deleted, or renamed so that nobody can tell to what.
+    #[error(
+        "the branch {} is gone, and HEAD ({}) does not go on from its last commit; bring the branch back, or put HEAD on \
+         the branch that holds the registry",
+        short(.branch), short(.head)
+    )]
+    BranchGone {
+        /// The branch, in full.
+        branch: String,
+        /// Where HEAD is.
+        head: String,
+    },
+    /// The newest commit does not hold the registry that was there.
+    #[error(
+        "the newest commit of {} does not hold the registry any more, which was in {}; revert what removed it, or start \
+         again where it is",
+        short(.branch), if .at.is_empty() { "the root folder" } else { .at.as_str() }
+    )]
+    RegistryGone {
+        /// The branch, in full.
+        branch: String,
+        /// The folder it was in.
+        at: String,
+    },
     /// An e-mail address cannot stand for a person.
     #[error("the address {} is nobody's in this registry; `greenroom person add ID --email {email}` adds someone", crate::text::quoted(.email))]
     NoPerson {
@@ -86,6 +110,11 @@ pub enum RegistryError {
     /// An object cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
+}
+
+/// A branch as people name it.
+fn short(branch: &str) -> String {
+    crate::text::one_line(branch.strip_prefix("refs/heads/").unwrap_or(branch)).into_owned()
 }
 
 impl From<PublishError> for RegistryError {

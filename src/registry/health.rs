@@ -216,8 +216,8 @@ impl Registry {
         let missing = artifact::missing(&files, &store);
         if verify {
             files.retain(|f| store.has(&f.sha256, f.size));
-            if let Some((path, e)) = artifact::verify(&files, &store, progress).first() {
-                let message = one_line(&format!("{path}: {e}")).into_owned();
+            if let Some((file, e)) = artifact::verify(&files, &store, progress).first() {
+                let message = one_line(&format!("{}: {e}", file.path)).into_owned();
                 return Ok(Check::fail(name, message, "restore it from a backup, or `git lfs fetch` it again"));
             }
         }

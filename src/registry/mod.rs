@@ -9,6 +9,7 @@ mod error;
 pub mod health;
 mod history;
 mod lint;
+mod place;
 mod propose;
 pub mod sent;
 
@@ -34,6 +35,7 @@ pub use batch::Batch;
 pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
 pub use lint::Lint;
+pub use place::Place;
 pub use propose::Proposal;
 pub use sent::Unsent;
 

@@ -1,15 +1,14 @@
 //! Readers of what is not in memory: threads that have the repository open.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::error::{ApiError, Code};
-use crate::git::Repo;
-use crate::registry::{Registry, RegistryError};
+use super::site::Site;
+use crate::registry::Registry;
+use crate::supervisor::Supervisor;
 
 /// How many readers there are.
 const READERS: usize = 2;
@@ -29,13 +28,13 @@ pub struct Desks {
 }
 
 impl Desks {
-    /// Starts the readers of a registry in folder `at` of a repository. They end when nobody can ask any more.
-    pub fn start(git_dir: &Path, at: &str) -> std::io::Result<Self> {
+    /// Starts the readers of a registry. They end when nobody can ask any more.
+    pub fn start(site: &Arc<Site>, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
         let (desks, receive) = Self::new(QUEUE);
         let receive = Arc::new(Mutex::new(receive));
         for number in 0..READERS {
-            let (receive, git_dir, at) = (Arc::clone(&receive), git_dir.to_owned(), at.to_owned());
-            thread::Builder::new().name(format!("reader-{number}")).spawn(move || serve(&receive, &git_dir, &at))?;
+            let (receive, site) = (Arc::clone(&receive), Arc::clone(site));
+            supervisor.spawn(&format!("reader-{number}"), move || serve(&receive, &site))?;
         }
         Ok(desks)
     }
@@ -94,16 +93,15 @@ where
     tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::internal(&e))?.map_err(Into::into)
 }
 
-/// Answers one question after the other. The repository is opened anew when it could not be opened, or after a panic.
-fn serve(questions: &Mutex<mpsc::Receiver<Question>>, git_dir: &Path, at: &str) {
-    let open = || -> Result<Registry, RegistryError> {
-        Ok(crate::index::indexed(Registry::with(Repo::open_beside(git_dir)?, at)?))
-    };
+/// Answers one question after the other. The repository is opened anew when it could not be opened, after a panic, and
+/// when the registry is at another place.
+fn serve(questions: &Mutex<mpsc::Receiver<Question>>, site: &Site) {
+    let open = || site.open_beside();
     let mut registry = open();
     loop {
         let next = questions.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(question) = next else { return };
-        if registry.is_err() {
+        if registry.as_ref().map_or(true, |r| r.place() != site.place()) {
             registry = open();
         }
         // Without a repository the question is dropped, and with it the asker's hope.

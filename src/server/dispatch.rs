@@ -16,6 +16,7 @@ use super::args::Args;
 use super::call::{Call, Visit};
 use super::error::{ApiError, Code};
 use super::guard::{Guard, Known, Made, Matched, Peer, pass};
+use super::pace;
 use super::route::{Answer, Handler, Needs, Reply, Route};
 use crate::entity::Level;
 use crate::name::Id;
@@ -32,6 +33,7 @@ pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
     guard.signed = table.iter().filter(|r| r.needs == Needs::Signed).map(|r| r.path.clone()).collect();
     guard.open =
         table.iter().filter(|r| matches!(r.needs, Needs::Nothing | Needs::Token)).map(|r| r.path.clone()).collect();
+    guard.fixed = table.iter().filter(|r| r.needs == Needs::Nothing).map(|r| r.path.clone()).collect();
     let guard = Arc::new(guard);
     let mut router = Router::new();
     for route in table {
@@ -72,6 +74,7 @@ fn method_router(guard: &Arc<Guard>, route: Route) -> MethodRouter {
 /// Answers a request by its row of the table.
 async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
+    let body = pace::paced(body);
     match &route.handler {
         Handler::Fixed(fixed) => Ok(fixed()?.into_response()),
         Handler::Ask(ask) => {
@@ -139,10 +142,13 @@ async fn arguments(route: &Route, parts: &request::Parts, body: Body) -> Result<
 /// Reads the arguments: from the query of GET and DELETE, and from a JSON body. What changes something needs the JSON
 /// content type, which no page of another site can send unasked (SEC-38).
 async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
-    let too_large = |_| ApiError::new(Code::TooLarge, format!("The body is larger than {MAX_BODY} bytes."));
+    let unread = |e: axum::Error| match pace::is_too_slow(&e) {
+        true => ApiError::new(Code::BadRequest, "The body came too slowly; send it again."),
+        false => ApiError::new(Code::TooLarge, format!("The body is larger than {MAX_BODY} bytes.")),
+    };
     let slow = |_| ApiError::new(Code::BadRequest, format!("The body took more than {} seconds.", BODY_TIME.as_secs()));
     let bytes = tokio::time::timeout(BODY_TIME, body::to_bytes(body, MAX_BODY)).await.map_err(slow)?;
-    let bytes = bytes.map_err(too_large)?;
+    let bytes = bytes.map_err(unread)?;
     let has_query = matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
     let query = parts.uri.query().filter(|_| has_query);
     if bytes.is_empty() && has_query {

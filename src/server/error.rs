@@ -241,6 +241,9 @@ impl From<RegistryError> for ApiError {
                 Self::new(Code::ResourceConflict, e.to_string())
             }
             RegistryError::NoPerson { .. } => Self::denied(e.to_string()),
+            RegistryError::BranchGone { .. } | RegistryError::RegistryGone { .. } => {
+                Self::new(Code::TemporarilyUnavailable, e.to_string())
+            }
             RegistryError::NotARegistry { .. }
             | RegistryError::SeveralRegistries { .. }
             | RegistryError::Publish(_)
@@ -297,7 +300,12 @@ impl From<IndexError> for ApiError {
 
 impl From<LoadError> for ApiError {
     fn from(e: LoadError) -> Self {
-        Self::internal(&e)
+        match e {
+            LoadError::Registry(e @ (RegistryError::BranchGone { .. } | RegistryError::RegistryGone { .. })) => {
+                e.into()
+            }
+            LoadError::Registry(_) | LoadError::Index(_) | LoadError::Tree(_) | LoadError::Git(_) => Self::internal(&e),
+        }
     }
 }
 

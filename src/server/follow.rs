@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::log::Log;
 use super::metrics::Metrics;
 use crate::registry::Registry;
+use crate::supervisor::Supervisor;
 use crate::watch::{Home, Level, Message, Options, Vouched, WatchError, Watcher};
 
 /// Starts to watch the registry. Where another process does already, it stands by. What the server lands, its writer
@@ -16,6 +17,7 @@ pub(super) fn start(
     log: Log,
     metrics: &Metrics,
     vouched: &Arc<Vouched>,
+    supervisor: &Arc<Supervisor>,
 ) -> Result<Watcher, WatchError> {
     let tell = move |message: &Message| {
         let mut fields = Map::from_iter([("message".to_owned(), json!(message.text))]);
@@ -29,6 +31,7 @@ pub(super) fn start(
     let options = Options {
         counters: Arc::clone(&metrics.deliveries),
         vouched: Arc::clone(vouched),
+        supervisor: Arc::clone(supervisor),
         ..Options::new(Arc::new(tell))
     };
     Watcher::start(Home::of(registry), options)

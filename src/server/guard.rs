@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use super::auth::Caller;
 use super::catalog::Catalog;
+use super::connections::{Seat, Serving};
 use super::error::{ApiError, Code};
 use super::idle::{Activity, until_sent};
 use super::log::Log;
@@ -24,6 +26,9 @@ use super::state::State;
 use super::writer::clock;
 use crate::name::UserName;
 use crate::tree::Oid;
+
+/// An answer that is larger than this counts as being served until all of it is sent.
+const SMALL: u64 = 64 * 1024;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +57,8 @@ pub struct Guard {
     pub state: Arc<State>,
     /// The addresses that need no credentials.
     pub open: HashSet<String>,
+    /// Those of these that are answered whatever else the server does.
+    pub fixed: HashSet<String>,
     /// The addresses that carry a proof of who was given them.
     pub signed: HashSet<String>,
     /// The hosts that the server answers for; none: all.
@@ -84,7 +91,8 @@ impl Guard {
         let salt = crate::registry::random_bytes().iter().take(4).map(|b| format!("{b:02x}")).collect();
         let ids = Ids { salt, next: AtomicU64::new(1) };
         let rate = Rate::new(max_rate);
-        Self { state, open: HashSet::new(), signed: HashSet::new(), activity: None, hosts, https, log, rate, ids }
+        let (open, fixed, signed) = (HashSet::new(), HashSet::new(), HashSet::new());
+        Self { state, open, fixed, signed, activity: None, hosts, https, log, rate, ids }
     }
 
     /// Refuses what is not for this server, and what a browser was made to send (SEC-38).
@@ -115,6 +123,14 @@ impl Guard {
         let scheme = if self.https { "https" } else { "http" };
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
         format!("{scheme}://{host}")
+    }
+
+    /// Counts a request as being served.
+    fn begin(&self, request: &Parts, caller: Option<&UserName>) -> Result<Option<Serving>, ApiError> {
+        if self.fixed.contains(request.uri.path()) {
+            return Ok(None);
+        }
+        request.extensions.get::<Seat>().map(|seat| seat.begin(caller)).transpose()
     }
 
     /// Says who calls; nothing where nobody needs to say.
@@ -153,14 +169,21 @@ pub async fn pass(
     let (mut parts, body) = request.into_parts();
     // After a body whose length was not said beforehand nothing more is read: no bytes can pass for another request.
     let is_last = parts.headers.contains_key(header::TRANSFER_ENCODING);
-    let (user, mut response) = match guard.enter(&parts, asked.peer).await {
-        Ok(None) => (None, next.run(Request::from_parts(parts, body)).await),
-        Ok(Some(known)) => {
-            let user = known.caller.user.clone();
-            parts.extensions.insert(known);
-            (Some(user), next.run(Request::from_parts(parts, body)).await)
+    let entered = guard.enter(&parts, asked.peer).await;
+    let user = entered.as_ref().ok().and_then(|known| Some(known.as_ref()?.caller.user.clone()));
+    let begun_serving = entered.and_then(|known| Ok((guard.begin(&parts, user.as_ref())?, known)));
+    let mut response = match begun_serving {
+        Ok((serving, known)) => {
+            if let Some(known) = known {
+                parts.extensions.insert(known);
+            }
+            let response = next.run(Request::from_parts(parts, body)).await;
+            match serving {
+                Some(serving) if !is_small(&response) => until_sent(response, serving),
+                Some(_) | None => response,
+            }
         }
-        Err(e) => (None, e.into_response()),
+        Err(e) => e.into_response(),
     };
     dress(response.headers_mut(), &asked.id);
     if is_last {
@@ -171,6 +194,11 @@ pub async fn pass(
         Some(busy) => until_sent(response, busy),
         None => response,
     }
+}
+
+/// Whether an answer is sent at once, as far as the server is concerned.
+fn is_small(response: &Response) -> bool {
+    response.body().size_hint().exact().is_some_and(|size| size <= SMALL)
 }
 
 /// What is remembered of a request.

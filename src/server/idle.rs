@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
 /// What is being done, and when something last was.
@@ -63,18 +64,18 @@ impl Activity {
     }
 }
 
-/// The body of an answer, which is something that is being done until all of it is sent.
-struct Sending {
+/// The body of an answer, with what is held until all of it is sent.
+struct Sending<T> {
     body: Body,
-    _busy: Busy,
+    _held: T,
 }
 
-/// Counts an answer as being done until all of it is sent.
-pub fn until_sent(response: axum::response::Response, busy: Busy) -> axum::response::Response {
-    response.map(|body| Body::new(Sending { body, _busy: busy }))
+/// Holds something until all of an answer is sent.
+pub fn until_sent<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
+    response.map(|body| Body::new(Sending { body, _held: held }))
 }
 
-impl HttpBody for Sending {
+impl<T: Send + Unpin + 'static> HttpBody for Sending<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

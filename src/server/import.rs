@@ -25,6 +25,7 @@ use crate::artifact::{self, Ingested, Limits, Store};
 use crate::entity::version::{ModelInfo, Status};
 use crate::index::VersionFacts;
 use crate::name::{Id, UserName};
+use crate::supervisor::Supervisor;
 use crate::text::{Text, one_line, with_causes};
 
 /// How many models are copied at a time.
@@ -78,13 +79,13 @@ pub struct Parts {
 
 impl Imports {
     /// Starts the workers, if anything is ever copied. They end with the value, or with the process.
-    pub fn start(parts: &Parts) -> std::io::Result<Self> {
+    pub fn start(parts: &Parts, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
         let (tasks, receive) = mpsc::channel();
         let receive = Arc::new(Mutex::new(receive));
         let workers = if parts.sources.is_empty() { 0 } else { WORKERS };
         for number in 0..workers {
             let (receive, parts) = (Arc::clone(&receive), parts.clone());
-            thread::Builder::new().name(format!("import-{number}")).spawn(move || work(&receive, &parts))?;
+            supervisor.spawn(&format!("import-{number}"), move || work(&receive, &parts))?;
         }
         Ok(Self { sources: Arc::clone(&parts.sources), tasks, asking: Semaphore::new(ASKING) })
     }

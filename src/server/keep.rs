@@ -31,7 +31,7 @@ pub async fn keep(mut catalog: watch::Receiver<Option<Arc<Catalog>>>, desks: Des
 
 /// The same registry, opened once more.
 fn again(registry: &Registry) -> Result<Registry, RegistryError> {
-    Registry::with(Repo::open_beside(registry.repo().git_dir())?, registry.at())
+    Ok(Registry::with(Repo::open_beside(registry.repo().git_dir())?, "")?.at_place(&registry.place()))
 }
 
 /// Brings the index up to date.

@@ -12,17 +12,18 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::connections::{Connections, Place};
 use super::guard::Peer;
 use super::metrics::Metrics;
 use super::wire::Wire;
 
-/// How many connections there are at a time; more wait to be accepted.
-const CONNECTIONS: usize = 1024;
+/// How many connections may be about to end while others begin.
+const ENDING: usize = 128;
 
-/// How long a client may be idle before a request.
+/// How long a client may be idle between requests.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// The largest head of a request, in bytes.
@@ -35,30 +36,39 @@ const MAX_HEADERS: usize = 100;
 pub const DRAIN: Duration = Duration::from_secs(15);
 
 /// Serves connections until `stop` is true; then lets those that are open finish.
-pub async fn serve(listener: TcpListener, router: Router, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections: Arc<Connections>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut open = JoinSet::new();
+    let most = connections.places() + ENDING;
     loop {
         while open.try_join_next().is_some() {}
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            // Those that were closed for others end at once; there is no other reason to wait here.
+            while open.len() >= most {
+                open.join_next().await;
+            }
+            listener.accept().await
         };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
+        let accepted = tokio::select! {
+            accepted = next => accepted,
             _ = stop.wait_for(|s| *s) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
                 metrics.connected();
-                let (router, stop) = (router.clone(), stop.clone());
-                open.spawn(async move {
-                    one(stream, peer, router, stop).await;
-                    drop(place);
-                });
+                let place = connections.open(peer.ip());
+                open.spawn(one(stream, peer, place, router.clone(), stop.clone()));
             }
             // Out of descriptors, or the client left again: the next one may fare better.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(_) => {
+                connections.spare();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
     drop(listener);
@@ -66,10 +76,12 @@ pub async fn serve(listener: TcpListener, router: Router, metrics: Arc<Metrics>,
 }
 
 /// Serves one connection.
-async fn one(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watch::Receiver<bool>) {
+async fn one(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, mut stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let inner = TowerToHyperService::new(router);
+    let seat = place.seat();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(seat.clone());
         request.extensions_mut().insert(Peer(peer));
         inner.call(request)
     });
@@ -83,6 +95,7 @@ async fn one(stream: TcpStream, peer: SocketAddr, router: Router, mut stop: watc
         // A client that breaks the protocol or goes away is no news.
         _ = connection.as_mut() => return,
         () = pace.too_slow() => return,
+        () = place.taken() => return,
         _ = stop.wait_for(|s| *s) => {}
     }
     connection.as_mut().graceful_shutdown();

@@ -30,6 +30,18 @@ impl Log {
         self.line("info", fields);
     }
 
+    /// Tells of each panic in a line of its own, in place of the text that a program prints otherwise.
+    pub fn tell_panics(self) {
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current().name().map(str::to_owned);
+            let at = panic.location().map(ToString::to_string);
+            let error = crate::supervisor::message(panic.payload());
+            self.error(
+                json!({ "message": "a thread failed inside (a bug)", "thread": thread, "at": at, "error": error }),
+            );
+        }));
+    }
+
     /// Writes a line.
     pub(super) fn line(self, level: &str, fields: Value) {
         let mut line = Map::new();

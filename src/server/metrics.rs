@@ -26,6 +26,7 @@ pub struct Metrics {
     batches: AtomicU64,
     commits: AtomicU64,
     connections: AtomicU64,
+    evicted: AtomicU64,
     /// What the watcher within counts.
     pub deliveries: Arc<Counters>,
 }
@@ -54,6 +55,11 @@ impl Metrics {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts connections that were closed while they waited for a request, because others needed their places.
+    pub fn evicted(&self, connections: usize) {
+        self.evicted.fetch_add(connections as u64, Ordering::Relaxed);
+    }
+
     /// All of it as text.
     pub fn text(&self) -> String {
         let mut out = String::new();
@@ -64,6 +70,8 @@ impl Metrics {
         counter("greenroom_commits_total", "Commits that landed through this server.", &self.commits);
         counter("greenroom_batches_total", "Batches in which they landed.", &self.batches);
         counter("greenroom_connections_total", "Connections accepted.", &self.connections);
+        let about = "Connections without a request that were closed to make room for others.";
+        counter("greenroom_connections_evicted_total", about, &self.evicted);
         deliveries(&mut out, &self.deliveries.now());
         out.push_str("# HELP greenroom_http_request_duration_seconds How long answers took.\n");
         out.push_str("# TYPE greenroom_http_request_duration_seconds histogram\n");

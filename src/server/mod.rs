@@ -10,6 +10,7 @@ pub mod artifacts;
 pub mod auth;
 pub mod call;
 pub mod catalog;
+mod connections;
 pub mod databricks;
 mod desk;
 mod dispatch;
@@ -26,13 +27,18 @@ pub mod mlflow;
 mod notice;
 mod notifications;
 pub mod own;
+mod pace;
 mod places;
 mod probe;
 mod rate;
 pub mod repeat;
 pub mod route;
+mod share;
+mod site;
 pub mod state;
 pub mod stop;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 pub mod webhooks;
 mod wire;
@@ -41,8 +47,9 @@ mod writer;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::thread;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::http::HeaderName;
@@ -52,12 +59,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use artifacts::Shelf;
 use auth::{Auth, Caller, Proxy};
 use catalog::LoadError;
+use connections::{Connections, Limits as Places};
 use guard::Guard;
 use idle::Activity;
 use import::Imports;
 use log::Log;
 use metrics::Metrics;
 use notice::Notice;
+use site::Site;
 use state::{Parts, State};
 use tokens::{TokenError, Tokens};
 use webhooks::Hooks;
@@ -69,6 +78,7 @@ use crate::deliver::webhook::{Outgoing, OutgoingError};
 use crate::git::{GitError, Ident, Repo};
 use crate::registry::{Registry, RegistryError};
 use crate::search::TokenKey;
+use crate::supervisor::{Failure, Supervisor};
 use crate::watch::WatchError;
 
 /// How to serve.
@@ -177,6 +187,9 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// A thread panicked.
+    #[error(transparent)]
+    Failed(#[from] Failure),
     /// The system gives no threads, signals or random bytes.
     #[error("cannot start: {what}")]
     Start {
@@ -192,6 +205,15 @@ fn start(what: impl std::fmt::Display) -> ServeError {
 /// Serves the registry until the process is told to stop, and gives whether all open requests could finish. `listening`
 /// hears the address once connections are accepted.
 pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
+    supervised(config, &Arc::default(), listening)
+}
+
+/// The same; a thread of these that panics ends it.
+fn supervised(
+    config: &Config,
+    supervisor: &Arc<Supervisor>,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<bool, ServeError> {
     let registry = open(config)?;
     let tokens = Tokens::of(&registry.state_dir());
     let auth = auth(config, &registry, tokens)?;
@@ -206,10 +228,10 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
     let (jobs, queue) = mpsc::channel(writer::QUEUE);
     let (publish, catalog) = watch::channel(None);
     let (loaded, is_loaded) = oneshot::channel::<Result<(), ServeError>>();
-    let (git_dir, at) = (registry.repo().git_dir().to_owned(), registry.at().to_owned());
+    let site = Arc::new(Site::of(&registry));
     let vouched = Arc::default();
-    let following = config.watch.then(|| follow::start(&registry, log, &metrics, &vouched)).transpose()?;
-    let desks = desk::Desks::start(&git_dir, &at).map_err(start)?;
+    let following = config.watch.then(|| follow::start(&registry, log, &metrics, &vouched, supervisor)).transpose()?;
+    let desks = desk::Desks::start(&site, supervisor).map_err(start)?;
     let activity = Arc::new(Activity::default());
     let imports = import::Parts {
         sources: Arc::new(config.sources.clone()),
@@ -220,10 +242,10 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         activity: Arc::clone(&activity),
         log,
     };
-    let kept = keep::keep(catalog.clone(), desks.clone());
+    let kept = Box::pin(keep::keep(catalog.clone(), desks.clone()));
     let parts = Parts {
         catalog,
-        tip: registry.repo().tip(registry.branch()),
+        site: Arc::clone(&site),
         jobs,
         desks,
         auth,
@@ -231,18 +253,21 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
         token_key: TokenKey::new(key),
         metrics: Arc::clone(&metrics),
         shelf: Arc::new(shelf),
-        imports: Imports::start(&imports).map_err(start)?,
+        imports: Imports::start(&imports, supervisor).map_err(start)?,
     };
     let state_dir = registry.state_dir();
     drop(registry);
-    let voices = writer::Voices { publish, metrics: Arc::clone(&metrics), vouched, log };
-    let writer = Work { git_dir, at, committer, voices }.begin(queue, loaded)?;
+    let voices = writer::Voices { publish, metrics: Arc::clone(&metrics), vouched, log, site };
+    let writer = Work { committer, voices }.begin(queue, loaded, supervisor)?;
     let mut guard = Guard::new(Arc::new(State::new(parts)), hosts(config), config.behind_proxy, log, config.max_rate);
     guard.activity = config.idle_exit.map(|_| Arc::clone(&activity));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(start)?;
+    let proxies = config.proxy.as_ref().map(|(_, from)| from.clone()).unwrap_or_default();
+    let connections = Arc::new(Connections::new(Places::of_system(), proxies, Arc::clone(&metrics)));
+    let (bind, idle_exit) = (config.bind, config.idle_exit);
+    let supervisor = Arc::clone(supervisor);
     let serving =
-        Serving { bind: config.bind, guard, metrics, is_loaded, activity, idle_exit: config.idle_exit, state_dir, log };
-    runtime.spawn(kept);
+        Serving { bind, guard, connections, metrics, is_loaded, activity, idle_exit, state_dir, log, supervisor, kept };
     let finished = runtime.block_on(serving.run(listening));
     // With the runtime go all who could still ask, and the writer ends when what waits is done.
     runtime.shutdown_background();
@@ -255,8 +280,6 @@ pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, 
 
 /// What the writer's thread begins with.
 struct Work {
-    git_dir: PathBuf,
-    at: String,
     committer: Ident,
     voices: writer::Voices,
 }
@@ -267,10 +290,11 @@ impl Work {
         self,
         queue: mpsc::Receiver<writer::Job>,
         loaded: oneshot::Sender<Result<(), ServeError>>,
-    ) -> Result<thread::JoinHandle<()>, ServeError> {
-        let Self { git_dir, at, committer, voices } = self;
+        supervisor: &Arc<Supervisor>,
+    ) -> Result<JoinHandle<Option<()>>, ServeError> {
+        let Self { committer, voices } = self;
         let work = move || {
-            let opened = writer::open(&git_dir, &at).map_err(ServeError::from);
+            let opened = voices.site.open().map_err(ServeError::from);
             match opened.and_then(|r| Ok(Writer::load(r, Some(committer), voices)?)) {
                 Ok(writer) => {
                     let _ = loaded.send(Ok(()));
@@ -279,7 +303,7 @@ impl Work {
                 Err(e) => drop(loaded.send(Err(e))),
             }
         };
-        thread::Builder::new().name("writer".to_owned()).spawn(work).map_err(start)
+        supervisor.spawn("writer", work).map_err(start)
     }
 }
 
@@ -348,19 +372,34 @@ fn hosts(config: &Config) -> Option<HashSet<String>> {
 struct Serving {
     bind: SocketAddr,
     guard: Guard,
+    connections: Arc<Connections>,
     metrics: Arc<Metrics>,
     is_loaded: oneshot::Receiver<Result<(), ServeError>>,
     activity: Arc<Activity>,
     idle_exit: Option<Duration>,
     state_dir: PathBuf,
     log: Log,
+    supervisor: Arc<Supervisor>,
+    kept: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Serving {
     /// Listens until the process is told to stop, or nobody needs it; false if open requests took too long or it was told
     /// twice.
     async fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
-        let Self { bind, guard, metrics, is_loaded, activity, idle_exit, state_dir, log } = self;
+        let Self {
+            bind,
+            guard,
+            connections,
+            metrics,
+            is_loaded,
+            activity,
+            idle_exit,
+            state_dir,
+            log,
+            supervisor,
+            kept,
+        } = self;
         let cannot = |source| ServeError::Bind { bind, source };
         let listener = tokio::net::TcpListener::bind(bind).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -368,16 +407,23 @@ impl Serving {
         let (stop, stopping) = watch::channel(false);
         let state = Arc::clone(&guard.state);
         let router = dispatch::router(guard, route::table());
-        let mut serving = tokio::spawn(listen::serve(listener, router, metrics, stopping));
+        let (fail, mut failing) = watch::channel(false);
+        supervisor.on_failure(move || {
+            let _ = fail.send(true);
+        });
+        let mut serving =
+            watched(&supervisor, "requests", listen::serve(listener, router, connections, metrics, stopping));
         // Others of this machine may use it; what only a proxy reaches is not for them.
         let notice = if address.ip().is_loopback() { put_up(&state_dir, address, log) } else { None };
         listening(address);
-        tokio::spawn(artifacts::keep_tidy(Arc::clone(&state.shelf)));
+        watched(&supervisor, "tidy", artifacts::keep_tidy(Arc::clone(&state.shelf)));
+        watched(&supervisor, "index", kept);
         {
             let told = async {
                 tokio::select! {
                     () = signals.next() => {}
                     () = activity.over(idle_exit) => {}
+                    _ = failing.wait_for(|failed| *failed) => {}
                 }
             };
             tokio::pin!(told);
@@ -397,12 +443,31 @@ impl Serving {
         let _ = stop.send(true);
         state.ending.send_replace(true);
         drop(state);
+        if let Some(failure) = supervisor.failure() {
+            // What was not answered cannot be: the rest of the server waits for what is gone.
+            return Err(failure.into());
+        }
         Ok(tokio::select! {
             ended = &mut serving => ended.is_ok(),
             () = tokio::time::sleep(listen::DRAIN) => false,
             () = signals.next() => false,
         })
     }
+}
+
+/// Runs a task whose panic ends the server.
+fn watched(
+    supervisor: &Arc<Supervisor>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    let supervisor = Arc::clone(supervisor);
+    tokio::spawn(async move {
+        let ended = tokio::spawn(task).await;
+        if let Err(panic) = ended.or_else(|e| e.try_into_panic().map_or(Ok(()), Err)) {
+            supervisor.failed(name, &*panic);
+        }
+    })
 }
 
 /// Notes in the repository where it is served; a server that cannot is one all the same.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::artifacts::Shelf;
 use super::auth::{Auth, Caller};
@@ -15,11 +15,12 @@ use super::import::Imports;
 use super::metrics::Metrics;
 use super::places::{Newest, Places};
 use super::repeat::Repeats;
+use super::share::Shares;
+use super::site::Site;
 use super::webhooks::Hooks;
 use super::writer::Job;
 use crate::action::Action;
 use crate::event::Event;
-use crate::git::Tip;
 use crate::index::Index;
 use crate::registry::Registry;
 use crate::search::TokenKey;
@@ -51,7 +52,7 @@ pub struct Landed {
 /// What the server holds.
 pub struct State {
     catalog: watch::Receiver<Option<Arc<Catalog>>>,
-    tip: Tip,
+    site: Arc<Site>,
     jobs: mpsc::Sender<Job>,
     desks: Desks,
     kept: Mutex<VecDeque<(Instant, Arc<Catalog>)>>,
@@ -68,7 +69,7 @@ pub struct State {
     /// Where open requests and comments are.
     places: Arc<Newest>,
     /// How many answers may go on without an end at a time.
-    pub streams: Arc<Semaphore>,
+    pub streams: Shares,
     /// Whether the server is about to stop; answers without an end then end.
     pub ending: watch::Sender<bool>,
     /// The files of models, and those that are sent.
@@ -81,8 +82,8 @@ pub struct State {
 pub struct Parts {
     /// The newest state, from the writer; none until it is loaded.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
-    /// Where the registry's branch is.
-    pub tip: Tip,
+    /// Where the registry is.
+    pub site: Arc<Site>,
     /// To the writer.
     pub jobs: mpsc::Sender<Job>,
     /// Who reads what is not in memory.
@@ -104,10 +105,10 @@ pub struct Parts {
 impl State {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, tip, jobs, desks, auth, hooks, token_key, metrics, shelf, imports } = parts;
+        let Parts { catalog, site, jobs, desks, auth, hooks, token_key, metrics, shelf, imports } = parts;
         Self {
             catalog,
-            tip,
+            site,
             jobs,
             desks,
             kept: Mutex::default(),
@@ -117,7 +118,7 @@ impl State {
             metrics,
             repeats: Arc::default(),
             places: Arc::default(),
-            streams: Arc::new(Semaphore::new(STREAMS)),
+            streams: Shares::new(STREAMS),
             ending: watch::Sender::new(false),
             shelf,
             imports,
@@ -128,7 +129,7 @@ impl State {
     pub async fn catalog(&self) -> Result<Arc<Catalog>, ApiError> {
         let known = self.catalog.borrow().clone();
         match known {
-            Some(known) if known.commit().is_some() && self.tip.look() == known.commit() => Ok(known),
+            Some(known) if known.commit().is_some() && self.site.look() == known.commit() => Ok(known),
             // Somebody moved the branch, or git keeps it elsewhere: the writer, who follows it, knows.
             Some(_) | None => {
                 let (send, receive) = oneshot::channel();

@@ -1,5 +1,5 @@
 //! What comes in on a connection, looked at before it is taken for HTTP: heads that two programs could read differently
-//! are refused (SEC-41), and who takes too long for a head, or does not take what is sent, is cut off (SEC-40).
+//! are refused (SEC-41), and who takes too long for a head, or hardly takes what is sent, is cut off (SEC-40).
 //!
 //! The HTTP library is lenient where the standard lets it be. A proxy in front may be lenient in another way, and then
 //! one of the two sees a request where the other sees a body. So lines end in CR LF and in nothing else, none is
@@ -18,6 +18,18 @@ use tokio::net::TcpStream;
 /// How long a client may take from the first byte of a head to its last.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
+/// How long a client may take from connecting to the first byte of its first head.
+const FIRST_TIME: Duration = Duration::from_secs(15);
+
+/// How long a client may pause within a head.
+const GAP_TIME: Duration = Duration::from_secs(5);
+
+/// How many bytes a second a client must take in the time that is spent waiting for it.
+const MIN_RATE: u64 = 1024;
+
+/// After how much waiting for a client that rate is looked at.
+const WINDOW: Duration = Duration::from_secs(60);
+
 /// How long a client may take nothing of what is sent to it.
 const STALL_TIME: Duration = Duration::from_secs(60);
 
@@ -32,6 +44,8 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nConten
 struct Heads {
     state: Place,
     head: Vec<u8>,
+    /// Whether any head has begun.
+    begun: bool,
 }
 
 /// Where in the bytes a connection is.
@@ -50,7 +64,7 @@ struct Ambiguous;
 
 impl Heads {
     fn new() -> Self {
-        Self { state: Place::Head, head: Vec::new() }
+        Self { state: Place::Head, head: Vec::new(), begun: false }
     }
 
     /// Whether a head has begun and not ended.
@@ -89,6 +103,7 @@ impl Heads {
         if byte == 0 || alone {
             return Err(Ambiguous);
         }
+        self.begun = true;
         self.head.push(byte);
         if self.head.ends_with(b"\r\n\r\n") {
             self.state = body_of(&self.head)?;
@@ -134,8 +149,29 @@ pub struct Pace {
     begun: Instant,
     /// Since when a head is coming.
     head: Arc<Since>,
+    /// Since when nothing more of that head came.
+    gap: Arc<Since>,
+    /// Since when nothing of a first head came.
+    silence: Arc<Since>,
     /// Since when the client takes nothing of what is to be sent.
     stall: Arc<Since>,
+    /// What the client took.
+    taken: Arc<Taken>,
+}
+
+/// How much a client took, and how long it was waited for.
+#[derive(Debug, Default)]
+struct Taken {
+    bytes: AtomicU64,
+    /// In milliseconds, of the waits that are over.
+    waited: AtomicU64,
+}
+
+/// Where the look at what a client takes began: bytes, and milliseconds of waiting.
+#[derive(Debug, Clone, Copy, Default)]
+struct Look {
+    bytes: u64,
+    waited: u64,
 }
 
 /// Since when something lasts, in milliseconds since the connection began, and one more; 0 while it doesn't.
@@ -152,30 +188,80 @@ impl Since {
         }
     }
 
+    /// The same, and what lasts begins anew.
+    fn renew(&self, lasts: bool, begun: Instant) {
+        self.0.store(0, Ordering::Relaxed);
+        self.note(lasts, begun);
+    }
+
     fn is_over(&self, begun: Instant, time: Duration) -> bool {
         let since = self.0.load(Ordering::Relaxed);
         since != 0 && begun.elapsed() > time.saturating_add(Duration::from_millis(since))
+    }
+
+    /// For how many milliseconds it lasts.
+    fn lasted(&self, begun: Instant) -> u64 {
+        let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.0.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now.saturating_add(1).saturating_sub(since),
+        }
     }
 }
 
 impl Pace {
     fn new(begun: Instant) -> Self {
-        Self { begun, head: Arc::default(), stall: Arc::default() }
+        let silence = Since::default();
+        silence.note(true, begun);
+        let (head, gap, stall, taken) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self { begun, head, gap, silence: Arc::new(silence), stall, taken }
     }
 
     fn is_too_slow(&self) -> bool {
-        self.head.is_over(self.begun, HEAD_TIME) || self.stall.is_over(self.begun, STALL_TIME)
+        let over = |since: &Since, time| since.is_over(self.begun, time);
+        over(&self.silence, FIRST_TIME)
+            || over(&self.head, HEAD_TIME)
+            || over(&self.gap, GAP_TIME)
+            || over(&self.stall, STALL_TIME)
+    }
+
+    /// Notes how far the heads came.
+    fn heard(&self, heads: &Heads) {
+        self.silence.note(!heads.begun, self.begun);
+        self.head.note(heads.is_within_head(), self.begun);
+        self.gap.renew(heads.is_within_head(), self.begun);
     }
 
     /// Passes on what became of sending something, and notes whether it waits for the client.
-    fn sent<T>(&self, sent: Poll<T>) -> Poll<T> {
+    fn sent(&self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &sent {
+            self.taken.bytes.fetch_add(*bytes as u64, Ordering::Relaxed);
+            let waited = self.stall.lasted(self.begun);
+            if waited != 0 {
+                self.taken.waited.fetch_add(waited, Ordering::Relaxed);
+            }
+        }
         self.stall.note(sent.is_pending(), self.begun);
         sent
     }
 
-    /// Ends when a head took too long, or the client took nothing for too long.
+    /// Whether the client takes what is sent, but hardly; begins to look anew when it was waited for long enough to say.
+    fn is_trickling(&self, from: &mut Look) -> bool {
+        let waited = self.taken.waited.load(Ordering::Relaxed).saturating_add(self.stall.lasted(self.begun));
+        let now = Look { bytes: self.taken.bytes.load(Ordering::Relaxed), waited };
+        let waited = Duration::from_millis(now.waited.saturating_sub(from.waited));
+        if waited < WINDOW {
+            return false;
+        }
+        let took = now.bytes.saturating_sub(from.bytes);
+        *from = now;
+        took < MIN_RATE.saturating_mul(waited.as_secs())
+    }
+
+    /// Ends when nothing came at first, a head took too long, or the client took too little for too long.
     pub async fn too_slow(self) {
-        while !self.is_too_slow() {
+        let mut look = Look::default();
+        while !self.is_too_slow() && !self.is_trickling(&mut look) {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     }
@@ -212,7 +298,7 @@ impl AsyncRead for Wire {
             let _ = this.stream.try_write(REFUSAL);
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidData)));
         }
-        this.pace.head.note(this.heads.is_within_head(), this.pace.begun);
+        this.pace.heard(&this.heads);
         Poll::Ready(Ok(()))
     }
 }
@@ -280,6 +366,7 @@ mod tests {
         assert!(since(&pace) > 0 && !pace.is_too_slow(), "it has its time");
         wire.flush().await.unwrap();
         pace.stall.0.store(1, Ordering::Relaxed);
+        pace.silence.note(false, pace.begun);
         assert!(pace.is_too_slow());
         let mut taken = vec![0; 8 << 20];
         while write(&mut wire).await.is_err() {
@@ -287,6 +374,47 @@ mod tests {
         }
         assert!(since(&pace) == 0 && !pace.is_too_slow(), "it took something");
     }
+
+    #[test]
+    fn a_head_has_a_time_to_begin_a_time_between_its_bytes_and_a_time_to_end() {
+        let long_ago = Instant::now().checked_sub(IDLE).unwrap();
+        let silent = Pace::new(long_ago);
+        silent.silence.0.store(1, Ordering::Relaxed);
+        assert!(silent.is_too_slow(), "nothing ever came");
+        let mut heads = Heads::new();
+        heads.feed(b"\r\n\r\n").unwrap();
+        silent.heard(&heads);
+        assert!(silent.is_too_slow(), "empty lines are no head");
+        heads.feed(b"GET / HT").unwrap();
+        silent.heard(&heads);
+        assert!(!silent.is_too_slow(), "it began");
+        silent.gap.0.store(1, Ordering::Relaxed);
+        assert!(silent.is_too_slow(), "it pauses");
+        heads.feed(b"TP/1.1\r\n").unwrap();
+        silent.heard(&heads);
+        assert!(!silent.is_too_slow(), "it goes on");
+        silent.head.0.store(1, Ordering::Relaxed);
+        assert!(silent.is_too_slow(), "it does not end");
+        heads.feed(b"\r\n").unwrap();
+        silent.heard(&heads);
+        assert!(!silent.is_too_slow(), "a connection between two requests is for others to close");
+    }
+
+    #[test]
+    fn who_takes_little_in_much_time_is_told_from_who_is_sent_little() {
+        let pace = Pace::new(Instant::now());
+        let (mut look, long) = (Look::default(), 2 * 60 * 1000);
+        pace.taken.bytes.store(4 << 20, Ordering::Relaxed);
+        assert!(!pace.is_trickling(&mut look), "nobody waited");
+        pace.taken.waited.store(long, Ordering::Relaxed);
+        assert!(!pace.is_trickling(&mut look), "it took much in that time");
+        pace.taken.bytes.fetch_add(64, Ordering::Relaxed);
+        assert!(!pace.is_trickling(&mut look), "nobody waited since");
+        pace.taken.waited.fetch_add(long, Ordering::Relaxed);
+        assert!(pace.is_trickling(&mut look));
+    }
+
+    const IDLE: Duration = Duration::from_secs(3600);
 
     #[test]
     fn sound_requests_pass_one_after_the_other() {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::auth::Caller;
@@ -11,10 +12,11 @@ use super::catalog::{Catalog, LoadError};
 use super::error::ApiError;
 use super::log::Log;
 use super::metrics::Metrics;
+use super::site::Site;
 use super::state::Landed;
 use crate::action::Action;
 use crate::event::Event;
-use crate::git::{Durability, Ident, PublishError, Published, Repo};
+use crate::git::{Durability, Ident, PublishError, Published};
 use crate::registry::{Asker, LOCK_WAIT, Registry, RegistryError};
 use crate::time::Timestamp;
 use crate::tree::Oid;
@@ -73,6 +75,8 @@ pub struct Voices {
     pub vouched: Arc<Vouched>,
     /// Who reads the log.
     pub log: Log,
+    /// Who asks where the registry is.
+    pub site: Arc<Site>,
 }
 
 /// The system's clock.
@@ -119,10 +123,25 @@ impl Writer {
 
     /// Takes in what others landed.
     fn follow(&mut self) -> Result<(), LoadError> {
-        if self.registry.head()? != self.catalog.commit() {
-            let caught_up = self.catalog.catch_up(&self.registry)?;
-            self.show(caught_up);
+        let seen = self.catalog.commit();
+        if self.registry.head()? == seen && seen.is_some() {
+            return Ok(());
         }
+        let place = seen.map(|seen| self.registry.new_place(seen)).transpose()?.flatten();
+        if let Some(place) = place {
+            self.voices.log.info(json!({ "message": "the registry is at another place now, and is followed there",
+                "branch": place.branch, "folder": place.at }));
+            let is_elsewhere = place.at != self.registry.at();
+            self.registry.follow_to(&place);
+            self.voices.site.moved(&self.registry);
+            if is_elsewhere {
+                let loaded = Catalog::load(&self.registry)?;
+                self.show(loaded);
+                return Ok(());
+            }
+        }
+        let caught_up = self.catalog.catch_up(&self.registry)?;
+        self.show(caught_up);
         Ok(())
     }
 
@@ -239,9 +258,4 @@ fn settle(
         Landed { commit, catalog: Arc::new(catalog), events: pending.events }
     };
     answers.into_iter().map(|answer| answer.map(&mut settle)).collect()
-}
-
-/// Opens the registry for the writer, on its own thread.
-pub fn open(git_dir: &std::path::Path, at: &str) -> Result<Registry, RegistryError> {
-    Ok(crate::index::indexed(Registry::with(Repo::open(git_dir)?, at)?))
 }

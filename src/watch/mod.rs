@@ -28,7 +28,7 @@ mod vouched;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use backoff::SCALE;
@@ -44,6 +44,7 @@ use crate::outbox::OutboxError;
 use crate::pushes::PushesError;
 use crate::registry::{Registry, RegistryError};
 use crate::snapshot::Snapshot;
+use crate::supervisor::Supervisor;
 use crate::tree::TreeError;
 
 /// How the channels of a registry are made.
@@ -95,6 +96,8 @@ pub struct Options {
     pub counters: Arc<Counters>,
     /// What this process judges itself before it lands it.
     pub vouched: Arc<Vouched>,
+    /// Who hears of a thread that panics.
+    pub supervisor: Arc<Supervisor>,
 }
 
 impl Options {
@@ -109,6 +112,7 @@ impl Options {
             tell,
             counters: Arc::default(),
             vouched: Arc::default(),
+            supervisor: Arc::default(),
         }
     }
 }
@@ -180,7 +184,7 @@ enum Signal {
 /// A watcher that runs on a thread of its own.
 pub struct Watcher {
     signals: Sender<Signal>,
-    thread: JoinHandle<Result<Summary, WatchError>>,
+    thread: JoinHandle<Option<Result<Summary, WatchError>>>,
 }
 
 impl Watcher {
@@ -188,15 +192,15 @@ impl Watcher {
     pub fn start(home: Home, options: Options) -> Result<Self, WatchError> {
         let (signals, receive) = channel();
         let own = signals.clone();
-        let name = "watch".to_owned();
+        let supervisor = Arc::clone(&options.supervisor);
         let run = move || {
-            let ended = run::run(&home, &options, own, receive);
+            let ended = run::run(home, &options, &own, &receive);
             if let (Err(e), false) = (&ended, options.once) {
                 (options.tell)(&Message::new(Level::Error, "nothing is delivered any more").because(e));
             }
             ended
         };
-        let thread = thread::Builder::new().name(name).spawn(run).map_err(WatchError::Start)?;
+        let thread = supervisor.spawn("watch", run).map_err(WatchError::Start)?;
         Ok(Self { signals, thread })
     }
 
@@ -220,6 +224,6 @@ impl Watcher {
 
     /// Waits for its end.
     pub fn join(self) -> Result<Summary, WatchError> {
-        self.thread.join().unwrap_or(Err(WatchError::Panicked))
+        self.thread.join().ok().flatten().unwrap_or(Err(WatchError::Panicked))
     }
 }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -14,6 +13,7 @@ use crate::deliver::{Channel, Due, Happening, Job, Outcome, Sent};
 use crate::git::GitError;
 use crate::outbox::Pending;
 use crate::registry::{Registry, RegistryError};
+use crate::supervisor::Supervisor;
 use crate::tree::TreeError;
 
 /// The most threads that send for one repository.
@@ -54,14 +54,15 @@ struct Shared {
     home: Home,
     clock: Arc<dyn Clock>,
     signals: Sender<Signal>,
+    supervisor: Arc<Supervisor>,
 }
 
 /// The threads of one repository. Dropping it lets them end when what they send now is sent.
 pub(super) struct Pool(Arc<Shared>);
 
 impl Pool {
-    pub(super) fn new(home: Home, clock: Arc<dyn Clock>, signals: Sender<Signal>) -> Self {
-        Self(Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), home, clock, signals }))
+    pub(super) fn new(home: Home, clock: Arc<dyn Clock>, signals: Sender<Signal>, supervisor: Arc<Supervisor>) -> Self {
+        Self(Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), home, clock, signals, supervisor }))
     }
 
     /// Gives work to a thread that has none, or to a new one.
@@ -73,7 +74,7 @@ impl Pool {
             return Ok(());
         }
         let shared = Arc::clone(&self.0);
-        let started = thread::Builder::new().name("send".to_owned()).spawn(move || work(&shared));
+        let started = self.0.supervisor.spawn("send", move || work(&shared));
         match started {
             Ok(_) => {
                 queue.threads += 1;

@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::tell::{Level, Message};
 use super::{Home, Options, Signal, Summary, WatchError, notice, upstream};
 use crate::outbox::{Cursor, Lead, Ledger, Outbox};
-use crate::registry::Registry;
+use crate::registry::{Place, Registry};
 use crate::tree::Oid;
 
 /// How often is looked without a reason (REL-21: at least every 10 s).
@@ -40,6 +40,9 @@ const AT_ONCE: usize = 1000;
 /// The name under which is noted how far somebody looked: what channels there were at that commit is known.
 const LOOKED: &str = "_looked";
 
+/// What is said when the registry cannot be followed.
+const LATER: &str = "the registry cannot be followed just now; it is tried again";
+
 /// All that the thread which watches holds.
 pub(super) struct Runner<'o> {
     pub(super) home: &'o Home,
@@ -59,23 +62,53 @@ pub(super) struct Runner<'o> {
     /// Channels that should be served and cannot be.
     pub(super) unusable: Vec<Unusable>,
     pub(super) summary: Summary,
-    signals: Receiver<Signal>,
+    signals: &'o Receiver<Signal>,
+    /// The newest commit when the place of the registry was looked at last.
+    placed: Option<Oid>,
     /// What failed last, so that it is not told again and again.
     complaint: Option<String>,
 }
 
-/// Watches until told to stop, or once.
+/// How a run ended.
+enum Ended {
+    /// All that was to be done is done.
+    Done(Summary),
+    /// The registry is at another place, where it is to be watched on.
+    Moved(Place),
+}
+
+/// Watches until told to stop, or once; wherever the registry goes meanwhile.
 pub(super) fn run(
+    mut home: Home,
+    options: &Options,
+    own: &Sender<Signal>,
+    signals: &Receiver<Signal>,
+) -> Result<Summary, WatchError> {
+    loop {
+        match run_at(&home, options, own.clone(), signals)? {
+            Ended::Done(summary) => return Ok(summary),
+            Ended::Moved(place) => {
+                let text = "the registry is at another place now, and is followed there";
+                let message = Message::new(Level::Info, text).with("branch", &place.branch).with("folder", &place.at);
+                (options.tell)(&message);
+                home = Home { branch: place.branch, at: place.at, ..home };
+            }
+        }
+    }
+}
+
+fn run_at(
     home: &Home,
     options: &Options,
     own: Sender<Signal>,
-    signals: Receiver<Signal>,
-) -> Result<Summary, WatchError> {
+    signals: &Receiver<Signal>,
+) -> Result<Ended, WatchError> {
     let registry = home.open()?;
     let outbox = Outbox::of(&registry);
+    take_over(&registry, &outbox, options)?;
     outbox.prepare()?;
-    let Some(lead) = stand_by(&outbox, options, &signals)? else {
-        return Ok(Summary { elsewhere: options.once, ..Summary::default() });
+    let Some(lead) = stand_by(&outbox, options, signals)? else {
+        return Ok(Ended::Done(Summary { elsewhere: options.once, ..Summary::default() }));
     };
     let woken = own.clone();
     let wake = move || drop(woken.send(Signal::Look));
@@ -83,9 +116,38 @@ pub(super) fn run(
     let notices = if hears { begin_notices(&registry, options, wake) } else { None };
     let upstream = options.fetch.map(|every| upstream::start(home, every, options, own.clone())).transpose()?;
     let mut runner = Runner::new(home, options, registry, outbox, lead, own, signals)?;
-    let summary = runner.work();
+    let ended = runner.work();
     drop((notices, upstream));
-    summary
+    ended
+}
+
+/// Where nothing was told from this place yet: goes on with what was told of the same history from a place that is no
+/// more, because the branch was renamed or the registry moved while nobody watched.
+fn take_over(registry: &Registry, outbox: &Outbox, options: &Options) -> Result<(), WatchError> {
+    let (None, Some(tip)) = (outbox.look(LOOKED)?, registry.head()?) else { return Ok(()) };
+    let others = outbox.others();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let references = registry.repo().reference_names()?;
+    let branches = references.into_iter().filter(|name| name.starts_with("refs/heads/"));
+    let branches: Vec<String> = branches.chain(["HEAD".to_owned()]).collect();
+    let folders = registry.folders(tip)?;
+    let is_in_use = |other: &Outbox| {
+        let mut places = branches.iter().flat_map(|b| folders.iter().map(move |at| (b.clone(), at.clone())));
+        places.any(|(branch, at)| other.is_of(&Place { branch, at }))
+    };
+    for other in others.into_iter().filter(|other| !is_in_use(other)) {
+        let Ok(Some(state)) = other.look(LOOKED) else { continue };
+        let told = state.cursor().origin.commit;
+        let goes_on = registry.repo().first_parents(tip)?.any(|step| step.is_ok_and(|s| s.commit == told));
+        if goes_on && other.hand_over(outbox)? {
+            let text = "goes on with what was told from the place where the registry was before";
+            (options.tell)(&Message::new(Level::Info, text).with("commit", told.short()));
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn begin_notices(registry: &Registry, options: &Options, wake: impl Fn() + Send + 'static) -> Option<notice::Notices> {
@@ -129,7 +191,7 @@ impl<'o> Runner<'o> {
         outbox: Outbox,
         lead: Lead,
         own: Sender<Signal>,
-        signals: Receiver<Signal>,
+        signals: &'o Receiver<Signal>,
     ) -> Result<Self, WatchError> {
         let registry = Rc::new(registry);
         let tip = registry.head()?.ok_or_else(|| no_commit(home))?;
@@ -144,7 +206,7 @@ impl<'o> Runner<'o> {
         };
         let judge = Judge::open(&outbox, &lead, looked.state().cursor())?;
         let backoff = Backoff::of(registry.repo());
-        let pool = Pool::new(home.clone(), Arc::clone(&options.clock), own);
+        let pool = Pool::new(home.clone(), Arc::clone(&options.clock), own, Arc::clone(&options.supervisor));
         Ok(Self {
             home,
             options,
@@ -162,17 +224,31 @@ impl<'o> Runner<'o> {
             unusable: Vec::new(),
             summary: Summary::default(),
             signals,
+            placed: None,
             complaint: None,
         })
     }
 
-    fn work(&mut self) -> Result<Summary, WatchError> {
+    fn work(&mut self) -> Result<Ended, WatchError> {
         loop {
-            let more = self.turn()?;
-            if self.options.once && !more && self.is_done() {
-                break;
-            }
-            let wait = if more { Duration::ZERO } else { self.wait() };
+            let wait = match self.new_place() {
+                Ok(Some(place)) => {
+                    self.drain()?;
+                    return Ok(Ended::Moved(place));
+                }
+                Ok(None) => {
+                    let more = self.turn()?;
+                    if self.options.once && !more && self.is_done() {
+                        break;
+                    }
+                    if more { Duration::ZERO } else { self.wait() }
+                }
+                Err(e) if self.options.once => return Err(e),
+                Err(e) => {
+                    self.complain(LATER, &e);
+                    FAILED
+                }
+            };
             if !self.listen(wait)? {
                 break;
             }
@@ -182,8 +258,24 @@ impl<'o> Runner<'o> {
         match self.unusable.pop() {
             // All others were served; who started this run hears that not all is done.
             Some(unusable) if self.options.once => Err(unusable.error.into()),
-            Some(_) | None => Ok(self.summary),
+            Some(_) | None => Ok(Ended::Done(self.summary)),
         }
+    }
+
+    /// Where the registry is now, if it is not where it was.
+    fn new_place(&mut self) -> Result<Option<Place>, WatchError> {
+        let tip = self.registry.head()?;
+        if tip.is_some() && tip == self.placed {
+            return Ok(None);
+        }
+        let seen = self.looked.state().cursor().origin.commit;
+        // What was seen last may be gone, after a rewrite and git's collection: then there is nothing to go by.
+        if tip.is_some() && !self.registry.repo().has(&seen) {
+            return Ok(None);
+        }
+        let place = self.registry.new_place(seen)?;
+        self.placed = tip;
+        Ok(place)
     }
 
     /// Looks, plans a piece and gives out work; true if there is more to be planned at once. What fails and may pass is told
@@ -202,7 +294,7 @@ impl<'o> Runner<'o> {
             }
             Err(e) if self.options.once => Err(e),
             Err(e) => {
-                self.complain("the registry cannot be followed just now; it is tried again", &e);
+                self.complain(LATER, &e);
                 Ok(false)
             }
         }
@@ -241,7 +333,7 @@ impl<'o> Runner<'o> {
             std::thread::sleep(SETTLE);
         }
         let mut goes_on = true;
-        for signal in at_once(first, &self.signals) {
+        for signal in at_once(first, self.signals) {
             match signal {
                 Signal::Stop => goes_on = false,
                 Signal::Look => {}

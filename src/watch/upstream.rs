@@ -1,7 +1,6 @@
 //! Getting what is new upstream, for a clone that follows one: fetch, then move the branch forward, never otherwise.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use super::tell::{Level, Message};
@@ -50,7 +49,7 @@ pub(super) fn start(
             }
         }
     };
-    thread::Builder::new().name("fetch".to_owned()).spawn(run).map_err(WatchError::Start)?;
+    options.supervisor.spawn("fetch", run).map_err(WatchError::Start)?;
     Ok(Upstream(alive))
 }
 

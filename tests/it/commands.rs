@@ -504,3 +504,11 @@ fn on_a_terminal_a_deletion_asks_for_the_name() {
     typed("dave").success();
     assert_eq!(r.json("alice", "person list").as_array().map(Vec::len), Some(3));
 }
+
+#[test]
+fn an_error_whose_words_are_those_of_a_closed_pipe_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.greenroom(["init", "r"]).success();
+    let refused = sandbox.alice().within("r").greenroom(["tag", "set", "Broken pipe", "a=1"]).code(3);
+    assert!(refused.stderr().contains("Broken pipe"), "{}", refused.stderr());
+}

@@ -2,6 +2,7 @@
 //!
 //! The long run is `cargo +nightly fuzz run TARGET --fuzz-dir tests/fuzz`, which finds what luck does not.
 
+mod history;
 mod targets;
 
 use std::fs;
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// How many broken inputs each target gets.
 const RUNS: usize = 3_000;
+
+/// How many histories are written with a broken commit.
+const HISTORIES: usize = 40;
 
 /// Files that readers are made for, and some lines.
 fn seeds() -> Vec<Vec<u8>> {
@@ -98,10 +102,23 @@ fn no_reader_of_outside_bytes_panics_or_contradicts_itself() {
 }
 
 #[test]
+fn no_odd_commit_or_tag_ends_who_reads_history() {
+    let mut seeds = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fuzz/commits"), &mut seeds);
+    assert!(seeds.len() > 20);
+    let mut dice = Dice(0x0dd);
+    let inputs = seeds.iter().cloned().chain(std::iter::repeat_with(|| broken(&seeds, &mut dice)).take(HISTORIES));
+    for input in inputs.collect::<Vec<_>>() {
+        let outcome = std::panic::catch_unwind(|| history::history(&input));
+        assert!(outcome.is_ok(), "history on {:?}", String::from_utf8_lossy(&input));
+    }
+}
+
+#[test]
 fn each_target_has_its_fuzzer() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("it is there");
-    for (name, _) in targets::ALL {
+    for (name, _) in targets::ALL.iter().copied().chain([("history", history::history as fn(&[u8]))]) {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is missing in tests/fuzz/Cargo.toml");
         let text = fs::read_to_string(root.join(format!("fuzz_targets/{name}.rs"))).expect("it is there");
         assert!(text.contains(&format!("targets::{name}(")), "{name}");

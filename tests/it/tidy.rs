@@ -32,7 +32,7 @@ const PLACES: &[Place] = &[
     ("jiff", Some(&["time"])),
     ("pgp", Some(&["signature"])),
     ("postcard", Some(&["index"])),
-    ("rustix", Some(&["artifact", "git", "index", "outbox"])),
+    ("rustix", Some(&["artifact", "git", "index", "outbox", "server"])),
     ("schemars", None),
     ("serde", None),
     ("serde_json", None),
@@ -206,6 +206,16 @@ fn files_and_functions_are_short_and_say_what_they_are() {
 #[test]
 fn nothing_is_left_unfinished() {
     settle(rust_files("src").iter().chain(&rust_files("tests")).flat_map(text::judge_finished).collect());
+}
+
+#[test]
+fn nothing_is_decided_by_the_words_of_a_message() {
+    settle(rust_files("src").iter().flat_map(text::judge_words).collect());
+}
+
+#[test]
+fn the_panic_of_a_thread_is_noticed() {
+    settle(rust_files("src").iter().flat_map(text::judge_threads).collect());
 }
 
 #[test]

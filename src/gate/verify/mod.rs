@@ -468,10 +468,10 @@ fn check_stored(
         return;
     }
     audit.read_files = here.len() as u64;
-    for (path, e) in artifact::verify(&here, &store, read) {
-        let file = stored.iter().find(|s| s.path == path && e.to_string().contains(s.sha256.as_str()));
+    for (entry, e) in artifact::verify(&here, &store, read) {
+        let file = stored.iter().find(|s| s.path == entry.path && s.sha256 == entry.sha256);
         let place = file.map(|f| (f.commit, f.at));
-        let shown = file.map_or_else(|| path.to_string(), Stored::shown);
+        let shown = file.map_or_else(|| entry.path.to_string(), Stored::shown);
         notes.fault(place, "file", format!("{shown}: {}", with_causes(&e)), RESTORE);
     }
 }

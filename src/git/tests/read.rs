@@ -241,3 +241,35 @@ fn a_hook_sees_what_is_being_pushed_and_cannot_write() {
     let gone = HookEnv { objects: vec![sandbox.path("gone")], ..env };
     assert!(Repo::open_quarantined(&gone).is_err(), "half a push is not judged");
 }
+
+#[test]
+fn common_ancestors_are_found_where_the_library_finds_them_and_beside_odd_commits() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.with_commit("r");
+    let empty = |name: &str| sandbox.git(&dir, &["commit", "-q", "--allow-empty", "-m", name]);
+    sandbox.git(&dir, &["switch", "-q", "-c", "side"]);
+    empty("one");
+    sandbox.git(&dir, &["switch", "-q", "main"]);
+    empty("two");
+    sandbox.git(&dir, &["branch", "before"]);
+    sandbox.git(&dir, &["merge", "-q", "--no-edit", "side"]);
+    sandbox.git(&dir, &["switch", "-q", "side"]);
+    sandbox.git(&dir, &["merge", "-q", "--no-edit", "before"]);
+    let repo = open(&dir);
+    let at = |rev: &str| repo.resolve(rev).unwrap();
+    for (one, other, count) in
+        [("main", "side", 2), ("main", "before", 1), ("main~1", "side~1", 1), ("main", "main", 1)]
+    {
+        let mut found = repo.merge_bases(&at(one), &at(other)).unwrap();
+        found.sort();
+        assert_eq!((found.len(), &repo.best_common(at(one), at(other)).unwrap()), (count, &found), "{one} {other}");
+    }
+    // A commit that nobody made, at no time.
+    let odd = dir.join("odd");
+    std::fs::write(&odd, format!("tree {}\nparent {}\n\nodd\n", repo.tree_of(&at("main")).unwrap(), at("main")))
+        .unwrap();
+    let id = sandbox.git(&dir, &["hash-object", "-t", "commit", "-w", "--literally", "odd"]);
+    let odd = Oid::from_hex(&id).unwrap();
+    assert_eq!(repo.merge_bases(&odd, &at("before")).unwrap(), [at("before")]);
+    assert_eq!(repo.commit(&odd).unwrap().oddities, [Oddity::Missing(Role::Author), Oddity::Missing(Role::Committer)]);
+}

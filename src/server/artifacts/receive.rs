@@ -19,6 +19,7 @@ use crate::name::Digest;
 use crate::server::call::Call;
 use crate::server::desk::blocking;
 use crate::server::error::{ApiError, Code};
+use crate::server::pace;
 use crate::server::route::{Answer, Reply};
 
 /// How many bytes are written and hashed at once.
@@ -51,7 +52,7 @@ async fn put_now(call: &Call, body: &mut Body) -> Answer {
     let length = length(&call.headers)?;
     let digest = digest(&call.headers)?;
     let shelf = &call.state.shelf;
-    let place = timeout(WAIT, Arc::clone(&shelf.places).acquire_owned()).await;
+    let place = timeout(WAIT, shelf.places.take(&call.caller.user)).await;
     let _place = place.map_err(|_| busy())?.map_err(|_| ApiError::stopping())?;
     let (uploads, user) = (Arc::clone(&shelf.uploads), call.caller.user.clone());
     let incoming = blocking(move || uploads.begin(&id, &user, path)).await?;
@@ -138,6 +139,9 @@ async fn next(body: &mut Body) -> Result<Option<axum::body::Bytes>, ApiError> {
                 Ok(bytes) => return Ok(Some(bytes)),
                 Err(_) => continue,
             },
+            Some(Err(e)) if pace::is_too_slow(&e) => {
+                return Err(ApiError::new(Code::BadRequest, "The body came too slowly; send the file again."));
+            }
             Some(Err(_)) => {
                 return Err(ApiError::new(Code::BadRequest, "The body ended early; send the file again."));
             }

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
-
 use super::grant::Grants;
 use crate::artifact::walk::Stamp;
 use crate::artifact::{ArtifactError, FileEntry, Limits, Place, Store, Uploads};
 use crate::name::Digest;
+use crate::server::share::Shares;
 use crate::tree::Oid;
 
 /// How many files are received at a time; more wait.
@@ -40,7 +39,7 @@ pub struct Shelf {
     /// What lets somebody read a file without a token.
     pub grants: Grants,
     /// Places for those who send.
-    pub places: Arc<Semaphore>,
+    pub places: Shares,
     /// One object after the other is checked, so that no two requests check the same at once.
     pub checking: tokio::sync::Mutex<()>,
     lists: Mutex<VecDeque<(Oid, Files)>>,
@@ -56,7 +55,7 @@ impl Shelf {
             uploads: Arc::new(Uploads::of(store.clone(), limits)),
             store,
             grants: Grants::new(key),
-            places: Arc::new(Semaphore::new(RECEIVED)),
+            places: Shares::new(RECEIVED),
             checking: tokio::sync::Mutex::default(),
             lists: Mutex::default(),
             checked: Mutex::default(),

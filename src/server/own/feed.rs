@@ -172,7 +172,7 @@ pub async fn events(call: Call) -> Answer {
     let accepts = call.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let is_stream = accepts.split(',').any(|kind| kind.trim().starts_with("text/event-stream"));
     let place = match is_stream || wait > 0 {
-        true => Some(Arc::clone(&call.state.streams).try_acquire_owned().map_err(|_| too_many())?),
+        true => Some(call.state.streams.try_take(&call.caller.user).ok_or_else(too_many)?),
         false => None,
     };
     let mut catalog = Arc::clone(&call.catalog);

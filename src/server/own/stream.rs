@@ -11,12 +11,13 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use hyper::body::{Bytes, Frame};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::feed::{Feed, Page};
 use crate::server::call::Call;
 use crate::server::error::ApiError;
+use crate::server::share::Share;
 use crate::server::writer::clock;
 
 /// After what time without events a sign of life is sent, and looked whether the caller may still listen.
@@ -38,7 +39,7 @@ impl hyper::body::Body for Messages {
 }
 
 /// Begins the stream with a page.
-pub fn open(call: Call, feed: Feed, first: Page, place: OwnedSemaphorePermit) -> Response {
+pub fn open(call: Call, feed: Feed, first: Page, place: Share) -> Response {
     let (send, receive) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         // Who listens no longer needs no answer.

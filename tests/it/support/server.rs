@@ -41,6 +41,14 @@ impl Server {
         Self { child, address, log }
     }
 
+    /// A connection to it, with some bytes sent.
+    #[track_caller]
+    pub fn connect(&self, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address()).expect("it listens");
+        stream.write_all(bytes).expect("it takes bytes");
+        stream
+    }
+
     /// Where it listens: address and port.
     pub fn address(&self) -> &str {
         &self.address

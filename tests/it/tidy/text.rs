@@ -54,6 +54,59 @@ pub fn judge_finished(source: &Source) -> Vec<Fault> {
     faults
 }
 
+/// What holds the words of an error or message, by its usual names.
+const MESSAGES: &[&str] = &["to_string()", "message", "message()", "why", "error", "err", "stderr", "reason"];
+
+/// What is no test of a file.
+fn code(source: &Source) -> &str {
+    if source.path.ends_with("/tests.rs") || source.path.contains("/tests/") {
+        return "";
+    }
+    source.text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
+}
+
+/// Faults of code that decides by the words of an error: they are for people, and change. Errors are told by kind.
+pub fn judge_words(source: &Source) -> Vec<Fault> {
+    let code = code(source);
+    let questions = [".contains(\"", ".starts_with(\"", ".ends_with(\"", " == \"", " != \""];
+    let mut faults = Vec::new();
+    for (index, line) in code.lines().enumerate() {
+        let asks = |end: usize| {
+            let before = &line[..end];
+            let of = |name: &&str| {
+                let rest = before.strip_suffix(*name);
+                rest.is_some_and(|r| !r.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+            };
+            MESSAGES.iter().any(|name| of(&name))
+        };
+        if questions.iter().any(|q| line.match_indices(q).any(|(at, _)| asks(at))) {
+            faults.push(Fault::new(
+                &source.path,
+                index + 1,
+                "asks for the words of a message; tell errors by their kind",
+            ));
+        }
+    }
+    faults
+}
+
+/// Files that may start threads: what starts those that are supervised, and what ends with its caller.
+const STARTERS: &[&str] =
+    &["src/supervisor.rs", "src/hook/alarm.rs", "src/deliver/webhook/post.rs", "src/cli/watch.rs"];
+
+/// Faults of code that starts a thread whose panic nobody would hear of.
+pub fn judge_threads(source: &Source) -> Vec<Fault> {
+    if STARTERS.contains(&source.path.as_str()) {
+        return Vec::new();
+    }
+    let code = code(source);
+    let starts = |line: &str| line.contains("thread::spawn(") || line.contains("thread::Builder");
+    let found = code.lines().enumerate().filter(|(_, line)| starts(line));
+    found
+        .map(|(n, _)| Fault::new(&source.path, n + 1, "starts a thread; `Supervisor::spawn` notices its panic"))
+        .collect()
+}
+
 /// Faults of a file that names a folder of the machine it was written on.
 pub fn judge_host_paths(source: &Source, folders: &[&str]) -> Vec<Fault> {
     let goes_on = |c: char| c.is_alphanumeric() || "._-~*})>".contains(c);
@@ -131,6 +184,15 @@ mod tests {
     fn unfinished_work_is_found_in_comments_and_code() {
         let text = format!("// {}: later\nfn f() {{ {}!() }}\nlet dbg = 1; // xxx mastodon", UNFINISHED[0], "todo");
         assert_eq!(judge_finished(&source(&text)).iter().map(|f| f.line).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn decisions_by_words_and_unwatched_threads_are_found() {
+        let lines = "if e.to_string().contains(\"pipe\") {}\nif e.message == \"no\" {}\nlet x = my_error == \"no\";\n\
+                     if name.contains(\"why\") {}\n#[cfg(test)]\nmod tests { why.contains(\"x\") }";
+        let found: Vec<String> = judge_words(&source(lines)).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(judge_threads(&source("std::thread::spawn(f);\nscope.spawn(f);")).len(), 1);
     }
 
     #[test]

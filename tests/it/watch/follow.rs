@@ -316,3 +316,54 @@ fn several_due_jobs_of_a_lane_are_given_together_to_who_puts_them_together() {
     assert!(moments.len() < 8, "{moments:?}");
     assert_eq!(world.values("digest", "m"), numbered(0..7));
 }
+
+#[test]
+fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_does() {
+    let world = World::new();
+    let running = world.start(all(&world));
+    world.model("m");
+    world.tags("m", 0..2);
+    world.book.wait("two tags", |t| t.len() >= 3);
+    world.alice().git(["branch", "-m", "main", "trunk"]).success();
+    world.tags("m", 2..4);
+    world.book.wait("two more", |t| t.len() >= 5);
+    assert!(world.book.has_said(Level::Info, "at another place"));
+    running.end();
+    // Nobody watches: another name, and something lands under it.
+    world.alice().git(["branch", "-m", "trunk", "master"]).success();
+    world.tags("m", 4..6);
+    let running = world.start(all(&world));
+    world.book.wait("the last two", |t| t.len() >= 7);
+    running.end();
+    assert!(world.book.has_said(Level::Info, "where the registry was before"));
+    assert_eq!(world.values("all", "m"), numbered(0..6));
+    assert_eq!(world.book.told().len(), 7, "each was told once");
+}
+
+#[test]
+fn a_branch_that_is_gone_is_complained_of_until_it_is_back() {
+    let world = World::new();
+    let running = world.start(all(&world));
+    world.model("m");
+    world.book.wait("the model", |t| !t.is_empty());
+    let tip = world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+    world.alice().git(["update-ref", "-d", "refs/heads/main"]).success();
+    world.book.hear(Level::Error, "cannot be followed");
+    world.alice().git(["update-ref", "refs/heads/main", &tip]).success();
+    world.tags("m", 0..1);
+    world.book.wait("the tag", |t| t.len() >= 2);
+    running.end();
+}
+
+#[test]
+fn a_thread_that_panics_is_heard_of() {
+    let world = World::new();
+    world.model("m");
+    let source: Source = Arc::new(|_, _| panic!("no channels today"));
+    let options = Options { once: true, ..world.options(source) };
+    let supervisor = Arc::clone(&options.supervisor);
+    let ended = greenroom::watch::Watcher::start(world.home(), options).expect("a thread").join();
+    assert!(matches!(ended, Err(greenroom::watch::WatchError::Panicked)), "{ended:?}");
+    let failure = supervisor.failure().expect("it is known");
+    assert_eq!((failure.thread.as_str(), failure.message.as_str()), ("watch", "no channels today"));
+}

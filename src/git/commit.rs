@@ -1,0 +1,444 @@
+//! Commits as values: every commit that git can follow is read, however odd its headers are, and what is odd is said.
+//!
+//! A history is not only written by git: imports, mirrors and broken programs leave commits without authors, with time
+//! zones of 99 hours and times beyond any calendar, and git reads on. So the headers are parsed here by git's own rules
+//! and not by those of a library that trusts them. Only what git cannot follow either is damage: a commit without a
+//! tree, or with a parent that is no id.
+
+use std::fmt;
+
+use gix::bstr::ByteSlice as _;
+use gix::objs::Kind as ObjectKind;
+
+use super::{GitError, Repo, stamp};
+use crate::time::Timestamp;
+use crate::tree::{Oid, TreeError};
+
+/// The largest offset from UTC that is taken as it stands, in minutes: git writes four digits.
+const MAX_OFFSET: i64 = 99 * 60 + 59;
+
+/// The largest offset that any place on earth has, in minutes.
+const REAL_OFFSET: i64 = 15 * 60;
+
+/// Who did something and when, as a commit says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ident {
+    /// The name.
+    pub name: String,
+    /// The e-mail address.
+    pub email: String,
+    /// When; in commits whole seconds are kept.
+    pub time: Timestamp,
+    /// The offset of the local time from UTC in seconds, east positive.
+    pub offset: i32,
+}
+
+impl Ident {
+    /// An identity at a time in UTC.
+    pub fn new(name: impl Into<String>, email: impl Into<String>, time: Timestamp) -> Self {
+        Self { name: name.into(), email: email.into(), time, offset: 0 }
+    }
+
+    /// From the library's form. A time that cannot be read counts as 1970, as in git.
+    pub(super) fn from_git(who: gix::actor::SignatureRef<'_>) -> Self {
+        let (time, offset) = moment(who.time.as_bytes()).unwrap_or_default();
+        Self {
+            name: who.name.trim().to_str_lossy().into_owned(),
+            email: who.email.trim().to_str_lossy().into_owned(),
+            time: Timestamp::from_seconds(time),
+            offset: seconds(offset),
+        }
+    }
+
+    /// To the library's form; characters that would break the commit's header are left out, as git does, and so is
+    /// what git cannot write of an offset.
+    pub(super) fn to_git(&self) -> gix::actor::Signature {
+        let offset = i64::from(self.offset).clamp(-60 * MAX_OFFSET, 60 * MAX_OFFSET);
+        gix::actor::Signature {
+            name: clean(&self.name).into(),
+            email: clean(&self.email).into(),
+            time: gix::date::Time::new(self.time.as_seconds(), i32::try_from(offset).unwrap_or_default()),
+        }
+    }
+}
+
+/// Leaves out what git leaves out of names and addresses.
+fn clean(s: &str) -> String {
+    let crud = |c: char| c <= ' ' || matches!(c, '.' | ',' | ':' | ';' | '<' | '>' | '"' | '\\' | '\'');
+    s.trim_matches(crud).chars().filter(|c| !matches!(c, '<' | '>' | '\n' | '\r' | '\0')).collect()
+}
+
+/// Whose header of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Of who made the change.
+    Author,
+    /// Of who put it here.
+    Committer,
+}
+
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Author => "author",
+            Self::Committer => "committer",
+        }
+    }
+}
+
+/// What is odd about a commit that can be read all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Oddity {
+    /// There is no such header; the identity counts as empty.
+    Missing(Role),
+    /// There are several such headers; the first counts.
+    Repeated(Role),
+    /// The identity is not a name and an address; it counts as empty.
+    Identity(Role),
+    /// The time is no time between the years 1970 and 9999; the nearest one counts, and 1970 where there is none.
+    Time(Role),
+    /// The offset from UTC is none that a place on earth has; it is only shown.
+    Zone(Role),
+    /// The commit is not UTF-8; what is no character is shown as a replacement.
+    Encoding,
+    /// There is a NUL byte in the commit.
+    Nul,
+    /// There is no empty line after the headers; the commit counts as one without a message.
+    NoMessage,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(role) => write!(f, "it has no {}", role.as_str()),
+            Self::Repeated(role) => write!(f, "it has more than one {}; the first counts", role.as_str()),
+            Self::Identity(role) => write!(f, "its {} is not a name and an address", role.as_str()),
+            Self::Time(role) => write!(f, "the time of its {} is not between the years 1970 and 9999", role.as_str()),
+            Self::Zone(role) => write!(f, "the time zone of its {} is none on earth", role.as_str()),
+            Self::Encoding => write!(f, "it is not UTF-8"),
+            Self::Nul => write!(f, "it holds a NUL byte"),
+            Self::NoMessage => write!(f, "no empty line ends its headers"),
+        }
+    }
+}
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its id.
+    pub id: Oid,
+    /// Its root tree.
+    pub tree: Oid,
+    /// The commits before it: none for the first, several for a merge.
+    pub parents: Vec<Oid>,
+    /// Who made the change.
+    pub author: Ident,
+    /// Who put it here; its time is the commit's own time, to the millisecond where a trailer says it.
+    pub committer: Ident,
+    /// The first paragraph of the message, on one line.
+    pub subject: String,
+    /// The rest of the message.
+    pub body: String,
+    /// Whether it carries a signature (which may be a bad one).
+    pub signed: bool,
+    /// What is odd about it, sorted. The gate refuses a commit with any of these; a history may hold one all the same.
+    pub oddities: Vec<Oddity>,
+}
+
+impl Repo {
+    /// Reads a commit.
+    pub fn commit(&self, id: &Oid) -> Result<Commit, GitError> {
+        let bytes = self.object(id, ObjectKind::Commit)?;
+        let parts = self.parts(id, &bytes)?;
+        let mut oddities = Vec::new();
+        let (headers, message) = parts.rest(&mut oddities);
+        let author = ident(Role::Author, &headers, &mut oddities);
+        let mut committer = ident(Role::Committer, &headers, &mut oddities);
+        committer.time = stamp::own_time(committer.time, message);
+        if bytes.contains(&0) {
+            oddities.push(Oddity::Nul);
+        }
+        if std::str::from_utf8(&bytes).is_err() {
+            oddities.push(Oddity::Encoding);
+        }
+        oddities.sort_unstable();
+        let message = gix::objs::commit::MessageRef::from_bytes(message);
+        Ok(Commit {
+            id: *id,
+            tree: parts.tree,
+            parents: parts.parents,
+            author,
+            committer,
+            subject: message.summary().to_str_lossy().into_owned(),
+            body: message.body.unwrap_or_default().to_str_lossy().trim_end().to_owned(),
+            signed: headers.iter().any(|(name, _)| matches!(*name, b"gpgsig" | b"gpgsig-sha256")),
+            oddities,
+        })
+    }
+
+    /// The root tree of a commit.
+    pub fn tree_of(&self, commit: &Oid) -> Result<Oid, GitError> {
+        let bytes = self.object(commit, ObjectKind::Commit)?;
+        Ok(self.parts(commit, &bytes)?.tree)
+    }
+
+    /// What a commit leads to, and the second at which it was committed.
+    pub(super) fn lead(&self, commit: &Oid) -> Result<(Oid, Vec<Oid>, Timestamp), GitError> {
+        let bytes = self.object(commit, ObjectKind::Commit)?;
+        let parts = self.parts(commit, &bytes)?;
+        let committer = header(parts.rest, b"committer").map(line).unwrap_or_default();
+        let time = committer.time;
+        Ok((parts.tree, parts.parents, time))
+    }
+
+    /// The second at which a commit with these bytes was committed, and its message.
+    pub(super) fn second_and_message<'b>(&self, id: &Oid, bytes: &'b [u8]) -> Result<(Timestamp, &'b [u8]), TreeError> {
+        let parts = self.parts(id, bytes)?;
+        let committer = header(parts.rest, b"committer").map(line).unwrap_or_default();
+        Ok((committer.time, parts.rest(&mut Vec::new()).1))
+    }
+
+    fn parts<'b>(&self, id: &Oid, bytes: &'b [u8]) -> Result<Parts<'b>, TreeError> {
+        Parts::of(bytes, 2 * self.id_len()).map_err(|why| TreeError::Damaged { id: *id, why: why.to_owned() })
+    }
+}
+
+/// The parts of a commit's bytes that git must be able to read, and the rest.
+struct Parts<'b> {
+    tree: Oid,
+    parents: Vec<Oid>,
+    rest: &'b [u8],
+}
+
+/// The headers of a commit that are one line, or the first line of several.
+type Headers<'b> = Vec<(&'b [u8], &'b [u8])>;
+
+impl<'b> Parts<'b> {
+    /// Reads the beginning as git does: the tree, and the parents that directly follow it.
+    fn of(bytes: &'b [u8], hex: usize) -> Result<Self, &'static str> {
+        let mut rest = bytes;
+        let tree = take_id(&mut rest, b"tree ", hex).ok_or("it does not begin with the id of a tree")?;
+        let mut parents = Vec::new();
+        while rest.starts_with(b"parent ") {
+            parents.push(take_id(&mut rest, b"parent ", hex).ok_or("it names a parent that is no id")?);
+        }
+        Ok(Self { tree, parents, rest })
+    }
+
+    /// The headers after the parents, and the message.
+    fn rest(&self, oddities: &mut Vec<Oddity>) -> (Headers<'b>, &'b [u8]) {
+        let mut headers = Headers::new();
+        let mut rest = self.rest;
+        while !rest.is_empty() {
+            let line = take_line(&mut rest);
+            if line.is_empty() {
+                return (headers, rest);
+            }
+            if !line.starts_with(b" ") {
+                headers.push(split(line));
+            }
+        }
+        oddities.push(Oddity::NoMessage);
+        (headers, rest)
+    }
+}
+
+/// Takes a line with an id off the front.
+fn take_id(rest: &mut &[u8], name: &[u8], hex: usize) -> Option<Oid> {
+    let mut after = *rest;
+    let line = take_line(&mut after).strip_prefix(name)?;
+    let id = Oid::from_hex(std::str::from_utf8(line).ok().filter(|l| l.len() == hex)?)?;
+    *rest = after;
+    Some(id)
+}
+
+/// Takes the next line off the front, without its end.
+fn take_line<'b>(rest: &mut &'b [u8]) -> &'b [u8] {
+    let (line, after) = rest.split_once_str(b"\n").unwrap_or((*rest, b""));
+    *rest = after;
+    line
+}
+
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    line.split_once_str(b" ").unwrap_or((line, b""))
+}
+
+/// The first header of a name.
+fn header<'b>(mut rest: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+    while !rest.is_empty() {
+        let line = take_line(&mut rest);
+        match split(line) {
+            _ if line.is_empty() => return None,
+            (found, value) if found == name => return Some(value),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The identity of a role, and what is odd about it.
+fn ident(role: Role, headers: &[(&[u8], &[u8])], oddities: &mut Vec<Oddity>) -> Ident {
+    let mut all = headers.iter().filter(|(name, _)| *name == role.as_str().as_bytes()).map(|(_, value)| *value);
+    let Some(first) = all.next() else {
+        oddities.push(Oddity::Missing(role));
+        return Ident::new("", "", Timestamp::from_seconds(0));
+    };
+    if all.next().is_some() {
+        oddities.push(Oddity::Repeated(role));
+    }
+    let read = line(first);
+    if !read.is_identity {
+        oddities.push(Oddity::Identity(role));
+    }
+    if !read.is_time {
+        oddities.push(Oddity::Time(role));
+    }
+    if read.is_time && read.offset.abs() > REAL_OFFSET {
+        oddities.push(Oddity::Zone(role));
+    }
+    let text = |bytes: &[u8]| bytes.to_str_lossy().into_owned();
+    Ident { name: text(read.name), email: text(read.email), time: read.time, offset: seconds(read.offset) }
+}
+
+/// An identity as it was read.
+#[derive(Default)]
+struct Line<'b> {
+    name: &'b [u8],
+    email: &'b [u8],
+    time: Timestamp,
+    /// In minutes.
+    offset: i64,
+    is_identity: bool,
+    is_time: bool,
+}
+
+/// Reads `Name <address> seconds +hhmm` as git's `split_ident_line`: the address is what the first angle brackets hold,
+/// the time is what follows the last of them.
+fn line(value: &[u8]) -> Line<'_> {
+    let Some((name, rest)) = value.split_once_str(b"<") else { return Line::default() };
+    let Some((email, _)) = rest.split_once_str(b">") else { return Line::default() };
+    let after = rest.rsplit_once_str(b">").map(|(_, after)| after).unwrap_or_default();
+    let (name, email) = (name.trim(), email.trim());
+    let read = moment(after);
+    let (seconds, offset) = read.unwrap_or_default();
+    let time = Timestamp::from_seconds(seconds);
+    let is_time = read.is_some() && seconds >= 0 && time.as_seconds() == seconds;
+    Line { name, email, time, offset, is_identity: !email.is_empty() && !email.contains(&b'<'), is_time }
+}
+
+/// Seconds since 1970 and an offset in minutes; none where there are no digits. What is too large counts as the largest.
+fn moment(text: &[u8]) -> Option<(i64, i64)> {
+    let text = text.trim();
+    let (sign, digits) = match text.strip_prefix(b"-") {
+        Some(rest) => (-1, rest),
+        None => (1, text),
+    };
+    let (number, rest) = number(digits)?;
+    let rest = rest.trim_start();
+    let zone = match rest.split_first() {
+        Some((b'+', zone)) => number_of_zone(zone),
+        Some((b'-', zone)) => -number_of_zone(zone),
+        Some(_) | None => 0,
+    };
+    Some((sign * number, zone))
+}
+
+/// `hhmm` in minutes, as far as it is a number; at most what git can write.
+fn number_of_zone(zone: &[u8]) -> i64 {
+    number(zone).map_or(0, |(n, _)| (n / 100).saturating_mul(60).saturating_add(n % 100).min(MAX_OFFSET))
+}
+
+/// The number at the beginning of a text, at most the largest there is, and what follows it.
+fn number(text: &[u8]) -> Option<(i64, &[u8])> {
+    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
+    let add = |n: i64, digit: &u8| n.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+    Some((digits.iter().fold(0, add), rest))
+}
+
+/// Minutes as seconds.
+fn seconds(minutes: i64) -> i32 {
+    i32::try_from(minutes.clamp(-MAX_OFFSET, MAX_OFFSET) * 60).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+    /// The identity of the author of a commit with this line.
+    fn author(value: &str) -> (Ident, Vec<Oddity>) {
+        let mut oddities = Vec::new();
+        let bytes = format!("tree {TREE}\nauthor {value}\n\nm\n");
+        let parts = Parts::of(bytes.as_bytes(), 40).unwrap_or_else(|e| panic!("{e}"));
+        let (headers, message) = parts.rest(&mut oddities);
+        assert_eq!(message, b"m\n");
+        (ident(Role::Author, &headers, &mut oddities), oddities)
+    }
+
+    #[test]
+    fn identities_are_read_as_git_reads_them() {
+        for (value, name, email, time, offset) in [
+            ("Ann B <ann@example.org> 1700000000 +0130", "Ann B", "ann@example.org", 1_700_000_000, 5400),
+            ("<ann@example.org> 1 -0700", "", "ann@example.org", 1, -25_200),
+            ("  Ann   <ann@example.org>   7   +0000", "Ann", "ann@example.org", 7, 0),
+            ("Ann <a@b> <c@d> 9 +0000", "Ann", "a@b", 9, 0),
+            ("Ann <a@b> 9", "Ann", "a@b", 9, 0),
+        ] {
+            let (who, oddities) = author(value);
+            let read = (who.name.as_str(), who.email.as_str(), who.time.as_seconds(), who.offset);
+            assert_eq!((read, oddities), ((name, email, time, offset), Vec::new()), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_read_and_said() {
+        let (time, zone, identity) =
+            (Oddity::Time(Role::Author), Oddity::Zone(Role::Author), Oddity::Identity(Role::Author));
+        for (value, seconds, offset, said) in [
+            ("A <a@b> 1700000000 +9999", 1_700_000_000, 359_940, vec![zone]),
+            ("A <a@b> 1700000000 +99999999999999999999999", 1_700_000_000, 359_940, vec![zone]),
+            ("A <a@b> 1700000000 -9999", 1_700_000_000, -359_940, vec![zone]),
+            ("A <a@b> 1700000000 +", 1_700_000_000, 0, vec![]),
+            ("A <a@b> -5 +0000", -5, 0, vec![time]),
+            ("A <a@b> 99999999999999999999999999 +0000", 253_402_300_799, 0, vec![time]),
+            ("A <a@b> 253402300800 +0000", 253_402_300_799, 0, vec![time]),
+            ("A <a@b> -99999999999999999999999999 +0000", -62_135_596_800, 0, vec![time]),
+            ("A <a@b>", 0, 0, vec![time]),
+            ("A <a@b> yesterday", 0, 0, vec![time]),
+            ("A <> 5 +0000", 5, 0, vec![identity]),
+            ("A 5 +0000", 0, 0, vec![identity, time]),
+            ("A <a@b 5 +0000", 0, 0, vec![identity, time]),
+            ("", 0, 0, vec![identity, time]),
+        ] {
+            let (who, oddities) = author(value);
+            assert_eq!((who.time.as_seconds(), who.offset, oddities), (seconds, offset, said), "{value}");
+            // And it can be written again, and resolved by a mailmap.
+            let mut buf = gix::date::parse::TimeBuf::default();
+            assert!(who.to_git().to_ref(&mut buf).time.len() <= 28, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_what_git_cannot_follow_is_damage() {
+        let id = "1".repeat(40);
+        for (bytes, parents) in [
+            (format!("tree {TREE}"), 0),
+            (format!("tree {TREE}\nparent {id}\nparent {id}\n"), 2),
+            (format!("tree {TREE}\nauthor A <a@b> 1 +0000\nparent {id}\n"), 0),
+            (format!("tree {TREE}\n\nparent {id}\n"), 0),
+        ] {
+            assert_eq!(Parts::of(bytes.as_bytes(), 40).map(|p| p.parents.len()).ok(), Some(parents), "{bytes}");
+        }
+        for bytes in [String::new(), "tree 1\n".to_owned(), format!("tree {TREE}\nparent 1\n"), format!("tree {TREE}1")]
+        {
+            assert!(Parts::of(bytes.as_bytes(), 40).is_err(), "{bytes}");
+        }
+        let mut oddities = Vec::new();
+        let bytes = format!("tree {TREE}\nauthor A <a@b> 1 +0000\nauthor B <b@b> 1 +0000\ncommitter C <c@b> 1 +0000");
+        let (headers, _) = Parts::of(bytes.as_bytes(), 40).ok().unwrap().rest(&mut oddities);
+        assert_eq!(ident(Role::Author, &headers, &mut oddities).email, "a@b");
+        assert_eq!(oddities, [Oddity::NoMessage, Oddity::Repeated(Role::Author)]);
+    }
+}

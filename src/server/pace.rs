@@ -1,0 +1,166 @@
+//! How fast a request's body must come: a sender that trickles is refused, whatever the size of the body.
+
+use std::error::Error as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+/// How many bytes a second must come in the time that is spent waiting for them.
+const MIN_RATE: u64 = 1024;
+
+/// After how much waiting the rate is looked at.
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// The sender of a body is too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body came slower than {MIN_RATE} bytes a second")]
+pub struct TooSlow;
+
+/// What came, and how long it was waited for, since the last look.
+#[derive(Debug, Default)]
+struct Window {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Window {
+    /// Adds what came after a wait.
+    fn add(&mut self, waited: Duration, bytes: u64) -> Result<(), TooSlow> {
+        self.waited = self.waited.saturating_add(waited);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.waited < WINDOW {
+            return Ok(());
+        }
+        let enough = self.bytes >= MIN_RATE.saturating_mul(self.waited.as_secs());
+        *self = Self::default();
+        if enough { Ok(()) } else { Err(TooSlow) }
+    }
+
+    /// How much longer may be waited before the next look.
+    fn left(&self) -> Duration {
+        WINDOW.saturating_sub(self.waited)
+    }
+}
+
+/// A body whose sender must keep a pace. Only the time counts in which its reader waits for it.
+struct Paced {
+    body: Body,
+    window: Window,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+/// Demands a pace of a body that is still to come.
+pub fn paced(body: Body) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    Body::new(Paced { body, window: Window::default(), waiting: None })
+}
+
+/// Whether reading a body ended because its sender was too slow.
+pub fn is_too_slow(e: &axum::Error) -> bool {
+    let mut cause = e.source();
+    while let Some(e) = cause {
+        if e.is::<TooSlow>() {
+            return true;
+        }
+        cause = e.source();
+    }
+    false
+}
+
+impl HttpBody for Paced {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            let waited = this.waiting.take().map(|(since, _)| since.elapsed()).unwrap_or_default();
+            let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            let pace = this.window.add(waited, bytes);
+            return Poll::Ready(Some(pace.map(|()| frame).map_err(axum::Error::new)));
+        }
+        loop {
+            let left = this.window.left();
+            let (since, timer) = this.waiting.get_or_insert_with(|| {
+                let now = Instant::now();
+                (now, Box::pin(tokio::time::sleep_until(now + left)))
+            });
+            ready!(timer.as_mut().poll(cx));
+            let waited = since.elapsed();
+            this.waiting = None;
+            if let Err(e) = this.window.add(waited, 0) {
+                return Poll::Ready(Some(Err(axum::Error::new(e))));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_kept_on_average_and_only_waiting_counts() {
+        let mut window = Window::default();
+        let second = Duration::from_secs(1);
+        assert!((0..300).all(|_| window.add(second, 1024).is_ok()));
+        assert!((0..300).all(|_| window.add(Duration::ZERO, 1).is_ok()), "nobody waited");
+        let mut window = Window::default();
+        assert!((0..29).all(|_| window.add(second, 1023).is_ok()));
+        assert_eq!(window.add(second, 1023), Err(TooSlow));
+        let mut window = Window::default();
+        assert!(window.add(second, 1 << 20).is_ok());
+        assert!(window.add(window.left(), 0).is_ok(), "it paused after much came");
+        assert_eq!(window.add(window.left(), 0), Err(TooSlow));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_ends_with_its_reason_and_one_that_comes_is_whole() {
+        // Most of its time was waited already, so that no test needs to.
+        let body = |receive| {
+            let window = Window { waited: WINDOW.saturating_sub(Duration::from_millis(5)), bytes: 0 };
+            Body::new(Paced { body: Body::new(Channel(receive)), window, waiting: None })
+        };
+        let (_send, receive) = tokio::sync::mpsc::channel::<Bytes>(1);
+        let slow = axum::body::to_bytes(body(receive), usize::MAX).await.unwrap_err();
+        assert!(is_too_slow(&slow), "{slow:?}");
+        let (send, receive) = tokio::sync::mpsc::channel::<Bytes>(1);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                let _ = send.send(Bytes::from(vec![0; 3000])).await;
+            }
+        });
+        let whole = axum::body::to_bytes(body(receive), usize::MAX).await.unwrap();
+        assert_eq!(whole.len(), 300_000);
+        assert!(!is_too_slow(&axum::Error::new(std::io::Error::other("gone"))));
+    }
+
+    struct Channel(tokio::sync::mpsc::Receiver<Bytes>);
+
+    impl HttpBody for Channel {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.poll_recv(cx).map(|bytes| bytes.map(|b| Ok(Frame::data(b))))
+        }
+    }
+}

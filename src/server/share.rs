@@ -1,0 +1,72 @@
+//! Places for work of one kind, of which no caller gets more than half.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+use crate::name::UserName;
+
+/// The places of all callers.
+#[derive(Debug)]
+pub struct Shares {
+    all: Arc<Semaphore>,
+    of_one: usize,
+    callers: Mutex<HashMap<UserName, Arc<Semaphore>>>,
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again when the value is dropped"]
+pub struct Share {
+    _all: OwnedSemaphorePermit,
+    /// Given back last: a caller who got the place of another must have one of its own, too.
+    _own: OwnedSemaphorePermit,
+}
+
+impl Shares {
+    /// So many places, and half of them for one caller.
+    pub fn new(places: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(places)), of_one: places.div_ceil(2), callers: Mutex::default() }
+    }
+
+    /// The places of a caller; those of callers who hold none are forgotten.
+    fn own(&self, caller: &UserName) -> Arc<Semaphore> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.retain(|_, places| Arc::strong_count(places) > 1);
+        let places = callers.entry(caller.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.of_one)));
+        Arc::clone(places)
+    }
+
+    /// Waits for a place.
+    pub async fn take(&self, caller: &UserName) -> Result<Share, AcquireError> {
+        let own = self.own(caller).acquire_owned().await?;
+        let all = Arc::clone(&self.all).acquire_owned().await?;
+        Ok(Share { _all: all, _own: own })
+    }
+
+    /// A place, if there is one now.
+    pub fn try_take(&self, caller: &UserName) -> Option<Share> {
+        let own = self.own(caller).try_acquire_owned().ok()?;
+        let all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Share { _all: all, _own: own })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_gets_half_and_what_is_given_back_is_there_again() {
+        let (shares, names) = (Shares::new(4), ["alice", "bob", "carol"].map(|n| n.parse::<UserName>().unwrap()));
+        let [alice, bob, carol] = &names;
+        let mut held: Vec<Share> = (0..2).map(|_| shares.try_take(alice).unwrap()).collect();
+        assert!(shares.try_take(alice).is_none());
+        held.extend((0..2).map(|_| shares.try_take(bob).unwrap()));
+        assert!(shares.try_take(carol).is_none(), "there is no place at all");
+        drop(held);
+        assert!(shares.try_take(carol).is_some());
+        assert_eq!(shares.callers.lock().unwrap().len(), 1, "who holds nothing is forgotten");
+    }
+}

@@ -1,0 +1,57 @@
+//! The place of the registry that is served: its branch may be renamed, and its folder moved, while the server runs.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use crate::git::{Repo, Tip};
+use crate::registry::{Place, Registry, RegistryError};
+use crate::tree::Oid;
+
+/// Where the registry is now. The writer says so; everybody else asks.
+#[derive(Debug)]
+pub struct Site {
+    git_dir: PathBuf,
+    place: Mutex<Place>,
+    tip: RwLock<Tip>,
+}
+
+impl Site {
+    /// Where a registry is that is open.
+    pub fn of(registry: &Registry) -> Self {
+        Self {
+            git_dir: registry.repo().git_dir().to_owned(),
+            place: Mutex::new(registry.place()),
+            tip: RwLock::new(registry.repo().tip(registry.branch())),
+        }
+    }
+
+    /// The branch and the folder.
+    pub fn place(&self) -> Place {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The newest commit, where a look at the branch's file tells it.
+    pub fn look(&self) -> Option<Oid> {
+        self.tip.read().unwrap_or_else(PoisonError::into_inner).look()
+    }
+
+    /// Says where the registry is now.
+    pub fn moved(&self, registry: &Registry) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = registry.place();
+        *self.tip.write().unwrap_or_else(PoisonError::into_inner) = registry.repo().tip(registry.branch());
+    }
+
+    /// Opens the registry, for one thread.
+    pub fn open(&self) -> Result<Registry, RegistryError> {
+        self.with(Repo::open(&self.git_dir)?)
+    }
+
+    /// Opens it for a thread that reads beside others: little is kept in memory.
+    pub fn open_beside(&self) -> Result<Registry, RegistryError> {
+        self.with(Repo::open_beside(&self.git_dir)?)
+    }
+
+    fn with(&self, repo: Repo) -> Result<Registry, RegistryError> {
+        Ok(crate::index::indexed(Registry::with(repo, "")?.at_place(&self.place())))
+    }
+}
