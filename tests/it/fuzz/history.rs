@@ -60,6 +60,8 @@ impl Home {
             rules: Rules::default(),
             stages: std::collections::BTreeMap::new(),
             aliases: std::collections::BTreeMap::new(),
+            sources: Default::default(),
+            acknowledged: Vec::new(),
         };
         let email = Text::new("ann@example.org").expect("text");
         let maker = Person { emails: [email].into(), ..Person::default() };
