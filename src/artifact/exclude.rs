@@ -121,7 +121,7 @@ mod tests {
         for kept in ["a.ckpt.txt", "code/data/x", ".git", ".gitignore"] {
             assert!(!exclude.leaves_out_file(&path(kept)), "{kept}");
         }
-        for bad in ["", "  ", "# a comment", "a[", "{"] {
+        for bad in ["", "  ", "# a comment", "{a"] {
             assert!(Exclude::new(&[bad.to_owned()]).is_err(), "{bad:?}");
         }
         Ok(())

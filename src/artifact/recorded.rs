@@ -73,17 +73,21 @@ pub fn all(state: &Snapshot<'_>) -> Result<Vec<Fault>, TreeError> {
 
 /// The versions whose files, or what is said of them, came or changed.
 pub fn touched(events: &[Event]) -> BTreeSet<(&ModelName, u64)> {
-    let of = |event| match event {
-        &Event::VersionCreated { ref model, version, ref created, artifacts } => {
-            (artifacts.is_some() || created.artifacts.is_some()).then_some((model, version))
+    events.iter().filter_map(with_files).collect()
+}
+
+/// The version whose files, or what is said of them, an event brings or changes.
+fn with_files(event: &Event) -> Option<(&ModelName, u64)> {
+    match event {
+        Event::VersionCreated { model, version, created, artifacts } => {
+            (artifacts.is_some() || created.artifacts.is_some()).then_some((model, *version))
         }
-        &Event::ArtifactsChanged { ref model, version, after, .. } => after.map(|_| (model, version)),
-        &Event::VersionAltered { ref model, version, ref before, ref after } => {
-            (before.artifacts != after.artifacts).then_some((model, version))
+        Event::ArtifactsChanged { model, version, after, .. } => after.map(|_| (model, *version)),
+        Event::VersionAltered { model, version, before, after } => {
+            (before.artifacts != after.artifacts).then_some((model, *version))
         }
         _ => None,
-    };
-    events.iter().filter_map(of).collect()
+    }
 }
 
 fn fault(version: &VersionView<'_>, message: String) -> Fault {

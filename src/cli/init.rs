@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::action::Action;
 use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
 use crate::entity::{Person, Settings};
-use crate::git::{Repo, enclosing};
+use crate::git::{GitError, Repo, enclosing};
 use crate::name::{Id, UserName};
 use crate::registry::sent::{LfsConfig, lfs_config};
 use crate::registry::{Asker, Options, Registry, random_bytes};
@@ -152,8 +152,8 @@ fn no_other_files(dir: &Path) -> Result<(), CliError> {
             let entries = root.map(|root| repo.tree(&root)).transpose()?;
             (entries.iter().flat_map(|all| all.iter()).map(|e| e.name.clone()).collect(), repo.work_dir())
         }
-        // Whatever is wrong with it is said when it is to be used.
-        Err(_) => (Vec::new(), Some(dir.to_owned())),
+        Err(GitError::NotARepository { .. }) => (Vec::new(), Some(dir.to_owned())),
+        Err(e) => return Err(e.into()),
     };
     if names.iter().any(|name| name == "greenroom.toml") {
         // That there is a registry already is said elsewhere.

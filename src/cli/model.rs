@@ -14,6 +14,7 @@ use crate::name::{AliasName, Key, ModelName};
 use crate::reference;
 use crate::snapshot::{ModelView, Snapshot};
 use crate::text::Text;
+use crate::tree::TreeError;
 
 /// What is said of a model without a usable record.
 const UNREADABLE: &str = "its model.toml cannot be read; `greenroom check` says why";
@@ -137,6 +138,45 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
     }
 }
 
+/// The newest version for a list, in which one unreadable version hides no model.
+enum Newest {
+    Version(u64),
+    Nothing,
+    /// The record of a version that could be it cannot be read.
+    Unreadable,
+}
+
+impl Newest {
+    const fn number(&self) -> Option<u64> {
+        match self {
+            Self::Version(number) => Some(*number),
+            Self::Nothing | Self::Unreadable => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Newest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version(number) => number.fmt(f),
+            Self::Nothing => f.write_str("-"),
+            Self::Unreadable => f.write_str("?"),
+        }
+    }
+}
+
+fn newest(
+    snapshot: &Snapshot<'_>,
+    view: &ModelView<'_>,
+    numbers: impl Iterator<Item = u64>,
+) -> Result<Newest, CliError> {
+    match reference::newest(snapshot, view, numbers) {
+        Ok(found) => Ok(found.map_or(Newest::Nothing, Newest::Version)),
+        Err(TreeError::Missing(_) | TreeError::Damaged { .. }) => Ok(Newest::Unreadable),
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// A model with the field names of the REST contract.
 pub(super) fn as_json(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<Option<Value>, CliError> {
     let Some(model) = view.file()?.and_then(|f| f.value) else { return Ok(None) };
@@ -148,8 +188,8 @@ pub(super) fn as_json(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<O
     let mut latest: Vec<Value> = Vec::new();
     for (stage, file) in stages {
         let versions = file.value.unwrap_or_default().versions;
-        let newest = reference::newest(snapshot, view, versions.iter().rev().copied())?;
-        latest.extend(newest.map(|n| json!({"version": n, "current_stage": stage, "aliases": aliases_of(n)})));
+        let newest = newest(snapshot, view, versions.iter().rev().copied())?;
+        latest.extend(newest.number().map(|n| json!({"version": n, "current_stage": stage, "aliases": aliases_of(n)})));
     }
     let aliases: Vec<Value> = aliases.iter().map(|(alias, n)| json!({"alias": alias, "version": n})).collect();
     let tags: Vec<Value> = model.tags.iter().map(|(k, v)| json!({"key": k, "value": v})).collect();
@@ -190,14 +230,14 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     }
     let mut table = Table::new(&["NAME", "LATEST", "STAGING", "PRODUCTION", "CREATED BY", "DESCRIPTION"]);
     for (view, m) in &all {
-        let latest = reference::newest(&snapshot, view, (1..=view.highest()?).rev())?;
+        let latest = newest(&snapshot, view, (1..=view.highest()?).rev())?;
         let of = |stage: &str| {
             let found = m["latest_versions"].as_array().and_then(|l| l.iter().find(|v| v["current_stage"] == stage));
             found.map_or_else(|| "-".to_owned(), |v| v["version"].to_string())
         };
         let file = view.file()?.and_then(|f| f.value);
         let line = file.map(|f| f.description.first_line().to_owned()).unwrap_or_default();
-        let latest = latest.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let latest = latest.to_string();
         let text = |key: &str| m[key].as_str().unwrap_or_default().to_owned();
         table.row([text("name"), latest, of("Staging"), of("Production"), text("user_id"), line]);
     }

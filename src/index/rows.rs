@@ -177,6 +177,9 @@ pub struct VersionFacts<'a> {
     pub evidence: Option<Evidence<'a>>,
 }
 
+/// Values by their keys.
+type Pairs<'a, V> = Vec<(&'a str, V)>;
+
 /// The parameters and metrics of a version, in few bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence<'a>(#[serde(borrow)] Cow<'a, [u8]>);
@@ -193,7 +196,7 @@ impl Evidence<'_> {
         Evidence(Cow::Owned(postcard::to_stdvec(&(params, metrics)).unwrap_or_default()))
     }
 
-    fn read(&self) -> (Vec<(&str, &str)>, Vec<(&str, f64)>) {
+    fn read(&self) -> (Pairs<'_, &str>, Pairs<'_, f64>) {
         if self.0.is_empty() { Default::default() } else { postcard::from_bytes(&self.0).unwrap_or_default() }
     }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::{Faults, Step};
 use crate::entity::version::Source;
 use crate::event::Event;
+use crate::text::is_plain;
 use crate::tree::TreeError;
 
 /// Schemes that lead to no place of files, but carry content, run code or name an account.
@@ -74,6 +75,8 @@ const DECODINGS: usize = 8;
 pub enum BadAddress {
     /// `..` in a path, however it is spelt, or a NUL.
     Climbs,
+    /// A control or invisible character, or bytes that are not UTF-8, also as `%0a`.
+    Unreadable,
     /// A fragment, a backslash in a `file:` address, or a store without a path in it.
     Vague,
     /// A scheme that leads to no files.
@@ -89,6 +92,7 @@ impl BadAddress {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Climbs => "leads out of its folder: `..`, also as %2e%2e, and NUL are refused",
+            Self::Unreadable => "holds a control or invisible character, or bytes that are not UTF-8, also as %0a",
             Self::Vague => "is not the absolute address of a folder: name one within the store, without `#` or `\\`",
             Self::Foreign => "has a scheme that leads to no files",
             Self::Password => "holds a user and password",
@@ -99,7 +103,9 @@ impl BadAddress {
     /// What to write instead.
     const fn help(self) -> &'static str {
         match self {
-            Self::Climbs | Self::Vague => "write the absolute address, such as s3://bucket/models/churn",
+            Self::Climbs | Self::Unreadable | Self::Vague => {
+                "write the absolute address, such as s3://bucket/models/churn"
+            }
             Self::Foreign => "write the address of the files, such as s3://bucket/models/churn or runs:/RUN/model",
             Self::Password => {
                 "write the address without it: who reads the files has credentials of their own (environment, \
@@ -116,7 +122,7 @@ impl BadAddress {
     const fn is_grave(self) -> bool {
         match self {
             Self::Climbs | Self::Foreign | Self::Password | Self::Signed => true,
-            Self::Vague => false,
+            Self::Unreadable | Self::Vague => false,
         }
     }
 }
@@ -156,6 +162,9 @@ pub fn bad_address(address: &str) -> Option<BadAddress> {
         if climbs || text.contains('\0') {
             return Some(BadAddress::Climbs);
         }
+        if !text.chars().all(is_plain) || String::from_utf8(decoded_bytes(&text)).is_err() {
+            return Some(BadAddress::Unreadable);
+        }
         let next = decoded(&text).into_owned();
         if next == *text {
             break;
@@ -187,6 +196,10 @@ fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
+    String::from_utf8(decoded_bytes(text)).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+fn decoded_bytes(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -202,7 +215,7 @@ fn decoded(text: &str) -> Cow<'_, str> {
             }
         }
     }
-    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
+    out
 }
 
 /// Whether an address lies under a prefix: at the start of a part of its path, not within one.
@@ -293,6 +306,9 @@ mod tests {
             "s3://b/a%00b",
         ] {
             assert_eq!(bad_address(bad), Some(BadAddress::Climbs), "{bad}");
+        }
+        for unreadable in ["s3://b/a%0ab", "s3://b/a%e2%80%aeb", "s3://b/a%ffb", "s3://b/a\u{202e}b"] {
+            assert_eq!(bad_address(unreadable), Some(BadAddress::Unreadable), "{unreadable}");
         }
         for vague in ["s3://bucket", "s3://bucket/", "s3://b/a#x", "file://\\host\\m"] {
             assert_eq!(bad_address(vague), Some(BadAddress::Vague), "{vague}");

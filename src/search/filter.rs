@@ -62,7 +62,7 @@ pub struct Filter<T: Target> {
 enum Condition<C> {
     Clause(C),
     /// One of several conjunctions.
-    Any(Vec<Vec<Condition<C>>>),
+    Any(Vec<Vec<Self>>),
 }
 
 impl<C> Condition<C> {

@@ -363,6 +363,7 @@ mod tests {
         ("alias", "INVALID_STATE"),
         ("alias-approval", "INVALID_STATE"),
         ("active", "INVALID_STATE"),
+        ("id", "INVALID_PARAMETER_VALUE"),
         ("immutable", "INVALID_STATE"),
         ("number", "INVALID_STATE"),
         ("request", "INVALID_STATE"),
@@ -372,6 +373,7 @@ mod tests {
         ("principal", "INVALID_PARAMETER_VALUE"),
         ("person", "INVALID_PARAMETER_VALUE"),
         ("alias-rule", "INVALID_PARAMETER_VALUE"),
+        ("source", "INVALID_PARAMETER_VALUE"),
         ("webhook", "INVALID_PARAMETER_VALUE"),
     ];
 

@@ -200,7 +200,7 @@ fn a_server_acts_for_its_callers_where_the_registry_says_so() {
     world.lands(&world.by("alice"), "settings set --add-server bot");
     let server = serve("bot");
     server.post("model-versions/transition-stage", &stage).by(&token).json(200);
-    server.post("registered-models/set-tag", &tag).by(&token).json(403);
+    server.post("registered-models/set-tag", &tag).by(&token).json(200);
     drop(server);
     let told = world.by("alice").greenroom(["verify", "-o", "json"]).success().json();
     assert_eq!(told["findings"], json!([]));

@@ -277,9 +277,9 @@ fn a_reverted_registration_is_told_after_the_commit_and_can_be_mended() {
     shell.greenroom(["verify"]).code(7);
     // The advice works: the number is retired in a step after it.
     let model = sandbox.read("registry/models/churn/model.toml");
-    sandbox.write("registry/models/churn/model.toml", format!("{}retired = 3\n", model));
+    sandbox.write("registry/models/churn/model.toml", format!("{model}retired = 3\n"));
     assert_told(&faults(&shell, 5), "models/churn/model.toml:0 number");
-    sandbox.write("registry/models/churn/model.toml", format!("{}retired = 2\n", model));
+    sandbox.write("registry/models/churn/model.toml", format!("{model}retired = 2\n"));
     shell.git(["commit", "--quiet", "-am", "retire what was reverted"]).success();
     let told = shell.greenroom(["register", "churn", "--source", "s3://models/churn/3", "-o", "json"]).success();
     assert!(sandbox.path("registry/models/churn/versions/3").is_dir(), "{}", told.stdout());

@@ -44,8 +44,8 @@ fn stored(folder: &Path) -> usize {
 fn doctor(shell: &Shell<'_>, name: &str) -> (String, String) {
     let (stdout, stderr) = shell.greenroom(["doctor", "-o", "json"]).any();
     let told: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_else(|e| panic!("{e}: {stdout}{stderr}"));
-    let checks = told["checks"].as_array().expect("checks").iter();
-    let check = checks.filter(|c| c["name"] == name).last().expect("the check is made");
+    let mut checks = told["checks"].as_array().expect("checks").iter();
+    let check = checks.rfind(|c| c["name"] == name).expect("the check is made");
     let text = |key: &str| check[key].as_str().expect("a text").to_owned();
     (text("state"), text("message"))
 }

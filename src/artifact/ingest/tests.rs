@@ -354,7 +354,7 @@ fn patterns_leave_out_and_say_so() -> Outcome {
     for part in ["left out by a pattern", ".git/", "logs/a.log", ".greenroomignore"] {
         assert!(notes.contains(part), "{part}: {notes}");
     }
-    fs::write(bench.model().join(".greenroomignore"), b"a[\n")?;
+    fs::write(bench.model().join(".greenroomignore"), b"{a\n")?;
     assert!(matches!(select(&bench, &[], Links::Refuse), Err(ArtifactError::Patterns { .. })));
     Ok(())
 }

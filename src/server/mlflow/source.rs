@@ -172,7 +172,7 @@ fn recorded<'v>(version: &'v VersionFacts<'_>) -> &'v str {
 fn check(uri: &str) -> Result<(), ApiError> {
     let Some(why) = sources::bad_address(uri) else { return Ok(()) };
     match why {
-        BadAddress::Climbs | BadAddress::Vague => {
+        BadAddress::Climbs | BadAddress::Unreadable | BadAddress::Vague => {
             let shown = crate::text::one_line(uri);
             Err(ApiError::invalid(format!(
                 "Invalid model version source: '{shown}'. If supplying a source as an http, https, local file path, \

@@ -190,19 +190,27 @@ impl<'s> Story<'s> {
     /// The approval as greenroom would write it for Bob, with her own name in it.
     fn alice_may_not_approve_her_own_request(&self) {
         let alice = self.of(ALICE);
-        alice.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).success();
+        self.pretend_to_be_bob();
         let sed = "sed -i 's/\"bob\"/\"alice\"/' models/churn/versions/1/requests/*.toml";
         alice.run("sh", ["-c", sed]).success();
         alice.git(["commit", "--quiet", "--all", "--amend", "--no-edit", "--reset-author"]).success();
         self.refused(ALICE, &["HEAD:main"], &["by alice", "models/churn/versions/1/requests/"]);
     }
 
-    fn nobody_speaks_for_another(&self) {
+    /// Approves in Alice's clone with Bob's name as author and committer, which no command can see through.
+    fn pretend_to_be_bob(&self) {
         let alice = self.of(ALICE);
-        alice.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).success();
-        self.refused(ALICE, &["HEAD:main"], &["alice lands it, but its author is bob"]);
         let as_bob = alice.env("GIT_COMMITTER_NAME", BOB.name).env("GIT_COMMITTER_EMAIL", BOB.email);
         as_bob.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).success();
+    }
+
+    fn nobody_speaks_for_another(&self) {
+        let alice = self.of(ALICE);
+        alice.greenroom(["request", "approve", "churn", "1", "--as", "bob"]).code(5);
+        self.pretend_to_be_bob();
+        alice.git(["commit", "--quiet", "--amend", "--no-edit"]).success();
+        self.refused(ALICE, &["HEAD:main"], &["alice lands it, but its author is bob"]);
+        self.pretend_to_be_bob();
         self.refused(ALICE, &["HEAD:main"], &["alice lands it, but its committer is bob"]);
     }
 

@@ -199,7 +199,7 @@ fn the_api_shows_and_changes_what_the_caller_hears() {
         all,
         json!({
             "person": "bob", "address": "bob@example.org", "off": true, "registry_off": false, "digest": "daily",
-            "daily_cap": 20, "models": [{ "name": "churn", "said": { "notify": "mute", "follow": [1], "unfollow": [] } }],
+            "mute_approvals": false, "daily_cap": 20, "models": [{ "name": "churn", "said": { "notify": "mute", "follow": [1], "unfollow": [] } }],
         })
     );
     assert_eq!(server.get(path).by(bob).json(200), all);
