@@ -46,13 +46,22 @@ pub fn encode(name: &str) -> Result<String, Unstorable> {
     if !is_unusual(name) {
         return Ok(name.to_owned());
     }
+    let mut out = escaped(name, !is_nfc(name));
+    if !is_nfc(&out) {
+        // A mark would join the last digit of the escape before it.
+        out = escaped(name, true);
+    }
+    if out.len() > MAX_FILE_NAME { Err(Unstorable::TooLong) } else { Ok(out) }
+}
+
+/// The name with its unusual characters as escapes; `beyond_ascii` says whether all that is not ASCII is unusual.
+fn escaped(name: &str, beyond_ascii: bool) -> String {
     let last = name.len().saturating_sub(1);
     let at_start = steers_git(name) || is_reserved(name);
-    let composed = is_nfc(name);
     let mut out = String::with_capacity(name.len() + 16);
     for (at, c) in name.char_indices() {
         let is_end = at == last && matches!(c, '.' | ' ');
-        let unusual = is_special(c) || is_end || (at == 0 && at_start) || (!composed && !c.is_ascii());
+        let unusual = is_special(c) || is_end || (at == 0 && at_start) || (beyond_ascii && !c.is_ascii());
         if !unusual {
             out.push(c);
             continue;
@@ -63,7 +72,7 @@ pub fn encode(name: &str) -> Result<String, Unstorable> {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    if out.len() > MAX_FILE_NAME { Err(Unstorable::TooLong) } else { Ok(out) }
+    out
 }
 
 /// The true name of a name in the tree; none unless it is the encoding of that name.
@@ -225,6 +234,12 @@ mod tests {
         {
             assert_eq!(decode(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_mark_does_not_join_an_escape() {
+        assert_eq!(encode("*\u{301}").as_deref(), Ok("%2A%CC%81"));
+        assert_eq!(decode("%2A%CC%81").as_deref(), Some("*\u{301}"));
     }
 
     #[test]

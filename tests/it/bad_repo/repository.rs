@@ -178,7 +178,7 @@ fn a_repository_that_git_refuses_is_not_written_to() {
     for (version, key, value, words) in [
         ("1", "extensions.foo", "true", "its extension `foo` is not supported"),
         ("1", "extensions.compatObjectFormat", "sha256", "its extension `compatobjectformat` is not supported"),
-        ("2", "core.bare", "false", "it has format 2, and at most 1 is known"),
+        ("2", "core.bare", "false", "only versions 0 and 1 are supported"),
         ("0", "extensions.objectFormat", "sha1", "its extension `objectformat` needs format 1"),
     ] {
         let sandbox = registry();

@@ -231,19 +231,18 @@ fn odd_names_come_back_as_they_were() {
         let bytes: &[u8] = if name == "MLmodel" { b"flavors: {}\nrun_id: [1]\n" } else { name.as_bytes() };
         put(&server, &id, path, bytes).json(200);
     }
-    let source = json!({ "name": "wine", "source": format!("mlflow-artifacts:/uploads/{id}") });
-    server.post("registered-models/create", &json!({ "name": "wine" })).json(200);
+    let source = json!({ "name": "odd", "source": format!("mlflow-artifacts:/uploads/{id}") });
+    server.post("registered-models/create", &json!({ "name": "odd" })).json(200);
     let made = server.post("model-versions/create", &source).json(200);
     assert_eq!(made["model_version"]["status_message"], "MLmodel: run_id is no text", "what is wrong is told");
     for (name, path) in odd.iter().skip(1) {
-        let query = format!("{MLFLOW}/model-versions/get-artifact?name=wine&version=1&path={path}");
+        let query = format!("{MLFLOW}/model-versions/get-artifact?name=odd&version=1&path={path}");
         assert_eq!(server.get(&query).answer().body, name.as_bytes(), "{name}");
     }
-    let listed = server.get(&format!("{MLFLOW}/model-versions/list-artifacts?name=wine&version=1")).json(200);
+    let listed = server.get(&format!("{MLFLOW}/model-versions/list-artifacts?name=odd&version=1")).json(200);
     let text = listed.to_string();
     assert!(text.contains("#1 what?") && text.contains("\".gitattributes\"") && !text.contains("%2E"), "{text}");
-    let tree =
-        world.alice().git(["ls-tree", "-r", "--name-only", "HEAD", "models/wine/versions/1/artifacts"]).success();
+    let tree = world.alice().git(["ls-tree", "-r", "--name-only", "HEAD", "models/odd/versions/1/artifacts"]).success();
     assert!(
         tree.stdout().contains("artifacts/code/%2Egitignore") && !tree.stdout().contains("/.git"),
         "{}",
