@@ -85,7 +85,7 @@ impl Repo {
         let read = std::io::BufReader::new(std::io::Read::take(file, 4096)).read_until(b'\n', &mut line);
         read.map_err(|e| GitError::io("read", log, e))?;
         let line = line.to_str_lossy();
-        let cloned = line.split_once('\t').is_some_and(|(_, message)| message.starts_with("clone: from "));
+        let cloned = line.split_once('\t').is_some_and(|(_, entry)| entry.starts_with("clone: from "));
         Ok(line.split(' ').nth(1).filter(|_| cloned).and_then(Oid::from_hex))
     }
 

@@ -179,7 +179,7 @@ fn a_repository_that_git_refuses_is_not_written_to() {
         ("1", "extensions.foo", "true", "its extension `foo` is not supported"),
         ("1", "extensions.compatObjectFormat", "sha256", "its extension `compatobjectformat` is not supported"),
         ("2", "core.bare", "false", "only versions 0 and 1 are supported"),
-        ("0", "extensions.objectFormat", "sha1", "its extension `objectformat` needs format 1"),
+        ("0", "extensions.objectFormat", "sha1", "objectFormat is a v1-only extension"),
     ] {
         let sandbox = registry();
         let shell = sandbox.alice().within("r");

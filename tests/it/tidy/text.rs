@@ -77,7 +77,7 @@ pub fn judge_words(source: &Source) -> Vec<Fault> {
                 let rest = before.strip_suffix(*name);
                 rest.is_some_and(|r| !r.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
             };
-            MESSAGES.iter().any(|name| of(name))
+            MESSAGES.iter().any(of)
         };
         if questions.iter().any(|q| line.match_indices(q).any(|(at, _)| asks(at))) {
             faults.push(Fault::new(
