@@ -81,7 +81,7 @@ fn commits_by_hand_packed_branches_and_gits_maintenance_hide_nothing() {
         world.tags("m", n..n + 1);
     }
     world.sandbox.write("r/models/m/aliases/champion.toml", "version = 1\n");
-    world.alice().greenroom(["register", "m", "--source", "s3://x"]).success();
+    world.alice().greenroom(["register", "m", "--source", "s3://x/m"]).success();
     world.alice().git(["add", "."]).success();
     world.alice().git(["commit", "--quiet", "-m", "By hand"]).success();
     world.book.wait("the alias", |t| t.iter().any(|t| t.event == "alias.set"));
