@@ -244,7 +244,12 @@ class Maker:
 
     def transition(self):
         name = self.name()
-        body = {"name": name, "version": self.version(name), "stage": self.pick(STAGES, ODD_STAGES)}
+        version = self.version(name)
+        there = [(n, v) for n, model in sorted(self.models.items()) for v in sorted(model["versions"])]
+        if self.removals > 1 and there:
+            # Only a version that is there can be in a stage, where its removal is refused.
+            name, version = self.random.choice(there)
+        body = {"name": name, "version": version, "stage": self.pick(STAGES, ODD_STAGES)}
         if self.random.random() < 0.9:
             body["archive_existing_versions"] = self.pick([True, False, False], ["true", "false", None, 0, 1, [], "x"])
         if body["stage"] in ("Staging", "Production"):
