@@ -1,10 +1,14 @@
 //! Points in time: UTC, to the millisecond, written as RFC 3339.
 
+mod calendar;
+
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use calendar::{Calendar, InvalidDate};
 
 /// A point in time in milliseconds since the Unix epoch, between the years 1 and 9999.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,10 +65,10 @@ impl Timestamp {
         Ok(if s.contains('.') { time } else { time.plus_millis(999) })
     }
 
-    /// `2026-03-01 12:00` in UTC, for lists.
+    /// `2026-03-01 12:00Z`, for sentences: the `Z` says that it is UTC.
     pub fn short(self) -> String {
         let text = self.to_string();
-        text.get(..16).unwrap_or(&text).replace('T', " ")
+        format!("{}Z", text.get(..16).unwrap_or(&text).replace('T', " "))
     }
 }
 

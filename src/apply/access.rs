@@ -44,7 +44,7 @@ pub(super) fn revoke(d: &mut Draft<'_, '_>, model: Option<&ModelName>, to: &Prin
     let there = file(d, model)?.0.and_then(|f| f.value).is_some_and(|a| a.granted(to).is_some());
     if !there {
         let place = model.map_or_else(|| "registry-wide".to_owned(), |m| format!("on '{m}'"));
-        return Err(Refusal::not_found(Noun::Grant, format!("{to} has no grant {place} that could be revoked")));
+        return Err(Refusal::not_found(Noun::Grant, to, format!("{to} has no grant {place} that could be revoked")));
     }
     change(d, model, |a| a.grants.retain(|g| g.to != *to))
 }
@@ -79,7 +79,7 @@ pub(super) fn change_group(
 
 pub(super) fn delete_group(d: &mut Draft<'_, '_>, group: &GroupName) -> Result<(), Refusal> {
     if !d.snapshot.access()?.groups.contains_key(group) {
-        return Err(Refusal::not_found(Noun::Group, format!("there is no group '{group}'")));
+        return Err(Refusal::not_found(Noun::Group, group, format!("there is no group '{group}'")));
     }
     change(d, None, |a| drop(a.groups.remove(group)))
 }
@@ -93,7 +93,7 @@ pub(super) fn add_person(d: &mut Draft<'_, '_>, user: &UserName, person: &Person
 }
 
 fn person(d: &Draft<'_, '_>, user: &UserName) -> Result<File<Person>, Refusal> {
-    d.snapshot.person(user)?.ok_or_else(|| Refusal::not_found(Noun::Person, format!("there is no person '{user}'")))
+    d.snapshot.person(user)?.ok_or_else(|| Refusal::no_person(user))
 }
 
 pub(super) fn change_person(

@@ -78,6 +78,8 @@ pub enum Refusal {
     NotFound {
         /// The kind of thing.
         noun: Noun,
+        /// Its name or id, as it was given; empty where it has none.
+        name: String,
         /// The sentence.
         message: String,
     },
@@ -117,8 +119,8 @@ impl Refusal {
         Self::Invalid { message: message.into() }
     }
 
-    fn not_found(noun: Noun, message: impl Into<String>) -> Self {
-        Self::NotFound { noun, message: message.into() }
+    fn not_found(noun: Noun, name: impl ToString, message: impl Into<String>) -> Self {
+        Self::NotFound { noun, name: name.to_string(), message: message.into() }
     }
 
     fn exists(noun: Noun, message: impl Into<String>) -> Self {
@@ -127,17 +129,22 @@ impl Refusal {
 
     /// MLflow's text for a model that is not there.
     pub fn no_model(name: &ModelName) -> Self {
-        Self::not_found(Noun::Model, format!("Registered Model with name={name} not found"))
+        Self::not_found(Noun::Model, name, format!("Registered Model with name={name} not found"))
     }
 
     /// MLflow's text for a version that is not there.
     pub fn no_version(name: &ModelName, version: u64) -> Self {
-        Self::not_found(Noun::Version, format!("Model Version (name={name}, version={version}) not found"))
+        Self::not_found(Noun::Version, version, format!("Model Version (name={name}, version={version}) not found"))
+    }
+
+    /// A person who is not in the registry.
+    pub fn no_person(user: &UserName) -> Self {
+        Self::not_found(Noun::Person, user, format!("there is no person '{user}'"))
     }
 
     /// MLflow's text for an alias that is not there.
     pub fn no_alias(alias: &str) -> Self {
-        Self::not_found(Noun::Alias, format!("Registered model alias {alias} not found."))
+        Self::not_found(Noun::Alias, alias, format!("Registered model alias {alias} not found."))
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn change(d: &mut Draft<'_, '_>, settings: &Settings, seen: Option<&S
 }
 
 fn no_registry() -> Refusal {
-    Refusal::not_found(Noun::Registry, "there is no registry here; make one with `greenroom init`")
+    Refusal::not_found(Noun::Registry, "", "there is no registry here; make one with `greenroom init`")
 }
 
 /// Moves each model and version to where the layout wants it. Folders are moved by id, so nothing is read but trees.

@@ -87,7 +87,11 @@ fn find(
             Which::Stage(stage, _) => format!(" to {stage}"),
             Which::Only => String::new(),
         };
-        Refusal::not_found(Noun::Request, format!("version {} of '{model}' has no open request{of}", version.number))
+        Refusal::not_found(
+            Noun::Request,
+            "",
+            format!("version {} of '{model}' has no open request{of}", version.number),
+        )
     })
 }
 
@@ -226,7 +230,7 @@ fn not_empty(text: &Text) -> Result<(), Refusal> {
 fn comment(d: &Draft<'_, '_>, model: &ModelName, number: u64, id: &Id) -> Result<File<Comment>, Refusal> {
     let (_, version) = d.version(model, number)?;
     let message = || format!("version {number} of '{model}' has no comment {id}");
-    version.comment(id)?.ok_or_else(|| Refusal::not_found(Noun::Comment, message()))
+    version.comment(id)?.ok_or_else(|| Refusal::not_found(Noun::Comment, id, message()))
 }
 
 pub(super) fn edit_comment(

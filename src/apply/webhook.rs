@@ -61,7 +61,7 @@ pub(super) fn create(d: &mut Draft<'_, '_>, cx: &mut Context<'_>, new: &NewWebho
 
 fn file(d: &Draft<'_, '_>, id: &Id) -> Result<File<Webhook>, Refusal> {
     let found = d.snapshot.file(&path::webhook(id))?;
-    found.ok_or_else(|| Refusal::not_found(Noun::Webhook, format!("Webhook with ID {id} not found.")))
+    found.ok_or_else(|| Refusal::not_found(Noun::Webhook, id, format!("Webhook with ID {id} not found.")))
 }
 
 pub(super) fn change(

@@ -5,13 +5,16 @@ use serde_json::json;
 
 use super::alias_rule::{self, GuardArgs, RulesArgs, UnguardArgs};
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::propose::{self, BranchArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
+use super::target;
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::name::{AliasName, ModelName};
+use crate::name::{AliasName, InvalidName, ModelName};
+use crate::reference::{InvalidRef, ModelRef, Pick};
 use crate::text::one_line;
 
 /// Point names at versions
@@ -28,12 +31,10 @@ pub(super) enum AliasCommand {
 /// Point an alias at a version, whether or not it points at another now
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
-    /// The model's name
-    name: ModelName,
-    /// The alias, such as `champion`
-    alias: AliasName,
-    /// The version's number
-    version: u64,
+    /// The alias, as NAME ALIAS or NAME@ALIAS (churn champion, churn@champion), then the version: a number, a stage,
+    /// @ALIAS or latest
+    #[arg(value_names = ["NAME", "ALIAS", "VERSION"], num_args = 2..=3, required = true, add = complete::version())]
+    words: Vec<String>,
     #[command(flatten)]
     branch: BranchArgs,
     #[command(flatten)]
@@ -43,10 +44,9 @@ pub(super) struct SetArgs {
 /// Delete an alias; one that is not there is passed over
 #[derive(Debug, Args)]
 pub(super) struct UnsetArgs {
-    /// The model's name
-    name: ModelName,
-    /// The alias
-    alias: AliasName,
+    /// The alias, as NAME ALIAS or NAME@ALIAS (churn champion, churn@champion)
+    #[arg(value_names = ["NAME", "ALIAS"], num_args = 1..=2, required = true, add = complete::version())]
+    words: Vec<String>,
     #[command(flatten)]
     branch: BranchArgs,
     #[command(flatten)]
@@ -57,6 +57,7 @@ pub(super) struct UnsetArgs {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
@@ -66,11 +67,21 @@ pub(super) struct ListArgs {
 pub(super) fn run(command: AliasCommand, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         AliasCommand::Set(a) => {
-            let action = Action::SetAlias { model: a.name, alias: a.alias, version: a.version };
-            apply(session, &a.branch, &a.change, action)
+            let (model, alias, rest) = leading(&a.words, 1)?;
+            let word = rest.first().map(String::as_str).unwrap_or_default();
+            let pick = target::pick(word).map_err(|e| CliError::usage(format!("invalid version: {e}")))?;
+            let version = match pick {
+                Pick::Number(number) => number,
+                pick @ (Pick::Model | Pick::Stage(_) | Pick::Alias(_) | Pick::Latest) => {
+                    let wanted = ModelRef { model: model.clone(), pick, moment: None };
+                    target::find(&session.registry()?.snapshot()?, &wanted)?.1.number
+                }
+            };
+            apply(session, &a.branch, &a.change, Action::SetAlias { model, alias, version })
         }
         AliasCommand::Unset(a) => {
-            apply(session, &a.branch, &a.change, Action::DeleteAlias { model: a.name, alias: a.alias })
+            let (model, alias, _) = leading(&a.words, 0)?;
+            apply(session, &a.branch, &a.change, Action::DeleteAlias { model, alias })
         }
         AliasCommand::List(a) => list(&a, session),
         AliasCommand::Rules(a) => alias_rule::list(&a, session),
@@ -84,6 +95,27 @@ fn apply(session: &mut Session, branch: &BranchArgs, change: &ChangeArgs, action
     match branch.name() {
         Some(_) => propose::run(session, change, branch, &action),
         None => change::apply(session, change, &[action]),
+    }
+}
+
+/// Splits words into the alias that they begin with, as NAME ALIAS or NAME@ALIAS, and the `after` words that follow.
+fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[String]), CliError> {
+    let wrong = |e: &dyn std::error::Error| CliError::usage(e.to_string());
+    match words {
+        [reference, rest @ ..] if rest.len() == after => {
+            let form = "write NAME ALIAS or NAME@ALIAS";
+            let found: ModelRef = reference.parse().map_err(|e: InvalidRef| wrong(&e))?;
+            match found {
+                ModelRef { model, pick: Pick::Alias(alias), moment: None } => Ok((model, alias, rest)),
+                ModelRef { .. } => Err(CliError::usage("which alias is meant?").hint(form)),
+            }
+        }
+        [name, alias, rest @ ..] if rest.len() == after => {
+            let alias = alias.strip_prefix('@').unwrap_or(alias);
+            let model = name.parse().map_err(|e: InvalidName| wrong(&e))?;
+            Ok((model, alias.parse().map_err(|e: InvalidName| wrong(&e))?, rest))
+        }
+        [..] => Err(CliError::usage("write NAME ALIAS or NAME@ALIAS, then the version that it shall point at")),
     }
 }
 

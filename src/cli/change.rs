@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::complete;
 use super::output::{DIM, GREEN, RED, YELLOW, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
@@ -23,7 +24,7 @@ pub(super) struct ChangeArgs {
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
     /// Act as this person of the registry instead of git's identity
-    #[arg(long = "as", value_name = "PERSON")]
+    #[arg(long = "as", value_name = "PERSON", add = complete::person())]
     named: Option<UserName>,
     /// Don't wait until the disk confirms
     #[arg(long, hide_short_help = true)]

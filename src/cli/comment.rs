@@ -6,11 +6,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::landed::{History, landed_by, with_lander};
-use super::output::{YELLOW, styled};
+use super::output::{YELLOW, local, styled};
 use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
+use super::target::{self, Target};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Comment;
@@ -31,12 +33,10 @@ pub(super) enum CommentCommand {
 /// Comment on a version
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
-    /// The model's name
-    name: ModelName,
-    /// The version's number
-    version: u64,
-    /// What to say (Markdown); `-` reads it from standard input, and -m does as well
-    text: Option<String>,
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then what to say
+    /// (Markdown); `-` reads it from standard input, and -m does as well
+    #[arg(value_names = ["NAME", "VERSION", "TEXT"], num_args = 1..=3, required = true, add = complete::version())]
+    words: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -44,10 +44,8 @@ pub(super) struct AddArgs {
 /// List the comments on a version, oldest first
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// The model's name
-    name: ModelName,
-    /// The version's number
-    version: u64,
+    #[command(flatten)]
+    target: Target,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
@@ -56,14 +54,11 @@ pub(super) struct ListArgs {
 /// Edit a comment; its author may
 #[derive(Debug, Args)]
 pub(super) struct EditArgs {
-    /// The model's name
-    name: ModelName,
-    /// The version's number
-    version: u64,
-    /// The comment's id, or a start or end of it that is unique
-    id: String,
-    /// The new text (Markdown); `-` reads it from standard input, and -m does as well
-    text: Option<String>,
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the comment's
+    /// id, or a start or end of it that is unique, then the new text (Markdown); `-` reads it from standard input, and
+    /// -m does as well
+    #[arg(value_names = ["NAME", "VERSION", "ID", "TEXT"], num_args = 2..=4, required = true, add = complete::version())]
+    words: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -71,12 +66,10 @@ pub(super) struct EditArgs {
 /// Delete a comment; its author and who manages the model may
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
-    /// The model's name
-    name: ModelName,
-    /// The version's number
-    version: u64,
-    /// The comment's id, or a start or end of it that is unique
-    id: String,
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the comment's
+    /// id, or a start or end of it that is unique
+    #[arg(value_names = ["NAME", "VERSION", "ID"], num_args = 2..=3, required = true, add = complete::version())]
+    words: Vec<String>,
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
@@ -87,22 +80,26 @@ pub(super) struct DeleteArgs {
 pub(super) fn run(command: CommentCommand, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         CommentCommand::Add(a) => {
-            let text = said(a.text.as_deref(), &a.change)?;
-            let action = Action::AddComment { model: a.name, version: a.version, text };
+            let (target, rest) = Target::leading(&a.words, 0..=1)?;
+            let text = said(rest.first().map(String::as_str), &a.change)?;
+            let (model, version) = target.of_now(&session.registry()?.snapshot()?)?;
+            let action = Action::AddComment { model, version, text };
             change::apply_stored(session, &a.change, &[action])
         }
         CommentCommand::List(a) => list(&a, session),
         CommentCommand::Edit(a) => {
-            let text = said(a.text.as_deref(), &a.change)?;
-            let id = find(&session.registry()?, &a.name, a.version, &a.id)?.id;
-            let action = Action::EditComment { model: a.name, version: a.version, id, text };
+            let (target, rest) = Target::leading(&a.words, 1..=2)?;
+            let text = said(rest.get(1).map(String::as_str), &a.change)?;
+            let (model, version, comment) = find(&session.registry()?, &target, rest)?;
+            let action = Action::EditComment { model, version, id: comment.id, text };
             change::apply_stored(session, &a.change, &[action])
         }
         CommentCommand::Delete(a) => {
-            let comment = find(&session.registry()?, &a.name, a.version, &a.id)?;
+            let (target, rest) = Target::leading(&a.words, 1..=1)?;
+            let (model, version, comment) = find(&session.registry()?, &target, rest)?;
             let what = format!("the comment {} by {}", pick::short(&comment.id), comment.created_by);
             session.confirm_deletion(&what, pick::short(&comment.id), a.yes)?;
-            let action = Action::DeleteComment { model: a.name, version: a.version, id: comment.id };
+            let action = Action::DeleteComment { model, version, id: comment.id };
             change::apply(session, &a.change, &[action])
         }
     }
@@ -128,14 +125,20 @@ fn said(given: Option<&str>, change: &ChangeArgs) -> Result<Text, CliError> {
     }
 }
 
-fn find(registry: &Registry, model: &ModelName, version: u64, id: &str) -> Result<Comment, CliError> {
+/// The comment of a version whose id, or a part of it, is the first of `rest`.
+fn find(registry: &Registry, target: &Target, rest: &[String]) -> Result<(ModelName, u64, Comment), CliError> {
     let snapshot = registry.snapshot()?;
-    let view = snapshot.model(model)?.ok_or_else(|| Refusal::no_model(model))?;
-    let view = view.version(version)?.ok_or_else(|| Refusal::no_version(model, version))?;
+    let (model, version) = target.of_now(&snapshot)?;
+    let id = rest.first().map(String::as_str).unwrap_or_default();
+    let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
+    let view = view.version(version)?.ok_or_else(|| Refusal::no_version(&model, version))?;
     let mut all = view.comments()?;
     let id = pick::by_part("comment", id, all.keys())?.clone();
     let file = all.remove(&id).and_then(|f| f.value);
-    file.ok_or_else(|| CliError::new(Exit::Failed, format!("the comment {id} cannot be read")).hint("greenroom check"))
+    let comment = file.ok_or_else(|| {
+        CliError::new(Exit::Failed, format!("the comment {id} cannot be read")).hint("greenroom check")
+    })?;
+    Ok((model, version, comment))
 }
 
 /// A comment with the field names of the REST contract.
@@ -154,27 +157,27 @@ pub(super) fn as_json(model: &ModelName, version: u64, c: &Comment, landers: &La
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let snapshot = registry.as_of(args.at.as_deref())?;
-    let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
-    let view = view.version(args.version)?.ok_or_else(|| Refusal::no_version(&args.name, args.version))?;
+    let wanted = args.target.reference_at(args.at.as_deref())?;
+    let snapshot = registry.as_of(wanted.moment.as_deref())?;
+    let (_, view) = target::find(&snapshot, &wanted)?;
     let comments: Vec<Comment> = view.comments()?.into_values().filter_map(|f| f.value).collect();
-    let landers = History::open(session, &registry, args.at.as_deref()).landers(&args.name, args.version);
+    let landers = History::open(session, &registry, wanted.moment.as_deref()).landers(&wanted.model, view.number);
     let out = &mut session.out;
     if out.is_json() {
-        out.json(&comments.iter().map(|c| as_json(&args.name, args.version, c, &landers)).collect::<Vec<_>>())?;
+        out.json(&comments.iter().map(|c| as_json(&wanted.model, view.number, c, &landers)).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     if comments.is_empty() {
-        out.line(format!("No comments on {} version {} yet.", one_line(args.name.as_str()), args.version));
+        out.line(format!("No comments on {} version {} yet.", one_line(wanted.model.as_str()), view.number));
     }
     for (i, c) in comments.iter().enumerate() {
         if i > 0 {
             out.line("");
         }
-        let edited = c.edited_at.map_or(String::new(), |t| format!(", edited {}", t.short()));
+        let edited = c.edited_at.map_or(String::new(), |t| format!(", edited {}", local(t)));
         let landed = landed_by(landers.of(&c.id));
         let id = styled(YELLOW, pick::short(&c.id));
-        out.line(format!("{id} {}, {}{edited}{landed}", c.created_by, c.created_at.short()));
+        out.line(format!("{id} {}, {}{edited}{landed}", c.created_by, local(c.created_at)));
         out.block(c.text.as_str(), "    ");
     }
     Ok(Exit::Ok)

@@ -5,29 +5,29 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{BOLD, styled};
+use super::complete;
+use super::output::{BOLD, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
-use super::target::{self, pick};
+use super::target;
 use super::version::{aliases_by_version, as_json, column_type, metric_text, number_json};
 use crate::apply::Refusal;
 use crate::entity::Version;
 use crate::entity::version::{Column, Schema};
-use crate::name::ModelName;
-use crate::reference::{ModelRef, Pick};
+use crate::name::{InvalidName, ModelName};
+use crate::reference::{InvalidRef, ModelRef, Pick};
 use crate::snapshot::ModelView;
 use crate::stage::Stage;
-use crate::text::one_line;
+use crate::text::{one_line, quoted};
 
 /// Compare versions of a model: parameters, metrics, tags, environment and schema
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The model's name
-    name: ModelName,
-    /// Two or more versions: numbers, stages, @ALIAS or latest
-    #[arg(value_name = "VERSION", value_parser = pick, required = true, num_args = 2..)]
-    versions: Vec<Pick>,
+    /// The model, then two or more of its versions: numbers, stages, @ALIAS or latest (churn 1 Production); or versions
+    /// by references alone (churn/1 churn/Production)
+    #[arg(value_name = "NAME|VERSION", required = true, num_args = 2.., add = complete::version())]
+    words: Vec<String>,
     /// Leave out what is the same in all of them
     #[arg(long)]
     only_differences: bool,
@@ -66,7 +66,7 @@ pub(super) struct Part {
 }
 
 pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let sides = sides(args, session)?;
+    let (name, sides) = sides(args, session)?;
     let parts = parts(&sides);
     let kept = |row: &&Row| !args.only_differences || row.differs();
     if session.out.is_json() {
@@ -75,7 +75,7 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
             (p.id.to_owned(), Value::from(p.rows.iter().filter(kept).map(row).collect::<Vec<_>>()))
         };
         let mut body = json!({
-            "name": args.name,
+            "name": name,
             "versions": sides.iter().map(|s| &s.json).collect::<Vec<_>>(),
         });
         for (id, rows) in parts.iter().map(part) {
@@ -107,22 +107,51 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
         table.print(out);
     }
     if !any {
-        let name = one_line(args.name.as_str()).into_owned();
+        let name = one_line(name.as_str()).into_owned();
         out.line(format!("The versions of {name} do not differ in parameters, metrics, tags, environment or schema."));
     }
     Ok(Exit::Ok)
 }
 
-fn sides(args: &CompareArgs, session: &Session) -> Result<Vec<Side>, CliError> {
+fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>), CliError> {
+    let (name, picks) = compared(&args.words)?;
     let registry = session.registry()?;
     let snapshot = registry.as_of(args.at.as_deref())?;
     let mut out = Vec::new();
-    for pick in &args.versions {
-        let wanted = ModelRef { model: args.name.clone(), pick: pick.clone(), moment: None };
+    for pick in picks {
+        let wanted = ModelRef { model: name.clone(), pick, moment: None };
         let (model, view) = target::find(&snapshot, &wanted)?;
-        out.push(Side::read(&args.name, &model, view.number)?);
+        out.push(Side::read(&name, &model, view.number)?);
     }
-    Ok(out)
+    Ok((name, out))
+}
+
+/// The model and the versions that the words name.
+fn compared(words: &[String]) -> Result<(ModelName, Vec<Pick>), CliError> {
+    let wrong = |e: InvalidRef| CliError::usage(e.to_string());
+    let first: ModelRef = words.first().map(String::as_str).unwrap_or_default().parse().map_err(wrong)?;
+    let rest = words.get(1..).unwrap_or_default();
+    // A name may hold `@`; words that are no references then tell that the first is a name.
+    let references: Result<Vec<ModelRef>, InvalidRef> = words.iter().map(|w| w.parse()).collect();
+    let references = references.ok().filter(|all| all.iter().all(|r| r.pick != Pick::Model));
+    let Some(all) = references.filter(|_| first.pick != Pick::Model) else {
+        let name: ModelName =
+            words.first().map(String::as_str).unwrap_or_default().parse().map_err(|e: InvalidName| wrong(e.into()))?;
+        let picks = rest.iter().map(|w| target::pick(w).map_err(|e| CliError::usage(format!("{}: {e}", quoted(w)))));
+        let picks = picks.collect::<Result<Vec<Pick>, CliError>>()?;
+        if picks.len() < 2 {
+            return Err(CliError::usage("two versions at least are compared: NAME VERSION VERSION"));
+        }
+        return Ok((name, picks));
+    };
+    if let Some(other) = all.iter().find(|r| r.model != first.model) {
+        let message = format!("versions of one model are compared, not of {} and {}", first.model, other.model);
+        return Err(CliError::usage(message));
+    }
+    if all.iter().any(|r| r.moment.is_some()) {
+        return Err(CliError::usage("all versions are compared as of one moment; give it with --at"));
+    }
+    Ok((first.model, all.into_iter().map(|r| r.pick).collect()))
 }
 
 impl Side {
@@ -145,7 +174,7 @@ impl Side {
 pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
     let about = vec![
         row("stage", sides, |s| Some((s.stage.to_string(), json!(s.stage)))),
-        row("created", sides, |s| Some((s.version.created_at.short(), json!(s.version.created_at.as_millis())))),
+        row("created", sides, |s| Some((local(s.version.created_at), json!(s.version.created_at.as_millis())))),
         row("created by", sides, |s| Some((s.version.created_by.to_string(), json!(s.version.created_by)))),
         row("run", sides, |s| {
             let run = &s.version.source.run_id;

@@ -1,16 +1,17 @@
 //! `greenroom fetch`: writes the files of a version to a folder, every byte verified.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
 
+use super::complete;
 use super::progress::{Progress, size};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target;
+use super::target::{self, Target};
 use crate::artifact::{self, Limits, Store};
-use crate::reference::{ModelRef, Pick};
 use crate::text::one_line;
 
 /// Write the files of a version to a folder and verify every byte
@@ -19,20 +20,17 @@ use crate::text::one_line;
 /// machine; 7: bytes are not those that were registered.
 #[derive(Debug, Args)]
 pub(super) struct FetchArgs {
-    /// models:/NAME/VERSION, models:/NAME/STAGE or models:/NAME@ALIAS; with @{TIME or REVISION} for the past
-    #[arg(value_name = "REF")]
-    reference: ModelRef,
-    /// A folder that does not exist yet, or is empty
-    #[arg(value_name = "OUT")]
-    to: PathBuf,
+    /// The version, as models:/NAME/VERSION, NAME/VERSION, NAME@ALIAS or NAME VERSION, with @{TIME or REVISION} for the
+    /// past; then a folder that does not exist yet, or is empty
+    #[arg(value_names = ["NAME", "VERSION", "OUT"], num_args = 2..=3, required = true, add = complete::version())]
+    words: Vec<OsString>,
 }
 
 pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let wanted = &args.reference;
-    if wanted.pick == Pick::Model {
-        let hint = format!("name one: {wanted}/3, {wanted}/Production, {wanted}@champion, {wanted}/latest");
-        return Err(CliError::usage(format!("which version of {} is meant?", wanted.model)).hint(hint));
-    }
+    // The folder may have any name; what is before it is text.
+    let (to, version) = args.words.split_last().ok_or_else(|| CliError::usage("name a version and a folder"))?;
+    let words: Vec<String> = version.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+    let wanted = &Target::leading(&words, 0..=0)?.0.reference()?;
     let registry = session.registry()?;
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
     let (_, view) = target::find(&snapshot, wanted)?;
@@ -47,7 +45,8 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
         });
     };
     let store = Store::at(registry.repo().lfs_dir());
-    let to = session.path(&args.to);
+    let folder = Path::new(to);
+    let to = session.path(folder);
     let files = {
         let progress = Progress::new("Fetching");
         let seen = |done, total| progress.seen(done, total);
@@ -67,7 +66,7 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
         return Ok(Exit::Ok);
     }
     let count = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };
-    let shown = one_line(&args.to.to_string_lossy()).into_owned();
+    let shown = one_line(&folder.to_string_lossy()).into_owned();
     session.out.line(format!("{name}: {count}, {}, verified, in {shown}", size(expected.size)));
     Ok(Exit::Ok)
 }

@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{DIM, Output, YELLOW, styled};
+use super::complete;
+use super::output::{DIM, Output, YELLOW, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::target;
@@ -14,23 +15,23 @@ use crate::pushes::{Push, Pushes};
 use crate::reference::{ModelRef, Pick};
 use crate::registry::Registry;
 use crate::text::one_line;
-use crate::time::Timestamp;
 
 /// Tell who did what, when and why, newest first
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
-    /// A model or version: churn, churn/3, churn/Production, churn@champion; by default everything
-    #[arg(value_name = "REF")]
-    reference: Option<ModelRef>,
+    /// A model or version: churn, churn 3, churn/3, churn/Production, churn@champion; by default everything
+    #[arg(value_names = ["NAME", "VERSION"], num_args = 0..=2, add = complete::version())]
+    words: Vec<String>,
     /// The newest so many entries
     #[arg(short = 'n', long, value_name = "NUMBER")]
     limit: Option<usize>,
-    /// Only what landed then or later
+    /// Only what landed then or later: 2026-03-01, '2026-03-01 09:00', yesterday, 7d, '1 week ago'; the time zone is the
+    /// local one
     #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
+    since: Option<String>,
     /// Only what had landed by then
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_end)]
-    until: Option<Timestamp>,
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// Only what this person did, asked for by a merged branch, or landed
     #[arg(long, value_name = "PERSON")]
     by: Option<UserName>,
@@ -45,10 +46,14 @@ pub(super) struct LogArgs {
 pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let mut index = session.index(&registry)?;
-    let moment = args.reference.as_ref().and_then(|r| r.moment.as_deref());
+    let reference = target::any(&args.words)?;
+    let moment = reference.as_ref().and_then(|r| r.moment.as_deref());
     let at = moment.map(|m| registry.moment(m)).transpose()?;
-    let subject = args.reference.as_ref().map_or(Ok(Subject::All), |r| subject(&registry, r))?;
-    let LogArgs { limit, since, until, by, event, .. } = args;
+    let subject = reference.as_ref().map_or(Ok(Subject::All), |r| subject(&registry, r))?;
+    let calendar = session.calendar(registry.repo());
+    let LogArgs { limit, by, event, .. } = args;
+    let until = args.until.map(|text| calendar.read_end(&text)).transpose()?;
+    let since = args.since.map(|text| calendar.read(&text)).transpose()?;
     let filter = LogFilter { subject, at, since, until, by, event, limit, before: None };
     let entries = index.log(&filter)?;
     if entries.is_empty() {
@@ -95,7 +100,7 @@ fn pushed(registry: &Registry, entries: &[Entry]) -> Result<Vec<Option<Push>>, C
 pub(super) fn pushed_by(push: &Push) -> String {
     let person = push.by.as_ref().map(UserName::as_str);
     let who = person.or(push.login.as_deref()).or(push.email.as_deref()).unwrap_or("somebody");
-    format!("pushed by {who} via {} {}", push.via, push.at.short())
+    format!("pushed by {who} via {} {}", push.via, local(push.at))
 }
 
 /// What a reference is about. A stage or alias means the version that it leads to then.
@@ -148,7 +153,7 @@ fn as_json(entry: &Entry, push: Option<&Push>) -> Value {
 fn print(out: &mut Output, entry: &Entry, push: Option<&Push>) {
     let asked_by: Vec<&str> = entry.asked_by.iter().map(String::as_str).collect();
     let by = By { by: &entry.by, landed_by: entry.landed_by.as_deref(), asked_by: &asked_by, signed: entry.signed };
-    head(out, &entry.commit.short(), &entry.at.short(), &by);
+    head(out, &entry.commit.short(), &local(entry.at), &by);
     if let Some(push) = push {
         out.foreign(&format!("    {}", pushed_by(push)));
     }
@@ -192,7 +197,7 @@ fn print_line(out: &mut Output, entry: &Entry) {
         n => format!(" and {} more", n - 1),
     };
     let text = entry.acts.first().map_or("", |a| a.text.as_str());
-    let at = entry.at.short();
+    let at = local(entry.at);
     let day = at.get(..10).unwrap_or(&at);
     let said = one_line(&format!("{}: {text}{more}", entry.by)).into_owned();
     out.line(format!("{} {} {said}", styled(YELLOW, &entry.commit.short()), styled(DIM, day)));

@@ -12,6 +12,7 @@ mod check;
 mod codeowners;
 mod comment;
 mod compare;
+mod complete;
 mod demo;
 mod diff;
 mod doctor;
@@ -45,6 +46,7 @@ mod session;
 mod settings;
 mod show;
 mod stage;
+mod suggest;
 mod table;
 mod tag;
 mod target;
@@ -181,6 +183,15 @@ enum Command {
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
+    match complete::answer() {
+        Ok(true) => return Exit::Ok.into(),
+        Ok(false) => {}
+        // A shell that asks shows nothing; whoever sets the variable by hand sees why.
+        Err(e) => {
+            let _ = e.print();
+            return Exit::Usage.into();
+        }
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -198,7 +209,7 @@ pub fn main() -> ExitCode {
     let finished = session.out.finish();
     match result.and_then(|exit| finished.map(|()| exit).map_err(CliError::from)) {
         Ok(exit) => exit.into(),
-        Err(e) => report::print(&e, &cli.global).into(),
+        Err(e) => report::print(&suggest::hint(e, &session), &cli.global).into(),
     }
 }
 

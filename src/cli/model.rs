@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
+use super::output::local;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::table::Table;
@@ -37,6 +39,7 @@ pub(super) enum ModelCommand {
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// What the model is for (Markdown)
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -60,6 +63,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct NameArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
@@ -70,6 +74,7 @@ pub(super) struct NameArgs {
 #[derive(Debug, Args)]
 pub(super) struct RenameArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// Its new name
     new_name: ModelName,
@@ -81,6 +86,7 @@ pub(super) struct RenameArgs {
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// Don't ask
     #[arg(short, long)]
@@ -93,6 +99,7 @@ pub(super) struct DeleteArgs {
 #[derive(Debug, Args)]
 pub(super) struct DescribeArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// The new description (Markdown); empty to clear it
     description: String,
@@ -260,7 +267,7 @@ pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) ->
     let out = &mut session.out;
     out.foreign(&format!("Model:       {}", file.name));
     out.foreign(&format!("Id:          {}", file.id));
-    out.foreign(&format!("Created:     {} by {}", file.created_at.short(), file.created_by));
+    out.foreign(&format!("Created:     {} by {}", local(file.created_at), file.created_by));
     for (key, value) in &file.tags {
         out.foreign(&format!("Tag:         {key} = {value}"));
     }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::target::Target;
@@ -38,6 +39,7 @@ pub(super) struct UnfollowArgs {
 #[derive(Debug, Args)]
 pub(super) struct MuteArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     #[command(flatten)]
     change: ChangeArgs,
@@ -67,6 +69,7 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// all: all new activity; followed: activity on versions you follow; mute: nothing; default: all if you registered
     /// the model, else followed

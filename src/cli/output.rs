@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Format, Global, When};
 use crate::text::{many_lines, one_line};
+use crate::time::{Calendar, Timestamp};
 
 /// Why output could not be written.
 #[derive(Debug)]
@@ -150,6 +151,11 @@ pub(super) const YELLOW: Style = Style::new().fg_color(Some(anstyle::Color::Ansi
 pub(super) const GREEN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 /// For what is refused.
 pub(super) const RED: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+
+/// A time in the local time zone, with its offset: `2026-03-01 12:00+01:00`; `Z` stands for UTC.
+pub(super) fn local(at: Timestamp) -> String {
+    Calendar::new(at, jiff::tz::TimeZone::system()).show(at)
+}
 
 /// Puts a style around escaped words.
 pub(super) fn styled(style: Style, text: &str) -> String {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
 use super::model::text;
+use super::output::local;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
@@ -321,7 +322,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     }
     for k in &p.keys {
         let (fingerprint, kind) = shown(k);
-        let revoked = k.revoked_at.map_or(String::new(), |t| format!(", revoked {}", t.short()));
+        let revoked = k.revoked_at.map_or(String::new(), |t| format!(", revoked {}", local(t)));
         out.foreign(&format!("Key:     {fingerprint} ({kind}{revoked})"));
     }
     let groups: Vec<&str> = groups.iter().map(crate::name::GroupName::as_str).collect();

@@ -11,6 +11,11 @@ pub(super) fn short(id: &Id) -> &str {
     id.as_str().get(28..).unwrap_or(id.as_str())
 }
 
+/// Whether a word can be a part of an id: it is long enough, of hexadecimal digits and hyphens.
+pub(super) fn is_part(word: &str) -> bool {
+    word.len() >= SHORTEST && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
 /// Finds the one id that starts or ends with `given`; `what` names the kind of thing in errors.
 pub(super) fn by_part<'i>(what: &str, given: &str, ids: impl IntoIterator<Item = &'i Id>) -> Result<&'i Id, CliError> {
     let meant = |id: &&Id| id.as_str().starts_with(given) || id.as_str().ends_with(given);

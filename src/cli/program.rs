@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
-use super::Cli;
 use super::report::{CliError, Exit};
 use super::session::Session;
+use super::{Cli, complete};
 
 /// Print the completion script of a shell
+///
+/// The script asks this program for the words that may follow, names of models, versions, stages, aliases and people of
+/// the registry among them.
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
     /// The shell
@@ -30,7 +34,10 @@ pub(super) struct ManArgs {
 
 pub(super) fn completions(args: &CompletionsArgs, session: &mut Session) -> Result<Exit, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "greenroom", &mut script);
+    let shells = Shells::builtins();
+    let name = args.shell.to_string();
+    let completer = shells.completer(&name).ok_or_else(|| CliError::usage(format!("{name} has no completions")))?;
+    completer.write_registration(complete::VARIABLE, "greenroom", "greenroom", "greenroom", &mut script)?;
     session.out.line(String::from_utf8_lossy(&script).trim_end());
     Ok(Exit::Ok)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::model::{pair, text};
 use super::progress::{Progress, size};
 use super::report::CliError;
@@ -31,6 +32,7 @@ use crate::text::{Text, with_causes};
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// The model folder, or a single file; or runs:/RUN/PATH or models:/m-ID of the tracking server
     #[arg(value_name = "PATH", required_unless_present = "source")]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::output::OutputError;
 use super::{Format, Global};
-use crate::apply::Refusal;
+use crate::apply::{Noun, Refusal};
 use crate::artifact::ArtifactError;
 use crate::artifact::import::ImportError;
 use crate::gate::GateError;
@@ -61,12 +61,22 @@ pub(super) struct CliError {
     pub(super) denied: Option<Box<Outcome>>,
     /// Which of several actions it was, counted from 0, if one of them.
     pub(super) action: Option<usize>,
+    /// What was named and is not there, so that a similar name can be suggested.
+    pub(super) absent: Option<(Noun, String)>,
 }
 
 impl CliError {
     /// An error with a message.
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hints: Vec::new(), denied: None, action: None }
+        Self {
+            exit,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            denied: None,
+            action: None,
+            absent: None,
+        }
     }
 
     /// What was named is not there.
@@ -117,6 +127,12 @@ impl From<OutputError> for CliError {
     }
 }
 
+impl From<crate::time::InvalidDate> for CliError {
+    fn from(e: crate::time::InvalidDate) -> Self {
+        Self::of(Exit::Usage, &e)
+    }
+}
+
 impl From<crate::tree::TreeError> for CliError {
     fn from(e: crate::tree::TreeError) -> Self {
         Self::of(Exit::Failed, &e)
@@ -157,7 +173,15 @@ impl From<Refusal> for CliError {
             Refusal::Outdated { .. } => Exit::Conflict,
             Refusal::Invalid { .. } | Refusal::Faulty { .. } | Refusal::Tree(_) => Exit::Failed,
         };
-        Self::of(exit, &e)
+        let absent = match &e {
+            Refusal::NotFound { noun, name, .. } => Some((*noun, name.clone())),
+            Refusal::Exists { .. }
+            | Refusal::Outdated { .. }
+            | Refusal::Invalid { .. }
+            | Refusal::Faulty { .. }
+            | Refusal::Tree(_) => None,
+        };
+        Self { absent, ..Self::of(exit, &e) }
     }
 }
 
@@ -277,6 +301,7 @@ impl From<RegistryError> for CliError {
             | RegistryError::NoMoment(_)
             | RegistryError::BeforeHistory(_) => Self::of(Exit::NotFound, &e),
             RegistryError::BranchExists { .. } => Self::of(Exit::Exists, &e),
+            RegistryError::Reflog(_) | RegistryError::AmbiguousMoment(_) => Self::of(Exit::Usage, &e),
             RegistryError::SeveralRegistries { .. }
             | RegistryError::NoPerson { .. }
             | RegistryError::TooManyCommits { .. }

@@ -4,19 +4,22 @@ use clap::{Args, Subcommand};
 
 use super::asked::{Asked, Closings};
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::landed::{History, landed_by};
-use super::output::{BOLD, styled};
+use super::output::{BOLD, local, styled};
 use super::pick;
 use super::propose::{self, BranchArgs};
 use super::report::{CliError, Exit};
 use super::review;
 use super::session::Session;
 use super::table::Table;
+use super::target::{self, Target};
 use crate::action::{Action, Which};
-use crate::apply::{Refusal, target};
+use crate::apply::{self, Refusal};
 use crate::entity::{Request, RequestState};
 use crate::index::Landers;
-use crate::name::ModelName;
+use crate::name::{Id, ModelName};
+use crate::reference::{InvalidRef, ModelRef, Pick};
 use crate::rules::outlook;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
@@ -35,12 +38,10 @@ pub(super) enum RequestCommand {
 /// Ask that a version move to a stage; whoever can read the model may
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// The model's name
-    name: ModelName,
-    /// The version's number
-    version: u64,
-    /// The stage: None, Staging, Production, Archived, or one that the registry declares
-    stage: Stage,
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the stage: None,
+    /// Staging, Production, Archived, or one that the registry declares
+    #[arg(value_names = ["NAME", "VERSION", "STAGE"], num_args = 2..=3, required = true, add = complete::version())]
+    words: Vec<String>,
     /// Ask that the other versions in the stage be archived with it
     #[arg(long)]
     archive_existing: bool,
@@ -53,10 +54,9 @@ pub(super) struct CreateArgs {
 /// List requests, oldest first
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Of this model; without it, of all
-    name: Option<ModelName>,
-    /// Of this version
-    version: Option<u64>,
+    /// Of this model (churn) or version (churn 3, churn/3); without it, of all
+    #[arg(value_names = ["NAME", "VERSION"], num_args = 0..=2, add = complete::version())]
+    words: Vec<String>,
     /// Requests in this state: pending, approved, rejected, cancelled, or all
     #[arg(long, value_name = "STATE", value_parser = state, default_value = "pending")]
     state: States,
@@ -74,8 +74,10 @@ pub(super) struct ListArgs {
 /// Show a request with its reviews and what they count
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The request's id, or a start or end of it that is unique
-    id: String,
+    /// The request's id, or a start or end of it that is unique; or the version whose only open request is meant
+    /// (churn 3, churn/3)
+    #[arg(value_names = ["ID|NAME", "VERSION"], num_args = 1..=2, required = true, add = complete::version())]
+    words: Vec<String>,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
@@ -108,13 +110,10 @@ pub(super) struct DecideArgs {
 /// Which request is meant.
 #[derive(Debug, Args)]
 struct WhichArgs {
-    /// The model's name
-    name: ModelName,
-    /// The version's number
-    version: u64,
-    /// The stage that is asked for, or the request's id; not needed where only one is open
-    #[arg(value_name = "STAGE|ID")]
-    which: Option<String>,
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then, where several
+    /// requests are open, the stage that is asked for or the request's id; or the request's id alone
+    #[arg(value_names = ["NAME", "VERSION", "STAGE|ID"], num_args = 1..=3, required = true, add = complete::version())]
+    words: Vec<String>,
 }
 
 /// The states to list; none: all.
@@ -135,7 +134,12 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
         RequestCommand::List(a) => return list(&a, session),
         RequestCommand::Show(a) => return show(&a, session),
         RequestCommand::Create(a) => {
-            let CreateArgs { name: model, version, stage: to, archive_existing, branch, change } = a;
+            let (target, rest) = Target::leading(&a.words, 1..=1)?;
+            let registry = session.registry()?;
+            let snapshot = registry.snapshot()?;
+            let to = target::stage(&snapshot, rest)?;
+            let (model, version) = target.of_now(&snapshot)?;
+            let CreateArgs { archive_existing, branch, change, .. } = a;
             if branch.name().is_some() {
                 let action = Action::Transition { model, version, to, archive_existing };
                 return propose::run(session, &change, &branch, &action);
@@ -144,8 +148,8 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
             (Action::CreateRequest { model, version, to, archive_existing, comment: change.text()? }, change)
         }
         RequestCommand::Approve(a) => {
-            let (which, comment, archive_existing) = (meant(session, &a.which)?, a.change.text()?, a.archive_existing);
-            let (model, version) = (a.which.name, a.which.version);
+            let (model, version, which) = meant(session, &a.which)?;
+            let (comment, archive_existing) = (a.change.text()?, a.archive_existing);
             if a.print {
                 review::print(session, (&model, version), &which, a.change.person(), comment)?;
                 return Ok(Exit::Ok);
@@ -154,12 +158,14 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
             (Action::ApproveRequest { model, version, which, archive_existing, comment }, a.change)
         }
         RequestCommand::Reject(a) => {
-            let (which, comment) = (meant(session, &a.which)?, a.change.text()?);
-            (Action::RejectRequest { model: a.which.name, version: a.which.version, which, comment }, a.change)
+            let (model, version, which) = meant(session, &a.which)?;
+            let comment = a.change.text()?;
+            (Action::RejectRequest { model, version, which, comment }, a.change)
         }
         RequestCommand::Cancel(a) => {
-            let (which, comment) = (meant(session, &a.which)?, a.change.text()?);
-            (Action::CancelRequest { model: a.which.name, version: a.which.version, which, comment }, a.change)
+            let (model, version, which) = meant(session, &a.which)?;
+            let comment = a.change.text()?;
+            (Action::CancelRequest { model, version, which, comment }, a.change)
         }
     };
     let registry = session.registry()?;
@@ -179,7 +185,7 @@ fn outlook_of(
     let asker = session.asker(&registry, change.person())?;
     let now = session.now(&asker.committer);
     let snapshot = registry.snapshot()?;
-    let (Some(view), Ok(to)) = (snapshot.model(model)?, target(&snapshot, to)) else { return Ok(Vec::new()) };
+    let (Some(view), Ok(to)) = (snapshot.model(model)?, apply::target(&snapshot, to)) else { return Ok(Vec::new()) };
     let mut out = outlook::missing(&snapshot, &view, version, &to, now)?;
     out.extend(outlook::own_approval(&snapshot, &asker.user, model, &view.stage_of(version)?, &to)?);
     Ok(out)
@@ -198,7 +204,7 @@ fn own_approval_of(
     let snapshot = registry.snapshot()?;
     let Some(view) = snapshot.model(model)? else { return Ok(Vec::new()) };
     let Some(found) = view.version(version)? else { return Ok(Vec::new()) };
-    let Ok(request) = crate::apply::open_request(&found, model, which, &asker.user) else { return Ok(Vec::new()) };
+    let Ok(request) = apply::open_request(&found, model, which, &asker.user) else { return Ok(Vec::new()) };
     if request.created_by != asker.user {
         return Ok(Vec::new());
     }
@@ -206,22 +212,34 @@ fn own_approval_of(
     Ok(outlook::own_approval(&snapshot, &asker.user, model, &from, &request.to)?.into_iter().collect())
 }
 
-/// Reads a stage of the registry, or else a part of an id of one of the version's requests.
-fn meant(session: &Session, args: &WhichArgs) -> Result<Which, CliError> {
-    let Some(given) = &args.which else { return Ok(Which::Only) };
+/// Finds the request that the words name: by its id alone, or by its version, with the stage of the registry that is
+/// asked for or a part of its id behind it.
+fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Which), CliError> {
     let registry = session.registry()?;
     let snapshot = registry.snapshot()?;
+    if let [word] = args.words.as_slice()
+        && pick::is_part(word)
+    {
+        let all = collect(&snapshot, &mut Closings::new(session, &registry), None, None, |_| true)?;
+        let id = pick::by_part("request", word, all.iter().map(|a| &a.request.id))?;
+        if let Some(asked) = all.iter().find(|a| a.request.id == *id) {
+            return Ok((asked.model.clone(), asked.version, Which::Id(id.clone())));
+        }
+    }
+    let (target, rest) = Target::leading(&args.words, 0..=1)?;
+    let (model, number) = target.of_now(&snapshot)?;
+    let Some(given) = rest.first() else { return Ok((model, number, Which::Only)) };
     let known = snapshot.settings()?.map_or_else(|| Stage::BUILT_IN.to_vec(), crate::entity::Settings::known_stages);
     if let Ok(stage) = Stage::among(given, &known) {
-        return Ok(Which::Stage(stage, None));
+        return Ok((model, number, Which::Stage(stage, None)));
     }
-    let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
-    let view = view.version(args.version)?.ok_or_else(|| Refusal::no_version(&args.name, args.version))?;
+    let view = snapshot.model(&model)?.ok_or_else(|| Refusal::no_model(&model))?;
+    let view = view.version(number)?.ok_or_else(|| Refusal::no_version(&model, number))?;
     let all = view.requests()?;
     let names = known.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
     let id = pick::by_part("request", given, all.keys())
         .map_err(|e| if e.exit == Exit::NotFound { e.hint(format!("or name a stage: {names}")) } else { e })?;
-    Ok(Which::Id(id.clone()))
+    Ok((model, number, Which::Id(id.clone())))
 }
 
 /// The requests of one version, one model or all, oldest first.
@@ -257,14 +275,36 @@ fn collect(
     Ok(out)
 }
 
+/// The model, and the version if one is named, that a list is about.
+fn scope(snapshot: &Snapshot<'_>, words: &[String]) -> Result<(Option<ModelName>, Option<u64>), CliError> {
+    match words {
+        [] => Ok((None, None)),
+        [word] => {
+            let wanted: ModelRef = word.parse().map_err(|e: InvalidRef| CliError::usage(e.to_string()))?;
+            // A name may hold `@`; a model of that name is meant before an alias.
+            if let Ok(name) = word.parse::<ModelName>()
+                && (wanted.pick == Pick::Model || snapshot.model(&name)?.is_some())
+            {
+                return Ok((Some(name), None));
+            }
+            let (_, version) = target::find(snapshot, &wanted)?;
+            Ok((Some(wanted.model), Some(version.number)))
+        }
+        [..] => {
+            let (model, version) = Target::leading(words, 0..=0)?.0.of_now(snapshot)?;
+            Ok((Some(model), Some(version)))
+        }
+    }
+}
+
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let snapshot = registry.as_of(args.at.as_deref())?;
     let me = if args.mine || args.waiting { Some(session.asker(&registry, None)?.user) } else { None };
     let States(state) = args.state;
+    let (model, version) = scope(&snapshot, &args.words)?;
     let mut closings = Closings::new(session, &registry);
-    let mut all =
-        collect(&snapshot, &mut closings, args.name.as_ref(), args.version, |r| state.is_none_or(|s| r.state == s))?;
+    let mut all = collect(&snapshot, &mut closings, model.as_ref(), version, |r| state.is_none_or(|s| r.state == s))?;
     drop(closings);
     if let Some(me) = &me {
         let mut kept = Vec::new();
@@ -303,7 +343,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             r.state.as_str().to_owned(),
             format!("{} of {}", asked.approved_by().len(), asked.needed.max(1)),
             format!("{}{landed}", r.created_by),
-            r.created_at.short(),
+            local(r.created_at),
             r.comment.first_line().to_owned(),
         ]);
     }
@@ -311,14 +351,39 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
+/// The request that is to be shown: by a part of its id; or by its version, the open one, else the newest.
+fn shown(snapshot: &Snapshot<'_>, closings: &mut Closings<'_>, words: &[String]) -> Result<(Vec<Asked>, Id), CliError> {
+    if let [word] = words
+        && pick::is_part(word)
+    {
+        let meant = |r: &Request| r.id.as_str().starts_with(word) || r.id.as_str().ends_with(word);
+        let all = collect(snapshot, closings, None, None, meant)?;
+        let id = pick::by_part("request", word, all.iter().map(|a| &a.request.id))?.clone();
+        return Ok((all, id));
+    }
+    let (model, version) = Target::leading(words, 0..=0)?.0.of_now(snapshot)?;
+    let all = collect(snapshot, closings, Some(&model), Some(version), |_| true)?;
+    let open: Vec<&Asked> = all.iter().filter(|a| a.request.state == RequestState::Pending).collect();
+    let found = match open.as_slice() {
+        [one] => Some(*one),
+        [] => all.last(),
+        several => {
+            let list: Vec<&str> = several.iter().map(|a| pick::short(&a.request.id)).collect();
+            let message = format!("{model} version {version} has {} open requests: {}", several.len(), list.join(", "));
+            return Err(CliError::new(Exit::Failed, message).hint("give the id of one"));
+        }
+    };
+    let id = found.map(|a| a.request.id.clone());
+    let id = id.ok_or_else(|| CliError::not_found(format!("{model} version {version} has no requests")))?;
+    Ok((all, id))
+}
+
 fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let snapshot = registry.as_of(args.at.as_deref())?;
-    let meant = |r: &Request| r.id.as_str().starts_with(&args.id) || r.id.as_str().ends_with(&args.id);
     let mut closings = Closings::new(session, &registry);
-    let mut all = collect(&snapshot, &mut closings, None, None, meant)?;
+    let (mut all, id) = shown(&snapshot, &mut closings, &args.words)?;
     drop(closings);
-    let id = pick::by_part("request", &args.id, all.iter().map(|a| &a.request.id))?.clone();
     for asked in all.iter_mut().filter(|a| a.request.id == id) {
         asked.explain(session, &registry, &snapshot)?;
         let landers = History::open(session, &registry, args.at.as_deref()).landers(&asked.model, asked.version);
@@ -334,7 +399,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         out.line(format!("State:     {}", r.state.as_str()));
         out.line(format!("Now in:    {}", asked.from));
         let landed = landed_by(landers.of(&r.id));
-        out.line(format!("Requested: {} by {}{landed}", r.created_at.short(), r.created_by));
+        out.line(format!("Requested: {} by {}{landed}", local(r.created_at), r.created_by));
         if r.archive_existing {
             out.line("Archives:  the other versions in the stage");
         }
@@ -345,13 +410,13 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
             let void = void.map_or(String::new(), |why| format!(" (does not count: {why})"));
             let landed = landed_by(landers.of_review(&r.id, review));
             out.line("");
-            out.line(format!("{} by {}, {}{landed}{void}", review.verdict.as_str(), review.by, review.at.short()));
+            out.line(format!("{} by {}, {}{landed}{void}", review.verdict.as_str(), review.by, local(review.at)));
             out.block(review.comment.as_str(), "    ");
         }
         // Who approved or rejected is the last reviewer.
         if let (RequestState::Cancelled, Some(by), Some(at)) = (r.state, &r.closed_by, r.closed_at) {
             out.line("");
-            out.line(format!("cancelled by {by}, {}", at.short()));
+            out.line(format!("cancelled by {by}, {}", local(at)));
             out.block(r.close_comment.as_str(), "    ");
         }
     }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::output::local;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::{model, table::Table};
@@ -124,7 +125,7 @@ fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
         }
         let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
         let line = text("description").lines().next().unwrap_or_default().to_owned();
-        table.row([row.name.as_ref(), &Timestamp::from_millis(row.updated).short(), &text("user_id"), &line]);
+        table.row([row.name.as_ref(), &local(Timestamp::from_millis(row.updated)), &text("user_id"), &line]);
     }
     asked.print(page.next, &index, ("registered_models", &json, &table), session)
 }
@@ -160,7 +161,7 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
             &f.stage,
             &own.join(", "),
             &f.status,
-            &Timestamp::from_millis(f.updated).short(),
+            &local(Timestamp::from_millis(f.updated)),
             &f.created_by,
             description.lines().next().unwrap_or_default(),
         ]);

@@ -8,13 +8,14 @@ use super::output::Output;
 use super::progress::Progress;
 use super::report::CliError;
 use super::{Global, report::Exit};
+use crate::apply::Refusal;
 use crate::git::{GitError, Ident, Repo};
 use crate::hook::prepush;
 use crate::index::{self, Index};
 use crate::name::UserName;
 use crate::pushes;
 use crate::registry::{Asker, Registry, RegistryError};
-use crate::time::Timestamp;
+use crate::time::{Calendar, Timestamp};
 use crate::tree::{Oid, TreeError};
 
 /// From how many commits on it is slow to build the index for each question.
@@ -87,7 +88,14 @@ impl Session {
             // What stands in the way, `greenroom doctor` tells.
             let _ = prepush::ensure(registry.repo());
         }
-        Ok(index::indexed(registry))
+        let calendar = self.calendar(registry.repo());
+        Ok(index::indexed(registry).with_calendar(calendar))
+    }
+
+    /// Now, and the local time zone: that of `TZ`, or the machine's.
+    pub(super) fn calendar(&self, repo: &Repo) -> Calendar {
+        let now = self.identity(repo).map_or_else(|_| clock(), |(_, committer)| self.now(&committer));
+        Calendar::new(now, jiff::tz::TimeZone::system())
     }
 
     /// Finds the registry. What a partial clone left out of it is fetched.
@@ -133,8 +141,7 @@ impl Session {
             return Ok(Asker { user, author, committer });
         };
         let person = snapshot.person(user)?.and_then(|f| f.value).ok_or_else(|| {
-            CliError::not_found(format!("there is no person '{user}'"))
-                .hint(format!("greenroom person add {user} --email …"))
+            CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"))
         })?;
         let email = person.emails.iter().next().ok_or_else(|| {
             let hint = format!("greenroom person set {user} --email …");

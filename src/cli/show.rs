@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{BOLD, styled};
+use super::complete;
+use super::output::{BOLD, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::target::Target;
@@ -17,15 +18,19 @@ use crate::tree::{Oid, TreeError};
 /// Show a version, a model, a commit, or the registry as a whole
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// A version (churn/3, churn/Production, churn@champion), a model (churn), each with @{MOMENT} for the past; or a
+    /// A version (churn 3, churn/3, churn/Production, churn@champion), a model (churn), each with @{MOMENT} for the past; or a
     /// commit; by default the registry
-    #[arg(value_name = "REF|COMMIT")]
-    what: Option<String>,
+    #[arg(value_names = ["NAME|COMMIT", "VERSION"], num_args = 0..=2, add = complete::version())]
+    words: Vec<String>,
 }
 
 pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let Some(what) = &args.what else { return overview(&registry, session) };
+    let what = match args.words.as_slice() {
+        [] => return overview(&registry, session),
+        [word] => word,
+        [..] => return version::page(&Target::leading(&args.words, 0..=0)?.0, session),
+    };
     let wanted = what.parse::<ModelRef>();
     if let Ok(wanted) = &wanted {
         let is_named = what.starts_with("models:/");
@@ -69,7 +74,7 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
     let asked_by: Vec<&str> = entry.asked_by.iter().map(|u| u.as_str()).collect();
     let landed_by = entry.landed_by.as_ref().map(|u| u.as_str());
     let by = log::By { by: entry.by.as_str(), landed_by, asked_by: &asked_by, signed: entry.signed };
-    log::head(out, &entry.commit.to_string(), &entry.at.short(), &by);
+    log::head(out, &entry.commit.to_string(), &local(entry.at), &by);
     if !entry.comment.is_empty() {
         out.line("");
         out.block(&entry.comment, "    ");
@@ -121,7 +126,7 @@ fn overview(registry: &Registry, session: &mut Session) -> Result<Exit, CliError
         out.foreign(&format!("Stage rules: {}", rules.join(", ")));
     }
     if let Some(head) = head {
-        out.foreign(&format!("Last change: {}, {}", head.committer.time.short(), head.subject));
+        out.foreign(&format!("Last change: {}, {}", local(head.committer.time), head.subject));
     }
     Ok(Exit::Ok)
 }

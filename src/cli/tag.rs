@@ -3,14 +3,16 @@
 use clap::{Args, Subcommand};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::model::pair;
 use super::report::{CliError, Exit};
 use super::session::Session;
+use super::target::{self, Target};
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::name::{Key, ModelName};
-use crate::reference::{self, Found, ModelRef, Pick};
-use crate::text::Text;
+use crate::name::{InvalidName, Key, ModelName};
+use crate::reference::{self, Found, InvalidRef, ModelRef, Pick};
+use crate::text::{Text, quoted};
 
 /// Tag models and versions
 #[derive(Debug, Subcommand)]
@@ -22,12 +24,9 @@ pub(super) enum TagCommand {
 /// Set tags in one commit
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
-    /// The model (`churn`), or one of its versions (`churn/3`, `churn/Production`, `churn@champion`)
-    #[arg(value_name = "MODEL[/VERSION]")]
-    subject: ModelRef,
-    /// The tags
-    #[arg(value_name = "KEY=VALUE", required = true, value_parser = pair)]
-    tags: Vec<(Key, Text)>,
+    /// The model (churn), or one of its versions (churn 3, churn/3, churn/Production, churn@champion), then the tags
+    #[arg(value_names = ["NAME", "VERSION", "KEY=VALUE"], num_args = 2.., required = true, add = complete::version())]
+    words: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -35,12 +34,10 @@ pub(super) struct SetArgs {
 /// Delete tags in one commit; those that are not there are passed over
 #[derive(Debug, Args)]
 pub(super) struct UnsetArgs {
-    /// The model (`churn`), or one of its versions (`churn/3`, `churn/Production`, `churn@champion`)
-    #[arg(value_name = "MODEL[/VERSION]")]
-    subject: ModelRef,
-    /// The keys of the tags
-    #[arg(value_name = "KEY", required = true)]
-    keys: Vec<Key>,
+    /// The model (churn), or one of its versions (churn 3, churn/3, churn/Production, churn@champion), then the keys of
+    /// the tags; of several words after a bare name, the first is a version if it is a number, @ALIAS or latest
+    #[arg(value_names = ["NAME", "VERSION", "KEY"], num_args = 2.., required = true, add = complete::version())]
+    words: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -48,23 +45,46 @@ pub(super) struct UnsetArgs {
 pub(super) fn run(command: TagCommand, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         TagCommand::Set(a) => {
-            let (model, version) = subject(session, a.subject)?;
+            let (reference, rest) = leading(&a.words, |word| !word.contains('='))?;
+            let tags = rest.iter().map(|w| pair(w).map_err(|e| CliError::usage(format!("{}: {e}", quoted(w)))));
+            let tags = tags.collect::<Result<Vec<(Key, Text)>, CliError>>()?;
+            let (model, version) = subject(session, reference)?;
             let set = |(key, value)| match version {
                 Some(version) => Action::SetVersionTag { model: model.clone(), version, key, value },
                 None => Action::SetModelTag { model: model.clone(), key, value },
             };
-            let actions: Vec<Action> = a.tags.into_iter().map(set).collect();
+            let actions: Vec<Action> = tags.into_iter().map(set).collect();
             change::apply(session, &a.change, &actions)
         }
         TagCommand::Unset(a) => {
-            let (model, version) = subject(session, a.subject)?;
+            let (reference, rest) =
+                leading(&a.words, |word| !matches!(target::pick(word), Ok(Pick::Stage(_)) | Err(_)))?;
+            let keys = rest.iter().map(|w| w.parse().map_err(|e: InvalidName| CliError::usage(e.to_string())));
+            let keys = keys.collect::<Result<Vec<Key>, CliError>>()?;
+            let (model, version) = subject(session, reference)?;
             let unset = |key| match version {
                 Some(version) => Action::DeleteVersionTag { model: model.clone(), version, key },
                 None => Action::DeleteModelTag { model: model.clone(), key },
             };
-            let actions: Vec<Action> = a.keys.into_iter().map(unset).collect();
+            let actions: Vec<Action> = keys.into_iter().map(unset).collect();
             change::apply(session, &a.change, &actions)
         }
+    }
+}
+
+/// Splits words into the model or version that they begin with and the words that follow, at least one. `is_version` says
+/// whether the second of several words is meant as a version.
+fn leading(words: &[String], is_version: impl Fn(&str) -> bool) -> Result<(ModelRef, &[String]), CliError> {
+    let wrong = |e: InvalidRef| CliError::usage(e.to_string());
+    let [first, rest @ ..] = words else { return Err(CliError::usage("name a model or version, then tags")) };
+    let found: ModelRef = first.parse().map_err(wrong)?;
+    match rest {
+        [version, _, ..] if found.pick == Pick::Model && is_version(version) => {
+            let (target, rest) = Target::leading(words, 1..=usize::MAX - 2)?;
+            Ok((target.reference()?, rest))
+        }
+        [_, ..] => Ok((found, rest)),
+        [] => Err(CliError::usage("a tag is missing after the model or version")),
     }
 }
 

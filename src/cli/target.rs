@@ -1,26 +1,59 @@
 //! Naming a version on the command line: NAME VERSION, or one reference.
 
+use std::ops::RangeInclusive;
+
 use clap::Args;
 
+use super::complete;
 use super::report::{CliError, Exit};
+use super::suggest;
 use crate::apply::Refusal;
 use crate::name::ModelName;
 use crate::reference::{self, Found, ModelRef, Pick};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
+use crate::text::quoted;
 
 /// A version: two words, or a reference alone.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Target {
     /// The model's name; or a reference without VERSION, such as churn/3, churn@champion or models:/churn/Production
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = complete::version())]
     name: String,
     /// Its version: a number, a stage, @ALIAS or latest
-    #[arg(value_name = "VERSION", value_parser = pick)]
+    #[arg(value_name = "VERSION", value_parser = pick, add = complete::version())]
     version: Option<Pick>,
 }
 
 impl Target {
+    /// Splits the words of a command into the version that they begin with and the words that follow, of which `after`
+    /// says how many there may be. The version is written as for every command: `churn 3` or `churn/3`.
+    ///
+    /// # Errors
+    /// Where the words name no version, or too few or too many follow it.
+    pub(super) fn leading(words: &[String], after: RangeInclusive<usize>) -> Result<(Self, &[String]), CliError> {
+        let one = match words {
+            [reference, rest @ ..] if after.contains(&rest.len()) => match reference.parse::<ModelRef>() {
+                Ok(found) if found.pick != Pick::Model => Some((Self::reference_only(reference), rest)),
+                Ok(_) | Err(_) => None,
+            },
+            _ => None,
+        };
+        let two = match words {
+            [name, version, rest @ ..] if after.contains(&rest.len()) => {
+                let pick = pick(version).ok();
+                pick.map(|pick| (Self { name: name.clone(), version: Some(pick) }, rest))
+            }
+            _ => None,
+        };
+        match (one, two) {
+            // A stage or a text may follow a reference; a number, an alias or `latest` belongs to the name before it.
+            (Some(one), Some(two)) => Ok(if matches!(two.0.version, Some(Pick::Stage(_))) { one } else { two }),
+            (Some(found), None) | (None, Some(found)) => Ok(found),
+            (None, None) => Err(unclear(words, &after)),
+        }
+    }
+
     /// A version named by a reference alone.
     pub(super) fn reference_only(reference: &str) -> Self {
         Self { name: reference.to_owned(), version: None }
@@ -45,6 +78,16 @@ impl Target {
         }
     }
 
+    /// What is meant, as of the moment of the reference or of `at`.
+    pub(super) fn reference_at(&self, at: Option<&str>) -> Result<ModelRef, CliError> {
+        let found = self.reference()?;
+        match (&found.moment, at) {
+            (Some(_), Some(_)) => Err(CliError::usage("the moment is given twice: in the reference and by --at")),
+            (_, None) => Ok(found),
+            (None, Some(at)) => Ok(ModelRef { moment: Some(at.to_owned()), ..found }),
+        }
+    }
+
     /// The model and the number of a version that is to be changed: one of now.
     pub(super) fn of_now(&self, snapshot: &Snapshot<'_>) -> Result<(ModelName, u64), CliError> {
         let found = self.reference()?;
@@ -53,6 +96,40 @@ impl Target {
         }
         let (_, version) = find(snapshot, &found)?;
         Ok((found.model, version.number))
+    }
+}
+
+/// Why words name no version.
+fn unclear(words: &[String], after: &RangeInclusive<usize>) -> CliError {
+    let forms = "write NAME VERSION or NAME/VERSION; the version is a number, a stage, @ALIAS or latest";
+    let name = words.first().map(String::as_str).unwrap_or_default();
+    if words.len() > after.end() + 2 {
+        let extra = words.get(after.end() + 2).map(|w| quoted(w)).unwrap_or_default();
+        return CliError::usage(format!("unexpected argument {extra}"));
+    }
+    match (name.parse::<ModelRef>(), words.get(1)) {
+        (Err(e), _) => CliError::usage(e.to_string()),
+        (Ok(found), _) if found.pick != Pick::Model => CliError::usage("an argument is missing after the version"),
+        (Ok(_), Some(word)) if pick(word).is_err() => {
+            CliError::usage(format!("invalid version {}: {forms}", quoted(word)))
+        }
+        (Ok(found), Some(_)) if words.len() > 2 || *after.start() == 0 => {
+            CliError::usage(format!("which version of {} is meant?", found.model)).hint(forms)
+        }
+        (Ok(_), Some(_)) => CliError::usage("an argument is missing after the version").hint(forms),
+        (Ok(found), None) => {
+            let hint = format!("greenroom version list {}", found.model);
+            CliError::usage(format!("which version of {} is meant?", found.model)).hint(forms).hint(hint)
+        }
+    }
+}
+
+/// A model, or a version in either form; none without words.
+pub(super) fn any(words: &[String]) -> Result<Option<ModelRef>, CliError> {
+    match words {
+        [] => Ok(None),
+        [word] => word.parse().map(Some).map_err(|e: reference::InvalidRef| CliError::usage(e.to_string())),
+        [..] => Target::leading(words, 0..=0)?.0.reference().map(Some),
     }
 }
 
@@ -73,6 +150,22 @@ pub(super) fn pick(s: &str) -> Result<Pick, String> {
     }
 }
 
+/// Reads the stage that follows a version. A stage that the registry does not know is not found.
+pub(super) fn stage(snapshot: &Snapshot<'_>, rest: &[String]) -> Result<Stage, CliError> {
+    let word = rest.first().map(String::as_str).unwrap_or_default();
+    let stage: Stage = word.parse().map_err(|e: crate::stage::InvalidStage| CliError::usage(e.to_string()))?;
+    let known = suggest::stages(snapshot)?;
+    if known.contains(&stage) {
+        return Ok(stage);
+    }
+    let names: Vec<&str> = known.iter().map(Stage::as_str).collect();
+    let e = CliError::not_found(format!("{} is not a stage of this registry", quoted(word)));
+    Err(match suggest::nearest(word, names.iter().copied()) {
+        Some(nearest) => e.hint(format!("did you mean {nearest}?")),
+        None => e.hint(format!("use one of {}, or declare it: greenroom stage set {word}", names.join(", "))),
+    })
+}
+
 /// Finds what a reference means in a snapshot.
 pub(super) fn find<'o>(
     snapshot: &Snapshot<'o>,
@@ -82,21 +175,37 @@ pub(super) fn find<'o>(
     let number = match reference::resolve(snapshot, &wanted.model, &wanted.pick)? {
         Found::Version(number) => number,
         Found::NoModel => return Err(Refusal::no_model(&wanted.model).into()),
-        Found::Nothing => return Err(nothing(wanted)),
+        Found::Nothing => return Err(nothing(snapshot, &model, wanted)?),
     };
     let version = model.version(number)?.ok_or_else(|| Refusal::no_version(&wanted.model, number))?;
     Ok((model, version))
 }
 
-fn nothing(wanted: &ModelRef) -> CliError {
+/// The error for a version that is not there, with a similar name where one was probably meant.
+fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) -> Result<CliError, CliError> {
     let name = &wanted.model;
-    match &wanted.pick {
+    let meant =
+        |e: CliError, given: &str, names: &[String]| match suggest::nearest(given, names.iter().map(String::as_str))
+            .filter(|n| *n != given)
+        {
+            Some(nearest) => e.hint(format!("did you mean {nearest}?")),
+            None => e,
+        };
+    Ok(match &wanted.pick {
         Pick::Number(n) => Refusal::no_version(name, *n).into(),
-        Pick::Alias(alias) => Refusal::no_alias(alias.as_str()).into(),
-        Pick::Stage(stage) => CliError::not_found(format!("no version of {name} is in {stage}")),
+        Pick::Alias(alias) => {
+            let aliases: Vec<String> = model.aliases()?.into_iter().map(|(alias, _)| alias.to_string()).collect();
+            meant(Refusal::no_alias(alias.as_str()).into(), alias.as_str(), &aliases)
+        }
+        Pick::Stage(stage) => {
+            let stages: Vec<String> = suggest::stages(snapshot)?.iter().map(ToString::to_string).collect();
+            let known = stages.iter().any(|known| known == stage.as_str());
+            let e = CliError::not_found(format!("no version of {name} is in {stage}"));
+            if known { e } else { meant(e, stage.as_str(), &stages) }
+        }
         Pick::Latest => CliError::not_found(format!("{name} has no version that is READY yet")),
         Pick::Model => CliError::new(Exit::Usage, format!("which version of {name} is meant?")),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -121,6 +230,41 @@ mod tests {
             ("churn@champion", None, "models:/churn@champion"),
         ] {
             assert_eq!(shown(name, version).as_deref(), Ok(want));
+        }
+    }
+
+    #[test]
+    fn words_begin_with_a_version_in_either_form() {
+        let split = |words: &str, after: RangeInclusive<usize>| {
+            let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            let found = Target::leading(&words, after).map_err(|e| e.exit)?;
+            let version = found.0.reference().map_err(|e| e.exit)?;
+            Ok::<_, Exit>(format!("{version} then {}", found.1.join(" ")))
+        };
+        for (words, after, want) in [
+            ("churn 3 Production", 1..=1, "models:/churn/3 then Production"),
+            ("churn/3 Production", 1..=1, "models:/churn/3 then Production"),
+            ("churn@champion Production", 1..=1, "models:/churn@champion then Production"),
+            ("churn @champion Production", 1..=1, "models:/churn@champion then Production"),
+            ("churn Staging Production", 1..=1, "models:/churn/Staging then Production"),
+            ("models:/churn/Staging Production", 1..=1, "models:/churn/Staging then Production"),
+            ("churn 3", 0..=1, "models:/churn/3 then "),
+            ("churn/3", 0..=1, "models:/churn/3 then "),
+            ("churn/3 Production", 0..=1, "models:/churn/3 then Production"),
+            ("churn 3 Production", 0..=1, "models:/churn/3 then Production"),
+            ("a@b 3", 0..=1, "models:/a@b/3 then "),
+        ] {
+            assert_eq!(split(words, after).as_deref(), Ok(want), "{words}");
+        }
+        for (words, after) in [
+            ("churn Production", 1..=1),
+            ("churn", 0..=1),
+            ("churn 3", 1..=1),
+            ("churn/3", 1..=1),
+            ("churn 3 a b", 0..=1),
+            ("a:b 3", 0..=0),
+        ] {
+            assert_eq!(split(words, after), Err(Exit::Usage), "{words}");
         }
     }
 

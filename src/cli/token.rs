@@ -3,9 +3,11 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::output::local;
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use super::table::Table;
+use crate::apply::Refusal;
 use crate::kept::KeptError;
 use crate::name::UserName;
 use crate::server::tokens::{Rights, TokenError, Tokens};
@@ -72,8 +74,7 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     let user = &args.person;
     let person = registry.snapshot()?.person(user)?.and_then(|f| f.value);
     let person = person.ok_or_else(|| {
-        CliError::not_found(format!("there is no person '{user}'"))
-            .hint(format!("greenroom person add {user} --email …"))
+        CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"))
     })?;
     if person.emails.is_empty() {
         let hint = format!("greenroom person set {user} --email …");
@@ -123,7 +124,7 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
     }
     let mut table = Table::new(&["TOKEN", "PERSON", "CREATED", "EXPIRES", "MAY"]);
     for token in &tokens {
-        let expires = token.expires.map(|t| Timestamp::from_millis(t).short());
+        let expires = token.expires.map(|t| local(Timestamp::from_millis(t)));
         let expires = match expires {
             Some(time) if token.is_over(now) => format!("{time} (over)"),
             Some(time) => time,
@@ -138,7 +139,7 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
         table.row([
             format!("{}…", token.prefix),
             token.person.clone(),
-            Timestamp::from_millis(token.created).short(),
+            local(Timestamp::from_millis(token.created)),
             expires,
             may.to_owned(),
         ]);

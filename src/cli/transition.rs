@@ -3,12 +3,12 @@
 use clap::Args;
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::report::{CliError, Exit};
 use super::session::Session;
+use super::target::{self, Target};
 use crate::action::Action;
-use crate::name::ModelName;
 use crate::rules::Class;
-use crate::stage::Stage;
 
 /// Move a version to a stage
 ///
@@ -17,12 +17,10 @@ use crate::stage::Stage;
 /// Open requests of the version for the same stage are overtaken and closed.
 #[derive(Debug, Args)]
 pub(super) struct TransitionArgs {
-    /// The model's name
-    name: ModelName,
-    /// The version's number
-    version: u64,
-    /// The stage: None, Staging, Production, Archived, or one that the registry declares
-    stage: Stage,
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the stage: None,
+    /// Staging, Production, Archived, or one that the registry declares
+    #[arg(value_names = ["NAME", "VERSION", "STAGE"], num_args = 2..=3, required = true, add = complete::version())]
+    words: Vec<String>,
     /// Archive the other versions that are in the stage
     #[arg(long)]
     archive_existing: bool,
@@ -31,7 +29,12 @@ pub(super) struct TransitionArgs {
 }
 
 pub(super) fn run(args: TransitionArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let TransitionArgs { name: model, version, stage: to, archive_existing, change } = args;
+    let (target, rest) = Target::leading(&args.words, 1..=1)?;
+    let registry = session.registry()?;
+    let snapshot = registry.snapshot()?;
+    let to = target::stage(&snapshot, rest)?;
+    let (model, version) = target.of_now(&snapshot)?;
+    let TransitionArgs { archive_existing, change, .. } = args;
     let ask = format!("ask for it: greenroom request create {} {version} {to}", shell(model.as_str()));
     let action = Action::Transition { model, version, to, archive_existing };
     change::apply(session, &change, &[action]).map_err(|e| {

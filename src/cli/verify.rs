@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::output::{GREEN, Output, RED, YELLOW, styled};
+use super::output::{GREEN, Output, RED, YELLOW, local, styled};
 use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::Session;
@@ -128,7 +128,7 @@ fn print(out: &mut Output, audit: &Audit) {
 /// The line above the faults of a step, or above those of the history as a whole.
 fn title(finding: &Finding) -> String {
     let Some(commit) = finding.commit else { return "The history as a whole".to_owned() };
-    let at = finding.at.map_or_else(String::new, |t| format!(" {}", t.short()));
+    let at = finding.at.map_or_else(String::new, |t| format!(" {}", local(t)));
     let by = finding.by.as_ref().map_or_else(String::new, |u| format!(" {u}"));
     let subject = match finding.subject.as_str() {
         "" => String::new(),

@@ -8,19 +8,20 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::model::{pair, text};
+use super::output::local;
 use super::register::metric;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::table::Table;
-use super::target::{Target, pick};
+use super::target::Target;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::artifact;
 use crate::entity::Version;
 use crate::entity::version::{Column, Metric, Schema};
 use crate::name::{AliasName, Key, ModelName};
-use crate::reference::{ModelRef, Pick};
 use crate::snapshot::ModelView;
 use crate::stage::Stage;
 use crate::text::Text;
@@ -41,6 +42,7 @@ pub(super) enum VersionCommand {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// The model's name
+    #[arg(add = complete::model())]
     name: ModelName,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
@@ -60,14 +62,10 @@ pub(super) struct ShowArgs {
 /// Change a version's description
 #[derive(Debug, Args)]
 pub(super) struct DescribeArgs {
-    /// The model's name
-    name: ModelName,
-    /// Its version: a number, a stage, @ALIAS or latest
-    #[arg(value_parser = pick)]
-    version: Pick,
-    /// The new description (Markdown); empty to clear it
-    #[arg(value_name = "TEXT", value_parser = text)]
-    description: Text,
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the new
+    /// description (Markdown); empty to clear it
+    #[arg(value_names = ["NAME", "VERSION", "TEXT"], num_args = 2..=3, required = true, add = complete::version())]
+    words: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -104,9 +102,10 @@ pub(super) fn run(command: VersionCommand, session: &mut Session) -> Result<Exit
         VersionCommand::List(a) => list(&a, session),
         VersionCommand::Show(a) => show::run(&a.target, a.at.as_deref(), session),
         VersionCommand::Describe(a) => {
-            let wanted = ModelRef { model: a.name, pick: a.version, moment: None };
-            let version = super::target::find(&session.registry()?.snapshot()?, &wanted)?.1.number;
-            let action = Action::DescribeVersion { model: wanted.model, version, description: a.description };
+            let (target, rest) = Target::leading(&a.words, 1..=1)?;
+            let description = text(rest.first().map(String::as_str).unwrap_or_default()).map_err(CliError::usage)?;
+            let (model, version) = target.of_now(&session.registry()?.snapshot()?)?;
+            let action = Action::DescribeVersion { model, version, description };
             change::apply(session, &a.change, &[action])
         }
         VersionCommand::Delete(a) => {
@@ -235,7 +234,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             &number.to_string(),
             stage.as_str(),
             v.status.as_str(),
-            &v.created_at.short(),
+            &local(v.created_at),
             v.created_by.as_str(),
             &names.join(" "),
             v.description.first_line(),

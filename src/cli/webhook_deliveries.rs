@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::local;
 use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
@@ -69,13 +70,13 @@ pub(super) fn run(args: &DeliveriesArgs, session: &mut Session) -> Result<Exit, 
     }
     for (name, state) in &states {
         if let Some(suspended) = state.suspended() {
-            let since = Timestamp::from_millis(suspended.at).short();
+            let since = local(Timestamp::from_millis(suspended.at));
             session.out.line(format!("{name} is suspended since {since}: {}", one_line(&suspended.why)));
         }
     }
     let mut table = Table::new(&["CHANNEL", "DELIVERY", "EVENT", "OF", "STATE", "TRIES", "WHEN", "SAID"]);
     for row in &rows {
-        let when = row.at.map_or_else(String::new, |at| Timestamp::from_millis(at).short());
+        let when = row.at.map_or_else(String::new, |at| local(Timestamp::from_millis(at)));
         let tries = row.job.attempts.to_string();
         let cells = [row.channel, &row.job.id, &row.job.event, &row.job.lane, row.state, &tries, &when, row.said];
         table.row(cells);

@@ -55,8 +55,18 @@ pub enum RegistryError {
         email: String,
     },
     /// Neither a time nor a revision.
-    #[error("{0} is neither a time (2026-03-01, 2026-03-01T12:00:00Z) nor a revision of the repository")]
+    #[error("{0} is neither a time (2026-03-01, 2026-03-01T12:00:00Z, yesterday, 7d) nor a revision of the repository")]
     NoMoment(String),
+    /// An entry of git's reflog: each clone has another one, and none has the registry's past.
+    #[error(
+        "{0} would be an entry of git's reflog, which is this clone's own; write a time, or a revision such as HEAD~1"
+    )]
+    Reflog(String),
+    /// A length of time that is the start of a commit's id, too.
+    #[error(
+        "{0} is a length of time, and the start of a commit's id; write '{0} ago' with a unit in full, or more of the id"
+    )]
+    AmbiguousMoment(String),
     /// Nothing had landed yet.
     #[error("nothing had landed by {0}")]
     BeforeHistory(String),

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::git::{Commit, Ident, Walk};
 use crate::name::UserName;
 use crate::snapshot::Snapshot;
-use crate::time::Timestamp;
+use crate::time::{Calendar, Timestamp};
 use crate::tree::{Limits, Oid};
 
 /// The most commits of a merged branch whose authors are looked at.
@@ -46,9 +46,21 @@ pub struct Steps<'r> {
 }
 
 impl Registry {
-    /// The commit that a time or git revision means. A time means what had landed by then.
+    /// The commit that a time or git revision means. A time means what had landed by then; it is read by the calendar of
+    /// this registry, if it has one, and else as RFC 3339. The reflog's forms are refused: they would be read differently
+    /// in each clone.
     pub fn moment(&self, moment: &str) -> Result<Oid, RegistryError> {
-        if let Ok(time) = Timestamp::parse_end(moment) {
+        if is_reflog(moment) {
+            return Err(RegistryError::Reflog(crate::text::quoted(moment)));
+        }
+        let time = match &self.calendar {
+            Some(calendar) => calendar.read_end(moment).ok(),
+            None => Timestamp::parse_end(moment).ok(),
+        };
+        if let Some(time) = time {
+            if Calendar::is_like_an_id(moment) && self.repo().resolve(moment).is_ok() {
+                return Err(RegistryError::AmbiguousMoment(moment.to_owned()));
+            }
             let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
             let landed = (self.landed)(self, head, time)?;
             return landed.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()));
@@ -155,6 +167,13 @@ impl Iterator for Steps<'_> {
     }
 }
 
+/// Whether git would look a moment up in a reflog: `main@{1}`, or between the braces of a reference `1`, `-1`, `u`.
+fn is_reflog(moment: &str) -> bool {
+    let number = moment.strip_prefix('-').unwrap_or(moment);
+    let short = number.len() < 7 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    short || moment.contains("@{") || matches!(moment, "u" | "upstream" | "push")
+}
+
 /// The body of a commit without the trailers at its end.
 fn without_trailers(body: &str) -> String {
     let body = body.trim();
@@ -164,4 +183,19 @@ fn without_trailers(body: &str) -> String {
     };
     let (rest, last) = body.rsplit_once("\n\n").unwrap_or(("", body));
     if last.lines().all(is_trailer) { rest.trim().to_owned() } else { body.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_the_reflog_are_told_from_times_and_revisions() {
+        for text in ["1", "0", "-1", "123456", "u", "upstream", "push", "main@{1}", "HEAD@{yesterday}"] {
+            assert!(is_reflog(text), "{text}");
+        }
+        for text in ["", "1d", "HEAD~1", "1234567", "2026-03-01", "main", "deadbeef", "-", "v1"] {
+            assert!(!is_reflog(text), "{text}");
+        }
+    }
 }

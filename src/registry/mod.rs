@@ -26,7 +26,7 @@ use crate::name::{Id, UserName};
 use crate::phrase;
 use crate::rules::{self, Step, UsedIds, Verdict};
 use crate::snapshot::Snapshot;
-use crate::time::Timestamp;
+use crate::time::{Calendar, Timestamp};
 use crate::tree::{Limits, Objects as _, Oid, Stage as _};
 
 use acts::Proofs;
@@ -52,7 +52,11 @@ pub struct Registry {
     at: String,
     landed: Landed,
     proofs: Proofs,
+<<<<<<< HEAD
     used: Option<Used>,
+=======
+    calendar: Option<Calendar>,
+>>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
 }
 
 /// How the commit is found that had landed by a time on the first-parent line of a tip; none if none had.
@@ -106,7 +110,12 @@ impl Registry {
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = branch(&repo)?;
+<<<<<<< HEAD
         let found = Self { repo, branch, at: String::new(), landed: walk, proofs: Proofs::default(), used: None };
+=======
+        let proofs = Proofs::default();
+        let found = Self { repo, branch, at: String::new(), landed: walk, proofs, calendar: None };
+>>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
         let at = found.locate(dir)?;
         Ok(Self { at, ..found })
     }
@@ -114,7 +123,11 @@ impl Registry {
     /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
         let branch = branch(&repo)?;
+<<<<<<< HEAD
         Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs: Proofs::default(), used: None })
+=======
+        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs: Proofs::default(), calendar: None })
+>>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
     }
 
     /// The same registry with another way to find what had landed by a time: with the help of an index, which must
@@ -123,6 +136,7 @@ impl Registry {
         Self { landed, ..self }
     }
 
+<<<<<<< HEAD
     /// The same registry with a way to ask the history which ids were used; without one only the state before is asked.
     pub fn with_used(self, used: Used) -> Self {
         Self { used: Some(used), ..self }
@@ -139,6 +153,11 @@ impl Registry {
             Err(RegistryError::Git(GitError::Shallow)) => Ok(None),
             Err(e) => Err(e),
         }
+=======
+    /// The same registry with a calendar, so that moments may be written as people do: `yesterday`, `7d`, a local time.
+    pub fn with_calendar(self, calendar: Calendar) -> Self {
+        Self { calendar: Some(calendar), ..self }
+>>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
     }
 
     /// The same registry on another branch than that of HEAD, named in full: for who goes on with a branch whatever is

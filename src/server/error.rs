@@ -217,8 +217,8 @@ impl From<Refusal> for ApiError {
     fn from(e: Refusal) -> Self {
         match e {
             // MLflow's clients and tests know a missing alias as a wrong value.
-            Refusal::NotFound { noun: Noun::Alias, message } => Self::invalid(message),
-            Refusal::NotFound { noun: _, message } => Self::not_found(message),
+            Refusal::NotFound { noun: Noun::Alias, name: _, message } => Self::invalid(message),
+            Refusal::NotFound { noun: _, name: _, message } => Self::not_found(message),
             Refusal::Exists { noun: _, message } => Self::new(Code::ResourceAlreadyExists, message),
             Refusal::Outdated { .. } => Self::new(Code::ResourceConflict, e.to_string()),
             Refusal::Invalid { message } => Self::invalid(message),
@@ -234,9 +234,11 @@ impl From<RegistryError> for ApiError {
             RegistryError::Refused(refusal) | RegistryError::RefusedAt { index: _, refusal } => refusal.into(),
             RegistryError::Denied { outcome } => Self::broken(&outcome.verdict.faults),
             RegistryError::Contended => Self::new(Code::RequestLimitExceeded, e.to_string()),
-            RegistryError::NoMoment(_) | RegistryError::BeforeHistory(_) | RegistryError::TooManyCommits { .. } => {
-                Self::invalid(e.to_string())
-            }
+            RegistryError::NoMoment(_)
+            | RegistryError::Reflog(_)
+            | RegistryError::AmbiguousMoment(_)
+            | RegistryError::BeforeHistory(_)
+            | RegistryError::TooManyCommits { .. } => Self::invalid(e.to_string()),
             RegistryError::Publish(PublishError::Dirty { .. }) | RegistryError::BranchExists { .. } => {
                 Self::new(Code::ResourceConflict, e.to_string())
             }

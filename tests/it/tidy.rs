@@ -29,7 +29,7 @@ const PLACES: &[Place] = &[
     ("hyper_util", Some(&["server"])),
     ("ignore", Some(&["artifact"])),
     ("indicatif", Some(&["cli"])),
-    ("jiff", Some(&["time"])),
+    ("jiff", Some(&["cli", "time"])),
     ("pgp", Some(&["signature"])),
     ("postcard", Some(&["index"])),
     ("rustix", Some(&["artifact", "git", "index", "outbox", "server"])),
@@ -39,6 +39,7 @@ const PLACES: &[Place] = &[
     ("serde_saphyr", Some(&["artifact"])),
     ("sha2", None),
     ("ssh_key", Some(&["signature"])),
+    ("strsim", Some(&["cli"])),
     (
         "tempfile",
         Some(&[
@@ -74,6 +75,7 @@ const OUTSIDE: &[&str] = &[
     "std::process",
     "Instant::now",
     "SystemTime::now",
+    "TimeZone::system",
     "Timestamp::now",
     "Zoned::now",
     "Uuid::now_v7",

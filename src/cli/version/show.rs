@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::landed::{History, landed_by, with_lander};
-use super::super::output::{BOLD, Output, styled};
+use super::super::output::{BOLD, Output, local, styled};
 use super::super::progress::size;
 use super::super::report::{CliError, Exit};
 use super::super::session::Session;
@@ -14,19 +14,14 @@ use crate::entity::version::{Column, Environment, Metric, ModelInfo, Schema};
 use crate::entity::{Comment, Request, RequestState, Verdict, Version};
 use crate::index::Landers;
 use crate::name::{AliasName, ModelName};
-use crate::reference::ModelRef;
 use crate::stage::Stage;
 use crate::text::{Text, one_line};
 
 /// Shows a version as of a moment: the one of the reference, or `at`.
 pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
-    let wanted = target.reference()?;
-    let ModelRef { moment, .. } = &wanted;
-    if moment.is_some() && at.is_some() {
-        return Err(CliError::usage("the moment is given twice: in the reference and by --at"));
-    }
+    let wanted = target.reference_at(at)?;
     let registry = session.registry()?;
-    let snapshot = registry.as_of(moment.as_deref().or(at))?;
+    let snapshot = registry.as_of(wanted.moment.as_deref())?;
     let (model, view) = target::find(&snapshot, &wanted)?;
     let file = view.file()?;
     let problems = file.as_ref().map(|f| f.problems.clone()).unwrap_or_default();
@@ -109,9 +104,9 @@ impl Page<'_> {
         open.iter().for_each(|r| print_request(out, r, &self.landers));
         section(out, "Comments", self.comments.is_empty());
         for comment in &self.comments {
-            let edited = comment.edited_at.map_or(String::new(), |t| format!(", edited {}", t.short()));
+            let edited = comment.edited_at.map_or(String::new(), |t| format!(", edited {}", local(t)));
             let landed = landed_by(self.landers.of(&comment.id));
-            out.foreign(&format!("  {}, {}{edited}{landed}", comment.created_by, comment.created_at.short()));
+            out.foreign(&format!("  {}, {}{edited}{landed}", comment.created_by, local(comment.created_at)));
             out.block(comment.text.as_str(), "      ");
         }
     }
@@ -128,7 +123,7 @@ impl Page<'_> {
         let why = if v.status_message.is_empty() { String::new() } else { format!(" ({})", v.status_message) };
         line("Status", &format!("{}{why}", v.status.as_str()));
         let landed = landed_by(self.landers.of(&v.id));
-        line("Created", &format!("{} by {}{landed}", v.created_at.short(), v.created_by));
+        line("Created", &format!("{} by {}{landed}", local(v.created_at), v.created_by));
         let aliases: Vec<String> = self.aliases.iter().map(|a| format!("@{a}")).collect();
         line("Aliases", &aliases.join(" "));
         for (key, value) in &v.tags {
@@ -168,7 +163,7 @@ fn flavors(info: &ModelInfo) -> String {
 fn made_with(info: &ModelInfo) -> String {
     let named = |what: &str, version: &Text| (!version.is_empty()).then(|| format!("{what} {version}"));
     let parts = [named("MLflow", &info.mlflow_version), named("Python", &info.python_version)];
-    let on = info.created_at.map(|t| format!("on {}", t.short()));
+    let on = info.created_at.map(|t| format!("on {}", local(t)));
     parts.into_iter().flatten().chain(on).collect::<Vec<_>>().join(", ")
 }
 
@@ -178,7 +173,7 @@ pub(in crate::cli) fn metric(m: &Metric) -> String {
         Metric::Value(value) => value.to_string(),
         Metric::At { value, step, timestamp } => {
             let step = step.map(|s| format!("step {s}"));
-            let at = timestamp.map(|t| t.short());
+            let at = timestamp.map(local);
             let rest: Vec<String> = step.into_iter().chain(at).collect();
             if rest.is_empty() { value.to_string() } else { format!("{value} ({})", rest.join(", ")) }
         }
@@ -244,7 +239,7 @@ fn print_request(out: &mut Output, r: &Request, landers: &Landers) {
     };
     let archive = if r.archive_existing { ", archiving what is there" } else { "" };
     let landed = landed_by(landers.of(&r.id));
-    out.foreign(&format!("  {} by {}, {}{landed}{archive}{reviews}", r.to, r.created_by, r.created_at.short()));
+    out.foreign(&format!("  {} by {}, {}{landed}{archive}{reviews}", r.to, r.created_by, local(r.created_at)));
     if !r.comment.is_empty() {
         out.block(r.comment.as_str(), "      ");
     }

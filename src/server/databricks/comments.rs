@@ -104,7 +104,7 @@ async fn find(call: &Call) -> Result<(ModelName, u64, Id), ApiError> {
 
 fn none(id: &str) -> ApiError {
     let message = format!("There is no comment with the id {}.", crate::text::quoted(id));
-    Refusal::NotFound { noun: Noun::Comment, message }.into()
+    Refusal::NotFound { noun: Noun::Comment, name: String::new(), message }.into()
 }
 
 fn shown(call: &Call, model: &ModelName, comment: &Comment) -> Answer {

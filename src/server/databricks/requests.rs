@@ -139,7 +139,7 @@ async fn delete_now(call: Call) -> Answer {
 fn none_by(model: &ModelName, version: u64, to: &Stage, given: &str) -> ApiError {
     let shown = crate::text::quoted(given);
     let message = format!("version {version} of '{model}' has no open request to {to} by {shown}");
-    Refusal::NotFound { noun: Noun::Request, message }.into()
+    Refusal::NotFound { noun: Noun::Request, name: String::new(), message }.into()
 }
 
 /// What was decided, as an answer.

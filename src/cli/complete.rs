@@ -1,0 +1,160 @@
+//! Completions that a shell asks for while a command is typed: names of models, versions, stages, aliases and people.
+//!
+//! The shell calls the program with the words so far. What cannot be read gives no candidates and no message, for nobody
+//! could see it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap_complete::CompleteEnv;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+
+use super::Cli;
+use super::suggest;
+use crate::name::ModelName;
+use crate::registry::{Registry, RegistryError};
+use crate::snapshot::Snapshot;
+
+/// The variable by which the completion script tells that it asks.
+pub(super) const VARIABLE: &str = "COMPLETE";
+
+/// Answers the shell's question, if the program was started for one. Whether it was.
+pub(super) fn answer() -> Result<bool, clap::Error> {
+    use clap::CommandFactory as _;
+    let folder = std::env::current_dir().ok();
+    CompleteEnv::with_factory(Cli::command).var(VARIABLE).try_complete(std::env::args_os(), folder.as_deref())
+}
+
+/// Completes the name of a registered model.
+pub(super) fn model() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| candidates(typed, |snapshot, _| models(snapshot)))
+}
+
+/// Completes a version in each of its forms: the model's name first, then its numbers, aliases and the stages.
+pub(super) fn version() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        candidates(typed, |snapshot, words| {
+            let typed = typed.to_string_lossy();
+            if let Some((name, separator)) = reference(&typed) {
+                return of_model(snapshot, name, &format!("{name}{separator}"), separator == '@');
+            }
+            for word in words {
+                if let Ok(name) = word.parse::<ModelName>()
+                    && snapshot.model(&name)?.is_some()
+                {
+                    return of_model(snapshot, word, "", false);
+                }
+            }
+            if words.iter().any(|word| reference(word).is_some()) { stages(snapshot) } else { models(snapshot) }
+        })
+    })
+}
+
+/// Completes the id of a person.
+pub(super) fn person() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        candidates(typed, |snapshot, _| Ok(snapshot.people()?.keys().map(ToString::to_string).collect()))
+    })
+}
+
+/// The candidates that begin with what was typed; `find` gets the state and the words before.
+fn candidates(
+    typed: &OsStr,
+    find: impl Fn(&Snapshot<'_>, &[String]) -> Result<Vec<String>, RegistryError>,
+) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let line = Line::read(std::env::args_os());
+    let found = Registry::discover(&line.folder).and_then(|registry| find(&registry.snapshot()?, &line.words));
+    let found = found.unwrap_or_default().into_iter().filter(|name| name.starts_with(typed));
+    found.map(CompletionCandidate::new).collect()
+}
+
+/// What was typed so far.
+struct Line {
+    folder: PathBuf,
+    words: Vec<String>,
+}
+
+impl Line {
+    /// The words behind `--`, with which the script calls: the program, then what was typed.
+    fn read(args: impl Iterator<Item = OsString>) -> Self {
+        let mut words = args.skip_while(|word| word != "--").skip(2);
+        let mut line = Self { folder: PathBuf::from("."), words: Vec::new() };
+        while let Some(word) = words.next() {
+            if word == "-C" {
+                line.folder = words.next().map_or_else(|| PathBuf::from("."), PathBuf::from);
+            } else if let Some(word) = word.to_str().filter(|word| !word.starts_with('-')) {
+                line.words.push(word.to_owned());
+            }
+        }
+        line
+    }
+}
+
+/// The model of a reference that is being typed, and what separates the version: `churn/`, `models:/churn@`.
+fn reference(word: &str) -> Option<(&str, char)> {
+    let start = if word.starts_with("models:/") { "models:/".len() } else { 0 };
+    let at = word.get(start..)?.rfind(['/', '@'])?;
+    let separator = word.get(start + at..)?.chars().next()?;
+    Some((word.get(..start + at)?, separator))
+}
+
+fn models(snapshot: &Snapshot<'_>) -> Result<Vec<String>, RegistryError> {
+    Ok(snapshot.models()?.iter().filter_map(|view| view.dir.name()).map(|name| name.to_string()).collect())
+}
+
+fn stages(snapshot: &Snapshot<'_>) -> Result<Vec<String>, RegistryError> {
+    Ok(suggest::stages(snapshot)?.iter().map(ToString::to_string).collect())
+}
+
+/// The versions of a model behind `before`: numbers, stages and `latest`, and aliases, which alone follow an `@`.
+fn of_model(
+    snapshot: &Snapshot<'_>,
+    name: &str,
+    before: &str,
+    only_aliases: bool,
+) -> Result<Vec<String>, RegistryError> {
+    let name = name.strip_prefix("models:/").unwrap_or(name);
+    let Ok(name) = name.parse::<ModelName>() else { return Ok(Vec::new()) };
+    let Some(view) = snapshot.model(&name)? else { return Ok(Vec::new()) };
+    let aliases: Vec<String> = view.aliases()?.into_iter().map(|(alias, _)| alias.to_string()).collect();
+    if only_aliases {
+        return Ok(aliases.into_iter().map(|alias| format!("{before}{alias}")).collect());
+    }
+    let mut out: Vec<String> = view.versions()?.iter().rev().map(|v| v.number.to_string()).collect();
+    out.extend(stages(snapshot)?);
+    out.push("latest".to_owned());
+    let mut out: Vec<String> = out.into_iter().map(|version| format!("{before}{version}")).collect();
+    if before.is_empty() {
+        out.extend(aliases.into_iter().map(|alias| format!("@{alias}")));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_read_without_flags() {
+        let args = ["greenroom", "--", "greenroom", "-C", "reg", "transition", "-n", "churn", ""];
+        let line = Line::read(args.into_iter().map(OsString::from));
+        assert_eq!(line.folder, PathBuf::from("reg"));
+        assert_eq!(line.words, ["transition", "churn", ""]);
+    }
+
+    #[test]
+    fn a_reference_is_split_where_its_version_begins() {
+        for (word, want) in [
+            ("churn/", Some(("churn", '/'))),
+            ("churn/Pro", Some(("churn", '/'))),
+            ("churn@ch", Some(("churn", '@'))),
+            ("models:/churn/", Some(("models:/churn", '/'))),
+            ("models:/", None),
+            ("churn", None),
+            ("", None),
+        ] {
+            assert_eq!(reference(word), want, "{word}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Similar names for what was named and is not there: a registered model, a stage, an alias, a person, a group.
+
+use super::report::CliError;
+use super::session::Session;
+use crate::apply::Noun;
+use crate::entity::Settings;
+use crate::registry::RegistryError;
+use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+use crate::text::quoted;
+
+/// How similar a name is at least that is suggested, by Jaro and Winkler.
+const SIMILAR: f64 = 0.75;
+
+/// Adds a hint with the name that was probably meant, if the error is about a name and there is one like it.
+pub(super) fn hint(e: CliError, session: &Session) -> CliError {
+    let Some((noun, name)) = &e.absent else { return e };
+    // The error is what matters; a registry that cannot be read is told by other commands.
+    let found = session.registry().ok().and_then(|registry| {
+        let names = names(&registry.snapshot().ok()?, *noun).ok()?;
+        nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
+    });
+    match found {
+        Some(name) => e.hint(format!("did you mean {}?", quoted(&name))),
+        None => e,
+    }
+}
+
+/// The name that is most like the given one, if one is like it.
+pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let given = given.to_lowercase();
+    let rated = names.into_iter().map(|name| (strsim::jaro_winkler(&given, &name.to_lowercase()), name));
+    let best = rated.filter(|(rate, _)| *rate >= SIMILAR).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.map(|(_, name)| name)
+}
+
+/// The stages that a registry knows.
+pub(super) fn stages(snapshot: &Snapshot<'_>) -> Result<Vec<Stage>, RegistryError> {
+    Ok(snapshot.settings()?.map_or_else(|| Stage::BUILT_IN.to_vec(), Settings::known_stages))
+}
+
+/// The names of a kind of thing.
+fn names(snapshot: &Snapshot<'_>, noun: Noun) -> Result<Vec<String>, RegistryError> {
+    Ok(match noun {
+        Noun::Model => snapshot.models()?.iter().filter_map(|m| m.dir.name()).map(|n| n.to_string()).collect(),
+        Noun::Person => snapshot.people()?.keys().map(ToString::to_string).collect(),
+        Noun::Group => snapshot.access()?.groups.keys().map(ToString::to_string).collect(),
+        // These are named by numbers and ids, of which one is like any other; aliases belong to a model, which is
+        // known only where one is looked up.
+        Noun::Alias | Noun::Registry | Noun::Version | Noun::Request | Noun::Comment | Noun::Grant | Noun::Webhook => {
+            Vec::new()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_similar_name_is_found_and_another_is_not() {
+        let names = ["churn", "wine", "fraud-detection"];
+        assert_eq!(nearest("chrun", names), Some("churn"));
+        assert_eq!(nearest("Fraud-detecton", names), Some("fraud-detection"));
+        assert_eq!(nearest("wines", names), Some("wine"));
+        assert_eq!(nearest("zzz", names), None);
+        assert_eq!(nearest("", names), None);
+    }
+}
