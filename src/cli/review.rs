@@ -39,7 +39,7 @@ pub(super) fn print(
     let found = open.min_by_key(|(_, r)| (r.created_by == asker.user, r.created_at, r.id.clone()));
     let (path, request) = found.ok_or_else(|| {
         let message = format!("version {number} of '{name}' has no such open request");
-        Refusal::NotFound { noun: Noun::Request, message }
+        Refusal::NotFound { noun: Noun::Request, name: String::new(), message }
     })?;
     let subject = subject(&snapshot, &view, number, &request.to)?.current;
     let review = Review { by: asker.user, at, verdict: Verdict::Approved, comment, subject };

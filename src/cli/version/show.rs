@@ -38,7 +38,7 @@ pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Sessi
         requests: view.requests()?.into_values().filter_map(|f| f.value).collect(),
         comments: view.comments()?.into_values().filter_map(|f| f.value).collect(),
         version,
-        landers: History::open(session, &registry, moment.as_deref().or(at)).landers(&wanted.model, view.number),
+        landers: History::open(session, &registry, wanted.moment.as_deref()).landers(&wanted.model, view.number),
     };
     if session.out.is_json() {
         session.out.json(&page.json())?;
