@@ -52,11 +52,8 @@ pub struct Registry {
     at: String,
     landed: Landed,
     proofs: Proofs,
-<<<<<<< HEAD
     used: Option<Used>,
-=======
     calendar: Option<Calendar>,
->>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
 }
 
 /// How the commit is found that had landed by a time on the first-parent line of a tip; none if none had.
@@ -110,12 +107,8 @@ impl Registry {
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = branch(&repo)?;
-<<<<<<< HEAD
-        let found = Self { repo, branch, at: String::new(), landed: walk, proofs: Proofs::default(), used: None };
-=======
         let proofs = Proofs::default();
-        let found = Self { repo, branch, at: String::new(), landed: walk, proofs, calendar: None };
->>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
+        let found = Self { repo, branch, at: String::new(), landed: walk, proofs, used: None, calendar: None };
         let at = found.locate(dir)?;
         Ok(Self { at, ..found })
     }
@@ -123,11 +116,8 @@ impl Registry {
     /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
         let branch = branch(&repo)?;
-<<<<<<< HEAD
-        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs: Proofs::default(), used: None })
-=======
-        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs: Proofs::default(), calendar: None })
->>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
+        let proofs = Proofs::default();
+        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs, used: None, calendar: None })
     }
 
     /// The same registry with another way to find what had landed by a time: with the help of an index, which must
@@ -136,7 +126,6 @@ impl Registry {
         Self { landed, ..self }
     }
 
-<<<<<<< HEAD
     /// The same registry with a way to ask the history which ids were used; without one only the state before is asked.
     pub fn with_used(self, used: Used) -> Self {
         Self { used: Some(used), ..self }
@@ -153,11 +142,11 @@ impl Registry {
             Err(RegistryError::Git(GitError::Shallow)) => Ok(None),
             Err(e) => Err(e),
         }
-=======
+    }
+
     /// The same registry with a calendar, so that moments may be written as people do: `yesterday`, `7d`, a local time.
     pub fn with_calendar(self, calendar: Calendar) -> Self {
         Self { calendar: Some(calendar), ..self }
->>>>>>> c449b8c (Read dates and references as people write them, and suggest and complete names)
     }
 
     /// The same registry on another branch than that of HEAD, named in full: for who goes on with a branch whatever is
