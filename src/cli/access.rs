@@ -6,8 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::report::{CliError, Exit};
 use super::session::Session;
+use super::suggest;
 use super::table::Table;
 use crate::action::Action;
 use crate::apply::Refusal;
@@ -27,7 +29,7 @@ pub(super) enum AccessCommand {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Those that hold for this model
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
@@ -42,12 +44,13 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct GrantArgs {
     /// To whom: a person's id, or `group:NAME` (`group:everyone` is everyone)
+    #[arg(add = complete::principal())]
     to: Principal,
     /// The level: read, edit, manage-staging, manage-production or manage
     #[arg(value_parser = level)]
     level: Level,
     /// On this model only; without it, on all
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -57,9 +60,10 @@ pub(super) struct GrantArgs {
 #[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
     /// From whom: a person's id, or `group:NAME`
+    #[arg(add = complete::principal())]
     from: Principal,
     /// The one on this model; without it, the registry-wide one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -71,10 +75,10 @@ pub(super) struct GroupArgs {
     /// The group's name; without it, all are shown
     name: Option<GroupName>,
     /// Put someone in; a group that is not there is made
-    #[arg(long, value_name = "PERSON", requires = "name")]
+    #[arg(long, value_name = "PERSON", requires = "name", add = complete::person())]
     add: Vec<UserName>,
     /// Take someone out
-    #[arg(long, value_name = "PERSON", requires = "name")]
+    #[arg(long, value_name = "PERSON", requires = "name", add = complete::person())]
     remove: Vec<UserName>,
     /// Delete the group
     #[arg(long, conflicts_with_all = ["add", "remove"], requires = "name")]
@@ -102,7 +106,9 @@ pub(super) fn run(command: AccessCommand, session: &mut Session) -> Result<Exit,
     match command {
         AccessCommand::List(a) => list(&a, session),
         AccessCommand::Grant(a) => {
-            change::apply(session, &a.change, &[Action::Grant { model: a.model, to: a.to, level: a.level }])
+            let to = a.to.clone();
+            let done = change::apply(session, &a.change, &[Action::Grant { model: a.model, to: a.to, level: a.level }]);
+            done.map_err(|e| suggest::principal(e, &to, session))
         }
         AccessCommand::Revoke(a) => change::apply(session, &a.change, &[Action::Revoke { model: a.model, to: a.from }]),
         AccessCommand::Group(a) => group(a, session),

@@ -1,4 +1,4 @@
-//! Completions that a shell asks for while a command is typed: names of models, versions, stages, aliases and people.
+//! Completions that a shell asks for while a command is typed: names of models, versions, stages, aliases, people and groups.
 //!
 //! The shell calls the program with the words so far. What cannot be read gives no candidates and no message, for nobody
 //! could see it.
@@ -55,6 +55,11 @@ pub(super) fn person() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         candidates(typed, |snapshot, _| Ok(snapshot.people()?.keys().map(ToString::to_string).collect()))
     })
+}
+
+/// Completes a person or a group, to whom levels are granted.
+pub(super) fn principal() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| candidates(typed, |snapshot, _| suggest::principals(snapshot)))
 }
 
 /// The candidates that begin with what was typed; `find` gets the state and the words before.

@@ -8,12 +8,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::model::text;
 use super::output::local;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
 use crate::action::Action;
+use crate::apply::Refusal;
 use crate::entity::Person;
 use crate::entity::person::SigningKey;
 use crate::name::{Principal, UserName};
@@ -73,6 +75,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// The person's id
+    #[arg(add = complete::person())]
     id: UserName,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
@@ -83,6 +86,7 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// The person's id
+    #[arg(add = complete::person())]
     id: UserName,
     #[command(flatten)]
     known: KnownArgs,
@@ -103,6 +107,7 @@ pub(super) struct SetArgs {
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
     /// The person's id
+    #[arg(add = complete::person())]
     id: UserName,
     /// Don't ask
     #[arg(short, long)]
@@ -201,7 +206,7 @@ fn shown(key: &SigningKey) -> (String, String) {
 
 fn known(registry: &Registry, user: &UserName, at: Option<&str>) -> Result<Person, CliError> {
     let found = registry.as_of(at)?.person(user)?;
-    let file = found.ok_or_else(|| CliError::not_found(format!("there is no person '{user}'")))?;
+    let file = found.ok_or_else(|| Refusal::no_person(user))?;
     file.value.ok_or_else(|| {
         CliError::new(Exit::Failed, format!("{} cannot be read", one_line(&file.path))).hint("greenroom check")
     })

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::model::text;
 use super::report::{CliError, Exit};
 use super::session::Session;
@@ -78,10 +79,10 @@ pub(super) struct SetArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = text)]
     remove_web: Vec<Text>,
     /// A service account that lands changes for others, so that the commit's author acts
-    #[arg(long, value_name = "PERSON")]
+    #[arg(long, value_name = "PERSON", add = complete::person())]
     add_server: Vec<UserName>,
     /// Take such an account away
-    #[arg(long, value_name = "PERSON")]
+    #[arg(long, value_name = "PERSON", add = complete::person())]
     remove_server: Vec<UserName>,
     /// A prefix of addresses that versions may come from, such as s3://models/; with none given, any address may be
     #[arg(long, value_name = "PREFIX", value_parser = text)]

@@ -9,6 +9,7 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use super::target::Target;
 use super::{diff, log, model, version};
+use crate::apply::Noun;
 use crate::git::GitError;
 use crate::reference::{ModelRef, Pick};
 use crate::registry::{Registry, RegistryError};
@@ -49,7 +50,8 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
         Err(GitError::UnknownRevision { .. }) => {
             let message = format!("{} is no model, version or commit of this registry", quoted(what));
             let hint = "greenroom search models, or greenroom log, show what there is";
-            Err(CliError::not_found(message).hint(hint))
+            let name = wanted.ok().map(|wanted| wanted.model.to_string());
+            Err(CliError { absent: name.map(|name| (Noun::Model, name)), ..CliError::not_found(message).hint(hint) })
         }
         Err(e) => Err(e.into()),
     }

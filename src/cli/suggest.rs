@@ -4,6 +4,7 @@ use super::report::CliError;
 use super::session::Session;
 use crate::apply::Noun;
 use crate::entity::Settings;
+use crate::name::{GroupName, Principal};
 use crate::registry::RegistryError;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
@@ -11,6 +12,9 @@ use crate::text::quoted;
 
 /// How similar a name is at least that is suggested, by Jaro and Winkler.
 const SIMILAR: f64 = 0.75;
+
+/// The length from which a name is suggested that differs by one typing error only, in characters.
+const SHORT: usize = 3;
 
 /// Adds a hint with the name that was probably meant, if the error is about a name and there is one like it.
 pub(super) fn hint(e: CliError, session: &Session) -> CliError {
@@ -26,10 +30,36 @@ pub(super) fn hint(e: CliError, session: &Session) -> CliError {
     }
 }
 
+/// Adds a hint with the person or group that was probably meant, if the given one is not there and there is one like it.
+pub(super) fn principal(e: CliError, given: &Principal, session: &Session) -> CliError {
+    let names = || principals(&session.registry().ok()?.snapshot().ok()?).ok();
+    let given = given.to_string();
+    match names().filter(|names| !names.contains(&given)) {
+        Some(names) => match nearest(&given, names.iter().map(String::as_str)) {
+            Some(name) => e.hint(format!("did you mean {}?", quoted(name))),
+            None => e,
+        },
+        None => e,
+    }
+}
+
+/// The people and groups of a registry, as grants name them.
+pub(super) fn principals(snapshot: &Snapshot<'_>) -> Result<Vec<String>, RegistryError> {
+    let people = snapshot.people()?.keys().map(ToString::to_string);
+    let groups = snapshot.access()?.groups.keys().map(|group| format!("group:{group}"));
+    Ok(people.chain(groups).chain([Principal::Group(GroupName::everyone()).to_string()]).collect())
+}
+
 /// The name that is most like the given one, if one is like it.
 pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let given = given.to_lowercase();
-    let rated = names.into_iter().map(|name| (strsim::jaro_winkler(&given, &name.to_lowercase()), name));
+    let rate = |name: &str| {
+        let rate = strsim::jaro_winkler(&given, name);
+        // Jaro and Winkler find nothing alike in short names whose letters are swapped.
+        let is_slip = given.chars().count() >= SHORT && strsim::osa_distance(&given, name) <= 1;
+        if is_slip { rate.max(SIMILAR) } else { rate }
+    };
+    let rated = names.into_iter().map(|name| (rate(&name.to_lowercase()), name));
     let best = rated.filter(|(rate, _)| *rate >= SIMILAR).max_by(|a, b| a.0.total_cmp(&b.0));
     best.map(|(_, name)| name)
 }
@@ -63,6 +93,7 @@ mod tests {
         assert_eq!(nearest("chrun", names), Some("churn"));
         assert_eq!(nearest("Fraud-detecton", names), Some("fraud-detection"));
         assert_eq!(nearest("wines", names), Some("wine"));
+        assert_eq!(nearest("bbo", ["alice", "bob"]), Some("bob"));
         assert_eq!(nearest("zzz", names), None);
         assert_eq!(nearest("", names), None);
     }

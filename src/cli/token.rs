@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::complete;
 use super::output::local;
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
@@ -27,7 +28,7 @@ pub(super) enum TokenCommand {
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// The person that the token stands for
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = complete::person())]
     person: UserName,
     /// When the token ends: a date, a time, or a number of days such as `90d`
     #[arg(long, value_name = "WHEN", value_parser = end)]

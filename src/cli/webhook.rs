@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
+use super::complete;
 use super::pick;
 use super::report::{CliError, Exit};
 use super::session::Session;
@@ -41,7 +42,7 @@ pub(super) enum WebhookCommand {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Only those of this model
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
 }
 
@@ -60,7 +61,7 @@ pub(super) struct CreateArgs {
     #[command(flatten)]
     what: WhatArgs,
     /// Only events of this model; without it those of the whole registry
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
     #[command(flatten)]
     change: ChangeArgs,

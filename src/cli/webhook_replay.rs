@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::complete;
 use super::report::{CliError, Exit, warn};
 use super::session::Session;
 use super::webhook_deliveries::{channel, states};
@@ -40,7 +41,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "EVENT", requires = "from")]
     filter: Option<String>,
     /// Only what happened to this model
-    #[arg(long, value_name = "MODEL", requires = "from")]
+    #[arg(long, value_name = "MODEL", requires = "from", add = complete::model())]
     model: Option<ModelName>,
     /// Send nothing; list what would be sent
     #[arg(long, requires = "from")]

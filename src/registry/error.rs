@@ -67,8 +67,8 @@ pub enum RegistryError {
         "{0} is a length of time, and the start of a commit's id; write '{0} ago' with a unit in full, or more of the id"
     )]
     AmbiguousMoment(String),
-    /// Nothing had landed yet.
-    #[error("nothing had landed by {0}")]
+    /// The registry has no commit of that time or before.
+    #[error("the history begins after {0}")]
     BeforeHistory(String),
     /// The action cannot be applied.
     #[error(transparent)]

@@ -30,6 +30,7 @@ mod outbox;
 mod pull_request;
 mod pushes;
 mod race;
+mod references;
 mod schema;
 mod security;
 mod server;

@@ -12,7 +12,7 @@ pub mod commits;
 pub mod hooked;
 mod provision;
 pub mod receiver;
-mod sandbox;
+pub mod sandbox;
 pub mod server;
 pub mod smtp;
 pub mod tools;

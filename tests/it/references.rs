@@ -1,0 +1,198 @@
+//! How commands read what people type: references in every form, dates, time zones, and names that are misspelt.
+
+use serde_json::Value;
+
+use crate::support::Sandbox;
+use crate::support::sandbox::Done;
+
+/// Every way to name version 2 of `wine`, which is in no stage of its own: the alias `candidate` points at it.
+const FORMS: [&str; 7] = [
+    "wine 2",
+    "wine/2",
+    "wine@candidate",
+    "wine @candidate",
+    "models:/wine/2",
+    "models:/wine@candidate",
+    "wine latest",
+];
+
+/// A registry with the person `bob` and two versions of `wine`, made within the first minutes of 2026-03-01.
+fn registry() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let alice = |minute: u32, line: &str| {
+        let shell = sandbox.alice().at(&format!("2026-03-01T12:{minute:02}:00Z"));
+        let shell = if minute == 0 { shell } else { shell.within("r") };
+        shell.greenroom(line.split(' ')).success();
+    };
+    alice(0, "init r");
+    alice(1, "person add bob --email bob@example.org");
+    alice(2, "access grant bob manage-production");
+    alice(3, "register wine --source s3://models/wine/1");
+    alice(4, "register wine --source s3://models/wine/2 --alias candidate");
+    sandbox
+}
+
+/// Runs a command as Alice; words are separated by spaces, `_` stands for a space within a word.
+#[track_caller]
+fn run(sandbox: &Sandbox, code: i32, line: &str) -> Done {
+    let words = line.split(' ').map(|word| word.replace('_', " "));
+    sandbox.alice().within("r").at("2026-03-10T12:00:00Z").greenroom(words).code(code)
+}
+
+#[track_caller]
+fn json(sandbox: &Sandbox, line: &str) -> Value {
+    run(sandbox, 0, &format!("{line} -o json")).json()
+}
+
+/// Demands that a command fails with a code and that stderr has the words.
+#[track_caller]
+fn refused(sandbox: &Sandbox, code: i32, line: &str, says: &str) {
+    let done = run(sandbox, code, line);
+    assert!(done.stderr().contains(says), "{line}: {says:?} is not in\n{}", done.stderr());
+}
+
+#[test]
+fn every_command_reads_a_version_in_every_form() {
+    let sandbox = registry();
+    for (number, form) in FORMS.into_iter().enumerate() {
+        for command in ["show", "version show", "log"] {
+            let said = run(&sandbox, 0, &format!("{command} {form}")).stdout().to_owned();
+            assert!(said.contains("wine"), "{command} {form}: {said}");
+        }
+        for command in [
+            format!("version describe {form} text-{number}"),
+            format!("tag set {form} key=value-{number}"),
+            format!("tag unset {form} key"),
+            format!("comment add {form} text-{number}"),
+            format!("request create {form} Production"),
+            format!("request cancel {form} Production"),
+            format!("transition {form} Staging"),
+            format!("transition {form} Archived"),
+        ] {
+            let said = run(&sandbox, 0, &command).stdout().to_owned();
+            assert!(said.contains("wine version 2"), "{command}: {said}");
+        }
+        let said = run(&sandbox, 3, &format!("fetch {form} ../out")).stderr().to_owned();
+        assert!(said.contains("wine version 2"), "{form}: {said}");
+        let said = run(&sandbox, 0, &format!("comment list {form}")).stdout().to_owned();
+        assert!(said.contains(&format!("text-{number}")), "{form}: {said}");
+    }
+    run(&sandbox, 0, "transition wine/2 Staging");
+    for form in ["wine/Staging", "wine Staging", "models:/wine/Staging", "wine/staging"] {
+        assert!(run(&sandbox, 0, &format!("show {form}")).stdout().contains("2 of wine"), "{form}");
+    }
+    for form in ["wine 1 2", "wine 1 @candidate", "wine/1 wine/2", "models:/wine/1 wine@candidate"] {
+        assert!(run(&sandbox, 0, &format!("compare {form}")).stdout().contains("VERSION 2"), "{form}");
+    }
+    run(&sandbox, 0, "alias set wine other 1");
+    run(&sandbox, 0, "alias set wine@other 2");
+    run(&sandbox, 0, "alias unset wine@other");
+}
+
+#[test]
+fn a_request_is_named_by_its_id_or_by_its_version() {
+    let sandbox = registry();
+    let create = || {
+        run(&sandbox, 0, "request create wine/2 Production");
+        let id = json(&sandbox, "request list wine")[0]["id"].as_str().expect("an id").to_owned();
+        id
+    };
+    let id = create();
+    for form in [id.as_str(), "wine 2", "wine/2", "wine@candidate"] {
+        assert_eq!(json(&sandbox, &format!("request show {form}"))["id"], id.as_str(), "{form}");
+    }
+    refused(&sandbox, 3, "request show 00000000", "00000000");
+    refused(&sandbox, 3, "request show wine/1", "wine version 1");
+    for form in [id.as_str(), "wine/2", "wine @candidate"] {
+        let bob = sandbox.bob().within("r");
+        bob.greenroom(format!("request reject {form} -m no").split(' ')).success();
+        create();
+    }
+}
+
+#[test]
+fn dates_are_read_as_people_and_git_write_them() {
+    let sandbox = registry();
+    // The command's clock is the real one, so what is relative to it is long after the history's end.
+    for moment in ["now", "today", "yesterday", "7d", "1_week_ago", "2_hours", "2026-03-02", "2026-03-01T12:04:00Z"] {
+        assert_eq!(json(&sandbox, &format!("version list wine --at {moment}")).as_array().map(Vec::len), Some(2));
+    }
+    for moment in ["2026-03-01_12:03", "2026-03-01T12:03:00Z", "2026-03-01T13:03:00+01:00", "@1772366580", "HEAD~1"] {
+        let versions = json(&sandbox, &format!("version list wine --at {moment}"));
+        assert_eq!(versions.as_array().map(Vec::len), Some(1), "{moment}");
+        let shown = run(&sandbox, 0, &format!("show wine/1@{{{moment}}}")).stdout().to_owned();
+        assert!(shown.contains("1 of wine"), "{moment}: {shown}");
+    }
+    assert!(run(&sandbox, 0, "log --since 2026-03-01_12:04").stdout().contains("version 2"));
+    assert!(!run(&sandbox, 0, "log --since 2026-03-01_12:04").stdout().contains("version 1"));
+    refused(&sandbox, 3, "version list wine --at 2026-02-01", "the history begins after 2026-02-01");
+    refused(&sandbox, 3, "version list wine --at sometime", "'sometime' is neither a time");
+    refused(&sandbox, 3, "version list wine --at 2026-13-01", "2026-13-01");
+}
+
+#[test]
+fn the_reflog_is_never_read() {
+    let sandbox = registry();
+    for moment in ["HEAD@{1}", "@{1}", "main@{yesterday}", "@{-1}", "HEAD@{u}"] {
+        let done = sandbox.alice().within("r").greenroom(["diff", moment]).ended();
+        assert_ne!(done.2, Some(0), "{moment}: {}", done.0);
+        assert!(done.1.contains("reflog"), "{moment}: {}", done.1);
+    }
+    refused(&sandbox, 2, "show wine/2@{1}", "reflog");
+}
+
+#[test]
+fn dates_without_an_offset_are_local_and_times_show_their_zone() {
+    let sandbox = registry();
+    let berlin = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(|word| word.replace('_', " ")).collect();
+        sandbox.alice().within("r").env("TZ", "Europe/Berlin").greenroom(words).success().stdout().to_owned()
+    };
+    assert!(berlin("log -n 1 wine").contains("2026-03-01 13:04+01:00"), "{}", berlin("log wine"));
+    assert!(berlin("show wine/1").contains("2026-03-01 13:03+01:00"));
+    assert!(berlin("version list wine").contains("2026-03-01 13:03+01:00"));
+    assert!(berlin("version list wine --at 2026-03-01_13:03").lines().count() == 2);
+    // Programs get UTC, whatever the zone.
+    assert!(berlin("log wine -o json").contains("2026-03-01T12:04:00"));
+}
+
+#[test]
+fn a_misspelt_name_gets_a_suggestion() {
+    let sandbox = registry();
+    for (line, code, says) in [
+        ("show wien", 3, "did you mean 'wine'?"),
+        ("model show wnie", 3, "did you mean 'wine'?"),
+        ("version show wines/1", 3, "did you mean 'wine'?"),
+        ("show wine@candidat", 3, "did you mean candidate?"),
+        ("transition wine 2 Prodution", 3, "did you mean Production?"),
+        ("person show bbo", 3, "did you mean 'bob'?"),
+        ("access grant bbo read", 5, "did you mean 'bob'?"),
+        ("reqest list", 2, "'request'"),
+        ("model show entirely-different", 3, "not found"),
+    ] {
+        refused(&sandbox, code, line, says);
+    }
+    let said = run(&sandbox, 3, "model show entirely-different").stderr().to_owned();
+    assert!(!said.contains("did you mean"), "{said}");
+}
+
+#[test]
+fn a_shell_gets_models_versions_stages_aliases_and_people() {
+    let sandbox = registry();
+    let offered = |words: &[&str]| {
+        let shell = sandbox.alice().within("r").env("COMPLETE", "fish");
+        let done = shell.greenroom(["--", "greenroom"].iter().chain(words)).success();
+        let first = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
+        done.stdout().lines().map(first).collect::<Vec<_>>()
+    };
+    assert_eq!(offered(&["model", "show", "w"]), ["wine"]);
+    assert_eq!(offered(&["transition", "wine", "P"]), ["Production"]);
+    assert_eq!(offered(&["transition", "wine", "2", "St"]), ["Staging"]);
+    assert_eq!(offered(&["fetch", "wine@"]), ["wine@candidate"]);
+    assert_eq!(offered(&["fetch", "models:/wine/2"]), ["models:/wine/2"]);
+    assert_eq!(offered(&["access", "grant", "b"]), ["bob"]);
+    assert_eq!(offered(&["access", "grant", "group:"]), ["group:everyone"]);
+    assert_eq!(offered(&["person", "show", "a"]), ["alice"]);
+    assert_eq!(offered(&["transition", "--as", "b"]), ["bob"]);
+    assert_eq!(offered(&["trans"]), ["transition"]);
+}
