@@ -218,7 +218,7 @@ fn item(news: &News) -> Item {
         sentence: phrase::told(&news.event, &news.by),
         quote: cut(said.trim()),
         ask: news.ask.clone(),
-        when: format!("{} UTC, commit {}", news.at.short(), news.commit.short()),
+        when: format!("{}, commit {}", news.at.short(), news.commit.short()),
     }
 }
 
