@@ -170,6 +170,20 @@ fn without_git_lfs_a_push_says_so() {
 }
 
 #[test]
+fn a_push_that_is_told_to_send_no_files_sends_none_and_is_not_noted_as_complete() {
+    let sandbox = near_and_far();
+    let near = near(&sandbox);
+    register(&near);
+    let skipping = near.clone().env("GIT_LFS_SKIP_PUSH", "1");
+    skipping.git(["push", "--quiet", "-u", "origin", "main"]).success();
+    assert_eq!(stored(&sandbox.path("far.git")), 0);
+    assert_eq!(doctor(&near, "push").0, "warn");
+    near.git(["push", "--quiet"]).success();
+    assert_eq!(stored(&sandbox.path("far.git")), 2);
+    assert_eq!(doctor(&near, "push").0, "ok");
+}
+
+#[test]
 fn what_earlier_pushes_left_behind_goes_with_the_next_one() {
     let sandbox = near_and_far();
     let near = near(&sandbox);
