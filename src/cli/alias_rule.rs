@@ -5,19 +5,16 @@ use serde_json::json;
 
 use super::access::level;
 use super::change::{self, ChangeArgs};
-use super::model::{pair, text};
+use super::conditions::{self, ConditionArgs};
 use super::output::{BOLD, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::settings::current;
-use super::stage::{evidence_in_words, freeze_in_words, metric, window};
 use crate::action::Action;
 use crate::entity::Level;
-use crate::entity::settings::{AliasRule, Freeze, Moment};
-use crate::entity::version::Threshold;
-use crate::name::{AliasName, Key, Principal};
+use crate::entity::settings::AliasRule;
+use crate::name::{AliasName, Principal};
 use crate::stage::Stage;
-use crate::text::Text;
 
 /// List the guarded aliases with their rules
 #[derive(Debug, Args)]
@@ -44,30 +41,8 @@ pub(super) struct GuardArgs {
     /// The stages of the versions that it may name; may be given several times and replaces the list
     #[arg(long, value_name = "STAGE")]
     from: Vec<Stage>,
-    /// Whether the version must have a description
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    require_description: Option<bool>,
-    /// Whether the version's files must be in the registry
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    require_artifacts: Option<bool>,
-    /// Whether the commit must be signed
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    require_signed: Option<bool>,
-    /// A tag that the version must have (`*` for any value); may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    require_tag: Vec<(Key, Text)>,
-    /// A metric that the version must reach, such as `auc>=0.85`; may be given several times
-    #[arg(long, value_name = "METRIC", value_parser = metric)]
-    require_metric: Vec<(Key, Threshold)>,
-    /// A window in which the alias is not moved, such as `2026-12-20..2027-01-03`; both days are in it
-    #[arg(long, value_name = "FROM..TO", value_parser = window)]
-    freeze: Vec<(Moment, Moment)>,
-    /// Why the alias is frozen then
-    #[arg(long, value_name = "TEXT", requires = "freeze", value_parser = text)]
-    reason: Option<Text>,
-    /// Take all windows away
-    #[arg(long)]
-    thaw: bool,
+    #[command(flatten)]
+    conditions: ConditionArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -108,17 +83,7 @@ fn merge(rule: &mut AliasRule, args: GuardArgs) {
     if !args.from.is_empty() {
         rule.from = Some(args.from);
     }
-    let asked = &mut rule.require;
-    asked.description = args.require_description.unwrap_or(asked.description);
-    asked.artifacts = args.require_artifacts.unwrap_or(asked.artifacts);
-    asked.signed = args.require_signed.unwrap_or(asked.signed);
-    asked.tags.extend(args.require_tag);
-    asked.metrics.extend(args.require_metric);
-    if args.thaw {
-        rule.frozen.clear();
-    }
-    let reason = args.reason.unwrap_or_default();
-    rule.frozen.extend(args.freeze.into_iter().map(|(from, to)| Freeze { from, to, reason: reason.clone() }));
+    args.conditions.merge(&mut rule.require, &mut rule.frozen);
 }
 
 /// Who may move an alias, in few words.
@@ -140,8 +105,7 @@ fn in_words(rule: &AliasRule) -> Vec<String> {
     if let Some(from) = &rule.from {
         out.push(format!("versions in {}", from.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ")));
     }
-    out.extend(evidence_in_words(&rule.require));
-    out.extend(rule.frozen.iter().map(freeze_in_words));
+    out.extend(conditions::in_words(&rule.require, &rule.frozen));
     out
 }
 

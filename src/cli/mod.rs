@@ -13,6 +13,7 @@ mod codeowners;
 mod comment;
 mod compare;
 mod complete;
+mod conditions;
 mod demo;
 mod diff;
 mod doctor;

@@ -62,7 +62,7 @@ pub(super) struct CliError {
     /// Which of several actions it was, counted from 0, if one of them.
     pub(super) action: Option<usize>,
     /// What was named and is not there, so that a similar name can be suggested.
-    pub(super) absent: Option<(Noun, String)>,
+    pub(super) absent: Option<Box<(Noun, String)>>,
 }
 
 impl CliError {
@@ -174,7 +174,7 @@ impl From<Refusal> for CliError {
             Refusal::Invalid { .. } | Refusal::Faulty { .. } | Refusal::Tree(_) => Exit::Failed,
         };
         let absent = match &e {
-            Refusal::NotFound { noun, name, .. } => Some((*noun, name.clone())),
+            Refusal::NotFound { noun, name, .. } => Some(Box::new((*noun, name.clone()))),
             Refusal::Exists { .. }
             | Refusal::Outdated { .. }
             | Refusal::Invalid { .. }

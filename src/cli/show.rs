@@ -50,8 +50,8 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
         Err(GitError::UnknownRevision { .. }) => {
             let message = format!("{} is no model, version or commit of this registry", quoted(what));
             let hint = "greenroom search models, or greenroom log, show what there is";
-            let name = wanted.ok().map(|wanted| wanted.model.to_string());
-            Err(CliError { absent: name.map(|name| (Noun::Model, name)), ..CliError::not_found(message).hint(hint) })
+            let absent = wanted.ok().map(|wanted| Box::new((Noun::Model, wanted.model.to_string())));
+            Err(CliError { absent, ..CliError::not_found(message).hint(hint) })
         }
         Err(e) => Err(e.into()),
     }

@@ -5,19 +5,16 @@ use serde_json::json;
 
 use super::access::level;
 use super::change::{self, ChangeArgs};
-use super::model::{pair, text};
+use super::conditions::{self, ConditionArgs};
 use super::output::{BOLD, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::settings::current;
 use crate::action::Action;
 use crate::entity::Level;
-use crate::entity::settings::{Day, Evidence, Freeze, Moment, StageRule};
-use crate::entity::version::Threshold;
-use crate::name::{Key, Principal};
+use crate::entity::settings::StageRule;
+use crate::name::Principal;
 use crate::stage::Stage;
-use crate::text::Text;
-use crate::time::Timestamp;
 
 /// Manage stages and their rules; greenroom.toml may as well be edited by hand
 #[derive(Debug, Subcommand)]
@@ -58,30 +55,8 @@ pub(super) struct SetArgs {
     /// Whether entering archives the versions that are there
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     exclusive: Option<bool>,
-    /// Whether the version must have a description
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    require_description: Option<bool>,
-    /// Whether the version's files must be in the registry
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    require_artifacts: Option<bool>,
-    /// Whether the commit must be signed
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    require_signed: Option<bool>,
-    /// A tag that the version must have (`*` for any value); may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    require_tag: Vec<(Key, Text)>,
-    /// A metric that the version must reach, such as `auc>=0.85`; may be given several times
-    #[arg(long, value_name = "METRIC", value_parser = metric)]
-    require_metric: Vec<(Key, Threshold)>,
-    /// A window in which nothing enters, such as `2026-12-20..2027-01-03`; both days are in it
-    #[arg(long, value_name = "FROM..TO", value_parser = window)]
-    freeze: Vec<(Moment, Moment)>,
-    /// Why the stage is frozen then
-    #[arg(long, value_name = "TEXT", requires = "freeze", value_parser = text)]
-    reason: Option<Text>,
-    /// Take all windows away
-    #[arg(long)]
-    thaw: bool,
+    #[command(flatten)]
+    conditions: ConditionArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -93,24 +68,6 @@ pub(super) struct UnsetArgs {
     stage: Stage,
     #[command(flatten)]
     change: ChangeArgs,
-}
-
-/// Reads `auc>=0.85`. The comparison is the first of its kind in the text.
-pub(super) fn metric(s: &str) -> Result<(Key, Threshold), String> {
-    let at = s.find(['<', '>', '=']).ok_or("write for example auc>=0.85")?;
-    let (key, threshold) = s.split_at(at);
-    let key = key.trim().parse().map_err(|e: crate::name::InvalidName| e.to_string())?;
-    Ok((key, threshold.parse().map_err(|e: crate::entity::version::InvalidThreshold| e.to_string())?))
-}
-
-/// Reads `2026-12-20..2027-01-03`, of days or points in time.
-pub(super) fn window(s: &str) -> Result<(Moment, Moment), String> {
-    let (from, to) = s.split_once("..").ok_or("write FROM..TO, such as 2026-12-20..2027-01-03")?;
-    let moment = |s: &str| {
-        let time: Timestamp = s.parse().map_err(|e: crate::time::InvalidTime| e.to_string())?;
-        Ok::<_, String>(if s.contains(':') { Moment::At(time) } else { Moment::Day(Day(time)) })
-    };
-    Ok((moment(from)?, moment(to)?))
 }
 
 pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, CliError> {
@@ -150,17 +107,7 @@ fn merge(rule: &mut StageRule, args: SetArgs) {
     if !args.from.is_empty() {
         rule.from = Some(args.from);
     }
-    let asked = &mut rule.require;
-    asked.description = args.require_description.unwrap_or(asked.description);
-    asked.artifacts = args.require_artifacts.unwrap_or(asked.artifacts);
-    asked.signed = args.require_signed.unwrap_or(asked.signed);
-    asked.tags.extend(args.require_tag);
-    asked.metrics.extend(args.require_metric);
-    if args.thaw {
-        rule.frozen.clear();
-    }
-    let reason = args.reason.unwrap_or_default();
-    rule.frozen.extend(args.freeze.into_iter().map(|(from, to)| Freeze { from, to, reason: reason.clone() }));
+    args.conditions.merge(&mut rule.require, &mut rule.frozen);
 }
 
 /// A rule in few words.
@@ -183,32 +130,8 @@ fn in_words(rule: &StageRule) -> Vec<String> {
         let many = if rule.approvals_to_leave == 1 { "" } else { "s" };
         out.push(format!("{} approval{many} to leave", rule.approvals_to_leave));
     }
-    out.extend(evidence_in_words(&rule.require));
-    out.extend(rule.frozen.iter().map(freeze_in_words));
+    out.extend(conditions::in_words(&rule.require, &rule.frozen));
     out
-}
-
-/// What a rule asks a version to have, in few words.
-pub(super) fn evidence_in_words(asked: &Evidence) -> Vec<String> {
-    let mut out = Vec::new();
-    for (wanted, what) in
-        [(asked.description, "a description"), (asked.artifacts, "its files"), (asked.signed, "a signed commit")]
-    {
-        out.extend(wanted.then(|| what.to_owned()));
-    }
-    out.extend(asked.tags.iter().map(|(k, v)| format!("tag {k} = {v}")));
-    out.extend(asked.metrics.iter().map(|(k, t)| format!("metric {k} {t}")));
-    out
-}
-
-/// A window in few words.
-pub(super) fn freeze_in_words(freeze: &Freeze) -> String {
-    let moment = |m: &Moment| match m {
-        Moment::Day(day) => day.to_string(),
-        Moment::At(t) => t.to_string(),
-    };
-    let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
-    format!("frozen {}..{}{reason}", moment(&freeze.from), moment(&freeze.to))
 }
 
 fn list(at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
@@ -231,7 +154,10 @@ fn list(at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::conditions::{metric, window};
     use super::*;
+    use crate::entity::settings::Freeze;
+    use crate::text::Text;
 
     #[test]
     fn a_rule_is_said_in_few_words() {
@@ -244,15 +170,5 @@ mod tests {
             in_words(&rule),
             ["2 approvals", "one version at a time", "metric auc >= 0.85", "frozen 2026-12-20..2027-01-03"]
         );
-    }
-
-    #[test]
-    fn what_is_no_comparison_or_window_is_refused() {
-        for bad in ["auc", "auc>=x", ">=1", "auc>="] {
-            assert!(metric(bad).is_err(), "{bad}");
-        }
-        for bad in ["2026-12-20", "2026-12-20..soon", "..", "2026-12-20..."] {
-            assert!(window(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -18,7 +18,7 @@ const SHORT: usize = 3;
 
 /// Adds a hint with the name that was probably meant, if the error is about a name and there is one like it.
 pub(super) fn hint(e: CliError, session: &Session) -> CliError {
-    let Some((noun, name)) = &e.absent else { return e };
+    let Some((noun, name)) = e.absent.as_deref() else { return e };
     // The error is what matters; a registry that cannot be read is told by other commands.
     let found = session.registry().ok().and_then(|registry| {
         let names = names(&registry.snapshot().ok()?, *noun).ok()?;

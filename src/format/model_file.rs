@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 
 use unicode_normalization::is_nfc;
 
-use super::path::{MAX_FILE_NAME, is_reserved};
+use super::path::{MAX_FILE_NAME, is_reserved, percent_decoded};
 use crate::name::fold;
 use crate::text::is_plain;
 
@@ -77,21 +77,7 @@ fn escaped(name: &str, beyond_ascii: bool) -> String {
 
 /// The true name of a name in the tree; none unless it is the encoding of that name.
 pub fn decode(stored: &str) -> Option<String> {
-    if !stored.contains('%') {
-        return (encode(stored).as_deref() == Ok(stored)).then(|| stored.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(stored.len());
-    let mut rest = stored.bytes();
-    while let Some(b) = rest.next() {
-        if b != b'%' {
-            bytes.push(b);
-            continue;
-        }
-        let digits = [rest.next()?, rest.next()?];
-        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-    }
-    let name = String::from_utf8(bytes).ok()?;
-    (encode(&name).as_deref() == Ok(stored)).then_some(name)
+    percent_decoded(stored).filter(|name| encode(name).as_deref() == Ok(stored))
 }
 
 /// The path in the tree of a path in the model folder.

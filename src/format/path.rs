@@ -374,6 +374,12 @@ pub fn encode(name: &str) -> String {
 
 /// The name that an encoded one stands for; none unless encoding it again gives the same.
 pub fn decode(encoded: &str) -> Option<String> {
+    percent_decoded(encoded).filter(|name| encode(name) == encoded)
+}
+
+/// A text with each `%` and its two hexadecimal digits replaced by the byte that they stand for; none where digits are
+/// missing or the bytes are not UTF-8.
+pub(super) fn percent_decoded(encoded: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.bytes();
     while let Some(b) = rest.next() {
@@ -384,7 +390,7 @@ pub fn decode(encoded: &str) -> Option<String> {
         let digits = [rest.next()?, rest.next()?];
         bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
     }
-    String::from_utf8(bytes).ok().filter(|name| encode(name) == encoded)
+    String::from_utf8(bytes).ok()
 }
 
 /// Whether Windows reserves a name, with or without an extension.

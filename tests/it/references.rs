@@ -94,8 +94,7 @@ fn a_request_is_named_by_its_id_or_by_its_version() {
     let sandbox = registry();
     let create = || {
         run(&sandbox, 0, "request create wine/2 Production");
-        let id = json(&sandbox, "request list wine")[0]["id"].as_str().expect("an id").to_owned();
-        id
+        json(&sandbox, "request list wine")[0]["id"].as_str().expect("an id").to_owned()
     };
     let id = create();
     for form in [id.as_str(), "wine 2", "wine/2", "wine@candidate"] {

@@ -1,0 +1,117 @@
+//! The conditions that rules of stages and rules of aliases share: evidence that a version must have, and windows in which
+//! nothing moves.
+
+use clap::Args;
+
+use super::model::{pair, text};
+use crate::entity::settings::{Day, Evidence, Freeze, Moment};
+use crate::entity::version::Threshold;
+use crate::name::Key;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// The options that change the conditions of a rule; a condition without an option stays.
+#[derive(Debug, Args)]
+pub(super) struct ConditionArgs {
+    /// Whether the version must have a description
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_description: Option<bool>,
+    /// Whether the version's files must be in the registry
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_artifacts: Option<bool>,
+    /// Whether the commit must be signed
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_signed: Option<bool>,
+    /// A tag that the version must have (`*` for any value); may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    require_tag: Vec<(Key, Text)>,
+    /// A metric that the version must reach, such as `auc>=0.85`; may be given several times
+    #[arg(long, value_name = "METRIC", value_parser = metric)]
+    require_metric: Vec<(Key, Threshold)>,
+    /// A window in which nothing enters the stage or moves the alias, such as `2026-12-20..2027-01-03`; both days are in it
+    #[arg(long, value_name = "FROM..TO", value_parser = window)]
+    freeze: Vec<(Moment, Moment)>,
+    /// Why it is frozen in the window
+    #[arg(long, value_name = "TEXT", requires = "freeze", value_parser = text)]
+    reason: Option<Text>,
+    /// Take all windows away
+    #[arg(long)]
+    thaw: bool,
+}
+
+impl ConditionArgs {
+    /// Changes the evidence and the windows of a rule by the options that are given.
+    pub(super) fn merge(self, evidence: &mut Evidence, frozen: &mut Vec<Freeze>) {
+        evidence.description = self.require_description.unwrap_or(evidence.description);
+        evidence.artifacts = self.require_artifacts.unwrap_or(evidence.artifacts);
+        evidence.signed = self.require_signed.unwrap_or(evidence.signed);
+        evidence.tags.extend(self.require_tag);
+        evidence.metrics.extend(self.require_metric);
+        if self.thaw {
+            frozen.clear();
+        }
+        let reason = self.reason.unwrap_or_default();
+        frozen.extend(self.freeze.into_iter().map(|(from, to)| Freeze { from, to, reason: reason.clone() }));
+    }
+}
+
+/// Reads `auc>=0.85`. The comparison is the first of its kind in the text.
+pub(super) fn metric(s: &str) -> Result<(Key, Threshold), String> {
+    let at = s.find(['<', '>', '=']).ok_or("write for example auc>=0.85")?;
+    let (key, threshold) = s.split_at(at);
+    let key = key.trim().parse().map_err(|e: crate::name::InvalidName| e.to_string())?;
+    Ok((key, threshold.parse().map_err(|e: crate::entity::version::InvalidThreshold| e.to_string())?))
+}
+
+/// Reads `2026-12-20..2027-01-03`, of days or points in time.
+pub(super) fn window(s: &str) -> Result<(Moment, Moment), String> {
+    let (from, to) = s.split_once("..").ok_or("write FROM..TO, such as 2026-12-20..2027-01-03")?;
+    let moment = |s: &str| {
+        let time: Timestamp = s.parse().map_err(|e: crate::time::InvalidTime| e.to_string())?;
+        Ok::<_, String>(if s.contains(':') { Moment::At(time) } else { Moment::Day(Day(time)) })
+    };
+    Ok((moment(from)?, moment(to)?))
+}
+
+/// The conditions of a rule, each in few words.
+pub(super) fn in_words(evidence: &Evidence, frozen: &[Freeze]) -> Vec<String> {
+    evidence_in_words(evidence).into_iter().chain(frozen.iter().map(freeze_in_words)).collect()
+}
+
+/// What a rule asks a version to have, in few words.
+fn evidence_in_words(asked: &Evidence) -> Vec<String> {
+    let mut out = Vec::new();
+    for (wanted, what) in
+        [(asked.description, "a description"), (asked.artifacts, "its files"), (asked.signed, "a signed commit")]
+    {
+        out.extend(wanted.then(|| what.to_owned()));
+    }
+    out.extend(asked.tags.iter().map(|(k, v)| format!("tag {k} = {v}")));
+    out.extend(asked.metrics.iter().map(|(k, t)| format!("metric {k} {t}")));
+    out
+}
+
+/// A window in few words.
+fn freeze_in_words(freeze: &Freeze) -> String {
+    let moment = |m: &Moment| match m {
+        Moment::Day(day) => day.to_string(),
+        Moment::At(t) => t.to_string(),
+    };
+    let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
+    format!("frozen {}..{}{reason}", moment(&freeze.from), moment(&freeze.to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_comparison_or_window_is_refused() {
+        for bad in ["auc", "auc>=x", ">=1", "auc>="] {
+            assert!(metric(bad).is_err(), "{bad}");
+        }
+        for bad in ["2026-12-20", "2026-12-20..soon", "..", "2026-12-20..."] {
+            assert!(window(bad).is_err(), "{bad}");
+        }
+    }
+}
