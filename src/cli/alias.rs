@@ -74,7 +74,7 @@ pub(super) fn run(command: AliasCommand, session: &mut Session) -> Result<Exit, 
                 Pick::Number(number) => number,
                 pick @ (Pick::Model | Pick::Stage(_) | Pick::Alias(_) | Pick::Latest) => {
                     let wanted = ModelRef { model: model.clone(), pick, moment: None };
-                    target::find(&session.registry()?.snapshot()?, &wanted)?.1.number
+                    target::find(&a.branch.snapshot(&session.registry()?)?, &wanted)?.1.number
                 }
             };
             apply(session, &a.branch, &a.change, Action::SetAlias { model, alias, version })

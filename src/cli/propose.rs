@@ -12,8 +12,10 @@ use crate::action::Action;
 use crate::format::path::ModelDir;
 use crate::name::ModelName;
 use crate::phrase;
-use crate::registry::{Options, Proposal, RegistryError};
+use crate::registry::{Options, Proposal, Registry, RegistryError};
+use crate::snapshot::Snapshot;
 use crate::text::one_line;
+use crate::tree::Oid;
 
 /// Whether and how to ask by a branch.
 #[derive(Debug, Clone, Args)]
@@ -32,6 +34,22 @@ impl BranchArgs {
     /// The name given, empty for the default; none where no branch is asked for.
     pub(super) fn name(&self) -> Option<&str> {
         self.branch.as_deref()
+    }
+
+    /// The commit that the branch grows from; none in an empty repository.
+    fn base(&self, registry: &Registry) -> Result<Option<Oid>, CliError> {
+        Ok(match &self.onto {
+            Some(revision) => Some(registry.repo().resolve(revision)?),
+            None => registry.upstream()?,
+        })
+    }
+
+    /// The state in which versions are looked up: that of the commit that the branch grows from, else that of now.
+    pub(super) fn snapshot<'r>(&self, registry: &'r Registry) -> Result<Snapshot<'r>, CliError> {
+        match self.branch {
+            Some(_) => Ok(registry.snapshot_of(self.base(registry)?)?),
+            None => Ok(registry.snapshot()?),
+        }
     }
 }
 
@@ -55,10 +73,7 @@ pub(super) fn run(
     };
     let registry = session.registry()?;
     let asker = session.asker(&registry, change.person())?;
-    let base = match &branch.onto {
-        Some(revision) => Some(registry.repo().resolve(revision)?),
-        None => registry.upstream()?,
-    };
+    let base = branch.base(&registry)?;
     let base = base.ok_or_else(|| CliError::new(Exit::Failed, "there is no commit that a branch could grow from"))?;
     let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, &what), str::to_owned);
     let comment = change.text()?.as_str().to_owned();

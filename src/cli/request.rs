@@ -136,7 +136,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
         RequestCommand::Create(a) => {
             let (target, rest) = Target::leading(&a.words, 1..=1)?;
             let registry = session.registry()?;
-            let snapshot = registry.snapshot()?;
+            let snapshot = a.branch.snapshot(&registry)?;
             let to = target::stage(&snapshot, rest)?;
             let (model, version) = target.of_now(&snapshot)?;
             let CreateArgs { archive_existing, branch, change, .. } = a;

@@ -114,7 +114,7 @@ fn approved(by: &[&str]) -> (String, Vec<String>) {
 fn exit_codes_are_those_of_the_help() {
     let r = Registry::new();
     r.alice("alias set churn champion 1");
-    r.by("alice", 1, "transition churn 1 Prod");
+    r.by("alice", 3, "transition churn 1 Prod");
     r.by("alice", 2, "transition churn 1");
     r.by("alice", 2, "access grant bob admin");
     r.by("alice", 2, "comment add churn 1");

@@ -41,7 +41,7 @@ fn a_merge_tells_who_asked_who_merged_and_who_pushed() {
 
     let served = sandbox.alice().within("r.git");
     let text = served.greenroom(["log", "churn"]).success();
-    let head = " bob, asked by alice\n    pushed by bob via gitolite 2026-03-01 13:00\n    register the model churn\n";
+    let head = " bob, asked by alice\n    pushed by bob via gitolite 2026-03-01 13:00Z\n    register the model churn\n";
     assert!(text.stdout().contains(head), "{}", text.stdout());
     let told = served.greenroom(["log", "churn", "-o", "json"]).success().json();
     assert_eq!((&told[0]["by"], &told[0]["asked_by"]), (&json!("bob"), &json!(["alice"])));

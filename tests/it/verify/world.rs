@@ -23,6 +23,7 @@ pub struct Made {
     author: (String, String),
     committer: (String, String),
     pub message: String,
+    written: String,
     pub date: String,
     pub sign: bool,
 }
@@ -181,7 +182,7 @@ impl World {
 
     /// Makes the commits of the served branch again, with edits, and puts the branch there.
     pub fn rewrite(&self, edit: impl FnOnce(&mut Vec<Made>)) {
-        const FORMAT: &str = "--format=%T%x00%an%x00%ae%x00%cn%x00%ce%x00%cI%x00%B%x01";
+        const FORMAT: &str = "--format=%T%x00%an%x00%ae%x00%cn%x00%ce%x00%aI%x00%cI%x00%B%x01";
         let log = self.bare().git(["log", "--reverse", FORMAT, "main"]).success().stdout().to_owned();
         let mut steps: Vec<Made> = log.split_terminator("\u{1}\n").map(made).collect();
         edit(&mut steps);
@@ -189,7 +190,8 @@ impl World {
         let key = format!("user.signingKey={}", self.path("key").display());
         let mut parent: Option<String> = None;
         for step in steps {
-            let shell = self.bare().at(&step.date).input(format!("{}\n", step.message.trim_end()));
+            let shell = self.bare().input(format!("{}\n", step.message.trim_end()));
+            let shell = shell.env("GIT_AUTHOR_DATE", &step.written).env("GIT_COMMITTER_DATE", &step.date);
             let shell = shell.env("GIT_AUTHOR_NAME", &step.author.0).env("GIT_AUTHOR_EMAIL", &step.author.1);
             let shell =
                 shell.env("GIT_COMMITTER_NAME", &step.committer.0).env("GIT_COMMITTER_EMAIL", &step.committer.1);
@@ -206,7 +208,7 @@ fn made(text: &str) -> Made {
     let mut fields = text.split('\0').map(str::to_owned);
     let mut next = || fields.next().unwrap();
     let (tree, author, committer) = (next(), (next(), next()), (next(), next()));
-    Made { tree, author, committer, date: next(), message: next(), sign: false }
+    Made { tree, author, committer, written: next(), date: next(), message: next(), sign: false }
 }
 
 fn pusher(person: &str) -> Pusher {
