@@ -21,6 +21,8 @@ pub enum Action {
     ChangeSettings { settings: Settings, seen: Option<Box<Settings>> },
     /// Move everything to another layout.
     Reshard { layout: Layout },
+    /// Move the registry to another folder of the repository: empty for its root, or ending in a slash.
+    MoveRegistry { to: String },
 
     /// Register a model.
     CreateModel { model: ModelName, description: Text, tags: Tags },
@@ -128,6 +130,7 @@ impl Action {
             Self::CreateRegistry { .. }
             | Self::ChangeSettings { .. }
             | Self::Reshard { .. }
+            | Self::MoveRegistry { .. }
             | Self::SetStatus { .. }
             | Self::AddEvidence { .. }
             | Self::ApproveRequest { .. }

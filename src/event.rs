@@ -46,6 +46,10 @@ pub enum Event {
     /// Its settings changed.
     #[serde(rename = "registry.settings_changed")]
     SettingsChanged { before: Settings, after: Settings },
+    /// It was moved to another folder of the repository, and nothing else happened. A folder is empty for the root of the
+    /// repository, or ends in a slash.
+    #[serde(rename = "registry.moved")]
+    RegistryMoved { from: String, to: String },
     /// Its settings are gone, and with them the registry.
     #[serde(rename = "registry.deleted")]
     RegistryDeleted { settings: Settings },
@@ -198,6 +202,7 @@ impl Event {
         match self {
             Self::RegistryCreated { .. } => "registry.created",
             Self::SettingsChanged { .. } => "registry.settings_changed",
+            Self::RegistryMoved { .. } => "registry.moved",
             Self::RegistryDeleted { .. } => "registry.deleted",
             Self::Granted { .. } => "access.granted",
             Self::Revoked { .. } => "access.revoked",
@@ -252,6 +257,7 @@ impl Event {
         match self {
             Self::RegistryCreated { .. }
             | Self::SettingsChanged { .. }
+            | Self::RegistryMoved { .. }
             | Self::RegistryDeleted { .. }
             | Self::GroupCreated { .. }
             | Self::GroupChanged { .. }
@@ -305,6 +311,7 @@ impl Event {
         match self {
             Self::RegistryCreated { .. }
             | Self::SettingsChanged { .. }
+            | Self::RegistryMoved { .. }
             | Self::RegistryDeleted { .. }
             | Self::Granted { .. }
             | Self::Revoked { .. }
@@ -369,7 +376,8 @@ impl Event {
             Self::CommentAltered { before, after, .. } => Some(&after.id).filter(|id| **id != before.id),
             Self::RequestCreated { request, .. } => Some(&request.id),
             Self::RequestAltered { before, after, .. } => Some(&after.id).filter(|id| **id != before.id),
-            Self::RegistryDeleted { .. }
+            Self::RegistryMoved { .. }
+            | Self::RegistryDeleted { .. }
             | Self::GroupCreated { .. }
             | Self::GroupChanged { .. }
             | Self::GroupDeleted { .. }
@@ -422,6 +430,7 @@ impl Event {
             | Self::RequestCancelled { request, .. } => request.closed_by.as_ref(),
             Self::RegistryCreated { .. }
             | Self::SettingsChanged { .. }
+            | Self::RegistryMoved { .. }
             | Self::RegistryDeleted { .. }
             | Self::Granted { .. }
             | Self::Revoked { .. }

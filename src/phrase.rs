@@ -14,6 +14,7 @@ pub fn act(event: &Event) -> String {
     let text = match event {
         Event::RegistryCreated { settings } => format!("create the registry {}", settings.name),
         Event::SettingsChanged { before, after } => settings(before, after),
+        Event::RegistryMoved { from, to } => format!("move the registry from {} to {}", folder(from), folder(to)),
         Event::RegistryDeleted { .. } => "delete the registry's settings".to_owned(),
         Event::Granted { model, to, level, .. } => format!("grant {to} {level} {}", on(model.as_ref())),
         Event::Revoked { model, to, level } => format!("revoke {level} of {to} {}", on(model.as_ref())),
@@ -165,6 +166,11 @@ fn said(who: &crate::name::UserName, text: &str) -> String {
         None | Some("") => String::new(),
         Some(line) => format!("{who}: {line}"),
     }
+}
+
+/// A folder of the repository, for people.
+pub fn folder(at: &str) -> String {
+    if at.is_empty() { "the root folder".to_owned() } else { one_line(at).into_owned() }
 }
 
 /// A change of a person; where it is about mail alone, it says so.

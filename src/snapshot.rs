@@ -4,6 +4,7 @@
 //! else. Only a missing or damaged object is an error, for then nobody can say what the registry is.
 
 mod approver;
+mod moved;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use crate::format::{self, MAX_FILE, Problem, Record};
 use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName, fold};
 use crate::stage::Stage;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+
+pub use moved::{folder_of, folders, is_own_folder, moves_from_root};
 
 /// A file as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +38,7 @@ pub struct File<T> {
 /// What the registry is at a commit.
 pub struct Snapshot<'o> {
     objects: &'o dyn Objects,
+    whole: Option<Oid>,
     root: Option<Oid>,
     at: String,
     settings: OnceCell<Option<File<Settings>>>,
@@ -55,6 +59,7 @@ impl<'o> Snapshot<'o> {
         let at = at.to_owned();
         Ok(Self {
             objects,
+            whole: root,
             root: below,
             at,
             settings: OnceCell::new(),
@@ -71,6 +76,11 @@ impl<'o> Snapshot<'o> {
     /// The registry's root tree; none where there is nothing.
     pub fn root(&self) -> Option<Oid> {
         self.root
+    }
+
+    /// The root tree of the repository; none for the state before any commit.
+    pub fn whole(&self) -> Option<Oid> {
+        self.whole
     }
 
     /// The folder of the registry in the repository: empty, or ending in a slash.

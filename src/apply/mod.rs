@@ -6,6 +6,7 @@
 mod access;
 mod model;
 mod registry;
+mod relocation;
 mod request;
 mod stage;
 mod version;
@@ -21,6 +22,7 @@ use crate::tree::{Patch, TreeError};
 
 pub use crate::apply::stage::target;
 pub use registry::companions;
+pub use relocation::goes_with_any;
 pub use request::open_request;
 
 /// Who acts, when, and where new ids come from: all that is not in the state.
@@ -156,6 +158,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
         Action::CreateRegistry { settings, maker } => registry::create(d, cx, settings, maker),
         Action::ChangeSettings { settings, seen } => registry::change(d, settings, seen.as_deref()),
         Action::Reshard { layout } => registry::reshard(d, *layout),
+        Action::MoveRegistry { to } => relocation::relocate(d, to),
         Action::CreateModel { model, description, tags } => model::create(d, cx, model, description, tags),
         Action::DescribeModel { model, description } => d.edit_model(model, |m| m.description = description.clone()),
         Action::RenameModel { model, to } => model::rename(d, model, to),

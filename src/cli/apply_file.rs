@@ -297,6 +297,7 @@ mod tests {
         Some(match action {
             Action::CreateRegistry { .. }
             | Action::Reshard { .. }
+            | Action::MoveRegistry { .. }
             | Action::CompleteVersion { .. }
             | Action::SetGrants { .. } => return None,
             Action::ChangeSettings { .. } => "settings.change",

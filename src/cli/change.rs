@@ -115,7 +115,7 @@ fn print_with(session: &mut Session, outcome: &Outcome, dry_run: bool, warnings:
 
 fn as_text(session: &mut Session, outcome: &Outcome, dry_run: bool) {
     let out = &mut session.out;
-    if outcome.diff.files.is_empty() {
+    if outcome.diff.is_empty() {
         out.line("Nothing to do: it is so already.");
         return;
     }

@@ -8,6 +8,7 @@ use super::change::{self, ChangeArgs};
 use super::report::{self, CliError, Exit};
 use super::session::Session;
 use crate::action::Action;
+use crate::apply::goes_with_any;
 use crate::entity::settings::{FORMAT, Identity, Layout, Rules};
 use crate::entity::{Person, Settings};
 use crate::git::{GitError, Repo, enclosing};
@@ -49,7 +50,7 @@ pub(super) fn layout(s: &str) -> Result<Layout, String> {
 
 pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliError> {
     let dir = session.path(&args.dir);
-    let at = folder(args.at.as_deref().unwrap_or_default())?;
+    let at = folder("--at", args.at.as_deref().unwrap_or_default())?;
     not_within(&dir, args.bare)?;
     if args.at.is_none() {
         no_other_files(&dir)?;
@@ -168,20 +169,12 @@ fn no_other_files(dir: &Path) -> Result<(), CliError> {
     Err(CliError::usage(message).hint("put the registry into a folder of its own, for example with --at registry"))
 }
 
-/// Whether a file says something of a repository as a whole, whatever else it holds.
-fn goes_with_any(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
-    let about =
-        ["README", "LICENSE", "LICENCE", "COPYING", "NOTICE", "CHANGELOG", "CONTRIBUTING", "SECURITY", "CODEOWNERS"];
-    name.starts_with('.') || about.contains(&stem.as_str())
-}
-
 /// A folder of the repository as a prefix: empty, or ending in a slash.
-fn folder(given: &str) -> Result<String, CliError> {
+pub(super) fn folder(what: &str, given: &str) -> Result<String, CliError> {
     let parts: Vec<&str> = given.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
     if parts.iter().any(|p| *p == ".." || p.to_lowercase() == ".git") || given.starts_with('/') {
         return Err(CliError::usage(format!(
-            "--at: {} is no folder within the repository",
+            "{what}: {} is no folder within the repository",
             crate::text::quoted(given)
         )));
     }

@@ -35,6 +35,7 @@ mod progress;
 mod propose;
 mod pull;
 mod register;
+mod relocate;
 mod report;
 mod request;
 mod reshard;
@@ -161,6 +162,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Reshard(reshard::ReshardArgs),
+    Move(relocate::MoveArgs),
     Completions(program::CompletionsArgs),
     Man(program::ManArgs),
     #[command(subcommand)]
@@ -244,6 +246,7 @@ fn run(command: Command, session: &mut Session) -> Result<Exit, CliError> {
         Command::Doctor(args) => doctor::run(&args, session),
         Command::Schema(args) => schema::run(&args, session),
         Command::Reshard(args) => reshard::run(&args, session),
+        Command::Move(args) => relocate::run(&args, session),
         Command::Completions(args) => program::completions(&args, session),
         Command::Man(args) => program::man(&args, session),
         Command::Search(command) => search::run(command, session),

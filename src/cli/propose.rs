@@ -104,7 +104,7 @@ fn print(session: &mut Session, made: &Proposal, dry_run: bool) -> Result<(), Cl
             "push": push(&made.branch),
         }))?);
     }
-    if made.diff.files.is_empty() {
+    if made.diff.is_empty() {
         out.line("Nothing to do: it is so already.");
         return Ok(());
     }

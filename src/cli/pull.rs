@@ -146,7 +146,7 @@ impl<'a> Summary<'a> {
 
     fn text(&self, out: &mut Output) {
         out.line(format!("{}.", self.head()));
-        if self.judged.diff.files.is_empty() && self.judged.faults.is_empty() {
+        if self.judged.diff.is_empty() && self.judged.faults.is_empty() {
             out.line("Nothing of the registry would change.");
         } else if !self.judged.diff.events.is_empty() {
             out.line("");

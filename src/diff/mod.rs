@@ -12,6 +12,7 @@
 
 mod fields;
 mod model;
+mod moved;
 mod registry;
 
 use std::collections::BTreeMap;
@@ -31,13 +32,24 @@ pub struct Diff {
     pub files: Vec<FileChange>,
 }
 
+impl Diff {
+    /// Whether nothing differs: a registry that was moved has the same files, and is elsewhere.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.events.is_empty()
+    }
+}
+
 /// Lists what happened between two snapshots.
 ///
 /// # Errors
 /// Only when an object cannot be read, or more differs than `limits` allow.
 pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Result<Diff, TreeError> {
-    let files = tree::changes((before.objects(), before.root()), (after.objects(), after.root()), limits)?;
-    if files.is_empty() {
+    let mut files = tree::changes((before.objects(), before.root()), (after.objects(), after.root()), limits)?;
+    let is_moved = after.was_elsewhere(before)?;
+    if is_moved {
+        files = moved::without_bystanders(files, before, after)?;
+    }
+    if files.is_empty() && !is_moved {
         return Ok(Diff::default());
     }
     let mut touched = Touched::of(&files, before, after)?;
@@ -46,11 +58,9 @@ pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Resu
     for (dir, changes) in touched.by_model() {
         events.extend(model::events(&dir, renames.get(&dir), &changes, before, after)?);
     }
-    events.extend(touched.strays.iter().map(|f| Event::FileChanged {
-        path: after.full_path(&f.path),
-        before: f.before.as_ref().map(|e| e.id),
-        after: f.after.as_ref().map(|e| e.id),
-    }));
+    for file in &touched.strays {
+        events.push(moved::stray(file, before, after)?);
+    }
     Ok(Diff { events, files })
 }
 

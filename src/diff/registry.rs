@@ -13,6 +13,9 @@ use crate::tree::TreeError;
 /// Lists what happened outside the models.
 pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Vec<Event>, TreeError> {
     let mut out = Vec::new();
+    if after.was_elsewhere(before)? {
+        out.push(Event::RegistryMoved { from: before.at().to_owned(), to: after.at().to_owned() });
+    }
     for place in touched.known.keys() {
         match place {
             Location::Settings => {

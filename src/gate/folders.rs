@@ -1,40 +1,66 @@
 //! Where registries lie in a repository.
 
-use crate::git::Repo;
-use crate::snapshot::Snapshot;
-use crate::tree::{Kind, Objects as _, Oid, TreeError};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Folders of a registry's own, in which no other registry lies.
-const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
+use crate::git::Repo;
+use crate::registry::named_folders;
+use crate::snapshot::{self, Snapshot};
+use crate::tree::{Entry, Kind, Objects as _, Oid, TreeError};
 
 /// The folders that the settings of a repository name.
 pub(super) fn named(repo: &Repo) -> Vec<String> {
-    let slash = |at: String| format!("{}/", at.trim_matches('/'));
-    repo.own_settings("greenroom.registry").into_iter().map(slash).collect()
+    named_folders(repo)
 }
 
 /// The registries of a tree: at its root, in a folder at the top, or in one of the folders that a setting names. Each
 /// is empty for the root, or ends in a slash.
 pub(super) fn of(repo: &Repo, root: Option<Oid>, named: &[String]) -> Result<Vec<String>, TreeError> {
-    let Some(root) = root else { return Ok(Vec::new()) };
-    let holds = |at: &str| -> Result<bool, TreeError> {
-        Ok(Snapshot::new(repo, Some(root), at)?.entry("greenroom.toml")?.is_some())
-    };
+    snapshot::folders(repo, root, named)
+}
+
+/// Where the registries of a step lie before and after it. A registry whose folder holds none any more is looked for by
+/// its id.
+pub(super) fn pairs(
+    repo: &Repo,
+    (before, there): (Option<Oid>, &[String]),
+    (after, come): (Oid, &[String]),
+    named: &[String],
+) -> Result<Vec<(String, String)>, TreeError> {
     let mut out = Vec::new();
-    let at_root = holds("")?;
-    if at_root {
-        out.push(String::new());
-    }
-    for entry in repo.tree(&root)?.iter().filter(|e| e.kind == Kind::Tree) {
-        let own = at_root && OWN.contains(&entry.name.as_str());
-        let at = format!("{}/", entry.name);
-        if !own && holds(&at)? {
-            out.push(at);
+    for at in there {
+        let mut to = at.clone();
+        if !come.contains(at)
+            && let Some(id) = Snapshot::new(repo, before, at)?.id()?
+            && let Some(found) = snapshot::folder_of(repo, Some(after), id, named)?
+            && !there.contains(&found)
+        {
+            to = found;
         }
+        out.push((at.clone(), to));
     }
-    for at in named {
-        if !out.contains(at) && holds(at)? {
-            out.push(at.clone());
+    Ok(out)
+}
+
+/// The folders, but those of `places`, to whose top files with a registry's names come in a step, each with the first of
+/// these files. Only what differs at the top of the repository is looked at.
+pub(super) fn where_files_came(
+    repo: &Repo,
+    (before, after): (Oid, Oid),
+    named: &[String],
+    places: &BTreeSet<&String>,
+) -> Result<BTreeMap<String, String>, TreeError> {
+    let (old, new) = (repo.tree(&before)?, repo.tree(&after)?);
+    let mut changed = vec![String::new()];
+    let known: BTreeSet<(&str, Oid)> = old.iter().map(|entry| (entry.name.as_str(), entry.id)).collect();
+    let is_new = |entry: &&Entry| entry.kind == Kind::Tree && !known.contains(&(entry.name.as_str(), entry.id));
+    changed.extend(new.iter().filter(is_new).map(|entry| format!("{}/", entry.name)));
+    changed.extend(named.iter().cloned());
+    let (old, new) = (Snapshot::new(repo, Some(before), "")?, Snapshot::new(repo, Some(after), "")?);
+    let mut out = BTreeMap::new();
+    for at in changed.into_iter().filter(|at| !places.contains(at)) {
+        let known = old.left_at(&at)?;
+        if let Some(path) = new.left_at(&at)?.into_iter().find(|path| !known.contains(path)) {
+            out.insert(at, path);
         }
     }
     Ok(out)

@@ -16,6 +16,8 @@ use crate::tree::Oid;
 pub struct IdLine {
     history: History,
     brought: BTreeMap<(String, Id), Oid>,
+    /// For each folder to which a step moved a registry, the folder where it lay before the first step.
+    origins: BTreeMap<String, String>,
     /// The stored objects that were looked for on this line.
     pub(super) seen: Seen,
 }
@@ -32,12 +34,17 @@ enum History {
 impl IdLine {
     /// A line of steps that goes on from a commit of a branch.
     pub fn after(branch: &str, base: Option<Oid>) -> Self {
-        Self { history: History::Branch(branch.to_owned(), base), brought: BTreeMap::new(), seen: Seen::default() }
+        Self {
+            history: History::Branch(branch.to_owned(), base),
+            brought: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            seen: Seen::default(),
+        }
     }
 
     /// Steps whose ids are compared by whoever judges the whole line, by [`crate::rules::repeated`].
     pub fn elsewhere() -> Self {
-        Self { history: History::Elsewhere, brought: BTreeMap::new(), seen: Seen::default() }
+        Self { history: History::Elsewhere, brought: BTreeMap::new(), origins: BTreeMap::new(), seen: Seen::default() }
     }
 
     /// Which of the ids that a step brings into the registry in folder `at` were used before it.
@@ -46,6 +53,7 @@ impl IdLine {
             History::Elsewhere => return Ok(UsedIds::new()),
             History::Branch(branch, base) => (branch, base),
         };
+        let at = self.origin(at);
         let ids: BTreeSet<Id> = new.iter().map(|new| new.id.clone()).collect();
         let mut found = match base {
             Some(base) => index::used(repo, at, branch, *base, &ids)?,
@@ -59,10 +67,22 @@ impl IdLine {
         Ok(found.into_iter().map(|(id, commit)| (id, brought_by(commit))).collect())
     }
 
+    /// Notes that a step moved a registry.
+    pub(super) fn moved(&mut self, from: &str, to: &str) {
+        let origin = self.origins.remove(from).unwrap_or_else(|| from.to_owned());
+        self.origins.insert(to.to_owned(), origin);
+    }
+
+    /// The folder of a registry before the first step.
+    fn origin<'s>(&'s self, at: &'s str) -> &'s str {
+        self.origins.get(at).map_or(at, String::as_str)
+    }
+
     /// Notes what a step brought.
     pub(super) fn note(&mut self, at: &str, new: &[NewId], commit: Oid) {
+        let at = self.origin(at).to_owned();
         for NewId { id, .. } in new {
-            self.brought.entry((at.to_owned(), id.clone())).or_insert(commit);
+            self.brought.entry((at.clone(), id.clone())).or_insert(commit);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One step of a protected branch, judged: who acts, and what the rules of the state before say of it.
 
+use std::collections::BTreeSet;
+
 use super::{Gate, GateError, IdLine, Landing, folders, proposal};
 use crate::authority::{Assumption, Contribution, Inquiry, Lander, Names};
 use crate::diff::{self, Diff};
@@ -8,6 +10,8 @@ use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::{Commit, GitError};
+use crate::phrase::folder;
+use crate::registry::past_folders;
 use crate::rules::{self, Actor, Class, Fault, NewId, Proposal, Step, UsedIds};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -28,6 +32,8 @@ pub struct Judged {
     pub events: Vec<Event>,
     /// The ids that came, each with the registry's folder.
     pub new_ids: Vec<(String, NewId)>,
+    /// The registries that were moved: from which folder to which.
+    pub moved: Vec<(String, String)>,
     /// Broken rules, sorted by place.
     pub faults: Vec<Fault>,
     /// What breaks no rule here and should be known, such as model files that did not arrive.
@@ -65,6 +71,7 @@ impl Gate {
             actor: None,
             events: Vec::new(),
             new_ids: Vec::new(),
+            moved: Vec::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
             unchecked: odd(&info).collect(),
@@ -74,13 +81,21 @@ impl Gate {
         let come: Vec<String> = folders::of(&self.repo, Some(info.tree), &self.folders)?;
         if there.is_empty() {
             for at in &come {
-                self.judge_in(at, &info, (parent, root), landing, ids, &mut judged)?;
+                self.judge_in((at, at), &info, (parent, root), landing, ids, &mut judged)?;
             }
         }
-        for at in &there {
-            self.judge_in(at, &info, (parent, root), landing, ids, &mut judged)?;
+        let pairs = folders::pairs(&self.repo, (root, &there), (info.tree, &come), &self.folders)?;
+        for (from, to) in &pairs {
+            self.judge_in((from, to), &info, (parent, root), landing, ids, &mut judged)?;
+            if from != to {
+                ids.moved(from, to);
+                judged.moved.push((from.clone(), to.clone()));
+            }
         }
-        self.no_other_registry(&there, &come, root, &mut judged)?;
+        self.no_other_registry(&pairs, &come, (root, info.tree), &mut judged)?;
+        if let Some(before) = root.filter(|before| *before != info.tree) {
+            self.nothing_left(&pairs, (parent, before, info.tree), &mut judged)?;
+        }
         judged.faults.sort();
         judged.faults.dedup();
         judged.false_trailers = crate::phrase::false_trailers(&info.body, &judged.events);
@@ -90,14 +105,27 @@ impl Gate {
     /// A second registry could take the place of the first in the eyes of readers: who manages that one may add it.
     fn no_other_registry(
         &self,
-        there: &[String],
+        pairs: &[(String, String)],
         come: &[String],
-        root: Option<Oid>,
+        (root, after): (Option<Oid>, Oid),
         judged: &mut Judged,
     ) -> Result<(), GateError> {
-        let added: Vec<&String> = come.iter().filter(|at| !there.is_empty() && !there.contains(at)).collect();
-        let (Some(at), Some(actor)) = (added.first(), &judged.actor) else { return Ok(()) };
-        for other in there {
+        let is_old = |at: &String| pairs.iter().any(|(from, to)| from == at || to == at);
+        let added: Vec<&String> = come.iter().filter(|at| !pairs.is_empty() && !is_old(at)).collect();
+        let Some(at) = added.first() else { return Ok(()) };
+        for (other, _) in pairs {
+            let id = Snapshot::new(&self.repo, root, other)?.id()?.cloned();
+            for at in &added {
+                if id.is_some() && Snapshot::new(&self.repo, Some(after), at)?.id()? == id.as_ref() {
+                    let message = format!("this is a copy of the registry in {}: both have the same id", folder(other));
+                    let problem = Problem::of_file(format!("{at}greenroom.toml"), "registry", message);
+                    let help = "move it with `greenroom move`, or make another one with `greenroom init --at FOLDER`";
+                    judged.faults.push(Fault { problem: problem.help(help), class: Class::History });
+                }
+            }
+        }
+        let Some(actor) = &judged.actor else { return Ok(()) };
+        for (other, _) in pairs {
             let before = Snapshot::new(&self.repo, root, other)?;
             if before.registry_level(&actor.user)? < Some(Level::CanManage) {
                 let message = format!("{} may not add another registry to this repository", actor.user);
@@ -109,26 +137,59 @@ impl Gate {
         Ok(())
     }
 
+    /// Files of a registry that come to a folder where it does not lie any more: as a branch brings them that was made
+    /// before the registry was moved. Only where such files come is the history asked where it lay.
+    fn nothing_left(
+        &self,
+        pairs: &[(String, String)],
+        (parent, before, after): (Option<Oid>, Oid, Oid),
+        judged: &mut Judged,
+    ) -> Result<(), GateError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let places: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
+        let candidates = folders::where_files_came(&self.repo, (before, after), &self.folders, &places)?;
+        let Some(parent) = parent.filter(|_| !candidates.is_empty()) else { return Ok(()) };
+        for (from, to) in pairs {
+            let past = past_folders(&self.repo, parent, from, &self.folders)?;
+            for (at, left) in candidates.iter().filter(|(at, _)| past.contains(*at)) {
+                let message = format!(
+                    "the registry was moved from {} to {}, and this would lie where it was",
+                    folder(at),
+                    folder(to)
+                );
+                let problem = Problem::of_file(left.clone(), "move", message);
+                let help = format!(
+                    "merge the branch into which this goes into yours first, and put the files below {}; `git mv` them",
+                    folder(to)
+                );
+                judged.faults.push(Fault { problem: problem.help(help), class: Class::History });
+            }
+        }
+        Ok(())
+    }
+
     fn judge_in(
         &self,
-        at: &str,
+        (from, at): (&str, &str),
         info: &Commit,
         (parent, root): (Option<Oid>, Option<Oid>),
         landing: &Landing,
         ids: &mut IdLine,
         judged: &mut Judged,
     ) -> Result<(), GateError> {
-        let (before, after) = (Snapshot::new(&self.repo, root, at)?, Snapshot::new(&self.repo, Some(info.tree), at)?);
+        let (before, after) = (Snapshot::new(&self.repo, root, from)?, Snapshot::new(&self.repo, Some(info.tree), at)?);
         let limits = Limits { entries: self.limits.entries, depth: self.limits.depth };
         let limits = if landing.bounded { limits } else { Limits::default() };
         let diff = diff::diff(&before, &after, limits)?;
         let new = rules::new_ids(&after, &diff)?;
-        let used = ids.used(&self.repo, at, &new)?;
+        let used = ids.used(&self.repo, from, &new)?;
         let states = (&before, &after, &diff, &used);
-        let found = self.found(at, info, parent, states, landing, Assumption::None)?;
+        let found = self.found(info, parent, states, landing, Assumption::None)?;
         let Some(mut found) = found else { return Ok(()) };
         if landing.by == Lander::Unknown && !found.faults.is_empty() {
-            found = self.pardon(at, info, parent, states, landing, found)?;
+            found = self.pardon(info, parent, states, landing, found)?;
         }
         ids.note(at, &new, info.id);
         judged.new_ids.extend(new.into_iter().map(|new| (at.to_owned(), new)));
@@ -146,7 +207,6 @@ impl Gate {
     /// Finds out who acts in a step, and what the rules say of it; none if there is no registry.
     fn found(
         &self,
-        at: &str,
         info: &Commit,
         parent: Option<Oid>,
         (before, after, diff, used): States<'_>,
@@ -163,7 +223,7 @@ impl Gate {
         let is_web = inquiry.is_web(&info.committer);
         let mut found = Found { actor, faults: inquiry.faults, unchecked: inquiry.unchecked, authority, is_web };
         let Some(mut actor) = found.actor.take() else { return Ok(Some(found)) };
-        let proposal = match self.proposal(at, info, parent, &branch) {
+        let proposal = match self.proposal(after, info, parent, &branch) {
             Err(GitError::Shallow) if !landing.bounded => {
                 let what = "the clone is shallow, so it is not known what the merged branch changed";
                 found.unchecked.push(format!("{}: {what} (`git fetch --unshallow`)", info.id.short()));
@@ -192,7 +252,6 @@ impl Gate {
     /// others are not checked.
     fn pardon(
         &self,
-        at: &str,
         info: &Commit,
         parent: Option<Oid>,
         states: States<'_>,
@@ -213,7 +272,7 @@ impl Gate {
         // A freeze may have been over by the time of the push.
         for (by, at_time) in landers.into_iter().flat_map(|by| [(by.clone(), landing.at), (by, later)]) {
             let landing = Landing { by, at: at_time, ..landing.clone() };
-            let Some(found) = self.found(at, info, parent, states, &landing, Assumption::Records)? else { continue };
+            let Some(found) = self.found(info, parent, states, &landing, Assumption::Records)? else { continue };
             if best.as_ref().is_none_or(|b| found.faults.len() < b.faults.len()) {
                 best = Some(found);
             }
@@ -258,13 +317,13 @@ impl Gate {
     /// The branch that a merge brings in. Of a merge of several branches nothing is told apart.
     fn proposal<'g>(
         &'g self,
-        at: &str,
+        state: &Snapshot<'_>,
         info: &Commit,
         parent: Option<Oid>,
         branch: &[Contribution],
     ) -> Result<Option<Proposal<'g>>, GitError> {
         let (Some(onto), [_, tip]) = (parent, info.parents.as_slice()) else { return Ok(None) };
-        proposal::read(&self.repo, at, (onto, *tip), branch)
+        proposal::read(&self.repo, (state, &self.folders), (onto, *tip), branch)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::format::Problem;
 use crate::git::{Commit, GitError, Repo};
 use crate::index;
 use crate::name::{Id, Principal, UserName};
+use crate::phrase;
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
 use crate::rules::{self, Class, Fault, Proposal, Step, UsedIds};
@@ -132,7 +133,17 @@ impl<'r> Pull<'r> {
             }
         };
         let (ours, theirs) = (repo.tree_of(&base)?, repo.tree_of(&self.head)?);
-        let at = self.registry.at().to_owned();
+        let (old, new) = (self.registry.snapshot_in(Some(ours))?, self.registry.snapshot_in(Some(theirs))?);
+        let at = old.at().to_owned();
+        if at != new.at() {
+            let message = format!(
+                "the registry lies in {} in the target and in {} in the branch, so what a merge gives is not certain",
+                phrase::folder(&at),
+                phrase::folder(new.at())
+            );
+            self.cannot(&old.full_path("greenroom.toml"), &message, "merge the target into the branch first");
+            return Ok(());
+        }
         let within = |path: &str| path.starts_with(&at) || codeowners::is_place(path);
         let merged = merge::three_way(repo, ancestor, Some(ours), Some(theirs), &within)?;
         for path in merged.conflicts.iter().filter(|p| p.starts_with(&at)) {
@@ -226,7 +237,8 @@ impl<'r> Pull<'r> {
         if self.cut {
             return Ok(out);
         }
-        let folders = [self.registry.at().to_owned()];
+        let mut folders = vec![self.before()?.at().to_owned(), self.after()?.at().to_owned()];
+        folders.dedup();
         let mut structure = Structure::new(self.registry.repo(), &folders, GateLimits::default(), now);
         for commit in self.commits.iter().rev() {
             out.extend(structure.commit(&commit.id, Place::Side)?);
@@ -343,7 +355,8 @@ impl<'r> Pull<'r> {
     /// The branch as the rules need it; none where it is not certain what it changed, as in a clone that was cut.
     fn proposal(&self, made: &Made<'_>) -> Result<Option<Proposal<'r>>, RegistryError> {
         let Some(base) = self.base.filter(|_| made.is_whole) else { return Ok(None) };
-        match proposal::read(self.registry.repo(), self.registry.at(), (base, self.tip), &made.branch) {
+        let (after, named) = (self.after()?, self.registry.named());
+        match proposal::read(self.registry.repo(), (&after, named), (base, self.tip), &made.branch) {
             Err(GitError::Shallow) => Ok(None),
             found => Ok(found?),
         }

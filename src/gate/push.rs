@@ -115,6 +115,10 @@ impl Gate {
         let before = folders::of(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
         let mut folders = folders::of(&self.repo, Some(root(&new)?), &self.folders)?;
         folders.extend(before);
+        // A registry may be moved more than once.
+        for (step, _) in steps {
+            folders.extend(folders::of(&self.repo, Some(root(step)?), &self.folders)?);
+        }
         folders.sort();
         folders.dedup();
         // Without a registry there is nothing to guard.

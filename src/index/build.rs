@@ -111,8 +111,9 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
         if entry.events.is_empty() {
             continue;
         }
-        let layout = registry.snapshot_in(before)?.layout()?;
-        let place = |path: &str| Location::parse(path.strip_prefix(registry.at())?, layout).ok();
+        let state = registry.snapshot_in(before)?;
+        let layout = state.layout()?;
+        let place = |path: &str| Location::parse(path.strip_prefix(state.at())?, layout).ok();
         let effects = entry.events.iter().flat_map(|e| effects(e, entry.at.as_millis(), place));
         out.effects.extend(effects.map(|e| (number, e)));
     }

@@ -66,6 +66,7 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
         },
         Event::RegistryCreated { .. }
         | Event::SettingsChanged { .. }
+        | Event::RegistryMoved { .. }
         | Event::RegistryDeleted { .. }
         | Event::Granted { .. }
         | Event::Revoked { .. }

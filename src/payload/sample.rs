@@ -18,9 +18,10 @@ use crate::time::Timestamp;
 use crate::tree::Oid;
 
 /// The names of all events of the registry.
-pub const OWN: [&str; 48] = [
+pub const OWN: [&str; 49] = [
     "registry.created",
     "registry.settings_changed",
+    "registry.moved",
     "registry.deleted",
     "access.granted",
     "access.revoked",
@@ -204,6 +205,7 @@ impl Maker<'_> {
             "registry.settings_changed" => {
                 Event::SettingsChanged { before: settings(), after: Settings { name: text("renamed"), ..settings() } }
             }
+            "registry.moved" => Event::RegistryMoved { from: String::new(), to: "registry/".to_owned() },
             "registry.deleted" => Event::RegistryDeleted { settings: settings() },
             "access.granted" => Event::Granted { model: None, to, level: Level::CanRead, before: None },
             "access.revoked" => Event::Revoked { model: None, to, level: Level::CanRead },

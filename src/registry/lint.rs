@@ -61,7 +61,7 @@ impl Registry {
         lint.faults.extend(rules::lint(&after)?.faults);
         let diff = diff::diff(&head, &after, Limits::default())?;
         lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
-        if let Some(asker) = asker.filter(|_| !diff.files.is_empty()) {
+        if let Some(asker) = asker.filter(|_| !diff.is_empty()) {
             match self.presumed_actor((&head, &after), asker, now)? {
                 Ok(actor) => {
                     let mut step = Step::new(&head, &after, &diff, &actor, now);

@@ -9,6 +9,7 @@ mod error;
 pub mod health;
 mod history;
 mod lint;
+mod past;
 mod place;
 mod propose;
 pub mod sent;
@@ -35,6 +36,7 @@ pub use batch::Batch;
 pub use error::RegistryError;
 pub use history::{LogEntry, Steps};
 pub use lint::Lint;
+pub use past::{named_folders, past_folders};
 pub use place::Place;
 pub use propose::Proposal;
 pub use sent::Unsent;
@@ -54,6 +56,7 @@ pub struct Registry {
     proofs: Proofs,
     used: Option<Used>,
     calendar: Option<Calendar>,
+    past: past::Past,
 }
 
 /// How the commit is found that had landed by a time on the first-parent line of a tip; none if none had.
@@ -103,12 +106,11 @@ pub struct Outcome {
 
 impl Registry {
     /// Finds the registry that a folder lies in: at the root of the repository, in a folder above `dir`, or in the
-    /// one folder at the top of the repository that holds a registry.
+    /// one folder that holds a registry, of those at the top of the repository and those that its settings name.
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = branch(&repo)?;
-        let proofs = Proofs::default();
-        let found = Self { repo, branch, at: String::new(), landed: walk, proofs, used: None, calendar: None };
+        let found = Self::on_branch(repo, branch, "");
         let at = found.locate(dir)?;
         Ok(Self { at, ..found })
     }
@@ -116,8 +118,12 @@ impl Registry {
     /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
         let branch = branch(&repo)?;
-        let proofs = Proofs::default();
-        Ok(Self { repo, branch, at: at.to_owned(), landed: walk, proofs, used: None, calendar: None })
+        Ok(Self::on_branch(repo, branch, at))
+    }
+
+    fn on_branch(repo: Repo, branch: String, at: &str) -> Self {
+        let (proofs, past) = (Proofs::default(), past::Past::default());
+        Self { repo, branch, at: at.to_owned(), landed: walk, proofs, used: None, calendar: None, past }
     }
 
     /// The same registry with another way to find what had landed by a time: with the help of an index, which must
@@ -152,7 +158,7 @@ impl Registry {
     /// The same registry on another branch than that of HEAD, named in full: for who goes on with a branch whatever is
     /// checked out.
     pub fn following(self, branch: &str) -> Self {
-        Self { branch: branch.to_owned(), ..self }
+        Self { branch: branch.to_owned(), past: past::Past::default(), ..self }
     }
 
     fn locate(&self, dir: &Path) -> Result<String, RegistryError> {
@@ -174,6 +180,11 @@ impl Registry {
             let at = format!("{}/", entry.name);
             if is_registry(&at)? {
                 found.push(at);
+            }
+        }
+        for at in self.named() {
+            if !found.contains(at) && is_registry(at)? {
+                found.push(at.clone());
             }
         }
         match found.as_slice() {
@@ -233,9 +244,9 @@ impl Registry {
         self.snapshot_in(root)
     }
 
-    /// The registry in a root tree.
+    /// The registry in a root tree, in whatever folder it lies there.
     pub fn snapshot_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
-        Ok(Snapshot::new(&self.repo, root, &self.at)?)
+        self.follow_in(root)
     }
 
     /// Makes a change: applies the actions one after the other, judges what they come to, and commits it as one step.
@@ -302,7 +313,11 @@ impl Registry {
                 tree = Some(self.repo.stage(tree, &patch)?);
             }
         }
-        let after = self.snapshot_in(tree)?;
+        let mut after = self.snapshot_in(tree)?;
+        if let Some(root) = tree.filter(|_| before.at() != after.at()) {
+            tree = Some(self.renew_owners(root, &after)?);
+            after = self.snapshot_in(tree)?;
+        }
         let diff = diff::diff(&before, &after, Limits::default())?;
         let foreign = diff.events.iter().filter_map(Event::new_id).any(|id| !made.contains(id));
         let used = if foreign { self.used_before(self.head()?, &diff)? } else { Some(UsedIds::new()) };

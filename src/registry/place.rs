@@ -32,13 +32,14 @@ impl Registry {
 
     /// The same repository, followed at another place.
     pub fn at_place(self, place: &Place) -> Self {
-        Self { branch: place.branch.clone(), at: place.at.clone(), ..self }
+        Self { branch: place.branch.clone(), at: place.at.clone(), past: super::past::Past::default(), ..self }
     }
 
     /// Follows the registry to another place.
     pub fn follow_to(&mut self, place: &Place) {
         self.branch.clone_from(&place.branch);
         self.at.clone_from(&place.at);
+        self.past = super::past::Past::default();
     }
 
     /// The place where the registry is now of which a commit was seen last; none if it is where it was.

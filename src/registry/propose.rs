@@ -101,7 +101,7 @@ impl Registry {
             return Err(RegistryError::Denied { outcome: Box::new(outcome) });
         }
         let mut proposal = Proposal { branch: name.to_owned(), base, commit: None, diff, message };
-        if !options.dry_run && !proposal.diff.files.is_empty() {
+        if !options.dry_run && !proposal.diff.is_empty() {
             let at = stamp::next(now, Some(self.repo.landing_time(&base)?));
             let asker = Asker { committer: Ident { time: at, ..asker.committer.clone() }, ..asker.clone() };
             let message = stamped(&proposal.message, &proposal.diff, at);

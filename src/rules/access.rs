@@ -164,6 +164,7 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
     Ok(match event {
         Event::RegistryCreated { .. }
         | Event::SettingsChanged { .. }
+        | Event::RegistryMoved { .. }
         | Event::RegistryDeleted { .. }
         | Event::GroupCreated { .. }
         | Event::GroupChanged { .. }

@@ -16,9 +16,10 @@ fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s 
 
 pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
-    // Under another layout also what did not move lies elsewhere.
+    // Under another layout, and in another folder, also what did not move lies elsewhere.
     let objects = step.after.objects();
-    let all = match step.before.layout()? == layout {
+    let is_there = step.before.layout()? == layout && !step.after.was_elsewhere(step.before)?;
+    let all = match is_there {
         true => None,
         false => Some(tree::changes((objects, None), (objects, step.after.root()), Limits::default())?),
     };

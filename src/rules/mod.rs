@@ -12,6 +12,7 @@ mod ids;
 mod keys;
 mod leaving;
 mod links;
+mod moved;
 pub mod outlook;
 mod people;
 pub mod proposal;
@@ -330,6 +331,12 @@ pub static RULES: &[Rule] = &[
         class: Class::Permission,
         about: "Files are moved or reworded without a change of meaning by who may change what they say.",
         check: rewrite::rewrites,
+    },
+    Rule {
+        name: "move",
+        class: Class::History,
+        about: "A registry is moved to another folder with all its files, in a step in which nothing else happens.",
+        check: moved::alone,
     },
     Rule {
         name: "manager",

@@ -158,7 +158,9 @@ impl<'a> Proposal<'a> {
 
     fn changes_of(&self, commit: &BranchCommit) -> Result<CommitChanges, TreeError> {
         let objects = self.state.objects();
-        let state = |root: Option<Oid>| Snapshot::new(objects, root, self.state.at());
+        let named = [self.base.at().to_owned()];
+        let id = self.state.id()?;
+        let state = |root: Option<Oid>| Snapshot::follow(objects, root, self.state.at(), (id, &named));
         let after = state(Some(commit.tree))?;
         if let [] | [_] = commit.parents.as_slice() {
             let diff = diff::diff(&state(commit.parents.first().copied())?, &after, Limits::default())?;

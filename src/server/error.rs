@@ -351,6 +351,7 @@ mod tests {
         ("permission", "PERMISSION_DENIED"),
         ("rewrite", "PERMISSION_DENIED"),
         ("manager", "INVALID_STATE"),
+        ("move", "INVALID_STATE"),
         ("author", "PERMISSION_DENIED"),
         ("stage-known", "INVALID_PARAMETER_VALUE"),
         ("stage-one", "INVALID_STATE"),

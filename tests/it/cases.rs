@@ -15,7 +15,7 @@ use greenroom::rules::subject::subject;
 use greenroom::rules::{Actor, BranchCommit, Proposal, RULES, Step, judge};
 use greenroom::snapshot::Snapshot;
 use greenroom::time::Timestamp;
-use greenroom::tree::{Kind, Limits, Memory, Oid, Patch, Stage as _};
+use greenroom::tree::{Kind, Limits, Memory, Objects as _, Oid, Patch, Stage as _};
 use serde::Deserialize;
 
 use crate::schema::WRITE;
@@ -61,6 +61,12 @@ struct Case {
     /// Files of so many bytes in the state after.
     #[serde(default)]
     sizes: BTreeMap<String, usize>,
+    /// The folder of the repository in which the state after lies, where the registry is moved.
+    #[serde(default)]
+    moved_to: Option<String>,
+    /// What lies where the registry was all the same.
+    #[serde(default)]
+    left: Vec<String>,
     /// The rules that a case which passes shows to be kept.
     #[serde(default)]
     shows: Vec<String>,
@@ -139,7 +145,19 @@ impl Case {
         }
         let after = lay_over(store, Some(rest), &folder().join(name).join("after"), &mut patch);
         let marked = folder().join(name).join("after");
-        (before, lay_reviewed(store, after, before, &marked, &mut Patch::default()))
+        let after = lay_reviewed(store, after, before, &marked, &mut Patch::default());
+        (before, self.moved(store, after))
+    }
+
+    /// The root tree in which the state lies in its folder.
+    fn moved(&self, store: &Memory, state: Oid) -> Oid {
+        let Some(folder) = &self.moved_to else { return state };
+        let mut patch = Patch::default();
+        patch.link(folder.clone(), Kind::Tree, state);
+        for entry in store.tree(&state).expect("a tree in memory").iter().filter(|e| self.left.contains(&e.name)) {
+            patch.link(entry.name.clone(), entry.kind, entry.id);
+        }
+        store.stage(None, &patch).expect("a tree in memory")
     }
 
     /// The branch that is merged.
@@ -165,7 +183,8 @@ impl Case {
         let store = Memory::default();
         let (before, after) = self.trees(&store, name);
         let before = Snapshot::new(&store, Some(before), "").expect("a state");
-        let after = Snapshot::new(&store, Some(after), "").expect("a state");
+        let folder = self.moved_to.as_ref().map_or_else(String::new, |folder| format!("{folder}/"));
+        let after = Snapshot::new(&store, Some(after), &folder).expect("a state");
         let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
         let user = |s: &String| UserName::new(s.clone()).expect("a person's id");
         let authors: BTreeSet<UserName> = self.author.iter().map(user).collect();

@@ -2,6 +2,7 @@
 
 mod as_checked;
 mod merges;
+mod moves;
 mod under_fire;
 mod world;
 

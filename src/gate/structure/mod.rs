@@ -156,6 +156,9 @@ impl<'r> Structure<'r> {
             faults.extend(self.searched.judge(&after, files, self.limits, self.deadline)?);
             if place == Place::Side && faults.is_empty() && !follows_broken {
                 let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
+                // A branch may move it; then it is whole where it lies after the commit.
+                let id = before.id()?;
+                let after = Snapshot::follow(self.repo, Some(parts.tree), at, (id, &self.folders))?;
                 faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
             }
         }

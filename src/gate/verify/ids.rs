@@ -12,6 +12,18 @@ use crate::registry::RegistryError;
 use crate::rules::{self, NewId, brought_by};
 use crate::tree::Oid;
 
+/// Puts the ids of registries that were moved under the folder where each lies last, so that they are compared with those
+/// of its past. Moves are in the order of their steps.
+pub(super) fn follow(new: &mut [(usize, String, NewId)], moved: &[(usize, String, String)]) {
+    for (number, at, _) in new {
+        for (step, from, to) in moved {
+            if step > number && from == at {
+                at.clone_from(to);
+            }
+        }
+    }
+}
+
 /// Tells of ids that were used a second time. `before` is the step before the first that was judged.
 pub(super) fn check(
     repo: &Repo,

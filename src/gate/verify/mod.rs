@@ -175,12 +175,14 @@ pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progre
         pushes: line.pushes,
         ..Audit::default()
     };
-    let (mut stored, mut new_ids) = (BTreeSet::new(), Vec::new());
+    let (mut stored, mut new_ids, mut moved) = (BTreeSet::new(), Vec::new(), Vec::new());
     for part in judge_all(git_dir, &line, range, stepped)? {
         notes.extend(part.notes);
         stored.extend(part.stored);
         new_ids.extend(part.new_ids);
+        moved.extend(part.moved);
     }
+    ids::follow(&mut new_ids, &moved);
     ids::check(&repo, &line, (&scope.branch, before), &new_ids, &mut notes)?;
     if let Some(tip) = audit.to {
         whole(&repo, tip, &mut notes)?;
@@ -285,6 +287,8 @@ struct Part {
     stored: BTreeSet<Stored>,
     /// The ids that came: in which step, and into the registry of which folder.
     new_ids: Vec<(usize, String, NewId)>,
+    /// The registries that were moved: in which step, from which folder to which.
+    moved: Vec<(usize, String, String)>,
 }
 
 /// Judges the steps of a range with all cores; the parts are in order.
@@ -304,7 +308,13 @@ fn judge_all(
             if first >= range.end {
                 return Ok(parts);
             }
-            let mut part = Part { first, notes: Notes::default(), stored: BTreeSet::new(), new_ids: Vec::new() };
+            let mut part = Part {
+                first,
+                notes: Notes::default(),
+                stored: BTreeSet::new(),
+                new_ids: Vec::new(),
+                moved: Vec::new(),
+            };
             for number in first..range.end.min(first + BLOCK) {
                 judge_one(&gate, line, number, &mut part)?;
             }
@@ -336,6 +346,7 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
     let judged = gate.judge_step(step.commit, step.parent, &landing, &mut IdLine::elsewhere());
     let told = judged.and_then(|mut judged| {
         part.new_ids.extend(std::mem::take(&mut judged.new_ids).into_iter().map(|(at, new)| (number, at, new)));
+        part.moved.extend(judged.moved.drain(..).map(|(from, to)| (number, from, to)));
         let files = files::check(gate, step, &mut part.stored)?;
         Ok((judged, files))
     });

@@ -147,6 +147,12 @@ impl World {
         self.sandbox.write(format!("r/{path}"), text);
     }
 
+    /// Copies a folder of the work tree.
+    #[track_caller]
+    pub fn copy(&self, from: &str, to: &str) {
+        self.shell(CAROL).run("cp", ["-r", from, to]).success();
+    }
+
     pub fn read(&self, path: &str) -> String {
         self.sandbox.read(format!("r/{path}"))
     }

@@ -138,7 +138,7 @@ impl Life {
         let word = || text(self.pick(&["", "one", "two", "three\nlines\n", "é"]));
         let key = || self.pick(&["team", "my key", "mlflow.prompt.is_prompt"]).parse().unwrap();
         let stage = || self.pick(&[Stage::None, Stage::Staging, Stage::Production, Stage::Archived]);
-        match self.roll(20) {
+        match self.roll(21) {
             0 => Action::CreateModel { model, description: word(), tags: Default::default() },
             1 => Action::DescribeModel { model, description: word() },
             2 => Action::RenameModel { model, to: self.name() },
@@ -158,6 +158,7 @@ impl Life {
             14 => Action::SetAlias { model, alias: "champion".parse().unwrap(), version },
             15 => Action::AddComment { model, version, text: text("fine") },
             16 => Action::CreateRequest { model, version, to: stage(), archive_existing: true, comment: word() },
+            18 => Action::MoveRegistry { to: self.pick(&["", "registry/", "ml/"]).to_owned() },
             17 => Action::Reshard { layout: self.pick(&[Layout::Flat, Layout::Sharded]) },
             _ => Action::Transition { model, version, to: stage(), archive_existing: self.roll(2) == 0 },
         }
@@ -182,7 +183,7 @@ impl Life {
                 (_, None, _) => patch.remove(model.path.clone()),
             }
         } else {
-            patch.write(format!("{}notes.txt", registry.at()), "a stray");
+            patch.write(snapshot.full_path("notes.txt"), "a stray");
         }
         self.publish(registry, &patch, false);
     }

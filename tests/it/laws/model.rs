@@ -115,6 +115,8 @@ impl State {
             Event::RegistryCreated { settings } | Event::SettingsChanged { after: settings, .. } => {
                 self.settings = Some(Settings { layout: Layout::Flat, ..settings });
             }
+            // Where it lies is no part of the state.
+            Event::RegistryMoved { .. } => {}
             Event::RegistryDeleted { .. } => self.settings = None,
             Event::Granted { model, to, level, .. } => drop(self.grants_of(model.as_ref()).insert(to, level)),
             Event::Revoked { model, to, .. } => drop(self.grants_of(model.as_ref()).remove(&to)),
@@ -537,7 +539,9 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
 /// how they are applied.
 pub fn promise(s: &State, action: &Action, actor: &UserName) -> Option<Vec<String>> {
     let mut out = match action {
-        Action::CreateRegistry { .. } | Action::Reshard { .. } => panic!("not among the generated actions"),
+        Action::CreateRegistry { .. } | Action::Reshard { .. } | Action::MoveRegistry { .. } => {
+            panic!("not among the generated actions")
+        }
         Action::ChangeSettings { settings, .. } => {
             only_if(s.settings.as_ref() != Some(settings), "registry.settings_changed".to_owned())
         }

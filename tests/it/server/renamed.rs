@@ -93,3 +93,23 @@ fn a_registry_that_is_removed_is_an_error_and_one_that_is_moved_is_followed() {
     let there = world.alice().git(["show", "--format=", "--name-only", "HEAD"]).success();
     assert!(there.stdout().starts_with("ml/models/wine/"), "{}", there.stdout());
 }
+
+#[test]
+fn a_registry_that_is_moved_by_command_is_served_on_with_its_past() {
+    let (world, server) = served();
+    world.alice().greenroom(["tag", "set", "wine", "when=before"]).success();
+    let before = world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
+    let path = format!("/api/greenroom/models/get?name=wine&as_of={before}");
+    let then = server.get(&path).json(200);
+    for to in ["ml", "registry", "."] {
+        world.alice().greenroom(["move", to]).success();
+        is_well(&world, &server, "main", &format!("in {to}"));
+        assert_eq!(server.get(&path).json(200), then, "as of before the move");
+        let feed = server.get("/api/greenroom/events?max_results=1000").json(200);
+        let told: Vec<&str> =
+            feed["events"].as_array().expect("events").iter().filter_map(|e| e["event"].as_str()).collect();
+        assert_eq!(told.iter().filter(|name| **name == "model.created").count(), 1, "{told:?}");
+        assert!(told.contains(&"registry.moved"), "{told:?}");
+    }
+    world.is_sound();
+}

@@ -341,6 +341,29 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
 }
 
 #[test]
+fn a_registry_that_is_moved_is_followed_while_somebody_watches_and_while_nobody_does() {
+    let world = World::new();
+    let running = world.start(all(&world));
+    world.model("m");
+    world.tags("m", 0..2);
+    world.book.wait("two tags", |t| t.len() >= 3);
+    world.alice().greenroom(["move", "ml"]).success();
+    world.tags("m", 2..4);
+    world.book.wait("the move and two more", |t| t.len() >= 6);
+    running.end();
+    // Nobody watches: another folder, and something lands after it.
+    world.alice().greenroom(["move", "registry"]).success();
+    world.tags("m", 4..6);
+    let running = world.start(all(&world));
+    world.book.wait("the second move and the last two", |t| t.len() >= 9);
+    running.end();
+    assert_eq!(world.values("all", "m"), numbered(0..6));
+    let told = world.book.told();
+    let moves = told.iter().filter(|t| t.event == "registry.moved").count();
+    assert_eq!((told.len(), moves), (9, 2), "each was told once: {told:#?}");
+}
+
+#[test]
 fn a_branch_that_is_gone_is_complained_of_until_it_is_back() {
     let world = World::new();
     let running = world.start(all(&world));

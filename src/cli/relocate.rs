@@ -1,0 +1,93 @@
+//! `greenroom move`: the same registry in another folder of its repository.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::change::{self, ChangeArgs};
+use super::init::folder;
+use super::report::{CliError, Exit};
+use super::session::Session;
+use crate::action::Action;
+use crate::git::Repo;
+use crate::registry::Registry;
+use crate::text::quoted;
+
+/// Move the registry to another folder of its repository, in one commit in which nothing else happens
+///
+/// Its history, its ids and its URLs stay: log, as-of, verify and the server follow the move. Files that speak of the
+/// repository as a whole stay at its root: README, LICENSE, .mailmap, .lfsconfig, CODEOWNERS and the folders of git hosts.
+/// The paths that a section of `greenroom codeowners` names follow in the same commit. Branches that were made before are
+/// best merged first: the gate refuses files that a merge puts where the registry was.
+#[derive(Debug, Args)]
+pub(super) struct MoveArgs {
+    /// The new folder, by its path from the root of the repository; `.` or `/` is the root
+    #[arg(value_name = "TO")]
+    to: String,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+pub(super) fn run(args: &MoveArgs, session: &mut Session) -> Result<Exit, CliError> {
+    let registry = session.registry()?;
+    let to = if args.to == "/" { String::new() } else { folder("TO", &args.to)? };
+    check_name(&registry, &to)?;
+    check_neighbours(&registry, &to)?;
+    if let Some(work) = registry.repo().work_dir().filter(|_| to != registry.at()) {
+        check_work_tree(&work, &to)?;
+    }
+    drop(registry);
+    change::apply(session, &args.change, &[Action::MoveRegistry { to }])
+}
+
+/// Refuses a folder that git or another system cannot hold, or in which no gate would look for a registry.
+fn check_name(registry: &Registry, to: &str) -> Result<(), CliError> {
+    if let Some(why) = Repo::path_fault(&format!("{to}greenroom.toml")) {
+        return Err(CliError::usage(format!("TO: {} cannot be a folder: {why}", quoted(to))));
+    }
+    let depth = to.matches('/').count();
+    if depth > 1 && !registry.named().iter().any(|named| named == to) {
+        let message =
+            format!("TO: {} is not at the top of the repository, where gates look for registries", quoted(to));
+        let hint = format!(
+            "name a folder at the top; or tell this repository and each one that is pushed to: git config --add \
+             greenroom.registry {}",
+            to.trim_end_matches('/')
+        );
+        return Err(CliError::usage(message).hint(hint));
+    }
+    Ok(())
+}
+
+/// Refuses a folder within another registry, or around it.
+fn check_neighbours(registry: &Registry, to: &str) -> Result<(), CliError> {
+    let Some(tip) = registry.head()? else { return Ok(()) };
+    let folders = registry.folders(tip)?;
+    let other = folders.iter().find(|f| *f != registry.at() && (f.starts_with(to) || to.starts_with(f.as_str())));
+    let Some(other) = other else { return Ok(()) };
+    let message = format!("there is another registry in {}", crate::phrase::folder(other));
+    Err(CliError::new(Exit::Exists, message).hint("no registry lies within another: name a folder beside it"))
+}
+
+/// Refuses a folder of the work tree that leads elsewhere, or that holds files git does not know.
+fn check_work_tree(work: &Path, to: &str) -> Result<(), CliError> {
+    let mut path = work.to_owned();
+    for name in to.split('/').filter(|name| !name.is_empty()) {
+        path.push(name);
+        let shown = crate::text::one_line(&path.to_string_lossy()).into_owned();
+        match std::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(meta) => {
+                let what = if meta.is_symlink() { "a symbolic link" } else { "a file" };
+                let error = CliError::new(Exit::Exists, format!("{shown} is {what}, so the registry cannot lie there"));
+                return Err(error.hint("name a folder that is not there yet"));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => {
+                let error = CliError::new(Exit::Failed, format!("could not look at {shown}"));
+                return Err(CliError { causes: vec![e.to_string()], ..error });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The folder of a registry in other states than the newest: where it lay before it was moved, or will lie after.
+//!
+//! A registry is its id. Where its folder holds no registry, the id is looked for in the folders in which a gate looks for
+//! registries: so the cost is only paid for states in which the registry lay elsewhere.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use super::{Registry, RegistryError};
+use crate::codeowners;
+use crate::git::{GitError, Repo};
+use crate::name::Id;
+use crate::snapshot::{self, Snapshot};
+use crate::tree::{Oid, Patch, Stage as _};
+
+/// How many of the newest commits are searched for the id of a registry whose folder is empty in the newest of all.
+const MAX_BACK: usize = 1_000;
+
+/// The setting that names folders deeper in the repository in which registries lie.
+const SETTING: &str = "greenroom.registry";
+
+/// What is known of the registry besides its folder.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    id: OnceCell<Id>,
+    named: OnceCell<Vec<String>>,
+}
+
+/// The folders that the settings of a repository name.
+pub fn named_folders(repo: &Repo) -> Vec<String> {
+    let slash = |at: String| format!("{}/", at.trim_matches('/'));
+    repo.own_settings(SETTING).into_iter().map(slash).collect()
+}
+
+impl Registry {
+    /// The registry in a root tree: in its folder, or where else in that tree it lies.
+    pub(super) fn follow_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
+        let here = Snapshot::new(&self.repo, root, &self.at)?;
+        if root.is_none() || here.entry("greenroom.toml")?.is_some() {
+            return Ok(here);
+        }
+        let Some(id) = self.own_id()? else { return Ok(here) };
+        match snapshot::folder_of(&self.repo, root, id, self.named())? {
+            Some(at) => Ok(Snapshot::new(&self.repo, root, &at)?),
+            None => Ok(here),
+        }
+    }
+
+    /// The folders in which the gate of this repository looks for registries besides the root and the top.
+    pub fn named(&self) -> &[String] {
+        self.past.named.get_or_init(|| named_folders(&self.repo))
+    }
+
+    /// The id of the registry, by the newest commit that has one in its folder.
+    fn own_id(&self) -> Result<Option<&Id>, RegistryError> {
+        if let Some(id) = self.past.id.get() {
+            return Ok(Some(id));
+        }
+        let Some(tip) = self.head()? else { return Ok(None) };
+        for step in self.repo.first_parents(tip)?.take(MAX_BACK) {
+            let commit = match step {
+                Ok(step) => step.commit,
+                Err(GitError::Shallow) => return Ok(None),
+                Err(e) => return Err(e.into()),
+            };
+            let state = Snapshot::new(&self.repo, Some(self.repo.tree_of(&commit)?), &self.at)?;
+            if let Some(id) = state.id()?.cloned() {
+                return Ok(Some(self.past.id.get_or_init(|| id)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes the sections of CODEOWNERS anew where a registry was moved: they name its files by their paths.
+    pub(super) fn renew_owners(&self, tree: Oid, after: &Snapshot<'_>) -> Result<Oid, RegistryError> {
+        let mut patch = Patch::default();
+        for (path, text) in codeowners::files_in(&self.repo, Some(tree))? {
+            let Some(host) = codeowners::host_of(&text) else { continue };
+            let renewed = codeowners::renew(&text, &codeowners::section(host, after)?);
+            if renewed != text {
+                patch.write(path, renewed);
+            }
+        }
+        if patch.is_empty() { Ok(tree) } else { Ok(self.repo.stage(Some(tree), &patch)?) }
+    }
+}
+
+/// The folders in which the registry that lies in folder `at` at a commit lay before, as far as the history is here.
+pub fn past_folders(repo: &Repo, tip: Oid, at: &str, named: &[String]) -> Result<BTreeSet<String>, GitError> {
+    let mut out = BTreeSet::new();
+    let Some(id) = Snapshot::new(repo, Some(repo.tree_of(&tip)?), at)?.id()?.cloned() else { return Ok(out) };
+    let mut at = at.to_owned();
+    for step in repo.first_parents(tip)? {
+        let commit = match step {
+            Ok(step) => step.commit,
+            Err(GitError::Shallow) => break,
+            Err(e) => return Err(e),
+        };
+        let root = Some(repo.tree_of(&commit)?);
+        if Snapshot::new(repo, root, &at)?.entry("greenroom.toml")?.is_some() {
+            continue;
+        }
+        let Some(found) = snapshot::folder_of(repo, root, &id, named)? else { break };
+        at.clone_from(&found);
+        out.insert(found);
+    }
+    Ok(out)
+}

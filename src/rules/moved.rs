@@ -1,0 +1,47 @@
+//! The rule of a registry that is moved to another folder: with all its files, in a step in which nothing else happens.
+
+use super::{Faults, Step};
+use crate::event::Event;
+use crate::format::path::Location;
+use crate::phrase;
+use crate::text::quoted;
+use crate::tree::TreeError;
+
+/// How many of the other changes are named.
+const SHOWN: usize = 5;
+
+const HELP: &str = "move it with `greenroom move`, and make the other changes in steps of their own";
+
+pub(super) fn alone(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    if !step.after.was_elsewhere(step.before)? {
+        return Ok(());
+    }
+    let file = step.after.full_path("greenroom.toml");
+    let others = step.diff.events.iter().filter(|event| !goes_with_move(event));
+    let mut is_alone = true;
+    for event in others.take(SHOWN) {
+        is_alone = false;
+        let message = format!("the registry is moved, and nothing else may happen in the step: {}", phrase::act(event));
+        faults.add(file.clone(), message, HELP);
+    }
+    let layout = step.after.layout()?;
+    let is_own = |path: &str| !matches!(Location::parse(path, layout), Ok(Location::Companion(_)) | Err(_));
+    if let Some(other) = step.diff.files.iter().find(|f| is_alone && is_own(&f.path)) {
+        let path = step.after.full_path(&other.path);
+        faults.add(path, "the registry is moved, and this file of it is another one after the step", HELP);
+    }
+    for left in step.after.left_at(step.before.at())? {
+        let message = format!("{} is left where the registry was, though the registry is moved", quoted(&left));
+        faults.add(left.clone(), message, "move all of its files: `greenroom move` does, or take the rest out");
+    }
+    Ok(())
+}
+
+/// The owners of its files are named by their paths, so that file of the git host follows in the same step.
+fn goes_with_move(event: &Event) -> bool {
+    match event {
+        Event::RegistryMoved { .. } => true,
+        Event::FileChanged { path, .. } => path.rsplit('/').next() == Some("CODEOWNERS"),
+        _ => false,
+    }
+}
