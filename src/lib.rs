@@ -98,6 +98,9 @@ pub mod watch;
 // the hooks: the programs that git runs around a push
 pub mod hook;
 
+// the output: what commands and the own API print as JSON
+pub mod view;
+
 // the network: APIs over HTTP
 pub mod server;
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::change::{self, ChangeArgs};
 use super::complete;
@@ -15,6 +14,7 @@ use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::{Access, Level};
 use crate::name::{GroupName, ModelName, Principal, UserName};
+use crate::view;
 
 /// Manage who may do what
 #[derive(Debug, Subcommand)]
@@ -129,8 +129,13 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let own = own.grants.iter().map(|g| (g, args.model.as_ref()));
     let all: Vec<_> = own.chain(wide.grants.iter().map(|g| (g, None))).collect();
     if session.out.is_json() {
-        let row = |(g, model): &(&crate::entity::Grant, Option<&ModelName>)| json!({"to": g.to, "level": g.level, "model": model, "inherited": args.model.is_some() && model.is_none()});
-        session.out.json(&all.iter().map(row).collect::<Vec<_>>())?;
+        let rows = all.iter().map(|(grant, model)| view::Grant {
+            to: &grant.to,
+            level: grant.level,
+            model: *model,
+            inherited: args.model.is_some() && model.is_none(),
+        });
+        session.out.json(&rows.collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     if all.is_empty() {
@@ -172,7 +177,7 @@ fn show(only: Option<&GroupName>, session: &mut Session) -> Result<Exit, CliErro
             .hint(format!("greenroom access group {only} --add PERSON")));
     }
     if session.out.is_json() {
-        let rows: Vec<_> = groups.iter().map(|(name, members)| json!({"name": name, "members": members})).collect();
+        let rows: Vec<_> = groups.iter().map(|(name, members)| view::Group { name, members }).collect();
         session.out.json(&rows)?;
         return Ok(Exit::Ok);
     }

@@ -1,7 +1,6 @@
 //! `greenroom alias`: names that point at versions.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::alias_rule::{self, GuardArgs, RulesArgs, UnguardArgs};
 use super::change::{self, ChangeArgs};
@@ -16,6 +15,7 @@ use crate::apply::Refusal;
 use crate::name::{AliasName, InvalidName, ModelName};
 use crate::reference::{InvalidRef, ModelRef, Pick};
 use crate::text::one_line;
+use crate::view;
 
 /// Point names at versions
 #[derive(Debug, Subcommand)]
@@ -129,7 +129,8 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         all.push((alias, pointer.version, view.stage_of(pointer.version)?));
     }
     if session.out.is_json() {
-        let rows: Vec<_> = all.iter().map(|(a, v, s)| json!({"alias": a, "version": v, "current_stage": s})).collect();
+        let rows: Vec<_> =
+            all.into_iter().map(|(alias, version, stage)| view::Alias { alias, version, stage }).collect();
         session.out.json(&rows)?;
         return Ok(Exit::Ok);
     }

@@ -1,7 +1,6 @@
 //! `greenroom alias rules|guard|unguard`: who may move an alias, and to which versions.
 
 use clap::Args;
-use serde_json::json;
 
 use super::access::level;
 use super::change::{self, ChangeArgs};
@@ -15,6 +14,7 @@ use crate::entity::Level;
 use crate::entity::settings::AliasRule;
 use crate::name::{AliasName, Principal};
 use crate::stage::Stage;
+use crate::view;
 
 /// List the guarded aliases with their rules
 #[derive(Debug, Args)]
@@ -113,7 +113,7 @@ pub(super) fn list(args: &RulesArgs, session: &mut Session) -> Result<Exit, CliE
     let settings = current(&session.registry()?, args.at.as_deref())?;
     let out = &mut session.out;
     if out.is_json() {
-        let rows: Vec<_> = settings.aliases.iter().map(|(a, rule)| json!({"alias": a, "rule": rule})).collect();
+        let rows: Vec<_> = settings.aliases.iter().map(|(alias, rule)| view::GuardedAlias { alias, rule }).collect();
         out.json(&rows)?;
         return Ok(Exit::Ok);
     }

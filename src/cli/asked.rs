@@ -1,9 +1,6 @@
 //! A transition request as lists and pages show it: with its approvals, and for each review whether it counts. A closed one
 //! is shown by the rule and the rights of the state before the commit that closed it.
 
-use serde_json::{Value, json};
-
-use super::landed::with_lander;
 use super::report::CliError;
 use super::review;
 use super::session::Session;
@@ -16,6 +13,7 @@ use crate::rules::stage::{CHANGED, OWN, objection};
 use crate::rules::subject::subject;
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
+use crate::view::{Approvals, TransitionRequest};
 
 /// Finds the states in which closed requests were decided.
 pub(super) struct Closings<'r> {
@@ -131,43 +129,14 @@ impl Asked {
             && snapshot.may_approve(user, &self.model, &self.from, &self.request.to)?)
     }
 
-    /// The request with the field names of the REST contract.
-    pub(super) fn as_json(&self, landers: &Landers) -> Value {
-        let r = &self.request;
-        let reviews: Vec<Value> = r
-            .review
-            .iter()
-            .enumerate()
-            .map(|(i, review)| {
-                let shown = json!({
-                    "user_id": review.by,
-                    "timestamp": review.at.as_millis(),
-                    "verdict": review.verdict,
-                    "comment": review.comment,
-                    "void": self.reasons.get(i).cloned().flatten(),
-                });
-                with_lander(shown, landers.of_review(&r.id, review))
-            })
-            .collect();
-        let shown = json!({
-            "id": r.id,
-            "name": self.model,
-            "version": self.version,
-            "current_stage": self.from,
-            "to_stage": r.to,
-            "state": r.state,
-            "user_id": r.created_by,
-            "creation_timestamp": r.created_at.as_millis(),
-            "comment": r.comment,
-            "archive_existing_versions": r.archive_existing,
-            "approvals": self.approved_by(),
-            "approvals_needed": self.needed,
-            "reviews": reviews,
-            "closed_by": r.closed_by,
-            "closed_timestamp": r.closed_at.map(|t| t.as_millis()),
-            "close_comment": r.close_comment,
-        });
-        with_lander(shown, landers.of(&r.id))
+    /// The request for programs.
+    pub(super) fn view(&self, landers: &Landers) -> TransitionRequest {
+        let mut shown = TransitionRequest::new(&self.model, self.version, &self.from, &self.request, landers);
+        for (review, reason) in shown.review.iter_mut().zip(&self.reasons) {
+            review.void.clone_from(reason);
+        }
+        let by = self.approved_by().into_iter().cloned().collect();
+        TransitionRequest { approvals: Some(Approvals { needed: self.needed, by }), ..shown }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Making a change and saying what it did: the same for every command that changes something.
 
 use clap::Args;
-use serde_json::json;
 
 use super::complete;
 use super::output::{DIM, GREEN, RED, YELLOW, styled};
@@ -13,6 +12,7 @@ use crate::name::UserName;
 use crate::phrase;
 use crate::registry::{Options, Outcome, Registry};
 use crate::text::{Text, one_line};
+use crate::view;
 
 /// Flags of every command that changes something.
 #[derive(Debug, Clone, Default, Args)]
@@ -93,14 +93,14 @@ pub(super) fn print(session: &mut Session, outcome: &Outcome, dry_run: bool) -> 
 fn print_with(session: &mut Session, outcome: &Outcome, dry_run: bool, warnings: &[String]) -> Result<Exit, CliError> {
     let exit = if outcome.verdict.passes() { Exit::Ok } else { Exit::Refused };
     if session.out.is_json() {
-        session.out.json(&json!({
-            "commit": outcome.commit,
-            "dry_run": dry_run,
-            "events": outcome.diff.events,
-            "faults": outcome.verdict.faults,
-            "message": outcome.message,
-            "warnings": warnings,
-        }))?;
+        session.out.json(&view::Change {
+            commit: outcome.commit,
+            dry_run,
+            events: &outcome.diff.events,
+            faults: &outcome.verdict.faults,
+            message: &outcome.message,
+            warnings,
+        })?;
     } else {
         as_text(session, outcome, dry_run);
         session.out.flush()?;

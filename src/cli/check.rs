@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 
 use super::annotate::{Finding, Style, Wanted, github, gitlab, sarif};
 use super::output::{GREEN, Output, RED, YELLOW, styled};
@@ -18,6 +17,7 @@ use crate::index;
 use crate::name::UserName;
 use crate::registry::{Asker, Lint, Registry};
 use crate::text::one_line;
+use crate::view;
 
 /// Check files before they are committed, or a pull request before it is merged: every fault and the way out
 ///
@@ -160,15 +160,18 @@ fn report_files(lint: &Lint, home: &str, style: Style, out: &mut Output) -> Resu
     let findings: Vec<_> = faults.chain(lint.warnings.iter().map(|w| Finding { problem: w, fault: false })).collect();
     match style {
         Style::Text => as_text(lint, out),
-        Style::Json => out.json(&json!({
-            "files": lint.files, "changed": lint.changed, "faults": lint.faults, "warnings": lint.warnings,
-        }))?,
+        Style::Json => out.json(&view::FileReport {
+            files: lint.files,
+            changed: &lint.changed,
+            faults: &lint.faults,
+            warnings: &lint.warnings,
+        })?,
         Style::Github => {
             let told = plain(&told(lint));
             out.line(format!("{}{}", github::commands(&findings), github::notice(&told)).trim_end());
         }
-        Style::Gitlab => out.json(&gitlab::report(&findings, home))?,
-        Style::Sarif => out.json(&sarif::log(&findings, home))?,
+        Style::Gitlab => out.report(&gitlab::report(&findings, home))?,
+        Style::Sarif => out.report(&sarif::log(&findings, home))?,
         Style::Markdown => {
             out.line(pull::of_files(&lint.faults, &lint.warnings, plain(&told(lint)).trim_end_matches('.')).trim_end());
         }

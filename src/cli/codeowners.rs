@@ -1,11 +1,11 @@
 //! `greenroom codeowners`: the grants in the git host's own words.
 
 use clap::Args;
-use serde_json::json;
 
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::codeowners::{self, Host};
+use crate::view;
 
 /// Print CODEOWNERS as the grants and stage rules make it, for the git host to ask the right people for reviews
 ///
@@ -58,8 +58,8 @@ pub(super) fn run(args: &CodeownersArgs, session: &mut Session) -> Result<Exit, 
         std::fs::write(&file, &text)?;
     }
     if session.out.is_json() {
-        let body = json!({"host": host.as_str(), "path": path, "text": text, "current": current, "written": args.write && !current});
-        session.out.json(&body)?;
+        let written = args.write && !current;
+        session.out.json(&view::CodeownersFile { host: host.as_str(), path, text: &text, current, written })?;
     } else if !args.write {
         session.out.block(&text, "");
     } else if current {

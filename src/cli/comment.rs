@@ -2,12 +2,9 @@
 
 use std::io::Read as _;
 
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-
 use super::change::{self, ChangeArgs};
 use super::complete;
-use super::landed::{History, landed_by, with_lander};
+use super::landed::{History, landed_by};
 use super::output::{YELLOW, local, styled};
 use super::pick;
 use super::report::{CliError, Exit};
@@ -16,10 +13,11 @@ use super::target::{self, Target};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Comment;
-use crate::index::Landers;
 use crate::name::ModelName;
 use crate::registry::Registry;
 use crate::text::{MAX_TEXT, Text, one_line};
+use crate::view;
+use clap::{Args, Subcommand};
 
 /// Discuss versions
 #[derive(Debug, Subcommand)]
@@ -141,20 +139,6 @@ fn find(registry: &Registry, target: &Target, rest: &[String]) -> Result<(ModelN
     Ok((model, version, comment))
 }
 
-/// A comment with the field names of the REST contract.
-pub(super) fn as_json(model: &ModelName, version: u64, c: &Comment, landers: &Landers) -> Value {
-    let shown = json!({
-        "id": c.id,
-        "name": model,
-        "version": version,
-        "user_id": c.created_by,
-        "creation_timestamp": c.created_at.as_millis(),
-        "last_updated_timestamp": c.edited_at.unwrap_or(c.created_at).as_millis(),
-        "comment": c.text,
-    });
-    with_lander(shown, landers.of(&c.id))
-}
-
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let wanted = args.target.reference_at(args.at.as_deref())?;
@@ -162,9 +146,10 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let (_, view) = target::find(&snapshot, &wanted)?;
     let comments: Vec<Comment> = view.comments()?.into_values().filter_map(|f| f.value).collect();
     let landers = History::open(session, &registry, wanted.moment.as_deref()).landers(&wanted.model, view.number);
-    let out = &mut session.out;
+    let (out, number) = (&mut session.out, view.number);
     if out.is_json() {
-        out.json(&comments.iter().map(|c| as_json(&wanted.model, view.number, c, &landers)).collect::<Vec<_>>())?;
+        let shown = |c: &Comment| view::Comment::new(&wanted.model, number, c, landers.of(&c.id));
+        out.json(&comments.iter().map(shown).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     if comments.is_empty() {

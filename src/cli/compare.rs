@@ -11,7 +11,7 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
 use super::target;
-use super::version::{aliases_by_version, as_json, column_type, metric_text, number_json};
+use super::version::{aliases_by_version, column_type, metric_text};
 use crate::apply::Refusal;
 use crate::entity::Version;
 use crate::entity::version::{Column, Schema};
@@ -20,6 +20,7 @@ use crate::reference::{InvalidRef, ModelRef, Pick};
 use crate::snapshot::ModelView;
 use crate::stage::Stage;
 use crate::text::{one_line, quoted};
+use crate::view::{Compared, Comparison, ModelVersion, Number};
 
 /// Compare versions of a model: parameters, metrics, tags, environment and schema
 #[derive(Debug, Args)]
@@ -41,12 +42,14 @@ pub(super) struct Side {
     number: u64,
     stage: Stage,
     version: Version,
-    json: Value,
+    view: ModelVersion,
 }
 
 /// What is compared: a key, and its value in each version.
 pub(super) struct Row {
     pub(super) key: String,
+    /// As programs read the key.
+    id: String,
     /// As people read it; none where the version has nothing of the kind.
     pub(super) shown: Vec<Option<String>>,
     json: Vec<Value>,
@@ -70,17 +73,22 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
     let parts = parts(&sides);
     let kept = |row: &&Row| !args.only_differences || row.differs();
     if session.out.is_json() {
-        let part = |p: &Part| {
-            let row = |r: &Row| json!({"key": r.key, "values": r.json, "differs": r.differs()});
-            (p.id.to_owned(), Value::from(p.rows.iter().filter(kept).map(row).collect::<Vec<_>>()))
+        let part = |id: &str| {
+            let rows = parts.iter().filter(|p| p.id == id).flat_map(|p| p.rows.iter().filter(kept));
+            rows.map(|r| Compared { key: &r.id, values: &r.json, differs: r.differs() }).collect()
         };
-        let mut body = json!({
-            "name": name,
-            "versions": sides.iter().map(|s| &s.json).collect::<Vec<_>>(),
-        });
-        for (id, rows) in parts.iter().map(part) {
-            body[id] = rows;
-        }
+        let body = Comparison {
+            model: &name,
+            versions: sides.iter().map(|s| &s.view).collect(),
+            about: part("about"),
+            params: part("params"),
+            metrics: part("metrics"),
+            tags: part("tags"),
+            environment: part("environment"),
+            inputs: part("inputs"),
+            outputs: part("outputs"),
+            inference_params: part("inference_params"),
+        };
         session.out.json(&body)?;
         return Ok(Exit::Ok);
     }
@@ -165,22 +173,24 @@ impl Side {
         let version = view.file()?.and_then(|f| f.value).ok_or_else(faulty)?;
         let stage = model.stage_of(number)?;
         let aliases = aliases_by_version(model)?.remove(&number).unwrap_or_default();
-        let json = as_json(name, number, &version, &stage, &aliases);
-        Ok(Self { number, stage, version, json })
+        let view = ModelVersion::new(name, number, &version, &stage, &aliases);
+        Ok(Self { number, stage, version, view })
     }
 }
 
 /// All that is compared of versions.
 pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
     let about = vec![
-        row("stage", sides, |s| Some((s.stage.to_string(), json!(s.stage)))),
-        row("created", sides, |s| Some((local(s.version.created_at), json!(s.version.created_at.as_millis())))),
-        row("created by", sides, |s| Some((s.version.created_by.to_string(), json!(s.version.created_by)))),
-        row("run", sides, |s| {
+        row(("stage", "stage"), sides, |s| Some((s.stage.to_string(), json!(s.stage)))),
+        row(("created", "created_at"), sides, |s| Some((local(s.version.created_at), json!(s.version.created_at)))),
+        row(("created by", "created_by"), sides, |s| {
+            Some((s.version.created_by.to_string(), json!(s.version.created_by)))
+        }),
+        row(("run", "run_id"), sides, |s| {
             let run = &s.version.source.run_id;
             (!run.is_empty()).then(|| (run.to_string(), json!(run)))
         }),
-        row("files", sides, |s| {
+        row(("files", "digest"), sides, |s| {
             let digest = &s.version.artifacts.as_ref()?.digest;
             Some((digest.as_str().get(..16).unwrap_or_default().to_owned(), json!(digest)))
         }),
@@ -188,7 +198,7 @@ pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
     let params =
         rows(sides, |s| s.version.params.iter().map(|(k, v)| (k.to_string(), (v.to_string(), json!(v)))).collect());
     let metrics = rows(sides, |s| {
-        let one = |m: &crate::entity::version::Metric| (metric_text(m), number_json(m.value()));
+        let one = |m: &crate::entity::version::Metric| (metric_text(m), json!(Number(m.value())));
         s.version.metrics.iter().map(|(k, m)| (k.to_string(), one(m))).collect()
     });
     let tags =
@@ -244,10 +254,11 @@ fn named(columns: &[Column]) -> BTreeMap<String, Cell> {
     columns.iter().enumerate().map(|(i, c)| (key((i, c)), (column_type(c), json!(column_type(c))))).collect()
 }
 
-fn row(key: &str, sides: &[Side], cell: impl Fn(&Side) -> Option<Cell>) -> Row {
+fn row((key, id): (&str, &str), sides: &[Side], cell: impl Fn(&Side) -> Option<Cell>) -> Row {
     let cells: Vec<Option<Cell>> = sides.iter().map(cell).collect();
     Row {
         key: key.to_owned(),
+        id: id.to_owned(),
         shown: cells.iter().map(|c| c.as_ref().map(|(text, _)| text.clone())).collect(),
         json: cells.into_iter().map(|c| c.map_or(Value::Null, |(_, json)| json)).collect(),
     }
@@ -259,6 +270,7 @@ fn rows(sides: &[Side], cells: impl Fn(&Side) -> BTreeMap<String, Cell>) -> Vec<
     let keys: std::collections::BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
     let one = |key: &String| Row {
         key: key.clone(),
+        id: key.clone(),
         shown: all.iter().map(|m| m.get(key).map(|(text, _)| text.clone())).collect(),
         json: all.iter().map(|m| m.get(key).map_or(Value::Null, |(_, json)| json.clone())).collect(),
     };

@@ -1,7 +1,7 @@
 //! `greenroom diff`: what differs between two moments, in the registry's own terms.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::output::{BOLD, GREEN, Output, RED, styled};
 use super::report::{CliError, Exit};
@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::phrase;
 use crate::registry::RegistryError;
 use crate::text::one_line;
+use crate::view;
 
 /// Tell what differs between two moments: versions, stages, requests, access, not lines of files
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub(super) fn run(args: &DiffArgs, session: &mut Session) -> Result<Exit, CliErr
     let after = args.after.as_deref().map_or_else(|| registry.head(), moment)?;
     let diff = registry.diff(before, after)?;
     if session.out.is_json() {
-        session.out.json(&json!({"before": before, "after": after, "events": diff.events}))?;
+        session.out.json(&view::Difference { before, after, events: &diff.events })?;
         return Ok(Exit::Ok);
     }
     if diff.events.is_empty() {
@@ -150,6 +151,8 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

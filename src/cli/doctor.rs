@@ -1,7 +1,6 @@
 //! `greenroom doctor`: what could keep the registry from working well, and what to do about it.
 
 use clap::Args;
-use serde_json::json;
 
 use super::output::{GREEN, RED, YELLOW, styled};
 use super::progress::Progress;
@@ -15,6 +14,7 @@ use crate::registry::Registry;
 use crate::registry::health::{self, Check, State};
 use crate::registry::sent::{LfsConfig, lfs_config};
 use crate::text::{one_line, with_causes};
+use crate::view;
 
 /// How many versions a line names.
 const LISTED: usize = 5;
@@ -43,7 +43,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     checks.push(of_gate(&registry));
     let failed = checks.iter().any(|c| c.state == State::Fail);
     if session.out.is_json() {
-        session.out.json(&json!({"ok": !failed, "checks": checks}))?;
+        session.out.json(&view::Checks { ok: !failed, checks: &checks })?;
     } else {
         for check in &checks {
             let (style, word) = match check.state {

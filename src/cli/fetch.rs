@@ -3,9 +3,6 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::Args;
-use serde_json::json;
-
 use super::complete;
 use super::progress::{Progress, size};
 use super::report::{CliError, Exit};
@@ -13,6 +10,8 @@ use super::session::Session;
 use super::target::{self, Target};
 use crate::artifact::{self, Limits, Store};
 use crate::text::one_line;
+use crate::view::{Fetched, FetchedFile};
+use clap::Args;
 
 /// Write the files of a version to a folder and verify every byte
 ///
@@ -53,16 +52,19 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
         artifact::fetch(registry.repo(), &tree, &store, &to, expected, &Limits::default(), &seen)?
     };
     if session.out.is_json() {
-        let list: Vec<_> =
-            files.iter().map(|f| json!({"path": f.path.as_str(), "size": f.size, "sha256": f.sha256})).collect();
-        session.out.json(&json!({
-            "name": wanted.model,
-            "version": view.number,
-            "path": to.to_string_lossy(),
-            "digest": expected.digest,
-            "size": expected.size,
-            "files": list,
-        }))?;
+        let file = |f: &artifact::FileEntry<_>| FetchedFile {
+            path: f.path.as_str().to_owned(),
+            size: f.size,
+            sha256: f.sha256.clone(),
+        };
+        session.out.json(&Fetched {
+            model: &wanted.model,
+            version: view.number,
+            path: to.to_string_lossy().into_owned(),
+            digest: &expected.digest,
+            size: expected.size,
+            files: files.iter().map(file).collect(),
+        })?;
         return Ok(Exit::Ok);
     }
     let count = if files.len() == 1 { "1 file".to_owned() } else { format!("{} files", files.len()) };

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use super::check::within;
 use super::report::{self, CliError, Exit};
@@ -16,6 +15,7 @@ use crate::format::{MAX_FILE, Problem};
 use crate::git::WorkFile;
 use crate::text::one_line;
 use crate::tree::Kind;
+use crate::view;
 
 /// Put files of the work tree into canonical form: the order and spacing that greenroom writes; comments stay
 ///
@@ -69,7 +69,7 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
     // What cannot be read for certain is in no canonical form.
     let exit = if args.check && !(rewritten.is_empty() && faulty.is_empty()) { Exit::Failed } else { Exit::Ok };
     if session.out.is_json() {
-        session.out.json(&json!({"changed": rewritten, "faulty": faulty, "written": !args.check}))?;
+        session.out.json(&view::FormattedFiles { changed: &rewritten, faulty: &faulty, written: !args.check })?;
         return Ok(exit);
     }
     let verb = if args.check { "is not in canonical form:" } else { "rewrote" };

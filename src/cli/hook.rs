@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::progress::Progress;
 use super::report::{CliError, Exit, warn};
@@ -15,6 +14,7 @@ use crate::hook::{self, Answer, Given, Hook, Report, Setup};
 use crate::index::Index;
 use crate::registry::Registry;
 use crate::text::one_line;
+use crate::view;
 
 /// Guard a served repository: the gate judges each push before it is accepted
 #[derive(Debug, Subcommand)]
@@ -189,7 +189,7 @@ fn index_history(repo: &Repo) {
 
 fn print(report: &Report, nothing: &str, session: &mut Session) -> Result<Exit, CliError> {
     if session.out.is_json() {
-        session.out.json(&json!({"done": report.done, "warnings": report.warnings}))?;
+        session.out.json(&view::HookReport { done: &report.done, warnings: &report.warnings })?;
         return Ok(Exit::Ok);
     }
     for line in &report.done {
@@ -209,16 +209,15 @@ fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
     let host = hook::run::host(&repo, &Given::default()).map_err(|e| e.to_string());
     let works = host.is_ok() && standing.iter().all(|s| s.fault.is_none());
     if session.out.is_json() {
-        let hooks: Vec<_> = standing
-            .iter()
-            .map(|s| {
-                let path = s.path.as_ref().map(|p| p.to_string_lossy());
-                json!({"hook": s.hook.name(), "path": path, "fault": s.fault.map(|gap| gap.to_string())})
-            })
-            .collect();
+        let hook = |s: &hook::install::Standing| view::HookState {
+            hook: s.hook.name(),
+            path: s.path.as_ref().map(|p| p.to_string_lossy().into_owned()),
+            fault: s.fault.map(|gap| gap.to_string()),
+        };
+        let hooks = standing.iter().map(hook).collect();
         let protected = repo.own_settings(hook::install::PROTECTED);
         let host = host.as_ref().ok().map(|h| h.as_str());
-        session.out.json(&json!({"ok": works, "host": host, "protected": protected, "hooks": hooks}))?;
+        session.out.json(&view::HookStatus { ok: works, host, protected, hooks })?;
     } else {
         for one in &standing {
             let path = one.path.as_ref().map(|p| format!(" {}", one_line(&p.to_string_lossy()))).unwrap_or_default();

@@ -1,13 +1,13 @@
 //! `greenroom index`: the derived index of history and searches.
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::progress::{Progress, size};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::index::{self, Health, Index};
 use crate::text::one_line;
+use crate::view;
 
 /// Look after the index that answers log and search; it follows from the commits and may be deleted
 #[derive(Debug, Subcommand)]
@@ -34,14 +34,14 @@ fn status(session: &mut Session) -> Result<Exit, CliError> {
         Health::Damaged(what) => ("damaged", Exit::Unverified, Some(what)),
     };
     if session.out.is_json() {
-        session.out.json(&json!({
-            "health": word,
-            "damage": damage,
-            "commit": found.tip,
-            "commits": found.commits,
-            "bytes": found.bytes,
-            "folder": found.folder.to_string_lossy(),
-        }))?;
+        session.out.json(&view::IndexStatus {
+            health: word,
+            damage: damage.map(String::as_str),
+            commit: found.tip,
+            commits: found.commits,
+            bytes: found.bytes,
+            folder: found.folder.to_string_lossy().into_owned(),
+        })?;
         return Ok(exit);
     }
     let (commits, bytes) = (found.commits, size(found.bytes));
@@ -65,7 +65,7 @@ fn rebuild(session: &mut Session) -> Result<Exit, CliError> {
     let index = Index::rebuild(&registry, &mut |p| progress.seen(p.done, p.total))?;
     drop(progress);
     if session.out.is_json() {
-        session.out.json(&json!({"commit": index.tip(), "commits": index.commits()}))?;
+        session.out.json(&view::IndexRebuild { commit: index.tip(), commits: index.commits() })?;
     } else {
         session.out.line(format!("Indexed {} commits.", index.commits()));
     }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::session::Session;
 use crate::index::{Index, Landers};
 use crate::name::ModelName;
@@ -33,14 +31,6 @@ impl<'r> History<'r> {
         let read = || index.landers(model, version, self.at).unwrap_or_default();
         self.known.entry(key).or_insert_with(read).clone()
     }
-}
-
-/// Adds who landed something to its JSON, where that is somebody else than who made it.
-pub(super) fn with_lander(mut shown: Value, lander: Option<&str>) -> Value {
-    if let (Some(by), Some(fields)) = (lander, shown.as_object_mut()) {
-        fields.insert("landed_by".to_owned(), by.into());
-    }
-    shown
 }
 
 /// Says who landed something, where that is somebody else than who made it.

@@ -1,7 +1,6 @@
 //! `greenroom log`: who did what, when and why, with whose approval.
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::complete;
 use super::output::{DIM, Output, YELLOW, local, styled};
@@ -15,6 +14,7 @@ use crate::pushes::{Push, Pushes};
 use crate::reference::{ModelRef, Pick};
 use crate::registry::Registry;
 use crate::text::one_line;
+use crate::view::LogEntry;
 
 /// Tell who did what, when and why, newest first
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
     let pushed = pushed(&registry, &entries)?;
     let entries = entries.iter().zip(pushed);
     if session.out.is_json() {
-        session.out.json(&entries.map(|(e, push)| as_json(e, push.as_ref())).collect::<Vec<_>>())?;
+        session.out.json(&entries.map(|(e, push)| LogEntry::new(e, push)).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     for (number, (entry, push)) in entries.enumerate() {
@@ -129,25 +129,6 @@ fn refuse_unknown(registry: &Registry, subject: &Subject, moment: Option<&str>) 
         Some(n) if view.version(n)?.is_none() => Err(Refusal::no_version(model, n).into()),
         Some(_) | None => Ok(()),
     }
-}
-
-/// An entry for programs: who, when, what; the events are those that were asked for.
-fn as_json(entry: &Entry, push: Option<&Push>) -> Value {
-    let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
-    json!({
-        "commit": entry.commit,
-        "parent": entry.parent,
-        "at": entry.at,
-        "by": entry.by,
-        "author": entry.author,
-        "landed_by": entry.landed_by,
-        "asked_by": entry.asked_by,
-        "push": push,
-        "signed": entry.signed,
-        "comment": entry.comment,
-        "summary": entry.acts.iter().map(|a| a.text.as_str()).collect::<Vec<_>>(),
-        "events": entry.acts.iter().map(|a| event(&a.json)).collect::<Vec<Value>>(),
-    })
 }
 
 fn print(out: &mut Output, entry: &Entry, push: Option<&Push>) {

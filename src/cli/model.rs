@@ -1,7 +1,8 @@
 //! `greenroom model`: registered models.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
@@ -15,8 +16,10 @@ use crate::entity::Tags;
 use crate::name::{AliasName, Key, ModelName};
 use crate::reference;
 use crate::snapshot::{ModelView, Snapshot};
+use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::TreeError;
+use crate::view::RegisteredModel;
 
 /// What is said of a model without a usable record.
 const UNREADABLE: &str = "its model.toml cannot be read; `greenroom check` says why";
@@ -184,32 +187,20 @@ fn newest(
     }
 }
 
-/// A model with the field names of the REST contract.
-pub(super) fn as_json(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<Option<Value>, CliError> {
+/// A model for programs; none where its file cannot be read.
+pub(super) fn shown(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<Option<RegisteredModel>, CliError> {
     let Some(model) = view.file()?.and_then(|f| f.value) else { return Ok(None) };
-    let stages = view.stages()?;
     let aliases: Vec<(AliasName, u64)> =
         view.aliases()?.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version))).collect();
-    let aliases_of =
-        |version| aliases.iter().filter(|(_, n)| *n == version).map(|(alias, _)| alias).collect::<Vec<&AliasName>>();
-    let mut latest: Vec<Value> = Vec::new();
-    for (stage, file) in stages {
+    let (mut latest, mut stages) = (Vec::new(), BTreeMap::new());
+    for (stage, file) in view.stages()? {
         let versions = file.value.unwrap_or_default().versions;
+        stages.extend(versions.iter().map(|n| (*n, stage.clone())));
         let newest = newest(snapshot, view, versions.iter().rev().copied())?;
-        latest.extend(newest.number().map(|n| json!({"version": n, "current_stage": stage, "aliases": aliases_of(n)})));
+        latest.extend(newest.number().map(|n| (stage, n)));
     }
-    let aliases: Vec<Value> = aliases.iter().map(|(alias, n)| json!({"alias": alias, "version": n})).collect();
-    let tags: Vec<Value> = model.tags.iter().map(|(k, v)| json!({"key": k, "value": v})).collect();
-    Ok(Some(json!({
-        "name": model.name,
-        "id": model.id,
-        "creation_timestamp": model.created_at.as_millis(),
-        "user_id": model.created_by,
-        "description": model.description,
-        "latest_versions": latest,
-        "aliases": aliases,
-        "tags": tags,
-    })))
+    let stage_of = |version| stages.get(&version).cloned().unwrap_or(Stage::None);
+    Ok(Some(RegisteredModel::new(model, &aliases, &latest, stage_of)))
 }
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -218,7 +209,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let mut all = Vec::new();
     let mut unreadable = false;
     for view in snapshot.models()? {
-        match as_json(&snapshot, &view)? {
+        match shown(&snapshot, &view)? {
             Some(model) => all.push((view, model)),
             None => {
                 unreadable = true;
@@ -226,9 +217,9 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             }
         }
     }
-    all.sort_by(|a, b| a.1["name"].as_str().cmp(&b.1["name"].as_str()));
+    all.sort_by(|a: &(_, RegisteredModel), b| a.1.name.cmp(&b.1.name));
     if session.out.is_json() {
-        session.out.json(&all.iter().map(|(_, m)| m).collect::<Vec<_>>())?;
+        session.out.json(&all.into_iter().map(|(_, model)| model).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     if all.is_empty() && !unreadable {
@@ -239,14 +230,13 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     for (view, m) in &all {
         let latest = newest(&snapshot, view, (1..=view.highest()?).rev())?;
         let of = |stage: &str| {
-            let found = m["latest_versions"].as_array().and_then(|l| l.iter().find(|v| v["current_stage"] == stage));
-            found.map_or_else(|| "-".to_owned(), |v| v["version"].to_string())
+            let found = m.latest_versions.iter().find(|v| v.stage.as_str() == stage);
+            found.map_or_else(|| "-".to_owned(), |v| v.version.to_string())
         };
-        let file = view.file()?.and_then(|f| f.value);
-        let line = file.map(|f| f.description.first_line().to_owned()).unwrap_or_default();
-        let latest = latest.to_string();
-        let text = |key: &str| m[key].as_str().unwrap_or_default().to_owned();
-        table.row([text("name"), latest, of("Staging"), of("Production"), text("user_id"), line]);
+        let (staging, production, latest) = (of("Staging"), of("Production"), latest.to_string());
+        let cells =
+            [m.name.as_str(), &latest, &staging, &production, m.created_by.as_str(), m.description.first_line()];
+        table.row(cells);
     }
     table.print(&mut session.out);
     Ok(Exit::Ok)
@@ -258,7 +248,7 @@ pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) ->
     let snapshot = registry.as_of(at)?;
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
     let unreadable = || CliError::new(Exit::Failed, format!("{}: {UNREADABLE}", view.path));
-    let found = as_json(&snapshot, &view)?.ok_or_else(unreadable)?;
+    let found = shown(&snapshot, &view)?.ok_or_else(unreadable)?;
     if session.out.is_json() {
         session.out.json(&found)?;
         return Ok(Exit::Ok);

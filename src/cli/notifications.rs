@@ -1,7 +1,6 @@
 //! `greenroom follow`, `unfollow`, `mute`, `notify`: what mail a person gets.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
@@ -16,6 +15,7 @@ use crate::entity::person::{Cadence, ModelNotifications, Notify};
 use crate::name::{ModelName, UserName};
 use crate::registry::Registry;
 use crate::text::{Text, one_line};
+use crate::view;
 
 /// Follow a version: get mail about what happens to it
 #[derive(Debug, Args)]
@@ -217,11 +217,16 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let wishes = &person.notifications;
     let out = &mut session.out;
     if out.is_json() {
-        let rows: Vec<Value> = rows.iter().map(Row::as_json).collect();
-        out.json(&json!({
-            "person": user, "address": person.emails.first(), "off": wishes.off, "registry_off": mailing.off,
-            "digest": wishes.digest, "mute_approvals": wishes.mute_approvals, "daily_cap": mailing.cap(), "models": rows,
-        }))?;
+        out.json(&view::MailWishes {
+            person: user,
+            address: person.emails.first().cloned(),
+            off: wishes.off,
+            registry_off: mailing.off,
+            digest: wishes.digest,
+            mute_approvals: wishes.mute_approvals,
+            daily_cap: mailing.cap(),
+            models: rows.into_iter().map(Row::into_view).collect(),
+        })?;
         return Ok(Exit::Ok);
     }
     let to = person.emails.first().map_or("nowhere: there is no e-mail address", Text::as_str);
@@ -291,12 +296,15 @@ fn words(tie: Tie) -> &'static str {
 }
 
 impl Row {
-    fn as_json(&self) -> Value {
-        let follows: Vec<Value> =
-            self.follows.iter().map(|(version, why)| json!({ "version": version, "because": why })).collect();
-        json!({
-            "model": self.name, "notify": self.notify, "chosen": self.chosen, "follows": follows,
-            "unfollowed": self.unfollowed, "email_subscription_status": self.status.as_str(),
-        })
+    fn into_view(self) -> view::ModelMail {
+        let followed = |(version, because)| view::Followed { version, because };
+        view::ModelMail {
+            model: self.name,
+            notify: self.notify,
+            chosen: self.chosen,
+            follows: self.follows.into_iter().map(followed).collect(),
+            unfollowed: self.unfollowed,
+            email_subscription_status: self.status.as_str(),
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! `greenroom notify test`: does the mail server take a mail?
 
-use serde_json::json;
-
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use crate::deliver::mail::{self, MailError, Mailer};
 use crate::text::one_line;
+use crate::view;
 
 pub(super) fn run(to: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
@@ -31,7 +30,7 @@ pub(super) fn run(to: Option<&str>, session: &mut Session) -> Result<Exit, CliEr
     mailer.test(&registry, &address, clock()).map_err(failed)?;
     let server = mailer.server().to_string();
     if session.out.is_json() {
-        session.out.json(&json!({ "server": server, "to": given }))?;
+        session.out.json(&view::MailTest { server, to: given })?;
     } else {
         session.out.line(format!("{} took a mail to {}.", one_line(&server), one_line(&given)));
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{Format, Global, When};
 use crate::text::{many_lines, one_line};
 use crate::time::{Calendar, Timestamp};
+use crate::view;
 
 /// Why output could not be written.
 #[derive(Debug)]
@@ -81,7 +82,12 @@ impl Output {
     }
 
     /// Prints a value as JSON.
-    pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+    pub(super) fn json<T: view::Output + ?Sized>(&mut self, value: &T) -> io::Result<()> {
+        self.report(value)
+    }
+
+    /// Prints a report whose JSON is a format of others, such as SARIF.
+    pub(super) fn report(&mut self, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
         self.line(text);
         Ok(())

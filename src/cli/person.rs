@@ -5,7 +5,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
@@ -23,6 +22,7 @@ use crate::registry::Registry;
 use crate::signature::{self, KeyError, PublicKey};
 use crate::text::{Text, one_line, quoted};
 use crate::time::Timestamp;
+use crate::view;
 
 /// Manage the people of the registry
 #[derive(Debug, Subcommand)]
@@ -271,17 +271,20 @@ fn had(there: bool, user: &UserName, what: &str, value: &str) -> Result<(), CliE
     if there { Ok(()) } else { Err(CliError::not_found(format!("{user} has no {what} {}", quoted(value)))) }
 }
 
-fn as_json(user: &UserName, p: &Person) -> Value {
+fn shown_person(user: &UserName, p: &Person) -> view::Person {
     let key = |k: &SigningKey| {
         let (fingerprint, kind) = shown(k);
         // What is no public key is not repeated: it may be a private one.
-        let text = PublicKey::parse(k.key.as_str()).is_ok().then_some(&k.key);
-        json!({
-            "fingerprint": fingerprint, "kind": kind, "key": text, "added_at": k.added_at, "revoked_at": k.revoked_at,
-        })
+        let key = PublicKey::parse(k.key.as_str()).is_ok().then(|| k.key.clone());
+        view::SigningKey { fingerprint, kind, key, added_at: k.added_at, revoked_at: k.revoked_at }
     };
-    let keys: Vec<Value> = p.keys.iter().map(key).collect();
-    json!({"id": user, "name": p.name, "emails": p.emails, "logins": p.logins, "keys": keys})
+    view::Person {
+        id: user.clone(),
+        name: p.name.clone(),
+        emails: p.emails.clone(),
+        logins: p.logins.clone(),
+        keys: p.keys.iter().map(key).collect(),
+    }
 }
 
 fn joined(set: &BTreeSet<Text>) -> String {
@@ -294,7 +297,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let people = snapshot.people()?;
     let all: Vec<(&UserName, &Person)> = people.iter().filter_map(|(u, f)| Some((u, f.value.as_ref()?))).collect();
     if session.out.is_json() {
-        session.out.json(&all.iter().map(|(u, p)| as_json(u, p)).collect::<Vec<_>>())?;
+        session.out.json(&all.iter().map(|(u, p)| shown_person(u, p)).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["ID", "NAME", "E-MAIL", "LOGINS"]);
@@ -313,10 +316,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let level = snapshot.registry_level(&args.id)?;
     let out = &mut session.out;
     if out.is_json() {
-        let mut value = as_json(&args.id, &p);
-        value["groups"] = json!(groups);
-        value["level"] = json!(level);
-        out.json(&value)?;
+        out.json(&view::PersonPage { person: shown_person(&args.id, &p), groups, level })?;
         return Ok(Exit::Ok);
     }
     out.line(format!("Id:      {}", args.id));
@@ -342,7 +342,7 @@ fn allowed_signers(args: &AllowedSignersArgs, session: &mut Session) -> Result<E
     let people = snapshot.people()?.iter().filter_map(|(user, file)| Some((user, file.value.as_ref()?)));
     let signers = signature::allowed_signers(people);
     if session.out.is_json() {
-        session.out.json(&signers)?;
+        session.out.json(&view::Signers(signers))?;
         return Ok(Exit::Ok);
     }
     for line in &signers {

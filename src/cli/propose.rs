@@ -1,7 +1,6 @@
 //! `--branch` of `greenroom request create` and `greenroom alias`: a proposal as a branch, to be merged by somebody else.
 
 use clap::Args;
-use serde_json::json;
 
 use super::change::ChangeArgs;
 use super::output::{DIM, YELLOW, styled};
@@ -16,6 +15,7 @@ use crate::registry::{Options, Proposal, Registry, RegistryError};
 use crate::snapshot::Snapshot;
 use crate::text::one_line;
 use crate::tree::Oid;
+use crate::view;
 
 /// Whether and how to ask by a branch.
 #[derive(Debug, Clone, Args)]
@@ -94,15 +94,15 @@ pub(super) fn run(
 fn print(session: &mut Session, made: &Proposal, dry_run: bool) -> Result<(), CliError> {
     let out = &mut session.out;
     if out.is_json() {
-        return Ok(out.json(&json!({
-            "branch": made.branch,
-            "base": made.base,
-            "commit": made.commit,
-            "dry_run": dry_run,
-            "events": made.diff.events,
-            "message": made.message,
-            "push": push(&made.branch),
-        }))?);
+        return Ok(out.json(&view::Proposal {
+            branch: &made.branch,
+            base: made.base,
+            commit: made.commit,
+            dry_run,
+            events: &made.diff.events,
+            message: &made.message,
+            push: push(&made.branch),
+        })?);
     }
     if made.diff.is_empty() {
         out.line("Nothing to do: it is so already.");

@@ -1,7 +1,5 @@
 //! What `greenroom check BASE..HEAD` says of a pull request, in each form that is asked for.
 
-use serde_json::{Value, json};
-
 use super::annotate::markdown::{self, Markdown};
 use super::annotate::{Finding, Style, github, gitlab, sarif};
 use super::compare::{self, Part, Row, Side};
@@ -17,6 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::text::one_line;
 use crate::time::Timestamp;
+use crate::view::{self, PullReport};
 
 /// How many people, events and comparisons are told one by one.
 const MANY: usize = 20;
@@ -98,12 +97,12 @@ impl<'a> Summary<'a> {
         let findings: Vec<Finding<'_>> = faults.chain(warnings).collect();
         match style {
             Style::Text => self.text(out),
-            Style::Json => out.json(&self.json())?,
+            Style::Json => out.json(&self.view())?,
             Style::Github => {
                 out.line(format!("{}{}", github::commands(&findings), github::notice(&self.verdict())).trim_end());
             }
-            Style::Gitlab => out.json(&gitlab::report(&findings, &self.home))?,
-            Style::Sarif => out.json(&sarif::log(&findings, &self.home))?,
+            Style::Gitlab => out.report(&gitlab::report(&findings, &self.home))?,
+            Style::Sarif => out.report(&sarif::log(&findings, &self.home))?,
             Style::Markdown => out.line(self.markdown().trim_end()),
         }
         Ok(())
@@ -167,37 +166,33 @@ impl<'a> Summary<'a> {
         out.line(styled(style, &self.verdict()));
     }
 
-    fn json(&self) -> Value {
+    fn view(&self) -> PullReport<'_> {
         let judged = self.judged;
-        let rules: Vec<Value> = self
-            .rules
-            .iter()
-            .map(|(e, conditions)| {
-                let one = |c: &Condition| json!({"asks": c.asks, "holds": c.holds});
-                json!({
-                    "name": e.model, "version": e.version, "to_stage": e.to,
-                    "conditions": conditions.iter().map(one).collect::<Vec<_>>(),
-                })
-            })
-            .collect();
-        let open = |o: &Open<'_>| json!({"name": o.model, "version": o.version, "to_stage": o.to, "users": o.users});
-        json!({
-            "base": self.pull.base,
-            "head": self.pull.head,
-            "tip": self.pull.tip,
-            "commits": self.pull.commits.iter().map(|c| c.id).collect::<Vec<_>>(),
-            "authors": judged.authors,
-            "authors_proven": judged.proven,
-            "passes": judged.faults.is_empty(),
-            "may_merge": judged.may_merge,
-            "more_people": judged.more,
-            "nearest": judged.nearest,
-            "may_approve": self.open.iter().map(open).collect::<Vec<_>>(),
-            "rules": rules,
-            "events": judged.diff.events,
-            "faults": judged.faults,
-            "warnings": judged.warnings,
-        })
+        let rules = self.rules.iter().map(|(e, conditions)| view::StageConditions {
+            model: e.model,
+            version: e.version,
+            to: e.to,
+            conditions: conditions.iter().map(|c| view::Condition { asks: &c.asks, holds: c.holds }).collect(),
+        });
+        let open =
+            self.open.iter().map(|o| view::Approvers { model: o.model, version: o.version, to: o.to, users: &o.users });
+        PullReport {
+            base: self.pull.base,
+            head: self.pull.head,
+            tip: self.pull.tip,
+            commits: self.pull.commits.iter().map(|c| c.id).collect(),
+            authors: &judged.authors,
+            authors_proven: judged.proven,
+            passes: judged.faults.is_empty(),
+            may_merge: &judged.may_merge,
+            more_people: judged.more,
+            nearest: judged.nearest.as_ref(),
+            may_approve: open.collect(),
+            rules: rules.collect(),
+            events: &judged.diff.events,
+            faults: &judged.faults,
+            warnings: &judged.warnings,
+        }
     }
 
     fn markdown(&self) -> String {

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde_json::json;
-
 use super::output::OutputError;
 use super::{Format, Global};
 use crate::apply::{Noun, Refusal};
@@ -19,6 +17,7 @@ use crate::registry::{Outcome, RegistryError};
 use crate::rules::Class;
 use crate::search::SearchError;
 use crate::text::{many_lines, one_line};
+use crate::view;
 
 /// The exit codes; they are documented in `greenroom --help` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,11 +330,16 @@ pub(super) fn print(e: &CliError, global: &Global) -> Exit {
     let mut err = anstream::stderr().lock();
     let text = match global.output {
         Format::Json => {
-            let faults = e.denied.as_ref().map(|o| &o.verdict.faults);
-            let body = json!({"error": {
-                "code": e.exit as u8, "message": e.message, "causes": e.causes, "hints": e.hints, "faults": faults,
-            }});
-            format!("{body}\n")
+            let body = view::Failure {
+                error: view::FailureDetails {
+                    code: e.exit as u8,
+                    message: &e.message,
+                    causes: &e.causes,
+                    hints: &e.hints,
+                    faults: e.denied.as_ref().map(|o| o.verdict.faults.as_slice()),
+                },
+            };
+            format!("{}\n", serde_json::to_string(&body).unwrap_or_default())
         }
         Format::Text => as_text(e),
     };

@@ -323,7 +323,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let rows: Vec<(Asked, Landers)> = all.into_iter().map(with_landers).collect();
     let out = &mut session.out;
     if out.is_json() {
-        out.json(&rows.iter().map(|(asked, landers)| asked.as_json(landers)).collect::<Vec<_>>())?;
+        out.json(&rows.iter().map(|(asked, landers)| asked.view(landers)).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     if rows.is_empty() {
@@ -389,7 +389,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         let landers = History::open(session, &registry, args.at.as_deref()).landers(&asked.model, asked.version);
         let out = &mut session.out;
         if out.is_json() {
-            out.json(&asked.as_json(&landers))?;
+            out.json(&asked.view(&landers))?;
             continue;
         }
         let r = &asked.request;

@@ -1,7 +1,5 @@
 //! Reviews that people write by hand: the block to paste, and why one that stands there does not count.
 
-use serde_json::json;
-
 use super::report::CliError;
 use super::session::Session;
 use crate::action::Which;
@@ -15,6 +13,7 @@ use crate::rules::stage::CHANGED;
 use crate::rules::subject::{changes, subject};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::text::Text;
+use crate::view;
 
 /// What is said of a review whose subject never was that of the version.
 const NEVER: &str = "its subject is not that of the version as it was when the review landed";
@@ -44,7 +43,7 @@ pub(super) fn print(
     let subject = subject(&snapshot, &view, number, &request.to)?.current;
     let review = Review { by: asker.user, at, verdict: Verdict::Approved, comment, subject };
     if session.out.is_json() {
-        session.out.json(&json!({ "path": path, "review": review }))?;
+        session.out.json(&view::ReviewBlock { path: &path, review: &review })?;
         return Ok(());
     }
     let printed = format::print(&Request { review: vec![review], ..request });

@@ -1,21 +1,21 @@
-//! `greenroom schema`: the JSON Schemas of the registry's files, for editors and other programs.
+//! `greenroom schema`: the JSON Schemas of the registry's files and of the output of commands.
 
 use clap::Args;
-use serde_json::json;
 
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::table::Table;
 use crate::apply;
 use crate::format::{Kind, schema};
+use crate::view::{self, InstalledSchemas, SchemaKind};
 
-/// Print the JSON Schema (2020-12) of a kind of file
+/// Print the JSON Schema (2020-12) of a kind of file, or of what a command prints with `-o json`
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// The kind of file, such as `model` or `version`
+    /// The kind of file, such as `model` or `version`; or `output/` and the name of an output, such as `output/log`
     #[arg(value_parser = kind, value_name = "KIND", required_unless_present_any = ["list", "write"])]
-    kind: Option<Kind>,
-    /// List the kinds and where their files lie
+    kind: Option<Printed>,
+    /// List the kinds and where their files lie, and the outputs and the commands that print them
     #[arg(long, conflicts_with_all = ["kind", "write"])]
     list: bool,
     /// Write all of them, and `.taplo.toml`, into the registry's work tree, as `init` does; commit them with git
@@ -23,24 +23,50 @@ pub(super) struct SchemaArgs {
     write: bool,
 }
 
-fn kind(s: &str) -> Result<Kind, String> {
+/// What has a schema.
+#[derive(Debug, Clone, Copy)]
+enum Printed {
+    /// A kind of file.
+    File(Kind),
+    /// The output of a command.
+    Output(&'static view::schema::Kind),
+}
+
+fn kind(s: &str) -> Result<Printed, String> {
+    if let Some(name) = s.strip_prefix("output/") {
+        let found = view::schema::ALL.iter().find(|k| k.name == name).map(Printed::Output);
+        return found.ok_or_else(|| "is an unknown output; `greenroom schema --list` shows all".to_owned());
+    }
     let names = || Kind::ALL.map(Kind::as_str).join(", ");
-    Kind::ALL.into_iter().find(|k| k.as_str() == s).ok_or_else(|| format!("must be one of {}", names()))
+    let found = Kind::ALL.into_iter().find(|k| k.as_str() == s).map(Printed::File);
+    found.ok_or_else(|| format!("must be one of {}, or output/NAME", names()))
 }
 
 pub(super) fn run(args: &SchemaArgs, session: &mut Session) -> Result<Exit, CliError> {
     if let Some(kind) = args.kind {
         // A schema is JSON whatever the output is to be.
-        session.out.line(schema::schema(kind).trim_end());
+        let text = match kind {
+            Printed::File(kind) => schema::schema(kind),
+            Printed::Output(kind) => kind.schema(),
+        };
+        session.out.line(text.trim_end());
     } else if args.write {
         write(session)?;
     } else if session.out.is_json() {
-        let all: Vec<_> = Kind::ALL.iter().map(|k| json!({"kind": k.as_str(), "files": k.globs()})).collect();
-        session.out.json(&all)?;
+        let files = Kind::ALL.iter().map(|k| SchemaKind { kind: k.as_str().to_owned(), files: k.globs().to_vec() });
+        let outputs = view::schema::ALL.iter();
+        let outputs = outputs.map(|k| SchemaKind { kind: format!("output/{}", k.name), files: Vec::new() });
+        session.out.json(&files.chain(outputs).collect::<Vec<_>>())?;
     } else {
         let mut table = Table::new(&["KIND", "FILES"]);
         for kind in Kind::ALL {
             table.row([kind.as_str(), kind.globs().first().copied().unwrap_or_default()]);
+        }
+        table.print(&mut session.out);
+        session.out.line("");
+        let mut table = Table::new(&["OUTPUT", "PRINTED BY"]);
+        for kind in view::schema::ALL {
+            table.row([format!("output/{}", kind.name), kind.printed_by.replace('`', "")]);
         }
         table.print(&mut session.out);
     }
@@ -69,7 +95,7 @@ fn write(session: &mut Session) -> Result<(), CliError> {
         written.push(path);
     }
     if session.out.is_json() {
-        return Ok(session.out.json(&json!({"written": written}))?);
+        return Ok(session.out.json(&InstalledSchemas { written: &written })?);
     }
     for path in &written {
         session.out.line(format!("  wrote {path}"));

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::output::local;
@@ -16,6 +15,7 @@ use crate::registry::Registry;
 use crate::search::{PageLimits, PageSize, Query, Start, Target, TokenKey};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+use crate::view::{ModelSearch, Output, RegisteredModel, VersionSearch, VersionSummary};
 
 /// Search models or versions in MLflow's language, and by more: "stage = 'Production' AND metrics.auc > 0.9"
 #[derive(Debug, Subcommand)]
@@ -74,21 +74,20 @@ impl<'a, T: Target> Asked<'a, T> {
     }
 
     /// Prints the rows and how to get the next ones.
-    fn print(
+    fn print<R: Output>(
         &self,
         next: Option<usize>,
         index: &Index<'_>,
-        (name, json, table): (&str, &[Value], &Table),
+        (json, table): (impl FnOnce(Option<String>) -> R, &Table),
         session: &mut Session,
     ) -> Result<Exit, CliError> {
         let commit = index.tip().map(|c| c.to_string()).unwrap_or_default();
         let token = next.map(|offset| self.query.token(offset, &commit, &self.key));
         if !session.out.is_json() {
             table.print(&mut session.out);
-        } else if self.args.with_token {
-            session.out.json(&json!({name: json, "next_page_token": token.clone().unwrap_or_default()}))?;
         } else {
-            session.out.json(&json)?;
+            let asked = self.args.with_token.then(|| token.clone().unwrap_or_default());
+            session.out.json(&json(asked))?;
         }
         if let Some(token) = token.filter(|_| !self.args.with_token) {
             report::warn(&format!("there are more; go on with --page-token {token}"));
@@ -117,17 +116,19 @@ fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     for row in &page.rows {
         let Ok(name) = row.name.parse() else { continue };
         let Some(view) = snapshot.model(&name)? else { continue };
-        let Some(mut found) = model::as_json(&snapshot, &view)? else { continue };
+        let Some(found) = model::shown(&snapshot, &view)? else { continue };
+        let updated = Timestamp::from_millis(row.updated);
         if session.out.is_json() {
-            found["last_updated_timestamp"] = json!(row.updated);
-            json.push(found);
+            json.push(RegisteredModel { updated_at: Some(updated), ..found });
             continue;
         }
-        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-        let line = text("description").lines().next().unwrap_or_default().to_owned();
-        table.row([row.name.as_ref(), &local(Timestamp::from_millis(row.updated)), &text("user_id"), &line]);
+        table.row([&row.name, &*local(updated), found.created_by.as_str(), found.description.first_line()]);
     }
-    asked.print(page.next, &index, ("registered_models", &json, &table), session)
+    let shown = |token| match token {
+        Some(next_page_token) => ModelSearch::Page { registered_models: json, next_page_token },
+        None => ModelSearch::Rows(json),
+    };
+    asked.print(page.next, &index, (shown, &table), session)
 }
 
 fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
@@ -151,7 +152,7 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
         let own: Vec<&str> =
             of_model.filter(|(_, n)| *n == row.facts.number).map(|(alias, _)| alias.as_str()).collect();
         if session.out.is_json() {
-            json.push(version_json(row, &own, &description));
+            json.push(VersionSummary::of_row(row, &own, description));
             continue;
         }
         let f = &row.facts;
@@ -166,7 +167,11 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
             description.lines().next().unwrap_or_default(),
         ]);
     }
-    asked.print(page.next, &index, ("model_versions", &json, &table), session)
+    let shown = |token| match token {
+        Some(next_page_token) => VersionSearch::Page { model_versions: json, next_page_token },
+        None => VersionSearch::Rows(json),
+    };
+    asked.print(page.next, &index, (shown, &table), session)
 }
 
 /// The aliases of a model.
@@ -185,26 +190,4 @@ fn description(snapshot: &Snapshot<'_>, row: &VersionRow<'_>) -> Result<String, 
     let view = snapshot.model(&name)?.map_or(Ok(None), |m| m.version(row.facts.number))?;
     let file = view.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
     Ok(file.map(|v| v.description.to_string()).unwrap_or_default())
-}
-
-/// A version with the field names of the REST contract; its number is a number.
-fn version_json(row: &VersionRow<'_>, aliases: &[&str], description: &str) -> Value {
-    let f = &row.facts;
-    json!({
-        "name": row.model,
-        "version": f.number,
-        "creation_timestamp": f.created,
-        "last_updated_timestamp": f.updated,
-        "user_id": f.created_by,
-        "current_stage": f.stage,
-        "description": description,
-        "source": f.source,
-        "run_id": f.run_id,
-        "run_link": f.run_link,
-        "model_id": f.model_id,
-        "status": f.status,
-        "status_message": f.status_message,
-        "tags": f.tags,
-        "aliases": aliases,
-    })
 }

@@ -3,7 +3,6 @@
 use std::io::Read as _;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
@@ -11,6 +10,7 @@ use super::table::Table;
 use crate::deliver::webhook::OutgoingError;
 use crate::name::Key;
 use crate::secrets::{MAX_SECRET, Secret, SecretError, Secrets, next_of};
+use crate::view::{SecretChange, StoredSecret};
 
 /// Keep the secrets that webhooks name
 ///
@@ -56,7 +56,11 @@ pub(super) fn run(command: &SecretCommand, session: &mut Session) -> Result<Exit
             if !secrets.delete(&args.name)? {
                 return Err(none(&args.name));
             }
-            said(session, &json!({"deleted": args.name}), &format!("Deleted the secret {}.", args.name))
+            said(
+                session,
+                &SecretChange { deleted: Some(args.name.as_str()), ..SecretChange::default() },
+                &format!("Deleted the secret {}.", args.name),
+            )
         }
     }
 }
@@ -65,7 +69,7 @@ fn none(name: &Key) -> CliError {
     CliError::not_found(format!("there is no secret '{name}' in the file")).hint("greenroom secret list")
 }
 
-fn said(session: &mut Session, json: &serde_json::Value, text: &str) -> Result<Exit, CliError> {
+fn said(session: &mut Session, json: &SecretChange<'_>, text: &str) -> Result<Exit, CliError> {
     if session.out.is_json() {
         session.out.json(json)?;
     } else {
@@ -80,9 +84,14 @@ fn set(args: &SetArgs, secrets: &Secrets, session: &mut Session) -> Result<Exit,
     let name = &args.name;
     if args.generate {
         // The one time that it is shown: whoever receives must know it.
-        return said(session, &json!({"set": name, "secret": secret.reveal()}), secret.reveal());
+        let (set, secret) = (Some(name.as_str()), secret.reveal());
+        return said(session, &SecretChange { set, secret: Some(secret), deleted: None }, secret);
     }
-    said(session, &json!({"set": name}), &format!("Set the secret {name}."))
+    said(
+        session,
+        &SecretChange { set: Some(name.as_str()), ..SecretChange::default() },
+        &format!("Set the secret {name}."),
+    )
 }
 
 /// The secret that somebody gives: never on the command line, where others could read it.
@@ -105,9 +114,12 @@ fn given(from: Option<&str>) -> Result<Secret, CliError> {
 fn list(secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
     let all = secrets.list()?;
     if session.out.is_json() {
-        let rows = all.iter().map(
-            |s| json!({"name": s.name, "changed": s.changed, "encrypted": s.sealed, "environment": s.environment}),
-        );
+        let rows = all.iter().map(|s| StoredSecret {
+            name: s.name.clone(),
+            updated_at: s.changed,
+            encrypted: s.sealed,
+            environment: s.environment,
+        });
         session.out.json(&rows.collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
@@ -130,7 +142,11 @@ fn promote(name: &Key, secrets: &Secrets, session: &mut Session) -> Result<Exit,
     let secret = secrets.get(&next)?.ok_or_else(|| none(&next))?;
     secrets.set(name, &secret, clock())?;
     secrets.delete(&next)?;
-    said(session, &json!({"set": name, "deleted": next}), &format!("{next} is now {name}."))
+    said(
+        session,
+        &SecretChange { set: Some(name.as_str()), secret: None, deleted: Some(next.as_str()) },
+        &format!("{next} is now {name}."),
+    )
 }
 
 impl From<SecretError> for CliError {

@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::artifact::import::{Credentials, Sources};
 use crate::git::Repo;
 use crate::server::{self, Config, ServeError};
+use crate::view;
 
 /// How many requests a second one caller may make where others than the user of this machine call.
 const RATE: u32 = 200;
@@ -102,7 +102,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
     let finished = server::run(&config, |address| {
         let url = format!("http://{address}");
         if session.out.is_json() {
-            told = session.out.json(&json!({ "url": url })).map_err(CliError::from);
+            told = session.out.json(&view::Address { url }).map_err(CliError::from);
         } else {
             session.out.line(format!("Serving the registry at {url}"));
         }

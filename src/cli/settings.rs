@@ -14,6 +14,7 @@ use crate::entity::settings::{Acknowledged, Authority, Removal, Unready};
 use crate::name::UserName;
 use crate::registry::Registry;
 use crate::text::Text;
+use crate::view;
 
 /// Show and change the registry's settings; greenroom.toml may as well be edited by hand
 #[derive(Debug, Subcommand)]
@@ -188,7 +189,7 @@ fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Sessio
 fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {
     let out = &mut session.out;
     if out.is_json() {
-        out.json(settings)?;
+        out.json(&view::RegistrySettings(settings))?;
         return Ok(Exit::Ok);
     }
     out.foreign(&format!("Name:           {}", settings.name));

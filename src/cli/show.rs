@@ -1,7 +1,6 @@
 //! `greenroom show`: a version, a model, a commit, or the registry as a whole.
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::complete;
 use super::output::{BOLD, local, styled};
@@ -15,6 +14,7 @@ use crate::reference::{ModelRef, Pick};
 use crate::registry::{Registry, RegistryError};
 use crate::text::quoted;
 use crate::tree::{Oid, TreeError};
+use crate::view::{LogEntry, Overview};
 
 /// Show a version, a model, a commit, or the registry as a whole
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
         other => other?,
     };
     if session.out.is_json() {
-        session.out.json(&entry)?;
+        session.out.json(&LogEntry::of_step(&entry, parent))?;
         return Ok(Exit::Ok);
     }
     let out = &mut session.out;
@@ -101,18 +101,18 @@ fn overview(registry: &Registry, session: &mut Session) -> Result<Exit, CliError
     let rules: Vec<&str> = settings.stages.keys().map(|s| s.as_str()).collect();
     let branch = registry.branch().trim_start_matches("refs/heads/");
     if session.out.is_json() {
-        session.out.json(&json!({
-            "name": settings.name,
-            "id": settings.id,
-            "layout": settings.layout.as_str(),
-            "branch": branch,
-            "folder": registry.at(),
-            "models": models,
-            "people": people,
-            "stages_with_rules": rules,
-            "commit": head.as_ref().map(|c| c.id),
-            "last_changed": head.as_ref().map_or(Value::Null, |c| json!(c.committer.time)),
-        }))?;
+        session.out.json(&Overview {
+            name: &settings.name,
+            id: &settings.id,
+            layout: settings.layout.as_str(),
+            branch,
+            folder: registry.at(),
+            models,
+            people,
+            stages_with_rules: settings.stages.keys().collect(),
+            commit: head.as_ref().map(|c| c.id),
+            updated_at: head.as_ref().map(|c| c.committer.time),
+        })?;
         return Ok(Exit::Ok);
     }
     let out = &mut session.out;

@@ -1,7 +1,6 @@
 //! `greenroom stage`: the stages of the registry and their rules.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::access::level;
 use super::change::{self, ChangeArgs};
@@ -15,6 +14,7 @@ use crate::entity::Level;
 use crate::entity::settings::StageRule;
 use crate::name::Principal;
 use crate::stage::Stage;
+use crate::view;
 
 /// Manage stages and their rules; greenroom.toml may as well be edited by hand
 #[derive(Debug, Subcommand)]
@@ -138,9 +138,9 @@ fn list(at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let settings = current(&registry, at)?;
     if session.out.is_json() {
-        let row =
-            |stage: &Stage| json!({"stage": stage, "level": settings.level_for(stage), "rule": settings.rule(stage)});
-        session.out.json(&settings.known_stages().iter().map(row).collect::<Vec<_>>())?;
+        let stages = settings.known_stages();
+        let row = |stage| view::StageSetting { stage, level: settings.level_for(stage), rule: settings.rule(stage) };
+        session.out.json(&stages.iter().map(row).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
     for stage in settings.known_stages() {

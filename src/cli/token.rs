@@ -1,7 +1,6 @@
 //! `greenroom token`: what proves to the server who calls.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::complete;
 use super::output::local;
@@ -13,6 +12,7 @@ use crate::kept::KeptError;
 use crate::name::UserName;
 use crate::server::tokens::{Rights, TokenError, Tokens};
 use crate::time::Timestamp;
+use crate::view;
 
 /// Make, list and revoke the tokens with which people call the server
 #[derive(Debug, Subcommand)]
@@ -92,13 +92,13 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     let rights = Rights { read_only: args.read_only, delegate: args.delegate };
     let text = Tokens::of(&registry.state_dir()).create(user, now, expires, rights)?;
     if session.out.is_json() {
-        session.out.json(&json!({
-            "token": text,
-            "person": user,
-            "expires": expires,
-            "read_only": args.read_only,
-            "delegate": args.delegate,
-        }))?;
+        session.out.json(&view::NewToken {
+            token: &text,
+            person: user,
+            expires_at: expires,
+            read_only: args.read_only,
+            delegate: args.delegate,
+        })?;
     } else {
         session.out.line(text);
     }
@@ -109,16 +109,14 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
     let tokens = Tokens::of(&session.registry()?.state_dir()).list()?;
     let now = clock();
     if session.out.is_json() {
-        let rows = tokens.iter().map(|t| {
-            json!({
-                "prefix": t.prefix,
-                "person": t.person,
-                "created": Timestamp::from_millis(t.created),
-                "expires": t.expires.map(Timestamp::from_millis),
-                "read_only": t.read_only,
-                "delegate": t.delegate,
-                "expired": t.is_over(now),
-            })
+        let rows = tokens.iter().map(|t| view::Token {
+            prefix: t.prefix.clone(),
+            person: t.person.clone(),
+            created_at: Timestamp::from_millis(t.created),
+            expires_at: t.expires.map(Timestamp::from_millis),
+            read_only: t.read_only,
+            delegate: t.delegate,
+            expired: t.is_over(now),
         });
         session.out.json(&rows.collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
@@ -158,7 +156,7 @@ fn revoke(args: &RevokeArgs, session: &mut Session) -> Result<Exit, CliError> {
         return Err(CliError::not_found(format!("no token begins with '{prefix}'")).hint(hint));
     }
     if session.out.is_json() {
-        session.out.json(&json!({ "revoked": gone }))?;
+        session.out.json(&view::RevokedTokens { revoked: gone })?;
     } else {
         session.out.line(format!("Revoked {prefix}…; it no longer opens anything."));
     }

@@ -1,7 +1,6 @@
 //! `greenroom verify`: the audit of the whole history, or of a part of it.
 
 use clap::Args;
-use serde_json::json;
 
 use super::output::{GREEN, Output, RED, YELLOW, local, styled};
 use super::progress::Progress;
@@ -11,6 +10,7 @@ use crate::gate::verify::{Audit, Finding, Known, Scope, Unchecked, verify};
 use crate::registry::Registry;
 use crate::text::one_line;
 use crate::tree::Oid;
+use crate::view;
 
 /// The most findings that are printed for people; JSON has them all.
 const SHOWN: usize = 200;
@@ -57,11 +57,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> Result<Exit, CliE
     drop((stepped, read));
     let audit = audit?;
     if session.out.is_json() {
-        let mut told = serde_json::to_value(&audit).map_err(std::io::Error::other)?;
-        if let Some(fields) = told.as_object_mut() {
-            fields.insert("ok".to_owned(), json!(audit.holds()));
-        }
-        session.out.json(&told)?;
+        session.out.json(&view::Verification { audit: &audit, ok: audit.holds() })?;
     } else {
         print(&mut session.out, &audit);
     }

@@ -5,7 +5,6 @@ mod show;
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
@@ -18,13 +17,12 @@ use super::table::Table;
 use super::target::Target;
 use crate::action::Action;
 use crate::apply::Refusal;
-use crate::artifact;
-use crate::entity::Version;
-use crate::entity::version::{Column, Metric, Schema};
+use crate::entity::version::Metric;
 use crate::name::{AliasName, Key, ModelName};
 use crate::snapshot::ModelView;
 use crate::stage::Stage;
 use crate::text::Text;
+use crate::view::ModelVersion;
 
 pub(super) use show::{column_type, metric as metric_text};
 
@@ -128,72 +126,6 @@ pub(super) fn page(target: &Target, session: &mut Session) -> Result<Exit, CliEr
     show::run(target, None, session)
 }
 
-/// A version with the field names of the REST contract, where it has them; its number is a number.
-pub(super) fn as_json(model: &ModelName, number: u64, v: &Version, stage: &Stage, aliases: &[AliasName]) -> Value {
-    let tags: Vec<Value> = v.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
-    let params: Vec<Value> = v.params.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
-    let findings: Vec<Value> = artifact::findings(v.model.as_ref(), v.environment.as_ref())
-        .iter()
-        .map(|f| json!({"id": f.id, "level": f.level.as_str(), "message": f.message}))
-        .collect();
-    json!({
-        "name": model,
-        "version": number,
-        "id": v.id,
-        "creation_timestamp": v.created_at.as_millis(),
-        "user_id": v.created_by,
-        "current_stage": stage,
-        "description": v.description,
-        "status": v.status,
-        "status_message": v.status_message,
-        "source": v.source.uri,
-        "run_id": v.source.run_id,
-        "run_link": v.source.run_link,
-        "model_id": v.source.model_id,
-        "tags": tags,
-        "aliases": aliases,
-        "artifacts": v.artifacts,
-        "params": params,
-        "metrics": v.metrics.iter().map(|(k, m)| metric_json(k, m)).collect::<Vec<_>>(),
-        "schema": v.schema.as_ref().map(schema_json),
-        "model": v.model,
-        "environment": v.environment,
-        "findings": findings,
-    })
-}
-
-/// A metric with the field names of the REST contract.
-fn metric_json(key: &Key, metric: &Metric) -> Value {
-    let (step, timestamp) = match metric {
-        Metric::Value(_) => (None, None),
-        Metric::At { step, timestamp, .. } => (*step, timestamp.map(|t| t.as_millis())),
-    };
-    json!({"key": key, "value": number_json(metric.value()), "step": step, "timestamp": timestamp})
-}
-
-/// A number; what JSON has no number for is a text, as in the JSON form of protocol buffers.
-pub(super) fn number_json(value: f64) -> Value {
-    if value.is_finite() {
-        json!(value)
-    } else if value.is_nan() {
-        json!("NaN")
-    } else {
-        json!(if value > 0.0 { "Infinity" } else { "-Infinity" })
-    }
-}
-
-fn schema_json(schema: &Schema) -> Value {
-    let column = |c: &Column| {
-        let mut out = json!({"name": c.name, "type": c.kind, "required": !c.optional});
-        if !c.default.is_empty() {
-            out["default"] = json!(c.default);
-        }
-        out
-    };
-    let all = |columns: &[Column]| columns.iter().map(column).collect::<Vec<_>>();
-    json!({"inputs": all(&schema.inputs), "outputs": all(&schema.outputs), "params": all(&schema.params)})
-}
-
 /// The aliases of each version of a model.
 pub(super) fn aliases_by_version(view: &ModelView<'_>) -> Result<BTreeMap<u64, Vec<AliasName>>, CliError> {
     let mut out: BTreeMap<u64, Vec<AliasName>> = BTreeMap::new();
@@ -226,7 +158,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             continue;
         };
         if session.out.is_json() {
-            json.push(as_json(&args.name, number, &v, stage, names));
+            json.push(ModelVersion::new(&args.name, number, &v, stage, names));
             continue;
         }
         let names: Vec<String> = names.iter().map(|a| format!("@{a}")).collect();
@@ -248,16 +180,4 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         table.print(&mut session.out);
     }
     Ok(Exit::Ok)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_that_json_lacks_are_words() {
-        assert_eq!(number_json(0.5), json!(0.5));
-        assert_eq!(number_json(f64::NAN), json!("NaN"));
-        assert_eq!(number_json(f64::NEG_INFINITY), json!("-Infinity"));
-    }
 }

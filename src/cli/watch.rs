@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
 
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
@@ -16,6 +15,7 @@ use crate::registry::Registry;
 use crate::server::stop;
 use crate::supervisor::Supervisor;
 use crate::text::one_line;
+use crate::view;
 use crate::watch::{Home, Level, Message, Options, Summary, Tell, WatchError, Watcher};
 
 /// Follow what lands in registries and deliver it: to webhooks, and by mail
@@ -125,13 +125,14 @@ fn tell(json: bool, of: Option<String>, quiet: bool) -> Tell {
             Level::Error => "error",
         };
         let line = if json {
-            let mut fields = Map::new();
-            fields.insert("time".to_owned(), json!(clock()));
-            fields.insert("level".to_owned(), json!(level));
-            fields.insert("message".to_owned(), json!(message.text));
-            fields.extend(of.iter().map(|of| ("repository".to_owned(), json!(of))));
-            fields.extend(message.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-            one_line(&Value::Object(fields).to_string()).into_owned()
+            let line = view::WatchMessage {
+                at: clock(),
+                level,
+                message: &message.text,
+                repository: of.as_deref(),
+                details: message.details.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            };
+            one_line(&serde_json::to_string(&line).unwrap_or_default()).into_owned()
         } else {
             let details = message.details.iter().map(|(name, value)| format!("{name}={value}"));
             let words: Vec<String> = of.iter().cloned().chain([message.text.clone()]).chain(details).collect();
@@ -149,13 +150,15 @@ fn report(ended: &[(String, Summary)], session: &mut Session) -> Result<Exit, Cl
         return Err(CliError::new(Exit::Conflict, message));
     }
     if session.out.is_json() {
-        let one = |(shown, s): &(String, Summary)| {
-            json!({
-                "repository": shown, "delivered": s.delivered, "failed": s.failed, "pending": s.pending,
-                "dead": s.dead, "suspended": s.suspended,
-            })
-        };
-        session.out.json(&ended.iter().map(one).collect::<Vec<_>>())?;
+        let rows = ended.iter().map(|(shown, s)| view::WatchSummary {
+            repository: shown,
+            delivered: s.delivered,
+            failed: s.failed,
+            pending: s.pending,
+            dead: s.dead,
+            suspended: s.suspended,
+        });
+        session.out.json(&rows.collect::<Vec<_>>())?;
     } else {
         for (shown, s) in ended {
             let of = if ended.len() > 1 { format!("{}: ", one_line(shown)) } else { String::new() };

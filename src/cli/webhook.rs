@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
@@ -21,6 +20,7 @@ use crate::name::{Key, ModelName};
 use crate::payload::{self, DATABRICKS, MLFLOW};
 use crate::registry::Registry;
 use crate::text::{Text, one_line};
+use crate::view;
 
 /// Tell other systems what happens
 ///
@@ -203,16 +203,11 @@ fn target(webhook: &Webhook) -> String {
     }
 }
 
-/// A webhook as programs read it: the keys of its file.
-fn as_json(webhook: &Webhook) -> Value {
-    json!(webhook)
-}
-
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let mut found = all(&session.registry()?)?;
     found.retain(|w| args.model.is_none() || w.model == args.model);
     if session.out.is_json() {
-        session.out.json(&found.iter().map(as_json).collect::<Vec<_>>())?;
+        session.out.json(&view::Webhooks(&found))?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["ID", "STATE", "PROFILE", "MODEL", "EVENTS", "TARGET"]);
@@ -358,7 +353,7 @@ fn test(args: &TestArgs, session: &mut Session) -> Result<Exit, CliError> {
     let body = String::from_utf8_lossy(&answer.body);
     let arrived = (200..300).contains(&answer.status);
     if session.out.is_json() {
-        session.out.json(&json!({"event": trial.name(), "status": answer.status, "body": body}))?;
+        session.out.json(&view::WebhookTrial { event: trial.name(), status: answer.status, body: &body })?;
     } else {
         session.out.line(format!("{} was answered with HTTP {}.", trial.name(), answer.status));
         let head: String = body.chars().take(2000).collect();

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::output::local;
 use super::pick;
@@ -16,6 +15,7 @@ use crate::outbox::{Outbox, Pending, State};
 use crate::registry::Registry;
 use crate::text::one_line;
 use crate::time::Timestamp;
+use crate::view;
 
 /// List what is to be delivered, what was given up, and what arrived last
 ///
@@ -52,20 +52,16 @@ pub(super) fn run(args: &DeliveriesArgs, session: &mut Session) -> Result<Exit, 
     let states = states(&outbox, named.as_deref())?;
     let rows: Vec<Row<'_>> = states.iter().flat_map(|(name, state)| rows(args, name, state)).collect();
     if session.out.is_json() {
-        let suspended = |state: &State| state.suspended().map(|s| json!({ "why": s.why, "at": time(s.at) }));
-        let channel = |(name, state): &(String, State)| {
-            json!({
-                "channel": name,
-                "commit": state.cursor().origin.commit,
-                "delivered": state.delivered(),
-                "pending": state.waiting(),
-                "dead": state.dead().count(),
-                "suspended": suspended(state),
-            })
-        };
-        let channels: Vec<Value> = states.iter().map(channel).collect();
-        let deliveries: Vec<Value> = rows.iter().map(as_json).collect();
-        session.out.json(&json!({ "channels": channels, "deliveries": deliveries }))?;
+        let channels = states.iter().map(|(name, state)| view::Channel {
+            channel: name,
+            commit: state.cursor().origin.commit,
+            delivered: state.delivered(),
+            pending: state.waiting(),
+            dead: state.dead().count(),
+            suspended: state.suspended().map(|s| view::Suspension { why: &s.why, at: time(s.at) }),
+        });
+        let deliveries = rows.iter().map(delivery).collect();
+        session.out.json(&view::Deliveries { channels: channels.collect(), deliveries })?;
         return Ok(Exit::Ok);
     }
     for (name, state) in &states {
@@ -138,23 +134,23 @@ fn rows<'s>(args: &DeliveriesArgs, channel: &'s str, state: &'s State) -> Vec<Ro
     out
 }
 
-fn as_json(row: &Row<'_>) -> Value {
+fn delivery<'r>(row: &'r Row<'_>) -> view::Delivery<'r> {
     let job = row.job;
-    json!({
-        "channel": row.channel,
-        "id": job.id,
-        "event": job.event,
-        "commit": job.origin.commit,
-        "before": job.origin.before,
-        "ordinal": job.ordinal,
-        "lane": job.lane,
-        "key": job.key,
-        "state": row.state,
-        "attempts": job.attempts,
-        "landed_at": time(job.landed),
-        "at": row.at.map(time),
-        "said": row.said,
-    })
+    view::Delivery {
+        channel: row.channel,
+        id: &job.id,
+        event: &job.event,
+        commit: job.origin.commit,
+        before: job.origin.before,
+        ordinal: job.ordinal,
+        lane: &job.lane,
+        key: &job.key,
+        state: row.state,
+        attempts: job.attempts,
+        landed_at: time(job.landed),
+        at: row.at.map(time),
+        said: row.said,
+    }
 }
 
 fn time(millis: i64) -> Timestamp {

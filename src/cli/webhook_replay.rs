@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::complete;
 use super::report::{CliError, Exit, warn};
@@ -17,6 +16,7 @@ use crate::outbox::{Ask, Outbox, State};
 use crate::registry::{Registry, RegistryError};
 use crate::text::one_line;
 use crate::tree::Oid;
+use crate::view;
 use crate::watch::{Failure, Home, Options, Replay, Replayed, WatchError};
 
 /// How long is waited for the process that delivers to take up dead letters.
@@ -81,7 +81,7 @@ pub(super) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Exit, CliE
         failed += u64::from(!arrived);
         // Many may be sent; each has its line at once.
         if told.is_ok() && (json || listed || !arrived) {
-            let line = if json { as_json(&one).to_string() } else { as_text(&one) };
+            let line = if json { as_json(&one) } else { as_text(&one) };
             told = writeln!(anstream::stdout().lock(), "{line}");
         }
     };
@@ -120,7 +120,7 @@ fn as_text(one: &Replayed) -> String {
     one_line(&format!("{} {} {} {}{said}", one.channel, job.id, job.event, job.lane)).into_owned()
 }
 
-fn as_json(one: &Replayed) -> Value {
+fn as_json(one: &Replayed) -> String {
     let job = &one.job;
     let (state, said) = match &one.outcome {
         None => ("listed", None),
@@ -128,10 +128,18 @@ fn as_json(one: &Replayed) -> Value {
         Some(Err(Failure::Tried(why))) => ("failed", Some(why.as_str())),
         Some(Err(Failure::Behind)) => ("behind", None),
     };
-    json!({
-        "channel": one.channel, "id": job.id, "event": job.event, "commit": job.origin.commit, "ordinal": job.ordinal,
-        "lane": job.lane, "key": job.key, "state": state, "said": said,
-    })
+    let line = view::Replay {
+        channel: &one.channel,
+        id: &job.id,
+        event: &job.event,
+        commit: job.origin.commit,
+        ordinal: job.ordinal,
+        lane: &job.lane,
+        key: &job.key,
+        state,
+        said,
+    };
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 /// The names of the channels to which things are sent now.
@@ -166,7 +174,7 @@ fn revive(
     }
     let taken = !outbox.is_asked();
     if session.out.is_json() {
-        session.out.json(&json!({ "dead": dead, "switched_off": left, "suspended": suspended, "taken_up": taken }))?;
+        session.out.json(&view::Revival { dead, switched_off: left, suspended, taken_up: taken })?;
         return Ok(Exit::Ok);
     }
     let when = if taken { "are tried again now" } else { "will be tried again by `greenroom watch`" };

@@ -1,5 +1,6 @@
 //! One push of one reference, and its form as TOML.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::format::read::{Fields, FromTable, FromToml, Node, read};
@@ -17,7 +18,7 @@ const MAX_WORD: usize = 4096;
 pub(super) const MAX_TABLES: usize = 1000;
 
 /// What moved a reference: one `[[push]]` table of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Push {
     /// The push's number: 1, 2, 3 … without a gap. References that one push moved share it.
     pub number: u64,

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
 use super::{Registry, RegistryError};
 use crate::diff::{self, Diff};
 use crate::event::Event;
@@ -17,7 +15,7 @@ use crate::tree::{Limits, Oid};
 const MERGED: usize = 1000;
 
 /// One step of history.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct LogEntry {
     /// The commit.
     pub commit: Oid,

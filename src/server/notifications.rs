@@ -87,7 +87,7 @@ fn of_person(call: &Call, person: &Person) -> Result<Value, ApiError> {
     let mailing = call.catalog.settings().map(|s| s.notifications.clone()).unwrap_or_default();
     let readable = |name: &ModelName| call.model(name).is_ok();
     let said = wishes.models.iter().filter(|(name, _)| readable(name));
-    let models: Vec<Value> = said.map(|(name, said)| json!({ "name": name, "said": said })).collect();
+    let models: Vec<Value> = said.map(|(name, said)| json!({ "model": name, "said": said })).collect();
     Ok(json!({
         "person": call.caller.user,
         "address": person.emails.first(),
@@ -114,7 +114,7 @@ fn of_model(
     let status = |version, tie| Subscription::of(person, names, registered, version, tie).as_str();
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| drop(out.insert(key.to_owned(), value));
-    put("name", json!(model.name));
+    put("model", json!(model.name));
     put("notify", json!(notify));
     put("chosen", json!(chosen));
     put("follow", json!(said.map(|s| s.follow.clone()).unwrap_or_default()));
@@ -122,7 +122,7 @@ fn of_model(
     put("email_subscription_status", json!(status(version.map(|(v, _)| v), version.and_then(|(_, tie)| tie))));
     if let Some((number, tie)) = version {
         let follows = audience::follows(said, number, tie);
-        put("version", json!(number.to_string()));
+        put("version", json!(number));
         put("follows", json!(follows.is_some()));
         put("because", json!(follows.map(|reason| reason.to_string())));
     }

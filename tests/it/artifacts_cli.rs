@@ -98,9 +98,9 @@ fn what_is_given_stands_before_what_the_model_says() {
     alice.greenroom(["register", "wine", "../model", "--metric", "loss=nan"]).success();
     alice.greenroom(["register", "wine", "../model", "--run-id", "mine", "--source", "s3://b/m"]).success();
     let show = |n: &str| alice.greenroom(["version", "show", "wine", n, "-o", "json"]).success().json();
-    assert_eq!((&show("1")["run_id"], &show("1")["source"]), (&json!("run7"), &json!("")));
-    assert_eq!((&show("2")["run_id"], &show("2")["source"]), (&json!("mine"), &json!("s3://b/m")));
-    assert_eq!(show("1")["metrics"][0]["value"], json!("NaN"));
+    assert_eq!((&show("1")["source"]["run_id"], &show("1")["source"]["uri"]), (&json!("run7"), &json!("")));
+    assert_eq!((&show("2")["source"]["run_id"], &show("2")["source"]["uri"]), (&json!("mine"), &json!("s3://b/m")));
+    assert_eq!(show("1")["metrics"]["loss"]["value"], json!("NaN"));
     assert_eq!(show("2")["artifacts"]["files"], json!(2));
 }
 

@@ -97,7 +97,8 @@ impl Registry {
     fn request(&self) -> (String, Vec<String>) {
         let all = self.json("alice", "request list churn --state all");
         let last = all.as_array().and_then(|a| a.last()).expect("there is a request");
-        let by = last["approvals"].as_array().expect("a list").iter().map(|u| u.as_str().unwrap_or("").to_owned());
+        let by =
+            last["approvals"]["by"].as_array().expect("a list").iter().map(|u| u.as_str().unwrap_or("").to_owned());
         (last["state"].as_str().unwrap_or("").to_owned(), by.collect())
     }
 }
@@ -207,7 +208,7 @@ fn requests_end_by_who_may_end_them() {
     assert_eq!(r.json("bob", "request list --mine --state rejected").as_array().map(Vec::len), Some(1));
     let open = r.json("carol", "request list --waiting");
     let id = open[0]["id"].as_str().expect("an id").to_owned();
-    assert_eq!((open.as_array().map(Vec::len), &open[0]["user_id"]), (Some(1), &json!("dave")));
+    assert_eq!((open.as_array().map(Vec::len), &open[0]["created_by"]), (Some(1), &json!("dave")));
     r.by("alice", 0, &format!("request cancel churn 1 {}", &id[28..]));
     assert_eq!(r.json("carol", "request list"), json!([]));
 }
@@ -223,7 +224,7 @@ fn four_eyes_nobody_approves_an_own_request() {
     assert_eq!(r.request(), pending(&[]));
     assert_eq!(r.versions_in("Production"), [0_u64; 0]);
     let shown = r.json("alice", "request list");
-    assert_eq!(shown[0]["reviews"][0]["void"], "nobody approves an own request");
+    assert_eq!(shown[0]["review"][0]["void"], "nobody approves an own request");
     assert_eq!(r.json("alice", "request list --waiting"), json!([]));
     r.by("bob", 0, "request approve churn 1 -m fine");
     assert_eq!(r.request(), approved(&["bob"]));
@@ -343,7 +344,7 @@ fn a_transition_overtakes_open_requests_for_the_stage() {
     let said = r.alice("transition churn 1 Staging");
     assert!(said.contains("cancel the request of Staging for churn version 1 (overtaken)"), "{said}");
     let open = r.json("alice", "request list");
-    assert_eq!((open.as_array().map(Vec::len), &open[0]["to_stage"]), (Some(1), &json!("Production")));
+    assert_eq!((open.as_array().map(Vec::len), &open[0]["to"]), (Some(1), &json!("Production")));
     assert_eq!(r.json("alice", "request list --state cancelled")[0]["closed_by"], "alice");
 }
 
@@ -362,7 +363,7 @@ fn an_approval_is_void_when_what_was_seen_changes_but_not_for_other_changes() {
     r.alice("tag set churn/1 validated=again");
     assert_eq!(r.request(), pending(&[]));
     let shown = r.json("bob", "request list --waiting");
-    assert_eq!(shown[0]["reviews"][0]["void"], "the version, its stage or the rule changed since");
+    assert_eq!(shown[0]["review"][0]["void"], "the version, its stage or the rule changed since");
     r.by("carol", 0, "request approve churn 1");
     assert_eq!(r.request(), pending(&["carol"]));
     r.by("bob", 0, "request approve churn 1");
@@ -370,7 +371,7 @@ fn an_approval_is_void_when_what_was_seen_changes_but_not_for_other_changes() {
 }
 
 #[test]
-fn lists_have_the_field_names_of_the_contract() {
+fn lists_have_the_field_names_of_the_files() {
     let r = Registry::new();
     r.grant(&[("bob", "CAN_READ")]);
     r.by("bob", 0, "request create churn 1 Staging -m please");
@@ -379,25 +380,19 @@ fn lists_have_the_field_names_of_the_contract() {
     assert_eq!(
         keys(&list).as_deref(),
         Some(
-            "id name version current_stage to_stage state user_id creation_timestamp comment \
-             archive_existing_versions approvals approvals_needed reviews closed_by closed_timestamp close_comment"
+            "id model version stage to state created_by created_at comment archive_existing approvals review closed_by \
+             closed_at close_comment"
         )
     );
     assert_eq!((&list[0]["version"], &list[0]["comment"]), (&json!(1), &json!("please")));
 
     r.by("bob", 0, "comment add churn 1 hello");
     let list = r.json("bob", "comment list churn 1");
-    assert_eq!(
-        keys(&list).as_deref(),
-        Some("id name version user_id creation_timestamp last_updated_timestamp comment")
-    );
-    assert_eq!(list[0]["creation_timestamp"], list[0]["last_updated_timestamp"]);
+    assert_eq!(keys(&list).as_deref(), Some("id model version created_by created_at edited_at text"));
+    assert_eq!(list[0]["edited_at"], Value::Null);
 
     r.alice("alias set churn champion 2");
-    assert_eq!(
-        r.json("bob", "alias list churn"),
-        json!([{"alias": "champion", "version": 2, "current_stage": "None"}])
-    );
+    assert_eq!(r.json("bob", "alias list churn"), json!([{"alias": "champion", "version": 2, "stage": "None"}]));
     assert_eq!(
         r.json("bob", "access list --model churn"),
         json!([
@@ -423,7 +418,7 @@ fn comments_are_edited_by_their_author_and_named_by_a_part_of_their_id() {
     let end = &id[28..];
     r.refused("carol", 5, &format!("comment edit churn 1 {end} mine"), "carol may not edit a comment");
     r.by("bob", 0, &format!("comment edit churn 1 {end} -m second"));
-    assert_eq!(r.json("bob", "comment list churn 1")[0]["comment"], "second");
+    assert_eq!(r.json("bob", "comment list churn 1")[0]["text"], "second");
     r.by("bob", 2, &format!("comment delete churn 1 {end}"));
     r.refused("carol", 5, &format!("comment delete churn 1 {id} --yes"), "carol may not delete a comment");
     r.alice(&format!("comment delete churn 1 {end} --yes"));

@@ -31,7 +31,7 @@ fn the_demo_needs_no_identity_and_leaves_a_sound_registry() {
     assert!(passed, "{said}");
     let registry = sandbox.alice().within("shown/registry");
     let versions = registry.greenroom(["version", "list", "wine", "-o", "json"]).success().json();
-    let stages: Vec<_> = versions.as_array().into_iter().flatten().map(|v| v["current_stage"].clone()).collect();
+    let stages: Vec<_> = versions.as_array().into_iter().flatten().map(|v| v["stage"].clone()).collect();
     assert_eq!(stages, [json!("Production"), json!("Archived")]);
     registry.git(["fsck", "--strict"]).success();
     assert_eq!(registry.git(["status", "--porcelain"]).success().stdout(), "");

@@ -27,6 +27,7 @@ mod log;
 mod mail;
 mod mlflow;
 mod outbox;
+mod output;
 mod pull_request;
 mod pushes;
 mod race;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greenroom::format::{Kind, schema::schema};
+use greenroom::view;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 
@@ -177,4 +178,67 @@ fn the_examples_of_the_documentation_are_files_without_fault() {
             assert_eq!(faults, [""; 0], "{block}");
         }
     }
+}
+
+/// The folder of the schemas of outputs.
+pub fn outputs() -> PathBuf {
+    folder().join("output").join(format!("v{}", view::schema::VERSION))
+}
+
+#[test]
+fn the_committed_schemas_of_outputs_are_those_of_the_types() {
+    if std::env::var_os(WRITE).is_some() {
+        fs::create_dir_all(outputs()).expect("a folder can be made");
+    }
+    for kind in view::schema::ALL {
+        committed(&outputs().join(format!("{}.schema.json", kind.name)), &kind.schema());
+        let schema: Value = serde_json::from_str(&kind.schema()).expect("a schema is JSON");
+        assert_eq!(
+            jsonschema::draft202012::meta::validate(&schema).map_err(|e| e.to_string()),
+            Ok(()),
+            "{}",
+            kind.name
+        );
+    }
+    let there = fs::read_dir(outputs()).expect("the folder is there").count();
+    assert_eq!(there, view::schema::ALL.len(), "a file of no output");
+}
+
+#[test]
+fn every_key_of_an_output_is_described_and_none_is_of_another_contract() {
+    for kind in view::schema::ALL {
+        let schema: Value = serde_json::from_str(&kind.schema()).expect("a schema is JSON");
+        undescribed(&schema, kind.name);
+    }
+}
+
+/// Demands a description of each key of the objects that the outputs are made of; events are described by their kind.
+fn undescribed(schema: &Value, name: &str) {
+    let is_event =
+        schema["properties"]["event"]["const"].is_string() || schema["properties"]["by"]["const"].is_string();
+    for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        assert!(is_event || inner["description"].is_string(), "{name}: {key} has no description");
+        assert!(key != "user_id" && !key.ends_with("_timestamp"), "{name}: {key}");
+    }
+    match schema {
+        Value::Object(fields) => fields.values().for_each(|inner| undescribed(inner, name)),
+        Value::Array(items) => items.iter().for_each(|inner| undescribed(inner, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_documentation_lists_the_outputs() {
+    let path = folder().join("README.md");
+    let mut text = fs::read_to_string(&path).expect("schema/README.md is there");
+    let (start, end) = ("<!-- outputs -->\n", "<!-- end -->");
+    let from = text.find(start).expect("the outputs begin") + start.len();
+    let to = from + text[from..].find(end).expect("the outputs end");
+    let row = |k: &view::schema::Kind| {
+        let file = format!("output/v{}/{}.schema.json", view::schema::VERSION, k.name);
+        format!("| {} | [{}]({file}) |\n", k.printed_by, k.name)
+    };
+    let rows: String = view::schema::ALL.iter().map(row).collect();
+    text.replace_range(from..to, &format!("| printed by | schema |\n|---|---|\n{rows}"));
+    committed(&path, &text);
 }

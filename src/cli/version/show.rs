@@ -1,14 +1,12 @@
 //! `greenroom version show`: all that is known of a version, on one page.
 
-use serde_json::{Value, json};
-
-use super::super::landed::{History, landed_by, with_lander};
+use super::super::landed::{History, landed_by};
 use super::super::output::{BOLD, Output, local, styled};
 use super::super::progress::size;
 use super::super::report::{CliError, Exit};
 use super::super::session::Session;
 use super::super::target::{self, Target};
-use super::{aliases_by_version, as_json};
+use super::aliases_by_version;
 use crate::artifact;
 use crate::entity::version::{Column, Environment, Metric, ModelInfo, Schema};
 use crate::entity::{Comment, Request, RequestState, Verdict, Version};
@@ -16,6 +14,7 @@ use crate::index::Landers;
 use crate::name::{AliasName, ModelName};
 use crate::stage::Stage;
 use crate::text::{Text, one_line};
+use crate::view::{self, ModelVersion, TransitionRequest, VersionPage};
 
 /// Shows a version as of a moment: the one of the reference, or `at`.
 pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
@@ -41,7 +40,7 @@ pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Sessi
         landers: History::open(session, &registry, wanted.moment.as_deref()).landers(&wanted.model, view.number),
     };
     if session.out.is_json() {
-        session.out.json(&page.json())?;
+        session.out.json(&page.view())?;
     } else {
         page.print(&mut session.out);
     }
@@ -62,21 +61,17 @@ struct Page<'m> {
 }
 
 impl Page<'_> {
-    fn json(&self) -> Value {
-        let shown = as_json(self.model, self.number, &self.version, &self.stage, &self.aliases);
-        let mut out = with_lander(shown, self.landers.of(&self.version.id));
-        out["requests"] = self.requests.iter().map(|r| self.request_json(r)).collect();
-        let comment = |c| super::super::comment::as_json(self.model, self.number, c, &self.landers);
-        out["comments"] = self.comments.iter().map(comment).collect();
-        out
-    }
-
-    fn request_json(&self, request: &Request) -> Value {
-        let mut out = with_lander(json!(request), self.landers.of(&request.id));
-        for (shown, review) in out["review"].as_array_mut().into_iter().flatten().zip(&request.review) {
-            *shown = with_lander(shown.take(), self.landers.of_review(&request.id, review));
+    fn view(&self) -> VersionPage {
+        let (model, number, landers) = (self.model, self.number, &self.landers);
+        let mut version = ModelVersion::new(model, number, &self.version, &self.stage, &self.aliases);
+        version.landed_by = landers.of(&self.version.id).map(str::to_owned);
+        let request = |r| TransitionRequest::new(model, number, &self.stage, r, landers);
+        let comment = |c: &Comment| view::Comment::new(model, number, c, landers.of(&c.id));
+        VersionPage {
+            version,
+            requests: self.requests.iter().map(request).collect(),
+            comments: self.comments.iter().map(comment).collect(),
         }
-        out
     }
 
     fn print(&self, out: &mut Output) {

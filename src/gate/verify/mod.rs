@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::judge::Judged;
@@ -56,7 +57,7 @@ pub struct Scope {
 }
 
 /// Something that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Finding {
     /// The step, where it is one step's.
     pub commit: Option<Oid>,
@@ -72,7 +73,7 @@ pub struct Finding {
 }
 
 /// Something that is wrong and was acknowledged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Known {
     /// What is wrong.
     #[serde(flatten)]
@@ -82,7 +83,7 @@ pub struct Known {
 }
 
 /// Something that could not be checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unchecked {
     /// What, and why.
     pub message: String,
@@ -93,7 +94,7 @@ pub struct Unchecked {
 }
 
 /// The outcome of an audit.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Audit {
     /// The branch, in full.
     pub branch: String,

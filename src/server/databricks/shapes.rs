@@ -13,22 +13,7 @@ use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::TreeError;
-
-/// What may be done about an open request or a comment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Doing {
-    /// Approve the request.
-    ApproveTransitionRequest,
-    /// Reject the request.
-    RejectTransitionRequest,
-    /// Withdraw the request.
-    CancelTransitionRequest,
-    /// Edit the comment.
-    EditComment,
-    /// Delete the comment.
-    DeleteComment,
-}
+pub use crate::view::AvailableAction as Doing;
 
 /// Something that somebody did to a version, an open request, or a comment: one shape serves them all.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::deliver::Happening;
 use crate::entity::Level;
@@ -18,6 +18,7 @@ use crate::name::{Id, UserName};
 use crate::server::catalog::Catalog;
 use crate::server::places::Places;
 use crate::tree::Oid;
+use crate::view::FeedEvent;
 
 /// The id of an event: the same in the feed, in webhooks and in activities.
 pub fn event_id(commit: Oid, ordinal: u32) -> String {
@@ -52,7 +53,7 @@ impl Reader {
     }
 
     /// The events of a commit that are wanted and may be seen, after the event of an ordinal if one is given.
-    pub fn shown(&self, entry: &Entry, places: &Places, after: Option<u32>) -> Vec<Value> {
+    pub fn shown(&self, entry: &Entry, places: &Places, after: Option<u32>) -> Vec<FeedEvent> {
         let sees_all = entry.acts.iter().all(|act| self.sees(act, self.bearer(act, entry.number, places)));
         let acts = entry.acts.iter().filter(|act| after.is_none_or(|o| act.ordinal > o));
         let wanted = acts.filter(|act| {
@@ -80,37 +81,31 @@ impl Reader {
     }
 
     /// A person; who is none of the registry's is an address, and shown as nobody in particular.
-    fn who(&self, user: &str) -> Value {
-        if self.manages() || self.catalog.people().contains_key(user) {
-            return user.into();
-        }
-        Value::Null
+    fn who(&self, user: &str) -> Option<String> {
+        let known = self.manages() || self.catalog.people().contains_key(user);
+        known.then(|| user.to_owned())
     }
 
-    fn event(&self, entry: &Entry, act: &Act, sees_all: bool) -> Value {
+    fn event(&self, entry: &Entry, act: &Act, sees_all: bool) -> FeedEvent {
         let mut data: Value = serde_json::from_str(&act.json).unwrap_or(Value::Null);
         if let Some(object) = data.as_object_mut() {
             ["event", "model", "version"].iter().for_each(|known| drop(object.remove(*known)));
         }
-        let asked_by: Vec<Value> = entry.asked_by.iter().map(|u| self.who(u)).filter(|u| !u.is_null()).collect();
-        let out = json!({
-            "id": event_id(entry.commit, act.ordinal),
-            "cursor": format!("{}.{}", entry.commit, act.ordinal),
-            "event": act.name,
-            "commit": entry.commit,
-            "timestamp": entry.at.as_millis(),
-            "user_id": self.who(&entry.by),
-            "landed_by": entry.landed_by.as_deref().map(|u| self.who(u)),
-            "asked_by": asked_by,
-            "name": act.model,
-            "version": act.version.map(|v| v.to_string()),
-            "text": act.text,
-            "comment": if sees_all { entry.comment.as_str() } else { "" },
-            "data": data,
-        });
-        let is_empty = |v: &Value| v.is_null() || v == "" || v.as_array().is_some_and(Vec::is_empty);
-        let fields = out.as_object().into_iter().flatten().filter(|(_, v)| !is_empty(v));
-        fields.map(|(k, v)| (k.clone(), v.clone())).collect::<serde_json::Map<_, _>>().into()
+        FeedEvent {
+            id: event_id(entry.commit, act.ordinal),
+            cursor: format!("{}.{}", entry.commit, act.ordinal),
+            event: act.name.clone(),
+            commit: entry.commit,
+            at: entry.at,
+            by: self.who(&entry.by),
+            landed_by: entry.landed_by.as_deref().and_then(|u| self.who(u)),
+            asked_by: entry.asked_by.iter().filter_map(|u| self.who(u)).collect(),
+            model: act.model.clone(),
+            version: act.version,
+            text: act.text.clone(),
+            comment: if sees_all { entry.comment.clone() } else { String::new() },
+            data,
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::events::{Reader, Wanted};
@@ -21,6 +20,7 @@ use crate::server::places::Places;
 use crate::server::route::{Answer, Reply};
 use crate::server::state::State;
 use crate::tree::Oid;
+use crate::view::{Events, FeedEvent};
 
 /// How long a caller may wait for events, at most; well below what clients and proxies put up with.
 const MAX_WAIT: u64 = 30;
@@ -78,7 +78,7 @@ pub struct Feed {
 #[derive(Debug)]
 pub struct Page {
     /// The events, oldest first.
-    pub events: Vec<Value>,
+    pub events: Vec<FeedEvent>,
     /// The cursor to go on from; none where there is no commit at all.
     pub next: Option<String>,
     /// Whether all was looked at that there is.
@@ -131,14 +131,14 @@ fn page(index: &mut Index<'_>, places: &Places, reader: &Reader, after: &After, 
         }
     };
     let last = index.commits().min(first.saturating_add(SCAN));
-    let (mut number, mut events): (u64, Vec<Value>) = (first, Vec::new());
+    let (mut number, mut events): (u64, Vec<FeedEvent>) = (first, Vec::new());
     while number < last {
         let end = last.min(number + CHUNK);
         for entry in index.entries(number..end)? {
             events.extend(reader.shown(&entry, places, ordinal.filter(|_| entry.number == first)));
             if events.len() >= size {
                 events.truncate(size);
-                let next = events.last().and_then(|e| e["cursor"].as_str()).map(str::to_owned);
+                let next = events.last().map(|e| e.cursor.clone());
                 return Ok(Page { events, next, is_end: false });
             }
         }
@@ -185,7 +185,7 @@ pub async fn events(call: Call) -> Answer {
         catalog = call.state.newer(catalog.commit(), until).await?;
         page = feed.page(&call.state, &catalog).await?;
     }
-    Reply::json(&json!({ "events": page.events, "next": page.next, "more": !page.is_end }))
+    Reply::json(&Events { events: page.events, next: page.next, more: !page.is_end })
 }
 
 fn too_many() -> ApiError {

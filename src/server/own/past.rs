@@ -1,18 +1,17 @@
 //! Models and versions as of a moment. The state is that of then; who may see it is a question of now, and goes by the
 //! model's id. What is gone since is for those with a grant of the whole registry, who may read any model.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::{moment, size};
 use crate::apply::Refusal;
-use crate::artifact::{self, Finding};
-use crate::entity::version::Metric;
-use crate::entity::{Model, Tags, Version};
+use crate::entity::{Model, Version};
 use crate::index::{Index, IndexError};
 use crate::name::{AliasName, Id, ModelName};
+use crate::reference;
 use crate::registry::Registry;
 use crate::server::args::missing;
 use crate::server::call::Call;
@@ -22,6 +21,7 @@ use crate::server::route::{Answer, Reply};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::tree::Oid;
+use crate::view::{AsOf, ModelVersion, RegisteredModel, StageOccupant};
 
 /// What the caller may read now.
 enum Readable {
@@ -58,10 +58,39 @@ impl Past<'_, '_> {
     }
 }
 
+/// An answer, and the state that it is of.
+#[derive(Serialize)]
+struct Found<T> {
+    #[serde(flatten)]
+    found: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<AsOf>,
+}
+
+/// A registered model.
+#[derive(Serialize)]
+struct OneModel {
+    model: RegisteredModel,
+}
+
+/// A page of registered models.
+#[derive(Serialize)]
+struct Models {
+    models: Vec<RegisteredModel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<ModelName>,
+}
+
+/// A model version.
+#[derive(Serialize)]
+struct OneVersion {
+    version: ModelVersion,
+}
+
 /// Looks at the registry as of the moment that is asked for, or of now.
-async fn look(
+async fn look<T: Serialize + Send + 'static>(
     call: &Call,
-    look: impl FnOnce(&Snapshot<'_>, &Readable, &mut Past<'_, '_>) -> Result<Map<String, Value>, ApiError> + Send + 'static,
+    look: impl FnOnce(&Snapshot<'_>, &Readable, &mut Past<'_, '_>) -> Result<T, ApiError> + Send + 'static,
 ) -> Answer {
     let given = call.args.text("as_of")?.filter(|t| !t.is_empty()).map(str::to_owned);
     let (catalog, standing) = (Arc::clone(&call.catalog), call.standing.clone());
@@ -74,17 +103,16 @@ async fn look(
             Some(_) => Readable::All,
             None => Readable::These(catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect()),
         };
-        let mut out = look(&registry.snapshot_of(commit)?, &readable, &mut Past { index, commit })?;
-        out.extend(commit.map(|c| as_of(registry, c)).transpose()?.map(|at| ("as_of".to_owned(), at)));
-        Ok(out)
+        let found = look(&registry.snapshot_of(commit)?, &readable, &mut Past { index, commit })?;
+        Ok(Found { found, as_of: commit.map(|c| as_of(registry, c)).transpose()? })
     };
     Reply::json(&call.look_up(read).await?)
 }
 
 /// What state an answer is of.
-fn as_of(registry: &Registry, commit: Oid) -> Result<Value, ApiError> {
+fn as_of(registry: &Registry, commit: Oid) -> Result<AsOf, ApiError> {
     let at = registry.repo().landing_time(&commit).map_err(crate::registry::RegistryError::from)?;
-    Ok(json!({ "commit": commit, "timestamp": at.as_millis() }))
+    Ok(AsOf { commit, at })
 }
 
 /// A model that the caller may read, as it was.
@@ -103,9 +131,7 @@ pub async fn model(call: Call) -> Answer {
     let name = ModelName::new(call.args.required("name")?)?;
     look(&call, move |snapshot, readable, _| {
         let (view, model) = find(snapshot, readable, &name)?;
-        let mut out = Map::new();
-        out.insert("model".to_owned(), show_model(&view, &model)?);
-        Ok(out)
+        Ok(OneModel { model: show_model(snapshot, &view, model)? })
     })
     .await
 }
@@ -121,14 +147,12 @@ pub async fn models(call: Call) -> Answer {
             found.extend(file.filter(|m| *m.name.as_str() > *after).map(|m| (m.name.clone(), view, m)));
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut out = Map::new();
         let is_more = found.len() > size;
         found.truncate(size);
-        let rows = found.iter().map(|(_, view, model)| show_model(view, model)).collect::<Result<Vec<_>, _>>()?;
-        out.insert("models".to_owned(), rows.into());
-        let last = found.last().filter(|_| is_more).map(|(name, ..)| name.as_str().into());
-        out.extend(last.map(|token| ("next_page_token".to_owned(), token)));
-        Ok(out)
+        let next_page_token = found.last().filter(|_| is_more).map(|(name, ..)| name.clone());
+        let models =
+            found.into_iter().map(|(_, view, model)| show_model(snapshot, &view, model)).collect::<Result<_, _>>()?;
+        Ok(Models { models, next_page_token })
     })
     .await
 }
@@ -195,84 +219,30 @@ pub async fn version(call: Call) -> Answer {
         let ((view, model), which) = (find(snapshot, readable, &name)?, which?);
         let version = which.find(snapshot, &view)?.ok_or_else(|| which.none(&name))?;
         let file = version.file()?.and_then(|f| f.value).ok_or_else(|| which.none(&name))?;
-        let mut out = Map::new();
-        let mut shown = show_version(&view, &model, version.number, &file)?;
-        if let Some(by) = past.lander(&model.name, version.number, &file)? {
-            shown["landed_by"] = by.into();
-        }
-        out.insert("version".to_owned(), shown);
-        Ok(out)
+        let (number, stage) = (version.number, view.stage_of(version.number)?);
+        let aliases =
+            view.aliases()?.into_iter().filter(|(_, f)| f.value.as_ref().is_some_and(|p| p.version == number));
+        let aliases: Vec<AliasName> = aliases.map(|(alias, _)| alias).collect();
+        let landed_by = past.lander(&model.name, number, &file)?;
+        let shown = ModelVersion::new(&model.name, number, &file, &stage, &aliases);
+        Ok(OneVersion { version: ModelVersion { landed_by, ..shown } })
     })
     .await
 }
 
-fn show_model(view: &ModelView<'_>, model: &Model) -> Result<Value, ApiError> {
+fn show_model(snapshot: &Snapshot<'_>, view: &ModelView<'_>, model: Model) -> Result<RegisteredModel, ApiError> {
     let stages = view.stage_map()?;
-    let versions = view.versions()?;
+    let stage_of = |n: u64| stages.get(&n).cloned().unwrap_or(Stage::None);
     let aliases = view.aliases()?.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version)));
     let aliases: Vec<(AliasName, u64)> = aliases.collect();
-    let versions = versions.iter().map(|v| {
-        let stage = stages.get(&v.number).unwrap_or(&Stage::None);
-        let own: Vec<&AliasName> = aliases.iter().filter(|(_, n)| *n == v.number).map(|(alias, _)| alias).collect();
-        json!({ "version": v.number.to_string(), "current_stage": stage, "aliases": own })
-    });
-    let versions: Vec<Value> = versions.collect();
-    let aliases = aliases.iter();
-    Ok(json!({
-        "name": model.name,
-        "id": model.id,
-        "user_id": model.created_by,
-        "creation_timestamp": model.created_at.as_millis(),
-        "description": model.description,
-        "tags": pairs(&model.tags),
-        "aliases": aliases.map(|(alias, n)| json!({ "alias": alias, "version": n.to_string() })).collect::<Vec<_>>(),
-        "versions": versions,
-    }))
-}
-
-fn show_version(view: &ModelView<'_>, model: &Model, number: u64, v: &Version) -> Result<Value, ApiError> {
-    let aliases = view.aliases()?.into_iter().filter(|(_, f)| f.value.as_ref().is_some_and(|p| p.version == number));
-    let metric = |(key, metric): (_, &Metric)| {
-        let (step, timestamp) = match metric {
-            Metric::Value(_) => (None, None),
-            Metric::At { step, timestamp, .. } => (*step, timestamp.map(|t| t.as_millis())),
-        };
-        // JSON has no infinity and no NaN; those are words.
-        let value = match metric.value() {
-            value if value.is_finite() => json!(value),
-            value => json!(value.to_string()),
-        };
-        json!({ "key": key, "value": value, "step": step, "timestamp": timestamp })
-    };
-    let findings = artifact::findings(v.model.as_ref(), v.environment.as_ref());
-    let finding = |f: &Finding| json!({ "id": f.id, "level": f.level.as_str(), "message": f.message });
-    Ok(json!({
-        "name": model.name,
-        "version": number.to_string(),
-        "id": v.id,
-        "user_id": v.created_by,
-        "creation_timestamp": v.created_at.as_millis(),
-        "current_stage": view.stage_of(number)?,
-        "aliases": aliases.map(|(alias, _)| alias).collect::<Vec<_>>(),
-        "description": v.description,
-        "status": v.status,
-        "status_message": v.status_message,
-        "source": v.source.uri,
-        "run_id": v.source.run_id,
-        "run_link": v.source.run_link,
-        "model_id": v.source.model_id,
-        "tags": pairs(&v.tags),
-        "params": pairs(&v.params),
-        "metrics": v.metrics.iter().map(metric).collect::<Vec<_>>(),
-        "artifacts": v.artifacts,
-        "schema": v.schema,
-        "model": v.model,
-        "environment": v.environment,
-        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
-    }))
-}
-
-/// Keys and values as a list.
-fn pairs(all: &Tags) -> Vec<Value> {
-    all.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
+    let versions = view.versions()?;
+    let versions = versions.iter().map(|v| StageOccupant::new(v.number, stage_of(v.number), &aliases));
+    let mut latest = Vec::new();
+    for stage in stages.values().collect::<BTreeSet<_>>() {
+        let there = stages.iter().filter(|(_, s)| *s == stage).map(|(number, _)| *number);
+        let newest = reference::newest(snapshot, view, there.collect::<BTreeSet<_>>().into_iter().rev())?;
+        latest.extend(newest.map(|number| (stage.clone(), number)));
+    }
+    let shown = RegisteredModel::new(model, &aliases, &latest, stage_of);
+    Ok(RegisteredModel { versions: Some(versions.collect()), ..shown })
 }

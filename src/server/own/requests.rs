@@ -1,19 +1,23 @@
 //! Open requests across models: those that wait for the caller, the caller's own, or all.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::size;
 use crate::entity::{Request, RequestState};
+use crate::index::Landers;
 use crate::name::{Id, ModelName};
 use crate::rules::outlook;
+use crate::rules::stage::objection;
+use crate::rules::subject::subject;
 use crate::server::call::Call;
-use crate::server::databricks::shapes::{Activity, Doing, Viewer, approvals, fields};
+use crate::server::databricks::shapes::{Viewer, approvals};
 use crate::server::error::ApiError;
 use crate::server::places::{Place, Places};
 use crate::server::route::{Answer, Reply};
 use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
+use crate::view::{Approvals, AvailableAction, TransitionRequest};
 
 /// Whose requests are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +72,25 @@ pub async fn list(call: Call) -> Answer {
             let Some(card) = card.filter(|m| wanted.model.as_ref().is_none_or(|name| m.name == *name)) else {
                 continue;
             };
-            let Some(mut shown) = open(&snapshot, &viewer, &card.name, &place, id, &wanted)? else { continue };
-            if let Some(by) = places.lander(id) {
-                shown["landed_by"] = by.into();
-            }
+            let Some(shown) = open(&snapshot, &viewer, &card.name, &place, id, &wanted)? else { continue };
             if found.len() == wanted.size {
-                let last = found.last().map(|row: &Value| row["id"].clone());
-                return Ok(json!({ "requests": found, "next_page_token": last }));
+                let last = found.last().map(|row: &TransitionRequest| row.id.clone());
+                return Ok(Requests { requests: found, next_page_token: last });
             }
-            found.push(shown);
+            let landed_by = places.lander(id).map(str::to_owned);
+            found.push(TransitionRequest { landed_by, ..shown });
         }
-        Ok(json!({ "requests": found }))
+        Ok(Requests { requests: found, next_page_token: None })
     };
     Reply::json(&call.find(look).await?)
+}
+
+/// A page of open requests.
+#[derive(Serialize)]
+struct Requests {
+    requests: Vec<TransitionRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<Id>,
 }
 
 /// A request if it is open and wanted.
@@ -91,7 +101,7 @@ fn open(
     place: &Place,
     id: &Id,
     wanted: &Wanted,
-) -> Result<Option<Value>, ApiError> {
+) -> Result<Option<TransitionRequest>, ApiError> {
     let Some(view) = snapshot.model(name)? else { return Ok(None) };
     let Some(version) = view.version(place.version)? else { return Ok(None) };
     let is_wanted = |r: &Request| {
@@ -102,17 +112,19 @@ fn open(
     let request = version.request(id)?.and_then(|f| f.value).filter(is_wanted);
     let Some(request) = request else { return Ok(None) };
     let doing = viewer.about_request(snapshot, name, &view, place.version, &request)?;
-    if wanted.whose == Whose::Waiting && !doing.contains(&Doing::ApproveTransitionRequest) {
+    if wanted.whose == Whose::Waiting && !doing.contains(&AvailableAction::ApproveTransitionRequest) {
         return Ok(None);
     }
     let from = view.stage_of(place.version)?;
     let needed = snapshot.settings()?.map_or(0, |s| s.approvals_between(&from, &request.to));
     let by = approvals(snapshot, name, &view, place.version, &request)?;
-    let mut row = fields(&Activity::request(&request, &from, doing));
-    row.insert("name".to_owned(), json!(name));
-    row.insert("version".to_owned(), place.version.to_string().into());
-    row.insert("approvals".to_owned(), json!({ "needed": needed, "by": by }));
-    let missing = outlook::missing(snapshot, &view, place.version, &request.to, clock())?;
-    row.insert("missing".to_owned(), json!(missing));
-    Ok(Some(row.into()))
+    let mut shown = TransitionRequest::new(name, place.version, &from, &request, &Landers::default());
+    let subject = subject(snapshot, &view, place.version, &request.to)?;
+    for (told, review) in shown.review.iter_mut().zip(&request.review) {
+        told.void = objection(snapshot, name, &from, &request, review, &subject)?.map(str::to_owned);
+    }
+    shown.approvals = Some(Approvals { needed, by });
+    shown.available_actions = Some(doing);
+    shown.missing = Some(outlook::missing(snapshot, &view, place.version, &request.to, clock())?);
+    Ok(Some(shown))
 }

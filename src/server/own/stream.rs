@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 use hyper::body::{Bytes, Frame};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use crate::server::call::Call;
 use crate::server::error::ApiError;
 use crate::server::share::Share;
 use crate::server::writer::clock;
+use crate::view::FeedEvent;
 
 /// After what time without events a sign of life is sent, and looked whether the caller may still listen.
 const QUIET: Duration = Duration::from_secs(15);
@@ -98,9 +99,9 @@ async fn run(call: Call, mut feed: Feed, mut page: Page, send: &mpsc::Sender<Byt
 }
 
 /// An event as a message. JSON has no line breaks of its own, and names of events are plain.
-fn message(event: &Value) -> String {
-    let (id, name) = (event["cursor"].as_str().unwrap_or_default(), event["event"].as_str().unwrap_or_default());
-    format!("id: {id}\nevent: {name}\ndata: {event}\n\n")
+fn message(event: &FeedEvent) -> String {
+    let data = serde_json::to_string(event).unwrap_or_default();
+    format!("id: {}\nevent: {}\ndata: {data}\n\n", event.cursor, event.event)
 }
 
 /// Why the stream ends. It is no `error`, which browsers take for one of the connection.

@@ -1,17 +1,20 @@
 //! What was said of and done to a version, to be read back.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::size;
-use crate::entity::Comment;
+use crate::entity;
 use crate::index::{Index, IndexError};
+use crate::name::ModelName;
 use crate::server::call::Call;
 use crate::server::databricks::activities;
-use crate::server::databricks::shapes::{Activity, fields};
+use crate::server::databricks::shapes as databricks;
 use crate::server::error::ApiError;
 use crate::server::mlflow::named;
 use crate::server::route::{Answer, Reply};
+use crate::time::Timestamp;
 use crate::tree::Oid;
+use crate::view::{Activity, Comment};
 
 /// GET `comments/list`: all comments of a version, oldest first.
 pub async fn comments(call: Call) -> Answer {
@@ -23,13 +26,46 @@ pub async fn comments(call: Call) -> Answer {
         let comments = view.map_or(Ok(Default::default()), |v| v.comments())?;
         let mut found: Vec<_> = comments.into_values().filter_map(|f| f.value).collect();
         found.sort_by_key(|c| (c.created_at, c.id.clone()));
-        let shown = |c: &Comment| Activity {
-            landed_by: places.lander(&c.id).map(str::to_owned),
-            ..Activity::comment(c, viewer.about_comment(c, level))
+        let shown = |c: &entity::Comment| Comment {
+            available_actions: viewer.about_comment(c, level),
+            ..Comment::new(&model, version, c, places.lander(&c.id))
         };
         Ok(found.iter().map(shown).collect::<Vec<_>>())
     };
-    Reply::json(&json!({ "comments": call.find(look).await? }))
+    Reply::json(&Comments { comments: call.find(look).await? })
+}
+
+/// The comments on a version.
+#[derive(Serialize)]
+struct Comments {
+    comments: Vec<Comment>,
+}
+
+/// A page of activities.
+#[derive(Serialize)]
+struct Activities {
+    activities: Vec<Activity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+/// An activity of Databricks' API with the keys of this one.
+fn shown(model: &ModelName, version: u64, activity: &databricks::Activity) -> Activity {
+    Activity {
+        id: activity.id.clone(),
+        activity_type: activity.activity_type,
+        model: model.clone(),
+        version,
+        at: Timestamp::from_millis(activity.creation_timestamp),
+        updated_at: Timestamp::from_millis(activity.last_updated_timestamp),
+        by: activity.user_id.clone(),
+        landed_by: activity.landed_by.clone(),
+        comment: activity.comment.clone(),
+        from: activity.from_stage.clone(),
+        to: activity.to_stage.clone(),
+        system_comment: activity.system_comment.clone(),
+        available_actions: activity.available_actions.clone(),
+    }
 }
 
 /// GET `activities/list`: what was done to a version, newest first, in pages.
@@ -39,14 +75,13 @@ pub async fn activities(call: Call) -> Answer {
         Some(token) => Some(number(&call, token).await?),
         None => None,
     };
-    let page = activities::read(&call, model, version, before, size).await?;
-    let mut out: Map<String, Value> = Map::new();
-    out.insert("activities".to_owned(), page.found.iter().map(|a| Value::Object(fields(a))).collect());
-    if let Some(next) = page.next {
-        let commit = call.look_up(move |_, index| Ok(index.commit(next)?)).await?;
-        out.extend(commit.map(|c| ("next_page_token".to_owned(), c.to_string().into())));
-    }
-    Reply::json(&out)
+    let page = activities::read(&call, model.clone(), version, before, size).await?;
+    let next = match page.next {
+        Some(next) => call.look_up(move |_, index| Ok(index.commit(next)?)).await?,
+        None => None,
+    };
+    let activities = page.found.iter().map(|a| shown(&model, version, a)).collect();
+    Reply::json(&Activities { activities, next_page_token: next.map(|c| c.to_string()) })
 }
 
 /// The number of the commit that a page token names.

@@ -228,7 +228,7 @@ impl<'s> Story<'s> {
         let alice = self.of(ALICE);
         alice.git(["pull", "--quiet", "--ff-only"]).success();
         let version = alice.greenroom(["version", "show", "churn", "1", "-o", "json"]).success().json();
-        assert_eq!(version["current_stage"], "Production");
+        assert_eq!(version["stage"], "Production");
     }
 
     fn nothing_is_rewound_or_deleted(&self) {

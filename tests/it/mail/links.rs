@@ -182,8 +182,8 @@ fn the_api_shows_and_changes_what_the_caller_hears() {
     assert_eq!(
         one,
         json!({
-            "name": "churn", "notify": "followed", "chosen": false, "follow": [], "unfollow": [],
-            "email_subscription_status": "SUBSCRIBED", "version": "1", "follows": true,
+            "model": "churn", "notify": "followed", "chosen": false, "follow": [], "unfollow": [],
+            "email_subscription_status": "SUBSCRIBED", "version": 1, "follows": true,
             "because": "you commented on version 1, and so follow it",
         })
     );
@@ -199,7 +199,7 @@ fn the_api_shows_and_changes_what_the_caller_hears() {
         all,
         json!({
             "person": "bob", "address": "bob@example.org", "off": true, "registry_off": false, "digest": "daily",
-            "mute_approvals": false, "daily_cap": 20, "models": [{ "name": "churn", "said": { "notify": "mute", "follow": [1], "unfollow": [] } }],
+            "mute_approvals": false, "daily_cap": 20, "models": [{ "model": "churn", "said": { "notify": "mute", "follow": [1], "unfollow": [] } }],
         })
     );
     assert_eq!(server.get(path).by(bob).json(200), all);

@@ -120,7 +120,7 @@ fn has_comments(server: &Server, known: &BTreeMap<String, Known>) {
         let path = format!("/api/greenroom/comments/list?name=wine-{writer}&version={number}");
         let found = server.get(&path).json(200);
         let texts: Vec<&str> =
-            found["comments"].as_array().into_iter().flatten().filter_map(|c| c["comment"].as_str()).collect();
+            found["comments"].as_array().into_iter().flatten().filter_map(|c| c["text"].as_str()).collect();
         let may_be = if known.commented { texts == [source] } else { texts.is_empty() || texts == [source] };
         assert!(may_be, "{source}: {texts:?} against {known:?}");
     }
