@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use greenroom::format::{Kind, schema::schema};
 use greenroom::view;
@@ -151,6 +152,7 @@ fn sections(text: &str) -> Vec<(Kind, String)> {
 
 #[test]
 fn the_documentation_lists_the_keys_of_every_kind() {
+    let _held = README.lock().unwrap_or_else(PoisonError::into_inner);
     let path = folder().join("README.md");
     let mut text = fs::read_to_string(&path).expect("schema/README.md is there");
     for kind in Kind::ALL {
@@ -227,8 +229,12 @@ fn undescribed(schema: &Value, name: &str) {
     }
 }
 
+/// Held by the tests that write parts of one README, so that none writes over what another wrote.
+static README: Mutex<()> = Mutex::new(());
+
 #[test]
 fn the_documentation_lists_the_outputs() {
+    let _held = README.lock().unwrap_or_else(PoisonError::into_inner);
     let path = folder().join("README.md");
     let mut text = fs::read_to_string(&path).expect("schema/README.md is there");
     let (start, end) = ("<!-- outputs -->\n", "<!-- end -->");
