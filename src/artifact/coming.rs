@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::exclude::{self, Exclude};
+use super::guarded::refuse_states;
 use super::ingest::{Ingested, MAX_INLINE, facts, folder_of, is_inline, left_out_note, repository_note};
 use super::path::{FilePath, clash};
 use super::pointer::Pointer;
@@ -42,6 +43,7 @@ pub(super) fn ingest_coming<E: From<ArtifactError>>(
     let (mut coming, left_out): (Vec<_>, Vec<_>) = coming.into_iter().partition(|c| !walk::left_out(&c.path));
     let excluded: Vec<_> = coming.extract_if(.., |c| exclude.leaves_out_file(&c.path)).collect();
     coming.sort_by(|a, b| a.path.cmp(&b.path));
+    refuse_states(coming.iter().map(|c| &c.path))?;
     if coming.is_empty() {
         return Err(ArtifactError::Empty(Path::new("the source").to_owned()).into());
     }

@@ -120,7 +120,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::artifact::{Ingested, Keep, add_to_patch, ingest, list};
+    use crate::artifact::{GitFolders, Ingested, Keep, Selection, add_to_patch, ingest_selected, list};
     use crate::tree::{Memory, Patch, Stage as _};
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -147,7 +147,8 @@ mod tests {
                 fs::create_dir_all(path.parent().ok_or("a parent")?)?;
                 fs::write(path, bytes)?;
             }
-            let taken = ingest(&folder, Keep::In(&self.store), &Limits::default(), &|_, _| {})?;
+            let all = Selection { git: GitFolders::Take, ..Selection::default() };
+            let taken = ingest_selected(&folder, &all, Keep::In(&self.store), &Limits::default(), &|_, _| {})?;
             let mut patch = Patch::default();
             add_to_patch(&taken, "a", &mut patch);
             let root = self.objects.stage(None, &patch)?;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::exclude::{self, Exclude};
 use super::facts::{Facts, gather};
+use super::guarded::refuse_states;
 use super::path::{FilePath, clash, file_and_folder};
 use super::pointer::{Pointer, mentions_lfs};
 use super::store::{Staged, Store};
@@ -85,15 +86,15 @@ fn hub_blobs(source: &Path) -> Option<PathBuf> {
     blobs.is_dir().then_some(blobs)
 }
 
-/// Takes in a folder that is open, as [`ingest`] does.
+/// Takes in a folder that is open, as [`ingest_selected`] does.
 pub(super) fn ingest_below(
     root: &Root,
+    selection: &Selection,
     keep: Keep<'_>,
     limits: &Limits,
     progress: Progress<'_>,
 ) -> Result<Ingested, ArtifactError> {
-    let selection = Selection::default();
-    take_all(root, root.walk(&selection, limits)?, &selection, keep, limits, progress)
+    take_all(root, root.walk(selection, limits)?, selection, keep, limits, progress)
 }
 
 fn take_all(
@@ -164,6 +165,9 @@ pub(super) fn assemble(
     if let Some(both) = file_and_folder(kept.iter().map(|f| &f.path)) {
         return Err(ArtifactError::FileAndFolder(both.to_owned()));
     }
+    let mut sorted: Vec<&FilePath> = kept.iter().map(|f| &f.path).collect();
+    sorted.sort();
+    refuse_states(sorted.into_iter())?;
     let as_stored = |f: &FileEntry<()>| {
         let FileEntry { path, size, sha256, place: () } = f.clone();
         FileEntry { path, size, sha256, place: Content::Stored }
@@ -243,7 +247,12 @@ fn find(source: &Path, selection: &Selection, limits: &Limits) -> Result<(Root, 
     let folder = folder.canonicalize().map_err(ArtifactError::io("open", folder))?;
     let real = (real != source).then_some(real);
     let files = vec![Found { path, size: meta.len(), real }];
-    Ok((Root::open(&folder)?, Walked { files, ..Walked::default() }))
+    let root = Root::open(&folder)?;
+    selection.guarded.refuse_within(&root)?;
+    if let Some(real) = files.iter().find_map(|file: &Found| file.real.as_ref()) {
+        selection.guarded.refuse_real(real, source)?;
+    }
+    Ok((root, Walked { files, ..Walked::default() }))
 }
 
 /// Takes the object that a pointer stands for.

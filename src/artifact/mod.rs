@@ -18,6 +18,7 @@ pub mod exclude;
 pub mod facts;
 pub mod fetch;
 pub mod findings;
+pub mod guarded;
 pub mod import;
 pub mod ingest;
 pub mod manifest;
@@ -39,6 +40,7 @@ pub use exclude::Exclude;
 pub use facts::Facts;
 pub use fetch::fetch;
 pub use findings::{Finding, findings};
+pub use guarded::Guarded;
 pub use ingest::{Ingested, Keep, add_to_patch, attributes, ingest, ingest_selected};
 pub use manifest::{list, list_all, missing, read_file, summary, verify};
 pub use path::FilePath;
@@ -46,7 +48,7 @@ pub use pointer::Pointer;
 pub use register::record;
 pub use store::Store;
 pub use upload::{Incoming, UploadError, UploadId, Uploads};
-pub use walk::{Links, Selection};
+pub use walk::{GitFolders, Links, Selection};
 
 use std::fmt::Write as _;
 use std::io;
@@ -150,6 +152,17 @@ pub enum ArtifactError {
         path: PathBuf,
         /// What it is.
         kind: &'static str,
+    },
+    /// A registry, or a part of one.
+    #[error(
+        "{} belongs to the registry in {}: nothing of a registry or its git folder becomes part of a model, for secrets and \
+         tokens lie there; give the model's own folder, outside of it", path.display(), registry.display()
+    )]
+    Registry {
+        /// What was to be taken in.
+        path: PathBuf,
+        /// The registry's folder.
+        registry: PathBuf,
     },
     /// A file of patterns that cannot be used.
     #[error("the patterns in '{path}' cannot be used: {why}")]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 
 use super::exclude::{self, Exclude};
+use super::guarded::{Guarded, refuse_state};
 use super::path::{FilePath, InvalidPath};
 use super::store::Store;
 use super::{ArtifactError, Budget, Limits};
@@ -46,8 +47,22 @@ pub struct Selection {
     pub exclude: Exclude,
     /// What is done about symbolic links.
     pub links: Links,
+    /// What is done about git's own folders.
+    pub git: GitFolders,
+    /// The folders of which nothing is taken.
+    pub guarded: Guarded,
     /// Where the objects of Git LFS pointers are looked for.
     pub objects: Vec<Store>,
+}
+
+/// What is done about a `.git` beneath a folder: it may hold credentials, and steers git wherever it is fetched to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GitFolders {
+    /// It is left out.
+    #[default]
+    LeaveOut,
+    /// It is taken as any other folder.
+    Take,
 }
 
 /// A folder that was opened, and its path for messages.
@@ -64,7 +79,7 @@ pub struct Walked {
     pub files: Vec<Found>,
     /// Folders in which nothing is, sorted by path.
     pub empty_folders: Vec<FilePath>,
-    /// What is left out, for people: by name, see [`left_out`].
+    /// What is left out, for people: by name, see [`left_out`] and [`GitFolders`].
     pub left_out: Vec<String>,
     /// What is left out, for people: by a pattern. A folder ends in a slash.
     pub excluded: Vec<String>,
@@ -98,6 +113,11 @@ impl Root {
             at = openat(&at, segment, flags(true), Mode::empty()).map_err(failed)?;
         }
         Ok(Self { handle: at, path: self.display(path) })
+    }
+
+    /// The open folder.
+    pub(super) fn handle(&self) -> &OwnedFd {
+        &self.handle
     }
 
     /// Its path, for messages.
@@ -135,9 +155,11 @@ impl Root {
     /// Finds all files beneath, depth first; sockets, pipes and devices are errors, and symbolic links that may not be
     /// followed.
     pub fn walk(&self, selection: &Selection, limits: &Limits) -> Result<Walked, ArtifactError> {
+        selection.guarded.refuse_within(self)?;
         let mut walk = Walk {
             root: self,
             exclude: selection.exclude.clone(),
+            selection,
             links: &selection.links,
             budget: Budget::new(limits),
             open: Vec::new(),
@@ -156,6 +178,7 @@ impl Root {
 /// A walk under way.
 struct Walk<'w> {
     root: &'w Root,
+    selection: &'w Selection,
     exclude: Exclude,
     links: &'w Links,
     budget: Budget,
@@ -171,6 +194,7 @@ impl Walk<'_> {
         let here = at.map_or_else(|| self.root.path.clone(), |p| self.root.display(p));
         let failed = |e: rustix::io::Errno| ArtifactError::io("read the folder", &here)(e.into());
         let id = identity(&fstat(folder).map_err(failed)?);
+        self.selection.guarded.refuse(id, &here)?;
         if self.open.contains(&id) {
             return Err(ArtifactError::NotAFile { path: here, kind: "symbolic link to a folder that it lies in" });
         }
@@ -224,6 +248,7 @@ impl Walk<'_> {
         }
         if is_link {
             let target = self.target(shown)?;
+            self.selection.guarded.refuse_real(&target, shown)?;
             stat = statat(CWD, &target, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
             real = Some(target);
             // As a folder it may be left out by a pattern that is for folders alone.
@@ -231,8 +256,14 @@ impl Walk<'_> {
                 return Ok(());
             }
         }
+        if self.selection.git == GitFolders::LeaveOut && name.eq_ignore_ascii_case(".git") {
+            let shown = at.map_or_else(|| ".git".to_owned(), |folder| format!("{folder}/.git"));
+            self.out.left_out.push(if is_folder(&stat) { format!("{shown}/") } else { shown });
+            return Ok(());
+        }
         let path = child(at, name)?;
         if is_folder(&stat) {
+            refuse_state(folder, &name.to_string_lossy(), shown)?;
             let below = match &real {
                 Some(real) => openat(CWD, real, flags(true), Mode::empty()),
                 None => openat(folder, name, flags(true), Mode::empty()),
@@ -279,13 +310,13 @@ impl Walk<'_> {
 /// The kind that [`ArtifactError::NotAFile`] gives of a link.
 pub(super) const LINK: &str = "symbolic link";
 
-fn is_folder(stat: &Stat) -> bool {
+pub(super) fn is_folder(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 /// What tells a folder from all others.
 #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "types vary by system")]
-fn identity(stat: &Stat) -> (u64, u64) {
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
     (u64::try_from(stat.st_dev).unwrap_or(0), u64::try_from(stat.st_ino).unwrap_or(0))
 }
 

@@ -14,6 +14,7 @@ use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::{Access, Level};
 use crate::name::{GroupName, ModelName, Principal, UserName};
+use crate::snapshot::File;
 use crate::view;
 
 /// Manage who may do what
@@ -80,6 +81,9 @@ pub(super) struct GroupArgs {
     /// Take someone out
     #[arg(long, value_name = "PERSON", requires = "name", add = complete::person())]
     remove: Vec<UserName>,
+    /// Show them as of a time or git revision
+    #[arg(long, value_name = "MOMENT", conflicts_with_all = ["add", "remove", "delete"])]
+    at: Option<String>,
     /// Delete the group
     #[arg(long, conflicts_with_all = ["add", "remove"], requires = "name")]
     delete: bool,
@@ -121,10 +125,13 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let own = match &args.model {
         Some(name) => {
             let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
-            view.access()?.and_then(|f| f.value).unwrap_or_default()
+            let file = view.access()?;
+            readable(file.as_ref())?;
+            file.and_then(|f| f.value).unwrap_or_default()
         }
         None => Access::default(),
     };
+    readable(snapshot.access_file()?)?;
     let wide = snapshot.access()?;
     let own = own.grants.iter().map(|g| (g, args.model.as_ref()));
     let all: Vec<_> = own.chain(wide.grants.iter().map(|g| (g, None))).collect();
@@ -154,23 +161,37 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
+/// Refuses grants of which a part cannot be read: what is shown would be less than what is meant.
+fn readable(file: Option<&File<Access>>) -> Result<(), CliError> {
+    match file.and_then(|file| file.problems.first()) {
+        Some(problem) => Err(Refusal::Faulty { problem: problem.clone() }.into()),
+        None => Ok(()),
+    }
+}
+
 fn group(args: GroupArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let Some(group) = args.name else { return show(None, session) };
+    let Some(group) = args.name else { return show(None, args.at.as_deref(), session) };
     if args.delete {
-        session.confirm_deletion(&format!("the group {group}"), group.as_str(), args.yes)?;
+        session.confirm_deletion(
+            &format!("the group {group}"),
+            group.as_str(),
+            args.yes || args.change.is_dry_run(),
+        )?;
         return change::apply(session, &args.change, &[Action::DeleteGroup { group }]);
     }
     if args.add.is_empty() && args.remove.is_empty() {
-        return show(Some(&group), session);
+        return show(Some(&group), args.at.as_deref(), session);
     }
     let (add, remove): (BTreeSet<_>, BTreeSet<_>) = (args.add.into_iter().collect(), args.remove.into_iter().collect());
     change::apply(session, &args.change, &[Action::ChangeGroup { group, add, remove }])
 }
 
 /// Shows one group or all. `everyone` has no list of members.
-fn show(only: Option<&GroupName>, session: &mut Session) -> Result<Exit, CliError> {
+fn show(only: Option<&GroupName>, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let mut groups = registry.snapshot()?.access()?.groups.clone();
+    let snapshot = registry.as_of(at)?;
+    readable(snapshot.access_file()?)?;
+    let mut groups = snapshot.access()?.groups.clone();
     groups.retain(|name, _| only.is_none_or(|only| only == name));
     if let Some(only) = only.filter(|_| groups.is_empty()) {
         return Err(CliError::not_found(format!("there is no group '{only}'"))

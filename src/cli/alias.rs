@@ -32,7 +32,7 @@ pub(super) enum AliasCommand {
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// The alias, as NAME ALIAS or NAME@ALIAS (churn champion, churn@champion), then the version: a number, a stage,
-    /// @ALIAS or latest
+    /// @ALIAS or latest; or the version by reference, then the alias (churn/2 champion)
     #[arg(value_names = ["NAME", "ALIAS", "VERSION"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<String>,
     #[command(flatten)]
@@ -56,9 +56,9 @@ pub(super) struct UnsetArgs {
 /// List the aliases of a model
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// The model's name
+    /// The model's name, with @{MOMENT} for the past
     #[arg(add = complete::model())]
-    name: ModelName,
+    name: String,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
@@ -67,9 +67,7 @@ pub(super) struct ListArgs {
 pub(super) fn run(command: AliasCommand, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         AliasCommand::Set(a) => {
-            let (model, alias, rest) = leading(&a.words, 1)?;
-            let word = rest.first().map(String::as_str).unwrap_or_default();
-            let pick = target::pick(word).map_err(|e| CliError::usage(format!("invalid version: {e}")))?;
+            let (model, alias, pick) = pointed(&a.words)?;
             let version = match pick {
                 Pick::Number(number) => number,
                 pick @ (Pick::Model | Pick::Stage(_) | Pick::Alias(_) | Pick::Latest) => {
@@ -98,6 +96,24 @@ fn apply(session: &mut Session, branch: &BranchArgs, change: &ChangeArgs, action
     }
 }
 
+/// The alias that words name and the version that it shall point at: the alias first, or the version by a reference.
+fn pointed(words: &[String]) -> Result<(ModelName, AliasName, Pick), CliError> {
+    if let [reference, alias] = words
+        && let Ok(ModelRef { model, pick: pick @ (Pick::Number(_) | Pick::Stage(_) | Pick::Latest), moment }) =
+            reference.parse()
+    {
+        if moment.is_some() {
+            return Err(CliError::usage("an alias points at a version of now; leave out `@{…}`"));
+        }
+        let alias = alias.strip_prefix('@').unwrap_or(alias);
+        return Ok((model, alias.parse().map_err(|e: InvalidName| CliError::usage(e.to_string()))?, pick));
+    }
+    let (model, alias, rest) = leading(words, 1)?;
+    let word = rest.first().map(String::as_str).unwrap_or_default();
+    let pick = target::pick(word).map_err(|e| CliError::usage(format!("invalid version: {e}")))?;
+    Ok((model, alias, pick))
+}
+
 /// Splits words into the alias that they begin with, as NAME ALIAS or NAME@ALIAS, and the `after` words that follow.
 fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[String]), CliError> {
     let wrong = |e: &dyn std::error::Error| CliError::usage(e.to_string());
@@ -121,8 +137,9 @@ fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[St
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let snapshot = registry.as_of(args.at.as_deref())?;
-    let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
+    let (name, at) = target::model_at(&args.name, args.at.as_deref())?;
+    let snapshot = registry.as_of(at.as_deref())?;
+    let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
     let mut all = Vec::new();
     for (alias, file) in view.aliases()? {
         let Some(pointer) = file.value else { continue };
@@ -135,7 +152,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     if all.is_empty() {
-        session.out.line(format!("{} has no aliases.", one_line(args.name.as_str())));
+        session.out.line(format!("{} has no aliases.", one_line(name.as_str())));
     }
     let mut table = Table::new(&["ALIAS", "VERSION", "STAGE"]);
     for (alias, version, stage) in all {

@@ -60,7 +60,7 @@ pub(super) fn set(args: GuardArgs, session: &mut Session) -> Result<Exit, CliErr
     let mut settings = current(&session.registry()?, None)?;
     let seen = Some(Box::new(settings.clone()));
     let change = args.change.clone();
-    merge(settings.aliases.entry(args.alias.clone()).or_default(), args);
+    merge(settings.aliases.entry(args.alias.clone()).or_default(), args)?;
     change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
 }
 
@@ -74,7 +74,7 @@ pub(super) fn unset(args: &UnguardArgs, session: &mut Session) -> Result<Exit, C
 }
 
 /// Changes a rule by what is given.
-fn merge(rule: &mut AliasRule, args: GuardArgs) {
+fn merge(rule: &mut AliasRule, args: GuardArgs) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.level = args.level.or(rule.level);
     if !args.approvers.is_empty() {
@@ -83,7 +83,7 @@ fn merge(rule: &mut AliasRule, args: GuardArgs) {
     if !args.from.is_empty() {
         rule.from = Some(args.from);
     }
-    args.conditions.merge(&mut rule.require, &mut rule.frozen);
+    args.conditions.merge(&mut rule.require, &mut rule.frozen)
 }
 
 /// Who may move an alias, in few words.

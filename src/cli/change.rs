@@ -1,5 +1,7 @@
 //! Making a change and saying what it did: the same for every command that changes something.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::complete;
@@ -8,11 +10,14 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::action::Action;
 use crate::event::Event;
-use crate::name::UserName;
+use crate::name::{ModelName, UserName};
 use crate::phrase;
 use crate::registry::{Options, Outcome, Registry};
 use crate::text::{Text, one_line};
 use crate::view;
+
+/// Of how many models that a change is about the files are looked at.
+const MAX_DOUBTED: usize = 20;
 
 /// Flags of every command that changes something.
 #[derive(Debug, Clone, Default, Args)]
@@ -82,7 +87,20 @@ pub(super) fn run(
     let now = session.now(&asker.committer);
     let options = Options { comment, dry_run: args.dry_run, relaxed: args.relaxed };
     let outcome = registry.change(&asker, actions, now, &options)?;
-    print_with(session, &outcome, args.dry_run, warnings)
+    let warnings: Vec<String> = warnings.iter().cloned().chain(doubts(registry, &outcome)?).collect();
+    print_with(session, &outcome, args.dry_run, &warnings)
+}
+
+/// What cannot be read in the files of the models that a change was about.
+fn doubts(registry: &Registry, outcome: &Outcome) -> Result<Vec<String>, CliError> {
+    let names: BTreeSet<&ModelName> = outcome.diff.events.iter().filter_map(Event::model).collect();
+    let (state, mut out) = (registry.snapshot()?, Vec::new());
+    for name in names.into_iter().take(MAX_DOUBTED) {
+        if let Some(view) = state.model(name)? {
+            out.extend(super::model::doubts(&view)?);
+        }
+    }
+    Ok(out)
 }
 
 /// Prints what a change did, or would do.

@@ -96,7 +96,7 @@ pub(super) fn run(command: CommentCommand, session: &mut Session) -> Result<Exit
             let (target, rest) = Target::leading(&a.words, 1..=1)?;
             let (model, version, comment) = find(&session.registry()?, &target, rest)?;
             let what = format!("the comment {} by {}", pick::short(&comment.id), comment.created_by);
-            session.confirm_deletion(&what, pick::short(&comment.id), a.yes)?;
+            session.confirm_deletion(&what, pick::short(&comment.id), a.yes || a.change.is_dry_run())?;
             let action = Action::DeleteComment { model, version, id: comment.id };
             change::apply(session, &a.change, &[action])
         }

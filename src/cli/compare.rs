@@ -26,7 +26,7 @@ use crate::view::{Compared, Comparison, ModelVersion, Number};
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
     /// The model, then two or more of its versions: numbers, stages, @ALIAS or latest (churn 1 Production); or versions
-    /// by references alone (churn/1 churn/Production)
+    /// by references alone (churn/1 churn/Production); each with @{MOMENT} for the past
     #[arg(value_name = "NAME|VERSION", required = true, num_args = 2.., add = complete::version())]
     words: Vec<String>,
     /// Leave out what is the same in all of them
@@ -69,7 +69,7 @@ pub(super) struct Part {
 }
 
 pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let (name, sides) = sides(args, session)?;
+    let (name, sides, heads) = sides(args, session)?;
     let parts = parts(&sides);
     let kept = |row: &&Row| !args.only_differences || row.differs();
     if session.out.is_json() {
@@ -93,7 +93,6 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
         return Ok(Exit::Ok);
     }
     let out = &mut session.out;
-    let heads: Vec<String> = sides.iter().map(|s| format!("VERSION {}", s.number)).collect();
     let mut any = false;
     for part in parts {
         let rows: Vec<&Row> = part.rows.iter().filter(kept).collect();
@@ -121,21 +120,34 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
     Ok(Exit::Ok)
 }
 
-fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>), CliError> {
+/// The versions that are compared, each as of its moment, and the heads of their columns.
+fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>, Vec<String>), CliError> {
     let (name, picks) = compared(&args.words)?;
     let registry = session.registry()?;
-    let snapshot = registry.as_of(args.at.as_deref())?;
-    let mut out = Vec::new();
-    for pick in picks {
+    let (mut out, mut heads) = (Vec::new(), Vec::new());
+    for Operand { pick, moment } in picks {
+        if moment.is_some() && args.at.is_some() {
+            return Err(CliError::usage("the moment is given twice: in the reference and by --at"));
+        }
+        let snapshot = registry.as_of(moment.as_deref().or(args.at.as_deref()))?;
         let wanted = ModelRef { model: name.clone(), pick, moment: None };
         let (model, view) = target::find(&snapshot, &wanted)?;
-        out.push(Side::read(&name, &model, view.number)?);
+        let side = Side::read(&name, &model, view.number)?;
+        let then = moment.map_or_else(String::new, |m| format!("@{{{}}}", one_line(&m)));
+        heads.push(format!("VERSION {}{then}", side.number));
+        out.push(side);
     }
-    Ok((name, out))
+    Ok((name, out, heads))
+}
+
+/// A version that words name, and the moment as of which it is meant.
+struct Operand {
+    pick: Pick,
+    moment: Option<String>,
 }
 
 /// The model and the versions that the words name.
-fn compared(words: &[String]) -> Result<(ModelName, Vec<Pick>), CliError> {
+fn compared(words: &[String]) -> Result<(ModelName, Vec<Operand>), CliError> {
     let wrong = |e: InvalidRef| CliError::usage(e.to_string());
     let first: ModelRef = words.first().map(String::as_str).unwrap_or_default().parse().map_err(wrong)?;
     let rest = words.get(1..).unwrap_or_default();
@@ -145,8 +157,12 @@ fn compared(words: &[String]) -> Result<(ModelName, Vec<Pick>), CliError> {
     let Some(all) = references.filter(|_| first.pick != Pick::Model) else {
         let name: ModelName =
             words.first().map(String::as_str).unwrap_or_default().parse().map_err(|e: InvalidName| wrong(e.into()))?;
-        let picks = rest.iter().map(|w| target::pick(w).map_err(|e| CliError::usage(format!("{}: {e}", quoted(w)))));
-        let picks = picks.collect::<Result<Vec<Pick>, CliError>>()?;
+        let one = |word: &String| {
+            let (version, moment) = target::moment_of(word, None)?;
+            let pick = target::pick(version).map_err(|e| CliError::usage(format!("{}: {e}", quoted(word))))?;
+            Ok(Operand { pick, moment })
+        };
+        let picks = rest.iter().map(one).collect::<Result<Vec<Operand>, CliError>>()?;
         if picks.len() < 2 {
             return Err(CliError::usage("two versions at least are compared: NAME VERSION VERSION"));
         }
@@ -156,10 +172,7 @@ fn compared(words: &[String]) -> Result<(ModelName, Vec<Pick>), CliError> {
         let message = format!("versions of one model are compared, not of {} and {}", first.model, other.model);
         return Err(CliError::usage(message));
     }
-    if all.iter().any(|r| r.moment.is_some()) {
-        return Err(CliError::usage("all versions are compared as of one moment; give it with --at"));
-    }
-    Ok((first.model, all.into_iter().map(|r| r.pick).collect()))
+    Ok((first.model, all.into_iter().map(|r| Operand { pick: r.pick, moment: r.moment }).collect()))
 }
 
 impl Side {

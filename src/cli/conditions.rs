@@ -4,6 +4,8 @@
 use clap::Args;
 
 use super::model::{pair, text};
+use super::once::by_key;
+use super::report::CliError;
 use crate::entity::settings::{Day, Evidence, Freeze, Moment};
 use crate::entity::version::Threshold;
 use crate::name::Key;
@@ -28,7 +30,14 @@ pub(super) struct ConditionArgs {
     /// A metric that the version must reach, such as `auc>=0.85`; may be given several times
     #[arg(long, value_name = "METRIC", value_parser = metric)]
     require_metric: Vec<(Key, Threshold)>,
-    /// A window in which nothing enters the stage or moves the alias, such as `2026-12-20..2027-01-03`; both days are in it
+    /// No longer ask for this tag; may be given several times
+    #[arg(long, value_name = "KEY")]
+    drop_tag: Vec<Key>,
+    /// No longer ask for this metric; may be given several times
+    #[arg(long, value_name = "METRIC")]
+    drop_metric: Vec<Key>,
+    /// A window (UTC) in which nothing enters the stage or moves the alias, such as `2026-12-20..2027-01-03`; both days are
+    /// in it
     #[arg(long, value_name = "FROM..TO", value_parser = window)]
     freeze: Vec<(Moment, Moment)>,
     /// Why it is frozen in the window
@@ -41,18 +50,33 @@ pub(super) struct ConditionArgs {
 
 impl ConditionArgs {
     /// Changes the evidence and the windows of a rule by the options that are given.
-    pub(super) fn merge(self, evidence: &mut Evidence, frozen: &mut Vec<Freeze>) {
+    ///
+    /// # Errors
+    /// Where one tag or metric has two conditions, or one that is to go is not asked for.
+    pub(super) fn merge(self, evidence: &mut Evidence, frozen: &mut Vec<Freeze>) -> Result<(), CliError> {
         evidence.description = self.require_description.unwrap_or(evidence.description);
         evidence.artifacts = self.require_artifacts.unwrap_or(evidence.artifacts);
         evidence.signed = self.require_signed.unwrap_or(evidence.signed);
-        evidence.tags.extend(self.require_tag);
-        evidence.metrics.extend(self.require_metric);
+        for key in &self.drop_tag {
+            evidence.tags.remove(key).map(drop).ok_or_else(|| not_asked("tag", key))?;
+        }
+        for key in &self.drop_metric {
+            evidence.metrics.remove(key).map(drop).ok_or_else(|| not_asked("metric", key))?;
+        }
+        evidence.tags.extend(by_key("--require-tag", self.require_tag)?);
+        evidence.metrics.extend(by_key("--require-metric", self.require_metric)?);
         if self.thaw {
             frozen.clear();
         }
         let reason = self.reason.unwrap_or_default();
         frozen.extend(self.freeze.into_iter().map(|(from, to)| Freeze { from, to, reason: reason.clone() }));
+        Ok(())
     }
+}
+
+/// The error for a condition that is to go and is not there.
+fn not_asked(what: &str, key: &Key) -> CliError {
+    CliError::not_found(format!("the rule does not ask for the {what} '{key}'"))
 }
 
 /// Reads `auc>=0.85`. The comparison is the first of its kind in the text.
@@ -70,7 +94,12 @@ pub(super) fn window(s: &str) -> Result<(Moment, Moment), String> {
         let time: Timestamp = s.parse().map_err(|e: crate::time::InvalidTime| e.to_string())?;
         Ok::<_, String>(if s.contains(':') { Moment::At(time) } else { Moment::Day(Day(time)) })
     };
-    Ok((moment(from)?, moment(to)?))
+    let (from, to) = (moment(from)?, moment(to)?);
+    let window = Freeze { from, to, reason: Text::default() };
+    if window.is_backwards() {
+        return Err(format!("the window ends before it begins; write {}..{}", window.to, window.from));
+    }
+    Ok((window.from, window.to))
 }
 
 /// The conditions of a rule, each in few words.
@@ -93,12 +122,8 @@ fn evidence_in_words(asked: &Evidence) -> Vec<String> {
 
 /// A window in few words.
 fn freeze_in_words(freeze: &Freeze) -> String {
-    let moment = |m: &Moment| match m {
-        Moment::Day(day) => day.to_string(),
-        Moment::At(t) => t.to_string(),
-    };
     let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
-    format!("frozen {}..{}{reason}", moment(&freeze.from), moment(&freeze.to))
+    format!("frozen {freeze}{reason}")
 }
 
 #[cfg(test)]
@@ -110,7 +135,7 @@ mod tests {
         for bad in ["auc", "auc>=x", ">=1", "auc>="] {
             assert!(metric(bad).is_err(), "{bad}");
         }
-        for bad in ["2026-12-20", "2026-12-20..soon", "..", "2026-12-20..."] {
+        for bad in ["2026-12-20", "2026-12-20..soon", "..", "2026-12-20...", "2026-12-05..2026-12-01"] {
             assert!(window(bad).is_err(), "{bad}");
         }
     }

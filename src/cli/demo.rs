@@ -78,7 +78,11 @@ const MINUTE: i64 = 60_000;
 pub(super) fn run(args: DemoArgs, session: &mut Session) -> Result<Exit, CliError> {
     let dir = match args.dir {
         Some(dir) => session.path(&dir),
-        None => free(&session.path(Path::new("greenroom-demo"))),
+        None => {
+            let name = Path::new("greenroom-demo");
+            let within = Some(session.dir()).filter(|dir| dir != Path::new("."));
+            free(&within.map_or_else(|| name.to_owned(), |dir| dir.join(name)))
+        }
     };
     prepare(&dir)?;
     // As with git, GIT_COMMITTER_DATE sets the clock.
@@ -355,9 +359,13 @@ impl Stage {
         Ok(self.out.flush()?)
     }
 
-    /// Alice and Bob have no keys: where the user's settings ask for signatures, this registry does without.
+    /// Alice and Bob have no keys: where the user's settings ask for signatures, this registry does without. Where they name
+    /// a folder of hooks that other repositories use, too, it has its own.
     fn unsigned(&mut self) -> Result<(), CliError> {
         let repo = Repo::init(&self.dir.join("registry"), false)?;
+        if repo.hooks_dir().shared {
+            repo.set_own("core.hooksPath", &[".git/hooks"])?;
+        }
         if !repo.signs() {
             return Ok(());
         }

@@ -35,6 +35,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     let progress = Progress::new("Verifying");
     checks.extend(registry.health(args.verify, &|done, total| progress.seen(done, total))?);
     drop(progress);
+    checks.extend(of_operation(&registry));
     checks.push(of_steps(&registry)?);
     checks.push(of_index(&index::status(&registry)?.health));
     checks.push(of_mail(&registry));
@@ -58,6 +59,13 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
         }
     }
     Ok(if failed { Exit::Unverified } else { Exit::Ok })
+}
+
+/// A merge or the like that waits to be finished; nothing where none does.
+fn of_operation(registry: &Registry) -> Option<Check> {
+    let operation = registry.repo().operation()?;
+    let message = format!("{operation} is in progress; greenroom changes nothing until it is finished");
+    Some(Check { name: "merge", state: State::Warn, message, help: operation.way_out().to_owned() })
 }
 
 /// How many steps back faults are looked for where nothing says what others have already.
@@ -110,7 +118,9 @@ fn of_sending(registry: &Registry) -> Check {
         Ok(Sending::Ours | Sending::Others) => check(State::Ok, format!("all stored files were sent to {remote}"), ""),
         Ok(Sending::Nothing(why)) => {
             let message = format!("a push leaves the files of models behind: {why}");
-            check(State::Warn, message, "greenroom register puts the hook there, and so does git lfs install --local")
+            let own = "greenroom register puts the hook there, and so does git lfs install --local";
+            let foreign = prepush::foreign_hooks(registry.repo());
+            check(State::Warn, message, foreign.as_deref().unwrap_or(own))
         }
         Err(e) => check(State::Fail, with_causes(&e), "see the permissions of the folder of hooks"),
     }

@@ -23,13 +23,16 @@ pub(super) struct FetchArgs {
     /// past; then a folder that does not exist yet, or is empty
     #[arg(value_names = ["NAME", "VERSION", "OUT"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<OsString>,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
 }
 
 pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliError> {
     // The folder may have any name; what is before it is text.
     let (to, version) = args.words.split_last().ok_or_else(|| CliError::usage("name a version and a folder"))?;
     let words: Vec<String> = version.iter().map(|w| w.to_string_lossy().into_owned()).collect();
-    let wanted = &Target::leading(&words, 0..=0)?.0.reference()?;
+    let wanted = &Target::leading(&words, 0..=0)?.0.reference_at(args.at.as_deref())?;
     let registry = session.registry()?;
     let snapshot = registry.as_of(wanted.moment.as_deref())?;
     let (_, view) = target::find(&snapshot, wanted)?;

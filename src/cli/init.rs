@@ -21,9 +21,9 @@ use crate::tree::Objects as _;
 /// Make a registry in a new or existing git repository; who makes it manages it
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// The folder of the repository
-    #[arg(value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    /// The folder of the repository; by default the current one, or that of -C
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
     /// The registry's name; by default the folder's
     #[arg(long)]
     name: Option<String>,
@@ -49,8 +49,11 @@ pub(super) fn layout(s: &str) -> Result<Layout, String> {
 }
 
 pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let dir = session.path(&args.dir);
+    let dir = args.dir.as_deref().map_or_else(|| session.dir(), |dir| session.path(dir));
     let at = folder("--at", args.at.as_deref().unwrap_or_default())?;
+    if args.name.as_deref().is_some_and(|name| name.trim().is_empty()) {
+        return Err(CliError::usage("--name is empty; leave it out for the name of the folder"));
+    }
     not_within(&dir, args.bare)?;
     if args.at.is_none() {
         no_other_files(&dir)?;

@@ -6,14 +6,15 @@ use super::complete;
 use super::output::{DIM, Output, YELLOW, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target;
-use crate::apply::Refusal;
-use crate::index::{Entry, LogFilter, Subject};
+use super::{suggest, target};
+use crate::apply::{Noun, Refusal};
+use crate::index::{Entry, Index, LogFilter, Subject, matches};
 use crate::name::UserName;
+use crate::payload::sample::OWN;
 use crate::pushes::{Push, Pushes};
 use crate::reference::{ModelRef, Pick};
 use crate::registry::Registry;
-use crate::text::one_line;
+use crate::text::{one_line, quoted};
 use crate::view::LogEntry;
 
 /// Tell who did what, when and why, newest first
@@ -58,6 +59,7 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
     let entries = index.log(&filter)?;
     if entries.is_empty() {
         refuse_unknown(&registry, &filter.subject, moment)?;
+        refuse_unknown_words(&registry, &mut index, &filter)?;
     }
     if args.oneline && !session.out.is_json() {
         entries.iter().for_each(|e| print_line(&mut session.out, e));
@@ -129,6 +131,32 @@ fn refuse_unknown(registry: &Registry, subject: &Subject, moment: Option<&str>) 
         Some(n) if view.version(n)?.is_none() => Err(Refusal::no_version(model, n).into()),
         Some(_) | None => Ok(()),
     }
+}
+
+/// An empty log for a person or an event that nobody ever heard of would read as "did nothing".
+fn refuse_unknown_words(registry: &Registry, index: &mut Index<'_>, filter: &LogFilter) -> Result<(), CliError> {
+    let is_seen = |index: &mut Index<'_>, filter: LogFilter| {
+        let newest = LogFilter { limit: Some(1), ..filter };
+        Ok::<_, CliError>(!index.log(&newest)?.is_empty())
+    };
+    if let Some(by) = &filter.by {
+        let is_person = registry.snapshot()?.person(by)?.is_some();
+        if !is_person && !is_seen(index, LogFilter { by: Some(by.clone()), ..LogFilter::default() })? {
+            let e = CliError::not_found(format!("'{by}' is no person of this registry and had no part in any step"));
+            return Err(CliError { absent: Some(Box::new((Noun::Person, by.to_string()))), ..e });
+        }
+    }
+    if let Some(event) = &filter.event
+        && !OWN.iter().any(|name| matches(event, name))
+        && !is_seen(index, LogFilter { event: Some(event.clone()), ..LogFilter::default() })?
+    {
+        let e = CliError::usage(format!("{} names no event", quoted(event)));
+        return Err(match suggest::nearest(event, OWN) {
+            Some(name) => e.hint(format!("did you mean {name}?")),
+            None => e.hint(format!("the events are {}", OWN.join(", "))),
+        });
+    }
+    Ok(())
 }
 
 fn print(out: &mut Output, entry: &Entry, push: Option<&Push>) {

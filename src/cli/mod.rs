@@ -27,6 +27,7 @@ mod log;
 mod model;
 mod notifications;
 mod notifications_test;
+mod once;
 mod output;
 mod person;
 mod pick;
@@ -86,7 +87,7 @@ pub struct Cli {
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Work on the registry of this folder instead of the current one
+    /// Work on the registry of this folder instead of the current one; other paths stay relative to the current folder
     #[arg(id = "global_dir", short = 'C', value_name = "DIR", global = true)]
     dir: Option<PathBuf>,
     /// How to print

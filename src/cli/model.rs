@@ -6,10 +6,12 @@ use clap::{Args, Subcommand};
 
 use super::change::{self, ChangeArgs};
 use super::complete;
+use super::once::by_key;
 use super::output::local;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::table::Table;
+use super::target;
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Tags;
@@ -65,9 +67,9 @@ pub(super) struct ListArgs {
 /// Show a model with its versions in stages and its aliases
 #[derive(Debug, Args)]
 pub(super) struct NameArgs {
-    /// The model's name
+    /// The model's name, with @{MOMENT} for the past
     #[arg(add = complete::model())]
-    name: ModelName,
+    name: String,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
@@ -124,12 +126,15 @@ pub(super) fn text(s: &str) -> Result<Text, String> {
 pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, CliError> {
     match command {
         ModelCommand::Create(a) => {
-            let tags: Tags = a.tags.into_iter().collect();
+            let tags: Tags = by_key("--tag", a.tags)?;
             let description = text(&a.description).map_err(CliError::usage)?;
             change::apply(session, &a.change, &[Action::CreateModel { model: a.name, description, tags }])
         }
         ModelCommand::List(a) => list(&a, session),
-        ModelCommand::Show(a) => page(&a.name, a.at.as_deref(), session),
+        ModelCommand::Show(a) => {
+            let (name, at) = target::model_at(&a.name, a.at.as_deref())?;
+            page(&name, at.as_deref(), session)
+        }
         ModelCommand::Rename(a) => {
             change::apply(session, &a.change, &[Action::RenameModel { model: a.name, to: a.new_name }])
         }
@@ -137,7 +142,7 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
             session.confirm_deletion(
                 &format!("the model '{}' with all its versions", a.name),
                 a.name.as_str(),
-                a.yes,
+                a.yes || a.change.is_dry_run(),
             )?;
             change::apply(session, &a.change, &[Action::DeleteModel { model: a.name }])
         }
@@ -146,6 +151,15 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
             change::apply(session, &a.change, &[Action::DescribeModel { model: a.name, description }])
         }
     }
+}
+
+/// What in a model's own files cannot be read, each with what to do.
+pub(super) fn doubts(view: &ModelView<'_>) -> Result<Vec<String>, TreeError> {
+    let told = |problem: &crate::format::Problem| format!("{problem}; `greenroom check` lists every fault");
+    let mut out: Vec<String> = view.file()?.iter().filter_map(|file| file.problems.first()).map(told).collect();
+    out.extend(view.stages()?.iter().filter_map(|(_, file)| file.problems.first()).map(told));
+    out.extend(view.aliases()?.iter().filter_map(|(_, file)| file.problems.first()).map(told));
+    Ok(out)
 }
 
 /// The newest version for a list, in which one unreadable version hides no model.
@@ -249,6 +263,7 @@ pub(super) fn page(name: &ModelName, at: Option<&str>, session: &mut Session) ->
     let view = snapshot.model(name)?.ok_or_else(|| Refusal::no_model(name))?;
     let unreadable = || CliError::new(Exit::Failed, format!("{}: {UNREADABLE}", view.path));
     let found = shown(&snapshot, &view)?.ok_or_else(unreadable)?;
+    doubts(&view)?.iter().for_each(|doubt| report::warn(doubt));
     if session.out.is_json() {
         session.out.json(&found)?;
         return Ok(Exit::Ok);

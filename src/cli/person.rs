@@ -139,7 +139,7 @@ pub(super) fn run(command: PersonCommand, session: &mut Session) -> Result<Exit,
         }
         PersonCommand::Set(a) => set(a, session),
         PersonCommand::Remove(a) => {
-            session.confirm_deletion(&format!("the person {}", a.id), a.id.as_str(), a.yes)?;
+            session.confirm_deletion(&format!("the person {}", a.id), a.id.as_str(), a.yes || a.change.is_dry_run())?;
             let actions = farewell(&session.registry()?, a.id)?;
             change::apply(session, &a.change, &actions)
         }

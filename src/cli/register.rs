@@ -7,13 +7,14 @@ use clap::Args;
 use super::change::{self, ChangeArgs};
 use super::complete;
 use super::model::{pair, text};
+use super::once::by_key;
 use super::progress::{Progress, size};
 use super::report::CliError;
 use super::report::Exit;
 use super::session::Session;
 use crate::action::{Action, NewVersion};
 use crate::artifact::import::{InvalidPlace, Origin, Sources};
-use crate::artifact::{self, Content, Exclude, Ingested, Keep, Limits, Links, Selection, Store};
+use crate::artifact::{self, Content, Exclude, GitFolders, Guarded, Ingested, Keep, Limits, Links, Selection, Store};
 use crate::entity::version::{Metric, Source};
 use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};
@@ -81,6 +82,9 @@ struct SelectionArgs {
     /// Take what symbolic links point to, wherever that is
     #[arg(long, requires = "path")]
     follow_links: bool,
+    /// Take the folders named .git, too, which are left out otherwise: they may hold credentials
+    #[arg(long, requires = "path")]
+    with_git: bool,
 }
 
 /// Where runs and logged models are fetched from.
@@ -99,7 +103,14 @@ struct TrackingArgs {
 /// Reads `KEY=NUMBER`.
 pub(super) fn metric(s: &str) -> Result<(Key, Metric), String> {
     let (key, value) = s.split_once('=').ok_or("write KEY=NUMBER")?;
-    let number = value.trim().parse().map_err(|_| format!("{} is no number", crate::text::quoted(value)))?;
+    let number: f64 = value.trim().parse().map_err(|_| format!("{} is no number", crate::text::quoted(value)))?;
+    let is_word = !value.contains(|c: char| c.is_ascii_digit());
+    if number.is_infinite() && !is_word {
+        return Err(format!(
+            "{} is larger than a metric can be; write inf if that is meant",
+            crate::text::quoted(value)
+        ));
+    }
     Ok((key.parse().map_err(|e: crate::name::InvalidName| e.to_string())?, Metric::Value(number)))
 }
 
@@ -115,9 +126,9 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
             model_id: args.model_id.unwrap_or_default(),
             location: Text::default(),
         },
-        tags: args.tags.into_iter().collect(),
-        params: args.params.into_iter().collect(),
-        metrics: args.metrics.into_iter().collect(),
+        tags: by_key("--tag", args.tags)?,
+        params: by_key("--param", args.params)?,
+        metrics: by_key("--metric", args.metrics)?,
         aliases: args.aliases.into_iter().collect(),
         ..NewVersion::default()
     };
@@ -189,12 +200,20 @@ fn take(
     let exclude = Exclude::new(&selected.exclude).map_err(|e| CliError::usage(e.to_string()))?;
     let links = if selected.follow_links { Links::Follow } else { Links::Refuse };
     // A model in a clone without its large files has them beside that clone's history, or nowhere.
-    let own = Repo::discover(&path).ok().map(|repo| Store::at(repo.lfs_dir()));
-    let objects = std::iter::once(store.clone()).chain(own).collect();
-    let selection = Selection { exclude, links, objects };
+    let own = Repo::discover(&path).ok();
+    let guarded = guarded(registry, own.as_ref());
+    let objects = std::iter::once(store.clone()).chain(own.map(|repo| Store::at(repo.lfs_dir()))).collect();
+    let git = if selected.with_git { GitFolders::Take } else { GitFolders::LeaveOut };
+    let selection = Selection { exclude, links, git, guarded, objects };
     let progress = Progress::new(if dry_run { "Hashing" } else { "Storing" });
     let seen = |done, total| progress.seen(done, total);
     Ok(artifact::ingest_selected(&path, &selection, keep, &Limits::default(), &seen)?)
+}
+
+/// The folders of a registry, of which nothing is registered; also in the work tree of the registry in which a model lies.
+fn guarded(registry: &Registry, own: Option<&Repo>) -> Guarded {
+    let other = own.filter(|repo| repo.common_dir() == registry.repo().common_dir()).and_then(Repo::work_dir);
+    Guarded::new(registry.own_folders().into_iter().chain(other.map(|dir| dir.join(registry.at()))))
 }
 
 /// Fetches the files of a run's artifact or of a logged model into the store, and adds what its run measured to the
@@ -213,6 +232,7 @@ fn fetch(
     let wrong = |e: InvalidPlace| CliError::usage(format!("the tracking server cannot be used: {e}"));
     let credentials = super::serve::tracking_credentials();
     let sources = Sources::new(&tracking.import_from, Some(server), credentials).map_err(wrong)?;
+    let sources = sources.guarding(guarded(registry, None));
     let origin = match sources.origin(uri) {
         Some(origin @ (Origin::LoggedModel(_) | Origin::OfRun { .. })) => origin,
         Some(Origin::Folder { .. } | Origin::Proxied { .. }) | None => {
@@ -272,7 +292,7 @@ mod tests {
         assert_eq!(read("auc=0.91"), Ok(("auc".to_owned(), 0.91)));
         assert_eq!(read("loss=1e-3"), Ok(("loss".to_owned(), 0.001)));
         assert!(read("loss=nan").is_ok_and(|(_, v)| v.is_nan()));
-        for bad in ["auc", "auc=", "auc=high", "=1"] {
+        for bad in ["auc", "auc=", "auc=high", "=1", "auc=1e400", "auc=-1e999"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

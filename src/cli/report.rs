@@ -200,6 +200,7 @@ impl From<ArtifactError> for CliError {
             ArtifactError::Io { .. }
             | ArtifactError::Path(_)
             | ArtifactError::NotAFile { .. }
+            | ArtifactError::Registry { .. }
             | ArtifactError::Empty(_)
             | ArtifactError::TooMuch { .. }
             | ArtifactError::Clash(..)
@@ -291,16 +292,18 @@ impl From<RegistryError> for CliError {
                 let message = "the change is refused; nothing was written".to_owned();
                 Self { denied: Some(outcome), ..Self::new(Exit::Refused, message) }
             }
-            RegistryError::Publish(PublishError::Dirty { .. }) | RegistryError::Contended => {
-                Self::of(Exit::Conflict, &e)
-            }
+            RegistryError::Publish(PublishError::Dirty { .. })
+            | RegistryError::Contended
+            | RegistryError::InProgress(_) => Self::of(Exit::Conflict, &e),
             RegistryError::NotARegistry { .. }
             | RegistryError::BranchGone { .. }
             | RegistryError::RegistryGone { .. }
             | RegistryError::NoMoment(_)
             | RegistryError::BeforeHistory(_) => Self::of(Exit::NotFound, &e),
             RegistryError::BranchExists { .. } => Self::of(Exit::Exists, &e),
-            RegistryError::Reflog(_) | RegistryError::AmbiguousMoment(_) => Self::of(Exit::Usage, &e),
+            RegistryError::Reflog(_) | RegistryError::AmbiguousMoment(_) | RegistryError::Ahead(_) => {
+                Self::of(Exit::Usage, &e)
+            }
             RegistryError::SeveralRegistries { .. }
             | RegistryError::NoPerson { .. }
             | RegistryError::TooManyCommits { .. }

@@ -84,6 +84,9 @@ impl<'a, T: Target> Asked<'a, T> {
         let commit = index.tip().map(|c| c.to_string()).unwrap_or_default();
         let token = next.map(|offset| self.query.token(offset, &commit, &self.key));
         if !session.out.is_json() {
+            if table.is_empty() {
+                session.out.line("Nothing matches.");
+            }
             table.print(&mut session.out);
         } else {
             let asked = self.args.with_token.then(|| token.clone().unwrap_or_default());

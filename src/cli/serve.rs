@@ -7,8 +7,10 @@ use clap::Args;
 
 use super::report::{CliError, Exit};
 use super::session::Session;
+use crate::artifact::Guarded;
 use crate::artifact::import::{Credentials, Sources};
 use crate::git::Repo;
+use crate::registry::Registry;
 use crate::server::{self, Config, ServeError};
 use crate::view;
 
@@ -91,7 +93,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
         max_rate: args.max_rate.or(args.behind_proxy.then_some(RATE)),
         log_requests: args.log_requests,
         max_upload: args.max_upload,
-        sources: sources(args)?,
+        sources: sources(args, session)?,
         idle_exit: args.idle_exit.map(Duration::from_secs),
         local: None,
         watch: !args.no_watch,
@@ -125,9 +127,13 @@ pub(super) fn tracking_credentials() -> Option<Credentials> {
 }
 
 /// Where models may be copied from, with what the environment says of the tracking server.
-fn sources(args: &ServeArgs) -> Result<Sources, CliError> {
-    Sources::new(&args.import_from, args.tracking_uri.as_deref(), tracking_credentials())
-        .map_err(|e| CliError::usage(e.to_string()))
+fn sources(args: &ServeArgs, session: &Session) -> Result<Sources, CliError> {
+    let sources = Sources::new(&args.import_from, args.tracking_uri.as_deref(), tracking_credentials())
+        .map_err(|e| CliError::usage(e.to_string()))?;
+    let guarded = Guarded::new(Registry::discover(&session.dir())?.own_folders());
+    let sources = sources.guarding(guarded);
+    sources.refuse_guarded()?;
+    Ok(sources)
 }
 
 impl From<ServeError> for CliError {

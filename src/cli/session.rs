@@ -72,9 +72,10 @@ impl Session {
         Ok(index)
     }
 
-    /// A path given on the command line; like git, it is relative to the folder of `-C`.
+    /// A path given on the command line: relative to where the caller stands, whatever `-C` says. People of a play stand
+    /// in the folder that they work in.
     pub(super) fn path(&self, given: &Path) -> PathBuf {
-        self.global.dir.as_ref().map_or_else(|| given.to_owned(), |dir| dir.join(given))
+        if self.played.is_some() { self.dir().join(given) } else { given.to_owned() }
     }
 
     /// Opens the registry.

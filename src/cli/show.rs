@@ -6,7 +6,7 @@ use super::complete;
 use super::output::{BOLD, local, styled};
 use super::report::{CliError, Exit};
 use super::session::Session;
-use super::target::Target;
+use super::target::{self, Target};
 use super::{diff, log, model, version};
 use crate::apply::Noun;
 use crate::git::GitError;
@@ -23,27 +23,40 @@ pub(super) struct ShowArgs {
     /// commit; by default the registry
     #[arg(value_names = ["NAME|COMMIT", "VERSION"], num_args = 0..=2, add = complete::version())]
     words: Vec<String>,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
 }
 
 pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let what = match args.words.as_slice() {
-        [] => return overview(&registry, session),
+        [] => return overview(&registry, args.at.as_deref(), session),
         [word] => word,
-        [..] => return version::page(&Target::leading(&args.words, 0..=0)?.0, session),
+        [..] => return version::page(&Target::leading(&args.words, 0..=0)?.0, args.at.as_deref(), session),
     };
     let wanted = what.parse::<ModelRef>();
     if let Ok(wanted) = &wanted {
         let is_named = what.starts_with("models:/");
+        let (_, moment) = target::moment_of(what, args.at.as_deref())?;
+        let state = registry.as_of(moment.as_deref())?;
         // Of a word that could be both, the model is meant.
-        if is_named || registry.as_of(wanted.moment.as_deref())?.model(&wanted.model)?.is_some() {
+        if is_named || state.model(&wanted.model)?.is_some() {
             return match &wanted.pick {
-                Pick::Model => model::page(&wanted.model, wanted.moment.as_deref(), session),
+                Pick::Model => model::page(&wanted.model, moment.as_deref(), session),
                 Pick::Number(_) | Pick::Stage(_) | Pick::Alias(_) | Pick::Latest => {
-                    version::page(&Target::reference_only(what), session)
+                    version::page(&Target::reference_only(what), args.at.as_deref(), session)
                 }
             };
         }
+        // A name may hold `@`, which is read as the mark of an alias first.
+        let (name, moment) = target::model_at(what, args.at.as_deref())?;
+        if state.model(&name)?.is_some() {
+            return model::page(&name, moment.as_deref(), session);
+        }
+    }
+    if args.at.is_some() {
+        return Err(CliError::not_found(format!("{} was no model or version then", quoted(what))));
     }
     match registry.repo().resolve(what) {
         Ok(commit) => show_commit(&registry, commit, session),
@@ -90,14 +103,15 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
 }
 
 /// The registry as a whole.
-fn overview(registry: &Registry, session: &mut Session) -> Result<Exit, CliError> {
-    let snapshot = registry.snapshot()?;
+fn overview(registry: &Registry, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
+    let commit = at.map_or_else(|| registry.head(), |moment| registry.moment(moment).map(Some))?;
+    let snapshot = registry.snapshot_of(commit)?;
     let settings = snapshot
         .settings()?
         .ok_or_else(|| CliError::new(Exit::Failed, "the registry's settings cannot be read").hint("greenroom check"))?;
     let models = snapshot.models()?.len();
     let people = snapshot.people()?.len();
-    let head = registry.head()?.map(|c| registry.repo().commit(&c)).transpose()?;
+    let head = commit.map(|c| registry.repo().commit(&c)).transpose()?;
     let rules: Vec<&str> = settings.stages.keys().map(|s| s.as_str()).collect();
     let branch = registry.branch().trim_start_matches("refs/heads/");
     if session.out.is_json() {

@@ -79,7 +79,7 @@ pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, 
             let seen = Some(Box::new(settings.clone()));
             let stage = Stage::among(a.stage.as_str(), &settings.known_stages()).unwrap_or_else(|_| a.stage.clone());
             let change = a.change.clone();
-            merge(settings.stages.entry(stage).or_default(), *a);
+            merge(settings.stages.entry(stage).or_default(), *a)?;
             change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
         }
         StageCommand::Unset(a) => {
@@ -96,7 +96,7 @@ pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, 
 }
 
 /// Changes a rule by what is given.
-fn merge(rule: &mut StageRule, args: SetArgs) {
+fn merge(rule: &mut StageRule, args: SetArgs) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.approvals_to_leave = args.approvals_to_leave.unwrap_or(rule.approvals_to_leave);
     rule.level = args.level.or(rule.level);
@@ -107,7 +107,7 @@ fn merge(rule: &mut StageRule, args: SetArgs) {
     if !args.from.is_empty() {
         rule.from = Some(args.from);
     }
-    args.conditions.merge(&mut rule.require, &mut rule.frozen);
+    args.conditions.merge(&mut rule.require, &mut rule.frozen)
 }
 
 /// A rule in few words.

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::change::{self, ChangeArgs};
 use super::complete;
 use super::model::pair;
+use super::once::by_key;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::target::{self, Target};
@@ -48,6 +49,8 @@ pub(super) fn run(command: TagCommand, session: &mut Session) -> Result<Exit, Cl
             let (reference, rest) = leading(&a.words, |word| !word.contains('='))?;
             let tags = rest.iter().map(|w| pair(w).map_err(|e| CliError::usage(format!("{}: {e}", quoted(w)))));
             let tags = tags.collect::<Result<Vec<(Key, Text)>, CliError>>()?;
+            // They are written in the order in which they are given.
+            by_key("tag set", tags.clone())?;
             let (model, version) = subject(session, reference)?;
             let set = |(key, value)| match version {
                 Some(version) => Action::SetVersionTag { model: model.clone(), version, key, value },

@@ -133,6 +133,24 @@ pub(super) fn any(words: &[String]) -> Result<Option<ModelRef>, CliError> {
     }
 }
 
+/// Reads a model's name, with `@{MOMENT}` or `--at` for the past. A name may hold `@` itself.
+pub(super) fn model_at(word: &str, at: Option<&str>) -> Result<(ModelName, Option<String>), CliError> {
+    let (name, moment) = moment_of(word, at)?;
+    let name = name.strip_prefix("models:/").unwrap_or(name);
+    let name = name.parse().map_err(|e: crate::name::InvalidName| CliError::usage(e.to_string()))?;
+    Ok((name, moment))
+}
+
+/// Splits `@{MOMENT}` from the end of a word; `at` is what `--at` says.
+pub(super) fn moment_of<'w>(word: &'w str, at: Option<&str>) -> Result<(&'w str, Option<String>), CliError> {
+    let split = word.strip_suffix('}').and_then(|rest| rest.split_once("@{")).filter(|(_, moment)| !moment.is_empty());
+    match (split, at) {
+        (Some(_), Some(_)) => Err(CliError::usage("the moment is given twice: in the reference and by --at")),
+        (Some((rest, moment)), None) => Ok((rest, Some(moment.to_owned()))),
+        (None, at) => Ok((word, at.map(str::to_owned))),
+    }
+}
+
 /// Reads a version as it is named beside its model: a number, a stage, `@alias`, `latest`.
 pub(super) fn pick(s: &str) -> Result<Pick, String> {
     if s.eq_ignore_ascii_case("latest") || s == "@latest" {

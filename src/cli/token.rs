@@ -11,7 +11,7 @@ use crate::apply::Refusal;
 use crate::kept::KeptError;
 use crate::name::UserName;
 use crate::server::tokens::{Rights, TokenError, Tokens};
-use crate::time::Timestamp;
+use crate::time::{Calendar, Timestamp};
 use crate::view;
 
 /// Make, list and revoke the tokens with which people call the server
@@ -30,9 +30,9 @@ pub(super) struct CreateArgs {
     /// The person that the token stands for
     #[arg(long, value_name = "ID", add = complete::person())]
     person: UserName,
-    /// When the token ends: a date, a time, or a number of days such as `90d`
-    #[arg(long, value_name = "WHEN", value_parser = end)]
-    expires: Option<End>,
+    /// When the token ends: a date, a time, or a length of time from now such as `90d` or `2w`
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
     /// The token may only read
     #[arg(long)]
     read_only: bool,
@@ -46,20 +46,6 @@ pub(super) struct CreateArgs {
 pub(super) struct RevokeArgs {
     /// How the token begins, as `token list` shows it
     prefix: String,
-}
-
-/// When a token ends.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    At(Timestamp),
-    After { days: i64 },
-}
-
-fn end(given: &str) -> Result<End, String> {
-    if let Some(days) = given.strip_suffix('d').and_then(|d| d.parse().ok()).filter(|d| (1..=36_500).contains(d)) {
-        return Ok(End::After { days });
-    }
-    given.parse().map(End::At).map_err(|e: crate::time::InvalidTime| e.to_string())
 }
 
 pub(super) fn run(command: &TokenCommand, session: &mut Session) -> Result<Exit, CliError> {
@@ -82,10 +68,9 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint));
     }
     let now = clock();
-    let expires = args.expires.map(|end| match end {
-        End::At(time) => time,
-        End::After { days } => now.plus_millis(days * 86_400_000),
-    });
+    // The clock of a token is the machine's, whatever date a commit is given.
+    let calendar = Calendar::new(now, jiff::tz::TimeZone::system());
+    let expires = args.expires.as_deref().map(|end| calendar.read_ahead(end)).transpose()?;
     if expires.is_some_and(|end| end <= now) {
         return Err(CliError::usage("the token would have ended already"));
     }

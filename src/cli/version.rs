@@ -9,16 +9,17 @@ use clap::{Args, Subcommand};
 use super::change::{self, ChangeArgs};
 use super::complete;
 use super::model::{pair, text};
+use super::once::by_key;
 use super::output::local;
 use super::register::metric;
 use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::table::Table;
-use super::target::Target;
+use super::target::{self, Target};
 use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::version::Metric;
-use crate::name::{AliasName, Key, ModelName};
+use crate::name::{AliasName, Key};
 use crate::snapshot::ModelView;
 use crate::stage::Stage;
 use crate::text::Text;
@@ -39,9 +40,9 @@ pub(super) enum VersionCommand {
 /// List the versions of a model, newest first
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// The model's name
+    /// The model's name, with @{MOMENT} for the past
     #[arg(add = complete::model())]
-    name: ModelName,
+    name: String,
     /// As of a time or git revision
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
@@ -109,21 +110,21 @@ pub(super) fn run(command: VersionCommand, session: &mut Session) -> Result<Exit
         VersionCommand::Delete(a) => {
             let (model, version) = a.target.of_now(&session.registry()?.snapshot()?)?;
             let what = format!("version {version} of '{model}' with its comments and requests");
-            session.confirm_deletion(&what, &format!("{model}/{version}"), a.yes)?;
+            session.confirm_deletion(&what, &format!("{model}/{version}"), a.yes || a.change.is_dry_run())?;
             change::apply(session, &a.change, &[Action::DeleteVersion { model, version }])
         }
         VersionCommand::Record(a) => {
             let (model, version) = a.target.of_now(&session.registry()?.snapshot()?)?;
-            let params = a.params.into_iter().collect();
-            let metrics = a.metrics.into_iter().collect();
+            let params = by_key("--param", a.params)?;
+            let metrics = by_key("--metric", a.metrics)?;
             change::apply(session, &a.change, &[Action::AddEvidence { model, version, params, metrics }])
         }
     }
 }
 
 /// Shows all that is known of a version.
-pub(super) fn page(target: &Target, session: &mut Session) -> Result<Exit, CliError> {
-    show::run(target, None, session)
+pub(super) fn page(target: &Target, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
+    show::run(target, at, session)
 }
 
 /// The aliases of each version of a model.
@@ -139,8 +140,9 @@ pub(super) fn aliases_by_version(view: &ModelView<'_>) -> Result<BTreeMap<u64, V
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    let snapshot = registry.as_of(args.at.as_deref())?;
-    let view = snapshot.model(&args.name)?.ok_or_else(|| Refusal::no_model(&args.name))?;
+    let (name, at) = target::model_at(&args.name, args.at.as_deref())?;
+    let snapshot = registry.as_of(at.as_deref())?;
+    let view = snapshot.model(&name)?.ok_or_else(|| Refusal::no_model(&name))?;
     let stages = view.stage_map()?;
     let aliases = aliases_by_version(&view)?;
     let mut json = Vec::new();
@@ -158,7 +160,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
             continue;
         };
         if session.out.is_json() {
-            json.push(ModelVersion::new(&args.name, number, &v, stage, names));
+            json.push(ModelVersion::new(&name, number, &v, stage, names));
             continue;
         }
         let names: Vec<String> = names.iter().map(|a| format!("@{a}")).collect();
@@ -175,7 +177,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     if session.out.is_json() {
         session.out.json(&json)?;
     } else if table.is_empty() {
-        session.out.line(format!("No versions yet. Register one: greenroom register {} PATH", args.name));
+        session.out.line(format!("No versions yet. Register one: greenroom register {} PATH", name));
     } else {
         table.print(&mut session.out);
     }

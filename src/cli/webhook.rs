@@ -44,6 +44,9 @@ pub(super) struct ListArgs {
     /// Only those of this model
     #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
 }
 
 /// Make a webhook
@@ -173,7 +176,7 @@ pub(super) fn run(command: WebhookCommand, session: &mut Session) -> Result<Exit
         WebhookCommand::Delete(args) => {
             let webhook = find(&session.registry()?, &args.id)?;
             let what = format!("the webhook {} to {}", pick::short(&webhook.id), one_line(&target(&webhook)));
-            session.confirm_deletion(&what, pick::short(&webhook.id), args.yes)?;
+            session.confirm_deletion(&what, pick::short(&webhook.id), args.yes || args.change.is_dry_run())?;
             change::apply(session, &args.change, &[Action::DeleteWebhook { id: webhook.id }])
         }
         WebhookCommand::Test(args) => test(&args, session),
@@ -182,13 +185,13 @@ pub(super) fn run(command: WebhookCommand, session: &mut Session) -> Result<Exit
     }
 }
 
-fn all(registry: &Registry) -> Result<Vec<Webhook>, CliError> {
-    let found = registry.snapshot()?.webhooks()?;
+fn all(registry: &Registry, at: Option<&str>) -> Result<Vec<Webhook>, CliError> {
+    let found = registry.as_of(at)?.webhooks()?;
     Ok(found.into_values().filter_map(|file| file.value).collect())
 }
 
 fn find(registry: &Registry, id: &str) -> Result<Webhook, CliError> {
-    let all = all(registry)?;
+    let all = all(registry, None)?;
     let id = pick::by_part("webhook", id, all.iter().map(|w| &w.id))?.clone();
     let found = all.into_iter().find(|w| w.id == id);
     found.ok_or_else(|| CliError::not_found(format!("there is no webhook {id}")))
@@ -204,7 +207,7 @@ fn target(webhook: &Webhook) -> String {
 }
 
 fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let mut found = all(&session.registry()?)?;
+    let mut found = all(&session.registry()?, args.at.as_deref())?;
     found.retain(|w| args.model.is_none() || w.model == args.model);
     if session.out.is_json() {
         session.out.json(&view::Webhooks(&found))?;

@@ -352,8 +352,20 @@ impl JsonSchema for Day {
 }
 
 impl Freeze {
+    /// Whether it ends before it begins, so that it never holds.
+    pub fn is_backwards(&self) -> bool {
+        let (start, end) = self.bounds();
+        end <= start
+    }
+
     /// Whether a moment lies within the window.
     pub fn holds_at(&self, now: Timestamp) -> bool {
+        let (start, end) = self.bounds();
+        start <= now && now < end
+    }
+
+    /// Its first moment, and the first after it.
+    fn bounds(&self) -> (Timestamp, Timestamp) {
         let start = match self.from {
             Moment::Day(Day(t)) | Moment::At(t) => t,
         };
@@ -361,7 +373,23 @@ impl Freeze {
             Moment::Day(Day(t)) => t.plus_millis(86_400_000),
             Moment::At(t) => t,
         };
-        start <= now && now < end
+        (start, end)
+    }
+}
+
+impl std::fmt::Display for Freeze {
+    /// As the option `--freeze` is written: `2026-12-20..2027-01-03`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}..{}", self.from, self.to)
+    }
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Day(day) => day.fmt(f),
+            Self::At(time) => time.fmt(f),
+        }
     }
 }
 

@@ -185,13 +185,41 @@ pub fn sending(repo: &Repo) -> Result<Sending, InstallError> {
     })
 }
 
-/// Makes pushes from this repository send the files of models, unless they do. Where the folder of hooks is committed
-/// with the work tree nothing is written, and the report says what to add.
+/// Whether the folder of hooks lies outside of the repository, so that hooks there are those of other repositories, too.
+fn is_outside(repo: &Repo, dir: &Path) -> bool {
+    // Of a folder that is not there yet, the part that is there tells.
+    let real = |path: &Path| path.ancestors().find_map(|p| p.canonicalize().ok());
+    let mut own = [Some(repo.common_dir().to_owned()), repo.work_dir()].into_iter().flatten().filter_map(|p| real(&p));
+    real(dir).is_none_or(|dir| !own.any(|own| dir.starts_with(own)))
+}
+
+/// What to do where `core.hooksPath` names a folder outside of the repository, in which greenroom writes nothing; none
+/// where hooks are the repository's own.
+pub fn foreign_hooks(repo: &Repo) -> Option<String> {
+    let places = Places::of(repo);
+    is_outside(repo, &places.dir).then(|| {
+        format!(
+            "core.hooksPath names a folder outside of this repository, in which greenroom writes nothing: add `git lfs \
+             pre-push \"$@\"` to {}, or give this repository hooks of its own: `git config core.hooksPath {}`",
+            places.path.display(),
+            super::script::quote(&repo.common_dir().join("hooks").to_string_lossy())
+        )
+    })
+}
+
+/// Makes pushes from this repository send the files of models, unless they do. Where the folder of hooks lies outside of
+/// the repository, or is committed with the work tree, nothing is written, and the report says what to add.
 pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
     let mut report = Report::default();
     let places = Places::of(repo);
     let there = found(&places.path)?;
     repo.make_state_dir(&repo.common_dir().join("greenroom"))?;
+    if let Some(help) = foreign_hooks(repo) {
+        if matches!(sending(repo)?, Sending::Nothing(_)) {
+            report.warnings.push(format!("a push will leave the files of models behind. {help}"));
+        }
+        return Ok(report);
+    }
     match there {
         Found::Lfs => return Ok(report),
         Found::Sender => {

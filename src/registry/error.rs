@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Outcome;
 use crate::apply::Refusal;
 use crate::authority::AuthorityError;
-use crate::git::{GitError, PublishError};
+use crate::git::{GitError, Operation, PublishError};
 use crate::pushes::PushesError;
 use crate::tree::{StageError, TreeError};
 
@@ -67,9 +67,15 @@ pub enum RegistryError {
         "{0} is a length of time, and the start of a commit's id; write '{0} ago' with a unit in full, or more of the id"
     )]
     AmbiguousMoment(String),
+    /// A time that is still to come.
+    #[error("{0} is still to come, and nobody knows the registry of then; leave the moment out for the newest state")]
+    Ahead(String),
     /// The registry has no commit of that time or before.
     #[error("the history begins after {0}")]
     BeforeHistory(String),
+    /// Git has begun something in the work tree that a commit would get in the way of.
+    #[error("{0} is in progress in the work tree; finish it or give it up first: {way}", way = .0.way_out())]
+    InProgress(Operation),
     /// The action cannot be applied.
     #[error(transparent)]
     Refused(#[from] Refusal),

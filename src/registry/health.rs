@@ -76,7 +76,7 @@ impl Check {
 pub fn programs(dir: &Path) -> Vec<Check> {
     let text = |bytes: Vec<u8>| one_line(String::from_utf8_lossy(&bytes).trim()).into_owned();
     let git = match program::ask(dir, ["--version"]) {
-        Ok(said) => Check::ok("git", text(said)),
+        Ok(said) => of_version(&text(said)),
         Err(why) => Check::fail("git", why, "install git; greenroom needs it to list files, push and tidy up"),
     };
     let lfs = match program::ask(dir, ["lfs", "version"]) {
@@ -90,6 +90,26 @@ pub fn programs(dir: &Path) -> Vec<Check> {
         }
     };
     vec![git, lfs]
+}
+
+/// The oldest git that greenroom works with in full, as README says.
+const OLDEST_GIT: (u32, u32) = (2, 41);
+
+/// Whether a git is new enough, by what `git --version` says.
+fn of_version(said: &str) -> Check {
+    let number = said.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let mut parts = number.unwrap_or_default().split('.').map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor)) if (major, minor) < OLDEST_GIT => {
+            let (major, minor) = OLDEST_GIT;
+            let message = format!("{said} is older than {major}.{minor}, the oldest that greenroom works with in full");
+            Check::warn("git", message, format!("install git {major}.{minor} or newer"))
+        }
+        (Some(_), Some(_)) => Check::ok("git", said),
+        (Some(_) | None, None) | (None, Some(_)) => {
+            Check::warn("git", format!("{said} names no version"), "install git as its makers publish it")
+        }
+    }
 }
 
 impl Registry {
@@ -149,11 +169,14 @@ impl Registry {
             }
         }
         let dir = self.repo.common_dir();
-        let git_dir = format!("--git-dir={}", self.repo.git_dir().display());
-        let counted = program::ask(dir, [&git_dir, "rev-list", "--count", self.branch()]);
-        let commits = counted.ok().and_then(|n| String::from_utf8_lossy(&n).trim().parse::<u64>().ok());
-        let Some(commits) = commits else {
-            return Ok(Check::fail(name, "git cannot count the commits", "git fsck"));
+        // A linked work tree has the commits in the folder that all share.
+        let git_dir = format!("--git-dir={}", dir.display());
+        let tip = self.head()?.map_or_else(|| self.branch().to_owned(), |tip| tip.to_string());
+        let counted = program::ask(dir, [&git_dir, "rev-list", "--count", tip.as_str()]);
+        let count = |n: Vec<u8>| String::from_utf8_lossy(&n).trim().parse::<u64>().map_err(|e| e.to_string());
+        let commits = match counted.and_then(count) {
+            Ok(commits) => commits,
+            Err(why) => return Ok(Check::fail(name, format!("git cannot count the commits: {why}"), "git fsck")),
         };
         let graph = ["objects/info/commit-graph", "objects/info/commit-graphs"].iter().any(|p| dir.join(p).exists());
         if commits >= MANY_COMMITS && !graph {
@@ -364,6 +387,23 @@ fn old_locks(dir: &Path, depth: usize, deep: bool, out: &mut Vec<String>) {
         let age = meta.modified().ok().and_then(|t| SystemTime::now().duration_since(t).ok()).unwrap_or_default();
         if meta.is_file() && path.extension().is_some_and(|e| e == "lock") && age > OLD_LOCK {
             out.push(one_line(&path.to_string_lossy()).into_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_git_is_told() {
+        for good in
+            ["git version 2.41.0", "git version 2.47.3", "git version 3.0.0", "git version 2.50.1 (Apple Git-155)"]
+        {
+            assert_eq!(of_version(good).state, State::Ok, "{good}");
+        }
+        for old in ["git version 2.39.5", "git version 2.40.0.windows.1", "git version 1.99", "git"] {
+            assert_eq!(of_version(old).state, State::Warn, "{old}");
         }
     }
 }

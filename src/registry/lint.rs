@@ -14,7 +14,7 @@ use crate::git::{GitError, Repo, WorkFile};
 use crate::rules::{self, Class, Fault, Step};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
-use crate::tree::{Kind, Limits, Oid, Patch, Stage as _};
+use crate::tree::{Entry, Kind, Limits, Oid, Patch, Stage as _};
 
 /// The largest file that is read into memory, in bytes; larger ones are no files of a registry.
 const MAX_READ: u64 = 128 << 20;
@@ -61,7 +61,13 @@ impl Registry {
         lint.faults.extend(rules::lint(&after)?.faults);
         let diff = diff::diff(&head, &after, Limits::default())?;
         lint.changed = diff.files.iter().map(|f| after.full_path(&f.path)).collect();
-        if let Some(asker) = asker.filter(|_| !diff.is_empty()) {
+        let operation = self.repo.operation();
+        if let Some(operation) = operation {
+            let message = format!("{operation} is in progress; what it brings is judged when it is committed");
+            lint.warnings.push(Problem::of_file("", "merge", message).help(operation.way_out()));
+        }
+        // Half of a merge is nobody's step.
+        if let Some(asker) = asker.filter(|_| !diff.is_empty() && operation.is_none()) {
             match self.presumed_actor((&head, &after), asker, now)? {
                 Ok(actor) => {
                     let mut step = Step::new(&head, &after, &diff, &actor, now);
@@ -76,7 +82,7 @@ impl Registry {
             let nothing = Snapshot::new(&self.repo, None, &self.at)?;
             lint.files = diff::diff(&nothing, &after, Limits::default())?.files.len();
         }
-        lint.warnings = warnings(&after)?;
+        lint.warnings.extend(warnings(&after)?);
         lint.warnings.extend(codeowners::stale(&self.codeowners()?, &after)?);
         lint.faults.sort();
         lint.faults.dedup();
@@ -113,6 +119,12 @@ impl Registry {
         };
         self.repo.discard_staged();
         seen
+    }
+
+    /// What the last commit has at a path from the repository's root.
+    fn committed(&self, path: &str) -> Result<Option<Entry>, RegistryError> {
+        let root = self.head()?.map(|commit| self.repo.tree_of(&commit)).transpose()?;
+        Ok(Snapshot::new(&self.repo, root, "")?.entry(path)?)
     }
 
     /// Makes a tree of the files in the work tree; none without one.
@@ -152,12 +164,36 @@ impl Registry {
                         };
                         bytes = converter.to_git(&path, &bytes)?.unwrap_or(bytes);
                     }
+                    if let Some(line) = conflict(&path, &bytes) {
+                        faults.push(conflicted(&path, line));
+                        // Judged as it is in the last commit: one word on the conflict is enough.
+                        match self.committed(&path)? {
+                            Some(entry) => patch.link(path, entry.kind, entry.id),
+                            None => drop(path),
+                        }
+                        continue;
+                    }
                     patch.link(path, kind, self.repo.stage_blob(&bytes)?);
                 }
             }
         }
         Ok(Some(Staged { tree: self.repo.stage(None, &patch)?, files, faults }))
     }
+}
+
+/// The line of the first conflict that a merge left in a file of the registry; none in files of models, which may hold any
+/// text.
+fn conflict(path: &str, bytes: &[u8]) -> Option<usize> {
+    let lines = || bytes.split(|b| *b == b'\n');
+    let begins = lines().position(|line| line.starts_with(b"<<<<<<< ")).filter(|_| !is_model_file(path))?;
+    lines().skip(begins).any(|line| line.starts_with(b">>>>>>> ")).then_some(begins + 1)
+}
+
+fn conflicted(path: &str, line: usize) -> Fault {
+    let message = "a merge left a conflict here, between the lines <<<<<<< and >>>>>>>";
+    let help = "choose one of the two, take the marked lines out and `git add` the file; or give the merge up";
+    let problem = Problem { line, column: 1, ..Problem::of_file(path, "conflict", message).help(help) };
+    Fault { problem, class: Class::Format }
 }
 
 fn is_model_file(path: &str) -> bool {

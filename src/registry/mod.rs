@@ -204,6 +204,12 @@ impl Registry {
         above.filter_map(|p| p.to_str()).map(|p| format!("{p}/")).collect()
     }
 
+    /// The folders that are the registry's own: where its files are checked out, and those of git.
+    pub fn own_folders(&self) -> Vec<PathBuf> {
+        let git = [self.repo.git_dir(), self.repo.common_dir()].map(Path::to_owned);
+        self.repo.work_dir().map(|dir| dir.join(&self.at)).into_iter().chain(git).collect()
+    }
+
     /// The repository.
     pub fn repo(&self) -> &Repo {
         &self.repo
@@ -259,6 +265,10 @@ impl Registry {
         now: Timestamp,
         options: &Options,
     ) -> Result<Outcome, RegistryError> {
+        // A commit now would stand between what git has begun and what it goes on with.
+        if let Some(operation) = self.repo.operation() {
+            return Err(RegistryError::InProgress(operation));
+        }
         if options.dry_run {
             let root = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()?;
             let prepared = self.prepare(root, (asker, false), actions, now, &options.comment);
@@ -330,9 +340,25 @@ impl Registry {
             }
             Err(faults) => Verdict { faults },
         };
+        if !verdict.passes() {
+            readable_grants(&before, &diff)?;
+        }
         let message = message(&diff, comment);
         let tree = tree.filter(|t| Some(*t) != root);
         Ok((tree, Outcome { commit: None, at: now, diff, verdict, message, left_behind: None }))
+    }
+}
+
+/// Where a change is refused: whether the grants that decided it could be read, the registry's and those of the models that
+/// it is about. A file that cannot be read grants nothing, and then it is the reason.
+fn readable_grants(before: &Snapshot<'_>, diff: &Diff) -> Result<(), RegistryError> {
+    let mut files: Vec<_> = before.access_file()?.cloned().into_iter().collect();
+    for name in diff.events.iter().filter_map(Event::model).collect::<BTreeSet<_>>() {
+        files.extend(before.model(name)?.map(|view| view.access()).transpose()?.flatten());
+    }
+    match files.into_iter().find(|file| !file.problems.is_empty()).and_then(|file| file.problems.into_iter().next()) {
+        Some(problem) => Err(apply::Refusal::Faulty { problem }.into()),
+        None => Ok(()),
     }
 }
 

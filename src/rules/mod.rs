@@ -21,6 +21,7 @@ mod rewrite;
 pub mod sources;
 pub mod stage;
 pub mod subject;
+mod windows;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -484,6 +485,7 @@ pub static RULES: &[Rule] = &[
         about: "Rules of aliases name known stages and ask for what can be given.",
         check: alias::sensible,
     },
+    Rule { name: "freeze", class: Class::Link, about: "A freeze ends after it begins.", check: windows::windows },
     Rule {
         name: "source",
         class: Class::Link,

@@ -238,10 +238,11 @@ impl From<RegistryError> for ApiError {
             | RegistryError::Reflog(_)
             | RegistryError::AmbiguousMoment(_)
             | RegistryError::BeforeHistory(_)
+            | RegistryError::Ahead(_)
             | RegistryError::TooManyCommits { .. } => Self::invalid(e.to_string()),
-            RegistryError::Publish(PublishError::Dirty { .. }) | RegistryError::BranchExists { .. } => {
-                Self::new(Code::ResourceConflict, e.to_string())
-            }
+            RegistryError::Publish(PublishError::Dirty { .. })
+            | RegistryError::BranchExists { .. }
+            | RegistryError::InProgress(_) => Self::new(Code::ResourceConflict, e.to_string()),
             RegistryError::NoPerson { .. } => Self::denied(e.to_string()),
             RegistryError::BranchGone { .. } | RegistryError::RegistryGone { .. } => {
                 Self::new(Code::TemporarilyUnavailable, e.to_string())
@@ -376,6 +377,7 @@ mod tests {
         ("principal", "INVALID_PARAMETER_VALUE"),
         ("person", "INVALID_PARAMETER_VALUE"),
         ("alias-rule", "INVALID_PARAMETER_VALUE"),
+        ("freeze", "INVALID_PARAMETER_VALUE"),
         ("source", "INVALID_PARAMETER_VALUE"),
         ("webhook", "INVALID_PARAMETER_VALUE"),
     ];

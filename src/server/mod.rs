@@ -72,6 +72,7 @@ use tokens::{TokenError, Tokens};
 use webhooks::Hooks;
 use writer::Writer;
 
+use crate::artifact::Guarded;
 use crate::artifact::import::Sources;
 use crate::artifact::{Limits, Store};
 use crate::deliver::webhook::{Outgoing, OutgoingError};
@@ -234,7 +235,7 @@ fn supervised(
     let desks = desk::Desks::start(&site, supervisor).map_err(start)?;
     let activity = Arc::new(Activity::default());
     let imports = import::Parts {
-        sources: Arc::new(config.sources.clone()),
+        sources: Arc::new(config.sources.clone().guarding(Guarded::new(registry.own_folders()))),
         limits: Limits { total: config.max_upload, ..Limits::default() },
         store: Store::at(registry.repo().lfs_dir()),
         catalog: catalog.clone(),

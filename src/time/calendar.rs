@@ -66,6 +66,20 @@ impl Calendar {
         Ok(if is_whole { time.plus_millis(999) } else { time })
     }
 
+    /// Reads a point in time that is to come: as [`Self::read`], but a length of time (`90d`, `2w`) counts on from now.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_ahead(&self, text: &str) -> Result<Timestamp, InvalidDate> {
+        let ahead = span(text.trim()).and_then(|length| self.local(self.now).checked_add(length).ok());
+        ahead.map_or_else(|| self.read(text), |z| Ok(Timestamp::from_millis(z.timestamp().as_millisecond())))
+    }
+
+    /// Whether a point in time is still to come.
+    pub fn is_ahead(&self, time: Timestamp) -> bool {
+        time > self.now
+    }
+
     /// Whether a text that is read as a length of time could be the start of a commit's id, such as `1000d`.
     pub fn is_like_an_id(text: &str) -> bool {
         text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit())
@@ -98,6 +112,8 @@ impl Calendar {
         let found = match words.as_slice() {
             ["now"] => Some(now.clone()),
             ["today" | "midnight"] => now.start_of_day().ok(),
+            ["noon"] => now.with().time(Time::constant(12, 0, 0, 0)).build().ok(),
+            [clock] if clock.contains(':') => now.with().time(time_of_day(clock)?).build().ok(),
             ["yesterday"] => days(-1),
             ["tomorrow"] => days(1),
             ["last", unit @ ("week" | "month" | "year")] => now.checked_sub(span(&format!("1 {unit}"))?).ok(),
@@ -114,6 +130,11 @@ impl Calendar {
         };
         found.map(|z| Timestamp::from_millis(z.timestamp().as_millisecond()))
     }
+}
+
+/// A time of day such as `9:30` or `09:30:15`.
+fn time_of_day(text: &str) -> Option<Time> {
+    ["%H:%M:%S", "%H:%M"].into_iter().find_map(|form| Time::strptime(form, text).ok())
 }
 
 /// The last such weekday before today, at this time of day.
@@ -166,8 +187,21 @@ fn absolute(text: &str, zone: &TimeZone) -> Option<Timestamp> {
             return Some(millis(t));
         }
     }
+    if let Some(utc) = [" UTC", " GMT", " Z"].into_iter().find_map(|zone| text.strip_suffix(zone)) {
+        return absolute(utc, &TimeZone::UTC);
+    }
     if let Ok(d) = text.parse::<DateTime>() {
         return local(d);
+    }
+    for form in ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"] {
+        if let Ok(d) = DateTime::strptime(form, text) {
+            return local(d);
+        }
+    }
+    // A month is its first moment, as a day is.
+    let is_month = text.len() == 7 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    if is_month && let Ok(d) = Date::strptime("%Y-%m-%d", format!("{text}-01")) {
+        return local(d.to_datetime(Time::midnight()));
     }
     for form in ["%Y/%m/%d", "%b %d %Y", "%d %b %Y", "%B %d %Y", "%d %B %Y"] {
         if let Ok(d) = Date::strptime(form, text) {
@@ -219,6 +253,13 @@ mod tests {
             ("1 Feb 2026", "2026-02-01T00:00Z"),
             ("Feb 1 2026", "2026-02-01T00:00Z"),
             ("2026-02-01 09:30", "2026-02-01T09:30Z"),
+            ("2026-02-01 9:30", "2026-02-01T09:30Z"),
+            ("2026-02-01 09:30 UTC", "2026-02-01T09:30Z"),
+            ("2026-02-01 09:30:00 GMT", "2026-02-01T09:30Z"),
+            ("2026-02", "2026-02-01T00:00Z"),
+            ("02:26", "2026-03-01T02:26Z"),
+            ("2:26", "2026-03-01T02:26Z"),
+            ("noon", "2026-03-01T12:00Z"),
             ("2026-02-01T09:30:00+02:00", "2026-02-01T07:30Z"),
             ("2026-02-01 09:30:00 +0200", "2026-02-01T07:30Z"),
             ("Sun Feb 1 09:30:00 2026 +0200", "2026-02-01T07:30Z"),
@@ -237,7 +278,11 @@ mod tests {
             "-1",
             "20260301",
             "2026",
-            "12:00",
+            "12",
+            "25:00",
+            "12:60",
+            "2026-13",
+            "2026-02-01 UTC UTC x",
             "01.02.2026",
             "01/02/2026",
             "u",
@@ -261,6 +306,16 @@ mod tests {
         assert_eq!(east.show("2026-03-01T12:00:00Z".parse().expect("a time")), "2026-03-01 14:00+02:00");
         assert_eq!(calendar("-3").show("2026-03-01T12:00:00Z".parse().expect("a time")), "2026-03-01 09:00-03:00");
         assert_eq!(calendar("UTC").show("2026-03-01T12:00:00Z".parse().expect("a time")), "2026-03-01 12:00Z");
+    }
+
+    #[test]
+    fn a_length_of_time_counts_on_where_what_comes_is_asked_for() {
+        let ahead = |text: &str| calendar("UTC").read_ahead(text).map(|t| t.to_string()).ok();
+        assert_eq!(ahead("2w").as_deref(), Some("2026-03-15T12:00:00.000Z"));
+        assert_eq!(ahead("90d").as_deref(), Some("2026-05-30T12:00:00.000Z"));
+        assert_eq!(ahead("tomorrow").as_deref(), Some("2026-03-02T12:00:00.000Z"));
+        assert_eq!(ahead("2026-04").as_deref(), Some("2026-04-01T00:00:00.000Z"));
+        assert_eq!(ahead("soon"), None);
     }
 
     #[test]

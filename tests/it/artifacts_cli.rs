@@ -193,7 +193,7 @@ fn a_folder_with_names_that_steer_git_comes_back_byte_for_byte_and_steers_nothin
     tools::git_lfs();
     let alice = sandbox.alice().within("registry");
     alice.git(["lfs", "install", "--local"]).success();
-    let said = alice.greenroom(["register", "wine", "../model"]).success();
+    let said = alice.greenroom(["register", "wine", "../model", "--with-git"]).success();
     assert!(said.stderr().contains("git repository inside"), "{}", said.stderr());
     assert_eq!(alice.git(["status", "--porcelain"]).success().stdout(), "");
     let steering = alice.git(["ls-files", ":(glob)**/.git*", ":(glob)models/**/.lfsconfig"]).success();
@@ -209,7 +209,7 @@ fn a_folder_with_names_that_steer_git_comes_back_byte_for_byte_and_steers_nothin
         let file = sandbox.read(format!("registry/models/wine/versions/{version}/version.toml"));
         file.lines().find(|line| line.starts_with("digest = ")).map(str::to_owned)
     };
-    alice.greenroom(["register", "wine", "../out"]).success();
+    alice.greenroom(["register", "wine", "../out", "--with-git"]).success();
     assert!(digest("1").is_some() && digest("1") == digest("2"));
 }
 
@@ -289,4 +289,86 @@ fn what_is_wrong_with_mlmodel_stays_with_the_version() {
     let file = sandbox.read("registry/models/wine/versions/1/version.toml");
     assert!(file.contains("findings = [\"MLmodel: run_id is no text\"]"), "{file}");
     alice.greenroom(["check"]).success();
+}
+
+/// The commit, the state of the work tree and the stored objects: what no refused registration may change.
+fn everything(sandbox: &Sandbox) -> String {
+    let alice = sandbox.alice().within("registry");
+    let head = alice.git(["rev-parse", "HEAD"]).success().stdout().to_owned();
+    let status = alice.git(["status", "--porcelain"]).success().stdout().to_owned();
+    format!("{head}{status}{:?}", objects(sandbox))
+}
+
+#[test]
+fn nothing_of_a_registry_becomes_part_of_a_model() {
+    let sandbox = bench();
+    let alice = sandbox.alice().within("registry");
+    alice.greenroom(["person", "add", "bob", "--email", "bob@example.org"]).success();
+    alice.clone().input("hush").greenroom(["secret", "set", "smtp"]).success();
+    alice.git(["worktree", "add", "--quiet", "../linked", "-b", "other"]).success();
+    sandbox.git(["clone", "--quiet", "registry", "clone"]).success();
+    sandbox.alice().within("clone").greenroom(["register", "own", "--source", "s3://b/m"]).success();
+    let link = |to: &str, at: &str| std::os::unix::fs::symlink(sandbox.path(to), sandbox.path(at)).expect("a link");
+    let before = everything(&sandbox);
+    let refused = |args: &[&str]| {
+        for dry in [&["-n"][..], &[]] {
+            let said = sandbox.greenroom([&["-C", "registry", "register", "m"], args, dry].concat()).code(1);
+            assert!(said.stderr().contains("belongs to the registry in"), "{args:?}: {}", said.stderr());
+            assert_eq!(everything(&sandbox), before, "{args:?}");
+        }
+    };
+    refused(&["."]);
+    link("registry", "as-linked");
+    for path in [
+        "registry",
+        "registry/people",
+        "registry/people/alice.toml",
+        "registry/.git",
+        "registry/.git/greenroom",
+        "registry/.git/greenroom/secrets.toml",
+        "linked",
+        "linked/people",
+        "as-linked/people",
+    ] {
+        refused(&[path, "--with-git"]);
+        refused(&[path]);
+    }
+    // A clone of any registry has a folder of secrets, too; and a link may lead there.
+    refused(&["clone", "--with-git"]);
+    for to in ["registry", "registry/people", "registry/.git/greenroom/secrets.toml", "clone/.git/greenroom"] {
+        link(to, "model/link");
+        refused(&["model", "--follow-links"]);
+        fs::remove_file(sandbox.path("model/link")).expect("a link");
+    }
+    alice.greenroom(["register", "m", "../model"]).success();
+}
+
+#[test]
+fn no_mount_hides_that_a_folder_lies_in_a_registry() {
+    let sandbox = bench();
+    fs::create_dir(sandbox.path("seen")).expect("a folder");
+    let script = "mount --bind registry/people seen && exec \"$0\" -C registry register m seen";
+    let tried = sandbox.alice().run("unshare", ["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_greenroom")]);
+    let (_, said) = tried.any();
+    // Where nobody may mount anything, nothing can be hidden by a mount.
+    assert!(
+        said.contains("belongs to the registry in") || said.contains("unshare") || said.contains("mount:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_git_folder_is_left_out_unless_it_is_asked_for() {
+    let sandbox = bench();
+    sandbox.git(["init", "--quiet", "model"]).success();
+    sandbox.git(["-C", "model", "remote", "add", "origin", "https://me:zq7canary@example.org/m"]).success();
+    sandbox.write("model/code/.git", "gitdir: ../../zq7elsewhere\n");
+    let alice = sandbox.alice().within("registry");
+    let said = alice.greenroom(["register", "wine", "../model"]).success();
+    assert!(said.stderr().contains("left out, as no part of the model: .git/, code/.git"), "{}", said.stderr());
+    let all = alice.git(["log", "--all", "-p", "--format="]).success().stdout().to_owned();
+    assert!(!all.contains("zq7canary") && !all.contains("zq7elsewhere"));
+    alice.greenroom(["register", "wine", "../model", "--with-git"]).success();
+    alice.greenroom(["fetch", "wine/2", "../out"]).success();
+    assert!(sandbox.read("out/.git/config").contains("zq7canary"));
 }

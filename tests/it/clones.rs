@@ -88,14 +88,13 @@ fn a_push_takes_the_files_of_models_along() {
 
 #[test]
 fn hooks_that_are_there_run_as_well() {
-    for (folder, scope) in [(".git/hooks", None), ("own hooks", Some("--local")), ("../shared", Some("--global"))] {
+    for (folder, scope) in [(".git/hooks", None), ("own hooks", Some("--local"))] {
         let sandbox = near_and_far();
         let near = near(&sandbox);
         let dir = near.folder().join(folder);
         hook(&dir.join("pre-push"), "#!/bin/sh\ncat >>seen\n[ ! -e stop ] || { echo 'not on Fridays' >&2; exit 7; }\n");
         if let Some(scope) = scope {
-            let named = if scope == "--global" { dir.to_str().expect("UTF-8").to_owned() } else { folder.to_owned() };
-            near.git(["config", scope, "core.hooksPath", &named]).success();
+            near.git(["config", scope, "core.hooksPath", folder]).success();
         }
         register(&near);
         sandbox.write("near/stop", "");
@@ -111,6 +110,31 @@ fn hooks_that_are_there_run_as_well() {
         assert_eq!(sandbox.read("near/seen"), line.repeat(2), "{folder}: it read what git writes, each time");
         assert!(dir.join("pre-push.d/00-existing").exists() && dir.join("pre-push.d/greenroom").exists());
     }
+}
+
+#[test]
+fn hooks_outside_of_the_repository_are_left_alone() {
+    let sandbox = near_and_far();
+    let shared = sandbox.path("shared");
+    hook(&shared.join("pre-push"), "#!/bin/sh\nexit 0\n");
+    let before = (trees::files(&shared), sandbox.read("shared/pre-push"));
+    sandbox.git(["config", "--global", "core.hooksPath", shared.to_str().expect("UTF-8")]).success();
+    let said = sandbox.greenroom(["init", "another"]).success();
+    assert!(said.stderr().contains("core.hooksPath names a folder outside of this repository"), "{}", said.stderr());
+    let near = near(&sandbox);
+    let said = near.greenroom(["register", "churn", "../model"]).success();
+    assert!(said.stderr().contains("git config core.hooksPath"), "{}", said.stderr());
+    assert_eq!((trees::files(&shared), sandbox.read("shared/pre-push")), before);
+    let told = near.greenroom(["doctor"]).any().0;
+    assert!(told.contains("have not been sent"), "{told}");
+    near.git(["push", "--quiet", "origin", "main"]).success();
+    assert_eq!(stored(&sandbox.path("far.git")), 0);
+    // What the warning says helps.
+    near.git(["config", "core.hooksPath", ".git/hooks"]).success();
+    near.greenroom(["register", "churn", "../model"]).success();
+    near.git(["push", "--quiet", "origin", "main"]).success();
+    assert_eq!(stored(&sandbox.path("far.git")), 2);
+    assert_eq!((trees::files(&shared), sandbox.read("shared/pre-push")), before);
 }
 
 #[test]

@@ -507,3 +507,136 @@ fn an_error_whose_words_are_those_of_a_closed_pipe_is_told() {
     let refused = sandbox.alice().within("r").greenroom(["tag", "set", "Broken pipe", "a=1"]).code(3);
     assert!(refused.stderr().contains("Broken pipe"), "{}", refused.stderr());
 }
+
+#[test]
+fn two_values_for_one_key_are_refused() {
+    let registry = Registry::new();
+    for line in [
+        "register churn --source s3://m/3 --metric a=1 --metric a=2",
+        "register churn --source s3://m/3 --param a=1 --param a=1",
+        "register churn --source s3://m/3 --tag a=1 --tag a=2",
+        "model create risk --tag a=1 --tag a=2",
+        "version record churn 1 --metric a=1 --metric a=2",
+        "version record churn 1 --param a=1 --param a=2",
+        "tag set churn 1 a=1 a=2",
+        "stage set Production --require-metric auc>0.5 --require-metric auc<0.9",
+        "stage set Production --require-tag a=1 --require-tag a=2",
+        "alias guard champion --require-metric auc>0.5 --require-metric auc<0.9",
+    ] {
+        registry.refused("alice", 2, line, "twice");
+    }
+    registry.refused("alice", 2, "register churn --source s3://m/3 --metric b=1e400", "larger than a metric can be");
+}
+
+#[test]
+fn one_condition_of_a_rule_is_taken_away_again() {
+    let registry = Registry::new();
+    registry.alice("stage set Production --require-metric auc>=0.5 --require-metric f1>=0.5 --require-tag ok=*");
+    registry.alice("stage set Production --drop-metric auc --drop-tag ok");
+    let stages = registry.json("alice", "stage list");
+    let rule = stages.as_array().into_iter().flatten().find(|s| s["stage"] == "Production").expect("the stage");
+    assert_eq!(rule["rule"]["require"]["metrics"], json!({"f1": ">= 0.5"}));
+    assert_eq!(rule["rule"]["require"]["tags"], json!({}));
+    registry.refused("alice", 3, "stage set Production --drop-metric auc", "does not ask for the metric 'auc'");
+}
+
+#[test]
+fn a_freeze_ends_after_it_begins() {
+    let registry = Registry::new();
+    registry.refused("alice", 2, "stage set Production --freeze 2026-12-05..2026-12-01", "ends before it begins");
+    registry.refused("alice", 2, "alias guard champion --freeze 2026-12-05..2026-12-01", "ends before it begins");
+    registry.alice("stage set Production --freeze 2026-12-01..2026-12-01");
+    let file = registry.sandbox.read("r/greenroom.toml");
+    registry.sandbox.write("r/greenroom.toml", file.replace("to = 2026-12-01", "to = 2026-11-01"));
+    let said = registry.sandbox.alice().within("r").greenroom(["check"]).code(1);
+    assert!(said.stdout().contains("a freeze of Production ends before it begins: 2026-12-01..2026-11-01 [freeze]"));
+}
+
+#[test]
+fn what_git_has_begun_is_told_and_nothing_is_committed_into_it() {
+    for (begin, operation) in [("merge", "a merge"), ("rebase", "a rebase"), ("cherry-pick", "a cherry-pick")] {
+        let registry = Registry::new();
+        let alice = registry.sandbox.alice().within("r");
+        alice.git(["switch", "--quiet", "-c", "other"]).success();
+        registry.alice("register churn --source s3://models/theirs");
+        alice.git(["switch", "--quiet", "main"]).success();
+        registry.alice("register churn --source s3://models/ours");
+        let (_, _) = alice.git([begin, "other"]).any();
+        let said = alice.greenroom(["check"]).code(1);
+        let conflicts = said.stdout().matches("a merge left a conflict here").count();
+        let file = "models/churn/versions/3/version.toml";
+        assert!(conflicts == 1 && said.stdout().contains(file), "{begin}: {}", said.stdout());
+        assert!(said.stdout().contains("1 fault"), "{begin}: {}", said.stdout());
+        assert!(said.stdout().contains(&format!("{operation} is in progress")), "{begin}: {}", said.stdout());
+        let doctor = alice.greenroom(["doctor"]).any().0;
+        assert!(doctor.contains(&format!("{operation} is in progress")), "{begin}: {doctor}");
+        for line in ["tag set churn 1 a=b", "tag set churn 1 a=b -n", "request create churn 1 Production"] {
+            let said = alice.greenroom(line.split(' ')).code(6);
+            assert!(said.stderr().contains(&format!("{operation} is in progress")), "{line}: {}", said.stderr());
+        }
+        alice.git([begin, "--abort"]).success();
+        registry.alice("tag set churn 1 a=b");
+    }
+}
+
+#[test]
+fn grants_that_cannot_be_read_are_named_where_they_are_needed() {
+    let registry = Registry::new();
+    let alice = registry.sandbox.alice().within("r");
+    registry.alice("access grant bob edit --model churn");
+    for (path, lines) in [
+        ("access.toml", &["access list", "access group", "access group risk", "tag set churn 1 a=b"][..]),
+        ("models/churn/access.toml", &["access list --model churn"]),
+    ] {
+        let before = registry.sandbox.read(format!("r/{path}"));
+        registry.sandbox.write(format!("r/{path}"), "grants = [\n");
+        alice.git(["commit", "--quiet", "-am", "By hand"]).success();
+        for line in lines {
+            let said = alice.greenroom(line.split(' ')).code(1);
+            let stderr = said.stderr();
+            assert!(stderr.contains(path) && stderr.contains("greenroom check"), "{line}: {stderr}");
+        }
+        registry.sandbox.write(format!("r/{path}"), before);
+        alice.git(["commit", "--quiet", "-am", "Mended"]).success();
+    }
+    let before = registry.sandbox.read("r/models/churn/model.toml");
+    registry.sandbox.write("r/models/churn/model.toml", format!("{before}colour = 3\ndescription = 4\n"));
+    alice.git(["commit", "--quiet", "-am", "By hand"]).success();
+    for line in ["model show churn", "tag set churn 1 a=b"] {
+        let said = alice.greenroom(line.split(' ')).success();
+        assert!(said.stderr().contains("models/churn/model.toml"), "{line}: {}", said.stderr());
+    }
+}
+
+#[test]
+fn doctor_counts_the_commits_of_a_linked_work_tree() {
+    let registry = Registry::new();
+    let alice = registry.sandbox.alice();
+    alice.clone().within("r").git(["worktree", "add", "--quiet", "../linked", "-b", "other"]).success();
+    alice.clone().within("r").git(["worktree", "add", "--quiet", "--detach", "../away"]).success();
+    for (folder, branch) in [("linked", "other"), ("away", "HEAD")] {
+        let (said, _) = alice.clone().within(folder).greenroom(["doctor"]).any();
+        assert!(said.contains(&format!("ok    history   2 commits on {branch}")), "{folder}: {said}");
+    }
+}
+
+#[test]
+fn what_a_deletion_would_do_is_shown_without_a_question() {
+    let registry = Registry::new();
+    registry.alice("webhook create --event version.transitioned --url https://example.org/x");
+    registry.alice("comment add churn 1 x");
+    let id = |line: &str| registry.json("alice", line)[0]["id"].as_str().expect("an id").to_owned();
+    let comment = id("comment list churn 1");
+    for line in [
+        "version delete churn 1 -n".to_owned(),
+        "model delete churn -n".to_owned(),
+        "person remove dave -n".to_owned(),
+        format!("webhook delete {} -n", id("webhook list")),
+        format!("comment delete churn 1 {comment} -n"),
+    ] {
+        let before = registry.everything();
+        assert!(registry.alice(&line).contains("Would make this commit"), "{line}");
+        assert_eq!(before, registry.everything(), "{line}");
+    }
+    registry.sandbox.greenroom(["init", "nameless", "--name", ""]).code(2);
+}

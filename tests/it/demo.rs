@@ -52,6 +52,19 @@ fn settings_of_the_user_do_not_reach_the_people_of_the_demo() {
 }
 
 #[test]
+fn the_demo_touches_no_hooks_of_the_user() {
+    let sandbox = Sandbox::new();
+    let hooks = sandbox.path("hooks");
+    sandbox.write("hooks/pre-push", "#!/bin/sh\nexit 0\n");
+    sandbox.git(["config", "--global", "core.hooksPath", hooks.to_str().expect("UTF-8")]).success();
+    let (passed, said) = demo(&sandbox, &["shown"]);
+    assert!(passed && !said.contains("core.hooksPath"), "{said}");
+    assert_eq!(std::fs::read_dir(&hooks).expect("it is there").count(), 1);
+    assert_eq!(sandbox.read("hooks/pre-push"), "#!/bin/sh\nexit 0\n");
+    assert!(sandbox.path("shown/registry/.git/hooks/pre-push").is_file());
+}
+
+#[test]
 fn without_a_folder_the_demo_takes_one_that_is_free() {
     let sandbox = Sandbox::new();
     for folder in ["greenroom-demo", "greenroom-demo-2"] {

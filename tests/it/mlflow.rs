@@ -36,7 +36,7 @@ fn a_model_is_trained_registered_approved_fetched_and_predicts_the_same() {
     alice.greenroom(["fetch", "models:/wine/Production", "../early"]).code(3);
     bob.greenroom(["request", "approve", "wine", "1", "-m", "checked"]).success();
 
-    sandbox.greenroom(["-C", "registry", "fetch", "models:/wine/Production", "../served"]).success();
+    sandbox.greenroom(["-C", "registry", "fetch", "models:/wine/Production", "served"]).success();
     let predicted = sandbox.alice().run(&python, [tools::python_script("predict.py"), sandbox.path("served")]);
     assert_eq!(predicted.success().json(), model["predictions"]);
 }

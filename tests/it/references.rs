@@ -195,3 +195,93 @@ fn a_shell_gets_models_versions_stages_aliases_and_people() {
     assert_eq!(offered(&["transition", "--as", "b"]), ["bob"]);
     assert_eq!(offered(&["trans"]), ["transition"]);
 }
+
+#[test]
+fn a_path_is_one_from_where_the_caller_stands_whatever_registry_is_named() {
+    let sandbox = registry();
+    sandbox.write("model/MLmodel", "flavors: {}\n");
+    sandbox.write("sub/actions.jsonl", "{\"do\": \"model.create\", \"model\": \"risk\"}\n");
+    let alice = sandbox.alice().within("sub");
+    let at = |line: &str| alice.greenroom(format!("-C ../r {line}").split(' ')).success();
+    at("register churn ../model");
+    at("fetch churn/1 out");
+    assert!(sandbox.path("sub/out/MLmodel").is_file());
+    at("apply -f actions.jsonl");
+    at("check --format json=report.json");
+    assert!(sandbox.path("sub/report.json").is_file());
+    at("check ../r/models/churn");
+    at("fmt --check ../r/models");
+    assert_eq!(sandbox.alice().within("r").git(["status", "--porcelain"]).success().stdout(), "");
+    alice.greenroom(["-C", "../made", "init"]).success();
+    alice.greenroom(["-C", "../r", "init", "here"]).success();
+    assert!(sandbox.path("made/greenroom.toml").is_file() && sandbox.path("sub/here/greenroom.toml").is_file());
+}
+
+#[test]
+fn references_and_moments_are_read_wherever_a_version_is() {
+    let sandbox = registry();
+    run(&sandbox, 0, "alias set wine/2 x1");
+    run(&sandbox, 0, "alias set models:/wine/1 @x2");
+    run(&sandbox, 0, "alias set wine/latest x3");
+    let aliases = json(&sandbox, "alias list wine");
+    let of = |name: &str| {
+        aliases.as_array().into_iter().flatten().find(|a| a["alias"] == name).map(|a| a["version"].clone())
+    };
+    assert_eq!([of("x1"), of("x2"), of("x3")], [2, 1, 2].map(|n: u64| Some(n.into())));
+    refused(&sandbox, 2, "alias set wine/2@{HEAD} x1", "leave out");
+
+    run(&sandbox, 0, "transition wine 1 Production");
+    run(&sandbox, 0, "transition wine 1 Archived");
+    run(&sandbox, 0, "transition wine 2 Production");
+    for line in ["compare wine 2 Production@{HEAD~2}", "compare wine/2 wine/Production@{HEAD~2}"] {
+        let said = run(&sandbox, 0, line).stdout().to_owned();
+        assert!(said.contains("VERSION 2") && said.contains("VERSION 1@{HEAD~2}"), "{line}: {said}");
+    }
+    refused(&sandbox, 2, "compare wine 2 Production@{HEAD~2} --at HEAD", "given twice");
+
+    let before = "@{2026-03-01T12:03:30Z}";
+    for (line, wanted) in [(format!("version list wine{before}"), 1), (format!("alias list wine{before}"), 0)] {
+        assert_eq!(json(&sandbox, &line).as_array().map(Vec::len), Some(wanted), "{line}");
+    }
+    assert!(run(&sandbox, 0, &format!("model show models:/wine{before}")).stdout().contains("Model:       wine"));
+    refused(&sandbox, 2, &format!("version list wine{before} --at HEAD"), "given twice");
+}
+
+#[test]
+fn each_question_can_be_asked_of_the_past() {
+    let sandbox = registry();
+    let then = "--at 2026-03-01T12:02:30Z";
+    run(&sandbox, 0, "access group risk --add bob");
+    run(&sandbox, 0, "model create a@b");
+    run(&sandbox, 0, "webhook create --event version.transitioned --url https://example.org/x");
+    assert_eq!(json(&sandbox, &format!("show {then}"))["models"], 0);
+    assert_eq!(json(&sandbox, "show")["models"], 2);
+    assert_eq!(json(&sandbox, &format!("access group {then}")), Value::Array(Vec::new()));
+    assert_eq!(json(&sandbox, &format!("webhook list {then}")), Value::Array(Vec::new()));
+    refused(&sandbox, 3, &format!("show wine {then}"), "was no model or version then");
+    refused(&sandbox, 3, &format!("show wine 1 {then}"), "wine");
+    refused(&sandbox, 3, &format!("fetch wine/1 ../out {then}"), "wine");
+    refused(&sandbox, 2, &format!("show wine/1@{{HEAD}} {then}"), "given twice");
+    // A name that holds `@`.
+    assert!(run(&sandbox, 0, "show a@b").stdout().contains("Model:       a@b"));
+}
+
+#[test]
+fn an_unknown_word_is_no_empty_answer() {
+    let sandbox = registry();
+    refused(&sandbox, 3, "log --by bbo", "did you mean 'bob'?");
+    refused(&sandbox, 2, "log --event version.transitoned", "did you mean version.transitioned?");
+    refused(&sandbox, 2, "log --event nonsense", "the events are registry.created");
+    assert_eq!(run(&sandbox, 0, "log --by bob").stdout(), "");
+    assert_eq!(run(&sandbox, 0, "log --event request.*").stdout(), "");
+    assert_eq!(run(&sandbox, 0, "search models name='x'").stdout(), "Nothing matches.\n");
+    assert_eq!(run(&sandbox, 0, "search versions name='x'").stdout(), "Nothing matches.\n");
+    for moment in ["tomorrow", "2027-01-01", "2026-12"] {
+        refused(&sandbox, 2, &format!("version list wine --at {moment}"), "is still to come");
+    }
+    for moment in ["2026-03", "2026-03-01_9:30", "2026-03-01_09:30_UTC"] {
+        refused(&sandbox, 3, &format!("version list wine --at {moment}"), "the history begins after");
+    }
+    run(&sandbox, 0, "token create --person bob --expires 2w");
+    refused(&sandbox, 2, "token create --person bob --expires soon", "soon");
+}

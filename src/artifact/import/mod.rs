@@ -17,8 +17,8 @@ use super::coming::{Coming, ingest_coming};
 use super::evidence::Evidence;
 use super::ingest::ingest_below;
 use super::path::FilePath;
-use super::walk::Root;
-use super::{ArtifactError, Ingested, Keep, Limits, Progress, Store};
+use super::walk::{Root, Selection};
+use super::{ArtifactError, Guarded, Ingested, Keep, Limits, Progress, Store};
 use client::{Client, Listed};
 use tracking::Tracking;
 
@@ -150,6 +150,7 @@ enum Place {
 pub struct Sources {
     places: Vec<Place>,
     tracking: Option<Tracking>,
+    guarded: Guarded,
 }
 
 impl Sources {
@@ -160,7 +161,7 @@ impl Sources {
         tracking: Option<&str>,
         credentials: Option<Credentials>,
     ) -> Result<Self, InvalidPlace> {
-        let mut out = Self { places: Vec::new(), tracking: None };
+        let mut out = Self { places: Vec::new(), tracking: None, guarded: Guarded::default() };
         for text in places {
             out.places.push(place(text)?);
         }
@@ -171,6 +172,23 @@ impl Sources {
             out.tracking = Some(Tracking::new(server, credentials));
         }
         Ok(out)
+    }
+
+    /// The same places, of which nothing in these folders is copied.
+    pub fn guarding(self, guarded: Guarded) -> Self {
+        Self { guarded, ..self }
+    }
+
+    /// Refuses a named place that is or lies in a guarded folder: nothing could be copied from there.
+    pub fn refuse_guarded(&self) -> Result<(), ArtifactError> {
+        self.places.iter().try_for_each(|place| match place {
+            Place::Folder(folder) => match folder.canonicalize() {
+                Ok(real) => self.guarded.refuse_within(&Root::open(&real)?),
+                // It may be made, or mounted, later.
+                Err(_) => Ok(()),
+            },
+            Place::Server { .. } => Ok(()),
+        })
     }
 
     /// Whether nothing is ever copied and nobody asked.
@@ -219,7 +237,10 @@ impl Sources {
         progress: Progress<'_>,
     ) -> Result<Ingested, ImportError> {
         match origin {
-            Origin::Folder { root, path } => Ok(copy_folder(root, path.as_ref(), store, limits, progress)?),
+            Origin::Folder { root, path } => {
+                let selection = Selection { guarded: self.guarded.clone(), ..Selection::default() };
+                Ok(copy_folder(root, path.as_ref(), &selection, store, limits, progress)?)
+            }
             Origin::Proxied { server, path } => {
                 let credentials = self.tracking.as_ref().and_then(|t| t.credentials_for(server));
                 copy_proxied(&Client::new(server, credentials), path.as_ref(), store, limits, progress)
@@ -288,6 +309,7 @@ fn is_below(path: Option<&FilePath>, root: Option<&FilePath>) -> bool {
 fn copy_folder(
     root: &Path,
     path: Option<&FilePath>,
+    selection: &Selection,
     store: &Store,
     limits: &Limits,
     progress: Progress<'_>,
@@ -299,7 +321,7 @@ fn copy_folder(
         Some(path) => opened.folder(path)?,
         None => opened,
     };
-    ingest_below(&model, Keep::In(store), limits, progress)
+    ingest_below(&model, selection, Keep::In(store), limits, progress)
 }
 
 /// Lists a server's files, folder by folder, then streams each into the store.

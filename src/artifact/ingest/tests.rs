@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::super::walk::GitFolders;
 use super::*;
 use crate::tree::Change;
 
@@ -305,7 +306,8 @@ fn select(bench: &Bench, patterns: &[&str], links: Links) -> Result<Ingested, Ar
     let patterns: Vec<String> = patterns.iter().map(|&p| p.to_owned()).collect();
     let exclude =
         Exclude::new(&patterns).map_err(|e| ArtifactError::Patterns { path: String::new(), why: e.to_string() })?;
-    let selection = Selection { exclude, links, objects: vec![bench.store.clone()] };
+    let selection =
+        Selection { exclude, links, git: GitFolders::Take, objects: vec![bench.store.clone()], ..Selection::default() };
     ingest_selected(&bench.model(), &selection, Keep::In(&bench.store), &Limits::default(), &|_, _| {})
 }
 
@@ -324,7 +326,7 @@ fn names_that_steer_git_are_stored_under_others() -> Outcome {
     ];
     let bench = Bench::new(&files)?;
     fs::create_dir(bench.model().join("assets"))?;
-    let taken = bench.ingest()?;
+    let taken = select(&bench, &[], Links::Refuse)?;
     let mut patch = Patch::default();
     add_to_patch(&taken, "", &mut patch);
     let stored: Vec<&str> = patch.files.keys().map(String::as_str).collect();

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 
 use super::copy::{self, Copied};
+use super::guarded;
 use super::path::FilePath;
 use super::store::{Claim, Store, Temp, seal};
 use super::{ArtifactError, Content, FileEntry, Ingested, Limits, ingest};
@@ -206,6 +207,10 @@ impl Uploads {
 
     /// Begins to take in a file of an upload, which is this person's or new.
     pub fn begin(&self, id: &UploadId, user: &UserName, path: FilePath) -> Result<Incoming, UploadError> {
+        if guarded::is_state(&path) {
+            let path = PathBuf::from(path.as_str());
+            return Err(ArtifactError::Registry { registry: path.clone(), path }.into());
+        }
         let live = self.claim(id, user)?;
         let folder = self.folder(id);
         let before = recorded(&folder, &name_of(path.as_str()))?;

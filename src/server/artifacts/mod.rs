@@ -129,6 +129,7 @@ impl From<ArtifactError> for ApiError {
             | ArtifactError::FileAndFolder(_)
             | ArtifactError::TooMuch { .. }
             | ArtifactError::Patterns { .. }
+            | ArtifactError::Registry { .. }
             | ArtifactError::Pointers(..) => Self::invalid(e.to_string()),
             ArtifactError::Removed(_) => Self::new(Code::ResourceConflict, e.to_string()),
             ArtifactError::Damaged { .. } | ArtifactError::Mismatch { .. } => {

@@ -375,3 +375,23 @@ fn what_failed_is_not_latest_takes_no_alias_and_enters_no_stage_in_use() {
     server.post("model-versions/transition-stage", &stage).json(200);
     world.is_sound();
 }
+
+#[test]
+fn nothing_is_copied_from_the_registry_itself() {
+    let world = World::new(&[]);
+    let here = world.sandbox.path(".").canonicalize().expect("a folder");
+    for place in ["r", "r/people"] {
+        let prefix = format!("file://{}/{place}", here.display());
+        let said = world.alice().greenroom(["serve", "--bind", "127.0.0.1:0", "--import-from", &prefix]).code(1);
+        assert!(said.stderr().contains("belongs to the registry in"), "{place}: {}", said.stderr());
+    }
+    let server = world.serve(&["--import-from", &format!("file://{}", here.display())]);
+    for place in ["/r", "/r/people"] {
+        let failed = settled(&server, &create(&server, &format!("file://{}{place}", here.display()), &json!({})));
+        assert_eq!(failed["status"], "FAILED_REGISTRATION", "{place}");
+        let message = failed["status_message"].as_str().expect("a message");
+        assert!(message.contains("belongs to the registry in"), "{place}: {message}");
+    }
+    let tree = world.alice().git(["ls-tree", "-r", "--name-only", "HEAD"]).success();
+    assert!(!tree.stdout().contains("artifacts/"), "{}", tree.stdout());
+}

@@ -1,0 +1,33 @@
+//! Freeze windows: what a rule of a stage or an alias says of them can hold.
+
+use super::{Faults, Step, line_of};
+use crate::entity::settings::Freeze;
+use crate::tree::TreeError;
+
+/// A window that was written in this step ends after it begins. Those that were there stay.
+pub(super) fn windows(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let Some(settings) = step.after.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
+    let path = step.after.full_path("greenroom.toml");
+    let before = step.before.settings()?;
+    let known = |window: &Freeze| {
+        before.is_some_and(|b| {
+            let mut windows =
+                b.stages.values().flat_map(|r| &r.frozen).chain(b.aliases.values().flat_map(|r| &r.frozen));
+            windows.any(|w| w == window)
+        })
+    };
+    let stages =
+        settings.stages.iter().map(|(stage, rule)| (stage.to_string(), format!("[stages.{stage}"), &rule.frozen));
+    let aliases = settings
+        .aliases
+        .iter()
+        .map(|(alias, rule)| (format!("the alias '{alias}'"), format!("[aliases.{alias}"), &rule.frozen));
+    for (subject, table, frozen) in stages.chain(aliases) {
+        for window in frozen.iter().filter(|w| w.is_backwards() && !known(w)) {
+            let line = line_of(step.after, &path, &table)?;
+            let message = format!("a freeze of {subject} ends before it begins: {window}");
+            faults.at((path.clone(), line), message, "let `from` be the earlier of the two");
+        }
+    }
+    Ok(())
+}
