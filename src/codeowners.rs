@@ -112,7 +112,9 @@ pub fn files_in(objects: &dyn Objects, root: Option<Oid>) -> Result<Vec<(String,
             Ok(bytes) => out.push((place.to_owned(), String::from_utf8_lossy(&bytes).into_owned())),
             // What is too large for the host is no file to keep current.
             Err(TreeError::TooLarge { .. }) => {}
-            Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => return Err(e),
+            Err(
+                e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. }),
+            ) => return Err(e),
         }
     }
     Ok(out)

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::text::{double_quoted, is_plain, quoted};
@@ -175,6 +176,13 @@ impl Id {
         uuid::Uuid::try_parse(digits).ok().filter(|_| is_plain).map(|uuid| Self(uuid.to_string()))
     }
 
+    /// The id under which an index finds when a text was first used in some sense; no thing has it.
+    pub fn of_text(sense: &str, text: &str) -> Self {
+        let sum = Sha256::digest(format!("{sense} {}", fold(text)));
+        let bytes = sum.first_chunk::<16>().copied().unwrap_or_default();
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
+    }
+
     /// Its 128 bits.
     pub fn to_bytes(&self) -> [u8; 16] {
         uuid::Uuid::parse_str(&self.0).map_or([0; 16], uuid::Uuid::into_bytes)
@@ -189,6 +197,16 @@ impl Id {
 }
 
 impl UserName {
+    /// Under which the index finds the commit that first added a person with this id, in any case.
+    pub fn arrival_mark(&self) -> Id {
+        Id::of_text("person.added", &self.0)
+    }
+
+    /// Under which the index finds the commit that first removed a person with this id, in any case.
+    pub fn removal_mark(&self) -> Id {
+        Id::of_text("person.removed", &self.0)
+    }
+
     /// A name for where somebody is asked for and nobody is meant.
     pub fn nobody() -> Self {
         Self("nobody".to_owned())

@@ -28,7 +28,7 @@ pub fn act(event: &Event) -> String {
             format!("change the group {group}: {}", parts.join("; "))
         }
         Event::GroupDeleted { group, .. } => format!("delete the group {group}"),
-        Event::PersonAdded { user, .. } => format!("add the person {user}"),
+        Event::PersonAdded { user, .. } => person_added(user),
         Event::PersonChanged { user, before, after } => person(user, before, after),
         Event::PersonRemoved { user, .. } => format!("remove the person {user}"),
         Event::WebhookCreated { webhook } => format!("create the webhook {}", webhook.id),
@@ -150,12 +150,24 @@ pub fn details(event: &Event) -> Vec<String> {
 
 /// Who asked for what was approved, and who approved it.
 fn approved(request: &crate::entity::Request) -> Vec<String> {
-    use crate::entity::Verdict;
+    use crate::entity::{Review, Verdict};
     let mut out = vec![format!("requested by {}", request.created_by)];
-    let approvals = request.review.iter().filter(|r| r.verdict == Verdict::Approved);
-    out.extend(approvals.map(|r| match r.comment.first_line() {
-        "" => format!("approved by {}", r.by),
-        why => format!("approved by {}: {}", r.by, short(why)),
+    let approvals: Vec<&Review> = request.review.iter().filter(|r| r.verdict == Verdict::Approved).collect();
+    // The last approval completed it, so what it is about is what entered.
+    let entered = approvals.last().map(|r| &r.subject);
+    let by_others = approvals.iter().any(|r| r.by != request.created_by && Some(&r.subject) == entered);
+    out.extend(approvals.iter().map(|r| {
+        let note = if Some(&r.subject) != entered {
+            " (void: it was about something else than what entered)"
+        } else if by_others && r.by == request.created_by {
+            " (the request was theirs)"
+        } else {
+            ""
+        };
+        match r.comment.first_line() {
+            "" => format!("approved by {}{note}", r.by),
+            why => format!("approved by {}{note}: {}", r.by, short(why)),
+        }
     }));
     out
 }
@@ -228,6 +240,11 @@ fn transition(model: &ModelName, version: u64, from: &Stage, to: &Stage, cause: 
         Cause::MadeWay { for_version } => format!(" (version {for_version} took its place)"),
     };
     format!("move {} from {from} to {to}{why}", v(model, version))
+}
+
+/// How a person who is added is told.
+pub fn person_added(user: &UserName) -> String {
+    format!("add the person {user}")
 }
 
 /// The subject of the commit that makes these events: what the first says, and how many more there are.

@@ -5,6 +5,7 @@
 
 mod approver;
 mod moved;
+mod places;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::stage::Stage;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
 pub use moved::{folder_of, folders, is_own_folder, moves_from_root};
+pub use places::{changed_registries, registries};
 
 /// A file as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -554,7 +556,9 @@ fn read<T: Record>(objects: &dyn Objects, path: String, entry: &Entry) -> Result
         Err(TreeError::TooLarge { size, max, .. }) => {
             faulty(path, "size", format!("the file has {size} bytes; at most {max} are read"))
         }
-        Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => Err(e),
+        Err(
+            e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. }),
+        ) => Err(e),
     }
 }
 

@@ -146,6 +146,16 @@ pub enum TreeError {
         /// The limit in bytes.
         max: u64,
     },
+    /// There are too many folders to search, or they are nested too deep.
+    #[error("the folders from {id} on cannot be searched: more than {folders} of them, or nested deeper than {depth}")]
+    Vast {
+        /// The folder at which the search ended.
+        id: Oid,
+        /// How many are searched.
+        folders: usize,
+        /// How deep they are searched.
+        depth: usize,
+    },
     /// The outside failed.
     #[error("object {id} could not be read")]
     Io {

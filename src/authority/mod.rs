@@ -1,6 +1,7 @@
 //! Who acts in a step: what its commit says, and what proves it. Commands, the server, the gate, the check of a pull
 //! request and the audit all ask here, so that what one of them lets pass, the others do.
 
+mod former;
 mod people;
 mod proof;
 
@@ -17,6 +18,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
+pub use former::former_person;
 pub use people::People;
 pub use proof::Keys;
 use proof::Proof;

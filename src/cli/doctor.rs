@@ -170,7 +170,12 @@ fn of_gate(registry: &Registry) -> Check {
             let (message, help) = super::hook::ungated(repo, name, gap);
             Check { help, ..check(state, message) }
         }
-        None if repo.own_setting(hook::install::HOST).is_some() => check(State::Ok, "it judges each push".to_owned()),
+        None if repo.own_setting(hook::install::HOST).is_some() => match super::hook::judged_folders(repo) {
+            Ok(folders) => {
+                check(State::Ok, format!("it judges each push; the registry in {}", super::hook::places(&folders)))
+            }
+            Err(e) => check(State::Fail, format!("it cannot find the registries: {}", e.message)),
+        },
         None => check(State::Ok, "none is set up here".to_owned()),
     }
 }

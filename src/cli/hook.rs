@@ -1,5 +1,6 @@
 //! `greenroom hook`: what git runs around a push, and how it gets there.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -9,10 +10,11 @@ use super::progress::Progress;
 use super::report::{CliError, Exit, warn};
 use super::session::{Session, clock};
 use crate::gate::Host;
-use crate::git::Repo;
+use crate::git::{GitError, Repo};
 use crate::hook::{self, Answer, Given, Hook, Report, Setup};
 use crate::index::Index;
-use crate::registry::Registry;
+use crate::registry::{NAMED_FOLDERS, Registry};
+use crate::snapshot;
 use crate::text::one_line;
 use crate::view;
 
@@ -171,12 +173,35 @@ fn install(args: InstallArgs, session: &mut Session) -> Result<Exit, CliError> {
         Some(dir) => hook::install_into(&session.path(dir), &setup)?,
         None => {
             let repo = repository(&args.place, session)?;
-            let report = hook::install(&repo, &setup)?;
+            let mut report = hook::install(&repo, &setup)?;
+            name_folders(&repo, &mut report)?;
             index_history(&repo);
             report
         }
     };
     print(&report, "the gate is installed already", session)
+}
+
+/// The folders of the registries of the newest commit, each of which the gate judges; none before the first commit.
+pub(super) fn judged_folders(repo: &Repo) -> Result<Vec<String>, CliError> {
+    let tip = repo.reference(&repo.branch()?)?;
+    let root = tip.map(|tip| repo.tree_of(&tip)).transpose()?;
+    snapshot::registries(repo, root).map_err(|e| GitError::from(e).into())
+}
+
+/// Names the registries that lie deeper than one folder, so that they are found without a search.
+fn name_folders(repo: &Repo, report: &mut Report) -> Result<(), CliError> {
+    let named = repo.own_settings(NAMED_FOLDERS);
+    let deep = |at: &String| at.trim_end_matches('/').contains('/');
+    let found = judged_folders(repo)?.into_iter().filter(deep).map(|at| at.trim_end_matches('/').to_owned());
+    let mut all: Vec<String> = named.iter().cloned().chain(found).collect();
+    let mut known = BTreeSet::new();
+    all.retain(|at| known.insert(at.trim_matches('/').to_owned()));
+    if all.len() > named.len() {
+        repo.set_own(NAMED_FOLDERS, &all.iter().map(String::as_str).collect::<Vec<_>>())?;
+        report.done.push(format!("set {NAMED_FOLDERS} to {}", all.join(", ")));
+    }
+    Ok(())
 }
 
 /// Builds the index of a history that is there already, so that the first push does not wait for it. What fails here is
@@ -203,11 +228,18 @@ fn print(report: &Report, nothing: &str, session: &mut Session) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
+/// Folders of registries for people.
+pub(super) fn places(folders: &[String]) -> String {
+    let shown = |at: &String| if at.is_empty() { "the root folder".to_owned() } else { at.clone() };
+    folders.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
 fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
     let repo = repository(place, session)?;
     let standing = hook::status(&repo, &program()?)?;
     let host = hook::run::host(&repo, &Given::default()).map_err(|e| e.to_string());
-    let works = host.is_ok() && standing.iter().all(|s| s.fault.is_none());
+    let folders = judged_folders(&repo);
+    let works = host.is_ok() && folders.is_ok() && standing.iter().all(|s| s.fault.is_none());
     if session.out.is_json() {
         let hook = |s: &hook::install::Standing| view::HookState {
             hook: s.hook.name(),
@@ -217,7 +249,8 @@ fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
         let hooks = standing.iter().map(hook).collect();
         let protected = repo.own_settings(hook::install::PROTECTED);
         let host = host.as_ref().ok().map(|h| h.as_str());
-        session.out.json(&view::HookStatus { ok: works, host, protected, hooks })?;
+        let registries = folders.as_ref().ok().cloned();
+        session.out.json(&view::HookStatus { ok: works, host, protected, registries, hooks })?;
     } else {
         for one in &standing {
             let path = one.path.as_ref().map(|p| format!(" {}", one_line(&p.to_string_lossy()))).unwrap_or_default();
@@ -228,6 +261,12 @@ fn status(place: &PlaceArgs, session: &mut Session) -> Result<Exit, CliError> {
             Ok(host) => session.out.line(format!("{:<12} {host}", "host")),
             Err(why) => session.out.line(format!("{:<12} {}", "host", one_line(why))),
         }
+        let judged = match &folders {
+            Ok(folders) if folders.is_empty() => "none yet; one that is pushed is judged from then on".to_owned(),
+            Ok(folders) => format!("judged in {}", places(folders)),
+            Err(e) => format!("cannot be found, so pushes are refused: {}", e.message),
+        };
+        session.out.line(format!("{:<12} {}", "registry", one_line(&judged)));
     }
     Ok(if works { Exit::Ok } else { Exit::Unverified })
 }

@@ -14,7 +14,7 @@ use crate::entity::{Person, Settings};
 use crate::git::{GitError, Repo, enclosing};
 use crate::name::{Id, UserName};
 use crate::registry::sent::{LfsConfig, lfs_config};
-use crate::registry::{Asker, Options, Registry, random_bytes};
+use crate::registry::{Asker, NAMED_FOLDERS, Options, Registry, random_bytes};
 use crate::text::Text;
 use crate::tree::Objects as _;
 
@@ -27,7 +27,7 @@ pub(super) struct InitArgs {
     /// The registry's name; by default the folder's
     #[arg(long)]
     name: Option<String>,
-    /// Put the registry into this folder of the repository; `.` for its root folder, whatever else it holds
+    /// Put the registry into this folder of the repository, at any depth; `.` for its root folder, whatever else it holds
     #[arg(long, value_name = "FOLDER")]
     at: Option<String>,
     /// Make a bare repository, for a server
@@ -91,6 +91,10 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
     let asker = Asker { user, author, committer };
     let options = Options { comment: args.change.text()?.as_str().to_owned(), ..Options::default() };
     let outcome = registry.change(&asker, &[Action::CreateRegistry { settings, maker }], now, &options)?;
+    if at.trim_end_matches('/').contains('/') {
+        // A folder at the top is found by a look; this one at once by its name.
+        registry.repo().set_own(NAMED_FOLDERS, &[at.trim_end_matches('/')])?;
+    }
     session.send_files(registry.repo());
     warn_of_clones(&registry);
     if !session.out.is_json() {

@@ -8,6 +8,7 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use super::transition::shell;
 use crate::action::Action;
+use crate::apply;
 use crate::format::path::ModelDir;
 use crate::name::ModelName;
 use crate::phrase;
@@ -75,6 +76,7 @@ pub(super) fn run(
     let asker = session.asker(&registry, change.person())?;
     let base = branch.base(&registry)?;
     let base = base.ok_or_else(|| CliError::new(Exit::Failed, "there is no commit that a branch could grow from"))?;
+    mergeable(&registry, base, action)?;
     let name = branch.name().filter(|n| !n.is_empty()).map_or_else(|| usual(model, &what), str::to_owned);
     let comment = change.text()?.as_str().to_owned();
     let options = Options { comment, dry_run: change.is_dry_run(), relaxed: change.is_relaxed() };
@@ -89,6 +91,23 @@ pub(super) fn run(
     })?;
     print(session, &made, change.is_dry_run())?;
     Ok(Exit::Ok)
+}
+
+/// Refuses a branch that nobody could ever merge: its merge is one approval, and the move takes more.
+fn mergeable(registry: &Registry, base: Oid, action: &Action) -> Result<(), CliError> {
+    let Action::Transition { model, version, to, .. } = action else { return Ok(()) };
+    let snapshot = registry.snapshot_of(Some(base))?;
+    let (Some(view), Some(settings)) = (snapshot.model(model)?, snapshot.settings()?) else { return Ok(()) };
+    let Ok(to) = apply::target(&snapshot, to) else { return Ok(()) };
+    let needed = settings.approvals_between(&view.stage_of(*version)?, &to);
+    if needed <= 1 {
+        return Ok(());
+    }
+    let message =
+        format!("the move to {to} takes {needed} approvals, and the merge of a branch is one: nobody could merge it");
+    let name = shell(model.as_str());
+    let hint = format!("ask by a request, which takes any number: greenroom request create {name} {version} {to}");
+    Err(CliError::new(Exit::Refused, message).hint(hint))
 }
 
 fn print(session: &mut Session, made: &Proposal, dry_run: bool) -> Result<(), CliError> {

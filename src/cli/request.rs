@@ -154,7 +154,7 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
                 review::print(session, (&model, version), &which, a.change.person(), comment)?;
                 return Ok(Exit::Ok);
             }
-            warnings = own_approval_of(session, &a.change, &model, version, &which)?;
+            warnings = approval_outlook(session, &a.change, &model, version, &which)?;
             (Action::ApproveRequest { model, version, which, archive_existing, comment }, a.change)
         }
         RequestCommand::Reject(a) => {
@@ -191,8 +191,9 @@ fn outlook_of(
     Ok(out)
 }
 
-/// That an approval is one's own and does not count, where the request that is meant is one's own.
-fn own_approval_of(
+/// What an approval will not do: the version may not enter the stage as it is, and moving or changing it to meet the rule
+/// voids the approval; and one's own approval of one's own request does not count.
+fn approval_outlook(
     session: &mut Session,
     change: &ChangeArgs,
     model: &ModelName,
@@ -205,11 +206,15 @@ fn own_approval_of(
     let Some(view) = snapshot.model(model)? else { return Ok(Vec::new()) };
     let Some(found) = view.version(version)? else { return Ok(Vec::new()) };
     let Ok(request) = apply::open_request(&found, model, which, &asker.user) else { return Ok(Vec::new()) };
-    if request.created_by != asker.user {
-        return Ok(Vec::new());
+    let now = session.now(&asker.committer);
+    let missing = outlook::missing(&snapshot, &view, version, &request.to, now)?;
+    let voids = |why: String| format!("{why}; an approval that is given before that changes may not count then");
+    let mut out: Vec<String> = missing.into_iter().map(voids).collect();
+    if request.created_by == asker.user {
+        let from = view.stage_of(version)?;
+        out.extend(outlook::own_approval(&snapshot, &asker.user, model, &from, &request.to)?);
     }
-    let from = view.stage_of(version)?;
-    Ok(outlook::own_approval(&snapshot, &asker.user, model, &from, &request.to)?.into_iter().collect())
+    Ok(out)
 }
 
 /// Finds the request that the words name: by its id alone, or by its version, with the stage of the registry that is

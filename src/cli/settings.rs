@@ -1,5 +1,7 @@
 //! `greenroom settings`: the registry's own settings. Those of stages are in `greenroom stage`.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 
 use super::change::{self, ChangeArgs};
@@ -11,9 +13,11 @@ use crate::action::Action;
 use crate::apply::Refusal;
 use crate::entity::Settings;
 use crate::entity::settings::{Acknowledged, Authority, Removal, Unready};
+use crate::gate::verify::{Scope, verify};
 use crate::name::UserName;
 use crate::registry::Registry;
-use crate::text::Text;
+use crate::text::{Text, quoted};
+use crate::tree::Oid;
 use crate::view;
 
 /// Show and change the registry's settings; greenroom.toml may as well be edited by hand
@@ -169,8 +173,8 @@ pub(super) fn run(command: SettingsCommand, session: &mut Session) -> Result<Exi
 fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Session) -> Result<Exit, CliError> {
     let mut settings = current(registry, None)?;
     let seen = Some(Box::new(settings.clone()));
-    let commit =
-        Text::new(&registry.repo().resolve(&args.commit)?.to_string()).map_err(|e| CliError::usage(e.to_string()))?;
+    let named = registry.repo().resolve(&args.commit)?;
+    let commit = Text::new(&named.to_string()).map_err(|e| CliError::usage(e.to_string()))?;
     let rule = Text::new(&args.rule).map_err(|e| CliError::usage(e.to_string()))?;
     let is_same = |known: &Acknowledged| known.commit == commit && known.rule == rule;
     if args.revoke {
@@ -180,10 +184,33 @@ fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Sessio
         if reason.is_empty() {
             return Err(CliError::usage("say with -m why the fault may stay; the reason is part of the record"));
         }
+        found_by_verify(registry, named, &args.rule)?;
         settings.acknowledged.retain(|known| !is_same(known));
         settings.acknowledged.push(Acknowledged { commit, rule, reason });
     }
     change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
+}
+
+/// Refuses to acknowledge what `verify` would go on to call a fault: one of another step or rule, of the state as it is, or
+/// of the history as a whole.
+fn found_by_verify(registry: &Registry, commit: Oid, rule: &str) -> Result<(), CliError> {
+    let repo = registry.repo();
+    let from = repo.commit(&commit)?.parents.first().copied();
+    let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(commit), ..Scope::default() };
+    let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
+    let all = audit.findings.iter().chain(audit.acknowledged.iter().map(|known| &known.finding));
+    let rules: BTreeSet<&str> =
+        all.filter(|f| f.commit == Some(commit) && f.at.is_some()).map(|f| f.fault.problem.rule).collect();
+    // Without the record of pushes nobody can tell here what it shows elsewhere.
+    if rules.contains(rule) || (audit.pushes == 0 && matches!(rule, "push-record" | "push-time")) {
+        return Ok(());
+    }
+    let message = format!("verify finds no fault of the rule {} in {} to acknowledge", quoted(rule), commit.short());
+    let error = CliError::not_found(message);
+    Err(match rules.is_empty() {
+        true => error.hint("what it finds of a state as it is has to be mended: greenroom verify"),
+        false => error.hint(format!("it finds there: {}", rules.into_iter().collect::<Vec<_>>().join(", "))),
+    })
 }
 
 fn show(settings: &Settings, session: &mut Session) -> Result<Exit, CliError> {

@@ -8,9 +8,10 @@ use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use super::table::Table;
 use crate::apply::Refusal;
+use crate::index::Index;
 use crate::kept::KeptError;
 use crate::name::UserName;
-use crate::server::tokens::{Rights, TokenError, Tokens};
+use crate::server::tokens::{Rights, Token, TokenError, Tokens};
 use crate::time::{Calendar, Timestamp};
 use crate::view;
 
@@ -75,7 +76,8 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
         return Err(CliError::usage("the token would have ended already"));
     }
     let rights = Rights { read_only: args.read_only, delegate: args.delegate };
-    let text = Tokens::of(&registry.state_dir()).create(user, now, expires, rights)?;
+    let since = Index::open(&registry, &mut |_| {})?.arrivals([user].into_iter())?.remove(user);
+    let text = Tokens::of(&registry.state_dir()).create((user, since), now, expires, rights)?;
     if session.out.is_json() {
         session.out.json(&view::NewToken {
             token: &text,
@@ -91,8 +93,16 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
 }
 
 fn list(session: &mut Session) -> Result<Exit, CliError> {
-    let tokens = Tokens::of(&session.registry()?.state_dir()).list()?;
+    let registry = session.registry()?;
+    let tokens = Tokens::of(&registry.state_dir()).list()?;
     let now = clock();
+    let people: Vec<UserName> = registry.snapshot()?.people()?.keys().cloned().collect();
+    let arrivals = Index::open(&registry, &mut |_| {})?.arrivals(people.iter())?;
+    // A token of somebody who was removed stays void, whoever has the id now.
+    let is_void = |token: &Token| {
+        let user = UserName::new(token.person.as_str()).ok().filter(|user| people.contains(user));
+        user.is_none_or(|user| token.is_void(arrivals.get(&user).copied()))
+    };
     if session.out.is_json() {
         let rows = tokens.iter().map(|t| view::Token {
             prefix: t.prefix.clone(),
@@ -102,6 +112,7 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
             read_only: t.read_only,
             delegate: t.delegate,
             expired: t.is_over(now),
+            void: is_void(t),
         });
         session.out.json(&rows.collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
@@ -115,6 +126,7 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
             None => "never".to_owned(),
         };
         let may = match (token.read_only, token.delegate) {
+            _ if is_void(token) => "nothing: the person was removed",
             (true, false) => "read",
             (false, false) => "all the person may",
             (true, true) => "read for others",

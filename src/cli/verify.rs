@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::Session;
 use crate::gate::verify::{Audit, Finding, Known, Scope, Unchecked, verify};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::text::one_line;
 use crate::tree::Oid;
 use crate::view;
@@ -75,9 +75,20 @@ fn ends(registry: &Registry, range: Option<&str>) -> Result<(Option<Oid>, Option
         Some((_, b)) if b.starts_with('.') => {
             Err(CliError::usage("A...B is no range of a line; write A..B for the steps after A up to B"))
         }
-        Some((a, b)) => Ok((moment(a)?, moment(b)?)),
+        Some((a, b)) => {
+            let from = match moment(a) {
+                Err(_) if is_before_history(registry, a) => None,
+                from => from?,
+            };
+            Ok((from, moment(b)?))
+        }
         None => Ok((None, moment(range)?)),
     }
+}
+
+/// Whether a time is earlier than the history: then all of it comes after that time.
+fn is_before_history(registry: &Registry, moment: &str) -> bool {
+    matches!(registry.moment(moment), Err(RegistryError::BeforeHistory(_)))
 }
 
 /// The commit that a checkpoint names: an id in full whether it is there or not, or any revision that is.

@@ -13,7 +13,8 @@ pub(super) fn named(repo: &Repo) -> Vec<String> {
 }
 
 /// The registries of a tree: at its root, in a folder at the top, or in one of the folders that a setting names. Each
-/// is empty for the root, or ends in a slash.
+/// is empty for the root, or ends in a slash. Those that lie deeper are found by [`of_step`] where they change, and by
+/// [`snapshot::registries`] wherever they lie.
 pub(super) fn of(repo: &Repo, root: Option<Oid>, named: &[String]) -> Result<Vec<String>, TreeError> {
     snapshot::folders(repo, root, named)
 }
@@ -64,4 +65,23 @@ pub(super) fn where_files_came(
         }
     }
     Ok(out)
+}
+
+/// The registries that a step is judged in, before and after it: those of [`of`], and any other that it changes, at
+/// whatever depth. Where a registry comes, all that are there count: another beside them is for who manages them.
+pub(super) fn of_step(
+    repo: &Repo,
+    (before, after): (Option<Oid>, Oid),
+    named: &[String],
+) -> Result<(Vec<String>, Vec<String>), TreeError> {
+    let (mut there, mut come) = (of(repo, before, named)?, of(repo, Some(after), named)?);
+    let (old, new) = snapshot::changed_registries(repo, before, Some(after))?;
+    there.extend(old);
+    come.extend(new);
+    let distinct = |all: Vec<String>| all.into_iter().collect::<BTreeSet<String>>();
+    let (mut there, come) = (distinct(there), distinct(come));
+    if come.iter().any(|at| !there.contains(at)) {
+        there.extend(snapshot::registries(repo, before)?);
+    }
+    Ok((there.into_iter().collect(), come.into_iter().collect()))
 }

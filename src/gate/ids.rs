@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::GateError;
 use super::arrived::Seen;
+use crate::authority::former_person;
+use crate::diff::Diff;
 use crate::git::Repo;
 use crate::index;
-use crate::name::Id;
-use crate::rules::{NewId, UsedIds, brought_by};
+use crate::name::{Id, UserName};
+use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by};
 use crate::tree::Oid;
 
 /// The ids that were used on a line of steps, as far as it was judged.
@@ -76,6 +78,40 @@ impl IdLine {
     /// The folder of a registry before the first step.
     fn origin<'s>(&'s self, at: &'s str) -> &'s str {
         self.origins.get(at).map_or(at, String::as_str)
+    }
+
+    /// The people whom a step adds to the registry in folder `at` under an id that was used before it. `parent` is the
+    /// commit before the step.
+    pub(super) fn former(
+        &self,
+        repo: &Repo,
+        at: &str,
+        (parent, named): (Option<Oid>, &[String]),
+        diff: &Diff,
+    ) -> Result<FormerPeople, GateError> {
+        let (History::Branch(branch, base), Some(parent)) = (&self.history, parent) else {
+            return Ok(FormerPeople::new());
+        };
+        let marks: BTreeMap<Id, &UserName> = added_people(diff).map(|user| (user.arrival_mark(), user)).collect();
+        let ids: BTreeSet<Id> = marks.keys().cloned().collect();
+        let used = match base {
+            Some(base) => index::used(repo, self.origin(at), branch, *base, &ids)?,
+            None => BTreeMap::new(),
+        };
+        let mut out = FormerPeople::new();
+        for (mark, user) in marks {
+            if used.contains_key(&mark) || self.brought.contains_key(&(at.to_owned(), mark)) {
+                out.insert(user.clone(), former_person(repo, (at, named), parent, user)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Notes whom a step added.
+    pub(super) fn note_people(&mut self, at: &str, diff: &Diff, commit: Oid) {
+        for user in added_people(diff) {
+            self.brought.entry((at.to_owned(), user.arrival_mark())).or_insert(commit);
+        }
     }
 
     /// Notes what a step brought.

@@ -10,9 +10,10 @@ use crate::entity::settings::Authority;
 use crate::event::Event;
 use crate::format::Problem;
 use crate::git::{Commit, GitError};
+use crate::name::UserName;
 use crate::phrase::folder;
 use crate::registry::past_folders;
-use crate::rules::{self, Actor, Class, Fault, NewId, Proposal, Step, UsedIds};
+use crate::rules::{self, Actor, Class, Fault, FormerPeople, NewId, Proposal, Step, UsedIds};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid};
@@ -34,12 +35,16 @@ pub struct Judged {
     pub new_ids: Vec<(String, NewId)>,
     /// The registries that were moved: from which folder to which.
     pub moved: Vec<(String, String)>,
+    /// The people who were added, each with the registry's folder.
+    pub people: Vec<(String, UserName)>,
     /// Broken rules, sorted by place.
     pub faults: Vec<Fault>,
     /// What breaks no rule here and should be known, such as model files that did not arrive.
     pub warnings: Vec<Fault>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
+    /// What is taken for granted of who acted, for nothing proves it; none where that is proven, or nothing happened.
+    pub on_word: Option<&'static str>,
     /// Trailers of the commit that name what did not happen. Nothing is judged by them.
     pub false_trailers: Vec<String>,
 }
@@ -72,13 +77,14 @@ impl Gate {
             events: Vec::new(),
             new_ids: Vec::new(),
             moved: Vec::new(),
+            people: Vec::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
             unchecked: odd(&info).collect(),
+            on_word: None,
             false_trailers: Vec::new(),
         };
-        let there = folders::of(&self.repo, root, &self.folders)?;
-        let come: Vec<String> = folders::of(&self.repo, Some(info.tree), &self.folders)?;
+        let (there, come) = folders::of_step(&self.repo, (root, info.tree), &self.folders)?;
         if there.is_empty() {
             for at in &come {
                 self.judge_in((at, at), &info, (parent, root), landing, ids, &mut judged)?;
@@ -185,17 +191,21 @@ impl Gate {
         let diff = diff::diff(&before, &after, limits)?;
         let new = rules::new_ids(&after, &diff)?;
         let used = ids.used(&self.repo, from, &new)?;
-        let states = (&before, &after, &diff, &used);
+        let former = ids.former(&self.repo, from, (parent, &self.folders), &diff)?;
+        let states = (&before, &after, &diff, &(used, former));
         let found = self.found(info, parent, states, landing, Assumption::None)?;
         let Some(mut found) = found else { return Ok(()) };
         if landing.by == Lander::Unknown && !found.faults.is_empty() {
             found = self.pardon(info, parent, states, landing, found)?;
         }
         ids.note(at, &new, info.id);
+        ids.note_people(at, &diff, info.id);
+        judged.people.extend(rules::added_people(&diff).map(|user| (at.to_owned(), user.clone())));
         judged.new_ids.extend(new.into_iter().map(|new| (at.to_owned(), new)));
         judged.faults.append(&mut found.faults);
         judged.unchecked.append(&mut found.unchecked);
         judged.actor = found.actor.or(judged.actor.take());
+        judged.on_word = found.on_word.filter(|_| !diff.events.is_empty()).or(judged.on_word);
         if landing.bounded {
             // What landed long ago is compared by the audit, which reads each file once.
             self.judge_files(&after, &diff, &mut ids.seen, judged)?;
@@ -221,8 +231,14 @@ impl Gate {
         let actor = inquiry.actor(&Names::from(info), &landing.by, signer.as_ref(), &branch)?;
         let authority = inquiry.identity.authority;
         let is_web = inquiry.is_web(&info.committer);
-        let mut found = Found { actor, faults: inquiry.faults, unchecked: inquiry.unchecked, authority, is_web };
+        let pusher = match &landing.by {
+            Lander::Pusher(pusher) => inquiry.people.by_pusher(pusher)?,
+            Lander::Person(_) | Lander::Committer | Lander::Nobody | Lander::Unrecorded | Lander::Unknown => None,
+        };
+        let (faults, unchecked) = (inquiry.faults, inquiry.unchecked);
+        let mut found = Found { actor, faults, unchecked, authority, is_web, on_word: None };
         let Some(mut actor) = found.actor.take() else { return Ok(Some(found)) };
+        found.on_word = on_word(authority, &actor.user, signer.as_ref(), pusher.as_ref());
         let proposal = match self.proposal(after, info, parent, &branch) {
             Err(GitError::Shallow) if !landing.bounded => {
                 let what = "the clone is shallow, so it is not known what the merged branch changed";
@@ -241,7 +257,8 @@ impl Gate {
         step.since = made.filter(|_| before.root().is_some());
         step.proposal = proposal.as_ref();
         step.is_past = !landing.bounded;
-        step.used = Some(used.clone());
+        step.used = Some(used.0.clone());
+        step.former.clone_from(&used.1);
         found.faults.extend(rules::judge(&step)?.faults);
         drop(step);
         found.actor = Some(actor);
@@ -327,8 +344,9 @@ impl Gate {
     }
 }
 
-/// The states before and after a step, what happened between them, and which of the ids that came were used before.
-type States<'s> = (&'s Snapshot<'s>, &'s Snapshot<'s>, &'s Diff, &'s UsedIds);
+/// The states before and after a step, what happened between them, and which of the ids and people that came were there
+/// before.
+type States<'s> = (&'s Snapshot<'s>, &'s Snapshot<'s>, &'s Diff, &'s (UsedIds, FormerPeople));
 
 /// What was found of a step in one registry.
 struct Found {
@@ -338,6 +356,27 @@ struct Found {
     authority: Authority,
     /// Whether the git host made the commit.
     is_web: bool,
+    on_word: Option<&'static str>,
+}
+
+/// What is taken for granted of who acted, where the authority is the author's and neither a signature nor the record of
+/// pushes names the same person.
+fn on_word(
+    authority: Authority,
+    actor: &UserName,
+    signer: Option<&UserName>,
+    pusher: Option<&UserName>,
+) -> Option<&'static str> {
+    match authority {
+        Authority::Author if signer == Some(actor) || pusher == Some(actor) => None,
+        Authority::Author if pusher.is_some() => {
+            Some("who acted: the author's word was taken (`authority = \"author\"`), though somebody else pushed it")
+        }
+        Authority::Author => {
+            Some("who acted: the author's word was taken (`authority = \"author\"`); nothing proves it")
+        }
+        Authority::Pusher | Authority::Signature => None,
+    }
 }
 
 /// How many people are tried for a step of which nothing tells who landed it.

@@ -19,7 +19,7 @@ use crate::name::{Id, Principal, UserName};
 use crate::phrase;
 use crate::pushes::{FETCH, Pushes};
 use crate::registry::{Registry, RegistryError};
-use crate::rules::{self, Class, Fault, Proposal, Step, UsedIds};
+use crate::rules::{self, Class, Fault, FormerPeople, Proposal, Step, UsedIds};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, Stage as _, StageError, TreeError};
@@ -182,6 +182,9 @@ impl<'r> Pull<'r> {
         made.proposal = self.proposal(&made)?;
         let diff = diff::diff(&before, &after, Limits::default())?;
         made.used = self.used_ids(&after, &diff)?;
+        if made.used.is_some() {
+            made.former = self.registry.former_people(self.base, &diff)?;
+        }
         if made.used.is_none() {
             let message = "whether new ids were used in the past was not checked: the clone is shallow";
             let help = "fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0`";
@@ -346,6 +349,7 @@ impl<'r> Pull<'r> {
         let mut step = Step::new(before, after, diff, &actor, terms.now);
         // What a founding brings in was made before.
         step.used.clone_from(&made.used);
+        step.former.clone_from(&made.former);
         step.since = self.commits.iter().map(|c| c.author.time).min().filter(|_| before.root().is_some());
         step.proposal = made.proposal.as_ref();
         faults.extend(rules::judge(&step)?.faults);
@@ -387,6 +391,8 @@ struct Made<'r> {
     warnings: Vec<Problem>,
     /// Which of the ids that the branch brings were used before; none where that could not be asked.
     used: Option<UsedIds>,
+    /// The people whom the branch adds under an id that was used before.
+    former: FormerPeople,
 }
 
 impl Made<'_> {

@@ -10,6 +10,7 @@ use super::{Gate, GateError, IdLine, Lander, Landing, Pusher, Update, folders, n
 use crate::format::Problem;
 use crate::git::GitError;
 use crate::rules::{Class, Fault};
+use crate::snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
@@ -115,15 +116,19 @@ impl Gate {
         let before = folders::of(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
         let mut folders = folders::of(&self.repo, Some(root(&new)?), &self.folders)?;
         folders.extend(before);
-        // A registry may be moved more than once.
-        for (step, _) in steps {
-            folders.extend(folders::of(&self.repo, Some(root(step)?), &self.folders)?);
+        let mut unsearched = None;
+        for commit in &commits {
+            match self.touched(commit) {
+                Ok(touched) => folders.extend(touched),
+                // What is missing or damaged is told by the checks of structure, if by anything.
+                Err(e) => drop(unsearched.get_or_insert(e)),
+            }
         }
         folders.sort();
         folders.dedup();
         // Without a registry there is nothing to guard.
         if folders.is_empty() {
-            return Ok(Vec::new());
+            return unsearched.map_or(Ok(Vec::new()), Err);
         }
         let line: BTreeSet<Oid> = steps.iter().map(|(commit, _)| *commit).collect();
         let mut structure = Structure::new(&self.repo, &folders, self.limits, now);
@@ -132,7 +137,19 @@ impl Gate {
             let place = if line.contains(&commit) { Place::Line } else { Place::Side };
             out.extend(structure.commit(&commit, place)?.into_iter().map(|fault| (commit, fault)));
         }
-        Ok(out)
+        match unsearched.filter(|_| out.is_empty()) {
+            Some(e) => Err(e),
+            None => Ok(out),
+        }
+    }
+
+    /// The folders of the registries that a commit changes.
+    fn touched(&self, commit: &Oid) -> Result<impl Iterator<Item = String>, GateError> {
+        let commit = self.repo.commit(commit)?;
+        let parent = commit.parents.first().filter(|parent| self.repo.has(parent));
+        let before = parent.map(|parent| self.repo.tree_of(parent)).transpose()?;
+        let (there, come) = snapshot::changed_registries(&self.repo, before, Some(commit.tree))?;
+        Ok(there.into_iter().chain(come))
     }
 
     fn in_time(&self, started: Instant) -> Result<(), GateError> {
@@ -195,13 +212,14 @@ impl Gate {
         if behind(new, old)?.is_some_and(|c| c.is_empty()) {
             return Ok((
                 "a protected branch may not be rewound: its history is the record",
-                "undo a change by another change; `git pull` and push again",
+                "undo a change by another change: `git pull --rebase && git push`",
             ));
         }
         if behind(old, new)?.is_some_and(|c| c.is_empty()) {
             return Ok((
                 "the old tip would come in as a merged branch: that turns the first-parent line around",
-                "`git fetch`, `git switch --detach origin/main`, `git merge --no-ff <your branch>`, and push that",
+                "`git pull --rebase && git push`, or after `git fetch`: `git rebase origin/main && git push` (`git config \
+                 pull.rebase true` does so at each pull)",
             ));
         }
         Ok(("the history would be replaced by another", "`git pull --rebase`, and push again without --force"))

@@ -4,8 +4,9 @@ use super::{Gate, GateError, GateLimits, People, Pusher, Update, folders};
 use crate::git::Repo;
 use crate::name::UserName;
 use crate::pushes::{self, By, Moved, PushesError};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, Snapshot};
 use crate::time::Timestamp;
+use crate::tree::Oid;
 
 /// Records who pushed what, durably; gives the push's number, or none if nothing moved. Any two may run at once.
 ///
@@ -31,13 +32,22 @@ impl Gate {
     /// Who the pusher of a taken push is in the registry: by the state before, as when it was judged; for a branch
     /// that was not there, by the one that came.
     pub fn person(&self, pusher: &Pusher, updates: &[Update]) -> Result<Option<UserName>, GateError> {
-        let guarded = updates.iter().find(|u| self.protects(&u.name)).and_then(|u| u.old.or(u.new));
-        let commit = match guarded {
+        let update = updates.iter().find(|u| self.protects(&u.name));
+        let commit = match update.and_then(|u| u.old.or(u.new)) {
             Some(commit) => Some(commit),
             None => self.repo.reference(&self.repo.branch()?)?,
         };
-        let root = commit.map(|c| self.repo.tree_of(&c)).transpose()?;
-        for at in folders::of(&self.repo, root, &self.folders)? {
+        let tree = |c: Oid| self.repo.tree_of(&c);
+        let root = commit.map(tree).transpose()?;
+        let mut all = folders::of(&self.repo, root, &self.folders)?;
+        if let Some(new) = update.and_then(|u| u.new).map(tree).transpose()? {
+            let (there, come) = snapshot::changed_registries(&self.repo, root.filter(|r| *r != new), Some(new))?;
+            all.extend(if there.is_empty() { come } else { there });
+        }
+        if all.is_empty() {
+            all = snapshot::registries(&self.repo, root)?;
+        }
+        for at in all {
             let state = Snapshot::new(&self.repo, root, &at)?;
             if let Some(person) = People::of(&state)?.by_pusher(pusher)? {
                 return Ok(Some(person));

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Gate, GateError, Update, folders, matches};
+use super::{Gate, GateError, Update, matches};
 use crate::authority::{People, Pusher};
 use crate::entity::Level;
 use crate::format::Problem;
 use crate::rules::{Class, Fault};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, Snapshot};
 use crate::tree::Oid;
 
 /// The setting that names them: patterns such as `refs/tags/v*` and `prod`; a short name is a branch's.
@@ -87,7 +87,7 @@ impl Gate {
             return Ok(None);
         };
         let root = self.repo.tree_of(&tip)?;
-        for at in folders::of(&self.repo, Some(root), &self.folders)? {
+        for at in snapshot::registries(&self.repo, Some(root))? {
             let state = Snapshot::new(&self.repo, Some(root), &at)?;
             let Some(user) = People::of(&state)?.by_pusher(pusher)? else {
                 return Ok(Some(("who pushes is not a person of this registry".to_owned(), ASK)));

@@ -14,6 +14,7 @@ use super::rows::{Chunk, ChunkKey, Directory, ModelRow, VersionFacts, Versions};
 use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::git::{Repo, Step};
+use crate::name::Id;
 use crate::name::ModelName;
 use crate::registry::Registry;
 use crate::snapshot::{Snapshot, VersionView};
@@ -94,6 +95,15 @@ pub(super) struct Encoded {
     pub(super) effects: Vec<(usize, Effect)>,
 }
 
+/// Under which id it is found that a person came or went.
+fn mark(event: &Event) -> Option<Id> {
+    match event {
+        Event::PersonAdded { user, .. } => Some(user.arrival_mark()),
+        Event::PersonRemoved { user, .. } => Some(user.removal_mark()),
+        _ => None,
+    }
+}
+
 /// Finds out what each step of a block did.
 pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, Fault> {
     let mut out = Encoded::default();
@@ -108,6 +118,7 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
         out.records.extend_from_slice(&bytes);
         out.postings.extend(record.postings(number as u64));
         out.ids.extend(entry.events.iter().filter_map(Event::new_id).map(|id| (id.to_bytes(), number as u64)));
+        out.ids.extend(entry.events.iter().filter_map(mark).map(|id| (id.to_bytes(), number as u64)));
         if entry.events.is_empty() {
             continue;
         }

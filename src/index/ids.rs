@@ -140,7 +140,7 @@ impl Ids {
     }
 
     /// The number of the first commit that brought an id.
-    fn find(&self, id: [u8; 16]) -> Result<Option<u64>, Fault> {
+    pub(super) fn find(&self, id: [u8; 16]) -> Result<Option<u64>, Fault> {
         let mut reader = self.part.reader()?;
         let mut found: Option<u64> = None;
         for run in &self.runs {

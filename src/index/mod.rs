@@ -19,6 +19,7 @@
 //! since then, and stores that if nobody else is writing; otherwise it is kept in memory. What does not match its
 //! checksum is built anew, and so is an index of another version of greenroom, or of another history.
 
+mod arrivals;
 mod build;
 mod closing;
 mod effect;
@@ -56,7 +57,7 @@ use head::State;
 use update::Target;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::diff;
 use crate::format::{MAX_FILE, Problem, attributes};
 use crate::git::{GitError, Repo, WorkFile};
 use crate::rules::{self, Class, Fault, Step};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Limits, Oid, Patch, Stage as _};
 
@@ -72,6 +72,7 @@ impl Registry {
                 Ok(actor) => {
                     let mut step = Step::new(&head, &after, &diff, &actor, now);
                     step.used = self.used_before(self.head()?, &diff)?;
+                    step.former = self.former_people(self.head()?, &diff)?;
                     lint.faults.extend(rules::judge(&step)?.faults);
                 }
                 Err(faults) => lint.faults.extend(faults),
@@ -244,11 +245,35 @@ fn warnings(state: &Snapshot<'_>) -> Result<Vec<Problem>, RegistryError> {
     }
     for model in state.models()? {
         for version in model.versions()? {
+            out.extend(open_though_approved(state, &model, &version)?);
             let Some(file) = version.file()? else { continue };
             let Some(value) = file.value else { continue };
             for finding in findings(value.model.as_ref(), value.environment.as_ref()) {
                 out.push(Problem::of_file(file.path.clone(), finding.id, finding.message));
             }
+        }
+    }
+    Ok(out)
+}
+
+/// The requests of a version that have all approvals and are open: a review that was added by hand moves nothing.
+fn open_though_approved(
+    state: &Snapshot<'_>,
+    model: &ModelView<'_>,
+    version: &VersionView<'_>,
+) -> Result<Vec<Problem>, RegistryError> {
+    let mut out = Vec::new();
+    let Some(name) = model.file()?.and_then(|f| f.value).map(|m| m.name) else { return Ok(out) };
+    for (_, file) in version.requests()? {
+        let Some(request) = file.value else { continue };
+        if rules::outlook::is_approved_and_open(state, model, (&name, version.number), &request)? {
+            let message = "the request has all approvals that it takes, and is open: a review that is written by hand \
+                           moves no version";
+            let help = format!(
+                "one of those who approved completes it: greenroom request approve '{name}' {} {}",
+                version.number, request.to
+            );
+            out.push(Problem::of_file(file.path, "request", message).help(help));
         }
     }
     Ok(out)

@@ -20,13 +20,14 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::apply::{self, Context};
+use crate::authority::former_person;
 use crate::diff::{self, Diff};
 use crate::event::Event;
 use crate::git::{Durability, GitError, Ident, PublishError, Repo, stamp};
 use crate::name::{Id, UserName};
 use crate::phrase;
-use crate::rules::{self, Step, UsedIds, Verdict};
-use crate::snapshot::Snapshot;
+use crate::rules::{self, FormerPeople, Step, UsedIds, Verdict};
+use crate::snapshot::{self, Snapshot};
 use crate::time::{Calendar, Timestamp};
 use crate::tree::{Limits, Objects as _, Oid, Stage as _};
 
@@ -40,6 +41,9 @@ pub use past::{named_folders, past_folders};
 pub use place::Place;
 pub use propose::Proposal;
 pub use sent::Unsent;
+
+/// The setting that names folders deeper in the repository in which registries lie, so that they are found at once.
+pub const NAMED_FOLDERS: &str = "greenroom.registry";
 
 /// How often an action is applied anew because the head moved.
 const ATTEMPTS: usize = 20;
@@ -105,8 +109,8 @@ pub struct Outcome {
 }
 
 impl Registry {
-    /// Finds the registry that a folder lies in: at the root of the repository, in a folder above `dir`, or in the
-    /// one folder that holds a registry, of those at the top of the repository and those that its settings name.
+    /// Finds the registry that a folder lies in: at the root of the repository, in a folder above `dir`, in the one
+    /// folder that holds a registry of those at the top and those that a setting names, or else in the one at any depth.
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = branch(&repo)?;
@@ -150,6 +154,21 @@ impl Registry {
         }
     }
 
+    /// The people whom a step adds under an id that was used before it, by what is known of the history up to `tip`;
+    /// nobody where that cannot be asked, as in a shallow clone: then the gate asks it.
+    pub fn former_people(&self, tip: Option<Oid>, diff: &Diff) -> Result<FormerPeople, RegistryError> {
+        let marks: BTreeMap<Id, &UserName> = rules::added_people(diff).map(|u| (u.arrival_mark(), u)).collect();
+        let (Some(tip), Some(used), false) = (tip, self.used, marks.is_empty()) else {
+            return Ok(FormerPeople::new());
+        };
+        let found = match used(self, tip, &marks.keys().cloned().collect()) {
+            Err(RegistryError::Git(GitError::Shallow)) => return Ok(FormerPeople::new()),
+            found => found?,
+        };
+        let known = marks.into_iter().filter(|(mark, _)| found.contains_key(mark));
+        known.map(|(_, user)| Ok((user.clone(), former_person(&self.repo, (&self.at, self.named()), tip, user)?))).collect()
+    }
+
     /// The same registry with a calendar, so that moments may be written as people do: `yesterday`, `7d`, a local time.
     pub fn with_calendar(self, calendar: Calendar) -> Self {
         Self { calendar: Some(calendar), ..self }
@@ -186,6 +205,9 @@ impl Registry {
             if !found.contains(at) && is_registry(at)? {
                 found.push(at.clone());
             }
+        }
+        if found.is_empty() {
+            found = snapshot::registries(&self.repo, Some(root))?;
         }
         match found.as_slice() {
             [one] => Ok(one.clone()),
@@ -336,6 +358,7 @@ impl Registry {
                 let mut step = Step::new(&before, &after, &diff, &actor, now);
                 step.since = Some(asker.author.time.min(now));
                 step.used = used;
+                step.former = self.former_people(self.head()?, &diff)?;
                 rules::judge(&step)?
             }
             Err(faults) => Verdict { faults },

@@ -17,7 +17,7 @@ use crate::tree::{Oid, Patch, Stage as _};
 const MAX_BACK: usize = 1_000;
 
 /// The setting that names folders deeper in the repository in which registries lie.
-const SETTING: &str = "greenroom.registry";
+const SETTING: &str = super::NAMED_FOLDERS;
 
 /// What is known of the registry besides its folder.
 #[derive(Debug, Default)]

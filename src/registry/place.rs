@@ -5,15 +5,11 @@
 //! the registry. Anything else is an error with its reason, and never an empty registry.
 
 use super::{DETACHED, Registry, RegistryError, branch};
-use crate::snapshot::Snapshot;
-use crate::tree::{Kind, Objects as _, Oid};
+use crate::snapshot::{self, Snapshot};
+use crate::tree::Oid;
 
 /// How many steps of another branch are searched for what was seen.
 const MAX_STEPS: usize = 100_000;
-
-/// How deep a registry is looked for, and how many folders are looked at.
-const MAX_DEPTH: usize = 4;
-const MAX_FOLDERS: usize = 5_000;
 
 /// Where a registry is in its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,26 +100,8 @@ impl Registry {
         Err(RegistryError::RegistryGone { branch: branch.to_owned(), at: self.at.clone() })
     }
 
-    /// The folders in a commit that hold a registry, as far as they are not too deep.
+    /// The folders in a commit that hold a registry, at any depth.
     pub fn folders(&self, commit: Oid) -> Result<Vec<String>, RegistryError> {
-        let (mut found, mut seen) = (Vec::new(), 0);
-        let mut todo = vec![(String::new(), self.repo.tree_of(&commit)?, 0)];
-        while let Some((at, tree, depth)) = todo.pop() {
-            seen += 1;
-            let entries = self.repo.tree(&tree)?;
-            let is_file = |kind: Kind| matches!(kind, Kind::File | Kind::Executable);
-            let is_registry = entries.iter().any(|e| e.name == "greenroom.toml" && is_file(e.kind));
-            if is_registry {
-                found.push(at.clone());
-            }
-            if depth == MAX_DEPTH || seen + todo.len() > MAX_FOLDERS {
-                continue;
-            }
-            let own = |name: &str| is_registry && matches!(name, "models" | "people" | "webhooks" | ".greenroom");
-            let folders = entries.iter().filter(|e| e.kind == Kind::Tree && !own(&e.name));
-            todo.extend(folders.map(|e| (format!("{at}{}/", e.name), e.id, depth + 1)));
-        }
-        found.sort();
-        Ok(found)
+        Ok(snapshot::registries(&self.repo, Some(self.repo.tree_of(&commit)?))?)
     }
 }

@@ -63,7 +63,9 @@ pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             Err(TreeError::TooLarge { size, max, .. }) => {
                 faults.add(path, format!("the file has {size} bytes; at most {max} are allowed"), "");
             }
-            Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => return Err(e),
+            Err(
+                e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. }),
+            ) => return Err(e),
         }
     }
     // Read leniently, settings with a fault may ask for less than they mean to: nothing is judged by them.
@@ -195,7 +197,12 @@ pub(super) fn artifacts(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
                     let message = "the file that keeps an empty folder holds something";
                     faults.add(step.after.full_path(&file.path), message, "take the file out");
                 }
-                Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => return Err(e),
+                Err(
+                    e @ (TreeError::Missing(_)
+                    | TreeError::Damaged { .. }
+                    | TreeError::Vast { .. }
+                    | TreeError::Io { .. }),
+                ) => return Err(e),
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod access;
 mod alias;
+mod authority;
 mod files;
 mod history;
 mod ids;
@@ -41,6 +42,7 @@ use crate::time::Timestamp;
 use crate::tree::{FileChange, Limits, Oid, TreeError};
 
 pub use ids::{NewId, new_ids, repeated, reused};
+pub use people::{FormerPeople, added_people, is_same_person, taken_over};
 pub use proposal::{BranchCommit, Proposal};
 
 /// One step of history to be judged.
@@ -64,6 +66,8 @@ pub struct Step<'a> {
     /// Which ids that the step brings were used before it, with where; none where that was not asked of the history: then
     /// the state before is searched.
     pub used: Option<UsedIds>,
+    /// The people whom the step adds under an id that was in the history before, as far as that was asked.
+    pub former: FormerPeople,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
     touched: OnceCell<Vec<(Location, &'a FileChange)>>,
@@ -101,6 +105,7 @@ impl<'a> Step<'a> {
             at,
             since: None,
             used: None,
+            former: FormerPeople::new(),
             proposal: None,
             is_past: false,
             moves: OnceCell::new(),
@@ -347,6 +352,12 @@ pub static RULES: &[Rule] = &[
         check: access::manager_left,
     },
     Rule {
+        name: "authority",
+        class: Class::Policy,
+        about: "Somebody who manages the registry can act by its `authority`; who turns it to `signature` signs that.",
+        check: authority::usable,
+    },
+    Rule {
         name: "author",
         class: Class::Permission,
         about: "Nobody writes in another's name: creators, reviewers and closers are who acts, or proven authors of that change.",
@@ -480,6 +491,12 @@ pub static RULES: &[Rule] = &[
         check: people::distinct,
     },
     Rule {
+        name: "person-id",
+        class: Class::Link,
+        about: "The id of a person who was removed is given to nobody else; the same person may come back.",
+        check: people::one_holder,
+    },
+    Rule {
         name: "alias-rule",
         class: Class::Link,
         about: "Rules of aliases name known stages and ask for what can be given.",
@@ -566,6 +583,8 @@ fn line_of(snapshot: &Snapshot<'_>, full_path: &str, needle: &str) -> Result<usi
             Ok(text.lines().position(|l| l.trim_start().starts_with(needle)).map_or(0, |i| i + 1))
         }
         Err(TreeError::TooLarge { .. }) => Ok(0),
-        Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => Err(e),
+        Err(
+            e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. }),
+        ) => Err(e),
     }
 }

@@ -1,7 +1,10 @@
 //! What stands against a transition as things are, told to who asks for it before anybody reviews it.
 
-use super::stage::lacking;
-use crate::entity::Settings;
+use std::collections::BTreeSet;
+
+use super::stage::{lacking, objection};
+use super::subject::subject;
+use crate::entity::{Request, RequestState, Settings, Verdict};
 use crate::entity::settings::StageRule;
 use crate::entity::version::Status;
 use crate::name::{ModelName, Principal, UserName};
@@ -40,6 +43,39 @@ pub fn missing(
         out.push(format!("version {number} may not enter {to}: {what}; {help}"));
     }
     Ok(out)
+}
+
+/// Whether a request has all approvals that it takes and is still open, as after a review that was added by hand: the
+/// next approval by command makes the transition.
+pub fn is_approved_and_open(
+    snapshot: &Snapshot<'_>,
+    view: &ModelView<'_>,
+    (model, number): (&ModelName, u64),
+    request: &Request,
+) -> Result<bool, TreeError> {
+    let Some(settings) = snapshot.settings()?.filter(|_| request.state == RequestState::Pending) else {
+        return Ok(false);
+    };
+    let from = view.stage_of(number)?;
+    let entering = settings.rule(&request.to).map_or(0, StageRule::needed);
+    let leaving = settings.approvals_to_leave(&from);
+    if entering.max(leaving) == 0 {
+        return Ok(false);
+    }
+    let subject = subject(snapshot, view, number, &request.to)?;
+    let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
+    for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved) {
+        if objection(snapshot, model, &from, request, review, &subject)?.is_some() {
+            continue;
+        }
+        if snapshot.may_let_in(&review.by, model, &from, &request.to)? {
+            inward.insert(&review.by);
+        }
+        if snapshot.may_let_out(&review.by, model, &from, &request.to)? {
+            outward.insert(&review.by);
+        }
+    }
+    Ok(inward.len() as u64 >= entering && outward.len() as u64 >= leaving)
 }
 
 /// Why a person's own approval of an own request will not count; none where it is not asked for, or would count.

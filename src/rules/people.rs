@@ -2,11 +2,65 @@
 
 use std::collections::BTreeMap;
 
-use super::{Faults, Step};
+use super::{Class, Fault, Faults, Step};
+use crate::diff::Diff;
 use crate::entity::Person;
 use crate::event::Event;
+use crate::format::Problem;
+use crate::format::path;
 use crate::name::{UserName, fold};
+use crate::signature::PublicKey;
 use crate::tree::TreeError;
+
+/// People who come under an id that was a person's before, each with the person's file as it was last; none where that
+/// cannot be read.
+pub type FormerPeople = BTreeMap<UserName, Option<Person>>;
+
+/// The people whom a step adds.
+pub fn added_people(diff: &Diff) -> impl Iterator<Item = &UserName> {
+    diff.events.iter().filter_map(|event| match event {
+        Event::PersonAdded { user, .. } => Some(user),
+        _ => None,
+    })
+}
+
+/// Whether two files are of the same person: they are equal, or have an e-mail address, login or key in common.
+pub fn is_same_person(one: &Person, other: &Person) -> bool {
+    let emails = |p: &Person| p.emails.iter().map(|e| e.as_str().to_lowercase()).collect::<Vec<_>>();
+    let keys = |p: &Person| {
+        let keys = p.keys.iter().filter_map(|k| PublicKey::parse(k.key.as_str()).ok());
+        keys.map(|key| key.fingerprint().to_owned()).collect::<Vec<_>>()
+    };
+    let (emails, keys) = ((emails(one), emails(other)), (keys(one), keys(other)));
+    one == other
+        || emails.0.iter().any(|email| emails.1.contains(email))
+        || keys.0.iter().any(|key| keys.1.contains(key))
+        || one.logins.iter().any(|login| other.logins.contains(login))
+}
+
+/// The fault of an id that was another person's.
+pub fn taken_over(user: &UserName, file: String) -> Fault {
+    let message = format!("the id {user} was another person's, whose requests, approvals and comments name it");
+    let help = "choose an id that nobody had; if it is the same person, give an e-mail address, login or key of the \
+                file that was removed";
+    Fault { problem: Problem::of_file(file, "person-id", message).help(help), class: Class::Link }
+}
+
+/// An id stays its person's after the person was removed: what hangs on it would be somebody else's otherwise.
+pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    for (user, former) in &step.former {
+        // A file that could not be read was there all the time.
+        if step.before.entry(&path::person(user))?.is_some() {
+            continue;
+        }
+        let Some(person) = step.after.person(user)?.and_then(|file| file.value) else { continue };
+        if !former.as_ref().is_some_and(|former| is_same_person(former, &person)) {
+            let fault = taken_over(user, step.after.full_path(&path::person(user)));
+            faults.add(fault.problem.path, fault.problem.message, fault.problem.help);
+        }
+    }
+    Ok(())
+}
 
 /// An e-mail address or login belongs to one person: two owners would leave open who acts.
 pub(super) fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {

@@ -124,6 +124,9 @@ impl Auth {
         let token = tokens::find(&list, &secret).filter(|t| !t.is_over(now)).ok_or_else(wrong)?;
         let user = UserName::new(token.person.as_str()).map_err(|_| wrong())?;
         let person = catalog.people().get(&user).ok_or_else(wrong)?;
+        if token.is_void(catalog.arrival(&user)) {
+            return Err(wrong());
+        }
         let no_address = || ApiError::denied(format!("The person '{user}' has no e-mail address to commit with."));
         let read_only = token.read_only;
         match acts_for {

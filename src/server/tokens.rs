@@ -21,6 +21,9 @@ const SHOWN: usize = 10;
 /// The characters of a token: Crockford's base 32 in lower case, five bits each.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
+/// How far the clocks of two machines may be apart, in milliseconds.
+const SKEW: i64 = 300_000;
+
 /// The largest file of tokens, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -45,6 +48,10 @@ pub struct Token {
     pub person: String,
     /// When it was made, in milliseconds since the epoch.
     pub created: i64,
+    /// When the person came whom it stands for, in milliseconds since the epoch: it is void once that person was removed.
+    /// None in tokens of an earlier version, and where the history does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
     /// When it ends, in milliseconds since the epoch; none: when it is revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<i64>,
@@ -62,6 +69,17 @@ impl Token {
     /// Whether it has ended.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now.as_millis())
+    }
+
+    /// Whether the person for whom it was made was removed since, if only to come back; `arrival` says when the person
+    /// came who has the id now.
+    pub fn is_void(&self, arrival: Option<Timestamp>) -> bool {
+        let Some(arrival) = arrival.map(Timestamp::as_millis) else { return false };
+        match self.since {
+            Some(since) => since != arrival,
+            // Clocks of two machines differ.
+            None => self.created.saturating_add(SKEW) < arrival,
+        }
     }
 }
 
@@ -99,10 +117,10 @@ impl Tokens {
         self.kept.path()
     }
 
-    /// Makes a token for a person and gives its text, which cannot be had again.
+    /// Makes a token for a person who came at a time, and gives its text, which cannot be had again.
     pub fn create(
         &self,
-        person: &UserName,
+        (person, since): (&UserName, Option<Timestamp>),
         now: Timestamp,
         expires: Option<Timestamp>,
         rights: Rights,
@@ -112,6 +130,7 @@ impl Tokens {
             prefix: text.chars().take(SHOWN).collect(),
             person: person.as_str().to_owned(),
             created: now.as_millis(),
+            since: since.map(Timestamp::as_millis),
             expires: expires.map(Timestamp::as_millis),
             read_only: rights.read_only,
             delegate: rights.delegate,
@@ -193,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
         let alice: UserName = "alice".parse().unwrap();
-        let text = tokens.create(&alice, now(), None, Rights::default()).unwrap();
+        let text = tokens.create((&alice, None), now(), None, Rights::default()).unwrap();
         assert_eq!(text.len(), 4 + 32);
         let list = tokens.list().unwrap();
         assert_eq!(find(&list, &text).map(|t| t.person.as_str()), Some("alice"));
@@ -214,13 +233,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
         let alice: UserName = "alice".parse().unwrap();
-        let one = tokens.create(&alice, now(), Some(now().plus_millis(10)), Rights::default()).unwrap();
-        tokens.create(&alice, now(), None, Rights { read_only: true, ..Rights::default() }).unwrap();
+        let one = tokens.create((&alice, None), now(), Some(now().plus_millis(10)), Rights::default()).unwrap();
+        tokens.create((&alice, None), now(), None, Rights { read_only: true, ..Rights::default() }).unwrap();
         let list = tokens.list().unwrap();
         assert!(!list[0].is_over(now()) && list[0].is_over(now().plus_millis(10)) && !list[1].is_over(now()));
         assert_eq!(tokens.revoke(&one[..SHOWN]).unwrap(), 1);
         assert_eq!(tokens.revoke(&one[..SHOWN]).unwrap(), 0);
         assert_eq!(tokens.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_token_is_void_once_its_person_was_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::of(folder.path());
+        let alice: UserName = "alice".parse().unwrap();
+        let came = now().plus_millis(-500);
+        tokens.create((&alice, Some(came)), now(), None, Rights::default()).unwrap();
+        tokens.create((&alice, None), now(), None, Rights::default()).unwrap();
+        let [bound, old] = <[Token; 2]>::try_from(tokens.list().unwrap()).unwrap();
+        assert!(!bound.is_void(Some(came)) && !old.is_void(Some(came)));
+        assert!(bound.is_void(Some(now().plus_millis(1))) && bound.is_void(Some(came.plus_millis(-1))));
+        assert!(old.is_void(Some(now().plus_millis(SKEW + 1))));
     }
 
     #[cfg(unix)]
@@ -229,7 +262,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::of(folder.path());
-        tokens.create(&"alice".parse().unwrap(), now(), None, Rights::default()).unwrap();
+        tokens.create((&"alice".parse().unwrap(), None), now(), None, Rights::default()).unwrap();
         let path = folder.path().join("tokens.toml");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(tokens.list(), Err(TokenError::Kept(KeptError::Open { mode: 0o644, .. }))));

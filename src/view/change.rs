@@ -111,6 +111,8 @@ pub struct HookStatus {
     pub host: Option<&'static str>,
     /// The branches that are protected besides that of HEAD.
     pub protected: Vec<String>,
+    /// The folders of the registries that are judged, each empty or with a slash at its end; null where they cannot be found.
+    pub registries: Option<Vec<String>>,
     /// The hooks.
     pub hooks: Vec<HookState>,
 }

@@ -46,6 +46,8 @@ pub struct Token {
     pub delegate: bool,
     /// Whether it has expired.
     pub expired: bool,
+    /// Whether its person was removed since it was made: then it is good for nothing, if somebody has the id again or not.
+    pub void: bool,
 }
 
 /// The outcome of `token revoke`.

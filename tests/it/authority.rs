@@ -35,7 +35,8 @@ impl World {
                 }
             }
         }
-        world.by("alice").greenroom(["settings", "set", "--authority", authority]).success();
+        let shell = if authority == "signature" { world.signing("alice", "alice") } else { world.by("alice") };
+        shell.greenroom(["settings", "set", "--authority", authority]).success();
         world
     }
 
@@ -206,4 +207,44 @@ fn a_server_acts_for_its_callers_where_the_registry_says_so() {
     assert_eq!(told["findings"], json!([]));
     let by = world.by("alice").git(["log", "-1", "--format=%ae %ce"]).success();
     assert_eq!(by.stdout(), "bob@example.org bot@example.org\n");
+}
+
+#[test]
+fn nobody_is_locked_out_by_an_authority_that_no_manager_can_meet() {
+    tools::signing_tools();
+    let world = World::new("author");
+    let alice = world.by("alice");
+    let switch = "settings set --authority signature";
+    // Nobody has a key; then only one who does not manage it; then one who manages it, and whose commits are not signed.
+    world.refused(&alice, switch, &["by `authority = \"signature\"` it takes a key that signs", "is not signed"]);
+    for name in ["bob", "alice"] {
+        alice.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", &world.key(name)]).success();
+    }
+    let key = |name: &str| format!("{}.pub", world.key(name));
+    alice.greenroom(["person", "set", "bob", "--key", &key("bob")]).success();
+    world.refused(&alice, switch, &["it takes a key that signs"]);
+    alice.greenroom(["person", "set", "alice", "--key", &key("alice")]).success();
+    world.refused(&alice, switch, &["the change to `authority = \"signature\"` is not signed"]);
+    world.refused(&world.signing("alice", "carol"), switch, &[]);
+    let signing = world.signing("alice", "alice");
+    signing.greenroom(switch.split(' ')).success();
+    // The last key of a manager stays, and so does the last address.
+    world.refused(&signing, "person set alice --revoke-key ssh-ed25519", &["it takes a key that signs"]);
+    world.refused(&signing, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);
+    signing.greenroom(["settings", "set", "--authority", "author"]).success();
+    // Carol manages it, too, and has an address: that is enough for the host's word.
+    alice.greenroom(["person", "set", "carol", "--remove-email", "carol@example.org"]).success();
+    alice.greenroom(["settings", "set", "--authority", "pusher"]).success();
+    world.refused(&alice, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);
+}
+
+#[test]
+fn check_judges_a_hand_edit_that_would_lock_everybody_out() {
+    let world = World::new("author");
+    let file = "r/greenroom.toml";
+    let text = world.sandbox.read(file).replace("authority = \"author\"", "authority = \"signature\"");
+    assert!(text.contains("signature"), "{text}");
+    world.sandbox.write(file, &text);
+    let said = world.by("alice").greenroom(["check"]).code(5);
+    assert!(said.stdout().contains("is not signed"), "{}", said.stdout());
 }

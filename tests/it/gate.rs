@@ -244,7 +244,8 @@ fn by_signature_the_signer_acts() {
     let world = World::new();
     world.key(ALICE);
     world.key(BOB);
-    world.act(CAROL, &["settings", "set", "--authority", "signature"]);
+    world.key(CAROL);
+    world.turn_to_signature(CAROL);
     world.landed();
     world.edit(BOB, "models/churn/stages/Staging.toml", "versions = [1]\n");
     refused(&world.push(BOB), &["identity"]);
@@ -499,4 +500,44 @@ fn model_files_that_did_not_arrive_are_refused_where_the_store_is() {
     assert!(judged.render().contains("does not have its SHA-256"), "{}", judged.render());
     world.store(OF_ABC, b"abc");
     lands(&world.push(CAROL));
+}
+
+#[test]
+fn the_id_of_a_person_who_was_removed_is_given_to_nobody_else() {
+    let world = World::new();
+    let file = "people/alice.toml";
+    let hers = world.file(file);
+    world.act(CAROL, &["person", "remove", "alice", "--yes"]);
+    world.landed();
+    let evil = "name = \"Other\"\nemails = [\"evil@example.org\"]\n";
+    world.edit(CAROL, file, evil);
+    let judged = world.push(CAROL);
+    refused(&judged, &["person-id"]);
+    assert!(judged.render().contains("the id alice was another person's"), "{}", judged.render());
+    // In another case it is the same id.
+    world.git(CAROL, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.edit(CAROL, "people/Alice.toml", evil);
+    refused(&world.push(CAROL), &["person-id"]);
+    // The same person comes back: by a revert, or with something that was theirs.
+    world.git(CAROL, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.git(CAROL, &["revert", "--no-edit", "HEAD"]);
+    lands(&world.push(CAROL));
+    assert_eq!(world.file(file), hers);
+    world.git(CAROL, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.act(CAROL, &["person", "add", "alice", "--email", "new@example.org", "--email", ALICE.1]);
+    lands(&world.push(CAROL));
+}
+
+#[test]
+fn a_push_that_removes_a_person_does_not_free_the_id() {
+    let world = World::new();
+    world.act(CAROL, &["person", "remove", "alice", "--yes"]);
+    world.edit(CAROL, "people/alice.toml", "name = \"Other\"\nemails = [\"evil@example.org\"]\n");
+    refused(&world.push(CAROL), &["person-id"]);
+    // What landed without the gate is told.
+    world.landed();
+    let [with, _] = world.verified();
+    let found = with["findings"].as_array().expect("findings");
+    let faults = found.iter().filter(|f| f["rule"] == "person-id" || f["fault"]["rule"] == "person-id").count();
+    assert_eq!(faults, 1, "{with:#}");
 }

@@ -344,3 +344,96 @@ fn a_repository_that_lost_its_hooks_is_noticed() {
     served.server().greenroom(["hook", "uninstall"]).success();
     assert_eq!(gate(&served.server()).0, "ok");
 }
+
+/// A served repository with a registry two folders deep, whose word is the pusher's, and a push of somebody else's.
+fn deep_registry() -> Served {
+    let sandbox = Sandbox::new();
+    sandbox.git(["init", "--quiet", "--bare", "served.git"]).success();
+    sandbox.greenroom(["init", "registry", "--at", "ml/team/registry"]).success();
+    let served = Served { sandbox };
+    served.server().greenroom(UNIX).success();
+    served.alice().greenroom(["settings", "set", "--authority", "pusher"]).success();
+    served.lands();
+    served
+}
+
+/// Somebody without any grant commits and pushes what they like.
+fn bob(served: &Served) -> Shell<'_> {
+    served.sandbox.shell("Bob", "bob@example.org").within("bob").env("LOGNAME", "bob").env("USER", "bob")
+}
+
+#[test]
+fn a_registry_at_any_depth_is_judged_when_it_changes_moves_or_comes() {
+    let served = deep_registry();
+    let clone = ["clone", "--quiet", "../served.git", "."];
+    fs::create_dir_all(served.sandbox.path("bob")).expect("writable");
+    bob(&served).git(clone).success();
+    let refused = |change: &dyn Fn(&Shell<'_>), words: &str| {
+        let shell = bob(&served);
+        change(&shell);
+        shell.git(["add", "-A"]).success();
+        shell.git(["commit", "--quiet", "-m", "mine"]).success();
+        let said = shell.git(["push", "--quiet", "origin", "HEAD:main"]).code(1);
+        assert!(said.stderr().contains(words), "{words:?} is not in\n{}", said.stderr());
+        shell.git(["reset", "--quiet", "--hard", "origin/main"]).success();
+    };
+    let settings = "bob/ml/team/registry/greenroom.toml";
+    let rename = |_: &Shell<'_>| {
+        let text = fs::read_to_string(served.sandbox.path(settings)).expect("it is there");
+        served.sandbox.write(settings, &text.replace("name = \"registry\"", "name = \"hacked\""));
+    };
+    refused(&rename, "is no person of this registry");
+    refused(&|shell| drop(shell.git(["mv", "ml/team/registry", "reg2"]).success()), "is no person of this registry");
+    let another = |at: &str| {
+        let text = fs::read_to_string(served.sandbox.path(settings)).expect("it is there");
+        served.sandbox.write(format!("bob/{at}/greenroom.toml"), &text);
+    };
+    refused(&|_| another("top"), "is no person of this registry");
+    refused(&|_| another("x/y/z"), "is no person of this registry");
+    // What is beside the registry is anybody's.
+    let shell = bob(&served);
+    served.sandbox.write("bob/src/a/b/c.txt", "text");
+    shell.git(["add", "-A"]).success();
+    shell.git(["commit", "--quiet", "-m", "beside it"]).success();
+    shell.git(["push", "--quiet", "origin", "HEAD:main"]).success();
+    // Installed again, the gate knows the folder by name.
+    let again = served.server().greenroom(UNIX).success();
+    assert!(again.stdout().contains("set greenroom.registry to ml/team/registry"), "{}", again.stdout());
+    refused(&rename, "is no person of this registry");
+}
+
+#[test]
+fn a_deep_registry_is_found_from_the_root_and_in_a_bare_repository_and_status_names_it() {
+    let served = deep_registry();
+    served.alice().greenroom(["model", "create", "churn"]).success();
+    served.alice().git(["config", "--unset", "greenroom.registry"]).success();
+    served.alice().greenroom(["model", "create", "other"]).success();
+    let found = served.alice().greenroom(["model", "list"]).success();
+    assert!(found.stdout().contains("churn") && found.stdout().contains("other"), "{}", found.stdout());
+    served.lands();
+    let found = served.server().greenroom(["model", "list"]).success();
+    assert!(found.stdout().contains("churn"), "{}", found.stdout());
+    let json = served.server().greenroom(["hook", "status", "-o", "json"]).success().json();
+    assert_eq!(json["registries"], serde_json::json!(["ml/team/registry/"]));
+    let doctor = served.server().greenroom(["doctor", "-o", "json"]).ended().0;
+    assert!(doctor.contains("the registry in ml/team/registry/"), "{doctor}");
+}
+
+#[test]
+fn a_push_whose_folders_cannot_be_searched_is_refused_and_status_fails() {
+    let served = deep_registry();
+    fs::create_dir_all(served.sandbox.path("bob")).expect("writable");
+    bob(&served).git(["clone", "--quiet", "../served.git", "."]).success();
+    let shell = bob(&served);
+    served.sandbox.write(format!("bob/{}deep.txt", "d/".repeat(140)), "text");
+    shell.git(["add", "-A"]).success();
+    shell.git(["commit", "--quiet", "-m", "deep"]).success();
+    let said = shell.git(["push", "--quiet", "origin", "HEAD:main"]).code(1);
+    assert!(said.stderr().contains("greenroom: the push is refused"), "{}", said.stderr());
+    // It lands without the gate: then the gate must not claim to know all.
+    fs::rename(served.path("pre-receive"), served.path("away")).expect("it is there");
+    shell.git(["push", "--quiet", "origin", "HEAD:main"]).success();
+    fs::rename(served.path("away"), served.path("pre-receive")).expect("it is there");
+    let status = served.server().greenroom(["hook", "status"]).code(7);
+    assert!(status.stdout().contains("cannot be found"), "{}", status.stdout());
+}

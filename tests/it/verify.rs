@@ -4,7 +4,7 @@ mod world;
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Sandbox;
 use world::World;
@@ -320,4 +320,44 @@ fn an_id_that_was_used_in_the_past_is_found_before_and_after_it_is_committed() {
         let told = alice.greenroom(args).code(7).json();
         assert_eq!(rules(&told), ["id"], "{told}");
     }
+}
+
+#[test]
+fn a_branch_that_was_lost_and_pushed_again_is_one_fault_that_can_be_acknowledged() {
+    let world = World::new();
+    let tip = world.tip();
+    world.bare().git(["update-ref", "-d", "refs/heads/main"]).success();
+    world.push_again("alice");
+    let told = wrong(&world, &[]);
+    let found = told["findings"].as_array().expect("a list");
+    assert_eq!(found.len(), 1, "{told:#}");
+    assert_eq!((&found[0]["rule"], &found[0]["commit"]), (&json!("push-record"), &json!(tip)));
+    assert!(messages(&told).contains("made the branch, which earlier pushes had made already"), "{}", messages(&told));
+    world.act("alice", &["settings", "acknowledge", &tip, "push-record", "-m", "the disk was restored"]);
+    let told = right(&world, &[]);
+    assert_eq!(told["acknowledged"].as_array().map(Vec::len), Some(1), "{told:#}");
+}
+
+#[test]
+fn whose_word_was_taken_is_told_where_the_authors_counts() {
+    let world = World::new();
+    world.act("alice", &["settings", "set", "--authority", "author"]);
+    world.act("alice", &["comment", "add", "churn", "1", "mine"]);
+    let taken = |told: &Value| -> Vec<(String, u64)> {
+        unchecked(told).into_iter().filter(|(message, _)| message.starts_with("who acted")).collect()
+    };
+    assert_eq!(taken(&right(&world, &[])), [], "the record names the author");
+    world.act("alice", &["comment", "add", "churn", "1", "not mine", "--as", "bob"]);
+    let told = taken(&right(&world, &[]));
+    assert!(matches!(told.as_slice(), [(message, 1)] if message.contains("somebody else pushed it")), "{told:?}");
+    world.bare().git(["update-ref", "-d", "refs/notes/greenroom/pushes"]).success();
+    let told = taken(&right(&world, &[]));
+    assert!(matches!(told.as_slice(), [(message, 2..)] if message.contains("nothing proves it")), "{told:?}");
+}
+
+#[test]
+fn a_range_may_begin_before_the_history() {
+    let world = World::new();
+    let all = right(&world, &[])["steps"].clone();
+    assert_eq!(right(&world, &["1999-01-01.."])["steps"], all);
 }

@@ -84,7 +84,8 @@ pub(super) fn check(gate: &Gate, step: &Step, stored: &mut BTreeSet<Stored>) -> 
     let before = step.parent.map(|p| repo.tree_of(&p)).transpose()?;
     let changes = tree::changes((repo, before), (repo, Some(step.tree)), Limits::default())?;
     let mut registries = Vec::new();
-    for at in folders::of(repo, Some(step.tree), &gate.folders)? {
+    let (_, all) = folders::of_step(repo, (before, step.tree), &gate.folders)?;
+    for at in all {
         registries.push(Snapshot::new(repo, Some(step.tree), &at)?);
     }
     let mut found = Found::default();

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::line::Line;
 use super::{AuditError, Finding, Notes};
+use crate::authority::former_person;
+use crate::format::path;
 use crate::gate::GateError;
 use crate::git::{GitError, Repo};
 use crate::index::{self, IndexError};
-use crate::name::Id;
+use crate::name::{Id, UserName};
 use crate::registry::RegistryError;
 use crate::rules::{self, NewId, brought_by};
+use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
 /// Puts the ids of registries that were moved under the folder where each lies last, so that they are compared with those
@@ -60,6 +63,44 @@ pub(super) fn check(
                 );
             }
             Err(e) => return Err(GateError::Ids(e).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Tells of people who were added under the id of somebody else who had been removed.
+pub(super) fn check_people(
+    repo: &Repo,
+    line: &Line,
+    (branch, before, named): (&str, Option<Oid>, &[String]),
+    added: &[(usize, String, UserName)],
+    notes: &mut Notes,
+) -> Result<(), AuditError> {
+    let mut known: BTreeSet<(&str, Id)> = BTreeSet::new();
+    for at in added.iter().map(|(_, at, _)| at.as_str()).collect::<BTreeSet<_>>() {
+        let marks = added.iter().filter(|(_, of, _)| of == at).map(|(_, _, user)| user.arrival_mark()).collect();
+        let Some(before) = before else { continue };
+        match index::used(repo, at, branch, before, &marks) {
+            Ok(used) => known.extend(used.into_keys().map(|mark| (at, mark))),
+            // That nothing older can be compared is told of the ids.
+            Err(IndexError::Registry(RegistryError::Git(GitError::Shallow))) => {}
+            Err(e) => return Err(GateError::Ids(e).into()),
+        }
+    }
+    for (number, at, user) in added {
+        let Some(step) = line.steps.get(*number) else { continue };
+        let Some(parent) = step.parent.filter(|_| !known.insert((at, user.arrival_mark()))) else { continue };
+        let former = match former_person(repo, (at, named), parent, user) {
+            Err(GitError::Shallow) => continue,
+            found => found.map_err(GateError::from)?,
+        };
+        let state = Snapshot::new(repo, Some(step.tree), at).map_err(GateError::from)?;
+        let file = state.person(user).map_err(GateError::from)?;
+        let Some(person) = file.and_then(|file| file.value) else { continue };
+        if !former.is_some_and(|former| rules::is_same_person(&former, &person)) {
+            let fault = rules::taken_over(user, state.full_path(&path::person(user)));
+            let (commit, at) = (Some(step.commit), Some(step.time));
+            notes.find(Finding { commit, at, by: None, subject: String::new(), fault });
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{AuditError, Notes, Scope, is_damage};
 use crate::git::{GitError, Repo, Step};
-use crate::pushes::{Entry, FETCH, Push, Pushes};
+use crate::pushes::{FETCH, Push, Pushes};
 use crate::text::with_causes;
 use crate::time::Timestamp;
 use crate::tree::Oid;
@@ -124,6 +124,7 @@ impl Line {
             let message = format!("who pushed: there is no record of pushes here; if the host keeps one, `{FETCH}`");
             notes.unchecked(message, 1, None);
         }
+        let mut entries = Vec::new();
         for entry in pushes.in_order() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -141,49 +142,72 @@ impl Line {
             {
                 notes.fault(None, "push-record", with_causes(&e), help);
             }
-            self.take(repo, entry, scope, notes);
+            entries.push(entry);
+        }
+        // Oldest first: a step was put on the branch by the first push that brought it.
+        let mut pushes: Vec<Push> = entries.into_iter().flat_map(|entry| entry.pushes).collect();
+        pushes.sort_by_key(|push| push.number);
+        for push in pushes.into_iter().filter(|p| p.reference == scope.branch) {
+            self.take(repo, push, notes);
         }
         Ok(log)
     }
 
+    /// A step of the line, as the place of a fault: then the fault can be acknowledged.
+    fn place_of(&self, commit: Option<Oid>) -> Option<(Oid, Timestamp)> {
+        let number = self.place(&commit?)?;
+        self.steps.get(number).map(|step| (step.commit, step.time))
+    }
+
     /// Notes which steps a push put on the branch.
-    fn take(&mut self, repo: &Repo, entry: Entry, scope: &Scope, notes: &mut Notes) {
-        for push in entry.pushes.into_iter().filter(|p| p.reference == scope.branch) {
-            let number = push.number;
-            let Some(new) = push.new else {
-                notes.fault(None, "push-record", format!("push {number} deleted the branch"), REWRITTEN);
-                continue;
-            };
-            let end = self.place(&new);
-            let begin = push.old.map(|old| (old, self.place(&old)));
-            let lost = [end.is_none().then_some(new), begin.filter(|b| b.1.is_none()).map(|b| b.0)];
-            // In a clone that was cut, what is not here at all may lie before the cut.
-            let lost: Vec<Oid> = lost.into_iter().flatten().filter(|l| self.whole || repo.has(l)).collect();
-            for commit in &lost {
-                let message = format!(
-                    "push {number} of {} moved the branch {} {}, which is not on its line",
-                    push.at.short(),
-                    if *commit == new { "to" } else { "from" },
-                    commit.short()
-                );
-                notes.fault(None, "push-record", message, REWRITTEN);
-            }
-            let Some(end) = end.filter(|_| lost.is_empty()) else { continue };
-            let begin = begin.and_then(|b| b.1).map_or(0, |n| n + 1);
-            if begin > end {
-                let message = format!("push {number} of {} turned the branch back", push.at.short());
-                notes.fault(None, "push-record", message, REWRITTEN);
-                continue;
-            }
-            let place = self.recorded.len();
-            let twice = self.by.get(begin..=end).is_some_and(|b| b.iter().any(Option::is_some));
-            if twice {
-                let message = format!("push {number} of {} put steps on the branch that were there", push.at.short());
-                notes.fault(None, "push-record", message, REWRITTEN);
-            }
-            self.by.iter_mut().take(end + 1).skip(begin).for_each(|b| *b = Some(place));
-            self.recorded.push(push);
+    fn take(&mut self, repo: &Repo, push: Push, notes: &mut Notes) {
+        let said = format!("push {} of {}", push.number, push.at.short());
+        let Some(new) = push.new else {
+            let place = self.place_of(push.old);
+            notes.fault(place, "push-record", format!("{said} deleted the branch"), DELETED);
+            return;
+        };
+        let end = self.place(&new);
+        let begin = push.old.map(|old| (old, self.place(&old)));
+        let lost = [end.is_none().then_some(new), begin.filter(|b| b.1.is_none()).map(|b| b.0)];
+        // In a clone that was cut, what is not here at all may lie before the cut.
+        let lost: Vec<Oid> = lost.into_iter().flatten().filter(|l| self.whole || repo.has(l)).collect();
+        for commit in &lost {
+            let message = format!(
+                "{said} moved the branch {} {}, which is not on its line",
+                if *commit == new { "to" } else { "from" },
+                commit.short()
+            );
+            let place = self.place_of(Some(new)).or_else(|| self.place_of(push.old));
+            notes.fault(place, "push-record", message, REWRITTEN);
         }
+        let Some(end) = end.filter(|_| lost.is_empty()) else { return };
+        let begin = begin.and_then(|b| b.1).map_or(0, |n| n + 1);
+        if begin > end {
+            let message = format!("{said} turned the branch back");
+            notes.fault(self.place_of(Some(new)), "push-record", message, REWRITTEN);
+            return;
+        }
+        let there = self.by.get(begin..=end).into_iter().flatten().filter(|by| by.is_some()).count();
+        if there > 0 {
+            let (what, help) = match push.old {
+                None => (
+                    "made the branch, which earlier pushes had made already",
+                    "the branch was deleted, renamed or lost on the server and pushed again; who knows why can acknowledge it \
+                     (`greenroom settings acknowledge COMMIT push-record -m WHY`)",
+                ),
+                Some(_) => (
+                    "moved the branch from an older commit than earlier pushes had left it at",
+                    "the branch was set back on the server and pushed again; who knows why can acknowledge it \
+                     (`greenroom settings acknowledge COMMIT push-record -m WHY`)",
+                ),
+            };
+            let message = format!("{said} {what}: {there} of its steps were pushed before");
+            notes.fault(self.place_of(Some(new)), "push-record", message, help);
+        }
+        let place = self.recorded.len();
+        self.by.iter_mut().take(end + 1).skip(begin).for_each(|by| *by = by.or(Some(place)));
+        self.recorded.push(push);
     }
 
     /// Compares the times of the steps with those of the pushes: nothing can be older than what it came after, nor
@@ -213,6 +237,10 @@ impl Line {
         }
     }
 }
+
+/// What to do about a branch that was deleted.
+const DELETED: &str = "compare the history with another clone; who knows why it was deleted can acknowledge it (`greenroom \
+     settings acknowledge COMMIT push-record -m WHY`)";
 
 /// What to do about a time that cannot be.
 const BACKDATED: &str = "a clock was wrong, or a date was written by hand";

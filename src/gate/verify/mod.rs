@@ -25,7 +25,7 @@ use crate::git::{GitError, Repo};
 use crate::name::UserName;
 use crate::registry::Registry;
 use crate::rules::{self, Class, Fault, NewId};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, Snapshot};
 use crate::text::with_causes;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
@@ -176,15 +176,17 @@ pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progre
         pushes: line.pushes,
         ..Audit::default()
     };
-    let (mut stored, mut new_ids, mut moved) = (BTreeSet::new(), Vec::new(), Vec::new());
+    let (mut stored, mut new_ids, mut moved, mut people) = (BTreeSet::new(), Vec::new(), Vec::new(), Vec::new());
     for part in judge_all(git_dir, &line, range, stepped)? {
         notes.extend(part.notes);
         stored.extend(part.stored);
         new_ids.extend(part.new_ids);
         moved.extend(part.moved);
+        people.extend(part.people);
     }
     ids::follow(&mut new_ids, &moved);
     ids::check(&repo, &line, (&scope.branch, before), &new_ids, &mut notes)?;
+    ids::check_people(&repo, &line, (&scope.branch, before, &folders::named(&repo)), &people, &mut notes)?;
     if let Some(tip) = audit.to {
         whole(&repo, tip, &mut notes)?;
     }
@@ -290,6 +292,8 @@ struct Part {
     new_ids: Vec<(usize, String, NewId)>,
     /// The registries that were moved: in which step, from which folder to which.
     moved: Vec<(usize, String, String)>,
+    /// The people who were added: in which step, and to the registry of which folder.
+    people: Vec<(usize, String, UserName)>,
 }
 
 /// Judges the steps of a range with all cores; the parts are in order.
@@ -315,6 +319,7 @@ fn judge_all(
                 stored: BTreeSet::new(),
                 new_ids: Vec::new(),
                 moved: Vec::new(),
+                people: Vec::new(),
             };
             for number in first..range.end.min(first + BLOCK) {
                 judge_one(&gate, line, number, &mut part)?;
@@ -346,6 +351,7 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
     let landing = Landing { by, at: push.map_or(step.time, |p| p.at), bounded: false };
     let judged = gate.judge_step(step.commit, step.parent, &landing, &mut IdLine::elsewhere());
     let told = judged.and_then(|mut judged| {
+        part.people.extend(std::mem::take(&mut judged.people).into_iter().map(|(at, user)| (number, at, user)));
         part.new_ids.extend(std::mem::take(&mut judged.new_ids).into_iter().map(|(at, new)| (number, at, new)));
         part.moved.extend(judged.moved.drain(..).map(|(from, to)| (number, from, to)));
         let files = files::check(gate, step, &mut part.stored)?;
@@ -374,7 +380,7 @@ const LEFT_OUT: &str = "the clone is partial: objects of the step are not here (
 fn is_damage(e: &TreeError) -> bool {
     match e {
         TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::TooLarge { .. } => true,
-        TreeError::Io { .. } => false,
+        TreeError::Vast { .. } | TreeError::Io { .. } => false,
     }
 }
 
@@ -394,6 +400,9 @@ fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
     if is_gap && judged.unchecked.is_empty() {
         notes.unchecked("no push of it is recorded", 1, Some(judged.commit));
     }
+    if let Some(message) = judged.on_word {
+        notes.unchecked(message, 1, Some(judged.commit));
+    }
     let prefix = format!("{}: ", judged.commit.short());
     for message in judged.unchecked.iter().chain(&files.unchecked) {
         notes.unchecked(message.strip_prefix(&prefix).unwrap_or(message), 1, Some(judged.commit));
@@ -405,7 +414,7 @@ fn whole(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<(), AuditError> {
     let found = (|| -> Result<Vec<Fault>, GateError> {
         let root = Some(repo.tree_of(&tip)?);
         let mut out = Vec::new();
-        for at in folders::of(repo, root, &folders::named(repo))? {
+        for at in snapshot::registries(repo, root)? {
             out.extend(rules::lint(&Snapshot::new(repo, root, &at)?)?.faults);
         }
         Ok(out)
@@ -432,7 +441,7 @@ fn set_apart(repo: &Repo, audit: &mut Audit) -> Result<(), AuditError> {
     let Some(tip) = audit.to.filter(|_| !audit.findings.is_empty()) else { return Ok(()) };
     let Ok(root) = repo.tree_of(&tip) else { return Ok(()) };
     let mut known: BTreeMap<(String, String), String> = BTreeMap::new();
-    for at in folders::of(repo, Some(root), &folders::named(repo)).map_err(GateError::from)? {
+    for at in snapshot::registries(repo, Some(root)).map_err(GateError::from)? {
         let state = Snapshot::new(repo, Some(root), &at).map_err(GateError::from)?;
         let settings = state.settings().map_err(GateError::from)?;
         for fault in settings.iter().flat_map(|s| &s.acknowledged) {

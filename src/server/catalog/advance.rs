@@ -103,6 +103,9 @@ impl Catalog {
             changes.models.entry(name.clone()).or_default();
         }
         self.frame = Arc::new(Frame::read(after, Some(&self.frame))?);
+        for user in crate::rules::added_people(diff) {
+            Arc::make_mut(&mut self.arrivals).insert(user.clone(), self.landed);
+        }
         for (name, change) in &changes.models {
             match self.changed(after, name, change)? {
                 Some(card) => self.put(card),

@@ -48,7 +48,7 @@ impl Catalog {
         let shards = (0..SHARDS).map(|_| Arc::default()).collect();
         let names = (0..SHARDS).map(|_| Arc::default()).collect();
         let landed = Timestamp::from_millis(i64::MIN);
-        Self { commit: None, landed, frame: Arc::default(), shards, names }
+        Self { commit: None, landed, frame: Arc::default(), arrivals: Arc::default(), shards, names }
     }
 
     /// Reads the registry as of its newest commit.
@@ -59,6 +59,8 @@ impl Catalog {
         let Some(commit) = out.commit else { return Ok(out) };
         out.landed = index.landed()?.unwrap_or(out.landed);
         let (models, versions) = index.rows()?;
+        let frame = Frame::read(&registry.snapshot_of(Some(commit))?, None)?;
+        out.arrivals = Arc::new(index.arrivals(frame.people.keys())?);
         drop(index);
         let mut by_model: HashMap<String, Vec<Arc<VersionFacts<'static>>>> = HashMap::new();
         for version in versions {
@@ -71,7 +73,7 @@ impl Catalog {
                 (row, versions)
             })
             .collect();
-        out.frame = Arc::new(Frame::read(&registry.snapshot_of(Some(commit))?, None)?);
+        out.frame = Arc::new(frame);
         cards(registry, commit, rows)?.into_iter().for_each(|card| out.put(card));
         Ok(out)
     }

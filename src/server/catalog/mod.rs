@@ -36,6 +36,8 @@ pub struct Catalog {
     /// When that commit landed.
     landed: Timestamp,
     frame: Arc<Frame>,
+    /// When the people came, each without having left since.
+    arrivals: Arc<BTreeMap<UserName, Timestamp>>,
     shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
     /// The names of the models with an id: one, or several where somebody took an id a second time.
     names: Vec<Arc<BTreeMap<Id, BTreeSet<ModelName>>>>,
@@ -111,6 +113,11 @@ impl Catalog {
     /// All people.
     pub fn people(&self) -> &BTreeMap<UserName, Person> {
         &self.frame.people
+    }
+
+    /// When a person came who is there now; none where that is not known.
+    pub fn arrival(&self, user: &UserName) -> Option<Timestamp> {
+        self.arrivals.get(user).copied()
     }
 
     /// The stages that the registry knows, in their order.

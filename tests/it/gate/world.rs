@@ -194,6 +194,13 @@ impl World {
         self.git(person, &["-c", "gpg.format=ssh", "-c", &key, "commit", "-S", "-qm", "a signed edit"]);
     }
 
+    /// Someone makes signatures count, by a commit that is signed with their own key.
+    #[track_caller]
+    pub fn turn_to_signature(&self, person: Person) {
+        let text = self.file("greenroom.toml").replace("authority = \"pusher\"", "authority = \"signature\"");
+        self.edit_signed(person, person, "greenroom.toml", &text);
+    }
+
     /// The gate took a push of HEAD to a branch, and wrote down who pushed.
     pub fn recorded(&self, person: Person, reference: &str) {
         let repo = Repo::open(&self.sandbox.path("r")).expect("a repository");

@@ -63,6 +63,37 @@ fn tokens_end_and_are_revoked_while_the_server_runs() {
 }
 
 #[test]
+fn a_token_of_a_person_who_was_removed_is_void_for_ever() {
+    let world = World::new(&[("bob", "CAN_EDIT")]);
+    let server = world.serve(&["--require-token"]);
+    let search = server.get(&format!("{MLFLOW}/registered-models/search"));
+    let old = world.token("bob").to_owned();
+    search.clone().by(&old).json(200);
+    world.alice().greenroom(["person", "remove", "bob", "--yes"]).success();
+    search.clone().by(&old).json(401);
+    // Somebody else gets no such id; whoever comes back gets a new token.
+    let other = ["person", "add", "bob", "--email", "evil@example.org"];
+    let refused = world.alice().greenroom(other).code(5);
+    assert!(refused.stderr().contains("the id bob was another person's"), "{}", refused.stderr());
+    world.alice().greenroom(["person", "add", "bob", "--email", "bob@example.org"]).success();
+    search.clone().by(&old).json(401);
+    let fresh = token(&world.alice(), "bob", &[]);
+    search.clone().by(&fresh).json(200);
+    let listed = world.alice().greenroom(["token", "list", "-o", "json"]).success().json();
+    let void = |start: &str| {
+        let all = listed.as_array().expect("tokens");
+        all.iter().find(|t| t["prefix"] == start).expect("it is listed")["void"].clone()
+    };
+    assert_eq!((void(&old[..10]), void(&fresh[..10])), (json!(true), json!(false)));
+    // A server that starts later knows it, too.
+    drop(server);
+    let again = world.serve(&["--require-token"]);
+    let search = again.get(&format!("{MLFLOW}/registered-models/search"));
+    search.clone().by(&old).json(401);
+    search.by(&fresh).json(200);
+}
+
+#[test]
 fn a_token_that_may_only_read_changes_nothing() {
     let world = World::new(&[]);
     let server = world.serve(&[]);

@@ -1,0 +1,36 @@
+//! The former holder of a person's id: the file as it was last, before it was removed.
+
+use crate::entity::Person;
+use crate::format::{self, path};
+use crate::git::{GitError, Repo};
+use crate::name::{UserName, fold};
+use crate::snapshot::Snapshot;
+use crate::tree::{Objects as _, Oid};
+
+/// The file of the person who had an id last, in any case, on the first-parent line of a commit, that commit included.
+/// None where nobody had it, or the file cannot be read. `at` is the folder of the registry at that commit; before, it may have
+/// lain in another, such as those that `named` lists.
+///
+/// # Errors
+/// When the history cannot be read, as in a shallow clone.
+pub fn former_person(repo: &Repo, (at, named): (&str, &[String]), tip: Oid, user: &UserName) -> Result<Option<Person>, GitError> {
+    let wanted = fold(user.as_str());
+    let id = Snapshot::new(repo, Some(repo.tree_of(&tip)?), at)?.id()?.cloned();
+    let mut seen = None;
+    for step in repo.first_parents(tip)? {
+        let step = step?;
+        let state = Snapshot::follow(repo, Some(step.tree), at, (id.as_ref(), named))?;
+        let people = state.entry("people")?.map(|entry| entry.id);
+        if people.is_none() || people == seen {
+            continue;
+        }
+        seen = people;
+        let Some(folder) = people else { continue };
+        let entries = repo.tree(&folder)?;
+        let is_wanted = |name: &str| path::person_of(name).is_some_and(|user| fold(user.as_str()) == wanted);
+        let Some(entry) = entries.iter().find(|e| e.kind.is_file() && is_wanted(&e.name)) else { continue };
+        let bytes = repo.blob(&entry.id, format::MAX_FILE)?;
+        return Ok(format::parse::<Person>(&state.full_path(&format!("people/{}", entry.name)), &bytes).0);
+    }
+    Ok(None)
+}

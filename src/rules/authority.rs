@@ -1,0 +1,110 @@
+//! The rule of authority: whoever's word counts, somebody who manages the registry can still act by it.
+
+use super::{Faults, Step};
+use crate::entity::person::SigningKey;
+use crate::entity::settings::{Authority, Identity};
+use crate::entity::{Access, Level, Person};
+use crate::event::Event;
+use crate::name::{GroupName, Principal, UserName};
+use crate::signature::PublicKey;
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+use crate::tree::TreeError;
+
+pub(super) fn usable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    // What landed before there was this rule did no harm: somebody acted after it, or nobody could.
+    if step.is_past || step.founds()? || !step.diff.events.iter().any(bears) {
+        return Ok(());
+    }
+    let (before, after) = (authority(step.before)?, authority(step.after)?);
+    let Some(identity) = after else { return Ok(()) };
+    let is_switch = before.as_ref().is_none_or(|b| b.authority != identity.authority);
+    let place = step.after.full_path("greenroom.toml");
+    if is_switch && identity.authority == Authority::Signature && !step.actor.signed {
+        let message =
+            "the change to `authority = \"signature\"` is not signed, so nothing shows that signing works here";
+        let help = "give yourself a key (`greenroom person set ID --key FILE`), let git sign (`git config commit.gpgSign \
+                    true`, `gpg.format`, `user.signingKey`), and make the change again";
+        faults.add(place.clone(), message, help);
+    }
+    let can = |state: &Snapshot<'_>, identity: &Identity| -> Result<bool, TreeError> {
+        Ok(managers(state)?.any(|person| lacks(&person, identity, step.at).is_none()))
+    };
+    if can(step.after, &identity)? {
+        return Ok(());
+    }
+    // Who cannot act now was not locked out by this step.
+    if let Some(before) = before.filter(|b| b.authority == identity.authority)
+        && !can(step.before, &before)?
+    {
+        return Ok(());
+    }
+    let lacking = match managers(step.after)?.filter_map(|person| lacks(&person, &identity, step.at)).next() {
+        Some(lacking) => lacking,
+        // That nobody manages it is told by the rule of managers.
+        None => return Ok(()),
+    };
+    let message = format!(
+        "nobody who manages the registry could change it any more: by `authority = \"{}\"` it takes {lacking}",
+        identity.authority.as_str()
+    );
+    faults.add(place, message, "greenroom person set ID --email ADDRESS --key FILE, for somebody who manages it");
+    Ok(())
+}
+
+/// Whether an event bears on who can act.
+fn bears(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::SettingsChanged { .. }
+            | Event::PersonChanged { .. }
+            | Event::PersonRemoved { .. }
+            | Event::Granted { model: None, .. }
+            | Event::Revoked { model: None, .. }
+            | Event::GroupChanged { .. }
+            | Event::GroupDeleted { .. }
+    )
+}
+
+fn authority(state: &Snapshot<'_>) -> Result<Option<Identity>, TreeError> {
+    Ok(state.settings()?.map(|settings| settings.identity.clone()))
+}
+
+/// The people who manage the registry.
+fn managers(state: &Snapshot<'_>) -> Result<impl Iterator<Item = Person>, TreeError> {
+    let (access, people) = (state.access()?, state.people()?);
+    let manages = |user: &UserName| {
+        let level = |grant: &&crate::entity::Grant| grant.level == Level::CanManage && holds(access, &grant.to, user);
+        access.grants.iter().any(|grant| level(&grant))
+    };
+    let found: Vec<Person> =
+        people.iter().filter(|(user, _)| manages(user)).filter_map(|(_, file)| file.value.clone()).collect();
+    Ok(found.into_iter())
+}
+
+/// Whether a grant to somebody is one to a person.
+fn holds(access: &Access, to: &Principal, user: &UserName) -> bool {
+    match to {
+        Principal::User(granted) => granted == user,
+        Principal::Group(group) if *group == GroupName::everyone() => true,
+        Principal::Group(group) => access.groups.get(group).is_some_and(|members| members.contains(user)),
+    }
+}
+
+/// What a person lacks to land a change.
+fn lacks(person: &Person, identity: &Identity, now: Timestamp) -> Option<&'static str> {
+    let commits = !person.emails.is_empty() || !identity.web.is_empty();
+    match identity.authority {
+        Authority::Author => None,
+        Authority::Pusher | Authority::Signature if !commits => Some("an e-mail address to commit with"),
+        Authority::Pusher => None,
+        Authority::Signature => {
+            let usable = |key: &SigningKey| {
+                key.added_at.is_none_or(|t| t <= now)
+                    && key.revoked_at.is_none_or(|t| t > now)
+                    && PublicKey::parse(key.key.as_str()).is_ok_and(|key| key.vet().is_ok())
+            };
+            (!person.keys.iter().any(usable)).then_some("a key that signs")
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The folders of a repository that hold a registry, at any depth: of one tree, and of what differs between two.
+//!
+//! A registry is a folder with a file `greenroom.toml`. Within a registry its own folders are not searched: what lies
+//! there belongs to it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
+
+/// Folders of a registry's own, in which no other registry lies.
+const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
+
+/// How deep folders are searched.
+const MAX_DEPTH: usize = 128;
+
+/// How many folders are searched; a subtree without a registry is searched once, however often it is there.
+const MAX_FOLDERS: usize = 500_000;
+
+/// All folders of a tree that hold a registry, sorted. Each is empty for the root, or ends in a slash.
+///
+/// # Errors
+/// [`TreeError::Vast`] for a tree that is too deep or large to be searched.
+pub fn registries(objects: &dyn Objects, root: Option<Oid>) -> Result<Vec<String>, TreeError> {
+    let mut search = Search { objects, barren: HashSet::new(), seen: 0 };
+    let mut out = BTreeSet::new();
+    if let Some(root) = root {
+        search.all("", root, 0, &mut out)?;
+    }
+    Ok(out.into_iter().collect())
+}
+
+/// The registries that differ between two trees: the folders that hold one before, and those that hold one after. Only
+/// folders that differ are searched, so the cost follows the change.
+///
+/// # Errors
+/// [`TreeError::Vast`] for a change that is too deep or large to be searched.
+pub fn changed_registries(
+    objects: &dyn Objects,
+    before: Option<Oid>,
+    after: Option<Oid>,
+) -> Result<(BTreeSet<String>, BTreeSet<String>), TreeError> {
+    let mut search = Search { objects, barren: HashSet::new(), seen: 0 };
+    let mut out = (BTreeSet::new(), BTreeSet::new());
+    search.changed("", (before, after), 0, &mut out)?;
+    Ok(out)
+}
+
+struct Search<'o> {
+    objects: &'o dyn Objects,
+    /// Subtrees in which no registry lies.
+    barren: HashSet<Oid>,
+    seen: usize,
+}
+
+impl Search<'_> {
+    /// The subfolders of a tree in which registries may lie, and whether the tree itself holds one.
+    fn look(&mut self, tree: Oid, depth: usize) -> Result<(bool, Vec<Entry>), TreeError> {
+        self.seen += 1;
+        if self.seen > MAX_FOLDERS || depth > MAX_DEPTH {
+            return Err(TreeError::Vast { id: tree, folders: MAX_FOLDERS, depth: MAX_DEPTH });
+        }
+        let entries = self.objects.tree(&tree)?;
+        let holds = entries.iter().any(|e| e.name == "greenroom.toml" && e.kind != Kind::Tree);
+        let searched = |e: &&Entry| e.kind == Kind::Tree && !(holds && OWN.contains(&e.name.as_str()));
+        Ok((holds, entries.iter().filter(searched).cloned().collect()))
+    }
+
+    /// Adds all registries of a tree; says whether there are any.
+    fn all(&mut self, at: &str, tree: Oid, depth: usize, out: &mut BTreeSet<String>) -> Result<bool, TreeError> {
+        if self.barren.contains(&tree) {
+            return Ok(false);
+        }
+        let (holds, folders) = self.look(tree, depth)?;
+        if holds {
+            out.insert(at.to_owned());
+        }
+        let mut any = holds;
+        for folder in folders {
+            any |= self.all(&format!("{at}{}/", folder.name), folder.id, depth + 1, out)?;
+        }
+        if !any {
+            self.barren.insert(tree);
+        }
+        Ok(any)
+    }
+
+    fn changed(
+        &mut self,
+        at: &str,
+        trees: (Option<Oid>, Option<Oid>),
+        depth: usize,
+        out: &mut (BTreeSet<String>, BTreeSet<String>),
+    ) -> Result<(), TreeError> {
+        let (before, after) = match trees {
+            (before, after) if before == after => return Ok(()),
+            (None, None) => return Ok(()),
+            (Some(before), None) => return self.all(at, before, depth, &mut out.0).map(drop),
+            (None, Some(after)) => return self.all(at, after, depth, &mut out.1).map(drop),
+            (Some(before), Some(after)) => (before, after),
+        };
+        let (held, old) = self.look(before, depth)?;
+        let (holds, new) = self.look(after, depth)?;
+        if held {
+            out.0.insert(at.to_owned());
+        }
+        if holds {
+            out.1.insert(at.to_owned());
+        }
+        let mut pairs: BTreeMap<String, (Option<Oid>, Option<Oid>)> = BTreeMap::new();
+        for entry in old {
+            pairs.entry(entry.name).or_default().0 = Some(entry.id);
+        }
+        for entry in new {
+            pairs.entry(entry.name).or_default().1 = Some(entry.id);
+        }
+        for (name, pair) in pairs {
+            self.changed(&format!("{at}{name}/"), pair, depth + 1, out)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Trees by their names.
+    #[derive(Default)]
+    struct Trees(HashMap<Oid, Rc<[Entry]>>);
+
+    impl Trees {
+        fn add(&mut self, entries: &[(&str, Kind, Oid)]) -> Oid {
+            let id = id(self.0.len() + 1);
+            let entry = |(name, kind, id): &(&str, Kind, Oid)| Entry { name: (*name).to_owned(), kind: *kind, id: *id };
+            self.0.insert(id, entries.iter().map(entry).collect());
+            id
+        }
+    }
+
+    impl Objects for Trees {
+        fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError> {
+            self.0.get(id).cloned().ok_or(TreeError::Missing(*id))
+        }
+
+        fn blob(&self, id: &Oid, _: u64) -> Result<Vec<u8>, TreeError> {
+            Err(TreeError::Missing(*id))
+        }
+    }
+
+    fn id(n: usize) -> Oid {
+        let mut bytes = [0; 20];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        Oid::from_bytes(&bytes).unwrap()
+    }
+
+    #[test]
+    fn registries_are_found_at_any_depth_but_not_in_folders_of_a_registry() {
+        let mut trees = Trees::default();
+        let file = ("greenroom.toml", Kind::File, id(9_000));
+        let leaf = trees.add(&[file]);
+        let registry = trees.add(&[file, ("docs", Kind::Tree, leaf), ("models", Kind::Tree, leaf)]);
+        let mut tree = registry;
+        for _ in 0..20 {
+            tree = trees.add(&[("a", Kind::Tree, tree), ("b", Kind::Tree, id(9_999))]);
+            trees.0.entry(id(9_999)).or_insert_with(|| Rc::from([]));
+        }
+        let deep = "a/".repeat(20);
+        assert_eq!(registries(&trees, Some(tree)).unwrap(), [deep.clone(), format!("{deep}docs/")]);
+    }
+
+    #[test]
+    fn only_what_differs_is_searched() {
+        let mut trees = Trees::default();
+        let (one, two) = (("greenroom.toml", Kind::File, id(9_000)), ("greenroom.toml", Kind::File, id(9_001)));
+        let (same, old, new) = (trees.add(&[one]), trees.add(&[one]), trees.add(&[two]));
+        let (old, new) = (trees.add(&[("x", Kind::Tree, old)]), trees.add(&[("x", Kind::Tree, new)]));
+        // What is the same on both sides is not even there.
+        let unread = ("unread", Kind::Tree, id(9_998));
+        let before = trees.add(&[("gone", Kind::Tree, same), ("ml", Kind::Tree, old), unread]);
+        let after = trees.add(&[("came", Kind::Tree, same), ("ml", Kind::Tree, new), unread]);
+        let (there, come) = changed_registries(&trees, Some(before), Some(after)).unwrap();
+        assert_eq!(there.into_iter().collect::<Vec<_>>(), ["gone/", "ml/x/"]);
+        assert_eq!(come.into_iter().collect::<Vec<_>>(), ["came/", "ml/x/"]);
+    }
+
+    #[test]
+    fn a_tree_of_shared_subtrees_is_searched_once_and_one_that_is_too_deep_is_refused() {
+        let mut trees = Trees::default();
+        let mut tree = trees.add(&[]);
+        for _ in 0..100 {
+            tree = trees.add(&[("a", Kind::Tree, tree), ("b", Kind::Tree, tree), ("c", Kind::Tree, tree)]);
+        }
+        assert!(registries(&trees, Some(tree)).unwrap().is_empty());
+        for _ in 0..100 {
+            tree = trees.add(&[("a", Kind::Tree, tree)]);
+        }
+        assert!(matches!(registries(&trees, Some(tree)), Err(TreeError::Vast { .. })));
+        assert!(matches!(changed_registries(&trees, None, Some(tree)), Err(TreeError::Vast { .. })));
+    }
+}
