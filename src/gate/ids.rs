@@ -100,7 +100,7 @@ impl IdLine {
         };
         let mut out = FormerPeople::new();
         for (mark, user) in marks {
-            if used.contains_key(&mark) || self.brought.contains_key(&(at.to_owned(), mark)) {
+            if used.contains_key(&mark) || self.brought.contains_key(&(self.origin(at).to_owned(), mark)) {
                 out.insert(user.clone(), former_person(repo, (at, named), parent, user)?);
             }
         }
@@ -109,8 +109,9 @@ impl IdLine {
 
     /// Notes whom a step added.
     pub(super) fn note_people(&mut self, at: &str, diff: &Diff, commit: Oid) {
+        let at = self.origin(at).to_owned();
         for user in added_people(diff) {
-            self.brought.entry((at.to_owned(), user.arrival_mark())).or_insert(commit);
+            self.brought.entry((at.clone(), user.arrival_mark())).or_insert(commit);
         }
     }
 
