@@ -66,7 +66,9 @@ fn leaves_root(snapshot: &Snapshot<'_>, entry: &Entry) -> Result<Moves, TreeErro
     match snapshot.objects().blob(&entry.id, own.len() as u64) {
         Ok(bytes) if bytes == own.as_bytes() => Ok(Moves::Whole),
         Ok(_) | Err(TreeError::TooLarge { .. }) => Ok(Moves::Copy),
-        Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. })) => Err(e),
+        Err(
+            e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. }),
+        ) => Err(e),
     }
 }
 

@@ -13,7 +13,12 @@ use crate::tree::{Objects as _, Oid};
 ///
 /// # Errors
 /// When the history cannot be read, as in a shallow clone.
-pub fn former_person(repo: &Repo, (at, named): (&str, &[String]), tip: Oid, user: &UserName) -> Result<Option<Person>, GitError> {
+pub fn former_person(
+    repo: &Repo,
+    (at, named): (&str, &[String]),
+    tip: Oid,
+    user: &UserName,
+) -> Result<Option<Person>, GitError> {
     let wanted = fold(user.as_str());
     let id = Snapshot::new(repo, Some(repo.tree_of(&tip)?), at)?.id()?.cloned();
     let mut seen = None;

@@ -166,7 +166,9 @@ impl Registry {
             found => found?,
         };
         let known = marks.into_iter().filter(|(mark, _)| found.contains_key(mark));
-        known.map(|(_, user)| Ok((user.clone(), former_person(&self.repo, (&self.at, self.named()), tip, user)?))).collect()
+        known
+            .map(|(_, user)| Ok((user.clone(), former_person(&self.repo, (&self.at, self.named()), tip, user)?)))
+            .collect()
     }
 
     /// The same registry with a calendar, so that moments may be written as people do: `yesterday`, `7d`, a local time.

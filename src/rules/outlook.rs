@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::stage::{lacking, objection};
 use super::subject::subject;
-use crate::entity::{Request, RequestState, Settings, Verdict};
 use crate::entity::settings::StageRule;
 use crate::entity::version::Status;
+use crate::entity::{Request, RequestState, Settings, Verdict};
 use crate::name::{ModelName, Principal, UserName};
 use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
