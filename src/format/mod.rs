@@ -6,6 +6,7 @@
 pub mod attributes;
 pub mod canonical;
 pub mod codec;
+pub mod comments;
 pub mod edit;
 pub mod model_file;
 pub mod path;

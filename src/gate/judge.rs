@@ -102,6 +102,10 @@ impl Gate {
         if let Some(before) = root.filter(|before| *before != info.tree) {
             self.nothing_left(&pairs, (parent, before, info.tree), &mut judged)?;
         }
+        // What landed before there was this rule stays.
+        if landing.bounded {
+            self.guard_git_settings(&there, (root, info.tree), &mut judged)?;
+        }
         judged.faults.sort();
         judged.faults.dedup();
         judged.false_trailers = crate::phrase::false_trailers(&info.body, &judged.events);

@@ -7,6 +7,8 @@
 mod arrived;
 mod error;
 mod folders;
+mod fork;
+mod guard;
 pub mod host;
 mod ids;
 mod judge;
@@ -93,6 +95,11 @@ impl Gate {
     /// The limits of a push.
     pub fn limits(&self) -> &GateLimits {
         &self.limits
+    }
+
+    /// The names that no others may resemble.
+    fn reserved(&self) -> namespace::Reserved<'_> {
+        namespace::Reserved { protected: &self.protected, releases: &self.releases }
     }
 
     /// Whether a branch is protected. A `*` in a pattern stands for any characters.

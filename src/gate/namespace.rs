@@ -17,19 +17,52 @@ const OWN: &[&str] =
 /// The longest name of a reference, in bytes: each part becomes a file's name, with `.lock` behind it.
 const MAX_NAME: usize = 240;
 
-/// Which references are protected: full names, and patterns of them such as `refs/heads/release/*`.
+/// Names that others may not resemble: full names, and patterns of them such as `refs/heads/release/*`.
 #[derive(Debug, Clone, Copy)]
-pub struct Protected<'a>(pub &'a [String]);
+pub struct Reserved<'a> {
+    /// The protected branches.
+    pub protected: &'a [String],
+    /// The references that consumers read.
+    pub releases: &'a [String],
+}
 
-impl Protected<'_> {
+impl<'a> Reserved<'a> {
+    fn protects(self, name: &str) -> bool {
+        self.protected.iter().any(|p| matches(p, name))
+    }
+
     fn covers(self, name: &str) -> bool {
-        self.0.iter().any(|p| matches(p, name))
+        self.protects(name) || self.releases.iter().any(|p| matches(p, name))
     }
 
-    /// Whether a file system that confuses cases or normal forms would take the name for a protected one's.
-    fn resembles(self, name: &str) -> bool {
-        !self.covers(name) && self.0.iter().any(|p| matches(&fold(p), &fold(name)))
+    /// Whether a file system that confuses cases or normal forms would take the name for a protected branch's.
+    fn resembles_protected(self, name: &str) -> bool {
+        !self.covers(name) && resembles(self.protected, name)
     }
+
+    /// The same of a release reference's.
+    fn resembles_release(self, name: &str) -> bool {
+        !self.covers(name) && resembles(self.releases, name)
+    }
+
+    /// The names without a `*`.
+    fn literal(list: &'a [String]) -> impl Iterator<Item = &'a str> {
+        list.iter().map(String::as_str).filter(|p| !p.contains('*'))
+    }
+
+    /// Names that a new reference may not lie in: those that are literal, and the folders of patterns.
+    fn in_the_way(self, folded: &str) -> Option<&'a str> {
+        let all = self.protected.iter().chain(self.releases).map(String::as_str);
+        let clash = |name: &&str| match name.split_once('*') {
+            Some((start, _)) => start.rsplit_once('/').is_some_and(|(folder, _)| is_in(&fold(folder), folded)),
+            None => fold(name) != folded && (is_in(&fold(name), folded) || is_in(folded, &fold(name))),
+        };
+        all.into_iter().find(clash)
+    }
+}
+
+fn resembles(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|p| matches(&fold(p), &fold(name)))
 }
 
 /// Judges the references of a push: their number, their names, and that protected ones name commits and stay.
@@ -41,14 +74,14 @@ impl Protected<'_> {
 pub fn judge(
     repo: &Repo,
     updates: &[Update],
-    protected: Protected<'_>,
+    reserved: Reserved<'_>,
     limits: GateLimits,
 ) -> Result<Vec<Fault>, GitError> {
     // Only a new name can be too like another.
     let creates = updates.iter().any(|u| u.old.is_none());
     let existing = if creates { repo.reference_names()? } else { Vec::new() };
-    let mut faults = names(updates, protected, &existing, limits);
-    for update in updates.iter().filter(|u| protected.covers(&u.name)) {
+    let mut faults = names(updates, reserved, &existing, limits);
+    for update in updates.iter().filter(|u| reserved.protects(&u.name)) {
         let Some(new) = &update.new else { continue };
         let say = match repo.header(new)? {
             Some(header) if header.kind == ObjectKind::Commit => continue,
@@ -61,54 +94,81 @@ pub fn judge(
 }
 
 /// What of it the names alone tell. `existing` are the full names of the references that there are.
-pub fn names(updates: &[Update], protected: Protected<'_>, existing: &[String], limits: GateLimits) -> Vec<Fault> {
+pub fn names(updates: &[Update], reserved: Reserved<'_>, existing: &[String], limits: GateLimits) -> Vec<Fault> {
     if updates.len() > limits.refs {
         let say = format!("the push moves {} references; at most {} are allowed", updates.len(), limits.refs);
         let problem = Problem::of_file("", "limit", say).help("push in parts, without --all or --mirror");
         return vec![Fault { problem, class: Class::Format }];
     }
-    let others = Others::new(updates, protected, existing);
+    let others = Others::new(updates, reserved, existing);
     let mut faults = Vec::new();
     let mut seen = BTreeSet::new();
     for update in updates {
         if !seen.insert(&update.name) {
             faults.push(fault(update, "ref-twice", "the push names it twice", "push it once"));
         }
-        faults.extend(one(update, protected, &others));
+        faults.extend(one(update, reserved, &others));
     }
     faults
 }
 
-fn one(update: &Update, protected: Protected<'_>, others: &Others<'_>) -> Option<Fault> {
+fn one(update: &Update, reserved: Reserved<'_>, others: &Others<'_>) -> Option<Fault> {
     let name = update.name.as_str();
     let named = |say: String, help: &str| Some(fault(update, "ref-name", say, help));
     if let Some(own) = OWN.iter().find(|own| is_in(&fold(name), own)) {
         let say = format!("it is not for pushing: what lies in {own}/ is written by the server");
         return Some(fault(update, "ref-own", say, "push without it"));
     }
-    if protected.covers(name) && update.new.is_none() {
+    if reserved.protects(name) && update.new.is_none() {
         let say = "a protected branch may not be deleted";
         return Some(fault(update, "ref-delete", say, "protect another one first"));
     }
-    if protected.resembles(name) {
+    if reserved.resembles_protected(name) {
         let say = "it differs from a protected branch only by case or normalisation".to_owned();
         return named(say, "give the branch a name of its own");
     }
     // What is there already may go.
     update.new.as_ref()?;
+    if reserved.resembles_release(name) {
+        let say = "it differs from a release reference only by case or normalisation".to_owned();
+        return named(say, "give it a name of its own");
+    }
     if let Some(why) = odd(name) {
         return named(format!("it {why}"), "give it a plainer name");
     }
-    if let Some(short) = name.strip_prefix("refs/").and_then(|n| n.split_once('/')).map(|(_, short)| short) {
-        let branch = format!("refs/heads/{short}");
-        if branch != name && (protected.covers(&branch) || protected.resembles(&branch)) {
-            let say = format!("it has the name of a protected branch, so that {} would mean either", quoted(short));
-            return named(say, "give it a name of its own");
-        }
+    if let Some(what) = ambiguous(name, reserved) {
+        let short = quoted(short(name).unwrap_or(name));
+        let say = format!("it has the name of a {what}, so that {short} would mean either");
+        return named(say, "give it a name of its own");
     }
-    let other = others.clash(name, update.old.is_none())?;
+    let other = others.clash(name, update.old.is_none()).or_else(|| {
+        let is_new = update.old.is_none() && !reserved.covers(name);
+        is_new.then(|| reserved.in_the_way(&fold(name))).flatten()
+    })?;
     let say = format!("it and {} cannot lie side by side on every system", quoted(other));
+    if reserved.covers(name) && !reserved.covers(other) {
+        let help = format!("delete the other one first, as whoever pushes here may: `git push REMOTE --delete {other}`");
+        return named(say, &help);
+    }
     named(say, "give it a name that differs by more than case, and that is no folder of the other")
+}
+
+/// A name without `refs/` and the folder after it.
+fn short(name: &str) -> Option<&str> {
+    name.strip_prefix("refs/").and_then(|n| n.split_once('/')).map(|(_, short)| short)
+}
+
+/// What a reference of another kind is that has the same short name: programs would take one for the other.
+fn ambiguous(name: &str, reserved: Reserved<'_>) -> Option<&'static str> {
+    let own = short(name)?;
+    let branch = format!("refs/heads/{own}");
+    if branch != name && (reserved.protects(&branch) || reserved.resembles_protected(&branch)) {
+        return Some("protected branch");
+    }
+    // A pattern of tags such as `v*` says nothing of branches.
+    let same = |release: &str| release != name && short(release).is_some_and(|other| fold(other) == fold(own));
+    let is_release = !reserved.covers(name) && Reserved::literal(reserved.releases).any(same);
+    is_release.then_some("release reference")
 }
 
 /// What is odd about a name; nothing that git itself refuses is asked again.
@@ -147,7 +207,7 @@ struct Others<'a> {
 }
 
 impl<'a> Others<'a> {
-    fn new(updates: &'a [Update], protected: Protected<'a>, existing: &'a [String]) -> Self {
+    fn new(updates: &'a [Update], reserved: Reserved<'a>, existing: &'a [String]) -> Self {
         let mut names: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         let goes = |name: &str| updates.iter().any(|u| u.name == name && u.new.is_none());
         let pushed = updates.iter().filter(|u| u.new.is_some()).map(|u| u.name.as_str());
@@ -155,8 +215,7 @@ impl<'a> Others<'a> {
         for name in pushed.chain(kept) {
             names.entry(fold(name)).or_default().insert(name);
         }
-        let fixed =
-            protected.0.iter().map(String::as_str).filter(|p| !p.contains('*')).chain(OWN.iter().copied()).collect();
+        let fixed = Reserved::literal(reserved.protected).chain(OWN.iter().copied()).collect();
         Self { names, fixed }
     }
 
@@ -202,9 +261,11 @@ mod tests {
     fn judged(updates: &[Update]) -> Vec<String> {
         let protected = ["refs/heads/main".to_owned(), "refs/heads/release/*".to_owned()];
         let existing =
-            ["refs/heads/main", "refs/heads/topic", "refs/heads/release/1", "refs/tags/v1", "refs/heads/Odd"];
+            ["refs/heads/main", "refs/heads/topic", "refs/heads/release/1", "refs/tags/v1", "refs/heads/Odd", "refs/heads/Live"];
         let existing = existing.map(str::to_owned);
-        let faults = names(updates, Protected(&protected), &existing, GateLimits::default());
+        let releases = ["refs/tags/v*".to_owned(), "refs/heads/prod".to_owned(), "refs/heads/live/*".to_owned()];
+        let reserved = Reserved { protected: &protected, releases: &releases };
+        let faults = names(updates, reserved, &existing, GateLimits::default());
         faults.into_iter().map(|f| f.problem.message).collect()
     }
 
@@ -282,11 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn names_like_a_release_reference_are_refused_to_whoever_takes_them() {
+        for name in ["refs/heads/Prod", "refs/tags/V2", "refs/heads/LIVE/1", "refs/heads/pro\u{ff44}"] {
+            refused(create(name), "differs from a release reference");
+            assert_eq!(judged(&[delete(name)]), Vec::<String>::new(), "what is there may go");
+        }
+        refused(create("refs/heads/prod/x"), "cannot lie side by side");
+        refused(create("refs/tags/prod"), "the name of a release reference");
+        assert_eq!(judged(&[create("refs/heads/prod"), create("refs/tags/v2")]), Vec::<String>::new());
+        assert_eq!(judged(&[create("refs/heads/vera/topic")]), Vec::<String>::new());
+        // What was taken before there was this rule can be deleted by who is in need of the name.
+        refused(create("refs/heads/live/1"), "cannot lie side by side");
+        assert_eq!(judged(&[delete("refs/heads/Live"), create("refs/heads/live/1")]), Vec::<String>::new());
+    }
+
+    #[test]
     fn new_names_do_not_differ_from_others_by_case_alone() {
         refused(create("refs/heads/Topic"), "cannot lie side by side");
         refused(create("refs/heads/TOPIC/x"), "cannot lie side by side");
         refused(create("refs/heads/odd"), "cannot lie side by side");
-        refused(create("refs/tags/V1"), "cannot lie side by side");
+        refused(create("refs/tags/V1"), "differs from a release reference");
         let found = judged(&[create("refs/heads/new"), create("refs/heads/NEW")]);
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(judged(&[create("refs/heads/deep/a"), create("refs/heads/DEEP")]).len(), 2);

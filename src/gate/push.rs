@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::fork::Begin;
 use super::judge::Judged;
-use super::namespace::Protected;
 use super::structure::{Place, Structure};
 use super::{Gate, GateError, IdLine, Lander, Landing, Pusher, Update, folders, namespace};
 use crate::format::Problem;
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::tree::Oid;
 
 /// Commits of a first-parent line with their first parents, oldest first.
-type Line = Vec<(Oid, Option<Oid>)>;
+pub(super) type Line = Vec<(Oid, Option<Oid>)>;
 
 /// What is said of a push.
 #[derive(Debug, Clone, Default)]
@@ -72,21 +72,31 @@ impl Gate {
         let by = pusher.map_or(Lander::Nobody, |p| Lander::Pusher(p.clone()));
         let landing = Landing { by, at: now, bounded: true };
         let mut out = Judgement {
-            references: namespace::judge(&self.repo, updates, Protected(&self.protected), self.limits)?,
+            references: namespace::judge(&self.repo, updates, self.reserved(), self.limits)?,
             ..Judgement::default()
         };
         out.references.extend(self.releases(updates, pusher)?);
         if !out.references.is_empty() {
             return Ok(out);
         }
-        for update in updates.iter().filter(|u| self.protects(&u.name)) {
+        let mut guarded: Vec<&Update> = updates.iter().filter(|u| self.protects(&u.name)).collect();
+        // What is there goes first, and the branch of HEAD: the others begin at steps of these.
+        guarded.sort_by_key(|u| (u.old.is_none(), self.protected.first() != Some(&u.name)));
+        let mut tips = if guarded.iter().any(|u| u.old.is_none()) { self.tips()? } else { Vec::new() };
+        for update in guarded {
             let Some(new) = update.new else { continue };
-            let Some(steps) = self.steps(update, new, &mut out)? else { break };
+            let steps = match update.old {
+                Some(old) => self.steps(update, (old, new), &mut out)?,
+                None => self.first_steps(update, new, (&tips, pusher), &mut out)?,
+            };
+            let Some(steps) = steps else { break };
             // What is not built as it must be is not read any further.
-            out.commits.extend(self.structure(update, new, &steps, now)?);
+            let known = update.old.map_or_else(|| tips.clone(), |old| vec![old]);
+            out.commits.extend(self.structure(update, new, (&steps, &known), now)?);
             if !out.commits.is_empty() {
                 break;
             }
+            tips.push(new);
             let base = steps.first().and_then(|(_, parent)| *parent);
             let mut ids = IdLine::after(&update.name, base);
             for (commit, parent) in steps {
@@ -102,15 +112,12 @@ impl Gate {
         &self,
         update: &Update,
         new: Oid,
-        steps: &Line,
+        (steps, known): (&Line, &[Oid]),
         now: Timestamp,
     ) -> Result<Vec<(Oid, Fault)>, GateError> {
-        let known = update.old.map_or_else(|| self.landed(), |old| Ok(vec![old]))?;
         let max = self.limits.commits;
-        let Some(commits) = self.repo.new_commits_oldest_first(new, &known, max)? else {
-            let message = format!("more than {max} commits come at once");
-            let help = "push in parts, or raise greenroom.maxCommits in the served repository";
-            return Ok(vec![(new, fault(update, "limit", &message, help))]);
+        let Some(commits) = self.repo.new_commits_oldest_first(new, known, max)? else {
+            return Ok(vec![(new, too_many(update, max))]);
         };
         let root = |commit: &Oid| self.repo.tree_of(commit);
         let before = folders::of(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
@@ -158,20 +165,20 @@ impl Gate {
     }
 
     /// The steps that a protected branch would take, oldest first; none, with a fault, if the old tip is not on the
-    /// first-parent line of the new one. A branch that is new begins where another protected branch ends.
-    fn steps(&self, update: &Update, new: Oid, out: &mut Judgement) -> Result<Option<Line>, GateError> {
+    /// first-parent line of the new one.
+    fn steps(
+        &self,
+        update: &Update,
+        (old, new): (Oid, Oid),
+        out: &mut Judgement,
+    ) -> Result<Option<Line>, GateError> {
         let max = self.limits.commits;
-        let landed = if update.old.is_some() { Vec::new() } else { self.landed()? };
-        let fresh: Option<BTreeSet<Oid>> = match landed.as_slice() {
-            [] => None,
-            landed => self.repo.new_commits(new, landed, max)?.map(|f| f.into_iter().collect()),
-        };
         let mut steps = Vec::new();
-        let mut reached = update.old.is_none();
+        let mut reached = false;
         for step in self.repo.first_parents(new)? {
             let step = step?;
-            reached |= Some(step.commit) == update.old;
-            if Some(step.commit) == update.old || fresh.as_ref().is_some_and(|f| !f.contains(&step.commit)) {
+            reached = step.commit == old;
+            if reached {
                 break;
             }
             steps.push((step.commit, step.parent));
@@ -179,30 +186,30 @@ impl Gate {
                 break;
             }
         }
-        if reached && steps.len() <= max {
-            steps.reverse();
-            return Ok(Some(steps));
+        if steps.len() > max {
+            out.references.push(too_many(update, max));
+        } else if !reached {
+            let (message, help) = self.why_not(old, new)?;
+            out.references.push(fault(update, "ref-rewind", message, help));
         }
-        let (message, help) = match update.old {
-            Some(old) if steps.len() <= max => self.why_not(old, new)?,
-            Some(_) | None => {
-                let message = format!("more than {max} commits come at once");
-                let help = "push in parts, or raise greenroom.maxCommits in the served repository";
-                out.references.push(fault(update, "limit", &message, help));
-                return Ok(None);
-            }
-        };
-        out.references.push(fault(update, "ref-rewind", message, help));
-        Ok(None)
+        steps.reverse();
+        Ok(Some(steps).filter(|steps| reached && steps.len() <= max))
     }
 
-    /// The tips of the protected branches that are there.
-    pub(super) fn landed(&self) -> Result<Vec<Oid>, GateError> {
-        let mut out = Vec::new();
-        for name in self.protected.iter().filter(|name| !name.contains('*')) {
-            out.extend(self.repo.reference(name)?);
+    /// The same of a protected branch that is new: it begins where it leaves the line of another one.
+    fn first_steps(
+        &self,
+        update: &Update,
+        new: Oid,
+        (tips, pusher): (&[Oid], Option<&Pusher>),
+        out: &mut Judgement,
+    ) -> Result<Option<Line>, GateError> {
+        match self.begin(update, new, tips, pusher)? {
+            Begin::Steps(steps) => return Ok(Some(steps)),
+            Begin::TooMany => out.references.push(too_many(update, self.limits.commits)),
+            Begin::Refused(fault) => out.references.push(fault),
         }
-        Ok(out)
+        Ok(None)
     }
 
     /// Why a new tip does not continue the line of the old one.
@@ -224,6 +231,11 @@ impl Gate {
         }
         Ok(("the history would be replaced by another", "`git pull --rebase`, and push again without --force"))
     }
+}
+
+fn too_many(update: &Update, max: usize) -> Fault {
+    let message = format!("more than {max} commits come at once");
+    fault(update, "limit", &message, "push in parts, or raise greenroom.maxCommits in the served repository")
 }
 
 /// A fault of a reference.

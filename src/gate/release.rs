@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::fork::Lines;
 use super::{Gate, GateError, Update, matches};
-use crate::authority::{People, Pusher};
+use crate::authority::Pusher;
 use crate::entity::Level;
 use crate::format::Problem;
 use crate::rules::{Class, Fault};
-use crate::snapshot::{self, Snapshot};
 use crate::tree::Oid;
 
 /// The setting that names them: patterns such as `refs/tags/v*` and `prod`; a short name is a branch's.
@@ -60,19 +60,16 @@ impl Gate {
     /// Takes the commits out that are on the first-parent line of a protected branch, as it is or as this push, which
     /// lands as a whole, would make it. A commit of a merged side branch is none of them: as a state it was never judged.
     fn keep_unjudged(&self, wanted: &mut BTreeSet<Oid>, updates: &[Update]) -> Result<(), GateError> {
-        let mut tips = self.landed()?;
+        let mut tips = self.tips()?;
         tips.extend(updates.iter().filter(|u| self.protects(&u.name)).filter_map(|u| u.new));
-        for tip in tips {
-            if wanted.is_empty() {
-                break;
-            }
-            for step in self.repo.first_parents(tip)? {
-                wanted.remove(&step?.commit);
-                if wanted.is_empty() {
-                    break;
-                }
+        let mut lines = Lines::of(&self.repo, &tips);
+        let mut unjudged = BTreeSet::new();
+        for commit in std::mem::take(wanted) {
+            if !lines.hold(&commit)? {
+                unjudged.insert(commit);
             }
         }
+        *wanted = unjudged;
         Ok(())
     }
 
@@ -83,20 +80,8 @@ impl Gate {
             let help = "tell greenroom how this host names the pusher: `greenroom hook install --host …`";
             return Ok(Some(("nobody says who pushes, so a release reference cannot be set".to_owned(), help)));
         };
-        let Some(tip) = self.protected.first().map(|head| self.repo.reference(head)).transpose()?.flatten() else {
-            return Ok(None);
-        };
-        let root = self.repo.tree_of(&tip)?;
-        for at in snapshot::registries(&self.repo, Some(root))? {
-            let state = Snapshot::new(&self.repo, Some(root), &at)?;
-            let Some(user) = People::of(&state)?.by_pusher(pusher)? else {
-                return Ok(Some(("who pushes is not a person of this registry".to_owned(), ASK)));
-            };
-            if state.registry_level(&user)? < Some(LEVEL) {
-                return Ok(Some((format!("{user} may not set a release reference: it needs {LEVEL}"), ASK)));
-            }
-        }
-        Ok(None)
+        let why = self.lacks(Some(pusher), LEVEL, "set a release reference", None)?;
+        Ok(why.map(|why| (why, ASK)))
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             Needs::Registry(level) => {
                 let has = step.before.registry_level(user)?;
                 if has < Some(level) {
-                    let who = managers(step, None, level, &[])?;
+                    let who = landers(step, None, level)?;
                     faults.add(
                         path,
                         format!("{user} may not {what}: it needs {level} of the registry; {}", holds(has)),
@@ -58,7 +58,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             Needs::SelfOr(one, model, level) if one != *user => lacks(step, &model, level, &what, path, faults)?,
             Needs::SelfOrManager(one) if one != *user => {
                 if step.before.registry_level(user)? < Some(Level::CanManage) {
-                    let who = managers(step, None, Level::CanManage, &[])?;
+                    let who = landers(step, None, Level::CanManage)?;
                     faults.add(
                         path,
                         format!("{user} may not {what}: it needs {one}, or CAN_MANAGE of the registry"),
@@ -73,7 +73,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                         "{user} may not {what}: it would be sent a secret that was set for another target, and that \
                          needs CAN_MANAGE of the registry"
                     );
-                    let who = managers(step, None, Level::CanManage, &[])?;
+                    let who = landers(step, None, Level::CanManage)?;
                     faults.add(path, message, format!("set its secrets anew with the new target, or {who}"));
                 }
             }
@@ -83,7 +83,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                         "{user} may not {what}: a request that is open counts it as evidence, so it needs {level} on \
                          '{model}'"
                     );
-                    let who = managers(step, Some(&model), level, &[])?;
+                    let who = landers(step, Some(&model), level)?;
                     faults.add(path, message, format!("cancel the request, add it and ask again; or {who}"));
                 }
             }
@@ -112,19 +112,19 @@ fn lacks(
     let user = &step.actor.user;
     let has = step.level(model)?;
     if has < Some(level) {
-        let who = managers(step, Some(model), level, &[])?;
+        let who = landers(step, Some(model), level)?;
         faults.add(path, format!("{user} may not {what}: it needs {level} on '{model}'; {}", holds(has)), who);
     }
     Ok(())
 }
 
-/// Who else could do it: the principals that have the level.
-pub(super) fn managers(
+/// The principals that have a level, besides those whom it does not help to ask.
+fn holders(
     step: &Step<'_>,
     model: Option<&ModelName>,
     level: Level,
     besides: &[UserName],
-) -> Result<String, TreeError> {
+) -> Result<Vec<Principal>, TreeError> {
     let before = step.before;
     let mut all: Vec<Principal> = Vec::new();
     let mut take =
@@ -136,11 +136,39 @@ pub(super) fn managers(
     all.sort();
     all.dedup();
     others(step, &mut all, besides);
+    Ok(all)
+}
+
+/// Who else could do it, as advice.
+pub(super) fn managers(
+    step: &Step<'_>,
+    model: Option<&ModelName>,
+    level: Level,
+    besides: &[UserName],
+) -> Result<String, TreeError> {
+    let all = holders(step, model, level, besides)?;
     let names: Vec<String> = all.iter().take(8).map(Principal::to_string).collect();
     match names.as_slice() {
         [] => Ok("nobody else has this level; whoever manages the registry can grant it".to_owned()),
         _ => Ok(format!("ask {}", names.join(", "))),
     }
+}
+
+/// Who could land a change that needs a level: others who have it, else an author of the merged branch.
+pub(super) fn landers(step: &Step<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
+    if step.actor.authors.is_empty() || !holders(step, model, level, &[])?.is_empty() {
+        return managers(step, model, level, &[]);
+    }
+    for author in &step.actor.authors {
+        let has = match model {
+            Some(model) => step.before.level(author, model)?,
+            None => step.before.registry_level(author)?,
+        };
+        if has >= Some(level) {
+            return Ok(format!("let {author}, who made the branch and has this level, merge it"));
+        }
+    }
+    managers(step, model, level, &[])
 }
 
 /// Leaves those whom it helps to ask: neither who acts, nor who made what is brought in, nor those `besides`.
@@ -175,7 +203,7 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
         | Event::FileUnreadable { .. }
         | Event::FileRepaired { .. } => Needs::Registry(CanManage),
         Event::Granted { model, to, level, .. } => match model {
-            Some(model) if own_grant(step, to, *level) => Needs::Maker(now(model), CanManage),
+            Some(model) if creators_grant(step, model, to, *level)? => Needs::Anyone,
             Some(model) => Needs::On(now(model), CanManage),
             None => Needs::Registry(CanManage),
         },
@@ -340,9 +368,17 @@ fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName)
     }
 }
 
-/// Whether a grant is the CAN_MANAGE that the maker of a model gets.
-fn own_grant(step: &Step<'_>, to: &Principal, level: Level) -> bool {
-    level == Level::CanManage && *to == Principal::User(step.actor.user.clone())
+/// Whether a grant is the CAN_MANAGE that the creator of a model gets with it: the actor, or the proven author of the
+/// branch that the actor merges.
+fn creators_grant(step: &Step<'_>, model: &ModelName, to: &Principal, level: Level) -> Result<bool, TreeError> {
+    let Principal::User(to) = to else { return Ok(false) };
+    let creation = step.diff.events.iter().find(|event| matches!(event, Event::ModelCreated { model: m, .. } if m == model));
+    match creation {
+        Some(event) if level == Level::CanManage => {
+            Ok(event.claimed_by() == Some(to) && step.is_by(event, to)?)
+        }
+        Some(_) | None => Ok(false),
+    }
 }
 
 /// Those whom the rules of a move name as approvers: of the stage that is entered, and of the one that is left if that
@@ -525,5 +561,5 @@ pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
             faults.add(path, message, format!("let {name} do it, or write {user}"));
         }
     }
-    Ok(())
+    super::merge::creators_kept(step, faults)
 }

@@ -15,7 +15,8 @@ use crate::snapshot::Snapshot;
 use crate::tree::{Limits, TreeError};
 
 /// What to do about an id that is not new.
-const HELP: &str = "let greenroom make the ids; what was deleted is registered anew, under a new id";
+const HELP: &str = "let greenroom make the ids; what was deleted is registered anew, under a new id. If the id was copied from an \
+                    open branch, make that branch's change anew from main, and let a manager of the registry delete the copy";
 
 /// An id that a step brings, and the file that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod ids;
 mod keys;
 mod leaving;
 mod links;
+mod merge;
 mod moved;
 pub mod outlook;
 mod people;

@@ -8,9 +8,9 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use crate::diff;
-use crate::entity::{Request, Review};
+use crate::entity::{Level, Request, Review};
 use crate::event::Event;
-use crate::name::{Id, UserName};
+use crate::name::{Id, Principal, UserName};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::{self, Limits, Oid, TreeError};
@@ -99,6 +99,26 @@ impl<'a> Proposal<'a> {
         }
     }
 
+    /// The models and versions that proven others than `actor` created on the branch.
+    pub(super) fn created_by_others(&self, actor: &UserName) -> Result<Vec<Creation>, TreeError> {
+        let mut out = Vec::new();
+        for event in &self.changes()?.events {
+            let Some((id, by, _)) = created(event).filter(|(_, by, _)| *by != actor) else { continue };
+            if !self.is_by(event, by, actor)? {
+                continue;
+            }
+            let own: Vec<&Event> = self.events_of(by)?.collect();
+            let made = own.iter().filter(|event| created(event).is_some_and(|(other, ..)| other == id));
+            let names: BTreeSet<_> = made.chain([&event]).filter_map(|event| event.model()).collect();
+            let is_granted = own.iter().any(|event| {
+                matches!(event, Event::Granted { model: Some(model), to, level: Level::CanManage, .. }
+                    if names.contains(model) && *to == Principal::User(by.clone()))
+            });
+            out.push(Creation { id: id.clone(), by: by.clone(), is_granted });
+        }
+        Ok(out)
+    }
+
     /// Whether a proven commit of the reviewer added this review to a request that had it not when the branch began.
     pub(super) fn adds_review(&self, request: &Id, review: &Review) -> Result<bool, TreeError> {
         let is_new = self.changes()?.events.iter().any(|own| reviewed(own).is_some_and(|r| holds(r, request, review)));
@@ -177,6 +197,14 @@ impl<'a> Proposal<'a> {
     }
 }
 
+/// A model or version that somebody created on a branch.
+pub(super) struct Creation {
+    pub(super) id: Id,
+    pub(super) by: UserName,
+    /// Whether a commit of the creator's grants the creator CAN_MANAGE of it.
+    pub(super) is_granted: bool,
+}
+
 /// A version and the stage that it enters.
 pub(super) struct VersionMove<'e> {
     pub(super) model: &'e crate::name::ModelName,
@@ -196,7 +224,7 @@ fn is_same(one: &Event, other: &Event) -> bool {
 }
 
 /// The id of what an event creates, with who made it and when.
-fn created(event: &Event) -> Option<(&Id, &UserName, crate::time::Timestamp)> {
+pub(super) fn created(event: &Event) -> Option<(&Id, &UserName, crate::time::Timestamp)> {
     match event {
         Event::ModelCreated { created, .. } => Some((&created.id, &created.created_by, created.created_at)),
         Event::VersionCreated { created, .. } => Some((&created.id, &created.created_by, created.created_at)),

@@ -6,6 +6,7 @@ use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Setti
 use crate::format::Record;
 use crate::format::path::Location;
 use crate::name::UserName;
+use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
 pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
@@ -24,7 +25,8 @@ pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
         return Ok(());
     }
     for (place, file) in step.touched()? {
-        if !same_meaning(step, place, &file.path)? {
+        let is_reworded = same_meaning((step.before, step.after), place, &file.path)?;
+        if !is_reworded && !super::merge::rewords(step, place, file)? {
             continue;
         }
         let model = place.model().and_then(crate::format::path::ModelDir::name);
@@ -92,35 +94,39 @@ fn rewriter(step: &Step<'_>, place: &Location, path: &str) -> Result<Rewriter, T
     })
 }
 
-/// Whether a file says after the step what it said before.
-fn same_meaning(step: &Step<'_>, place: &Location, path: &str) -> Result<bool, TreeError> {
+/// Whether a file says in one state what it says in the other.
+pub(super) fn same_meaning(
+    states: (&Snapshot<'_>, &Snapshot<'_>),
+    place: &Location,
+    path: &str,
+) -> Result<bool, TreeError> {
     match place {
-        Location::Settings => same::<Settings>(step, path),
+        Location::Settings => same::<Settings>(states, path),
         // No file of grants is the same as one without a grant.
         Location::Access | Location::ModelAccess(_) => {
-            let access = |s: &crate::snapshot::Snapshot<'_>| match s.file::<Access>(path) {
+            let access = |s: &Snapshot<'_>| match s.file::<Access>(path) {
                 Ok(None) => Ok(Some(Access::default())),
                 Ok(Some(file)) => Ok(file.value),
                 Err(e) => Err(e),
             };
-            let (before, after) = (access(step.before)?, access(step.after)?);
+            let (before, after) = (access(states.0)?, access(states.1)?);
             Ok(before.is_some() && before == after)
         }
-        Location::Person(_) => same::<Person>(step, path),
-        Location::Webhook(_) => same::<Webhook>(step, path),
-        Location::Model(_) => same::<Model>(step, path),
-        Location::Stage(..) => same::<StagePointer>(step, path),
-        Location::Alias(..) => same::<AliasPointer>(step, path),
-        Location::Version(..) => same::<Version>(step, path),
-        Location::Request(..) => same::<Request>(step, path),
-        Location::Comment(..) => same::<Comment>(step, path),
+        Location::Person(_) => same::<Person>(states, path),
+        Location::Webhook(_) => same::<Webhook>(states, path),
+        Location::Model(_) => same::<Model>(states, path),
+        Location::Stage(..) => same::<StagePointer>(states, path),
+        Location::Alias(..) => same::<AliasPointer>(states, path),
+        Location::Version(..) => same::<Version>(states, path),
+        Location::Request(..) => same::<Request>(states, path),
+        Location::Comment(..) => same::<Comment>(states, path),
         // Every change of these has its event.
         Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_) => Ok(false),
     }
 }
 
-fn same<T: Record>(step: &Step<'_>, path: &str) -> Result<bool, TreeError> {
-    let value = |s: &crate::snapshot::Snapshot<'_>| s.file::<T>(path).map(|f| f.and_then(|f| f.value));
-    let (before, after) = (value(step.before)?, value(step.after)?);
+fn same<T: Record>(states: (&Snapshot<'_>, &Snapshot<'_>), path: &str) -> Result<bool, TreeError> {
+    let value = |s: &Snapshot<'_>| s.file::<T>(path).map(|f| f.and_then(|f| f.value));
+    let (before, after) = (value(states.0)?, value(states.1)?);
     Ok(before.is_some() && before == after)
 }

@@ -6,7 +6,7 @@ use super::proposal::VersionMove;
 use super::subject::{content, differences, subject};
 use super::{Faults, Step, line_of};
 use crate::entity::request::Subject;
-use crate::entity::settings::{Evidence, Removal, StageRule};
+use crate::entity::settings::{Authority, Evidence, Removal, StageRule};
 use crate::entity::{Request, RequestState, Review, Settings, Verdict, Version};
 use crate::event::{Cause, Event};
 use crate::format::path::{Location, ModelDir};
@@ -296,10 +296,14 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
             if needed == 1 && merged(step, &e)? {
                 continue;
             }
-            let message = format!(
+            let mut message = format!(
                 "version {} of '{}' may enter {} only through a request with {needed} approval(s)",
                 e.version, e.model, e.to
             );
+            if needed == 1 && step.proposal.is_some_and(|p| p.authors().contains(&step.actor.user)) {
+                let own = "; this merge is no approval, for a commit of the branch is by";
+                message.push_str(&format!("{own} {}, who merges it", step.actor.user));
+            }
             let help = format!(
                 "`greenroom request create {} {} {}`, then others approve: {} (the rule is in {})",
                 e.model,
@@ -471,6 +475,8 @@ pub(super) fn tally(
         let others = request.created_by != step.actor.user && created_by_another(step, &request.id)?;
         let lander = !landed_before && !others && review.by == step.actor.user && !settings.identity.self_approval;
         let why = if lander { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
+        // What landed before there was this reason stays.
+        let why = why.filter(|why| !(step.is_past && *why == GONE));
         let has_right = match end {
             End::In => step.before.may_let_in(&review.by, &model, e.from, e.to)?,
             End::Out => step.before.may_let_out(&review.by, &model, e.from, e.to)?,
@@ -503,6 +509,16 @@ pub const CHANGED: &str = "the version, its stage or the rule changed since";
 /// Why the approval of somebody else does not count.
 pub const NO_RIGHT: &str = "there is no right to approve this";
 
+/// Why no approval of a request counts whose author's id is nobody's any more: the same human may have another id now,
+/// and would approve an own request.
+pub const GONE: &str = "who asked is no longer a person of the registry; cancel the request and ask anew";
+
+/// Whether an id that acted stands for nobody in `people/`. Where the author's word counts, people need no file.
+fn is_gone(snapshot: &Snapshot<'_>, user: &UserName) -> Result<bool, TreeError> {
+    let by_author = snapshot.settings()?.is_none_or(|s| s.identity.authority == Authority::Author);
+    Ok(!by_author && snapshot.person(user)?.is_none())
+}
+
 /// Why an approval does not count towards its request as things are; none if it does.
 pub fn objection(
     snapshot: &Snapshot<'_>,
@@ -517,8 +533,10 @@ pub fn objection(
         Some(OWN)
     } else if !subject.is(&review.subject) {
         Some(CHANGED)
-    } else if !snapshot.may_approve(&review.by, model, from, &request.to)? {
+    } else if is_gone(snapshot, &review.by)? || !snapshot.may_approve(&review.by, model, from, &request.to)? {
         Some(NO_RIGHT)
+    } else if is_gone(snapshot, &request.created_by)? {
+        Some(GONE)
     } else {
         None
     })

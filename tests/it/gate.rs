@@ -1,6 +1,8 @@
 //! The gate by itself: pushes as git would announce them, judged without a hook.
 
 mod as_checked;
+mod branches;
+mod guard;
 mod merges;
 mod moves;
 mod under_fire;

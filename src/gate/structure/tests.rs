@@ -501,7 +501,7 @@ fn every_fault_is_of_a_rule_that_is_described() {
 #[test]
 fn protected_references_name_commits() {
     use crate::gate::Update;
-    use crate::gate::namespace::{self, Protected};
+    use crate::gate::namespace::{self, Reserved};
     let bench = Bench::new();
     let (begun, tree) = (bench.begun(), bench.registry());
     let who = format!("tagger Ada <ada@example.org> {NOW} +0000");
@@ -509,7 +509,7 @@ fn protected_references_name_commits() {
     let protected = ["refs/heads/main".to_owned()];
     let judged = |new: Oid, name: &str| {
         let update = Update { old: None, new: Some(new), name: name.to_owned() };
-        namespace::judge(&bench.repo, &[update], Protected(&protected), bench.limits).unwrap().len()
+        namespace::judge(&bench.repo, &[update], Reserved { protected: &protected, releases: &[] }, bench.limits).unwrap().len()
     };
     assert_eq!(judged(begun, "refs/heads/main"), 0);
     for other in [tree, tag, bench.blob("x"), Oid::from_hex(&"5".repeat(40)).unwrap()] {

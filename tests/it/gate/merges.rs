@@ -185,3 +185,105 @@ fn a_branch_that_merged_main_meanwhile_keeps_what_it_changed() {
     merge(&world, &[]);
     lands(&world.push(BOB));
 }
+
+#[test]
+fn a_newcomers_model_comes_with_a_merge_as_its_creator_made_it() {
+    const ACCESS: &str = "models/mine/access.toml";
+    let world = World::new();
+    branch(&world);
+    world.act(ALICE, &["model", "create", "mine"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &[]);
+    lands(&world.push(BOB));
+    for text in ["grants = [{ to = \"bob\", level = \"CAN_MANAGE\" }]\n", "grants = []\n"] {
+        world.git(BOB, &["reset", "-q", "--hard", "HEAD^"]);
+        merge(&world, &["--no-commit"]);
+        world.write(ACCESS, text);
+        world.git(BOB, &["add", ACCESS]);
+        world.git(BOB, &["commit", "-qm", "merge it"]);
+        let judged = world.push(BOB);
+        assert!(!judged.passes(), "{text}");
+    }
+    world.git(BOB, &["reset", "-q", "--hard", "HEAD^"]);
+    merge(&world, &["--no-commit"]);
+    world.git(BOB, &["rm", "-qf", ACCESS]);
+    world.git(BOB, &["commit", "-qm", "merge it"]);
+    let judged = world.push(BOB);
+    refused(&judged, &["author"]);
+    assert!(judged.render().contains("from alice, who created it"), "{}", judged.render());
+}
+
+#[test]
+fn a_merge_puts_no_comments_into_the_files_of_others() {
+    let world = World::new();
+    branch(&world);
+    world.act(ALICE, &["comment", "add", "churn", "1", "bad"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &["--no-commit"]);
+    let path = world.files(COMMENTS).pop().expect("a comment");
+    let text = world.read(&path);
+    world.write(&path, &format!("{text}# I take that back\n"));
+    world.git(BOB, &["add", &path]);
+    world.git(BOB, &["commit", "-qm", "merge it"]);
+    refused(&world.push(BOB), &["rewrite"]);
+}
+
+#[test]
+fn a_merge_of_lines_that_both_sides_changed_keeps_the_comments_of_both() {
+    let world = World::new();
+    world.act(CAROL, &["access", "grant", "group:everyone", "CAN_EDIT"]);
+    world.landed();
+    let path = "models/churn/versions/1/version.toml";
+    let text = world.read(path);
+    branch(&world);
+    world.edit(ALICE, path, &format!("# the second run\n{text}"));
+    world.recorded(ALICE, "refs/heads/request");
+    world.git(BOB, &["checkout", "-q", "main"]);
+    world.edit(BOB, path, &format!("{text}\n[tags]\nchecked = \"yes\" # by hand\n"));
+    world.landed();
+    merge(&world, &[]);
+    assert!(world.read(path).contains("second run") && world.read(path).contains("by hand"));
+    lands(&world.push(BOB));
+}
+
+#[test]
+fn a_refusal_says_why_a_merge_is_no_approval_and_who_may_merge() {
+    let world = World::new();
+    branch(&world);
+    world.edit(ALICE, PRODUCTION, "versions = [1]\n");
+    world.act(BOB, &["comment", "add", "churn", "1", "looks good"]);
+    world.recorded(ALICE, "refs/heads/request");
+    merge(&world, &[]);
+    let judged = world.push(BOB);
+    assert!(judged.render().contains("a commit of the branch is by bob, who merges it"), "{}", judged.render());
+
+    let world = World::new();
+    world.git(CAROL, &["checkout", "-q", "-b", "request", "main"]);
+    world.act(CAROL, &["stage", "set", "Production", "--approvals", "0"]);
+    merge(&world, &[]);
+    let judged = world.push(BOB);
+    refused(&judged, &["permission"]);
+    assert!(judged.render().contains("let carol, who made the branch and has this level, merge it"), "{}", judged.render());
+}
+
+#[test]
+fn who_has_another_id_now_approves_no_request_of_the_former_one() {
+    let world = World::new();
+    world.act(BOB, &["request", "create", "churn", "1", "Production"]);
+    world.landed();
+    world.git(CAROL, &["mv", "people/bob.toml", "people/robert.toml"]);
+    let person = world.read("people/robert.toml");
+    world.write("people/robert.toml", &format!("{person}logins = [\"bob\"]\n"));
+    world.write("access.toml", &world.read("access.toml").replace("\"bob\"", "\"robert\""));
+    world.git(CAROL, &["add", "--all"]);
+    world.git(CAROL, &["commit", "-qm", "rename bob"]);
+    lands(&world.push(CAROL));
+    world.landed();
+    let said = world.refused(BOB, &["request", "approve", "churn", "1"]);
+    assert!(said.contains("who asked is no longer a person of the registry"), "{said}");
+    world.act(CAROL, &["request", "cancel", "churn", "1"]);
+    world.act(ALICE, &["request", "create", "churn", "1", "Production"]);
+    world.landed();
+    world.act(BOB, &["request", "approve", "churn", "1"]);
+    lands(&world.push(BOB));
+}

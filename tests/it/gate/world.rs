@@ -44,10 +44,16 @@ pub struct World {
 impl World {
     /// A registry of Carol's with the model churn, whose word is the pusher's. Production needs one approval.
     pub fn new() -> Self {
+        Self::within("")
+    }
+
+    /// The same in a folder of the repository.
+    pub fn within(at: &str) -> Self {
         let sandbox = Sandbox::new();
         let world =
             Self { objects: RefCell::default(), sandbox, landed: RefCell::default(), settings: RefCell::default() };
-        world.shell(CAROL).within("..").greenroom(["init", "r"]).success();
+        let folder: &[&str] = if at.is_empty() { &[] } else { &["--at", at] };
+        world.shell(CAROL).within("..").greenroom(["init", "r"].iter().chain(folder)).success();
         let carol = |args: &[&str]| world.act(CAROL, args);
         for person in [ALICE, BOB] {
             carol(&["person", "add", &id(person), "--email", person.1]);
@@ -294,6 +300,25 @@ impl World {
         let update = Update { old: Oid::from_hex(&landed), new, name: "refs/heads/main".to_owned() };
         let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
         gate.judge(&[update], Some(&pusher), now()).expect("a verdict")
+    }
+
+    /// What would be said if someone pushed these references to a repository without any.
+    pub fn push_into_empty(&self, person: Person, references: &[(&str, &str)]) -> Judgement {
+        let served = self.serve(&self.landed.borrow());
+        let shell = self.shell(CAROL).within("../served.git");
+        let all = shell.git(["for-each-ref", "--format=delete %(refname)"]).success().stdout().to_owned();
+        shell.input(all).git(["update-ref", "--stdin"]).success();
+        let update = |(name, new): &(&str, &str)| Update { old: None, new: Oid::from_hex(new), name: (*name).to_owned() };
+        let updates: Vec<Update> = references.iter().map(update).collect();
+        let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
+        let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");
+        gate.judge(&updates, Some(&pusher), now()).expect("a verdict")
+    }
+
+    /// What someone is told whose command is refused for a rule.
+    #[track_caller]
+    pub fn refused(&self, person: Person, args: &[&str]) -> String {
+        self.shell(person).greenroom(args).code(5).stderr().to_owned()
     }
 
     pub fn push_unnamed(&self) -> Judgement {

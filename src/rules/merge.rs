@@ -1,0 +1,88 @@
+//! What a merge may not do to what others made on its branch: take what they created, or put words into their files.
+
+use std::collections::BTreeSet;
+
+use super::{Faults, Step};
+use crate::entity::Level;
+use crate::event::Event;
+use crate::format::path::Location;
+use crate::format::{MAX_FILE, comments};
+use crate::name::Principal;
+use crate::tree::{Entry, FileChange, TreeError};
+
+/// What proven authors of a branch created stays theirs: no merge writes another creator, or leaves out the grant that
+/// the creator of a model gave himself with it. Only who manages the registry may.
+pub(super) fn creators_kept(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let user = &step.actor.user;
+    let Some(proposal) = step.proposal.filter(|_| !step.is_past) else { return Ok(()) };
+    if step.before.registry_level(user)? >= Some(Level::CanManage) {
+        return Ok(());
+    }
+    for made in proposal.created_by_others(user)? {
+        let landed = step.diff.events.iter().find_map(|event| {
+            let (id, by, _) = super::proposal::created(event)?;
+            (*id == made.id).then_some((event, by))
+        });
+        let Some((event, by)) = landed else { continue };
+        if *by != made.by {
+            let path = super::ids::file(step.after, event)?;
+            let message = format!("the merge says that {by} created it, but {} did so on the branch", made.by);
+            faults.add(path, message, "merge it as the branch has it");
+            continue;
+        }
+        let Event::ModelCreated { model, .. } = event else { continue };
+        let is_granted = step.diff.events.iter().any(|event| {
+            matches!(event, Event::Granted { model: Some(m), to, level: Level::CanManage, .. }
+                if m == model && *to == Principal::User(made.by.clone()))
+        });
+        if made.is_granted && !is_granted {
+            let path = step.after.full_path(&format!("{}/access.toml", step.after.paths()?.model(model)));
+            let message = format!("the merge takes CAN_MANAGE of '{model}' from {}, who created it on the branch", made.by);
+            faults.add(path, message, "merge the file as the branch has it");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a step puts TOML comments into a file that neither the file nor the merged branch had, or gives what the
+/// branch wrote another form: events tell of neither, and readers take them for the words of whoever the file is of.
+pub(super) fn rewords(step: &Step<'_>, place: &Location, file: &FileChange) -> Result<bool, TreeError> {
+    let Some(after) = file.after.as_ref().filter(|e| e.kind.is_file() && !step.is_past) else { return Ok(false) };
+    match (place, step.proposal) {
+        (Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_), _) => return Ok(false),
+        // Outside of merges, files of one person's words or of one pointer are whole or hold nothing else.
+        (Location::Request(..) | Location::Comment(..), None) | (_, Some(_)) => {}
+        (_, None) => return Ok(false),
+    }
+    let at = |snapshot: &crate::snapshot::Snapshot<'_>| snapshot.entry(&file.path);
+    let (base, branch) = match step.proposal {
+        Some(proposal) => (at(&proposal.base)?, at(&proposal.state)?),
+        None => (None, None),
+    };
+    let is = |entry: &Option<Entry>| entry.as_ref().is_some_and(|e| e.id == after.id);
+    // What nobody had is written by who acts; what the branch has is its own.
+    if is(&branch) || file.before.is_none() && branch.is_none() {
+        return Ok(false);
+    }
+    let id = |entry: &Option<Entry>| entry.as_ref().map(|e| e.id);
+    let is_branchs_alone = step.proposal.is_some() && branch.is_some() && id(&file.before) == id(&base);
+    if let Some(proposal) = step.proposal.filter(|_| is_branchs_alone)
+        && super::rewrite::same_meaning((&proposal.state, step.after), place, &file.path)?
+    {
+        return Ok(true);
+    }
+    let mut known = BTreeSet::new();
+    for entry in [&file.before, &branch].into_iter().flatten().filter(|e| e.kind.is_file()) {
+        known.extend(said(step, entry)?);
+    }
+    Ok(said(step, after)?.iter().any(|comment| !known.contains(comment)))
+}
+
+/// The comments of a file; none of one that is too large to be one of ours.
+fn said(step: &Step<'_>, entry: &Entry) -> Result<Vec<String>, TreeError> {
+    match step.after.objects().blob(&entry.id, MAX_FILE) {
+        Ok(bytes) => Ok(comments::comments(&String::from_utf8_lossy(&bytes))),
+        Err(TreeError::TooLarge { .. }) => Ok(Vec::new()),
+        Err(e) => Err(e),
+    }
+}
