@@ -6,13 +6,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::push::Line;
-use super::{Gate, GateError, Update, folders};
+use super::{Gate, GateError, Update};
 use crate::authority::{People, Pusher};
 use crate::entity::Level;
 use crate::format::Problem;
 use crate::git::{GitError, Repo, Walk};
 use crate::rules::{Class, Fault};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, Snapshot};
 use crate::tree::Oid;
 
 /// The first-parent lines of several commits, read as far as they are asked for.
@@ -138,7 +138,8 @@ impl Gate {
             "the new protected branch begins at {}, whose rights and rules are not those of today, and {why}",
             step.short()
         );
-        let help = "begin at the newest step of a protected branch, or let somebody with CAN_MANAGE of the registry push it";
+        let help =
+            "begin at the newest step of a protected branch, or let somebody with CAN_MANAGE of the registry push it";
         Ok(Some(fault(update, Class::Permission, message, help)))
     }
 

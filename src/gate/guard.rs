@@ -29,7 +29,8 @@ impl Gate {
         let Some(user) = judged.actor.as_ref().map(|actor| actor.user.clone()) else { return Ok(()) };
         for at in registries.iter().filter(|at| !at.is_empty()) {
             let changed = self.changed_settings(at, before, after)?;
-            if changed.is_empty() || Snapshot::new(&self.repo, before, at)?.registry_level(&user)? >= Some(Level::CanManage)
+            if changed.is_empty()
+                || Snapshot::new(&self.repo, before, at)?.registry_level(&user)? >= Some(Level::CanManage)
             {
                 continue;
             }

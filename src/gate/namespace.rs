@@ -147,7 +147,8 @@ fn one(update: &Update, reserved: Reserved<'_>, others: &Others<'_>) -> Option<F
     })?;
     let say = format!("it and {} cannot lie side by side on every system", quoted(other));
     if reserved.covers(name) && !reserved.covers(other) {
-        let help = format!("delete the other one first, as whoever pushes here may: `git push REMOTE --delete {other}`");
+        let help =
+            format!("delete the other one first, as whoever pushes here may: `git push REMOTE --delete {other}`");
         return named(say, &help);
     }
     named(say, "give it a name that differs by more than case, and that is no folder of the other")
@@ -260,8 +261,14 @@ mod tests {
 
     fn judged(updates: &[Update]) -> Vec<String> {
         let protected = ["refs/heads/main".to_owned(), "refs/heads/release/*".to_owned()];
-        let existing =
-            ["refs/heads/main", "refs/heads/topic", "refs/heads/release/1", "refs/tags/v1", "refs/heads/Odd", "refs/heads/Live"];
+        let existing = [
+            "refs/heads/main",
+            "refs/heads/topic",
+            "refs/heads/release/1",
+            "refs/tags/v1",
+            "refs/heads/Odd",
+            "refs/heads/Live",
+        ];
         let existing = existing.map(str::to_owned);
         let releases = ["refs/tags/v*".to_owned(), "refs/heads/prod".to_owned(), "refs/heads/live/*".to_owned()];
         let reserved = Reserved { protected: &protected, releases: &releases };

@@ -166,12 +166,7 @@ impl Gate {
 
     /// The steps that a protected branch would take, oldest first; none, with a fault, if the old tip is not on the
     /// first-parent line of the new one.
-    fn steps(
-        &self,
-        update: &Update,
-        (old, new): (Oid, Oid),
-        out: &mut Judgement,
-    ) -> Result<Option<Line>, GateError> {
+    fn steps(&self, update: &Update, (old, new): (Oid, Oid), out: &mut Judgement) -> Result<Option<Line>, GateError> {
         let max = self.limits.commits;
         let mut steps = Vec::new();
         let mut reached = false;

@@ -139,6 +139,12 @@ impl From<PublishError> for RegistryError {
     }
 }
 
+impl From<PushesError> for RegistryError {
+    fn from(e: PushesError) -> Self {
+        Self::Pushes(Box::new(e))
+    }
+}
+
 impl From<AuthorityError> for RegistryError {
     fn from(e: AuthorityError) -> Self {
         match e {

@@ -7,12 +7,16 @@ use crate::diff::{self, Diff};
 use crate::event::Event;
 use crate::git::{Commit, Ident, Walk};
 use crate::name::UserName;
+use crate::pushes::Pushes;
 use crate::snapshot::Snapshot;
 use crate::time::{Calendar, Timestamp};
 use crate::tree::{Limits, Oid};
 
 /// The most commits of a merged branch whose authors are looked at.
 const MERGED: usize = 1000;
+
+/// The most steps of one push that are looked at for the one before them.
+const MAX_PUSHED: usize = 100_000;
 
 /// One step of history.
 #[derive(Debug, Clone)]
@@ -64,11 +68,31 @@ impl Registry {
                 return Err(RegistryError::Ahead(crate::text::quoted(moment)));
             }
             let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
-            let landed = (self.landed)(self, head, time)?;
-            return landed.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()));
+            let landed = (self.landed)(self, head, time)?.map(|commit| self.recorded_by(commit, time)).transpose()?;
+            return landed.flatten().ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()));
         }
         let commit = self.repo().resolve(moment);
         commit.map_err(|_| RegistryError::NoMoment(crate::text::quoted(moment)))
+    }
+
+    /// The newest step up to `commit` that the branch had at a time, by the record of pushes; none if it had none of them.
+    ///
+    /// A commit says itself when it was made, and whoever makes it may write any time. Where the record tells of the push
+    /// that put it on the branch, it landed then. The push that created the branch brought a history from elsewhere, and
+    /// tells nothing of the time before; nor does anything else where a step has no record.
+    fn recorded_by(&self, commit: Oid, time: Timestamp) -> Result<Option<Oid>, RegistryError> {
+        let pushes = Pushes::open(self.repo())?;
+        let mut at = commit;
+        while let Some(push) = pushes.landing(&at, self.branch())?.filter(|push| push.at > time) {
+            let Some(before) = push.old else { return Ok(Some(at)) };
+            // A record that does not lead back along the line is for `greenroom verify` to tell.
+            let mut earlier = self.repo().first_parents(at)?.skip(1).take(MAX_PUSHED);
+            if !earlier.any(|step| step.is_ok_and(|step| step.commit == before)) {
+                break;
+            }
+            at = before;
+        }
+        Ok(Some(at))
     }
 
     /// The registry as of a moment, or as of now.

@@ -372,11 +372,10 @@ fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName)
 /// branch that the actor merges.
 fn creators_grant(step: &Step<'_>, model: &ModelName, to: &Principal, level: Level) -> Result<bool, TreeError> {
     let Principal::User(to) = to else { return Ok(false) };
-    let creation = step.diff.events.iter().find(|event| matches!(event, Event::ModelCreated { model: m, .. } if m == model));
+    let creation =
+        step.diff.events.iter().find(|event| matches!(event, Event::ModelCreated { model: m, .. } if m == model));
     match creation {
-        Some(event) if level == Level::CanManage => {
-            Ok(event.claimed_by() == Some(to) && step.is_by(event, to)?)
-        }
+        Some(event) if level == Level::CanManage => Ok(event.claimed_by() == Some(to) && step.is_by(event, to)?),
         Some(_) | None => Ok(false),
     }
 }

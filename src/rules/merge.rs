@@ -37,7 +37,8 @@ pub(super) fn creators_kept(step: &Step<'_>, faults: &mut Faults) -> Result<(), 
         });
         if made.is_granted && !is_granted {
             let path = step.after.full_path(&format!("{}/access.toml", step.after.paths()?.model(model)));
-            let message = format!("the merge takes CAN_MANAGE of '{model}' from {}, who created it on the branch", made.by);
+            let message =
+                format!("the merge takes CAN_MANAGE of '{model}' from {}, who created it on the branch", made.by);
             faults.add(path, message, "merge the file as the branch has it");
         }
     }

@@ -4,6 +4,9 @@ mod world;
 
 use std::fs;
 
+use greenroom::registry::Registry;
+use greenroom::time::Timestamp;
+use serde_json::Value;
 use serde_json::{Value, json};
 
 use crate::support::Sandbox;
@@ -360,4 +363,31 @@ fn a_range_may_begin_before_the_history() {
     let world = World::new();
     let all = right(&world, &[])["steps"].clone();
     assert_eq!(right(&world, &["1999-01-01.."])["steps"], all);
+}
+
+#[test]
+fn as_of_a_time_before_its_push_a_step_had_not_landed() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let world = World::new();
+    let before = world.tip();
+    // Made today, and pushed in three days: as far as a commit tells, it may as well be dated back by three days.
+    world.act_and_push_later("alice", 3 * DAY, &["model", "describe", "churn", "Who leaves, and when"]);
+    let as_of = |days: i64| {
+        let time = world::now().plus_millis(days * DAY).to_string();
+        let registry = Registry::discover(&world.path("r.git")).expect("a registry");
+        registry.moment(&time).expect("a step").to_string()
+    };
+    assert_eq!((as_of(1), as_of(4)), (before, world.tip()));
+    let told = right(&world, &[]);
+    let remarks = told["remarks"].to_string();
+    assert!(remarks.contains("more than a day before the push"), "{told}");
+    // What came with the push that created the branch is as old as it says.
+    let root = world.bare().git(["rev-list", "--max-parents=0", "main"]).success().stdout().trim().to_owned();
+    let first: Timestamp =
+        world.bare().git(["log", "-1", "--format=%cI", &root]).success().stdout().trim().parse().expect("a time");
+    let registry = Registry::discover(&world.path("r.git")).expect("a registry");
+    assert!(registry.moment(&first.plus_millis(2000).to_string()).is_ok());
+    // Without the record the commit's own time is all there is.
+    world.bare().git(["update-ref", "-d", "refs/notes/greenroom/pushes"]).success();
+    assert_eq!(as_of(1), world.tip());
 }

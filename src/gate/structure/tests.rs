@@ -509,7 +509,9 @@ fn protected_references_name_commits() {
     let protected = ["refs/heads/main".to_owned()];
     let judged = |new: Oid, name: &str| {
         let update = Update { old: None, new: Some(new), name: name.to_owned() };
-        namespace::judge(&bench.repo, &[update], Reserved { protected: &protected, releases: &[] }, bench.limits).unwrap().len()
+        namespace::judge(&bench.repo, &[update], Reserved { protected: &protected, releases: &[] }, bench.limits)
+            .unwrap()
+            .len()
     };
     assert_eq!(judged(begun, "refs/heads/main"), 0);
     for other in [tree, tag, bench.blob("x"), Oid::from_hex(&"5".repeat(40)).unwrap()] {

@@ -226,6 +226,7 @@ impl Line {
             }
             pushed = own.filter(|o| pushed.is_none_or(|b| o.at > b.at)).or(pushed);
         }
+        self.note_late(notes);
         let mut after: Option<&Push> = None;
         for (number, step) in self.steps.iter().enumerate().rev() {
             after = self.push_of(number).filter(|o| after.is_none_or(|a| o.at < a.at)).or(after);
@@ -241,6 +242,27 @@ impl Line {
 /// What to do about a branch that was deleted.
 const DELETED: &str = "compare the history with another clone; who knows why it was deleted can acknowledge it (`greenroom \
      settings acknowledge COMMIT push-record -m WHY`)";
+
+impl Line {
+    /// Remarks on steps that say that they were made long before the push that brought them: work without a network, or a
+    /// date written by hand. Which of the two cannot be told; what had landed by a time goes by the push.
+    fn note_late(&self, notes: &mut Notes) {
+        for (number, step) in self.steps.iter().enumerate() {
+            // The push that created the branch brought a history from elsewhere.
+            let push = self.push_of(number).filter(|push| push.old.is_some());
+            if push.is_some_and(|push| step.time < push.at.plus_millis(-LATE)) {
+                notes.remark(LATE_STEP, step.commit);
+            }
+        }
+    }
+}
+
+/// How long before its push a step may have been made without a remark, in milliseconds.
+const LATE: i64 = 24 * 60 * 60 * 1000;
+
+/// That a step is older, as it says, than its push.
+const LATE_STEP: &str = "it says that it was made more than a day before the push that landed it; as of a time in between, \
+                         it had not landed";
 
 /// What to do about a time that cannot be.
 const BACKDATED: &str = "a clock was wrong, or a date was written by hand";

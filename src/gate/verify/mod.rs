@@ -239,6 +239,10 @@ struct Notes {
 }
 
 impl Notes {
+    fn remark(&mut self, message: &str, commit: Oid) {
+        self.remarks.entry(message.to_owned()).or_insert((0, Some(commit))).0 += 1;
+    }
+
     fn find(&mut self, finding: Finding) {
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);

@@ -263,7 +263,11 @@ fn a_refusal_says_why_a_merge_is_no_approval_and_who_may_merge() {
     merge(&world, &[]);
     let judged = world.push(BOB);
     refused(&judged, &["permission"]);
-    assert!(judged.render().contains("let carol, who made the branch and has this level, merge it"), "{}", judged.render());
+    assert!(
+        judged.render().contains("let carol, who made the branch and has this level, merge it"),
+        "{}",
+        judged.render()
+    );
 }
 
 #[test]

@@ -308,7 +308,8 @@ impl World {
         let shell = self.shell(CAROL).within("../served.git");
         let all = shell.git(["for-each-ref", "--format=delete %(refname)"]).success().stdout().to_owned();
         shell.input(all).git(["update-ref", "--stdin"]).success();
-        let update = |(name, new): &(&str, &str)| Update { old: None, new: Oid::from_hex(new), name: (*name).to_owned() };
+        let update =
+            |(name, new): &(&str, &str)| Update { old: None, new: Oid::from_hex(new), name: (*name).to_owned() };
         let updates: Vec<Update> = references.iter().map(update).collect();
         let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
         let gate = Gate::open(Repo::open(&served).expect("a repository")).expect("its settings are right");

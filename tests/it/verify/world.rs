@@ -115,6 +115,17 @@ impl World {
     }
 
     fn push_unjudged(&self, person: &str) {
+        self.push_recorded_at(person, now());
+    }
+
+    /// Makes a change and pushes it some milliseconds later, by the clock of the server.
+    #[track_caller]
+    pub fn act_and_push_later(&self, person: &str, millis: i64, args: &[&str]) {
+        self.shell(person).greenroom(args).success();
+        self.push_recorded_at(person, now().plus_millis(millis));
+    }
+
+    fn push_recorded_at(&self, person: &str, at: Timestamp) {
         let served = Repo::open(&self.path("r.git")).unwrap();
         let old = served.reference("refs/heads/main").unwrap();
         self.shell(person).git(["push", "--quiet", "../r.git", "HEAD:refs/heads/main"]).success();
@@ -123,7 +134,7 @@ impl World {
         let gate = Gate::open(Repo::open(&self.path("r.git")).unwrap()).unwrap();
         let person = UserName::new(person).ok();
         let by = pusher(person.as_ref().map_or("", UserName::as_str));
-        record(gate.repo(), &[update], &by, person, now(), gate.limits()).unwrap();
+        record(gate.repo(), &[update], &by, person, at, gate.limits()).unwrap();
     }
 
     /// Someone changes files of the clone and pushes them past every hook, so that nothing judges or records the push.
@@ -221,7 +232,7 @@ fn pusher(person: &str) -> Pusher {
     Pusher { login: Some(person.to_owned()), via: "test".to_owned(), ..Pusher::default() }
 }
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     Timestamp::from_millis(i64::try_from(now.as_millis()).expect("before the end of time"))
 }
