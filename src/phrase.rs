@@ -143,9 +143,19 @@ pub fn details(event: &Event) -> Vec<String> {
         Event::CommentCreated { comment, .. } | Event::CommentEdited { after: comment, .. } => {
             vec![said(&comment.created_by, comment.text.as_str())]
         }
+        Event::VersionCreated { created, .. } => place(&created.source),
+        Event::VersionAltered { before, after, .. } if before.source != after.source => place(&after.source),
         _ => Vec::new(),
     };
     lines.into_iter().filter(|l| !l.is_empty()).map(|l| one_line(&l).into_owned()).collect()
+}
+
+/// The source of a version whose files clients load from another place than the source says.
+fn place(source: &crate::entity::version::Source) -> Vec<String> {
+    match source.location.as_str() {
+        "" => Vec::new(),
+        location => vec![format!("source: {}", source.uri), format!("location: {location}")],
+    }
 }
 
 /// Who asked for what was approved, and who approved it.

@@ -1,6 +1,8 @@
 //! References to models and versions: `models:/churn/3`, `models:/churn/Production`, `models:/churn@champion`,
 //! each with `@{moment}` for the past.
 
+pub mod origin;
+
 use std::fmt;
 use std::str::FromStr;
 

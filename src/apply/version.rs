@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Context, Draft, Refusal};
 use crate::action::{Arrived, NewVersion};
-use crate::entity::version::{Metric, Status};
+use crate::entity::version::{Metric, Source, Status};
 use crate::entity::{AliasPointer, StagePointer, Version};
 use crate::format::path;
 use crate::name::{AliasName, Key, ModelName};
+use crate::reference::origin;
 use crate::text::Text;
 use crate::tree::Patch;
 
@@ -32,7 +33,7 @@ pub(super) fn create(
         description: new.description.clone(),
         status: new.status,
         status_message: new.status_message.clone(),
-        source: new.source.clone(),
+        source: settled(d, &new.source)?,
         artifacts: new.artifacts.clone(),
         tags: new.tags.clone(),
         params: new.params.clone(),
@@ -48,6 +49,21 @@ pub(super) fn create(
         point(d, model, alias, number)?;
     }
     Ok(())
+}
+
+/// The source as it is recorded. A reference to a version of this registry is kept by number and with the place of that
+/// version's files, so that neither changes when an alias moves or another model takes the name.
+fn settled(d: &Draft<'_, '_>, given: &Source) -> Result<Source, Refusal> {
+    let Some(origin) = origin::find(d.snapshot, given.uri.as_str())? else { return Ok(given.clone()) };
+    let or = |given: &Text, known: &Text| if given.is_empty() { known.clone() } else { given.clone() };
+    let known = &origin.version.source;
+    Ok(Source {
+        uri: Text::new(&origin.uri()).map_err(|e| Refusal::invalid(e.to_string()))?,
+        run_id: or(&given.run_id, &known.run_id),
+        run_link: given.run_link.clone(),
+        model_id: or(&given.model_id, &known.model_id),
+        location: origin.place().clone(),
+    })
 }
 
 /// Puts the files of a model into a version's folder.

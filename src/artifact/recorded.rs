@@ -57,22 +57,44 @@ pub fn recorded(objects: &dyn Objects, version: &VersionView<'_>) -> Result<Reco
     Ok(out)
 }
 
-/// What is wrong with the files of all versions of a registry.
+/// What is wrong with the files of all versions of a registry, and which files nothing is said of: those landed before
+/// that was refused, and are a warning.
 ///
 /// # Errors
 /// When an object cannot be read.
-pub fn all(state: &Snapshot<'_>) -> Result<Vec<Fault>, TreeError> {
-    let mut out = Vec::new();
+pub fn all(state: &Snapshot<'_>) -> Result<(Vec<Fault>, Vec<Problem>), TreeError> {
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     for model in state.models()? {
         for version in model.versions()? {
-            out.extend(recorded(state.objects(), &version)?.faults);
+            let found = recorded(state.objects(), &version)?;
+            warnings.extend(found.is_silent.then(|| silent(&version).problem));
+            faults.extend(found.faults);
         }
+    }
+    Ok((faults, warnings))
+}
+
+/// What is wrong with the files of the versions that a step touched: other files than the version says, or files that it
+/// says nothing of.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn brought(after: &Snapshot<'_>, events: &[Event]) -> Result<Vec<(VersionPath, Recorded)>, TreeError> {
+    let mut out = Vec::new();
+    for (model, number) in touched(events) {
+        let Some(version) = after.model(model)?.map(|m| m.version(number)).transpose()?.flatten() else { continue };
+        let mut found = recorded(after.objects(), &version)?;
+        found.faults.extend(found.is_silent.then(|| silent(&version)));
+        out.push((version.path, found));
     }
     Ok(out)
 }
 
+/// The folder of a version, from the repository's root.
+pub type VersionPath = String;
+
 /// The versions whose files, or what is said of them, came or changed.
-pub fn touched(events: &[Event]) -> BTreeSet<(&ModelName, u64)> {
+fn touched(events: &[Event]) -> BTreeSet<(&ModelName, u64)> {
     events.iter().filter_map(with_files).collect()
 }
 
@@ -92,6 +114,14 @@ fn with_files(event: &Event) -> Option<(&ModelName, u64)> {
 
 fn fault(version: &VersionView<'_>, message: String) -> Fault {
     let help = "restore the files that were registered, or register a new version: `greenroom register` writes both";
+    let problem = Problem::of_file(format!("{}/artifacts", version.path), "digest", message).help(help);
+    Fault { problem, class: Class::History }
+}
+
+/// The fault of files that the version says nothing of.
+fn silent(version: &VersionView<'_>) -> Fault {
+    let message = format!("version {} has files, but its version.toml has no [artifacts]", version.number);
+    let help = "`greenroom register` writes both; else take the files out";
     let problem = Problem::of_file(format!("{}/artifacts", version.path), "digest", message).help(help);
     Fault { problem, class: Class::History }
 }

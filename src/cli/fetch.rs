@@ -9,7 +9,12 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use super::target::{self, Target};
 use crate::artifact::{self, Limits, Store};
+use crate::entity::Version;
+use crate::entity::version::Artifacts;
+use crate::reference::origin::{self, Holder};
+use crate::snapshot::{Snapshot, VersionView};
 use crate::text::one_line;
+use crate::tree::Oid;
 use crate::view::{Fetched, FetchedFile};
 use clap::Args;
 
@@ -39,13 +44,8 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
     let name = format!("{} version {}", wanted.model, view.number);
     let faulty = || CliError::new(Exit::Failed, format!("the record of {name} cannot be read")).hint("greenroom check");
     let version = view.file()?.and_then(|f| f.value).ok_or_else(faulty)?;
-    let (Some(tree), Some(expected)) = (view.artifacts()?, &version.artifacts) else {
-        let source = version.source.uri.as_str();
-        return Err(match source {
-            "" => CliError::not_found(format!("{name} has no files")),
-            _ => CliError::not_found(format!("the files of {name} were not copied; they are at {}", one_line(source))),
-        });
-    };
+    let (tree, expected) = files(&snapshot, view.clone(), version, &name)?;
+    let expected = &expected;
     let store = Store::at(registry.repo().lfs_dir());
     let folder = Path::new(to);
     let to = session.path(folder);
@@ -74,4 +74,24 @@ pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliEr
     let shown = one_line(&folder.to_string_lossy()).into_owned();
     session.out.line(format!("{name}: {count}, {}, verified, in {shown}", size(expected.size)));
     Ok(Exit::Ok)
+}
+
+/// The files of a version: its own, or those of the version that its source names.
+fn files(
+    snapshot: &Snapshot<'_>,
+    view: VersionView<'_>,
+    version: Version,
+    name: &str,
+) -> Result<(Oid, Artifacts), CliError> {
+    match origin::holder(snapshot, view, version)? {
+        Holder::Registry(view, version) => match (view.artifacts()?, version.artifacts) {
+            (Some(tree), Some(expected)) => Ok((tree, expected)),
+            (None, _) | (_, None) => Err(CliError::not_found(format!("{name} has no files"))),
+        },
+        Holder::Elsewhere(place) if place.is_empty() => Err(CliError::not_found(format!("{name} has no files"))),
+        Holder::Elsewhere(place) => {
+            let place = one_line(place.as_str());
+            Err(CliError::not_found(format!("the files of {name} were not copied; they are at {place}")))
+        }
+    }
 }

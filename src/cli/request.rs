@@ -403,6 +403,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         out.line(format!("Id:        {}", r.id));
         out.line(format!("State:     {}", r.state.as_str()));
         out.line(format!("Now in:    {}", asked.from));
+        place(&snapshot, asked, out)?;
         let landed = landed_by(landers.of(&r.id));
         out.line(format!("Requested: {} by {}{landed}", local(r.created_at), r.created_by));
         if r.archive_existing {
@@ -426,4 +427,14 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The source of the version, and the place that clients load its files from where that is another one.
+fn place(snapshot: &Snapshot<'_>, asked: &Asked, out: &mut super::output::Output) -> Result<(), CliError> {
+    let view = snapshot.model(&asked.model)?.map(|m| m.version(asked.version)).transpose()?.flatten();
+    let version = view.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);
+    let Some(source) = version.map(|v| v.source).filter(|s| !s.location.is_empty()) else { return Ok(()) };
+    out.line(format!("Source:    {}", crate::text::one_line(source.uri.as_str())));
+    out.line(format!("Location:  {}", crate::text::one_line(source.location.as_str())));
+    Ok(())
 }

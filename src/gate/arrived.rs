@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use super::{Gate, GateError, Host, Judged};
-use crate::artifact::recorded::{recorded, touched};
+use crate::artifact::recorded::brought;
 use crate::artifact::{FileEntry, Place, Store};
 use crate::diff::Diff;
 use crate::format::Problem;
@@ -85,9 +85,7 @@ impl Gate {
         seen: &mut Seen,
         judged: &mut Judged,
     ) -> Result<(), GateError> {
-        for (model, number) in touched(&diff.events) {
-            let Some(version) = after.model(model)?.map(|m| m.version(number)).transpose()?.flatten() else { continue };
-            let mut found = recorded(after.objects(), &version)?;
+        for (folder, mut found) in brought(after, &diff.events)? {
             judged.faults.append(&mut found.faults);
             if self.missing == Missing::Ignore {
                 continue;
@@ -98,7 +96,7 @@ impl Gate {
                     away.push(format!("{} ({} bytes): {why}", file.path, file.size));
                 }
             }
-            let Some(fault) = told(&version.path, &away) else { continue };
+            let Some(fault) = told(&folder, &away) else { continue };
             match self.missing {
                 Missing::Refuse => judged.faults.push(fault),
                 Missing::Warn | Missing::Ignore => judged.warnings.push(fault),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::artifact::recorded::{recorded, touched};
+use crate::artifact::recorded::brought;
 use crate::authority::{self, Assumption, AuthorityError, Contribution, Inquiry, Keys};
 use crate::codeowners;
 use crate::diff::{self, Diff};
@@ -369,13 +369,7 @@ impl<'r> Pull<'r> {
 
 /// What is wrong with the files of versions that come.
 fn recorded_files(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<Fault>, RegistryError> {
-    let mut out = Vec::new();
-    for (model, number) in touched(&diff.events) {
-        if let Some(version) = after.model(model)?.map(|m| m.version(number)).transpose()?.flatten() {
-            out.extend(recorded(after.objects(), &version)?.faults);
-        }
-    }
-    Ok(out)
+    Ok(brought(after, &diff.events)?.into_iter().flat_map(|(_, found)| found.faults).collect())
 }
 
 /// Who made a branch.

@@ -54,15 +54,21 @@ impl Repo {
             return Ok(0);
         }
         let failed = |missing: usize, why: String| GitError::Partial { remote: remote.to_owned(), missing, why };
-        let missing = self.left_out(commits, &known, at)?;
-        if !missing.is_empty() {
+        let mut missing = self.left_out(commits, &known, at)?;
+        let mut fetched = 0;
+        while !missing.is_empty() {
             if std::env::var_os("GIT_NO_LAZY_FETCH").is_some_and(|v| v != "0") {
                 return Err(failed(missing.len(), "GIT_NO_LAZY_FETCH forbids to fetch".to_owned()));
             }
+            // As git itself fetches what a partial clone lacks: without a negotiation, in which the remote would leave out
+            // again what the commits that are here need; and with a filter, since otherwise git asks whether all that the
+            // objects lead to is here now. Of folders come the folders in them; their files are listed then.
             let fetch = [
+                "-c",
+                "fetch.negotiationAlgorithm=noop",
                 "fetch",
                 "--quiet",
-                "--no-filter",
+                "--filter=blob:none",
                 "--no-tags",
                 "--no-write-fetch-head",
                 "--recurse-submodules=no",
@@ -72,9 +78,14 @@ impl Repo {
             ];
             let ids: String = missing.iter().map(|id| format!("{id}\n")).collect();
             self.git_program(&fetch.map(str::to_owned), ids.as_bytes()).map_err(|why| failed(missing.len(), why))?;
-            if let Some(gone) = self.left_out(commits, &known, at)?.first() {
+            fetched += missing.len();
+            let left = self.left_out(commits, &known, at)?;
+            let asked: std::collections::BTreeSet<Oid> = missing.iter().copied().collect();
+            // What was asked for and is still not here will not come.
+            if let Some(gone) = left.iter().find(|id| asked.contains(id)) {
                 return Err(TreeError::Missing(*gone).into());
             }
+            missing = left;
         }
         let text: String = commits.iter().map(|c| format!("{c}\n")).collect();
         let folder = self.common_dir().join("greenroom");
@@ -82,7 +93,7 @@ impl Repo {
         let _ = self.make_state_dir(&folder).and_then(|()| {
             std::fs::write(self.complete_file(), text).map_err(|e| GitError::io("write", self.complete_file(), e))
         });
-        Ok(missing.len())
+        Ok(fetched)
     }
 
     fn complete_file(&self) -> PathBuf {

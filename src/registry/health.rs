@@ -367,7 +367,7 @@ fn layout(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
 
 fn content(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
     let mut faults = rules::lint(state)?.faults;
-    faults.extend(artifact::recorded::all(state)?);
+    faults.extend(artifact::recorded::all(state)?.0);
     Ok(match faults.first() {
         None => Check::ok("content", "all files are as they should be"),
         Some(first) => {

@@ -14,7 +14,7 @@ use crate::git::{GitError, Repo, WorkFile};
 use crate::rules::{self, Class, Fault, Step};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::time::Timestamp;
-use crate::tree::{Entry, Kind, Limits, Oid, Patch, Stage as _};
+use crate::tree::{Entry, Kind, Limits, Oid, Patch, Stage as _, TreeError};
 
 /// The largest file that is read into memory, in bytes; larger ones are no files of a registry.
 const MAX_READ: u64 = 128 << 20;
@@ -78,12 +78,18 @@ impl Registry {
                 Err(faults) => lint.faults.extend(faults),
             }
         }
-        lint.faults.extend(artifact::recorded::all(&after)?);
+        let (faults, silent) = artifact::recorded::all(&after)?;
+        lint.faults.extend(faults);
+        // What the edits bring is refused by the gate; what lies there since before is told, and nobody need mend it.
+        let brought = artifact::recorded::brought(&after, &diff.events)?;
+        lint.faults.extend(brought.into_iter().flat_map(|(_, found)| found.faults));
         if lint.files == 0 {
             let nothing = Snapshot::new(&self.repo, None, &self.at)?;
             lint.files = diff::diff(&nothing, &after, Limits::default())?.files.len();
         }
         lint.warnings.extend(warnings(&after)?);
+        let is_fault = |p: &Problem| lint.faults.iter().any(|f| f.problem == *p);
+        lint.warnings.extend(silent.into_iter().filter(|p| !is_fault(p)));
         lint.warnings.extend(codeowners::stale(&self.codeowners()?, &after)?);
         lint.faults.sort();
         lint.faults.dedup();
@@ -131,6 +137,7 @@ impl Registry {
     /// Makes a tree of the files in the work tree; none without one.
     fn stage_work_tree(&self) -> Result<Option<Staged>, RegistryError> {
         let Some(found) = self.repo.work_files(&self.at)? else { return Ok(None) };
+        let head = self.snapshot()?;
         let (mut patch, mut faults) = (Patch::default(), Vec::new());
         let files = found.len();
         let mut converter = None;
@@ -154,6 +161,10 @@ impl Registry {
                     faults.push(Fault { problem: Problem::of_file(&path, "file", message), class: Class::Format });
                     // Something must lie there, or what belongs to it would seem to have lost it.
                     patch.link(path, kind, self.repo.stage_blob(&[])?);
+                }
+                WorkFile::Changed(kind, disk) if is_as_committed(&head, &path, kind, &disk)? => {
+                    let entry = head.entry(path.strip_prefix(head.at()).unwrap_or(&path))?;
+                    entry.into_iter().for_each(|e| patch.link(path.clone(), e.kind, e.id));
                 }
                 WorkFile::Changed(kind, disk) => {
                     let read = bytes_to_commit(&path, kind, &disk);
@@ -186,8 +197,9 @@ impl Registry {
 /// text.
 fn conflict(path: &str, bytes: &[u8]) -> Option<usize> {
     let lines = || bytes.split(|b| *b == b'\n');
-    let begins = lines().position(|line| line.starts_with(b"<<<<<<< ")).filter(|_| !is_model_file(path))?;
-    lines().skip(begins).any(|line| line.starts_with(b">>>>>>> ")).then_some(begins + 1)
+    let begins = lines().position(|line| line.starts_with(b"        lint.warnings.extend(warnings(&after)?);
+        let is_fault = |p: &Problem| lint.faults.iter().any(|f| f.problem == *p);
+        lint.warnings.extend(silent.into_iter().filter(|p| !is_fault(p)));
 }
 
 fn conflicted(path: &str, line: usize) -> Fault {
@@ -204,6 +216,26 @@ fn is_model_file(path: &str) -> bool {
 /// Whether a file is too large to be read; those of models are hashed instead, whatever their size.
 fn is_endless(path: &str, kind: Kind, disk: &Path) -> bool {
     kind.is_file() && !is_model_file(path) && std::fs::metadata(disk).is_ok_and(|m| m.len() > MAX_READ)
+}
+
+/// Whether a model file that a commit would store with Git LFS was committed as itself, and still has those bytes: then it
+/// is no edit, whatever a registration would make of it.
+fn is_as_committed(head: &Snapshot<'_>, path: &str, kind: Kind, disk: &Path) -> Result<bool, RegistryError> {
+    if !kind.is_file() || !is_model_file(path) || attributes::may_be_inline(path) {
+        return Ok(false);
+    }
+    let Some(entry) = head.entry(path.strip_prefix(head.at()).unwrap_or(path))?.filter(|e| e.kind == kind) else {
+        return Ok(false);
+    };
+    let size = std::fs::metadata(disk).map_or(u64::MAX, |m| m.len());
+    match head.objects().blob(&entry.id, MAX_READ.min(size)) {
+        Ok(bytes) if bytes.len() as u64 == size => {
+            let read = std::fs::read(disk);
+            Ok(read.map_err(|source| GitError::Io { what: "read", path: disk.to_owned(), source })? == *bytes)
+        }
+        Ok(_) | Err(TreeError::TooLarge { .. }) => Ok(false),
+        Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => Err(e.into()),
+    }
 }
 
 /// What a commit would hold of a file: its bytes, or for a file of a model that is Git LFS's, its pointer.

@@ -74,7 +74,10 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                          needs CAN_MANAGE of the registry"
                     );
                     let who = landers(step, None, Level::CanManage)?;
-                    faults.add(path, message, format!("set its secrets anew with the new target, or {who}"));
+                    faults.add(path, message, {
+                        let own = format!("name a secret that was never named before and begins with `{OWN_SECRET}`");
+                        format!("{own}, and have its value set; or {who}")
+                    });
                 }
             }
             Needs::Evidence(model, level) => {
@@ -319,7 +322,13 @@ fn webhook_needs(step: &Step<'_>, webhook: &Webhook) -> Needs {
 /// long as it tells the same target.
 fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result<bool, TreeError> {
     let had = before.filter(|before| before.has_target_of(after));
-    for name in after.secrets().filter(|name| had.is_none_or(|had| !had.secrets().any(|h| h == *name))) {
+    // A key that signs is not sent; the value of an `authorization` is. So what a name is for is kept with it.
+    let has_role = |had: &Webhook, name: &Key| {
+        let same = (after.secret.as_ref() == Some(name), after.authorization.as_ref() == Some(name))
+            == (had.secret.as_ref() == Some(name), had.authorization.as_ref() == Some(name));
+        same || step.is_past && had.secrets().any(|h| h == name)
+    };
+    for name in after.secrets().filter(|name| had.is_none_or(|had| !has_role(had, name))) {
         if !name.as_str().starts_with(OWN_SECRET) {
             return Ok(true);
         }

@@ -9,14 +9,27 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
+/// How a step moves an alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Its file is set or deleted.
+    Itself,
+    /// Its model is deleted with all its aliases.
+    ModelDeleted,
+    /// Its model takes another name, so that the reference `models:/NAME@ALIAS` leads elsewhere or nowhere.
+    ModelRenamed,
+}
+
 /// A guarded alias that the step sets, moves or deletes.
 struct AliasMove<'s> {
+    /// The model as the reference names it.
     model: ModelName,
+    /// The name before the step of the model whose permissions count.
+    owner: ModelName,
     alias: AliasName,
     /// The version that it names afterwards; none if it is deleted.
     to: Option<u64>,
-    /// The model went with all its aliases.
-    with_model: bool,
+    way: Way,
     rule: &'s AliasRule,
 }
 
@@ -28,6 +41,12 @@ impl AliasMove<'_> {
     fn what(&self) -> String {
         let (alias, model) = (&self.alias, &self.model);
         match self.to {
+            Some(version) if self.way == Way::ModelRenamed => {
+                format!("lead models:/{model}@{alias} to version {version} of another model by renaming")
+            }
+            None if self.way == Way::ModelRenamed => {
+                format!("take the alias '{alias}' from the name '{model}' by renaming the model")
+            }
             Some(version) => format!("point the alias '{alias}' of '{model}' at version {version}"),
             None => format!("delete the alias '{alias}' of '{model}'"),
         }
@@ -49,43 +68,61 @@ fn moves<'s>(step: &'s Step<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
     let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
     let mut out = Vec::new();
     for event in step.diff.events.iter().filter(|_| guards) {
+        let itself = |model: &ModelName, alias: &AliasName, to: Option<u64>| {
+            let (model, alias) = (model.clone(), alias.clone());
+            let owner = step.before_name(&model);
+            Ok::<_, TreeError>(rule(step, &alias)?.map(|rule| AliasMove {
+                model,
+                owner,
+                alias,
+                to,
+                way: Way::Itself,
+                rule,
+            }))
+        };
         match event {
-            Event::AliasSet { model, alias, version, .. } => out.extend(rule(step, alias)?.map(|rule| AliasMove {
-                model: model.clone(),
-                alias: alias.clone(),
-                to: Some(*version),
-                with_model: false,
-                rule,
-            })),
-            Event::AliasDeleted { model, alias, .. } => out.extend(rule(step, alias)?.map(|rule| AliasMove {
-                model: model.clone(),
-                alias: alias.clone(),
-                to: None,
-                with_model: false,
-                rule,
-            })),
-            Event::ModelDeleted { model, .. } => {
-                let Some(view) = step.before.model(model)? else { continue };
-                for (alias, _) in view.aliases()? {
-                    out.extend(rule(step, &alias)?.map(|rule| AliasMove {
-                        model: model.clone(),
-                        alias,
-                        to: None,
-                        with_model: true,
-                        rule,
-                    }));
-                }
-            }
+            Event::AliasSet { model, alias, version, .. } => out.extend(itself(model, alias, Some(*version))?),
+            Event::AliasDeleted { model, alias, .. } => out.extend(itself(model, alias, None)?),
+            Event::ModelDeleted { model, .. } => with_model(step, model, Way::ModelDeleted, &mut out)?,
+            Event::ModelRenamed { from, .. } => with_model(step, from, Way::ModelRenamed, &mut out)?,
             _ => {}
         }
     }
     Ok(out)
 }
 
+/// The guarded aliases that lead elsewhere because their model is deleted or takes another name: compared is what each
+/// reference names before and after the step.
+fn with_model<'s>(
+    step: &'s Step<'_>,
+    model: &ModelName,
+    way: Way,
+    out: &mut Vec<AliasMove<'s>>,
+) -> Result<(), TreeError> {
+    let Some(view) = step.before.model(model)? else { return Ok(()) };
+    let successor = step.after.model(model)?.filter(|_| way == Way::ModelRenamed);
+    for (alias, _) in view.aliases()? {
+        let Some(rule) = rule(step, &alias)? else { continue };
+        let now = successor.as_ref().map(|view| view.alias(&alias)).transpose()?.flatten();
+        let to = now.and_then(|f| f.value).map(|pointer| pointer.version);
+        // That a rename takes the alias away was allowed once, and harms nobody as long as no other model has the name.
+        if way == Way::ModelRenamed && step.is_past && to.is_none() {
+            continue;
+        }
+        out.push(AliasMove { model: model.clone(), owner: model.clone(), alias, to, way, rule });
+    }
+    Ok(())
+}
+
+/// Whether the actor alone may move a guarded alias.
+pub(super) fn moves_alone(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
+    Ok(rule.approvals == 0 && may_move(step, owner, rule)?)
+}
+
 /// Whether the actor may move an alias with this rule.
-fn may_move(step: &Step<'_>, model: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
+fn may_move(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
     let has_level = match rule.needed_level() {
-        Some(level) => step.level(&step.before_name(model))? >= Some(level),
+        Some(level) => step.level(owner)? >= Some(level),
         None => true,
     };
     let Some(approvers) = rule.approvers.as_ref().filter(|_| has_level) else { return Ok(has_level) };
@@ -98,7 +135,11 @@ fn may_move(step: &Step<'_>, model: &ModelName, rule: &AliasRule) -> Result<bool
 }
 
 /// What the rule asks of who moves the alias, and who that is.
-fn demand(step: &Step<'_>, model: &ModelName, rule: &AliasRule) -> Result<(String, String), TreeError> {
+fn demand(
+    step: &Step<'_>,
+    (model, owner): (&ModelName, &ModelName),
+    rule: &AliasRule,
+) -> Result<(String, String), TreeError> {
     let named: Vec<String> = rule.approvers.iter().flatten().map(Principal::to_string).collect();
     let level = rule.needed_level().map(|level| format!("{level} on '{model}'"));
     let asks = match (&level, named.is_empty()) {
@@ -107,7 +148,7 @@ fn demand(step: &Step<'_>, model: &ModelName, rule: &AliasRule) -> Result<(Strin
         (None, _) => format!("to be one of {}", named.join(", ")),
     };
     let help = match rule.needed_level().filter(|_| rule.approvers.is_none()) {
-        Some(level) => super::access::managers(step, Some(&step.before_name(model)), level, &[])?,
+        Some(level) => super::access::managers(step, Some(owner), level, &[])?,
         None => format!("ask {}", named.join(", ")),
     };
     Ok((asks, help))
@@ -117,23 +158,22 @@ fn demand(step: &Step<'_>, model: &ModelName, rule: &AliasRule) -> Result<(Strin
 pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let user = &step.actor.user;
     for moved in moves(step)? {
-        if !may_move(step, &moved.model, moved.rule)? {
-            let (asks, help) = demand(step, &moved.model, moved.rule)?;
+        if !may_move(step, &moved.owner, moved.rule)? {
+            let (asks, help) = demand(step, (&moved.model, &moved.owner), moved.rule)?;
             faults.add(moved.path(step)?, format!("{user} may not {}: it needs {asks}", moved.what()), help);
         }
     }
     let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
     for event in step.diff.events.iter().filter(|_| guards) {
         let Event::StatusChanged { model, version, status, before: Status::Ready, .. } = event else { continue };
-        let Some(view) = step.before.model(&step.before_name(model))?.filter(|_| *status != Status::Ready) else {
-            continue;
-        };
+        let owner = step.before_name(model);
+        let Some(view) = step.before.model(&owner)?.filter(|_| *status != Status::Ready) else { continue };
         for (alias, file) in view.aliases()? {
             let Some(rule) = rule(step, &alias)?.filter(|_| file.value.is_some_and(|p| p.version == *version)) else {
                 continue;
             };
-            if !may_move(step, model, rule)? {
-                let (asks, help) = demand(step, model, rule)?;
+            if !may_move(step, &owner, rule)? {
+                let (asks, help) = demand(step, (model, &owner), rule)?;
                 let message = format!(
                     "{user} may not make version {version} of '{model}' {}: the guarded alias '{alias}' names it, and \
                      that needs {asks}",
@@ -185,10 +225,14 @@ pub(super) fn approval(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             continue;
         }
         let (alias, model) = (&moved.alias, &moved.model);
-        let message = if moved.with_model {
-            format!("'{model}' may not be deleted while its guarded alias '{alias}' is set")
-        } else {
-            format!("the alias '{alias}' of '{model}' is moved only by the merge of somebody else's proposal")
+        let message = match moved.way {
+            Way::ModelDeleted => format!("'{model}' may not be deleted while its guarded alias '{alias}' is set"),
+            Way::ModelRenamed => format!(
+                "'{model}' has the guarded alias '{alias}' and is renamed only by the merge of somebody else's proposal"
+            ),
+            Way::Itself => {
+                format!("the alias '{alias}' of '{model}' is moved only by the merge of somebody else's proposal")
+            }
         };
         let help = format!(
             "`greenroom alias set --branch` makes a branch to push; somebody else who may move the alias merges it (the \
@@ -205,10 +249,12 @@ pub(super) fn approval(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
-    if moved.with_model || proposal.authors().contains(user) {
+    if moved.way == Way::ModelDeleted || proposal.authors().contains(user) {
         return Ok(false);
     }
     let is_it = |event: &&Event| match event {
+        Event::ModelRenamed { from, .. } => moved.way == Way::ModelRenamed && *from == moved.model,
+        _ if moved.way == Way::ModelRenamed => false,
         Event::AliasSet { model, alias, version, .. } => {
             (model, alias, Some(*version)) == (&moved.model, &moved.alias, moved.to)
         }

@@ -28,6 +28,10 @@ pub(super) fn leaving(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
                 taken_away(step, settings, &step.before_name(model), Some(*version), "delete", faults)?;
             }
             Event::ModelDeleted { model, .. } => taken_away(step, settings, model, None, "delete", faults)?,
+            // Afterwards `models:/NAME/STAGE` leads elsewhere or nowhere. In the past only the former is held against it.
+            Event::ModelRenamed { from, .. } if !step.is_past || step.after.model(from)?.is_some() => {
+                taken_away(step, settings, from, None, "rename the model of", faults)?;
+            }
             Event::StatusChanged { model, version, status, before: Status::Ready, .. } if *status != Status::Ready => {
                 let what = "take out of use";
                 taken_away(step, settings, &step.before_name(model), Some(*version), what, faults)?;

@@ -209,14 +209,14 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
                 faults.add(path.clone(), why, "leave the event out, or the model");
             }
         }
-        if let Some(why) = webhook.url.as_ref().and_then(|url| bad_url(url.as_str())) {
+        if let Some(why) = webhook.url.as_ref().and_then(|url| bad_url(step, url.as_str())) {
             faults.add(
                 path.clone(),
                 format!("the url {why}"),
                 "write https://host/path; secrets are named, not written",
             );
         }
-        if let Some(why) = webhook.job.as_ref().and_then(|job| bad_url(job.workspace_url.as_str())) {
+        if let Some(why) = webhook.job.as_ref().and_then(|job| bad_url(step, job.workspace_url.as_str())) {
             let help = "write workspace_url = \"https://host\"; secrets are named, not written";
             faults.add(path, format!("the workspace_url of the job {why}"), help);
         }
@@ -226,7 +226,7 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
 
 /// Why an address may not be told of events: other schemes, hidden credentials, characters that URLs do not have.
 /// Whether its host may be reached is decided when it is connected to (SEC-36).
-fn bad_url(url: &str) -> Option<&'static str> {
+fn bad_url(step: &Step<'_>, url: &str) -> Option<&'static str> {
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
         return Some("is not an https address");
     };
@@ -235,7 +235,7 @@ fn bad_url(url: &str) -> Option<&'static str> {
         Some("names no host")
     } else if host.contains('@') {
         Some("holds credentials")
-    } else if super::sources::credentials(url).is_some() {
+    } else if super::sources::credentials(url).is_some_and(|why| why.is_grave() || !step.is_past) {
         Some("holds a signature, password or token in its query")
     } else if url.contains('#') || url.len() > 2048 || !url.chars().all(|c| c.is_ascii_graphic()) || url.contains('\\')
     {

@@ -19,6 +19,7 @@ pub mod outlook;
 mod people;
 pub mod proposal;
 mod ready;
+mod renaming;
 mod rewrite;
 pub mod sources;
 pub mod stage;
@@ -384,6 +385,12 @@ pub static RULES: &[Rule] = &[
         check: stage::approvals,
     },
     Rule {
+        name: "stage-name",
+        class: Class::Policy,
+        about: "A rename leads no reference to a stage to a version that was not approved under the new name, or in a freeze.",
+        check: renaming::renamed,
+    },
+    Rule {
         name: "review",
         class: Class::Policy,
         about: "An approval that is added to an open request is of what is there: its subject says so.",
@@ -418,6 +425,12 @@ pub static RULES: &[Rule] = &[
         class: Class::Policy,
         about: "Only READY versions enter active stages and take aliases, unless the registry allows others.",
         check: ready::ready,
+    },
+    Rule {
+        name: "ready-files",
+        class: Class::Policy,
+        about: "A version that entered a stage by approvals or evidence, or took a guarded alias, without its files gets none there.",
+        check: ready::completed,
     },
     Rule {
         name: "alias",

@@ -1,6 +1,10 @@
 //! The rule of readiness: only READY versions enter active stages and take aliases.
 
+use std::collections::BTreeSet;
+
 use super::{Faults, Step};
+use crate::entity::AliasPointer;
+use crate::entity::settings::{Evidence, StageRule};
 use crate::entity::version::Status;
 use crate::event::{Cause, Event};
 use crate::name::ModelName;
@@ -8,6 +12,53 @@ use crate::tree::TreeError;
 
 /// What to do where a version is not READY.
 const HELP: &str = "complete or register it again first, or allow it: `greenroom settings set --unready allow`";
+
+/// A version that was let into a stage, or that a guarded alias names, without its files gets none there: nobody approved
+/// those, and no evidence of them was asked.
+pub(super) fn completed(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    // Where only READY versions are let in, none is incomplete there; and what landed before there was this rule stays.
+    let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
+    let mut seen = BTreeSet::new();
+    for event in &step.diff.events {
+        let (Event::VersionAltered { model, version, .. } | Event::ArtifactsChanged { model, version, .. }) = event
+        else {
+            continue;
+        };
+        if !seen.insert((model, *version)) {
+            continue;
+        }
+        let owner = step.before_name(model);
+        let (Some(before), Some(after)) = (step.before.model(&owner)?, step.after.model(model)?) else { continue };
+        let old = before.version(*version)?.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);
+        if old.is_none_or(|v| v.status == Status::Ready) {
+            continue;
+        }
+        let path = step.after.full_path(&format!("{}/version.toml", step.after.paths()?.version(model, *version)));
+        let stage = before.stage_of(*version)?;
+        let asks = |rule: &StageRule| rule.needed() > 0 || rule.require != Evidence::default();
+        // A version that leaves in the same step is judged where it goes.
+        if settings.rule(&stage).is_some_and(asks) && after.stage_of(*version)? == stage {
+            let message = format!(
+                "version {version} of '{model}' is in {stage}, where what was approved and asked for did not have these files"
+            );
+            let help = "move it out of the stage, complete it, and have it approved with its files";
+            faults.add(path.clone(), message, help);
+        }
+        for (alias, file) in before.aliases()? {
+            let names = |f: Option<AliasPointer>| f.is_some_and(|p| p.version == *version);
+            let Some(rule) = super::alias::rule(step, &alias)?.filter(|_| names(file.value)) else { continue };
+            let stays = names(after.alias(&alias)?.and_then(|f| f.value));
+            if stays && !super::alias::moves_alone(step, &owner, rule)? {
+                let message = format!(
+                    "the guarded alias '{alias}' names version {version} of '{model}', and was set without these files"
+                );
+                let help = "let who may move the alias delete it first, and set it anew afterwards";
+                faults.add(path.clone(), message, help);
+            }
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn ready(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()? else { return Ok(()) };

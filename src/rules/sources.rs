@@ -3,11 +3,14 @@
 //! One law for all ways: a command, a hand edit, a push and the server's API ask the functions of this module. An address
 //! is never opened because it stands in a file; but programs and people follow it, and history keeps it for ever.
 
+mod disguise;
+
 use std::borrow::Cow;
 
 use super::{Faults, Step};
 use crate::entity::version::Source;
 use crate::event::Event;
+use crate::reference::origin::{self, Origin};
 use crate::text::is_plain;
 use crate::tree::TreeError;
 
@@ -85,6 +88,8 @@ pub enum BadAddress {
     Password,
     /// A query that signs the address or holds a token.
     Signed,
+    /// What looks like a password, signature or token, in a disguise or by a form that providers give their tokens.
+    Disguised,
 }
 
 impl BadAddress {
@@ -97,6 +102,7 @@ impl BadAddress {
             Self::Foreign => "has a scheme that leads to no files",
             Self::Password => "holds a user and password",
             Self::Signed => "holds a signature, password or token in its query",
+            Self::Disguised => "holds what looks like a password, signature or token",
         }
     }
 
@@ -111,18 +117,29 @@ impl BadAddress {
                 "write the address without it: who reads the files has credentials of their own (environment, \
                  instance role, git-credential); revoke the password if it was pushed or shown"
             }
-            Self::Signed => {
+            Self::Signed | Self::Disguised => {
                 "write the plain address (s3://bucket/path, https://account.blob.core.windows.net/container/path) \
                  without the query: a signed address is a password, and ends; revoke it if it was pushed or shown"
             }
         }
     }
 
+    /// The same for the link to a run.
+    const fn help_for_link(self) -> &'static str {
+        match self {
+            Self::Climbs | Self::Unreadable | Self::Vague | Self::Foreign => {
+                "write the address of the run's page, such as https://mlflow.example.org/#/experiments/1/runs/RUN"
+            }
+            Self::Password | Self::Signed | Self::Disguised => self.help(),
+        }
+    }
+
     /// Whether it is a fault of the past, too; the others are asked of what comes now.
-    const fn is_grave(self) -> bool {
+    pub(super) const fn is_grave(self) -> bool {
         match self {
             Self::Climbs | Self::Foreign | Self::Password | Self::Signed => true,
-            Self::Unreadable | Self::Vague => false,
+            // An address of the past that only looks like it may hold none; who pushes it now can say it otherwise.
+            Self::Unreadable | Self::Vague | Self::Disguised => false,
         }
     }
 }
@@ -137,6 +154,10 @@ fn scheme(address: &str) -> Option<String> {
 
 /// Credentials in an address of any kind.
 pub fn credentials(address: &str) -> Option<BadAddress> {
+    plain_credentials(address).or_else(|| disguise::credentials(address).then_some(BadAddress::Disguised))
+}
+
+fn plain_credentials(address: &str) -> Option<BadAddress> {
     if let Some((scheme, rest)) = address.split_once("://") {
         let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
         let of_web = WEB.iter().any(|web| scheme.to_ascii_lowercase().ends_with(web));
@@ -185,14 +206,23 @@ pub fn bad_address(address: &str) -> Option<BadAddress> {
     })
 }
 
-/// What is wrong with the link to a run, which people follow.
-fn bad_link(address: &str) -> Option<BadAddress> {
-    let foreign = scheme(address).is_some_and(|scheme| FOREIGN.contains(&scheme.as_str()));
-    if foreign { Some(BadAddress::Foreign) } else { credentials(address) }
+/// What is wrong with the link to a run, which people follow: MLflow writes the address of a page.
+pub fn bad_link(address: &str) -> Option<BadAddress> {
+    let scheme = scheme(address);
+    if scheme.as_ref().is_some_and(|scheme| FOREIGN.contains(&scheme.as_str())) {
+        return Some(BadAddress::Foreign);
+    }
+    credentials(address).or_else(|| {
+        let is_page = scheme.as_ref().is_some_and(|scheme| WEB.contains(&scheme.as_str()))
+            && address
+                .split_once("://")
+                .is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with(['/', '?', '#']));
+        (!address.is_empty() && !is_page).then_some(BadAddress::Vague)
+    })
 }
 
 /// Text with its `%XX` decoded once; as it is where what comes out is no text.
-fn decoded(text: &str) -> Cow<'_, str> {
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
@@ -250,16 +280,92 @@ fn one(step: &Step<'_>, source: &Source, path: &str, faults: &mut Faults) -> Res
     for (key, why) in found {
         if let Some(why) = why.filter(|why| why.is_grave() || !step.is_past) {
             let line = super::line_of(step.after, path, key)?;
-            faults.at((path.to_owned(), line), format!("the {key} of the source {}", why.as_str()), why.help());
+            let help = if key == "run_link" { why.help_for_link() } else { why.help() };
+            let said = match (key, why) {
+                ("run_link", BadAddress::Vague) => "is not the http or https address of a page",
+                _ => why.as_str(),
+            };
+            faults.at((path.to_owned(), line), format!("the {key} of the source {said}"), help);
         }
     }
-    let Some(settings) = step.before.settings()? else { return Ok(()) };
-    let allowed = |address: &str| settings.sources.allow.iter().any(|prefix| lies_under(address, prefix.as_str()));
-    let own = |address: &str| address.is_empty() || address.starts_with("models:/") || OF_PROMPTS.contains(&address);
-    if settings.sources.allow.is_empty() {
-        return Ok(());
+    let origin = match origin::find(step.after, uri.as_str())? {
+        None => origin::find(step.before, uri.as_str())?,
+        found => found,
+    };
+    reference(step, source, origin.as_ref(), path, faults)?;
+    allowed(step, source, origin.as_ref(), path, faults)
+}
+
+/// A source that names a version of this registry names one that is there, by its number; and the location beside it is
+/// the place of that version's files. A location beside any other source would send clients elsewhere than reviewers see.
+fn reference(
+    step: &Step<'_>,
+    source: &Source,
+    origin: Option<&Origin>,
+    path: &str,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    let Source { uri, location, .. } = source;
+    let is_reference = origin::registered(uri.as_str()).is_some();
+    let found = match origin {
+        _ if !is_reference && location.is_empty() => None,
+        _ if !is_reference => Some((
+            "location",
+            "the location of the source may stand only beside a uri that names a version of this registry".to_owned(),
+            "take the location out; the uri alone says where the files are".to_owned(),
+        )),
+        // A version of the past may have been deleted since, or its model renamed: that is what the location is for.
+        None if step.is_past => None,
+        None => Some((
+            "uri",
+            "the uri of the source names no version of this registry".to_owned(),
+            "name a version that exists, such as models:/churn/3".to_owned(),
+        )),
+        // Of a state by itself nobody knows what the name meant when the version was registered.
+        Some(_) if step.founds()? => None,
+        Some(origin) if !location.is_empty() && location != origin.place() => Some((
+            "location",
+            format!("the location of the source is not the place of the files of {}", origin.uri()),
+            match origin.place().as_str() {
+                "" => "take the location out".to_owned(),
+                place => format!("write location = {}, or take it out", crate::text::double_quoted(place)),
+            },
+        )),
+        Some(origin) if !step.is_past && origin.uri() != uri.as_str() => Some((
+            "uri",
+            "the uri of the source names a version by what may move: a stage, an alias or `latest`".to_owned(),
+            format!("write uri = \"{}\"; `greenroom register` and the server do so", origin.uri()),
+        )),
+        Some(_) => None,
+    };
+    if let Some((key, message, help)) = found {
+        let line = super::line_of(step.after, path, key)?;
+        faults.at((path.to_owned(), line), message, help);
     }
-    for (key, address) in [("uri", uri.as_str()), ("location", location.as_str())] {
+    Ok(())
+}
+
+/// Whatever clients may load lies under a prefix that the settings allow: the uri, the location, and without a location the
+/// place of the version that the uri names.
+fn allowed(
+    step: &Step<'_>,
+    source: &Source,
+    origin: Option<&Origin>,
+    path: &str,
+    faults: &mut Faults,
+) -> Result<(), TreeError> {
+    let Some(settings) = step.before.settings()?.filter(|s| !s.sources.allow.is_empty()) else { return Ok(()) };
+    let allowed = |address: &str| settings.sources.allow.iter().any(|prefix| lies_under(address, prefix.as_str()));
+    // A logged model of a tracking server was no address of its own once.
+    let own = |address: &str| {
+        let is_logged = !step.is_past && origin::registered(address).is_none();
+        address.is_empty() || address.starts_with("models:/") && !is_logged || OF_PROMPTS.contains(&address)
+    };
+    let place = match origin {
+        Some(origin) if source.location.is_empty() && !step.is_past => origin.place().as_str(),
+        Some(_) | None => "",
+    };
+    for (key, address) in [("uri", source.uri.as_str()), ("location", source.location.as_str()), ("uri", place)] {
         if !own(address) && !allowed(address) {
             let line = super::line_of(step.after, path, key)?;
             let message = format!("the {key} of the source lies under no prefix that the registry allows");
@@ -341,9 +447,54 @@ mod tests {
         ] {
             assert_eq!(credentials(bad), Some(BadAddress::Signed), "{bad}");
         }
+        for bad in [
+            "//u:p@h/x",
+            "//u@h/x",
+            "u:p@h/x",
+            "https://h/a/https://u:p@h/",
+            "https://h/a?from=https%3A%2F%2Fu%3Ap%40h%2F",
+            "https://x/y;password=abc",
+            "https://x/y;password=abc/z",
+            "https://h/x?q-signature=abc",
+            "https://h/x?q-ak=abc",
+            "https://h/x?sig%3Dabc",
+            "https://h/x?%2573ig=abc",
+            "https://h/x?auth=abc",
+            "https://h/x?jwt=abc",
+            "https://h/x?hmac=1",
+            "https://h/x?key=abc",
+            "https://h/x?code=abc",
+            "https://h/x?X-Custom-Auth-Token=abc",
+            "https://h/tok/ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+            "s3://b/glpat-abcdefghij0123456789/m",
+            "s3://b/hf_abcdefghijklmnopqrstuvwxyzABCDEFGH",
+            "s3://b/xoxb-123456789012-abcdefghijkl",
+            "s3://b/AKIAIOSFODNN7EXAMPLE/m",
+            "s3://b/m?v=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+        ] {
+            assert_eq!(credentials(bad), Some(BadAddress::Disguised), "{bad}");
+        }
+        let hashes = "s3://b/models/0123456789abcdef0123456789abcdef/hf_model/key=1/AKIA";
+        let image = "oci://registry/team/model:1.0@sha256:0123456789abcdef";
+        for good in [hashes, image, "models:/wine@champion", "wasbs://c@account.blob.core.windows.net/m?version=3"] {
+            assert_eq!(credentials(good), None, "{good}");
+        }
         for good in ["https://h/m?token=", "https://h/tokens/sig=1", "https://h/m?q=password", "u@h/x"] {
             assert_eq!(credentials(good), None, "{good}");
         }
+    }
+
+    #[test]
+    fn the_link_to_a_run_is_a_page() {
+        for good in
+            ["", "https://runs/1", "http://h:5000/#/experiments/1/runs/2", "https://h/?o=1#mlflow/experiments/1"]
+        {
+            assert_eq!(bad_link(good), None, "{good}");
+        }
+        for bad in ["file:///etc/passwd", "/etc", "runs:/../x", "ftp://x/y", "x", "https:///x", "https://"] {
+            assert_eq!(bad_link(bad), Some(BadAddress::Vague), "{bad}");
+        }
+        assert_eq!(bad_link("javascript:alert(1)"), Some(BadAddress::Foreign));
     }
 
     #[test]

@@ -372,3 +372,30 @@ fn a_git_folder_is_left_out_unless_it_is_asked_for() {
     alice.greenroom(["fetch", "wine/2", "../out"]).success();
     assert!(sandbox.read("out/.git/config").contains("zq7canary"));
 }
+
+/// A copy records where the files of the original are, shows it, and is fetched from there.
+#[test]
+fn a_copy_names_its_original_by_number_and_shows_the_place_of_its_files() {
+    let sandbox = bench();
+    let alice = sandbox.alice().within("registry");
+    alice.greenroom(["register", "port", "--source", "s3://stock/port", "--alias", "best"]).success();
+    alice.greenroom(["register", "copy", "--source", "models:/port@best"]).success();
+    let shown = alice.greenroom(["version", "show", "copy", "1", "-o", "json"]).success().json();
+    let source = &shown["source"];
+    assert_eq!((&source["uri"], &source["location"]), (&json!("models:/port/1"), &json!("s3://stock/port")));
+    let text = alice.greenroom(["version", "show", "copy", "1"]).success();
+    assert!(text.stdout().contains("Location:    s3://stock/port"), "{}", text.stdout());
+    let log = alice.greenroom(["log", "copy"]).success();
+    assert!(log.stdout().contains("location: s3://stock/port"), "{}", log.stdout());
+    alice.greenroom(["request", "create", "copy", "1", "Staging"]).success();
+    let request = alice.greenroom(["request", "show", "copy", "1"]).success();
+    assert!(request.stdout().contains("Location:  s3://stock/port"), "{}", request.stdout());
+    let away = alice.greenroom(["fetch", "copy/1", "../away"]).code(3);
+    assert!(away.stderr().contains("they are at s3://stock/port"), "{}", away.stderr());
+    // The files of an original that is in the registry are those of the copy.
+    alice.greenroom(["register", "wine", "../model"]).success();
+    alice.greenroom(["register", "again", "--source", "models:/wine/1"]).success();
+    alice.greenroom(["fetch", "again/1", "../files"]).success();
+    assert_eq!(sandbox.read("files/MLmodel"), sandbox.read("model/MLmodel"));
+    alice.greenroom(["register", "none", "--source", "models:/wine/9"]).code(5);
+}

@@ -318,3 +318,21 @@ fn a_folder_that_a_merge_mixed_of_two_versions_is_told_before_and_after_the_comm
     let told = shell.greenroom(["doctor"]).code(7).stdout().to_owned();
     assert!(told.contains("digest") || told.contains("fault(s)"), "{told}");
 }
+
+/// What landed before it was refused does not end every later check; what is about to land does.
+#[test]
+fn files_that_nothing_is_said_of_are_a_fault_only_before_they_are_committed() {
+    let sandbox = registry();
+    let shell = sandbox.alice().within("registry");
+    shell.greenroom(["register", "churn", "--source", "s3://models/churn"]).success();
+    sandbox.write("registry/models/churn/versions/1/artifacts/weights", b"0");
+    assert_told(&faults(&shell, 5), "models/churn/versions/1/artifacts:0 digest");
+    shell.git(["add", "--all"]).success();
+    shell.git(["commit", "--quiet", "--no-verify", "--amend", "--no-edit"]).success();
+    sandbox.git(["clone", "--quiet", "registry", "clone"]).success();
+    let clone = sandbox.alice().within("clone");
+    let told = clone.greenroom(["check", "-o", "json"]).success().json();
+    assert_eq!(short(&told), Vec::<String>::new());
+    let warned = told["warnings"].as_array().expect("a list").iter().any(|w| w["rule"] == "digest");
+    assert!(warned, "{told}");
+}

@@ -543,3 +543,11 @@ fn a_push_that_removes_a_person_does_not_free_the_id() {
     let faults = found.iter().filter(|f| f["rule"] == "person-id" || f["fault"]["rule"] == "person-id").count();
     assert_eq!(faults, 1, "{with:#}");
 }
+
+#[test]
+fn files_that_a_version_says_nothing_of_are_refused() {
+    let world = World::new();
+    world.edit(CAROL, "models/churn/versions/1/artifacts/weights", "0");
+    let judged = world.push(CAROL);
+    refused(&judged, &["immutable", "digest"]);
+}

@@ -125,6 +125,7 @@ impl Page<'_> {
             line("Tag", &format!("{key} = {value}"));
         }
         line("Source", v.source.uri.as_str());
+        line("Location", v.source.location.as_str());
         line("Run", v.source.run_id.as_str());
         line("Run link", v.source.run_link.as_str());
         line("Model id", v.source.model_id.as_str());

@@ -5,6 +5,7 @@ use crate::apply::Refusal;
 use crate::entity::version::Source;
 use crate::index::VersionFacts;
 use crate::name::ModelName;
+pub(super) use crate::reference::origin::registered;
 use crate::reference::{ModelRef, Pick};
 use crate::rules::sources::{self, BadAddress};
 use crate::search::IS_PROMPT;
@@ -42,12 +43,6 @@ pub fn settled(call: &Call, given: Source, is_prompt: bool) -> Result<Source, Ap
     }
     check(given.uri.as_str())?;
     Ok(given)
-}
-
-/// The part of a source that names a version of this registry; a logged model (`models:/m-…`) is none.
-pub(super) fn registered(uri: &str) -> Option<&str> {
-    let rest = uri.strip_prefix("models:")?;
-    (!rest.starts_with("/m-") || rest.contains('@') || rest.get(1..)?.contains('/')).then_some(uri)
 }
 
 /// The source of a version that is a copy of another one in this registry.
@@ -164,7 +159,8 @@ fn origin<'c>(call: &'c Call, version: &VersionFacts<'_>) -> Option<(&'c ModelCa
 
 /// Where the files of a version are by what was recorded when it was registered.
 fn recorded<'v>(version: &'v VersionFacts<'_>) -> &'v str {
-    if version.location.is_empty() { &version.source } else { &version.location }
+    let counts = !version.location.is_empty() && registered(&version.source).is_some();
+    if counts { &version.location } else { &version.source }
 }
 
 /// Refuses what the rule of addresses refuses, in MLflow's words where MLflow has some. The rule itself judges the commit
@@ -181,7 +177,7 @@ fn check(uri: &str) -> Result<(), ApiError> {
             )))
         }
         // What may hold a secret is not repeated.
-        BadAddress::Foreign | BadAddress::Password | BadAddress::Signed => {
+        BadAddress::Foreign | BadAddress::Password | BadAddress::Signed | BadAddress::Disguised => {
             Err(ApiError::invalid(format!("Invalid model version source: the address {}.", why.as_str())))
         }
     }
@@ -219,14 +215,6 @@ mod tests {
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn logged_models_are_no_registered_ones() {
-        assert_eq!(registered("models:/m-0123"), None);
-        assert_eq!(registered("models:/wine/3"), Some("models:/wine/3"));
-        assert_eq!(registered("models:/m-x/3"), Some("models:/m-x/3"));
-        assert_eq!(registered("s3://b/m"), None);
     }
 
     #[test]

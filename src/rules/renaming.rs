@@ -1,0 +1,53 @@
+//! The rule of renames: a model's new name leads references to stages to versions that were approved under the old name.
+
+use super::stage::source;
+use super::{Faults, Step};
+use crate::entity::settings::StageRule;
+use crate::event::Event;
+use crate::tree::TreeError;
+
+/// What a rule asks of an entry that a model's new name cannot bring with it.
+fn asks_for_entry(rule: &StageRule) -> bool {
+    rule.needed() > 0 || !rule.frozen.is_empty()
+}
+
+/// Versions whose model takes a name, by which a reference `models:/NAME/STAGE` leads to them and did not before. The
+/// approvals that they have name the model by its former name.
+pub(super) fn renamed(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
+    let Some(settings) = step.before.settings()?.filter(|s| s.stages.values().any(asks_for_entry)) else {
+        return Ok(());
+    };
+    for event in &step.diff.events {
+        let Event::ModelRenamed { model, from } = event else { continue };
+        // A name that nobody had misleads nobody; what such a rename did in the past stays.
+        if step.is_past && step.before.model(model)?.is_none() {
+            continue;
+        }
+        let Some(view) = step.before.model(from)? else { continue };
+        for (version, stage) in view.stage_map()? {
+            let Some(rule) = settings.rule(&stage) else { continue };
+            let path = format!("{}/stages/{stage}.toml", view.path);
+            let place = source(step, &stage)?;
+            if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(step.at)) {
+                let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
+                let message = format!(
+                    "{stage} is frozen at {}{reason}: version {version} of '{from}' may not be there as '{model}'",
+                    step.at.short()
+                );
+                faults.add(path.clone(), message, format!("wait until it ends (the window is in {place})"));
+            }
+            if rule.needed() > 0 {
+                let message = format!(
+                    "version {version} of '{from}' is in {stage} by an approval under that name: it may not be there \
+                     as '{model}'"
+                );
+                let help = format!(
+                    "move it to Archived, rename the model, and have the version approved under its new name (the rule \
+                     is in {place})"
+                );
+                faults.add(path, message, help);
+            }
+        }
+    }
+    Ok(())
+}
