@@ -197,9 +197,8 @@ impl Registry {
 /// text.
 fn conflict(path: &str, bytes: &[u8]) -> Option<usize> {
     let lines = || bytes.split(|b| *b == b'\n');
-    let begins = lines().position(|line| line.starts_with(b"        lint.warnings.extend(warnings(&after)?);
-        let is_fault = |p: &Problem| lint.faults.iter().any(|f| f.problem == *p);
-        lint.warnings.extend(silent.into_iter().filter(|p| !is_fault(p)));
+    let begins = lines().position(|line| line.starts_with(b"<<<<<<< ")).filter(|_| !is_model_file(path))?;
+    lines().skip(begins).any(|line| line.starts_with(b">>>>>>> ")).then_some(begins + 1)
 }
 
 fn conflicted(path: &str, line: usize) -> Fault {
@@ -234,7 +233,9 @@ fn is_as_committed(head: &Snapshot<'_>, path: &str, kind: Kind, disk: &Path) -> 
             Ok(read.map_err(|source| GitError::Io { what: "read", path: disk.to_owned(), source })? == *bytes)
         }
         Ok(_) | Err(TreeError::TooLarge { .. }) => Ok(false),
-        Err(e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. })) => Err(e.into()),
+        Err(
+            e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Io { .. } | TreeError::Vast { .. }),
+        ) => Err(e.into()),
     }
 }
 

@@ -6,7 +6,6 @@ use std::fs;
 
 use greenroom::registry::Registry;
 use greenroom::time::Timestamp;
-use serde_json::Value;
 use serde_json::{Value, json};
 
 use crate::support::Sandbox;
