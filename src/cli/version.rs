@@ -177,7 +177,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     if session.out.is_json() {
         session.out.json(&json)?;
     } else if table.is_empty() {
-        session.out.line(format!("No versions yet. Register one: greenroom register {} PATH", name));
+        session.out.line(format!("No versions yet. Register one: greenroom register {name} PATH"));
     } else {
         table.print(&mut session.out);
     }

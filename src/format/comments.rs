@@ -43,7 +43,8 @@ fn behind<'t>(inner: &'t str, mark: &str, escapes: bool, is_long: bool) -> &'t s
         match chars.next() {
             None => return "",
             Some('\n') if !is_long => return rest,
-            Some('\\') if escapes => drop(chars.next().filter(|c| *c != '\n' || is_long)),
+            // A backslash at the end of a line continues long strings only.
+            Some('\\') if escapes && (is_long || !chars.as_str().starts_with('\n')) => drop(chars.next()),
             Some(_) => {}
         }
         rest = chars.as_str();

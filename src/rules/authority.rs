@@ -39,10 +39,9 @@ pub(super) fn usable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
     {
         return Ok(());
     }
-    let lacking = match managers(step.after)?.filter_map(|person| lacks(&person, &identity, step.at)).next() {
-        Some(lacking) => lacking,
-        // That nobody manages it is told by the rule of managers.
-        None => return Ok(()),
+    // That nobody manages it is told by the rule of managers.
+    let Some(lacking) = managers(step.after)?.filter_map(|person| lacks(&person, &identity, step.at)).next() else {
+        return Ok(());
     };
     let message = format!(
         "nobody who manages the registry could change it any more: by `authority = \"{}\"` it takes {lacking}",

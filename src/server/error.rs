@@ -353,6 +353,8 @@ mod tests {
         ("rewrite", "PERMISSION_DENIED"),
         ("manager", "INVALID_STATE"),
         ("authority", "INVALID_STATE"),
+        ("ready-files", "INVALID_STATE"),
+        ("stage-name", "INVALID_STATE"),
         ("move", "INVALID_STATE"),
         ("author", "PERMISSION_DENIED"),
         ("stage-known", "INVALID_PARAMETER_VALUE"),

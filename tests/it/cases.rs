@@ -9,11 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greenroom::diff::diff;
+use greenroom::entity::Person;
 use greenroom::event::Event;
 use greenroom::name::{ModelName, UserName};
 use greenroom::rules::subject::subject;
 use greenroom::rules::{Actor, BranchCommit, Proposal, RULES, Step, judge};
 use greenroom::snapshot::Snapshot;
+use greenroom::text::Text;
 use greenroom::time::Timestamp;
 use greenroom::tree::{Kind, Limits, Memory, Objects as _, Oid, Patch, Stage as _};
 use serde::Deserialize;
@@ -48,6 +50,9 @@ struct Case {
     /// The folder, beside `after`, of what the branch had where the merge has something else.
     #[serde(default)]
     proposal: Option<String>,
+    /// The e-mail address of each person who was removed before, by the id that the person had.
+    #[serde(default)]
+    former: BTreeMap<String, String>,
     at: Option<toml::value::Datetime>,
     /// What is taken out: files, or folders with all they hold.
     #[serde(default)]
@@ -195,6 +200,11 @@ impl Case {
         let proposal = (!self.proposed_by.is_empty()).then(|| self.branch(&store, name, &before, &after));
         let mut step = Step::new(&before, &after, &diff, &actor, at);
         step.proposal = proposal.as_ref();
+        let former = |email: &String| {
+            let email = Text::new(email).expect("an e-mail address");
+            Some(Person { emails: BTreeSet::from([email]), ..Person::default() })
+        };
+        step.former = self.former.iter().map(|(user, email)| (user.parse().expect("an id"), former(email))).collect();
         let verdict = judge(&step).expect("the trees are whole");
         let faults = verdict.faults.iter().map(|f| {
             assert!(!f.problem.message.is_empty());

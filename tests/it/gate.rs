@@ -549,5 +549,5 @@ fn files_that_a_version_says_nothing_of_are_refused() {
     let world = World::new();
     world.edit(CAROL, "models/churn/versions/1/artifacts/weights", "0");
     let judged = world.push(CAROL);
-    refused(&judged, &["immutable", "digest"]);
+    refused(&judged, &["digest", "immutable"]);
 }

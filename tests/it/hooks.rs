@@ -380,7 +380,7 @@ fn a_registry_at_any_depth_is_judged_when_it_changes_moves_or_comes() {
     let settings = "bob/ml/team/registry/greenroom.toml";
     let rename = |_: &Shell<'_>| {
         let text = fs::read_to_string(served.sandbox.path(settings)).expect("it is there");
-        served.sandbox.write(settings, &text.replace("name = \"registry\"", "name = \"hacked\""));
+        served.sandbox.write(settings, text.replace("name = \"registry\"", "name = \"hacked\""));
     };
     refused(&rename, "is no person of this registry");
     refused(&|shell| drop(shell.git(["mv", "ml/team/registry", "reg2"]).success()), "is no person of this registry");
