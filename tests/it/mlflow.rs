@@ -25,9 +25,9 @@ fn a_model_is_trained_registered_approved_fetched_and_predicts_the_same() {
     alice.greenroom(register).success();
 
     let shown = alice.greenroom(["version", "show", "wine/1", "-o", "json"]).success().json();
-    assert_eq!(shown["run_id"], model["run_id"]);
-    assert_eq!(shown["model_id"], model["model_id"]);
-    assert_eq!(shown["model"]["flavors"].as_object().map(|f| f.contains_key("sklearn")), Some(true));
+    assert_eq!(shown["source"]["run_id"], model["run_id"]);
+    assert_eq!(shown["source"]["model_id"], model["model_id"]);
+    assert_eq!(shown["model_info"]["flavors"].as_object().map(|f| f.contains_key("sklearn")), Some(true));
     assert_eq!(shown["schema"]["inputs"].as_array().map(Vec::len), Some(5));
     assert_eq!(shown["findings"], serde_json::json!([]));
 

@@ -94,8 +94,8 @@ fn what_is_sent_becomes_a_version_in_one_commit_and_comes_back_byte_for_byte() {
         assert_eq!((answer.status, &answer.body), (200, bytes), "{path}");
     }
     let shown = world.alice().greenroom(["version", "show", "wine/1", "-o", "json"]).success().json();
-    assert_eq!((&shown["run_id"], &shown["model_id"]), (&json!("r1"), &json!("m-1")));
-    assert_eq!(shown["source"], format!("mlflow-artifacts:/uploads/{}", upload(77)));
+    assert_eq!((&shown["source"]["run_id"], &shown["source"]["model_id"]), (&json!("r1"), &json!("m-1")));
+    assert_eq!(shown["source"]["uri"], format!("mlflow-artifacts:/uploads/{}", upload(77)));
     assert_eq!(shown["artifacts"]["files"], 5);
     assert_eq!(stored(&world).len(), 2, "only what is no small text is in the store");
     world.alice().greenroom(["fetch", "wine/1", "../out"]).success();
