@@ -87,6 +87,8 @@ impl Tracking {
         command.args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()]);
         command.args(["--backend-store-uri", &format!("sqlite:///{}/mlflow.db", folder.display())]);
         command.args(["--artifacts-destination", &format!("{}/artifacts", folder.display())]);
+        // Its eight runners of jobs take half a minute of two processors to start, and no test needs them.
+        command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false");
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log).spawn();
         let tracking = Self { child: child.expect("mlflow runs"), url: format!("http://127.0.0.1:{port}") };
