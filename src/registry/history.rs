@@ -63,11 +63,13 @@ impl Registry {
             if Calendar::is_like_an_id(moment) && self.repo().resolve(moment).is_ok() {
                 return Err(RegistryError::AmbiguousMoment(moment.to_owned()));
             }
-            // Of this very second some is still to come.
-            if self.calendar.as_ref().is_some_and(|c| c.read(moment).is_ok_and(|time| c.is_ahead(time))) {
+            let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
+            // Of this very second some is still to come, and the newest commit may be ahead of this clock.
+            if self.calendar.as_ref().is_some_and(|c| c.read(moment).is_ok_and(|time| c.is_ahead(time)))
+                && self.repo().commit(&head)?.committer.time < time
+            {
                 return Err(RegistryError::Ahead(crate::text::quoted(moment)));
             }
-            let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
             let landed = (self.landed)(self, head, time)?.map(|commit| self.recorded_by(commit, time)).transpose()?;
             return landed.flatten().ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()));
         }

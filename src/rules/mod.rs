@@ -12,6 +12,7 @@ mod history;
 mod ids;
 mod keys;
 mod leaving;
+mod line;
 mod links;
 mod merge;
 mod moved;
@@ -44,6 +45,7 @@ use crate::time::Timestamp;
 use crate::tree::{FileChange, Limits, Oid, TreeError};
 
 pub use ids::{NewId, new_ids, repeated, reused};
+use line::line_of;
 pub use people::{FormerPeople, added_people, is_same_person, taken_over};
 pub use proposal::{BranchCommit, Proposal};
 
@@ -585,20 +587,4 @@ fn judge_by<'r>(rules: impl Iterator<Item = &'r Rule>, step: &Step<'_>) -> Resul
     faults.sort();
     faults.dedup();
     Ok(Verdict { faults })
-}
-
-/// The line of a file on which a text stands first, counted from 1; 0 where it does not.
-fn line_of(snapshot: &Snapshot<'_>, full_path: &str, needle: &str) -> Result<usize, TreeError> {
-    let Some(path) = full_path.strip_prefix(snapshot.at()) else { return Ok(0) };
-    let Some(entry) = snapshot.entry(path)?.filter(|e| e.kind.is_file()) else { return Ok(0) };
-    match snapshot.objects().blob(&entry.id, crate::format::MAX_FILE) {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            Ok(text.lines().position(|l| l.trim_start().starts_with(needle)).map_or(0, |i| i + 1))
-        }
-        Err(TreeError::TooLarge { .. }) => Ok(0),
-        Err(
-            e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. }),
-        ) => Err(e),
-    }
 }

@@ -120,7 +120,7 @@ fn two_accounts_of_a_group_share_a_served_repository() {
         machine.greenroom("7001", "init r");
         machine.greenroom("7001", "-C r person add bob --email bob@example.org");
         machine.greenroom("7001", "-C r access grant bob manage");
-        machine.greenroom("7001", "-C r register churn ../../model");
+        machine.greenroom("7001", "-C r register churn ../model");
         machine.git("7001", "-C r push ../../srv/r.git main");
         // The other account pushes, and the push is recorded.
         machine.git("7002", "clone --quiet ../srv/r.git r");
@@ -133,7 +133,7 @@ fn two_accounts_of_a_group_share_a_served_repository() {
         for (account, number) in [("7002", 1), ("7001", 2), ("7002", 3)] {
             machine.greenroom(account, &format!("-C ../srv/r.git tag set churn b={number}"));
             let model = if number == 3 { "model" } else { "other" };
-            machine.greenroom(account, &format!("-C ../srv/r.git register churn ../../{model}"));
+            machine.greenroom(account, &format!("-C ../srv/r.git register churn ../{model}"));
             let log = machine.greenroom(account, "-C ../srv/r.git log");
             assert!(log.contains(&format!("register churn version {}", number + 1)), "{log}");
             machine.greenroom(account, "-C ../srv/r.git index rebuild");
@@ -154,7 +154,7 @@ fn two_accounts_of_a_group_share_a_served_repository() {
 fn a_repository_that_nobody_shares_follows_the_umask() {
     let machine = Machine::new("077");
     machine.greenroom("7001", "init --bare r.git");
-    machine.greenroom("7001", "-C r.git register churn ../../model");
+    machine.greenroom("7001", "-C r.git register churn ../model");
     machine.greenroom("7001", "-C r.git log");
     let open = machine
         .sandbox
