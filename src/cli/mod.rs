@@ -190,7 +190,7 @@ pub fn main() -> ExitCode {
     match complete::answer() {
         Ok(true) => return Exit::Ok.into(),
         Ok(false) => {}
-        // A shell that asks shows nothing; whoever sets the variable by hand sees why.
+        // A shell hides the error; a person who sets the variable by hand sees the reason.
         Err(e) => {
             let _ = e.print();
             return Exit::Usage.into();

@@ -3,21 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::git::Repo;
-use crate::registry::named_folders;
 use crate::snapshot::{self, Snapshot};
 use crate::tree::{Entry, Kind, Objects as _, Oid, TreeError};
-
-/// The folders that the settings of a repository name.
-pub(super) fn named(repo: &Repo) -> Vec<String> {
-    named_folders(repo)
-}
-
-/// The registries of a tree: at its root, in a folder at the top, or in one of the folders that a setting names. Each
-/// is empty for the root, or ends in a slash. Those that lie deeper are found by [`of_step`] where they change, and by
-/// [`snapshot::registries`] wherever they lie.
-pub(super) fn of(repo: &Repo, root: Option<Oid>, named: &[String]) -> Result<Vec<String>, TreeError> {
-    snapshot::folders(repo, root, named)
-}
 
 /// Where the registries of a step lie before and after it. A registry whose folder holds none any more is looked for by
 /// its id.
@@ -67,14 +54,15 @@ pub(super) fn where_files_came(
     Ok(out)
 }
 
-/// The registries that a step is judged in, before and after it: those of [`of`], and any other that it changes, at
-/// whatever depth. Where a registry comes, all that are there count: another beside them is for who manages them.
+/// The registries that a step is judged in, before and after it: those of [`snapshot::folders`], and any other that it
+/// changes, at whatever depth. Where a registry comes, all that are there count: another registry beside them needs
+/// CAN_MANAGE of theirs.
 pub(super) fn of_step(
     repo: &Repo,
     (before, after): (Option<Oid>, Oid),
     named: &[String],
 ) -> Result<(Vec<String>, Vec<String>), TreeError> {
-    let (mut there, mut come) = (of(repo, before, named)?, of(repo, Some(after), named)?);
+    let (mut there, mut come) = (snapshot::folders(repo, before, named)?, snapshot::folders(repo, Some(after), named)?);
     let (old, new) = snapshot::changed_registries(repo, before, Some(after))?;
     there.extend(old);
     come.extend(new);

@@ -27,6 +27,7 @@ pub mod verify;
 
 use crate::authority::Keys;
 use crate::git::Repo;
+use crate::registry::named_folders;
 use crate::time::Timestamp;
 
 pub use crate::authority::{Lander, People, Pusher};
@@ -68,7 +69,7 @@ impl Gate {
         let mut protected = vec![repo.branch()?];
         protected.extend(repo.own_settings("greenroom.protected").iter().map(|name| full(name)));
         let releases = repo.own_settings(release::SETTING).iter().map(|name| full(name)).collect();
-        let folders = folders::named(&repo);
+        let folders = named_folders(&repo);
         let limits = GateLimits::of(&repo)?;
         let host = repo.own_setting("greenroom.host").and_then(|text| text.parse().ok());
         let missing = Missing::of(&repo, host)?;

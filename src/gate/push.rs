@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::fork::Begin;
 use super::judge::Judged;
 use super::structure::{Place, Structure};
-use super::{Gate, GateError, IdLine, Lander, Landing, Pusher, Update, folders, namespace};
+use super::{Gate, GateError, IdLine, Lander, Landing, Pusher, Update, namespace};
 use crate::format::Problem;
 use crate::git::GitError;
 use crate::rules::{Class, Fault};
@@ -120,8 +120,8 @@ impl Gate {
             return Ok(vec![(new, too_many(update, max))]);
         };
         let root = |commit: &Oid| self.repo.tree_of(commit);
-        let before = folders::of(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
-        let mut folders = folders::of(&self.repo, Some(root(&new)?), &self.folders)?;
+        let before = snapshot::folders(&self.repo, known.first().map(root).transpose()?, &self.folders)?;
+        let mut folders = snapshot::folders(&self.repo, Some(root(&new)?), &self.folders)?;
         folders.extend(before);
         let mut unsearched = None;
         for commit in &commits {

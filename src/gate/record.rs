@@ -1,6 +1,6 @@
 //! After a push was taken: it is written down.
 
-use super::{Gate, GateError, GateLimits, People, Pusher, Update, folders};
+use super::{Gate, GateError, GateLimits, People, Pusher, Update};
 use crate::git::Repo;
 use crate::name::UserName;
 use crate::pushes::{self, By, Moved, PushesError};
@@ -39,7 +39,7 @@ impl Gate {
         };
         let tree = |c: Oid| self.repo.tree_of(&c);
         let root = commit.map(tree).transpose()?;
-        let mut all = folders::of(&self.repo, root, &self.folders)?;
+        let mut all = snapshot::folders(&self.repo, root, &self.folders)?;
         if let Some(new) = update.and_then(|u| u.new).map(tree).transpose()? {
             let (there, come) = snapshot::changed_registries(&self.repo, root.filter(|r| *r != new), Some(new))?;
             all.extend(if there.is_empty() { come } else { there });

@@ -6,7 +6,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use super::{Registry, RegistryError};
+use super::{NAMED_FOLDERS, Registry, RegistryError};
 use crate::codeowners;
 use crate::git::{GitError, Repo};
 use crate::name::Id;
@@ -15,9 +15,6 @@ use crate::tree::{Oid, Patch, Stage as _};
 
 /// How many of the newest commits are searched for the id of a registry whose folder is empty in the newest of all.
 const MAX_BACK: usize = 1_000;
-
-/// The setting that names folders deeper in the repository in which registries lie.
-const SETTING: &str = super::NAMED_FOLDERS;
 
 /// What is known of the registry besides its folder.
 #[derive(Debug, Default)]
@@ -29,7 +26,7 @@ pub(super) struct Past {
 /// The folders that the settings of a repository name.
 pub fn named_folders(repo: &Repo) -> Vec<String> {
     let slash = |at: String| format!("{}/", at.trim_matches('/'));
-    repo.own_settings(SETTING).into_iter().map(slash).collect()
+    repo.own_settings(NAMED_FOLDERS).into_iter().map(slash).collect()
 }
 
 impl Registry {

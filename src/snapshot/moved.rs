@@ -1,11 +1,9 @@
 //! The folder of a registry in a tree: which folders hold one, and where the registry of an id lies.
 
 use super::Snapshot;
+use super::places::OWN;
 use crate::name::Id;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
-
-/// Folders of a registry's own, in which no other registry lies.
-const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
 
 /// The entries of a registry that may not stay behind where it is moved from.
 const CORE: [&str; 7] = ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
 /// Folders of a registry's own, in which no other registry lies.
-const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
+pub(super) const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
 
 /// How deep folders are searched.
 const MAX_DEPTH: usize = 128;

@@ -18,12 +18,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::judge::Judged;
-use super::{Gate, GateError, IdLine, Lander, Landing, folders};
+use super::{Gate, GateError, IdLine, Lander, Landing};
 use crate::artifact::{self, Store};
 use crate::format::Problem;
 use crate::git::{GitError, Repo};
 use crate::name::UserName;
-use crate::registry::Registry;
+use crate::registry::{Registry, named_folders};
 use crate::rules::{self, Class, Fault, NewId};
 use crate::snapshot::{self, Snapshot};
 use crate::text::with_causes;
@@ -186,7 +186,7 @@ pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progre
     }
     ids::follow(&mut new_ids, &moved);
     ids::check(&repo, &line, (&scope.branch, before), &new_ids, &mut notes)?;
-    ids::check_people(&repo, &line, (&scope.branch, before, &folders::named(&repo)), &people, &mut notes)?;
+    ids::check_people(&repo, &line, (&scope.branch, before, &named_folders(&repo)), &people, &mut notes)?;
     if let Some(tip) = audit.to {
         whole(&repo, tip, &mut notes)?;
     }
