@@ -82,7 +82,22 @@ impl Repo {
         drafts: &[Draft],
         durability: Durability,
     ) -> Result<Published, PublishError> {
-        let published = self.try_publish(lock, reference, expected, drafts, durability);
+        self.publish_announced(lock, reference, expected, drafts, durability, &mut |_| {})
+    }
+
+    /// The same as [`Repo::publish`], and calls `announce` with the ids of the commits before the branch names them: a
+    /// watcher in this process then knows them, however early it sees the branch move. An announced commit may still
+    /// fail to reach the branch.
+    pub fn publish_announced(
+        &self,
+        lock: &mut RepoLock,
+        reference: &str,
+        expected: Option<Oid>,
+        drafts: &[Draft],
+        durability: Durability,
+        announce: &mut dyn FnMut(&[Oid]),
+    ) -> Result<Published, PublishError> {
+        let published = self.try_publish(lock, reference, expected, drafts, (durability, announce));
         self.discard_staged();
         if published.is_err() {
             // It may know of objects that were not written.
@@ -100,7 +115,7 @@ impl Repo {
         reference: &str,
         expected: Option<Oid>,
         drafts: &[Draft],
-        durability: Durability,
+        (durability, announce): (Durability, &mut dyn FnMut(&[Oid])),
     ) -> Result<Published, PublishError> {
         let Some(last) = drafts.last() else {
             return Ok(Published::new(Vec::new()));
@@ -129,6 +144,7 @@ impl Repo {
         }
         // A work tree may need the room that it takes.
         let replaced = if follow.is_none() { File::open(self.common_dir().join(reference)).ok() } else { None };
+        announce(&commits);
         self.move_branch(edit, last)?;
         self.share_logs(reference, sharing);
         let flushed = match durability {

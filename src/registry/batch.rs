@@ -97,9 +97,22 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// [`PublishError::Moved`] if somebody else was faster: begin again on the new head.
-    pub fn publish(mut self, durability: Durability) -> Result<Published, PublishError> {
+    pub fn publish(self, durability: Durability) -> Result<Published, PublishError> {
+        self.publish_announced(durability, &mut |_| {})
+    }
+
+    /// The same as [`Batch::publish`], and calls `announce` with the ids of the commits before the branch names them.
+    ///
+    /// # Errors
+    /// Those of [`Batch::publish`]; the announced commits may then not be on the branch.
+    pub fn publish_announced(
+        mut self,
+        durability: Durability,
+        announce: &mut dyn FnMut(&[Oid]),
+    ) -> Result<Published, PublishError> {
         let drafts = std::mem::take(&mut self.drafts);
-        self.registry.repo.publish(self.lock, &self.registry.branch, self.base, &drafts, durability)
+        let Registry { repo, branch, .. } = self.registry;
+        repo.publish_announced(self.lock, branch, self.base, &drafts, durability, announce)
     }
 }
 

@@ -200,13 +200,14 @@ impl Writer {
                 return Ok(settle(answers, batch.base(), &[]));
             }
             let base = batch.base();
-            match batch.publish(Durability::Full) {
+            // Vouched for before the branch moves: the watcher may see that at once, and judging costs what the writer
+            // has paid already.
+            match batch.publish_announced(Durability::Full, &mut |commits| self.voices.vouched.judged(commits)) {
                 Ok(published) => {
                     let published = &*landed.insert(published);
                     if let Some(why) = &published.left_behind {
                         self.voices.log.warn("the work tree did not follow", why);
                     }
-                    self.voices.vouched.landed(&published.commits);
                     self.voices.metrics.batch(published.commits.len());
                     let answers = settle(answers, base, &published.commits);
                     if anew {

@@ -1,4 +1,4 @@
-//! Steps that were judged before they landed, by the very process that watches now: they are not judged again.
+//! Steps that the very process which watches judged before it made them: they are not judged again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use crate::tree::Oid;
 /// How many commits are remembered. Who is forgotten is judged once more, which does no harm.
 const REMEMBERED: usize = 4096;
 
-/// The commits that this process judged and landed last.
+/// The newest commits that this process judged and made.
 #[derive(Debug, Default)]
 pub struct Vouched(Mutex<Newest>);
 
@@ -19,8 +19,8 @@ struct Newest {
 }
 
 impl Vouched {
-    /// Commits were judged and have landed.
-    pub fn landed(&self, commits: &[Oid]) {
+    /// Commits were judged against their parents, and are about to be on the branch.
+    pub fn judged(&self, commits: &[Oid]) {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for commit in commits {
             if newest.known.insert(*commit) {
@@ -49,7 +49,7 @@ mod tests {
         let oid = |n: usize| Oid::from_hex(&format!("{n:040x}")).unwrap();
         let vouched = Vouched::default();
         for n in 0..REMEMBERED + 10 {
-            vouched.landed(&[oid(n), oid(n)]);
+            vouched.judged(&[oid(n), oid(n)]);
         }
         assert!(vouched.has(&oid(10)) && vouched.has(&oid(REMEMBERED + 9)));
         assert!(!vouched.has(&oid(9)) && !vouched.has(&oid(REMEMBERED + 10)));

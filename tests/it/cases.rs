@@ -2,6 +2,7 @@
 //!
 //! `tests/cases/<name>/case.toml` says who acts and when, and what is expected. The state before is `tests/cases/base`
 //! with the files of `before/` laid over it; the state after is that with `remove` taken out and `after/` laid over it.
+//! `GREENROOM_CASE=name` judges only that one.
 //! In the files of `after/`, `{subject MODEL VERSION STAGE}` stands for what a review of the state before is of.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,7 +237,10 @@ fn write_down(name: &str, events: &[String], faults: &[String]) {
 #[test]
 fn each_case_has_its_events_and_its_verdict() {
     let mut wrong = Vec::new();
-    for name in names() {
+    let only = std::env::var("GREENROOM_CASE").unwrap_or_default();
+    let chosen: Vec<String> = names().into_iter().filter(|name| only.is_empty() || *name == only).collect();
+    assert!(!chosen.is_empty(), "tests/cases has no folder {only}");
+    for name in chosen {
         let case = case(&name);
         let (events, faults) = case.found(&name);
         if std::env::var_os(WRITE).is_some() {

@@ -180,6 +180,23 @@ fn a_chain_of_commits_lands_together_with_only_the_objects_it_needs() {
 }
 
 #[test]
+fn the_commits_are_announced_before_the_branch_names_them() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.init("r.git", &["--bare"]);
+    let repo = open(&dir);
+    let mut lock = repo.lock(WAIT).unwrap();
+    let tree = repo.stage(None, &patch(&[("a", "1")])).unwrap();
+    let (drafts, mut announced) = ([draft(tree, "one"), draft(tree, "two")], Vec::new());
+    let mut announce = |commits: &[Oid]| {
+        assert_eq!(repo.reference("refs/heads/main").unwrap(), None, "the branch names nothing yet");
+        announced = commits.to_vec();
+    };
+    let done = repo.publish_announced(&mut lock, "refs/heads/main", None, &drafts, Durability::Full, &mut announce);
+    assert_eq!(done.unwrap().commits, announced);
+    assert_eq!(repo.reference("refs/heads/main").unwrap(), announced.last().copied());
+}
+
+#[test]
 fn many_writers_lose_no_update() {
     const WRITERS: usize = 4;
     const EACH: usize = 12;
