@@ -49,7 +49,7 @@ pub struct PullReport<'a> {
     pub may_merge: &'a [UserName],
     /// Whether further people were not checked, who might be allowed to merge.
     pub more_people: bool,
-    /// The person with the fewest broken rules, if nobody may merge the pull request; otherwise null.
+    /// The person with the fewest broken rules, if no person may merge the pull request; otherwise null.
     pub nearest: Option<&'a UserName>,
     /// The transition requests that stay open, and the people who may decide them.
     pub may_approve: Vec<Approvers<'a>>,
