@@ -156,7 +156,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The number.
+    /// Returns the number, without step and time.
     pub const fn value(&self) -> f64 {
         match self {
             Self::Value(value) | Self::At { value, .. } => *value,
