@@ -1,7 +1,7 @@
-//! Names: of models, aliases, tag keys, people, groups; and ids.
+//! Validated names of models, aliases, tag keys, people and groups; ids and digests.
 //!
-//! Models, aliases and keys follow MLflow's rules (`mlflow/utils/validation.py`), narrowed by one:
-//! control, bidirectional and zero-width characters are refused everywhere.
+//! Models, aliases and keys follow MLflow's rules (`mlflow/utils/validation.py`) with one more restriction: control,
+//! bidirectional and zero-width characters are refused in all names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,67 +13,68 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::text::{double_quoted, is_plain, quoted};
 
-/// Why a name is refused; the texts are those that MLflow's clients know, where MLflow has one.
+/// The error for an invalid name. The messages are MLflow's own, so that its clients recognise them, where MLflow has
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// Nothing but white space.
+    /// The name is empty or only white space.
     #[error("Missing value for required parameter '{what}'.")]
     Blank {
-        /// What the name was to be: `name`, `alias`, `key`…
+        /// The parameter with the name: `name`, `alias`, `key`…
         what: &'static str,
     },
-    /// More characters than allowed.
+    /// The name has more characters than allowed.
     #[error("'{what}' exceeds the maximum length of {max} characters")]
     TooLong {
-        /// What the name was to be.
+        /// The parameter with the name.
         what: &'static str,
         /// The limit in characters.
         max: usize,
     },
-    /// A slash or colon in a model's name.
+    /// The name of a model contains a slash or a colon.
     #[error("Invalid model name {value}. Names cannot contain '/' or ':'.")]
     Separator {
         /// The value, quoted.
         value: String,
     },
-    /// A name that a file system would read as another.
+    /// A file system would resolve the name to another name, such as `a/../b`.
     #[error(
         "Invalid value {value} for parameter '{what}' supplied: Names may be treated as files in certain cases, \
          and must not resolve to other names when treated as such. This name would resolve to '{resolved}'"
     )]
     Path {
-        /// What the name was to be.
+        /// The parameter with the name.
         what: &'static str,
         /// The value, quoted.
         value: String,
-        /// What it resolves to.
+        /// The resolved name.
         resolved: String,
     },
-    /// A character outside the allowed set.
+    /// The name contains a character that is not allowed.
     #[error("Invalid value {value} for parameter '{what}' supplied: {allowed}")]
     Characters {
-        /// What the name was to be.
+        /// The parameter with the name.
         what: &'static str,
         /// The value, quoted.
         value: String,
-        /// The sentence that says what is allowed.
+        /// A sentence with the allowed characters.
         allowed: &'static str,
     },
-    /// `latest`, which MLflow computes.
+    /// The alias is `latest`, which MLflow reserves for the newest version.
     #[error("'latest' alias name (case insensitive) is reserved.")]
     AliasLatest,
-    /// `v1`, which reads as a version.
+    /// The alias looks like a version, such as `v1`. Holds the alias.
     #[error("Version alias name '{0}' is reserved.")]
     AliasVersion(String),
-    /// An id that is no UUID in lower case.
+    /// The id is not a UUID in lower case. Holds the id, quoted.
     #[error("Invalid id {0}: an id is a UUID in lower case, as `greenroom` makes them")]
     Id(String),
-    /// A digest that is no SHA-256.
+    /// The digest is not a SHA-256. Holds the digest, quoted.
     #[error("Invalid digest {0}: a digest is 64 lower-case hexadecimal digits of a SHA-256")]
     Digest(String),
 }
 
-/// Declares a validated string with the traits that every name has.
+/// Declares a type for a validated string, with the traits that all names have.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $check:path, $(#[$schema:meta])*) => {
         $(#[$doc])*
@@ -82,14 +83,17 @@ macro_rules! name {
         pub struct $name($(#[$schema])* String);
 
         impl $name {
-            /// Takes the name if it follows the rules.
+            /// Makes a name from a text.
+            ///
+            /// # Errors
+            /// Returns [`InvalidName`] if the text breaks a rule for this kind of name.
             pub fn new(s: impl Into<String>) -> Result<Self, InvalidName> {
                 let s = s.into();
                 $check(&s)?;
                 Ok(Self(s))
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -125,7 +129,7 @@ name!(
     /// assert!(ModelName::new("a/b").is_err());
     /// ```
     ///
-    /// Names of different kinds cannot be confused:
+    /// Names of different kinds have different types:
     /// ```compile_fail
     /// use greenroom::name::{AliasName, ModelName};
     /// let model: ModelName = AliasName::new("champion")?;
@@ -149,12 +153,13 @@ name!(
 );
 
 name!(
-    /// The name of a group of people. `everyone` is a group that always exists and holds all.
+    /// The name of a group of people. The group `everyone` always exists and contains all people.
     GroupName, check_group, #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
 );
 
 name!(
-    /// The id of a registered model, version, request, comment or webhook: a UUID (version 7 when we make it).
+    /// The id of a registered model, version, request, comment or webhook: a UUID in lower case. Greenroom creates
+    /// version 7.
     Id, check_id, #[schemars(regex(pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"))]
 );
 
@@ -164,31 +169,33 @@ name!(
 );
 
 impl Id {
-    /// Makes an id from a time (milliseconds since the epoch) and 74 random bits (UUID version 7).
+    /// Makes a UUID version 7 from a time in milliseconds since the epoch and 74 random bits. A negative time counts as
+    /// 0.
     pub fn from_parts(millis: i64, random: [u8; 10]) -> Self {
         let millis = u64::try_from(millis).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
     }
 
-    /// Reads an id of 32 hexadecimal digits, without its dashes; none if it is none.
+    /// Parses an id from 32 hexadecimal digits without dashes. Returns `None` if `digits` has another form.
     pub fn from_digits(digits: &str) -> Option<Self> {
         let is_plain = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
         uuid::Uuid::try_parse(digits).ok().filter(|_| is_plain).map(|uuid| Self(uuid.to_string()))
     }
 
-    /// The id under which an index finds when a text was first used in some sense; no thing has it.
+    /// Returns an artificial id for a text, as the key for the first use of the text in the index. `sense` is the kind
+    /// of use. No entity has this id.
     pub fn of_text(sense: &str, text: &str) -> Self {
         let sum = Sha256::digest(format!("{sense} {}", fold(text)));
         let bytes = sum.first_chunk::<16>().copied().unwrap_or_default();
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string())
     }
 
-    /// Its 128 bits.
+    /// Returns the 128 bits of the id.
     pub fn to_bytes(&self) -> [u8; 16] {
         uuid::Uuid::parse_str(&self.0).map_or([0; 16], uuid::Uuid::into_bytes)
     }
 
-    /// The time in a version 7 id, in milliseconds since the epoch; none for another kind of UUID.
+    /// Returns the time in a version 7 id, in milliseconds since the epoch. Returns `None` for another kind of UUID.
     pub fn millis(&self) -> Option<i64> {
         let uuid = uuid::Uuid::parse_str(&self.0).ok()?;
         let (secs, nanos) = uuid.get_timestamp().filter(|_| uuid.get_version_num() == 7)?.to_unix();
@@ -197,30 +204,30 @@ impl Id {
 }
 
 impl UserName {
-    /// Under which the index finds the commit that first added a person with this id, in any case.
+    /// Returns the key in the index for the commit that first added a person with this id, ignoring case.
     pub fn arrival_mark(&self) -> Id {
         Id::of_text("person.added", &self.0)
     }
 
-    /// Under which the index finds the commit that first removed a person with this id, in any case.
+    /// Returns the key in the index for the commit that first removed a person with this id, ignoring case.
     pub fn removal_mark(&self) -> Id {
         Id::of_text("person.removed", &self.0)
     }
 
-    /// A name for where somebody is asked for and nobody is meant.
+    /// Returns the placeholder id `nobody`, for code that needs an id where no person is meant.
     pub fn nobody() -> Self {
         Self("nobody".to_owned())
     }
 }
 
 impl GroupName {
-    /// The group that holds everyone.
+    /// Returns the group `everyone`, which contains all people.
     pub fn everyone() -> Self {
         Self("everyone".to_owned())
     }
 }
 
-/// Whom a permission is granted to: `alice` or `group:risk`.
+/// The holder of a permission: `alice` or `group:risk`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
     /// One person.
@@ -267,8 +274,8 @@ impl JsonSchema for Principal {
     }
 }
 
-/// Folds a name so that two names that people or file systems confuse become equal: Unicode
-/// compatibility normalisation (NFKC) and lower case.
+/// Folds a name by Unicode compatibility normalisation (NFKC) and lower case. Names that people or file systems confuse
+/// fold to the same text.
 pub fn fold(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
@@ -359,7 +366,7 @@ fn ascii_id(what: &'static str, s: &str, also: &[u8], allowed: &'static str) -> 
     Err(InvalidName::Characters { what, value: quoted(s), allowed })
 }
 
-/// Python's `\w` for text: letters and digits of any script, and the underscore.
+/// Returns whether a character matches Python's `\w`: letters and digits of any script, and the underscore.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
@@ -383,7 +390,8 @@ fn plain(what: &'static str, s: &str) -> Result<(), InvalidName> {
     })
 }
 
-/// MLflow's `path_not_unique`: `posixpath.normpath(name) == name`, not `.`, not starting with `..`.
+/// Checks MLflow's `path_not_unique`: `posixpath.normpath(name) == name`, the name is not `.` and does not start with
+/// `..`.
 fn resolves_to_itself(what: &'static str, s: &str) -> Result<(), InvalidName> {
     let resolved = normpath(s);
     if resolved == s && s != "." && !s.starts_with("..") && !s.starts_with('/') {
@@ -392,7 +400,7 @@ fn resolves_to_itself(what: &'static str, s: &str) -> Result<(), InvalidName> {
     Err(InvalidName::Path { what, value: double_quoted(s), resolved: crate::text::one_line(&resolved).into_owned() })
 }
 
-/// Python's `posixpath.normpath`.
+/// Normalises a path as Python's `posixpath.normpath` does.
 fn normpath(s: &str) -> String {
     let root = if s.starts_with("//") && !s.starts_with("///") {
         "//"

@@ -1,4 +1,4 @@
-//! Stages of a model version: None, Staging, Production, Archived, and those that a registry declares.
+//! Stages of a model version: None, Staging, Production, Archived, and the stages that a registry declares.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,16 +8,16 @@ use serde::Serialize;
 
 use crate::text::quoted;
 
-/// A stage. The four built-in ones are read in any case, as MLflow does, and printed canonically.
+/// A stage. The names of the four built-in stages are read in any case, as in MLflow, and written in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// In no stage file: where each version starts.
+    /// The initial stage: no stage file names the version.
     None,
-    /// Being tried.
+    /// The versions that are being tested.
     Staging,
-    /// In use.
+    /// The versions that are in use.
     Production,
-    /// Retired.
+    /// The versions that are no longer used.
     Archived,
     /// A stage that `greenroom.toml` declares.
     Declared(StageName),
@@ -27,21 +27,21 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageName(String);
 
-/// Why a text is no stage.
+/// The error for a text that is not a stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Invalid Model Version stage: {value}. Value must be one of {known}.")]
 pub struct InvalidStage {
-    /// The text, quoted where it is not plain.
+    /// The text, escaped for a message.
     pub value: String,
-    /// The stages that exist, with commas.
+    /// The names of the existing stages, separated by commas.
     pub known: String,
 }
 
 impl Stage {
-    /// The stages that every registry has, in their order.
+    /// The stages of every registry, in their order.
     pub const BUILT_IN: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
 
-    /// The stage's canonical name.
+    /// Returns the canonical name of the stage.
     pub fn as_str(&self) -> &str {
         match self {
             Self::None => "None",
@@ -52,8 +52,8 @@ impl Stage {
         }
     }
 
-    /// Whether a version in this stage is in use or on its way there, so that it may not be deleted:
-    /// every stage but None and Archived.
+    /// Returns whether the stage is active: every stage except None and Archived. A version in an active stage is
+    /// protected from deletion.
     pub const fn is_active(&self) -> bool {
         match self {
             Self::None | Self::Archived => false,
@@ -61,7 +61,10 @@ impl Stage {
         }
     }
 
-    /// Reads a stage among `known` (built-in and declared), in any case.
+    /// Finds a stage by its name among `known` (built-in and declared stages), in any case.
+    ///
+    /// # Errors
+    /// Returns [`InvalidStage`], with MLflow's message, if no stage has that name.
     pub fn among<'a>(s: &str, known: impl IntoIterator<Item = &'a Self> + Clone) -> Result<Self, InvalidStage> {
         match known.clone().into_iter().find(|k| k.as_str().eq_ignore_ascii_case(s)) {
             Some(stage) => Ok(stage.clone()),
@@ -82,7 +85,7 @@ impl fmt::Display for Stage {
 impl FromStr for Stage {
     type Err = InvalidStage;
 
-    /// Reads a stage by its grammar alone; whether a registry declares it is for the rules to say.
+    /// Parses the name of a stage. The rules check later that the registry declares the stage.
     fn from_str(s: &str) -> Result<Self, InvalidStage> {
         if let Some(built_in) = Self::BUILT_IN.iter().find(|b| b.as_str().eq_ignore_ascii_case(s)) {
             return Ok(built_in.clone());

@@ -1,7 +1,7 @@
-//! Text that people write: which characters may be stored, and how any text is shown safely.
+//! Texts from people: the characters that may be stored, and functions that escape any text for output.
 //!
-//! Stored text reaches terminals, mails and web pages. So it may hold no control character except
-//! line feed and tab, and none of the invisible characters that reorder or hide what is read.
+//! Terminals, mails and web pages show stored texts. A stored text therefore contains no control characters except line
+//! feed and tab, and no invisible characters that reorder or hide text.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -11,22 +11,22 @@ use serde::Serialize;
 /// The longest description or comment, in bytes.
 pub const MAX_TEXT: usize = 100_000;
 
-/// Whether `c` reorders or hides its neighbours: bidirectional controls, zero-width and tag characters.
+/// Returns whether `c` is a bidirectional control, zero-width or tag character, which reorders or hides text around it.
 pub const fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// Whether `c` may stand in a single-line value such as a name or a tag.
+/// Returns whether `c` is allowed in a single-line value such as a name: neither a control nor an invisible character.
 pub fn is_plain(c: char) -> bool {
     !c.is_control() && !is_invisible(c)
 }
 
-/// Why a text cannot be stored.
+/// The error for a text that cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {
-    /// A control, bidirectional or zero-width character.
+    /// The text contains a control, bidirectional or zero-width character.
     #[error(
         "the character U+{:04X} at position {at} is not allowed: control, bidirectional and zero-width \
          characters are refused, line feeds and tabs are fine", *.c as u32
@@ -34,20 +34,23 @@ pub enum InvalidText {
     Character {
         /// The character.
         c: char,
-        /// Its position, counted in characters from 1.
+        /// The position of the character, counted in characters from 1.
         at: usize,
     },
-    /// More bytes than allowed.
+    /// The text has more bytes than allowed.
     #[error("the text has {len} bytes; at most {max} are allowed")]
     TooLong {
-        /// Its length in bytes.
+        /// The length of the text in bytes.
         len: usize,
         /// The limit in bytes.
         max: usize,
     },
 }
 
-/// Says whether `s` may be stored as text of several lines of at most `max` bytes.
+/// Checks that `s` may be stored as a text of several lines.
+///
+/// # Errors
+/// Returns [`InvalidText`] if `s` has more than `max` bytes, or contains a character that is not allowed.
 pub fn check(s: &str, max: usize) -> Result<(), InvalidText> {
     if s.len() > max {
         return Err(InvalidText::TooLong { len: s.len(), max });
@@ -58,7 +61,7 @@ pub fn check(s: &str, max: usize) -> Result<(), InvalidText> {
     }
 }
 
-/// A description, comment or other text of several lines that may be stored.
+/// A description, a comment or another text of several lines that may be stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Text(
@@ -72,24 +75,28 @@ pub struct Text(
 );
 
 impl Text {
-    /// Takes a text; carriage returns before line feeds are dropped, as git does with text.
+    /// Makes a text. Carriage returns before line feeds are removed, as git does for text files.
+    ///
+    /// # Errors
+    /// Returns [`InvalidText`] if the text has more than [`MAX_TEXT`] bytes, or contains a character that is not
+    /// allowed.
     pub fn new(s: &str) -> Result<Self, InvalidText> {
         let s = s.replace("\r\n", "\n");
         check(&s, MAX_TEXT)?;
         Ok(Self(s))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its first line that is not blank, for lists.
+    /// Returns the first line that is not blank, without surrounding white space, for lists.
     pub fn first_line(&self) -> &str {
         self.0.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default()
     }
 
-    /// Whether nothing is written.
+    /// Returns whether the text is empty or only white space.
     pub fn is_empty(&self) -> bool {
         self.0.trim().is_empty()
     }
@@ -101,13 +108,14 @@ impl fmt::Display for Text {
     }
 }
 
-/// Shows any text in one line: control and invisible characters appear as `\u{…}`, so that nothing
-/// from a repository drives a terminal or forges a line of a log (SEC-62).
+/// Escapes any text for output in one line. Control and invisible characters become `\u{…}`, so that a text from a
+/// repository cannot control a terminal or forge a line of a log.
 pub fn one_line(s: &str) -> Cow<'_, str> {
     escape(s, |c| !is_plain(c))
 }
 
-/// Shows any text with its line feeds and tabs; every other control character is escaped.
+/// Escapes any text for output in several lines. Line feeds and tabs stay; all other control and invisible characters
+/// are escaped.
 pub fn many_lines(s: &str) -> Cow<'_, str> {
     escape(s, |c| !is_plain(c) && c != '\n' && c != '\t')
 }
@@ -130,8 +138,8 @@ fn escape(s: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Shows any text within HTML, as words or in a quoted attribute: no character of it is one of the markup's (SEC-39).
-/// Line feeds and tabs stay; other control characters are escaped as in [`many_lines`].
+/// Escapes any text for HTML, as element content or in a quoted attribute, so that the text cannot contain markup. Line
+/// feeds and tabs stay; other control characters are escaped as in [`many_lines`].
 pub fn to_html(s: &str) -> String {
     let mut out = String::with_capacity(s.len() + 8);
     for c in many_lines(s).chars() {
@@ -147,21 +155,21 @@ pub fn to_html(s: &str) -> String {
     out
 }
 
-/// Quotes a value for a message, escaped and cut at 120 characters.
+/// Returns a value in single quotes for a message, escaped and truncated to 120 characters.
 pub fn quoted(s: &str) -> String {
     let cut: String = s.chars().take(120).collect();
     let dots = if cut.len() < s.len() { "…" } else { "" };
     format!("'{}{dots}'", one_line(&cut))
 }
 
-/// Any text in one line, in double quotes and cut as [`quoted`] cuts it, as JSON writes it.
+/// Returns a value in double quotes, escaped as in JSON and truncated as by [`quoted`], in one line.
 pub fn double_quoted(s: &str) -> String {
     let cut: String = s.chars().take(120).collect();
     let dots = if cut.len() < s.len() { "…" } else { "" };
     one_line(&serde_json::Value::from(format!("{cut}{dots}")).to_string()).into_owned()
 }
 
-/// An error's text with those of its causes.
+/// Returns the message of an error followed by the messages of its causes, separated by `: `.
 pub fn with_causes(e: &dyn std::error::Error) -> String {
     let mut out = e.to_string();
     let mut cause = e.source();

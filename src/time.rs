@@ -14,7 +14,7 @@ pub use calendar::{Calendar, InvalidDate};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// Why a text is no point in time.
+/// The error for a text that is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value} is no point in time; write for example 2026-03-01T12:00:00Z or 2026-03-01")]
 pub struct InvalidTime {
@@ -23,49 +23,53 @@ pub struct InvalidTime {
 }
 
 impl Timestamp {
-    /// From milliseconds since the epoch; clamped to the years that can be written.
+    /// Makes a timestamp from milliseconds since the epoch, clamped to the years 1 to 9999.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(-62_135_596_800_000, 253_402_300_799_999))
     }
 
-    /// From whole seconds since the epoch.
+    /// Makes a timestamp from whole seconds since the epoch.
     pub fn from_seconds(seconds: i64) -> Self {
         Self::from_millis(seconds.saturating_mul(1000))
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the epoch.
+    /// Returns the whole seconds since the epoch, rounded down.
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// The start of the day, in UTC.
+    /// Returns the start of the day, in UTC.
     pub const fn day(self) -> Self {
         Self(self.0.div_euclid(86_400_000) * 86_400_000)
     }
 
-    /// Later by so many milliseconds (earlier if negative).
+    /// Returns the time that is later by a number of milliseconds, or earlier for a negative number.
     pub fn plus_millis(self, millis: i64) -> Self {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// Reads a date of HTTP, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    /// Parses an HTTP date, such as `Sun, 06 Nov 1994 08:49:37 GMT`. Returns `None` if the text is not a date.
     pub fn from_http_date(s: &str) -> Option<Self> {
         let read = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(s);
         read.ok().map(|t| Self::from_millis(t.as_millisecond()))
     }
 
-    /// Reads a time up to which something is asked for: who writes no part of a second means all of it.
+    /// Parses the inclusive end of a period. A time without fractions of a second means the last millisecond of that
+    /// second.
+    ///
+    /// # Errors
+    /// Returns [`InvalidTime`] if the text is not a point in time.
     pub fn parse_end(s: &str) -> Result<Self, InvalidTime> {
         let time: Self = s.parse()?;
         Ok(if s.contains('.') { time } else { time.plus_millis(999) })
     }
 
-    /// `2026-03-01 12:00Z`, for sentences: the `Z` says that it is UTC.
+    /// Returns the time for messages, such as `2026-03-01 12:00Z`; the `Z` stands for UTC.
     pub fn short(self) -> String {
         let text = self.to_string();
         format!("{}Z", text.get(..16).unwrap_or(&text).replace('T', " "))
@@ -82,7 +86,7 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
-    /// Reads RFC 3339 with any offset, or a date or a date and time in UTC.
+    /// Parses RFC 3339 with any offset, or a date or a date and time in UTC.
     fn from_str(s: &str) -> Result<Self, InvalidTime> {
         let utc = |d: jiff::civil::DateTime| d.to_zoned(jiff::tz::TimeZone::UTC).map(|z| z.timestamp());
         let instant = s

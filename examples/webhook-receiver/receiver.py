@@ -1,4 +1,4 @@
-"""Receives webhooks of greenroom and acts on those that are really from it. Python's own library is enough.
+"""Receives webhooks of greenroom and handles the genuine ones. Needs only Python's standard library.
 
     WEBHOOK_SECRET=whsec_… python receiver.py 8080
 """
@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = os.environ["WEBHOOK_SECRET"]
 KEY = base64.b64decode(SECRET[6:] + "==") if SECRET.startswith("whsec_") else SECRET.encode()
-seen = set()  # in production: a table with an expiry
+seen = set()  # in production: a table with an expiry time
 
 
 def is_genuine(headers, body, now):
-    """Standard Webhooks: signed with our secret, and not older than five minutes."""
+    """Returns whether a request is signed with our secret and at most five minutes old (Standard Webhooks)."""
     delivery, sent = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not sent.isdigit() or abs(now - int(sent)) > 300:
         return False
@@ -26,7 +26,7 @@ class Receiver(BaseHTTPRequestHandler):
         body = self.rfile.read(min(int(self.headers.get("Content-Length", 0)), 1 << 20))
         genuine = is_genuine(self.headers, body, time.time())
         delivery = self.headers.get("webhook-id")
-        if genuine and delivery not in seen:  # an attempt whose answer was lost comes again with the same id
+        if genuine and delivery not in seen:  # a retry after a lost response has the same id
             print(json.loads(body), flush=True)
             seen.add(delivery)
         self.send_response(204 if genuine else 401)

@@ -1,4 +1,4 @@
-//! Permissions: grants of levels to people and groups.
+//! Permissions: grants of permission levels to people and groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,33 +9,33 @@ use serde::Serialize;
 
 use crate::name::{GroupName, Principal, UserName};
 
-/// `access.toml`: grants, and in the registry's own file the groups.
+/// `access.toml`: the grants, and in the registry's own file also the groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Access {
-    /// Who may do what.
+    /// The grants of permission levels to people and groups.
     #[schemars(default)]
     pub grants: Vec<Grant>,
-    /// Groups and their members; only in the registry's own `access.toml`.
+    /// The groups and their members. Only the registry's own `access.toml` may define groups.
     #[schemars(default)]
     pub groups: BTreeMap<GroupName, BTreeSet<UserName>>,
 }
 
-/// A level granted to a person or group.
+/// A grant: a permission level for a person or a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Grant {
-    /// To whom: `alice` or `group:risk`.
+    /// The person or group: `alice` or `group:risk`.
     pub to: Principal,
-    /// The level.
+    /// The permission level.
     pub level: Level,
 }
 
 impl Access {
-    /// The level granted here to a principal by name, the highest if there are several.
+    /// Returns the highest level that this file grants to a principal by name. Levels through groups do not count.
     pub fn granted(&self, to: &Principal) -> Option<Level> {
         self.grants.iter().filter(|g| g.to == *to).map(|g| g.level).max()
     }
 
-    /// Grants a level in place of what the principal had here.
+    /// Sets the level of a principal, and removes the principal's other grants in this file.
     pub fn grant(&mut self, to: Principal, level: Level) {
         self.grants.retain(|g| g.to != to);
         self.grants.push(Grant { to, level });
@@ -43,25 +43,25 @@ impl Access {
     }
 }
 
-/// What someone may do, from least to most; each level includes those before it.
-/// Names and meaning are those of the Databricks workspace registry.
+/// A permission level, in ascending order: each level includes the levels before it. Names and meaning are those of the
+/// Databricks workspace registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Level {
-    /// See; request transitions; comment.
+    /// May read, request transitions and comment.
     CanRead,
-    /// Also add versions, edit descriptions and tags.
+    /// May also add versions, and edit descriptions and tags.
     CanEdit,
-    /// Also move versions between stages other than Production, and decide such requests.
+    /// May also move versions between stages other than Production, and decide requests for such transitions.
     CanManageStagingVersions,
-    /// Also move versions to and from Production.
+    /// May also move versions to and from Production.
     CanManageProductionVersions,
-    /// Everything: rename, delete, permissions, webhooks.
+    /// May do everything, including renaming, deleting, permissions and webhooks.
     CanManage,
 }
 
 impl Level {
-    /// All of them, rising.
+    /// All levels, in ascending order.
     pub const ALL: [Self; 5] = [
         Self::CanRead,
         Self::CanEdit,
@@ -70,7 +70,7 @@ impl Level {
         Self::CanManage,
     ];
 
-    /// As it is written.
+    /// Returns the level as written in `access.toml` and by Databricks, such as `CAN_READ`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CanRead => "CAN_READ",
@@ -88,7 +88,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// Why a text is no level.
+/// The error for a text that is not a permission level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0} is no permission level; it is one of CAN_READ, CAN_EDIT, CAN_MANAGE_STAGING_VERSIONS, \

@@ -7,17 +7,17 @@ use crate::name::{Id, UserName};
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// `comments/<id>.toml`: a comment on a model version.
+/// A comment on a model version: `comments/<id>.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Comment {
     /// The comment's id.
     pub id: Id,
-    /// Who wrote it.
+    /// The author of the comment.
     pub created_by: UserName,
-    /// When.
+    /// The time of the comment.
     pub created_at: Timestamp,
-    /// When it was last edited.
+    /// The time of the last edit. Absent: never edited.
     pub edited_at: Option<Timestamp>,
-    /// What it says (Markdown).
+    /// The text of the comment (Markdown).
     pub text: Text,
 }

@@ -1,4 +1,4 @@
-//! The nouns of the registry as plain data, one file each. How they are written is in `format`.
+//! The entities of a registry as plain data, one Rust file for each kind. The module `format` reads and writes them.
 
 pub mod access;
 pub mod comment;
@@ -28,15 +28,15 @@ use crate::name::Key;
 /// Tags: a value of up to 100 000 characters for each key.
 pub type Tags = BTreeMap<Key, crate::text::Text>;
 
-/// `stages/<Stage>.toml`: which versions are in the stage.
+/// The versions in a stage: `stages/<Stage>.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StagePointer {
-    /// The numbers of the versions that are in this stage.
+    /// The numbers of the versions in this stage.
     #[schemars(length(min = 1), inner(range(min = 1)))]
     pub versions: BTreeSet<u64>,
 }
 
-/// `aliases/<alias>.toml`: which version the alias names.
+/// The version that an alias names: `aliases/<alias>.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AliasPointer {
     /// The number of the version.

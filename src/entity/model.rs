@@ -1,4 +1,4 @@
-//! A registered model: a name under which versions are collected.
+//! A registered model: a name with a list of versions.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,24 +8,24 @@ use crate::name::{Id, ModelName, UserName};
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// `model.toml`: a registered model.
+/// A registered model: `model.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Model {
-    /// The model's id; it stays when the name changes.
+    /// The model's id, which stays when the model is renamed.
     pub id: Id,
     /// The model's name.
     pub name: ModelName,
-    /// When it was registered.
+    /// The time of the registration.
     pub created_at: Timestamp,
-    /// Who registered it.
+    /// The person who registered the model.
     pub created_by: UserName,
-    /// What the model is for (Markdown).
+    /// The description of the model (Markdown).
     #[schemars(default)]
     pub description: Text,
-    /// The highest version number that was deleted, so that it is never used again; absent while none was.
+    /// The highest version number that was deleted, which is never used again. Absent: no version was deleted.
     #[schemars(range(min = 1))]
     pub retired: Option<u64>,
-    /// Free tags.
+    /// Tags with any keys and values.
     #[schemars(default)]
     pub tags: Tags,
 }

@@ -9,77 +9,78 @@ use crate::name::ModelName;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// `people/<user>.toml`: a person. The id is the name of the file and may be a pseudonym.
+/// A person: `people/<user>.toml`. The person's id is the name of the file and may be a pseudonym.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Person {
-    /// The name that is shown.
+    /// The display name.
     #[schemars(default)]
     pub name: Text,
-    /// E-mail addresses; a commit by one of them is by this person, and mail goes to the first.
+    /// The e-mail addresses of the person. A commit with one of them is by this person. Mail goes to the first address.
     #[schemars(default)]
     pub emails: BTreeSet<Text>,
-    /// Logins at the git host, where they differ from the id.
+    /// The person's logins at the git host, if they differ from the id.
     #[schemars(default)]
     pub logins: BTreeSet<Text>,
-    /// Keys that sign this person's commits.
+    /// The person's public keys, for signed commits and for pushes over SSH.
     #[schemars(default)]
     pub keys: Vec<SigningKey>,
-    /// What mail the person gets.
+    /// The person's mail settings.
     #[schemars(default)]
     pub notifications: Notifications,
 }
 
-/// A key that signs commits.
+/// A public key of a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SigningKey {
     /// An SSH public key (`ssh-ed25519 AAAA…`) or an armored OpenPGP public key block.
     pub key: Text,
-    /// From when on it counts.
+    /// The time from which the key is valid. Absent: always.
     pub added_at: Option<Timestamp>,
-    /// From when on it no longer counts.
+    /// The time from which the key is no longer valid. Absent: never.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// What mail a person gets.
+/// The mail settings of a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Notifications {
-    /// `true` turns all mail of this registry off.
+    /// `true` turns off all mail of this registry to the person.
     #[schemars(default)]
     pub off: bool,
-    /// When mail comes: at once, or what happened in an hour or day (UTC) together.
+    /// The frequency of mail: at once, or one mail for each hour or each day (UTC).
     #[schemars(default)]
     pub digest: Cadence,
     /// `true`: no mail for the sole reason that a request waits for the person's approval.
     #[schemars(default)]
     pub mute_approvals: bool,
-    /// For each model, what to be told about it.
+    /// The settings for single models, by name of the model.
     #[schemars(default)]
     pub models: BTreeMap<ModelName, ModelNotifications>,
 }
 
-/// What a person is told about a model.
+/// The mail settings of a person for one model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ModelNotifications {
-    /// How much; absent: `all` for who registered the model, else `followed`.
+    /// The amount of mail. Absent: `all` for the person who registered the model, otherwise `followed`.
     pub notify: Option<Notify>,
-    /// Versions that are followed besides those that the person commented on, moved or requested.
+    /// The followed versions, in addition to versions that the person commented on, moved or requested a transition
+    /// for.
     #[schemars(default)]
     #[schemars(inner(range(min = 1)))]
     pub follow: BTreeSet<u64>,
-    /// Versions that are not followed, whatever the person does with them; counts before `follow`.
+    /// The versions that the person does not follow, whatever the person does with them. Overrides `follow`.
     #[schemars(default)]
     #[schemars(inner(range(min = 1)))]
     pub unfollow: BTreeSet<u64>,
 }
 
 impl ModelNotifications {
-    /// Follows a version.
+    /// Adds a version to the followed versions.
     pub fn follow(&mut self, version: u64) {
         self.unfollow.remove(&version);
         self.follow.insert(version);
     }
 
-    /// No longer follows a version, whatever the person did or does with it.
+    /// Marks a version as not followed, whatever the person did or does with the version.
     pub fn unfollow(&mut self, version: u64) {
         self.follow.remove(&version);
         self.unfollow.insert(version);
@@ -87,7 +88,7 @@ impl ModelNotifications {
 }
 
 impl Notifications {
-    /// Changes what the person is told about a model; what then says nothing is left out.
+    /// Changes the settings for a model, and removes the entry of the model if its settings are then the defaults.
     pub fn change(&mut self, model: &ModelName, change: impl FnOnce(&mut ModelNotifications)) {
         let of_model = self.models.entry(model.clone()).or_default();
         change(of_model);
@@ -96,8 +97,8 @@ impl Notifications {
         }
     }
 
-    /// The same for a model that had other names before, newest first: what was said under the newest that anything was
-    /// said under moves to the name it has now, and the others are let go.
+    /// Changes the settings for a model that was renamed. `names` are the model's names, newest first. The newest entry
+    /// under any of these names moves to the current name; the other entries are removed.
     pub fn change_under(&mut self, names: &[ModelName], change: impl FnOnce(&mut ModelNotifications)) {
         let Some((now, former)) = names.split_first() else { return };
         let said = names.iter().find_map(|name| self.models.get(name)).cloned();
@@ -109,24 +110,24 @@ impl Notifications {
     }
 }
 
-/// When mail comes.
+/// The frequency of mail.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Cadence {
     /// At once, one mail for each commit.
     #[default]
     Immediate,
-    /// At each full hour, one mail for all that happened.
+    /// At each full hour, one mail for all events of the hour.
     Hourly,
-    /// At the end of each day in UTC, one mail for all that happened.
+    /// At the end of each day in UTC, one mail for all events of the day.
     Daily,
 }
 
 impl Cadence {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::Immediate, Self::Hourly, Self::Daily];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Immediate => "immediate",
@@ -136,7 +137,7 @@ impl Cadence {
     }
 }
 
-/// How much a person is told about a model.
+/// The amount of mail about a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Notify {
@@ -144,15 +145,15 @@ pub enum Notify {
     All,
     /// Activity on versions that the person follows.
     Followed,
-    /// Nothing.
+    /// No mail about the model.
     Mute,
 }
 
 impl Notify {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::All, Self::Followed, Self::Mute];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::All => "all",

@@ -1,4 +1,4 @@
-//! A transition request: someone asks that a version enter a stage; others review it.
+//! A transition request: the requester asks for a stage for a version, and other people review the request.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,31 +8,31 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// `requests/<id>.toml`: a transition request with its reviews.
+/// A transition request with its reviews: `requests/<id>.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Request {
     /// The request's id.
     pub id: Id,
-    /// The stage that is asked for.
+    /// The requested stage.
     pub to: Stage,
-    /// Who asks.
+    /// The requester.
     pub created_by: UserName,
-    /// When.
+    /// The time.
     pub created_at: Timestamp,
-    /// Why (Markdown).
+    /// The reason (Markdown).
     #[schemars(default)]
     pub comment: Text,
-    /// Whether the versions that are in the stage shall be archived with the approval.
+    /// Whether the approval also archives the versions that are in the stage.
     #[schemars(default)]
     pub archive_existing: bool,
-    /// What became of it.
+    /// The state of the request.
     #[schemars(default)]
     pub state: RequestState,
-    /// Who closed it.
+    /// The person who closed the request. Absent: the request is open.
     pub closed_by: Option<UserName>,
-    /// When it was closed.
+    /// The time when the request was closed. Absent: the request is open.
     pub closed_at: Option<Timestamp>,
-    /// What was said when it was cancelled.
+    /// The comment of the person who cancelled the request (Markdown).
     #[schemars(default)]
     pub close_comment: Text,
     /// The reviews, oldest first.
@@ -40,26 +40,26 @@ pub struct Request {
     pub review: Vec<Review>,
 }
 
-/// What became of a request.
+/// The state of a transition request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestState {
-    /// Open.
+    /// The request is open.
     #[default]
     Pending,
-    /// Approved: the transition happened in the same step.
+    /// The request was approved. The transition happened in the same step.
     Approved,
-    /// Rejected by someone who may transition.
+    /// A person who may make the transition rejected the request.
     Rejected,
-    /// Withdrawn by its creator or a manager, or overtaken by another transition to the same stage.
+    /// The requester or a manager cancelled the request, or another transition to the same stage made it obsolete.
     Cancelled,
 }
 
 impl RequestState {
-    /// All of them.
+    /// All states, in the order of their declaration.
     pub const ALL: [Self; 4] = [Self::Pending, Self::Approved, Self::Rejected, Self::Cancelled];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -70,53 +70,55 @@ impl RequestState {
     }
 }
 
-/// What a reviewer said.
+/// A review: an approval or a rejection of a transition request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Review {
-    /// Who reviewed.
+    /// The reviewer.
     pub by: UserName,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Yes or no.
+    /// The decision of a reviewer.
     pub verdict: Verdict,
-    /// Why (Markdown).
+    /// The reason (Markdown).
     #[schemars(default)]
     pub comment: Text,
-    /// SHA-256 over what the reviewer saw; an approval whose subject no longer matches does not count.
+    /// The SHA-256 of the contents that the reviewer decided about. An approval does not count if its subject differs
+    /// from the current subject.
     pub subject: Digest,
 }
 
-/// The digests of what a reviewer decides about, as a state holds it; a review with one of them is of that state.
+/// The subject of a review in one state of the registry, as two digests. A review with either digest is about that
+/// state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// What reviews hold today.
+    /// The digest that new reviews contain.
     pub current: Digest,
-    /// What reviews held before: it covers less, and reviews of then keep what they are worth.
+    /// The digest that older reviews contain. It covers less of the contents; older reviews stay valid.
     pub former: Digest,
 }
 
 impl Subject {
-    /// Whether a review with this digest is of this state.
+    /// Returns whether a review with this digest is about this state.
     pub fn is(&self, digest: &Digest) -> bool {
         self.current == *digest || self.former == *digest
     }
 }
 
-/// Yes or no.
+/// The decision of a reviewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Yes.
+    /// The reviewer approves the transition.
     Approved,
-    /// No.
+    /// The reviewer rejects the transition.
     Rejected,
 }
 
 impl Verdict {
-    /// Both.
+    /// Both values.
     pub const ALL: [Self; 2] = [Self::Approved, Self::Rejected];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Approved => "approved",

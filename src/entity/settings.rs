@@ -1,4 +1,4 @@
-//! The registry's own settings: its name, its layout, whose word counts, and the rules of its stages.
+//! The registry's settings: name, layout, authority, and the rules of stages and aliases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// The version of the file format that this program reads and writes.
 pub const FORMAT: u64 = 1;
 
-/// `greenroom.toml`: the registry.
+/// The registry: `greenroom.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Settings {
     /// The registry's id.
@@ -25,85 +25,85 @@ pub struct Settings {
     /// The version of the file format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub format: u64,
-    /// Where models and versions lie.
+    /// The layout of the folders of models and versions. Absent: `flat`.
     #[schemars(default)]
     pub layout: Layout,
-    /// Whose word counts.
+    /// How the gate identifies people.
     #[schemars(default)]
     pub identity: Identity,
-    /// What mail the registry sends.
+    /// The limits of the mail that the registry sends.
     #[schemars(default)]
     pub notifications: Mailing,
     /// Rules that hold in every stage.
     #[schemars(default)]
     pub rules: Rules,
-    /// Where versions may come from.
-    // Left out where it is empty, so that events and what is derived of them stay what they were.
+    /// The allowed sources of versions.
+    // Absent if empty, so that serialized settings and the events with them do not change for older registries.
     #[serde(skip_serializing_if = "Sources::is_empty")]
     #[schemars(default)]
     pub sources: Sources,
-    /// Rules of stages, and stages besides the built-in ones.
+    /// The rules of stages. A key that is not a built-in stage declares a stage.
     #[schemars(default)]
     pub stages: BTreeMap<Stage, StageRule>,
-    /// Rules of aliases, in all models.
+    /// The rules of aliases, for all models.
     #[schemars(default)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<AliasName, AliasRule>,
-    /// Faults of the past that are known and stay as they are.
+    /// Known findings in the history that stay.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub acknowledged: Vec<Acknowledged>,
 }
 
-/// A fault of the past that is known: the audit lists it apart.
+/// A known finding in the history. `greenroom verify` lists it apart and does not count it in its exit code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Acknowledged {
-    /// The commit with the fault: its whole id.
+    /// The full id of the commit with the finding.
     pub commit: Text,
-    /// The name of the rule that it breaks, as `greenroom verify` tells it.
+    /// The name of the broken rule, as `greenroom verify` prints it.
     pub rule: Text,
-    /// Why it may stay.
+    /// The reason why the finding is accepted.
     #[schemars(default)]
     pub reason: Text,
 }
 
-/// What mail the registry sends.
+/// The limits of the mail that the registry sends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Mailing {
-    /// `true` turns the mail of this registry off, for everybody.
+    /// `true` turns off all mail of this registry, for all people.
     #[schemars(default)]
     pub off: bool,
-    /// How many mails a person gets in a day (UTC) about one kind of activity on one model before a last one says that
-    /// this is the limit; absent: 20; 0: no limit.
+    /// The most mails to one person in one day (UTC) about one kind of activity on one model. One more mail then says
+    /// that the limit is reached. Absent: 20; 0: no limit.
     pub daily_cap: Option<u64>,
 }
 
 impl Mailing {
-    /// How many mails a day are sent about one kind of activity where nothing else is set.
+    /// The daily limit of mails about one kind of activity, if `daily_cap` is absent.
     pub const DAILY_CAP: u64 = 20;
 
-    /// How many mails a person gets in a day about one kind of activity on one model; none: any number.
+    /// Returns the daily limit of mails to one person about one kind of activity on one model; `None` means no limit.
     pub fn cap(&self) -> Option<u64> {
         Some(self.daily_cap.unwrap_or(Self::DAILY_CAP)).filter(|cap| *cap > 0)
     }
 }
 
-/// Where models and versions lie in the tree.
+/// The layout of the folders of models and versions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// `models/<name>/versions/<n>/`: pleasant to browse.
+    /// `models/<name>/versions/<n>/`: easy to browse.
     #[default]
     Flat,
-    /// `models/<2 hex>/<name>/versions/<hundreds>/<n>/`: fast with very many models or versions.
+    /// `models/<2 hex digits>/<name>/versions/<hundreds>/<n>/`: fast with very many models or versions.
     Sharded,
 }
 
 impl Layout {
-    /// Both.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 2] = [Self::Flat, Self::Sharded];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Flat => "flat",
@@ -112,42 +112,43 @@ impl Layout {
     }
 }
 
-/// Whose word counts.
+/// How the gate identifies people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Identity {
-    /// What proves who acts.
+    /// The source of a person's identity.
     #[schemars(default)]
     pub authority: Authority,
-    /// Whether one's own approval counts towards the quorum of one's own request; for a registry of one person.
+    /// `true`: the requester's own approval counts for the request. Meant for a registry of one person.
     #[schemars(default)]
     pub self_approval: bool,
-    /// E-mail addresses with which the git host itself commits merges and edits made in its pages, such as
-    /// `noreply@github.com`; they may stand as the committer of what somebody pushes.
+    /// The e-mail addresses with which the git host itself commits merges and edits of its web interface, such as
+    /// `noreply@github.com`. Pushed commits may have such an address as their committer.
     #[schemars(default)]
     pub web: BTreeSet<Text>,
-    /// Service accounts, such as a greenroom server's, that land changes for others: the commit's author acts.
+    /// Service accounts, such as that of a greenroom server, that commit for other people: the author of such a commit
+    /// is the person who acts.
     #[schemars(default)]
     pub servers: BTreeSet<UserName>,
 }
 
-/// What proves who acts.
+/// The source of a person's identity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Authority {
-    /// The commit's author, as written: local registries.
+    /// The author that the commit names, without proof. For local registries.
     #[default]
     Author,
-    /// The git host's word about who pushed.
+    /// The pusher, as the git host authenticated that person.
     Pusher,
     /// The signature of the commit.
     Signature,
 }
 
 impl Authority {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::Author, Self::Pusher, Self::Signature];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Author => "author",
@@ -160,29 +161,29 @@ impl Authority {
 /// Rules that hold in every stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Rules {
-    /// What may be deleted and renamed.
+    /// The versions and models that may be deleted, and the models that may be renamed. Absent: `inactive`.
     #[schemars(default)]
     pub removal: Removal,
-    /// What versions that are not READY may do; absent: `refuse`.
+    /// Whether versions that are not READY may enter active stages, take aliases and be `latest`. Absent: `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unready: Option<Unready>,
 }
 
-/// What versions that are not READY may do.
+/// The permitted uses of versions that are not READY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unready {
-    /// They enter no active stage, take no alias, and are not `latest`.
+    /// Versions that are not READY enter no active stage, take no alias, and are not `latest`.
     Refuse,
-    /// All that READY versions may do: the rule of MLflow's own server.
+    /// They may be used like READY versions: the rule of MLflow's own server.
     Allow,
 }
 
 impl Unready {
-    /// Both.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 2] = [Self::Refuse, Self::Allow];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Refuse => "refuse",
@@ -191,38 +192,39 @@ impl Unready {
     }
 }
 
-/// Where versions may come from.
+/// The allowed sources of versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Sources {
-    /// The prefixes of addresses that may be a version's source, such as `s3://models/` or `runs:/`; absent: any address.
-    /// Versions of this registry (`models:/`) and folders that are copied in need none.
+    /// The allowed prefixes of a version's source URI, such as `s3://models/` or `runs:/`. Absent: any URI. Versions of
+    /// this registry (`models:/`) and folders that are copied into the registry need no prefix.
     #[schemars(default)]
     pub allow: BTreeSet<Text>,
 }
 
 impl Sources {
-    /// Whether nothing is set.
+    /// Returns whether no prefix is set, so that every source is allowed.
     pub fn is_empty(&self) -> bool {
         self.allow.is_empty()
     }
 }
 
-/// What may be deleted and renamed.
+/// The versions and models that may be deleted, and the models that may be renamed. Absent: `inactive`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Removal {
-    /// A version in None or Archived, and a model all of whose versions are: the rule of the workspace registry.
+    /// Versions in None or Archived, and models all of whose versions are in None or Archived: the rule of the
+    /// Databricks workspace registry.
     #[default]
     Inactive,
-    /// Whatever stage it is in: the rule of MLflow's own server.
+    /// Versions and models in any stage: the rule of MLflow's own server.
     Any,
 }
 
 impl Removal {
-    /// Both.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 2] = [Self::Inactive, Self::Any];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
@@ -231,50 +233,54 @@ impl Removal {
     }
 }
 
-/// What must hold for a version to enter a stage.
+/// The rule of a stage: the conditions for entering and leaving it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct StageRule {
-    /// The stages a version may come from; absent: any.
+    /// The stages from which a version may enter. Absent: any stage.
     pub from: Option<Vec<Stage>>,
-    /// The level that moves versions in and out; absent: `CAN_MANAGE_PRODUCTION_VERSIONS` for Production, else `CAN_MANAGE_STAGING_VERSIONS`.
+    /// The permission level for moving versions into and out of the stage. Absent: `CAN_MANAGE_PRODUCTION_VERSIONS` for
+    /// Production, otherwise `CAN_MANAGE_STAGING_VERSIONS`.
     pub level: Option<Level>,
-    /// Approvals needed besides the requester's; 0: who has the level may act alone.
+    /// The number of approvals that an entry needs, without the requester's own. 0: a person with the permission level
+    /// may act alone.
     #[schemars(default)]
     pub approvals: u64,
-    /// Whose approvals count; absent: of those who may make the transition.
+    /// The people and groups whose approvals count. Absent: all people who may make the transition.
     pub approvers: Option<Vec<Principal>>,
-    /// Approvals needed to leave the stage, given by the same approvers; 0: who has the level may act alone.
+    /// The number of approvals by the same approvers that leaving the stage needs. 0: a person with the permission
+    /// level may act alone.
     #[schemars(default)]
     #[serde(skip_serializing_if = "is_zero")]
     pub approvals_to_leave: u64,
-    /// Whether entering archives the versions that are there.
+    /// Whether an entry archives the versions that are in the stage.
     #[schemars(default)]
     pub exclusive: bool,
-    /// Evidence that the version must have.
+    /// The evidence that the version must have.
     #[schemars(default)]
     pub require: Evidence,
-    /// Windows in which nothing enters.
+    /// The freeze windows, in which no version enters the stage.
     #[schemars(default)]
     pub frozen: Vec<Freeze>,
 }
 
-/// What must hold for an alias to be set, moved or deleted.
+/// The rule of an alias: the conditions for setting, moving and deleting it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct AliasRule {
-    /// The stages of the versions that the alias may name; absent: any.
+    /// The stages of the versions that the alias may name. Absent: any stage.
     pub from: Option<Vec<Stage>>,
-    /// The level that moves the alias; absent: `CAN_MANAGE_PRODUCTION_VERSIONS`, or none where `approvers` are named.
+    /// The permission level for moving the alias. Absent: `CAN_MANAGE_PRODUCTION_VERSIONS`, or no level if `approvers`
+    /// is set.
     pub level: Option<Level>,
-    /// 1: the alias is moved only by the merge of a branch that somebody else is proven to have made; 0: who may move it
-    /// acts alone. Transition requests carry no alias, so that more than 1 is refused.
+    /// 1: the alias is moved only by the merge of a branch that another person is proven to have made. 0: a person who
+    /// may move the alias acts alone. Transition requests carry no alias, so a number above 1 is refused.
     #[schemars(default, range(max = 1))]
     pub approvals: u64,
-    /// Who may move the alias; absent: who has the level.
+    /// The people and groups who may move the alias. Absent: all people with the permission level.
     pub approvers: Option<Vec<Principal>>,
-    /// Evidence that the version must have.
+    /// The evidence that the version must have.
     #[schemars(default)]
     pub require: Evidence,
-    /// Windows in which the alias is not moved.
+    /// The freeze windows, in which the alias is not moved.
     #[schemars(default)]
     pub frozen: Vec<Freeze>,
 }
@@ -284,49 +290,49 @@ const fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// Evidence that a version must have to enter a stage.
+/// The evidence that a version must have to enter a stage or to take an alias.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Evidence {
-    /// A description.
+    /// `true`: the version has a description.
     #[schemars(default)]
     pub description: bool,
-    /// Its files in the registry.
+    /// `true`: the files of the version are in the registry.
     #[schemars(default)]
     pub artifacts: bool,
-    /// A signed commit.
+    /// `true`: the commit of the change is signed.
     #[schemars(default)]
     pub signed: bool,
-    /// Tags with these values; `"*"` for any value.
+    /// The tags that the version has, with their values; `"*"` stands for any value.
     #[schemars(default)]
     pub tags: BTreeMap<Key, Text>,
-    /// Metrics that compare so, such as `">= 0.85"`.
+    /// The comparisons that the version's metrics pass, such as `">= 0.85"`.
     #[schemars(default)]
     pub metrics: BTreeMap<Key, Threshold>,
 }
 
-/// A window in which nothing enters a stage.
+/// A freeze window, in which no version enters a stage and no guarded alias is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Freeze {
-    /// Its first moment; a date means its start in UTC.
+    /// The first moment of the window. A date means the start of that day in UTC.
     pub from: Moment,
-    /// The first moment after it; a date means its end in UTC.
+    /// The first moment after the window. A date means the end of that day in UTC.
     pub to: Moment,
-    /// Why.
+    /// The reason, which messages show.
     #[schemars(default)]
     pub reason: Text,
 }
 
-/// A date (UTC) or a point in time.
+/// A day in UTC or a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Moment {
-    /// A day.
+    /// A day in UTC, such as `2026-12-20`.
     Day(Day),
-    /// A point in time.
+    /// A point in time, with an offset.
     At(Timestamp),
 }
 
-/// A day in UTC, held as its first moment.
+/// A day in UTC, stored as its first moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Day(pub Timestamp);
 
@@ -352,19 +358,19 @@ impl JsonSchema for Day {
 }
 
 impl Freeze {
-    /// Whether it ends before it begins, so that it never holds.
+    /// Returns whether the window ends before it begins, so that it never holds.
     pub fn is_backwards(&self) -> bool {
         let (start, end) = self.bounds();
         end <= start
     }
 
-    /// Whether a moment lies within the window.
+    /// Returns whether `now` lies within the window.
     pub fn holds_at(&self, now: Timestamp) -> bool {
         let (start, end) = self.bounds();
         start <= now && now < end
     }
 
-    /// Its first moment, and the first after it.
+    /// The first moment of the window, and the first moment after it.
     fn bounds(&self) -> (Timestamp, Timestamp) {
         let start = match self.from {
             Moment::Day(Day(t)) | Moment::At(t) => t,
@@ -378,7 +384,7 @@ impl Freeze {
 }
 
 impl std::fmt::Display for Freeze {
-    /// As the option `--freeze` is written: `2026-12-20..2027-01-03`.
+    /// Writes the window as the option `--freeze` takes it: `2026-12-20..2027-01-03`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}..{}", self.from, self.to)
     }
@@ -394,14 +400,14 @@ impl std::fmt::Display for Moment {
 }
 
 impl StageRule {
-    /// How many approvals an entry needs. Who names approvers wants at least one of them.
+    /// Returns the number of approvals that an entry needs: at least 1 if `approvers` is set.
     pub fn needed(&self) -> u64 {
         if self.approvers.is_some() { self.approvals.max(1) } else { self.approvals }
     }
 }
 
 impl AliasRule {
-    /// The level that moves the alias; none where the named approvers need no level.
+    /// Returns the permission level for moving the alias; `None` if the named approvers need no level.
     pub fn needed_level(&self) -> Option<Level> {
         let default = if self.approvers.is_some() { None } else { Some(Level::CanManageProductionVersions) };
         self.level.or(default)
@@ -409,18 +415,19 @@ impl AliasRule {
 }
 
 impl Settings {
-    /// The stages of this registry in their order: built-in, then declared.
+    /// Returns the stages of this registry: first the built-in stages, then the declared stages by name.
     pub fn known_stages(&self) -> Vec<Stage> {
         let declared = self.stages.keys().filter(|s| matches!(s, Stage::Declared(_))).cloned();
         Stage::BUILT_IN.into_iter().chain(declared).collect()
     }
 
-    /// The rule of a stage, if it has one.
+    /// Returns the rule of a stage, or `None`.
     pub fn rule(&self, stage: &Stage) -> Option<&StageRule> {
         self.stages.get(stage)
     }
 
-    /// The rule of an alias, if it has one. An alias that people would take for the guarded one has its rule, too.
+    /// Returns the rule of an alias, or `None`. The rule also holds for an alias that people would confuse with the
+    /// guarded alias, because it differs only by case or Unicode form.
     pub fn alias_rule(&self, alias: &AliasName) -> Option<&AliasRule> {
         if self.aliases.is_empty() {
             return None;
@@ -431,7 +438,7 @@ impl Settings {
             .or_else(|| self.aliases.iter().find(|(a, _)| fold(a.as_str()) == folded).map(|(_, r)| r))
     }
 
-    /// Whether only READY versions enter active stages, take aliases and are `latest`.
+    /// Returns whether only READY versions enter active stages, take aliases and are `latest`.
     pub fn wants_ready(&self) -> bool {
         match self.rules.unready {
             None | Some(Unready::Refuse) => true,
@@ -439,17 +446,18 @@ impl Settings {
         }
     }
 
-    /// How many approvals a move from one stage to another takes: those to enter the one, and to leave the other.
+    /// Returns the number of approvals that a transition needs: the larger of the numbers for entering `to` and for
+    /// leaving `from`.
     pub fn approvals_between(&self, from: &Stage, to: &Stage) -> u64 {
         self.rule(to).map_or(0, StageRule::needed).max(self.approvals_to_leave(from))
     }
 
-    /// How many approvals leaving a stage takes.
+    /// Returns the number of approvals that leaving a stage needs.
     pub fn approvals_to_leave(&self, from: &Stage) -> u64 {
         self.rule(from).map_or(0, |rule| rule.approvals_to_leave)
     }
 
-    /// The level that moves a version into or out of a stage.
+    /// Returns the permission level for moving a version into or out of a stage.
     pub fn level_for(&self, stage: &Stage) -> Level {
         let default = match stage {
             Stage::Production => Level::CanManageProductionVersions,

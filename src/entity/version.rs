@@ -1,4 +1,4 @@
-//! A model version: what was registered, from where, with what evidence.
+//! A model version: its source, files, parameters, metrics, schema and environment.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,49 +13,50 @@ use crate::name::{Digest, Id, Key, UserName};
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// `version.toml`: a model version. Its number is the name of its folder.
+/// A model version: `version.toml`. The version number is the name of the folder.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Version {
     /// The version's id.
     pub id: Id,
-    /// When it was registered.
+    /// The time of the registration.
     pub created_at: Timestamp,
-    /// Who registered it.
+    /// The person who registered the version.
     pub created_by: UserName,
-    /// What is special about it (Markdown).
+    /// The description of the version (Markdown).
     #[schemars(default)]
     pub description: Text,
-    /// Whether it can be used.
+    /// The registration status. Absent: `READY`.
     #[schemars(default)]
     pub status: Status,
-    /// Why it cannot be used, or how far the registration is.
+    /// The reason for a status other than `READY`, or the progress of the registration.
     #[schemars(default)]
     pub status_message: Text,
-    /// Where it came from.
+    /// The source of the version.
     #[schemars(default)]
     pub source: Source,
-    /// The files that were copied into the registry; absent when the source is only referred to.
+    /// A summary of the files that were copied into the registry. Absent: the registry holds only a reference to the
+    /// source.
     pub artifacts: Option<Artifacts>,
-    /// Free tags.
+    /// Tags with any keys and values.
     #[schemars(default)]
     pub tags: Tags,
-    /// Parameters of the run, as known at registration or added later.
+    /// The parameters of the run, recorded at registration or added later.
     #[schemars(default)]
     pub params: BTreeMap<Key, Text>,
-    /// Metrics of the run, as known at registration or added later.
+    /// The metrics of the run, recorded at registration or added later.
     #[schemars(default)]
     pub metrics: BTreeMap<Key, Metric>,
-    /// What the model takes and gives.
+    /// The inputs, outputs and inference parameters of the model.
     pub schema: Option<Schema>,
-    /// What made the model.
+    /// The contents of `MLmodel`: flavors, MLflow version, resources.
     pub model: Option<ModelInfo>,
-    /// What the model needs to run.
+    /// The conda and pip requirements of the model.
     pub environment: Option<Environment>,
 }
 
 impl Version {
-    /// Whether this is what came of a pending registration: the files arrived, and with them what they say. What was
-    /// recorded before stays.
+    /// Returns whether this version completes the pending registration `before`: the files and their metadata were
+    /// added, the status is READY, and everything that was recorded before is unchanged.
     pub fn completes(&self, before: &Self) -> bool {
         let filled = |old: &Text, new: &Text| old.is_empty() || old == new;
         let (old, new) = (&before.source, &self.source);
@@ -76,24 +77,24 @@ impl Version {
     }
 }
 
-/// Whether a version can be used; the words are MLflow's.
+/// The registration status of a version, in MLflow's words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// It can be used.
+    /// The version can be used.
     #[default]
     Ready,
-    /// Its files are being copied.
+    /// The files of the version are being copied.
     PendingRegistration,
-    /// Its files could not be copied; `status_message` says why.
+    /// The files could not be copied. `status_message` gives the reason.
     FailedRegistration,
 }
 
 impl Status {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::Ready, Self::PendingRegistration, Self::FailedRegistration];
 
-    /// As MLflow writes it.
+    /// Returns the status as MLflow writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "READY",
@@ -103,59 +104,59 @@ impl Status {
     }
 }
 
-/// Where a version came from.
+/// The source of a version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Source {
-    /// Address of the model as it was registered, such as `runs:/…`, `models:/m-…`, `s3://…`; empty for a local folder.
+    /// The URI of the model at registration, such as `runs:/…`, `models:/m-…` or `s3://…`. Empty for a local folder.
     #[schemars(default)]
     pub uri: Text,
-    /// The MLflow run that made it.
+    /// The id of the MLflow run that made the model.
     #[schemars(default)]
     pub run_id: Text,
-    /// A link to the run, where it lies on another tracking server.
+    /// A link to the run, if the run is on another tracking server.
     #[schemars(default)]
     pub run_link: Text,
-    /// The MLflow logged model.
+    /// The id of the MLflow logged model.
     #[schemars(default)]
     pub model_id: Text,
-    /// Where the files are, as of registering, when `uri` leads there through a version of this registry.
-    // Left out where it is empty, so that what an approval is of stays the same for all that was approved before.
+    /// The location of the files at registration, if `uri` names a version of this registry (`models:/…`).
+    // Absent if empty, so that the subject of older approvals does not change.
     #[serde(skip_serializing_if = "Text::is_empty")]
     #[schemars(default)]
     pub location: Text,
 }
 
-/// The files of a version, in sum. Each file lies under `artifacts/`, as itself or as a Git LFS pointer.
+/// A summary of the files of a version. Each file is under `artifacts/`, as plain content or as a Git LFS pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Artifacts {
-    /// SHA-256 over the list of files sorted by path: for each `path NUL size NUL sha256 LF`.
+    /// The SHA-256 of the list of files, sorted by path, with `path NUL size NUL sha256 LF` for each file.
     pub digest: Digest,
-    /// The sum of the sizes in bytes.
+    /// The total size of the files in bytes.
     pub size: u64,
     /// The number of files.
     pub files: u64,
 }
 
-/// A metric: a number, and the step and time it was measured at, where known.
+/// A metric: a number, with the training step and the time of the measurement if they are known.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(untagged)]
 pub enum Metric {
-    /// The number alone: `auc = 0.91`.
+    /// Only the number: `auc = 0.91`.
     Value(f64),
-    /// With step and time: `auc = { value = 0.91, step = 3, timestamp = 2026-03-01T12:00:00Z }`.
+    /// The number with step and time: `auc = { value = 0.91, step = 3, timestamp = 2026-03-01T12:00:00Z }`.
     At {
         /// The number.
         value: f64,
         /// The training step.
         step: Option<i64>,
-        /// When it was logged.
+        /// The time of logging.
         timestamp: Option<Timestamp>,
     },
 }
 
 impl Metric {
-    /// The number.
+    /// Returns the number, without step and time.
     pub const fn value(&self) -> f64 {
         match self {
             Self::Value(value) | Self::At { value, .. } => *value,
@@ -164,7 +165,7 @@ impl Metric {
 }
 
 impl PartialEq for Metric {
-    /// Bit for bit, so that NaN equals itself and a stored value compares with what was stored.
+    /// Compares the numbers bit for bit, so that a stored NaN equals itself.
     fn eq(&self, other: &Self) -> bool {
         let rest = |m: &Self| match m {
             Self::Value(_) => None,
@@ -180,16 +181,16 @@ impl fmt::Display for Metric {
     }
 }
 
-/// Inputs, outputs and parameters of the model, from the signature in `MLmodel`.
+/// The inputs, outputs and inference parameters of the model, from the signature in `MLmodel`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Schema {
-    /// What it takes.
+    /// The columns or tensors that the model takes.
     #[schemars(default)]
     pub inputs: Vec<Column>,
-    /// What it gives.
+    /// The columns or tensors that the model returns.
     #[schemars(default)]
     pub outputs: Vec<Column>,
-    /// Parameters of inference.
+    /// The inference parameters.
     #[schemars(default)]
     pub params: Vec<Column>,
 }
@@ -197,82 +198,83 @@ pub struct Schema {
 /// A column, tensor or inference parameter of a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Column {
-    /// Its name; a lone tensor has none.
+    /// The name. Empty for a single tensor without a name.
     #[schemars(default)]
     pub name: Text,
-    /// Its type: `double`, `array<string>`, `object{a: double}`, `tensor(float64, [-1, 3])`.
+    /// The type, such as `double`, `array<string>`, `object{a: double}` or `tensor(float64, [-1, 3])`.
     #[serde(rename = "type")]
     #[schemars(rename = "type")]
     pub kind: Text,
-    /// Whether it may be absent; such a column is printed with `optional = true`.
+    /// Whether the input may be absent.
     #[schemars(default)]
     pub optional: bool,
-    /// The default of an inference parameter, as JSON.
+    /// The default value of an inference parameter, as JSON.
     #[schemars(default)]
     pub default: Text,
 }
 
-/// What made the model, from `MLmodel`.
+/// Information about the model from `MLmodel`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ModelInfo {
-    /// The flavors with the version of their library, which is empty where `MLmodel` names none.
+    /// The flavors with the versions of their libraries. A version is empty if `MLmodel` names none.
     #[schemars(default)]
     pub flavors: BTreeMap<Key, Text>,
-    /// The MLflow that wrote it.
+    /// The version of MLflow that logged the model.
     #[schemars(default)]
     pub mlflow_version: Text,
-    /// The Python that wrote it.
+    /// The version of Python that logged the model.
     #[schemars(default)]
     pub python_version: Text,
-    /// When it was logged.
+    /// The time of logging.
     pub created_at: Option<Timestamp>,
-    /// The names of environment variables that the model was seen to use when it was logged.
+    /// The names of the environment variables that the model used when it was logged.
     #[schemars(default)]
     pub env_vars: Vec<Text>,
-    /// What it uses elsewhere, such as `databricks/serving_endpoint: chat`.
+    /// The external resources that the model uses, such as `databricks/serving_endpoint: chat`.
     #[schemars(default)]
     pub resources: Vec<Text>,
-    /// In whose name it uses that, such as `user: serving.serving-endpoints` or `system: databricks/table: main.t`.
+    /// The identities for these resources, such as `user: serving.serving-endpoints` or
+    /// `system: databricks/table: main.t`.
     #[schemars(default)]
     pub auth_policy: Vec<Text>,
-    /// The prompts that it uses, such as `prompts:/qa/3`.
+    /// The prompts that the model uses, such as `prompts:/qa/3`.
     #[schemars(default)]
     pub prompts: Vec<Text>,
-    /// What whoever logged it wrote down; values that are no text are JSON.
+    /// The metadata of the logged model. A value that is not a text is JSON.
     #[schemars(default)]
     pub metadata: BTreeMap<Key, Text>,
-    /// What is wrong with what the model says about itself, as it was found at registration.
+    /// The errors in the model's own metadata, found at registration.
     #[schemars(default)]
     pub findings: Vec<Text>,
 }
 
-/// What the model needs to run, from its conda and pip files.
+/// The requirements of the model, from its conda and pip files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Environment {
-    /// The conda file that was read, as a path in the model folder.
+    /// The path of the conda file in the model folder.
     #[schemars(default)]
     pub conda_file: Text,
-    /// Conda channels, in their order.
+    /// The conda channels, in the order of the file.
     #[schemars(default)]
     pub channels: Vec<Text>,
-    /// Conda dependencies.
+    /// The conda dependencies.
     #[schemars(default)]
     pub conda: Vec<Text>,
-    /// pip requirements.
+    /// The pip requirements.
     #[schemars(default)]
     pub pip: Vec<Text>,
 }
 
-/// A comparison that a stage rule makes of a metric: `>= 0.85`.
+/// The comparison of a metric in a rule: `>= 0.85`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
-    /// How to compare.
+    /// The comparison operator.
     pub comparison: Comparison,
-    /// With what.
+    /// The number to compare with; never NaN.
     pub value: f64,
 }
 
-/// A comparison of numbers.
+/// A comparison operator for numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `<`
@@ -297,7 +299,7 @@ impl Comparison {
         ("=", Self::Equal),
     ];
 
-    /// As it is written.
+    /// Returns the operator as written in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Less => "<",
@@ -310,7 +312,7 @@ impl Comparison {
 }
 
 impl Threshold {
-    /// Whether a metric passes. NaN passes nothing.
+    /// Returns whether a metric passes. NaN never passes.
     pub fn holds(self, metric: f64) -> bool {
         match self.comparison {
             Comparison::Less => metric < self.value,
@@ -322,7 +324,7 @@ impl Threshold {
     }
 }
 
-/// Why a text is no comparison.
+/// The error for a text that is not a comparison with a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is no comparison with a number; write for example \">= 0.85\"")]
 pub struct InvalidThreshold(String);

@@ -1,4 +1,4 @@
-//! A webhook: where to tell of which events. Its secrets lie outside git, under the names given here.
+//! A webhook: the target and the events that are sent there. The secrets are outside git, under the names in the file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,84 +11,85 @@ use crate::name::{Id, Key, ModelName, UserName};
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// `webhooks/<id>.toml`: a webhook.
+/// A webhook: `webhooks/<id>.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["job"] }]))]
 pub struct Webhook {
     /// The webhook's id.
     pub id: Id,
-    /// When it was made.
+    /// The time of its creation.
     pub created_at: Timestamp,
-    /// Who made it.
+    /// The person who created the webhook.
     pub created_by: UserName,
-    /// When it was last changed by greenroom.
+    /// The time of the last change by greenroom. A change by hand may leave it as it is.
     pub updated_at: Option<Timestamp>,
-    /// A name for people.
+    /// A display name.
     #[schemars(default)]
     pub name: Text,
-    /// What it is for.
+    /// The purpose of the webhook.
     #[schemars(default)]
     pub description: Text,
-    /// The model whose events are told; absent: those of the whole registry.
+    /// The model whose events are sent. Absent: the events of the whole registry.
     pub model: Option<ModelName>,
-    /// Which events: Databricks' names, MLflow's `entity.action`, or ours such as `version.transitioned`; `*` for all.
+    /// The events: Databricks' names, MLflow's `entity.action`, or greenroom's names such as `version.transitioned`.
+    /// `*` stands for all events.
     #[schemars(length(min = 1))]
     pub events: BTreeSet<EventPattern>,
-    /// Whether it is told anything.
+    /// The state. Absent: `ACTIVE`.
     #[schemars(default)]
     pub state: WebhookState,
-    /// The shape of what is sent.
+    /// The format of the payload. Absent: `databricks`.
     #[schemars(default)]
     pub profile: Profile,
-    /// Where to: an https address.
+    /// The https URL that receives the payloads.
     pub url: Option<Text>,
-    /// A job to start instead of an address.
+    /// A job to start, instead of `url`.
     pub job: Option<Job>,
-    /// Whether the certificate is not checked; only for tests.
+    /// `true`: the TLS certificate of the receiver is not checked. Only for tests.
     #[schemars(default)]
     pub insecure: bool,
-    /// The name of the secret that signs what is sent.
+    /// The name of the secret that signs the payloads.
     pub secret: Option<Key>,
     /// The name of the secret that is sent as the `Authorization` header.
     pub authorization: Option<Key>,
 }
 
-/// How the names of secrets begin that are made for one webhook and are its own.
+/// The prefix of the names of secrets that are generated for a single webhook.
 pub const OWN_SECRET: &str = "webhook-";
 
-/// The name of the secret that is the mail server's password; no webhook is sent it.
+/// The name of the secret with the mail server's password, which is never sent to a webhook.
 pub const MAIL_SECRET: &str = "smtp";
 
 impl Webhook {
-    /// The secrets that it names.
+    /// Returns the names of the secrets that the webhook uses.
     pub fn secrets(&self) -> impl Iterator<Item = &Key> {
         self.secret.iter().chain(&self.authorization)
     }
 
-    /// Whether it tells where the other does.
+    /// Returns whether both webhooks have the same target: URL, job and check of the certificate.
     pub fn has_target_of(&self, other: &Self) -> bool {
         (&self.url, &self.job, self.insecure) == (&other.url, &other.job, other.insecure)
     }
 }
 
-/// Whether a webhook is told anything; the words are Databricks'.
+/// The state of a webhook, in Databricks' words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum WebhookState {
-    /// Events and tests.
+    /// Events and tests are sent.
     #[default]
     Active,
-    /// Tests only.
+    /// Only tests are sent.
     TestMode,
-    /// Nothing.
+    /// Nothing is sent.
     Disabled,
 }
 
 impl WebhookState {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::Active, Self::TestMode, Self::Disabled];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "ACTIVE",
@@ -98,7 +99,7 @@ impl WebhookState {
     }
 }
 
-/// The shape of what a webhook sends.
+/// The format of a webhook's payload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
@@ -113,16 +114,16 @@ pub enum Profile {
     Slack,
     /// A Microsoft Teams card.
     Teams,
-    /// Standard Webhooks: our own events in full.
+    /// Standard Webhooks, with greenroom's own events in full.
     Standard,
 }
 
 impl Profile {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 6] =
         [Self::Databricks, Self::Mlflow, Self::Cloudevents, Self::Slack, Self::Teams, Self::Standard];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Databricks => "databricks",
@@ -138,36 +139,36 @@ impl Profile {
 /// A job that a webhook starts, in the shape of Databricks' `job_spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Job {
-    /// The job's id.
+    /// The id of the job.
     pub id: Text,
-    /// The workspace it runs in.
+    /// The URL of the Databricks workspace with the job.
     #[schemars(default)]
     pub workspace_url: Text,
-    /// As which parameters the job gets the event.
+    /// The kind of parameters in which the job gets the event. Absent: `notebook`.
     #[schemars(default)]
     pub params: JobParams,
 }
 
-/// As which parameters a job gets the event; which of them it can take depends on its task.
+/// The kind of parameters in which a job gets the event. The task of the job decides which kinds it can take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobParams {
-    /// `notebook_params.event_message`: one notebook or wheel.
+    /// `notebook_params.event_message`: for one notebook or wheel.
     #[default]
     Notebook,
-    /// `python_params`: one Python file, JAR or Spark submission.
+    /// `python_params`: for one Python file, JAR or Spark submission.
     Python,
-    /// All kinds of parameters: a job of several tasks.
+    /// All kinds of parameters: for a job of several tasks.
     All,
-    /// None: any other task.
+    /// No parameters: for any other task.
     None,
 }
 
 impl JobParams {
-    /// All of them.
+    /// All values, in the order of their declaration.
     pub const ALL: [Self; 4] = [Self::Notebook, Self::Python, Self::All, Self::None];
 
-    /// As it is written.
+    /// Returns the word that stands for this value in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Notebook => "notebook",
@@ -178,23 +179,23 @@ impl JobParams {
     }
 }
 
-/// The name of an event that a webhook is told of.
+/// The name of an event, or a pattern for several events, in a webhook's subscription.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct EventPattern(#[schemars(regex(pattern = r"^(\*|[A-Z][A-Z_]*|[a-z_]+\.([a-z_]+|\*))$"))] String);
 
-/// Why a text names no event.
+/// The error for a text that is not the name or pattern of an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} names no event; write for example MODEL_VERSION_CREATED, version.transitioned, version.* or *")]
 pub struct InvalidEventPattern(String);
 
 impl EventPattern {
-    /// The name as text.
+    /// Returns the pattern as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is this dotted name, `noun.*` of it, or `*`.
+    /// Returns whether the pattern matches a dotted name: the name itself, `noun.*` of the name, or `*`.
     pub fn holds(&self, name: &str) -> bool {
         let noun = self.0.strip_suffix(".*");
         self.0 == name || self.0 == "*" || noun.is_some_and(|noun| name.split_once('.').is_some_and(|(n, _)| n == noun))

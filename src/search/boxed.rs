@@ -1,12 +1,12 @@
-//! The search box of the list of models: free text, or a filter whose values may lack their quotes.
+//! The search box of the model list: free text, or a filter whose values may lack quotes.
 
 use super::lex::is_space;
 
-/// Makes a filter of what someone typed into the search box, by the rule of MLflow's and Databricks' pages.
+/// Makes a filter from the text in the search box, by the rule of MLflow's and Databricks' web pages.
 ///
-/// Text with `tags.` in it is a filter; its keys and values get the quotes that they lack
-/// (``tags.team=fraud AND tags.cost-center = 12`` is fine). Other text is any part of a name, in any case.
-/// Nothing typed gives the empty filter. The filter may still be refused by [`super::Filter::models`].
+/// A text that contains `tags.` is a filter; its keys and values get missing quotes, as in ``tags.team=fraud AND
+/// tags.cost-center = 12``. Any other text matches a part of a name, in any case. An empty text makes the empty filter.
+/// [`super::Filter::models`] may still refuse the filter.
 ///
 /// ```
 /// use greenroom::search::box_filter;
@@ -24,7 +24,8 @@ pub fn box_filter(typed: &str) -> String {
     clauses(typed).into_iter().map(clause).collect::<Vec<_>>().join(" AND ")
 }
 
-/// Quotes a text for a filter, which knows no escape: one with both quotes gets `_` for the single ones.
+/// Quotes a text for a filter. Filters have no escapes, so in a text with both kinds of quotes `_` replaces single
+/// quotes.
 fn quote(text: &str) -> String {
     match (text.contains('\''), text.contains('"')) {
         (false, _) => format!("'{text}'"),
@@ -33,7 +34,7 @@ fn quote(text: &str) -> String {
     }
 }
 
-/// Cuts a filter at each `AND` outside of quotes.
+/// Splits a filter at each `AND` outside of quotes.
 fn clauses(filter: &str) -> Vec<&str> {
     let mut out = Vec::new();
     let mut start = 0;
@@ -60,7 +61,7 @@ fn clauses(filter: &str) -> Vec<&str> {
     out.into_iter().map(|c| c.trim_matches(is_space)).filter(|c| !c.is_empty()).collect()
 }
 
-/// Gives the key and the value of a clause their quotes.
+/// Adds missing quotes to the key and the value of a clause.
 fn clause(written: &str) -> String {
     let Some((key, comparator, value)) = sides(written) else { return written.to_owned() };
     let value = if value.starts_with(['\'', '"', '(']) { value.to_owned() } else { quote(value) };
@@ -73,7 +74,7 @@ fn clause(written: &str) -> String {
     }
 }
 
-/// The key, comparator and value of a clause.
+/// Returns the key, comparator and value of a clause.
 fn sides(written: &str) -> Option<(&str, &str, &str)> {
     let mut inside = None;
     for (at, c) in written.char_indices() {

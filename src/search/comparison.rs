@@ -1,4 +1,4 @@
-//! What a clause compares a value with: a text, a number, a time or a metric.
+//! The tests of clauses: comparisons with a text, a number, a time or a metric.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use super::like::Pattern;
 use super::python;
 use crate::time::Timestamp;
 
-/// What a text must be.
+/// A test of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextTest(pub(super) Test);
 
@@ -32,7 +32,8 @@ impl TextTest {
         }
     }
 
-    /// Whether one of the texts that `each` gives fits; for what must not be, whether all do.
+    /// Returns whether one of the texts that `each` passes fulfils the test. For `!=` and `NOT IN`, all texts must
+    /// fulfil it.
     pub(super) fn holds_of(&self, each: impl FnOnce(&mut dyn FnMut(&str))) -> bool {
         let (mut any, mut all) = (false, true);
         each(&mut |text| {
@@ -47,7 +48,7 @@ impl TextTest {
     }
 }
 
-/// What a number must be.
+/// A test of an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NumberTest {
     sign: Sign,
@@ -95,7 +96,7 @@ impl NumberTest {
     }
 }
 
-/// What a measured number must be.
+/// A test of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MetricTest {
     sign: Sign,
@@ -108,7 +109,7 @@ impl MetricTest {
     }
 }
 
-/// A test of a text by one of the comparators that all texts take.
+/// Makes a test of a text with a comparator that all texts take: `=`, `!=`, `LIKE` or `ILIKE`.
 fn text_test(comparator: &str, text: &str) -> Option<TextTest> {
     Some(TextTest(match comparator {
         "=" => Test::Is(text.to_owned()),
@@ -127,7 +128,7 @@ pub(super) fn tag_test(of: &'static str, comparator: &str, value: Value<'_>) -> 
     }
 }
 
-/// A test of an attribute that is a text.
+/// Makes a test of an attribute that is a text.
 pub(super) fn attribute_test(comparator: String, value: Value<'_>) -> Result<TextTest, SearchError> {
     let is_list = matches!(comparator.as_str(), "IN" | "NOT IN");
     match value {
@@ -147,7 +148,7 @@ pub(super) fn attribute_test(comparator: String, value: Value<'_>) -> Result<Tex
     }
 }
 
-/// A test of a version's number.
+/// Makes a test of a version number.
 pub(super) fn number_test(comparator: String, value: Value<'_>) -> Result<NumberTest, SearchError> {
     let Some(sign) = Sign::of(&comparator) else {
         return Err(SearchError::Comparator { of: "attribute version_number", comparator });
@@ -161,7 +162,7 @@ pub(super) fn number_test(comparator: String, value: Value<'_>) -> Result<Number
     than.map(|than| NumberTest { sign, than }).ok_or(SearchError::VersionNumber(written))
 }
 
-/// A test of a time: milliseconds, or a text that says it.
+/// Makes a test of a time. The value is a number of milliseconds, or a text with a time.
 pub(super) fn time_test(comparator: String, value: &Value<'_>) -> Result<NumberTest, SearchError> {
     let Some(sign) = Sign::of(&comparator) else {
         return Err(SearchError::Comparator { of: "time", comparator });
@@ -178,7 +179,7 @@ pub(super) fn time_test(comparator: String, value: &Value<'_>) -> Result<NumberT
     than.map(|than| NumberTest { sign, than }).ok_or(SearchError::Time(written))
 }
 
-/// A test of a metric.
+/// Makes a test of a metric.
 pub(super) fn metric_test(comparator: String, value: &Value<'_>) -> Result<MetricTest, SearchError> {
     let Some(sign) = Sign::of(&comparator) else {
         return Err(SearchError::Comparator { of: "metric", comparator });

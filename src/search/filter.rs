@@ -1,4 +1,4 @@
-//! A filter: the clauses that a row must all fulfil, read from MLflow's search language.
+//! A filter: the conditions of a search, in MLflow's search language. A row must fulfil all clauses.
 //!
 //! ```text
 //! filter     := clause (AND clause)*
@@ -11,11 +11,11 @@
 //! value      := 'text' | "text" | integer
 //! ```
 //!
-//! MLflow's language has no OR, NOT, parenthesis or escape. As MLflow does, it lets pass an `AND` too many and one
-//! too few. A `!=` on a tag is true only for rows that have the tag.
+//! MLflow's language has no OR, NOT, parentheses or escapes. Like MLflow, this parser accepts superfluous and missing
+//! `AND`s. A `!=` on a tag is true only for rows that have the tag.
 //!
-//! **More than MLflow.** A filter that MLflow refuses is read in a larger language. What MLflow reads means the same as
-//! there, and what neither reads is told in MLflow's words.
+//! **Extensions.** A filter that MLflow refuses is parsed in an extended language. A filter that MLflow accepts has
+//! MLflow's meaning. A filter that both refuse gets MLflow's error message.
 //!
 //! ```text
 //! filter := all (OR all)*        all := part (AND part)*        part := clause | ( filter )
@@ -23,16 +23,15 @@
 //!         | params.k | metrics.k                                                            versions
 //! ```
 //!
-//! `alias` and, of a model, `stage` have several values: `=`, `LIKE` and `IN` demand that one of them fits, `!=` and
-//! `NOT IN` that all do. A time is a number of milliseconds or a text such as `'2026-03-01'`, a metric a number. A row
-//! without the parameter or metric never fits.
+//! `alias` has several values, and so has `stage` of a model: `=`, `LIKE` and `IN` need one value that fits, `!=` and
+//! `NOT IN` need that all values fit. A time is a number of milliseconds or a text such as `'2026-03-01'`. A metric is
+//! a number. A row without the parameter or metric never fits.
 //!
-//! **Prompts.** MLflow keeps prompts in the same tables: a prompt is a model with the tag
-//! `mlflow.prompt.is_prompt` = `true`. A search hides them, and clauses on that tag mean only whether to:
-//! the first one shows the prompts if it is `= 'true'` or `!= 'false'` (the value in any case), and then all
-//! clauses on that tag count as they stand; otherwise prompts are hidden and those clauses say nothing more.
-//! So ``tag.`mlflow.prompt.is_prompt` != 'true'``, which MLflow's client adds to each search of models,
-//! keeps every row that has no such tag.
+//! **Prompts.** MLflow stores prompts as models with the tag `mlflow.prompt.is_prompt` = `true`. By default, a search
+//! hides prompts. The first clause on that tag decides: `= 'true'` and `!= 'false'` (the value in any case) show
+//! prompts, and all clauses on that tag then have their usual meaning. Any other first clause hides prompts, and all
+//! clauses on that tag are ignored. MLflow's client adds ``tag.`mlflow.prompt.is_prompt` != 'true'`` to each search of
+//! models, which therefore keeps every row without that tag.
 
 use super::comparison::{
     MetricTest, NumberTest, Test, TextTest, attribute_test, metric_test, number_test, tag_test, time_test,
@@ -41,27 +40,27 @@ use super::error::{SearchError, at_most};
 use super::keys::{Attribute, Key, Keys, MODEL_KEYS, Sides, VERSION_KEYS, Value};
 use super::{ModelRow, Models, Target, VersionRow, Versions, group, nest};
 
-/// The longest filter, in bytes (SEC-42).
+/// The maximum length of a filter, in bytes.
 pub const MAX_FILTER: usize = 8192;
 
-/// The most clauses of a filter (SEC-42).
+/// The maximum number of clauses in a filter.
 pub const MAX_CLAUSES: usize = 50;
 
-/// The tag that makes a model a prompt.
+/// The tag that marks a model as a prompt.
 pub const IS_PROMPT: &str = "mlflow.prompt.is_prompt";
 
-/// A filter on models ([`Models`]) or versions ([`Versions`]), ready to be asked of many rows.
+/// A parsed filter on models ([`Models`]) or versions ([`Versions`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter<T: Target> {
     all: Vec<Condition<T::Clause>>,
     shows_prompts: bool,
 }
 
-/// What a row must fulfil.
+/// A condition for a row.
 #[derive(Debug, Clone, PartialEq)]
 enum Condition<C> {
     Clause(C),
-    /// One of several conjunctions.
+    /// A disjunction of conjunctions: at least one must hold.
     Any(Vec<Vec<Self>>),
 }
 
@@ -73,7 +72,7 @@ impl<C> Condition<C> {
         }
     }
 
-    /// Whether some clause within is one of a kind.
+    /// Returns whether any clause in the condition fulfils a predicate.
     fn has(&self, is: &impl Fn(&C) -> bool) -> bool {
         match self {
             Self::Clause(clause) => is(clause),
@@ -82,37 +81,37 @@ impl<C> Condition<C> {
     }
 }
 
-/// A clause on models.
+/// A clause in a filter on models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelClause {
-    /// The name.
+    /// The name of the model.
     Name(TextTest),
-    /// The tag of that key.
+    /// The tag with this key.
     Tag(String, TextTest),
     /// The description.
     Description(TextTest),
     /// The aliases.
     Alias(TextTest),
-    /// The stages that its versions are in.
+    /// The stages of the model's versions.
     Stage(TextTest),
-    /// When it was registered, in milliseconds.
+    /// The time of the registration, in milliseconds since the epoch.
     Created(NumberTest),
-    /// When it last changed, in milliseconds.
+    /// The time of the last change, in milliseconds since the epoch.
     LastUpdated(NumberTest),
 }
 
-/// A clause on versions.
+/// A clause in a filter on versions.
 #[derive(Debug, Clone, PartialEq)]
 pub enum VersionClause {
-    /// The model's name.
+    /// The name of the model.
     Name(TextTest),
-    /// The run.
+    /// The id of the run.
     RunId(TextTest),
-    /// The source.
+    /// The source URI.
     SourcePath(TextTest),
-    /// The version's number.
+    /// The version number.
     Number(NumberTest),
-    /// The tag of that key.
+    /// The tag with this key.
     Tag(String, TextTest),
     /// The description.
     Description(TextTest),
@@ -120,18 +119,21 @@ pub enum VersionClause {
     Alias(TextTest),
     /// The stage.
     Stage(TextTest),
-    /// When it was registered, in milliseconds.
+    /// The time of the registration, in milliseconds since the epoch.
     Created(NumberTest),
-    /// When it last changed, in milliseconds.
+    /// The time of the last change, in milliseconds since the epoch.
     LastUpdated(NumberTest),
-    /// The parameter of that key.
+    /// The parameter with this key.
     Param(String, TextTest),
-    /// The metric of that key.
+    /// The metric with this key.
     Metric(String, MetricTest),
 }
 
 impl Filter<Models> {
-    /// Reads a filter on models; an empty one takes every model that is no prompt.
+    /// Parses a filter on models. An empty filter matches every model that is not a prompt.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if the filter is invalid or exceeds [`MAX_FILTER`] or [`MAX_CLAUSES`].
     pub fn models(filter: &str) -> Result<Self, SearchError> {
         Self::read(filter, MODEL_KEYS, |key, comparator, value| {
             Ok(match key {
@@ -150,7 +152,8 @@ impl Filter<Models> {
         })
     }
 
-    /// Whether the model is among those searched for. What a row does not know of itself fits.
+    /// Returns whether a model matches. An unknown property ([`Fact::Unknown`](super::Fact::Unknown)) counts as a
+    /// match.
     pub fn matches(&self, row: &impl ModelRow) -> bool {
         let test = |clause: &ModelClause| match clause {
             ModelClause::Name(test) => test.holds(row.name()),
@@ -164,14 +167,17 @@ impl Filter<Models> {
         (self.shows_prompts || row.tag(IS_PROMPT) != Some("true")) && self.all.iter().all(|c| c.holds(&test))
     }
 
-    /// Whether the description of a model decides.
+    /// Returns whether a clause tests the description of a model.
     pub fn asks_description(&self) -> bool {
         self.all.iter().any(|c| c.has(&|clause| matches!(clause, ModelClause::Description(_))))
     }
 }
 
 impl Filter<Versions> {
-    /// Reads a filter on versions; an empty one takes every version of a model that is no prompt.
+    /// Parses a filter on versions. An empty filter matches every version of a model that is not a prompt.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if the filter is invalid or exceeds [`MAX_FILTER`] or [`MAX_CLAUSES`].
     pub fn versions(filter: &str) -> Result<Self, SearchError> {
         Self::read(filter, VERSION_KEYS, |key, comparator, value| {
             Ok(match key {
@@ -193,7 +199,7 @@ impl Filter<Versions> {
         })
     }
 
-    /// The clauses that all versions searched for must fulfil.
+    /// Returns the clauses that every matching version must fulfil.
     fn demanded(&self) -> impl Iterator<Item = &VersionClause> {
         self.all.iter().filter_map(|condition| match condition {
             Condition::Clause(clause) => Some(clause),
@@ -201,7 +207,7 @@ impl Filter<Versions> {
         })
     }
 
-    /// The one model that all versions searched for must be of, if the filter names it.
+    /// Returns the name of the model of all matching versions, if the filter demands one model.
     pub fn model(&self) -> Option<&str> {
         self.demanded().find_map(|clause| match clause {
             VersionClause::Name(TextTest(Test::Is(name))) => Some(name.as_str()),
@@ -209,7 +215,7 @@ impl Filter<Versions> {
         })
     }
 
-    /// The tags, with their values, that all versions searched for must have.
+    /// Returns the tags, with their values, that every matching version must have.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         self.demanded().filter_map(|clause| match clause {
             VersionClause::Tag(key, TextTest(Test::Is(value))) => Some((key.as_str(), value.as_str())),
@@ -217,7 +223,8 @@ impl Filter<Versions> {
         })
     }
 
-    /// Whether the version is among those searched for. What a row does not know of itself fits.
+    /// Returns whether a version matches. An unknown property ([`Fact::Unknown`](super::Fact::Unknown)) counts as a
+    /// match.
     pub fn matches(&self, row: &impl VersionRow) -> bool {
         let test = |clause: &VersionClause| match clause {
             VersionClause::Name(test) => test.holds(row.name()),
@@ -236,12 +243,12 @@ impl Filter<Versions> {
         (self.shows_prompts || !row.is_of_prompt()) && self.all.iter().all(|c| c.holds(&test))
     }
 
-    /// Whether the aliases of a version decide.
+    /// Returns whether a clause tests the aliases of a version.
     pub fn asks_aliases(&self) -> bool {
         self.all.iter().any(|c| c.has(&|clause| matches!(clause, VersionClause::Alias(_))))
     }
 
-    /// Whether the description, the parameters or the metrics of a version decide.
+    /// Returns whether a clause tests the description, the parameters or the metrics of a version.
     pub fn asks_details(&self) -> bool {
         let is = |clause: &VersionClause| {
             matches!(clause, VersionClause::Description(_) | VersionClause::Param(..) | VersionClause::Metric(..))
@@ -251,7 +258,7 @@ impl Filter<Versions> {
 }
 
 impl<T: Target> Filter<T> {
-    /// Reads a filter; `clause` makes a clause of a key, a comparator in upper case and a value.
+    /// Parses a filter. `clause` makes a clause of a key, a comparator in upper case and a value.
     fn read(
         filter: &str,
         keys: Keys,
@@ -271,7 +278,7 @@ impl<T: Target> Filter<T> {
         }
         let keys = keys.extended();
         let Some(any) = nest::alternatives(filter) else {
-            // Such as an `AND` too many, beside a key of ours.
+            // For example a superfluous `AND` in a filter with a key of the extended language.
             let extended = sides(filter, keys).and_then(|sides| Self::of(vec![Condition::of(sides)], &clause));
             return extended.map_err(|e| if keys.extends(&refusal) { e } else { refusal });
         };
@@ -284,8 +291,8 @@ impl<T: Target> Filter<T> {
         extended.map_err(|e| if is_flat && !keys.extends(&refusal) { refusal } else { e })
     }
 
-    /// Makes the clauses of what was read: conjunctions, of which one must hold. All keys and values were looked at before
-    /// the first comparator: that is the order of MLflow's errors.
+    /// Makes a filter of parsed conjunctions, at least one of which must hold. All keys and values were checked before
+    /// the first comparator, which is the order of MLflow's errors.
     fn of(
         any: Vec<Vec<Condition<Sides<'_>>>>,
         clause: &impl Fn(Key, String, Value<'_>) -> Result<T::Clause, SearchError>,
@@ -299,20 +306,20 @@ impl<T: Target> Filter<T> {
 }
 
 impl<'a> Condition<Sides<'a>> {
-    /// A conjunction of clauses.
+    /// Makes a conjunction of clauses.
     fn of(sides: Vec<Sides<'a>>) -> Vec<Self> {
         sides.into_iter().map(Self::Clause).collect()
     }
 }
 
-/// Reads clauses in MLflow's grammar.
+/// Parses clauses in MLflow's grammar.
 fn sides(filter: &str, keys: Keys) -> Result<Vec<Sides<'_>>, SearchError> {
     let written = group::clauses(filter)?;
     at_most(MAX_CLAUSES, "filter", written.len(), "clauses")?;
     written.into_iter().map(|c| keys.sides(c)).collect()
 }
 
-/// Reads nested conjunctions, and counts their clauses.
+/// Parses nested conjunctions, and adds the number of their clauses to `count`.
 fn read_any<'a>(
     any: Vec<nest::All<'a>>,
     keys: Keys,
@@ -336,12 +343,12 @@ fn read_any<'a>(
     Ok(out)
 }
 
-/// Whether a key is the tag of prompts.
+/// Returns whether a key is the tag [`IS_PROMPT`].
 fn is_on_prompt(key: &Key) -> bool {
     matches!(key, Key::Tag(key) if key == IS_PROMPT)
 }
 
-/// The first clause on the tag of prompts, as it is written.
+/// Returns the first clause on the tag [`IS_PROMPT`], in the order of the filter.
 fn first_on_prompt<'s, 'a>(any: &'s [Vec<Condition<Sides<'a>>>]) -> Option<&'s Sides<'a>> {
     any.iter().flatten().find_map(|condition| match condition {
         Condition::Clause(sides) => Some(sides).filter(|(key, ..)| is_on_prompt(key)),
@@ -349,7 +356,7 @@ fn first_on_prompt<'s, 'a>(any: &'s [Vec<Condition<Sides<'a>>>]) -> Option<&'s S
     })
 }
 
-/// Makes the clauses of nested conjunctions; those on the tag of prompts count only where prompts are shown.
+/// Makes the clauses of nested conjunctions. Clauses on the tag [`IS_PROMPT`] are dropped unless prompts are shown.
 fn clauses<C>(
     any: Vec<Vec<Condition<Sides<'_>>>>,
     shows_prompts: bool,
@@ -373,7 +380,7 @@ fn clauses<C>(
     Ok(out)
 }
 
-/// Whether a clause on [`IS_PROMPT`] is `= 'true'` or `!= 'false'`.
+/// Returns whether a clause on [`IS_PROMPT`] is `= 'true'` or `!= 'false'`, with the value in any case.
 fn asks_for_prompts(comparator: &str, value: &Value<'_>) -> bool {
     let Value::Text(value) = value else { return false };
     let wanted = match comparator {

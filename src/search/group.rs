@@ -1,32 +1,32 @@
-//! The clauses of a filter: words put together as `sqlparse` groups them, then as MLflow picks from them.
+//! The parser of MLflow's grammar: groups words as `sqlparse` does, and then picks clauses as MLflow does.
 //!
-//! Each step takes the items of the step before and joins some of them, without recursion: what stands in
-//! parentheses stays one opaque piece of the text.
+//! Each pass joins some of the items of the previous pass, without recursion. A pair of parentheses with its contents
+//! stays one opaque item.
 
 use super::error::SearchError;
 use super::lex::{Kind, Token, is_space, tokens};
 use super::python;
 
-/// What a piece of the text is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// A name with its dots, or a text in double quotes; or anything that a name follows as its alias.
+    /// A name with its dots, or a text in double quotes, or any item followed by a name as its SQL alias.
     Identifier,
     /// A text in single quotes.
     Text,
     /// An integer.
     Integer,
-    /// Another number.
+    /// A number that is not an integer.
     Float,
-    /// What stands in parentheses, with them.
+    /// A pair of parentheses with its contents.
     Parenthesis,
-    /// A name and a parenthesis.
+    /// A name followed by a parenthesis.
     Function,
-    /// Things with an operator between them.
+    /// Operands with an operator between them.
     Operation,
     /// A comparator.
     Comparator,
-    /// A comparison of the pieces at these places.
+    /// A comparison: an index into [`Grouped::comparisons`].
     Comparison(usize),
     /// The word `NULL`.
     Null,
@@ -38,13 +38,13 @@ pub(super) enum Piece {
     Dot,
     /// `,`
     Comma,
-    /// `+` and the like.
+    /// `+` and similar operators.
     Operator,
     /// Anything else.
     Other,
 }
 
-/// A piece of the filter and where it stands.
+/// An item of the filter: its kind and its byte range.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
     piece: Piece,
@@ -52,18 +52,18 @@ pub(super) struct Item {
     end: usize,
 }
 
-/// A clause `left comparator right` as it was written.
+/// A clause `left comparator right`, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Clause<'a> {
-    /// The left side; an identifier is a key.
+    /// The left side. It is a key if it is an identifier.
     pub(super) left: (Piece, &'a str),
-    /// The comparator in upper case; `IN` and `NOT IN` among them.
+    /// The comparator in upper case, including `IN` and `NOT IN`.
     pub(super) comparator: String,
-    /// The right side; none for `IS NULL`.
+    /// The right side. `None` for `IS NULL` and `IS NOT NULL`.
     pub(super) right: Option<(Piece, &'a str)>,
 }
 
-/// The clauses of a filter, all of which shall hold.
+/// Parses the clauses of a filter. The filter holds if all clauses hold.
 pub(super) fn clauses(filter: &str) -> Result<Vec<Clause<'_>>, SearchError> {
     let words = tokens(filter);
     if words.iter().all(|t| t.kind == Kind::Space) {
@@ -76,13 +76,13 @@ pub(super) fn clauses(filter: &str) -> Result<Vec<Clause<'_>>, SearchError> {
     grouped.clauses()
 }
 
-/// The pieces of an order, which may not begin or end with white space.
+/// Returns the items of an entry of an order. The caller refuses white space at its beginning and end.
 pub(super) fn pieces(order: &str) -> Vec<(Piece, &str)> {
     let items = identifiers(&parentheses(&tokens(order)));
     items.iter().map(|i| (i.piece, order.get(i.start..i.end).unwrap_or_default())).collect()
 }
 
-/// Whether something follows a semicolon outside of parentheses.
+/// Returns whether a word follows a semicolon outside of parentheses.
 fn has_several_statements(words: &[Token<'_>]) -> bool {
     let mut level = 0_i32;
     let mut ended = false;
@@ -99,15 +99,15 @@ fn has_several_statements(words: &[Token<'_>]) -> bool {
     false
 }
 
-/// A filter whose comparisons are found.
+/// A filter, grouped into items and comparisons.
 struct Grouped<'a> {
     filter: &'a str,
     items: Vec<Item>,
-    /// The three sides of each comparison.
+    /// The left side, comparator and right side of each comparison.
     comparisons: Vec<[Item; 3]>,
 }
 
-/// A comparison as the last step finds it.
+/// A clause that [`Grouped::pick`] found.
 enum Found {
     Comparison(usize),
     In { left: Item, not: bool, list: Item },
@@ -131,7 +131,7 @@ impl<'a> Grouped<'a> {
             && text.split(is_space).filter(|w| !w.is_empty()).map(str::to_ascii_uppercase).eq(word.split(' '))
     }
 
-    /// Picks the clauses; whatever is left, `AND` apart, is an error.
+    /// Picks the clauses. Any remaining item other than `AND` is an error.
     fn clauses(&self) -> Result<Vec<Clause<'a>>, SearchError> {
         let mut found = Vec::new();
         let mut wrong = Vec::new();
@@ -140,7 +140,7 @@ impl<'a> Grouped<'a> {
             let (taken, one) = self.pick(rest);
             let is_picked = one.is_some();
             found.extend(one);
-            // MLflow looks for a list behind a name; without one it passes over all four items.
+            // MLflow expects a list after a name. Without a list, MLflow skips all four items.
             let taken = if !is_picked && first.piece == Piece::Identifier { 4.min(rest.len()) } else { taken };
             let (passed, behind) = rest.split_at(taken);
             rest = behind;
@@ -159,7 +159,8 @@ impl<'a> Grouped<'a> {
         }
     }
 
-    /// Finds `key IN (…)`, `key NOT IN (…)` and `key IS [NOT] NULL` at the start, and how many items it takes.
+    /// Finds `key IN (…)`, `key NOT IN (…)` or `key IS [NOT] NULL` at the start. Returns the number of its items and
+    /// the clause.
     fn pick(&self, items: &[Item]) -> (usize, Option<Found>) {
         let &[left, second, third, ..] = items else { return (1, None) };
         let keyword = |item, word| self.is_keyword(item, word);
@@ -204,7 +205,7 @@ impl<'a> Grouped<'a> {
     }
 }
 
-/// Makes each word an item, and each pair of parentheses one with all between.
+/// Makes each word an item, and each pair of parentheses with its contents one item.
 fn parentheses(words: &[Token<'_>]) -> Vec<Item> {
     let mut closes = vec![None; words.len()];
     let mut open = Vec::new();
@@ -234,7 +235,7 @@ fn parentheses(words: &[Token<'_>]) -> Vec<Item> {
     out
 }
 
-/// The piece that a word is by itself; white space is none.
+/// Returns the kind of item for a single word, or `None` for white space.
 fn piece(word: &Token<'_>) -> Option<Piece> {
     Some(match word.kind {
         Kind::Space => return None,
@@ -253,7 +254,7 @@ fn piece(word: &Token<'_>) -> Option<Piece> {
     })
 }
 
-/// Joins names with the parentheses behind them, and names with dots.
+/// Joins names with following parentheses, and names with dots.
 fn identifiers(items: &[Item]) -> Vec<Item> {
     let mut called: Vec<Item> = Vec::with_capacity(items.len());
     for &item in items {
@@ -283,19 +284,19 @@ fn identifiers(items: &[Item]) -> Vec<Item> {
     out
 }
 
-/// Joins what has an operator between.
+/// Joins operands that have an operator between them.
 fn operations(items: &[Item]) -> Vec<Item> {
     let operand = |p: Piece| is_value(p) && p != Piece::Null;
     join(items, Piece::Operator, Piece::Operation, operand)
 }
 
-/// Joins lists with commas, for the text of an error alone.
+/// Joins lists with commas; this affects only error messages.
 fn lists(items: &[Item]) -> Vec<Item> {
     let listed = |p: Piece| is_value(p) || matches!(p, Piece::Comparison(_) | Piece::Keyword | Piece::And);
     join(items, Piece::Comma, Piece::Other, |p| listed(p) || p == Piece::Other)
 }
 
-/// Joins pairs of items that `operand` takes and that have a `middle` between, from the left.
+/// Joins pairs of operands with a `middle` between them, from left to right. `operand` tells which items are operands.
 fn join(items: &[Item], middle: Piece, into: Piece, operand: impl Fn(Piece) -> bool) -> Vec<Item> {
     let mut out: Vec<Item> = Vec::with_capacity(items.len());
     let mut i = 0;
@@ -315,7 +316,7 @@ fn join(items: &[Item], middle: Piece, into: Piece, operand: impl Fn(Piece) -> b
     out
 }
 
-/// Whether a comparison may have it on a side.
+/// Returns whether the item may be a side of a comparison.
 const fn is_value(piece: Piece) -> bool {
     match piece {
         Piece::Identifier
@@ -337,7 +338,7 @@ const fn is_value(piece: Piece) -> bool {
     }
 }
 
-/// Joins comparisons; one may be the left side of another, as in `a = b = c`.
+/// Joins comparisons. A comparison may be the left side of another comparison, as in `a = b = c`.
 fn comparisons(items: &[Item]) -> (Vec<Item>, Vec<[Item; 3]>) {
     let mut out: Vec<Item> = Vec::with_capacity(items.len());
     let mut found = Vec::new();
@@ -362,7 +363,7 @@ fn comparisons(items: &[Item]) -> (Vec<Item>, Vec<[Item; 3]>) {
     (out, found)
 }
 
-/// Joins a thing and a bare name behind it, which SQL reads as its alias.
+/// Joins an item and a following name, which SQL reads as an alias.
 fn aliases(items: &[Item]) -> Vec<Item> {
     let mut out = Vec::with_capacity(items.len());
     let mut i = 0;

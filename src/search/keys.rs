@@ -1,13 +1,13 @@
-//! The keys of clauses: those that MLflow searches by, those that only this registry does, and the values they take.
+//! The keys of clauses: MLflow's keys, the keys of the extended language, and the values that they take.
 
 use super::error::SearchError;
 use super::group::{self, Piece};
 use super::python;
 
-/// What stands before the dot of a key.
+/// The valid words before the dot of a key, as Python prints them.
 const ENTITY_TYPES: &str = "('attribute', 'tag', 'tags')";
 
-/// What a row has besides tags.
+/// An attribute of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attribute {
     Name,
@@ -37,23 +37,23 @@ impl Attribute {
     }
 }
 
-/// The attributes that MLflow does not search by.
+/// The attributes of the extended language, which MLflow does not know.
 const MORE: [Attribute; 5] =
     [Attribute::Description, Attribute::Alias, Attribute::Stage, Attribute::Created, Attribute::LastUpdated];
 
-/// The attributes of a target.
+/// The keys for models or for versions.
 #[derive(Clone, Copy)]
 pub(super) struct Keys {
     attributes: &'static [Attribute],
-    /// As Python prints the set.
+    /// The names of the attributes, as Python prints the set.
     valid: &'static str,
-    /// Those that `IN` takes, as Python prints the list.
+    /// The names of the attributes that `IN` takes, as Python prints the list.
     lists: &'static str,
-    /// What is searched, for a sentence.
+    /// The kind of rows, for messages.
     what: &'static str,
-    /// Whether there are parameters and metrics.
+    /// Whether the rows have parameters and metrics.
     has_evidence: bool,
-    /// Whether the keys that MLflow does not know are read, too.
+    /// Whether the keys of the extended language are valid.
     is_extended: bool,
 }
 
@@ -86,24 +86,24 @@ pub(super) enum Key {
 /// The right side of a clause.
 pub(super) enum Value<'a> {
     Text(&'a str),
-    /// As it is written.
+    /// The number, as written.
     Integer(&'a str),
-    /// As it is written.
+    /// The number, as written.
     Float(&'a str),
-    /// Its texts, and how it is written.
+    /// The texts of the list, and the list as written.
     List(Vec<String>, &'a str),
 }
 
-/// The two sides of a clause, and its comparator in upper case.
+/// The key, the comparator in upper case, and the value of a clause.
 pub(super) type Sides<'a> = (Key, String, Value<'a>);
 
 impl Keys {
-    /// With the keys that MLflow does not know.
+    /// Returns the keys, including those of the extended language.
     pub(super) fn extended(self) -> Self {
         Self { is_extended: true, ..self }
     }
 
-    /// The key, comparator and value of a clause.
+    /// Parses the key, comparator and value of a clause.
     pub(super) fn sides<'a>(self, clause: group::Clause<'a>) -> Result<Sides<'a>, SearchError> {
         let (piece, left) = clause.left;
         if piece != Piece::Identifier {
@@ -138,7 +138,7 @@ impl Keys {
         }
     }
 
-    /// Whether MLflow refuses a filter for a key that is one here.
+    /// Returns whether MLflow's refusal is about a key that is valid in the extended language.
     pub(super) fn extends(self, refusal: &SearchError) -> bool {
         match refusal {
             SearchError::Attribute { key, .. } => more(key).is_some(),
@@ -171,24 +171,25 @@ impl Keys {
     }
 }
 
-/// An attribute that MLflow does not search by; a stage under the name that answers give it, too.
+/// Returns an attribute of the extended language. `current_stage`, the name in MLflow's responses, also means the
+/// stage.
 fn more(key: &str) -> Option<Attribute> {
     let key = if key == "current_stage" { "stage" } else { key };
     MORE.into_iter().find(|a| a.as_str() == key)
 }
 
-/// A key without its quotes, and then without its backticks.
+/// Returns a key without its quotes, and then without its backticks.
 pub(super) fn bare_key(key: &str) -> &str {
     let key = without(key, '\'').or_else(|| without(key, '"')).unwrap_or(key);
     without(key, '`').unwrap_or(key)
 }
 
-/// What stands between two `quote`s.
+/// Returns the text between two `quote`s.
 fn without(text: &str, quote: char) -> Option<&str> {
     text.strip_prefix(quote)?.strip_suffix(quote)
 }
 
-/// The text in single or double quotes.
+/// Returns the text between single or double quotes.
 fn unquoted(text: &str) -> Result<&str, SearchError> {
     without(text, '\'').or_else(|| without(text, '"')).ok_or_else(|| SearchError::Unquoted(text.to_owned()))
 }

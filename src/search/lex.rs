@@ -1,10 +1,10 @@
-//! The words of a filter: names, texts, numbers, comparators.
+//! The lexer of filters: splits a filter into words such as names, texts, numbers and comparators.
 //!
-//! They are cut as `sqlparse` cuts SQL, which MLflow uses, as far as that decides what a filter means or
-//! how its mistakes are told. A comment, a dollar-quoted text and the like are [`Kind::Other`]: no filter
-//! with them is valid there either.
+//! MLflow uses `sqlparse`. This lexer splits like `sqlparse` as far as that affects the meaning of a filter or its
+//! error messages. Comments, dollar-quoted texts and similar words are [`Kind::Other`], because MLflow refuses every
+//! filter with such words.
 
-/// What a word is.
+/// The kind of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// White space.
@@ -17,13 +17,13 @@ pub(super) enum Kind {
     Text,
     /// `42`, `-1`.
     Integer,
-    /// `1.5`, `1e3`: what no attribute takes.
+    /// `1.5`, `1e3`. No attribute takes such a number.
     Float,
-    /// `=`, `!=`, `LIKE`, `NOT LIKE` and whatever else is made of `<>=~!`.
+    /// `=`, `!=`, `LIKE`, `NOT LIKE`, and any other sequence of `<>=~!`.
     Comparator,
     /// A reserved word.
     Keyword,
-    /// `+`, `-` and the like.
+    /// `+`, `-` and similar operators.
     Operator,
     /// `(`
     Open,
@@ -39,30 +39,30 @@ pub(super) enum Kind {
     Other,
 }
 
-/// A word and where it stands.
+/// A word and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token<'a> {
-    /// What it is.
+    /// The kind of the word.
     pub(super) kind: Kind,
-    /// The word.
+    /// The text of the word.
     pub(super) text: &'a str,
-    /// Its first byte.
+    /// The position of its first byte in the filter.
     pub(super) start: usize,
 }
 
 impl Token<'_> {
-    /// The byte after it.
+    /// Returns the position after the last byte of the word.
     pub(super) const fn end(&self) -> usize {
         self.start + self.text.len()
     }
 
-    /// Whether it is this reserved word, given in upper case.
+    /// Returns whether the word is a reserved word. `word` is in upper case.
     pub(super) fn is_keyword(&self, word: &str) -> bool {
         self.kind == Kind::Keyword && self.text.eq_ignore_ascii_case(word)
     }
 }
 
-/// Reserved words that people meet; `sqlparse` knows 800, and none of them may be a bare key.
+/// The common ones of the 800 reserved words of `sqlparse`. A reserved word cannot be a key without quotes.
 const KEYWORDS: &[&str] = &[
     "ALL",
     "AND",
@@ -125,10 +125,10 @@ const KEYWORDS: &[&str] = &[
     "XOR",
 ];
 
-/// Reserved words that stay so before an opening parenthesis.
+/// The reserved words that `sqlparse` does not read as a function name before an opening parenthesis.
 const NEVER_FUNCTIONS: &[&str] = &["CASE", "IN", "VALUES", "USING", "FROM", "AS"];
 
-/// Reserved words of two words, and comparators with NOT.
+/// Keywords of two words, and comparators with NOT.
 const PAIRS: &[(&str, &str, Kind)] = &[
     ("ORDER", "BY", Kind::Keyword),
     ("GROUP", "BY", Kind::Keyword),
@@ -139,7 +139,7 @@ const PAIRS: &[(&str, &str, Kind)] = &[
     ("NOT", "REGEXP", Kind::Comparator),
 ];
 
-/// Whether Python and `sqlparse` take `c` for white space.
+/// Returns whether `c` is white space for Python and `sqlparse`.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -148,7 +148,7 @@ fn in_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// Cuts a text into words; joined they are the text again.
+/// Splits a text into words. The concatenation of all words is the text.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut out: Vec<Token<'_>> = Vec::new();
     let mut start = 0;
@@ -162,7 +162,8 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     out
 }
 
-/// The kind and length of the first word; `after_dot`: directly behind a dot; `after_word`: behind a letter.
+/// Returns the kind and length of the first word. `after_dot`: the word directly follows a dot. `after_word`: the word
+/// follows a letter, digit or underscore.
 fn word(rest: &str, after_dot: bool, after_word: bool) -> (Kind, usize) {
     let first = rest.chars().next().unwrap_or(' ');
     if let Some(len) = comment(rest) {
@@ -200,7 +201,7 @@ fn word(rest: &str, after_dot: bool, after_word: bool) -> (Kind, usize) {
     }
 }
 
-/// The length of a comment at the start.
+/// Returns the length of a comment at the start of the text.
 fn comment(rest: &str) -> Option<usize> {
     if rest.starts_with("--") || rest.starts_with("# ") {
         return Some(rest.find(['\r', '\n']).map_or(rest.len(), |at| at + 1));
@@ -209,8 +210,8 @@ fn comment(rest: &str) -> Option<usize> {
     inner.find("*/").map(|at| at + 4)
 }
 
-/// The length of a quoted text at the start. A doubled quote, and with `escapes` one behind a backslash, does
-/// not end it, unless no other quote could.
+/// Returns the length of a quoted text at the start of the text. A doubled quote does not end the text, nor, with
+/// `escapes`, a quote after a backslash, unless the text has no other closing quote.
 fn quoted(rest: &str, quote: u8, escapes: bool) -> Option<usize> {
     let bytes = rest.as_bytes();
     let mut fallback = None;
@@ -232,7 +233,7 @@ fn quoted(rest: &str, quote: u8, escapes: bool) -> Option<usize> {
     fallback
 }
 
-/// The length of a placeholder such as `?`, `:x`, `%s`.
+/// Returns the length of a placeholder such as `?`, `:x` or `%s` at the start of the text.
 fn placeholder(rest: &str, after_word: bool) -> Option<usize> {
     if rest.starts_with("%s") {
         return Some(2);
@@ -246,7 +247,8 @@ fn placeholder(rest: &str, after_word: bool) -> Option<usize> {
     }
 }
 
-/// The kind and length of a number at the start; one that runs into letters is none, but with an exponent.
+/// Returns the kind and length of a number at the start of the text. A number directly before a letter does not count,
+/// except for a number with an exponent.
 fn number(rest: &str) -> Option<(Kind, usize)> {
     let bytes = rest.as_bytes();
     let digits = |from: usize| bytes.iter().skip(from).take_while(|b| b.is_ascii_digit()).count();
@@ -275,7 +277,7 @@ fn number(rest: &str) -> Option<(Kind, usize)> {
     if runs_on || (kind == Kind::Integer && whole == 0) { None } else { Some((kind, end)) }
 }
 
-/// The kind and length of a word of letters.
+/// Returns the kind and length of a name or keyword at the start of the text.
 fn name(rest: &str, after_dot: bool) -> (Kind, usize) {
     let len = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
     let (word, behind) = rest.split_at(len);

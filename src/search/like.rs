@@ -1,52 +1,53 @@
-//! `LIKE` and `ILIKE`: `%` stands for any characters, `_` for one; there is no escape.
+//! Patterns of `LIKE` and `ILIKE`: `%` stands for any number of characters, `_` for one character. There are no
+//! escapes.
 //!
-//! No pattern makes a match slow (SEC-42). The pieces between two `%` are searched from left to right, each
-//! where it occurs first: a piece of plain text by the standard library's linear search, one with `_` by
-//! Shift-And, which holds all its partial matches in the bits of some words.
+//! No pattern makes a match slow. The segments between two `%` are searched from left to right, each at its first
+//! occurrence. A segment without `_` uses the linear search of the standard library. A segment with `_` uses Shift-And,
+//! which stores all partial matches as bits of a few words.
 
-/// A pattern, ready to be matched.
+/// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
-    /// What the text begins with.
+    /// The start of the text, up to the first `%`.
     first: Part,
-    /// What follows anywhere, in this order.
+    /// The segments that follow anywhere, in this order.
     middle: Vec<Search>,
-    /// What it ends with; none if the pattern has no `%`, so that the text ends with `first`.
+    /// The end of the text, after the last `%`. `None` if the pattern has no `%`: the text is then exactly `first`.
     last: Option<Part>,
     any_case: bool,
 }
 
-/// The start or the end of a pattern, up to the `%`.
+/// The start or the end of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
-    /// Without `_`.
+    /// A segment without `_`.
     Plain(String),
-    /// With `_`, which is `None`.
+    /// A segment with `_`, which is stored as `None`.
     Wild(Vec<Option<char>>),
 }
 
-/// What stands between two `%`.
+/// A segment between two `%`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Search {
-    /// Without `_`.
+    /// A segment without `_`.
     Plain(String),
-    /// With `_`.
+    /// A segment with `_`.
     Wild(ShiftAnd),
 }
 
-/// Shift-And: for each character the positions of the searched text that it fits.
+/// The Shift-And automaton of a segment: for each character, the positions of the segment that it fits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ShiftAnd {
     len: usize,
-    /// Sorted by character; a bit for each position.
+    /// For each character of the segment, one bit for each position; sorted by character.
     fits: Vec<(char, Vec<u64>)>,
-    /// The positions that any character fits.
+    /// The positions that any character fits: those of `_`.
     wild: Vec<u64>,
 }
 
 impl Pattern {
-    /// Reads a pattern; with `any_case` (`ILIKE`) it and the texts are compared in lower case, character by
-    /// character as Unicode maps them.
+    /// Parses a pattern. With `any_case` (`ILIKE`), the pattern and the texts are compared in lower case, mapped
+    /// character by character as in Unicode.
     pub(super) fn new(pattern: &str, any_case: bool) -> Self {
         let pattern = if any_case { lower(pattern) } else { pattern.to_owned() };
         let mut parts: Vec<&str> = pattern.split('%').collect();
@@ -57,7 +58,7 @@ impl Pattern {
         Self { first, middle, last, any_case }
     }
 
-    /// Whether the whole text matches; takes time in proportion to its length.
+    /// Returns whether the whole text matches. The time is linear in the length of the text.
     pub(super) fn matches(&self, text: &str) -> bool {
         if !self.any_case {
             return self.matches_folded(text);
@@ -79,7 +80,7 @@ impl Pattern {
     }
 }
 
-/// A text in lower case, each character by itself.
+/// Returns a text in lower case, mapped character by character.
 fn lower(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
@@ -93,7 +94,7 @@ impl Part {
         }
     }
 
-    /// What is behind it at the start of the text.
+    /// Returns the rest of the text after this part, if the text starts with this part.
     fn behind_start<'t>(&self, text: &'t str) -> Option<&'t str> {
         match self {
             Self::Plain(s) => text.strip_prefix(s.as_str()),
@@ -105,7 +106,7 @@ impl Part {
         }
     }
 
-    /// Whether the text ends with it.
+    /// Returns whether the text ends with this part.
     fn is_end(&self, text: &str) -> bool {
         match self {
             Self::Plain(s) => text.ends_with(s.as_str()),
@@ -122,7 +123,7 @@ impl Search {
         if part.contains('_') { Self::Wild(ShiftAnd::new(part)) } else { Self::Plain(part.to_owned()) }
     }
 
-    /// What is behind its first place in the text.
+    /// Returns the rest of the text after the first occurrence of the segment.
     fn behind_first<'t>(&self, text: &'t str) -> Option<&'t str> {
         match self {
             Self::Plain(s) => text.split_once(s.as_str()).map(|(_, behind)| behind),
@@ -152,7 +153,7 @@ impl ShiftAnd {
         Self { len, fits, wild }
     }
 
-    /// What is behind the first match in the text.
+    /// Returns the rest of the text after the first match.
     fn behind_first<'t>(&self, text: &'t str) -> Option<&'t str> {
         let mut state = vec![0_u64; self.wild.len()];
         let goal = 1_u64 << ((self.len + 63) % 64);
@@ -179,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition, character by character.
+    /// The definition of a match, character by character.
     fn naive(pattern: &[char], text: &[char]) -> bool {
         match (pattern, text) {
             ([], _) => text.is_empty(),
@@ -226,7 +227,7 @@ mod tests {
         assert!(Pattern::new("A%Z", true).matches(&format!("a{}Z", "b".repeat(500))));
     }
 
-    /// Were a pattern tried from each place in each way, this test would not end.
+    /// With a backtracking search, this test would not end.
     #[test]
     fn a_hostile_pattern_ends() {
         let text = "a".repeat(100_000);

@@ -1,8 +1,7 @@
 //! Searches of registered models and of model versions, in MLflow's language.
 //!
-//! A [`Query`] is the question: a [`Filter`], an [`Order`], and what page tokens are bound to. It is asked of
-//! rows, which may borrow from an index or from a snapshot; a [`Page`] is the answer. Nothing here reads or
-//! writes anything.
+//! A [`Query`] consists of a [`Filter`], an [`Order`], and the identity that page tokens are bound to. A query runs
+//! over rows, which may borrow from an index or from a snapshot, and returns a [`Page`]. This module does no I/O.
 //!
 //! ```
 //! use greenroom::search::{Fact, ModelRow, PageLimits, Query};
@@ -51,11 +50,11 @@ use std::fmt::Debug;
 use crate::time::Timestamp;
 use page::SearchId;
 
-/// What a search is about: [`Models`] or [`Versions`].
+/// The kind of rows that a search finds: [`Models`] or [`Versions`].
 pub trait Target: Debug + Clone + PartialEq + Eq {
-    /// A clause of its filters.
+    /// The type of a clause in a filter.
     type Clause: Debug + Clone + PartialEq;
-    /// A key of its orders.
+    /// The type of a key in an order.
     type Key: Debug + Copy + PartialEq + Eq;
 }
 
@@ -77,19 +76,19 @@ impl Target for Versions {
     type Key = VersionKey;
 }
 
-/// Something about a row that it may not know, or not have.
+/// A property of a row, which may be unknown or absent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fact<T> {
-    /// The row does not hold it: whoever decides has to look it up.
+    /// The row does not hold the property. The caller has to look it up before the decision.
     Unknown,
-    /// There is none.
+    /// The property does not exist.
     Absent,
-    /// It is this.
+    /// The value of the property.
     Known(T),
 }
 
 impl<T> Fact<T> {
-    /// Whether a test holds, or may hold.
+    /// Returns whether a test holds or, for an unknown property, may hold.
     fn holds(self, test: impl FnOnce(T) -> bool) -> bool {
         match self {
             Self::Unknown => true,
@@ -99,52 +98,52 @@ impl<T> Fact<T> {
     }
 }
 
-/// A registered model as a search sees it.
+/// A registered model as the input of a search.
 pub trait ModelRow {
-    /// The name.
+    /// Returns the name.
     fn name(&self) -> &str;
-    /// When the model last changed.
+    /// Returns the time of the last change.
     fn last_updated(&self) -> Timestamp;
-    /// The value of a tag.
+    /// Returns the value of a tag, if the model has the tag.
     fn tag(&self, key: &str) -> Option<&str>;
-    /// When the model was registered.
+    /// Returns the time of the registration.
     fn created(&self) -> Timestamp;
-    /// What it is for.
+    /// Returns the description.
     fn description(&self) -> Fact<&str>;
-    /// Gives each of its aliases.
+    /// Calls `see` with each alias.
     fn each_alias(&self, see: &mut dyn FnMut(&str));
-    /// Gives each stage that a version of it is in.
+    /// Calls `see` with each stage that contains a version of the model.
     fn each_stage(&self, see: &mut dyn FnMut(&str));
 }
 
-/// A model version as a search sees it.
+/// A model version as the input of a search.
 pub trait VersionRow {
-    /// The model's name.
+    /// Returns the name of the model.
     fn name(&self) -> &str;
-    /// The version's number.
+    /// Returns the version number.
     fn number(&self) -> u64;
-    /// The run that made it; empty if none is known.
+    /// Returns the id of the run, or an empty text if it is unknown.
     fn run_id(&self) -> &str;
-    /// Its source, as it was registered.
+    /// Returns the source URI at registration.
     fn source_path(&self) -> &str;
-    /// When it was registered.
+    /// Returns the time of the registration.
     fn created(&self) -> Timestamp;
-    /// When it last changed.
+    /// Returns the time of the last change.
     fn last_updated(&self) -> Timestamp;
-    /// The value of a tag of the version.
+    /// Returns the value of a tag, if the version has the tag.
     fn tag(&self, key: &str) -> Option<&str>;
-    /// Whether its model is a prompt. For MLflow that is so if *any* version of the model has the tag
-    /// [`IS_PROMPT`] with the value `true`; MLflow's client sets the tag on the model, too.
+    /// Returns whether the model is a prompt. For MLflow, a model is a prompt if *any* version of the model has the tag
+    /// [`IS_PROMPT`] with the value `true`. MLflow's client also sets the tag on the model.
     fn is_of_prompt(&self) -> bool;
-    /// The stage.
+    /// Returns the stage.
     fn stage(&self) -> &str;
-    /// The description.
+    /// Returns the description.
     fn description(&self) -> Fact<&str>;
-    /// Gives each of its aliases.
+    /// Calls `see` with each alias.
     fn each_alias(&self, see: &mut dyn FnMut(&str));
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     fn param(&self, key: &str) -> Fact<&str>;
-    /// The value of a metric.
+    /// Returns the value of a metric.
     fn metric(&self, key: &str) -> Fact<f64>;
 }
 
@@ -214,24 +213,28 @@ impl<R: VersionRow + ?Sized> VersionRow for &R {
     }
 }
 
-/// A search: what to find, in which order, and what its page tokens are bound to.
+/// A search: a filter, an order, and the identity that page tokens are bound to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query<T: Target> {
-    /// What to find.
+    /// The condition for the rows.
     pub filter: Filter<T>,
-    /// In which order.
+    /// The order of the rows.
     pub order: Order<T>,
     id: SearchId,
 }
 
 impl Query<Models> {
-    /// Reads a search of models: `filter` (empty: all) and the entries of `order_by` (empty: by name).
+    /// Parses a search of models. An empty `filter` means all models that are not prompts; an empty `order_by` means by
+    /// name.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if the filter or the order is invalid or too long.
     pub fn models(filter: &str, order_by: &[String]) -> Result<Self, SearchError> {
         let id = SearchId::new("models", filter, order_by);
         Ok(Self { filter: Filter::models(filter)?, order: Order::models(order_by)?, id })
     }
 
-    /// Answers from all rows: those that match, in order, from `offset` on as many as a page has.
+    /// Returns a page of the matching rows in order, beginning at `offset`. `rows` are all rows of the registry.
     pub fn page<R: ModelRow>(&self, rows: impl IntoIterator<Item = R>, offset: usize, size: PageSize) -> Page<R> {
         let rows = rows.into_iter().filter(|row| self.filter.matches(row)).collect();
         Page::cut(rows, offset, size, |a, b| self.order.compare(a, b))
@@ -239,13 +242,17 @@ impl Query<Models> {
 }
 
 impl Query<Versions> {
-    /// Reads a search of versions: `filter` (empty: all) and the entries of `order_by` (empty: latest first).
+    /// Parses a search of versions. An empty `filter` means all versions of models that are not prompts; an empty
+    /// `order_by` means by last change, newest first.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if the filter or the order is invalid or too long.
     pub fn versions(filter: &str, order_by: &[String]) -> Result<Self, SearchError> {
         let id = SearchId::new("versions", filter, order_by);
         Ok(Self { filter: Filter::versions(filter)?, order: Order::versions(order_by)?, id })
     }
 
-    /// Answers from all rows: those that match, in order, from `offset` on as many as a page has.
+    /// Returns a page of the matching rows in order, beginning at `offset`. `rows` are all rows of the registry.
     pub fn page<R: VersionRow>(&self, rows: impl IntoIterator<Item = R>, offset: usize, size: PageSize) -> Page<R> {
         let rows = rows.into_iter().filter(|row| self.filter.matches(row)).collect();
         Page::cut(rows, offset, size, |a, b| self.order.compare(a, b))
@@ -253,14 +260,17 @@ impl Query<Versions> {
 }
 
 impl<T: Target> Query<T> {
-    /// Where the page of a token starts; the empty token is the first page. Refuses a token that was made with
-    /// another key, for another search, or not by [`Query::token`] at all.
+    /// Returns the start of the page of a token. The empty token is the first page.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if the token was made with another key or for another search, or if it was not made by
+    /// [`Query::token`].
     pub fn start(&self, token: &str, key: &TokenKey) -> Result<Start, SearchError> {
         page::open(&self.id, token, key)
     }
 
-    /// The token of the page that starts at `offset` ([`Page::next`]), for rows read at `commit`, which is a
-    /// short text such as an object id.
+    /// Returns the token of the page that starts at `offset` ([`Page::next`]), for rows read at `commit`. `commit` is a
+    /// short text, such as an object id.
     pub fn token(&self, offset: usize, commit: &str, key: &TokenKey) -> String {
         page::seal(&self.id, offset, commit, key)
     }

@@ -1,13 +1,15 @@
-//! Filters with `OR` and parentheses, cut into the conjunctions that MLflow's grammar reads. MLflow itself refuses them all.
+//! Filters with `OR` and parentheses, split into conjunctions in MLflow's grammar. MLflow itself refuses all such
+//! filters.
 //!
-//! A parenthesis groups where a clause could begin; anywhere else, as behind `IN`, it belongs to its clause.
+//! A parenthesis groups clauses if it is at a position where a clause could begin. Elsewhere, for example after `IN`,
+//! it is a part of its clause.
 
 use super::lex::{Kind, Token, tokens};
 
-/// How deep parentheses may nest.
+/// The maximum nesting depth of parentheses.
 const MAX_DEPTH: usize = 16;
 
-/// What one side of an `OR` demands: all of its parts.
+/// A conjunction, which is one side of an `OR`: all of its parts must hold.
 pub(super) type All<'a> = Vec<Part<'a>>;
 
 /// A part of a conjunction.
@@ -15,11 +17,12 @@ pub(super) type All<'a> = Vec<Part<'a>>;
 pub(super) enum Part<'a> {
     /// Clauses in MLflow's own grammar.
     Clauses(&'a str),
-    /// Conjunctions of which one must hold.
+    /// A disjunction of conjunctions: at least one must hold.
     Any(Vec<All<'a>>),
 }
 
-/// Reads a filter as conjunctions of which one must hold; none where its parentheses or words do not fit together.
+/// Parses a filter as a disjunction of conjunctions. Returns `None` if its parentheses or words do not match, or if it
+/// nests deeper than [`MAX_DEPTH`].
 pub(super) fn alternatives(filter: &str) -> Option<Vec<All<'_>>> {
     let words: Vec<Token<'_>> = tokens(filter).into_iter().filter(|t| t.kind != Kind::Space).collect();
     let mut reader = Reader { filter, words: &words, at: 0 };
@@ -38,14 +41,14 @@ impl<'a> Reader<'a, '_> {
         self.words.get(self.at).is_some_and(|t| t.kind == kind)
     }
 
-    /// Takes a reserved word, if it comes next.
+    /// Consumes a reserved word if it is the next word, and returns whether it was.
     fn takes(&mut self, keyword: &str) -> bool {
         let found = self.words.get(self.at).is_some_and(|t| t.is_keyword(keyword));
         self.at += usize::from(found);
         found
     }
 
-    /// `all (OR all)*`
+    /// Parses `all (OR all)*`.
     fn any(&mut self, depth: usize) -> Option<Vec<All<'a>>> {
         if depth > MAX_DEPTH {
             return None;
@@ -57,7 +60,7 @@ impl<'a> Reader<'a, '_> {
         Some(out)
     }
 
-    /// `part (AND part)*`
+    /// Parses `part (AND part)*`.
     fn all(&mut self, depth: usize) -> Option<All<'a>> {
         let mut out = vec![self.part(depth)?];
         while self.takes("AND") {
@@ -66,7 +69,7 @@ impl<'a> Reader<'a, '_> {
         Some(out)
     }
 
-    /// `( any )`, or clauses up to the next `AND`, `OR` or `)`.
+    /// Parses `( any )`, or clauses up to the next `AND`, `OR` or `)`.
     fn part(&mut self, depth: usize) -> Option<Part<'a>> {
         if self.next_is(Kind::Open) {
             self.at += 1;

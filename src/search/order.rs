@@ -1,4 +1,4 @@
-//! The order of the answer: a list of `key [ASC|DESC]`, with MLflow's defaults and tie-breaks.
+//! The order of the results: a list of `key [ASC|DESC]`, with MLflow's defaults and tie-breakers.
 
 use std::cmp::Ordering;
 
@@ -7,18 +7,17 @@ use super::group::{Piece, pieces};
 use super::keys::bare_key;
 use super::{ModelRow, Models, Target, VersionRow, Versions, python};
 
-/// The most entries of an order, and the longest of them in bytes.
+/// The maximum number of entries in an order, and the maximum length of an entry in bytes.
 const MAX_ENTRIES: usize = 16;
 const MAX_ENTRY: usize = 256;
 
-/// An order of models ([`Models`]) or versions ([`Versions`]). It is total: rows compare as equal only if
-/// they have the same name, and for versions the same number.
+/// An order of models ([`Models`]) or versions ([`Versions`]). The order is total: two models are equal only if they
+/// have the same name, two versions only if they have the same name and number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order<T: Target> {
     keys: Vec<(T::Key, Direction)>,
 }
 
-/// From low to high or from high to low.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Ascending,
@@ -34,31 +33,34 @@ impl Direction {
     }
 }
 
-/// What models are ordered by.
+/// A key for the order of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelKey {
-    /// The name, byte by byte: upper case first.
+    /// The name, compared byte by byte: upper case comes first.
     Name,
-    /// When it last changed.
+    /// The time of the last change.
     LastUpdated,
 }
 
-/// What versions are ordered by.
+/// A key for the order of versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionKey {
-    /// The model's name, byte by byte: upper case first.
+    /// The name of the model, compared byte by byte: upper case comes first.
     Name,
-    /// The version's number.
+    /// The version number.
     Number,
-    /// When it was made.
+    /// The time of the registration.
     Created,
-    /// When it last changed.
+    /// The time of the last change.
     LastUpdated,
 }
 
 impl Order<Models> {
-    /// Reads an order of models: `name`, or `timestamp` which is also `last_updated_timestamp`. Without one,
-    /// and among equals, by name.
+    /// Parses an order of models. The keys are `name` and `timestamp`, which is also called `last_updated_timestamp`.
+    /// The default and the tie-breaker are the name.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if an entry is invalid, a key occurs twice, or the order is too long.
     pub fn models(entries: &[String]) -> Result<Self, SearchError> {
         let mut order = Self::read(entries, |entry| match entry.bare_key().as_str() {
             "name" => Ok(ModelKey::Name),
@@ -79,9 +81,12 @@ impl Order<Models> {
 }
 
 impl Order<Versions> {
-    /// Reads an order of versions: `name`, `version_number`, `creation_timestamp`, `last_updated_timestamp`,
-    /// each also behind `attribute.`. Without one by last change, the latest first; among equals by name,
-    /// and then by number, the highest first.
+    /// Parses an order of versions. The keys are `name`, `version_number`, `creation_timestamp` and
+    /// `last_updated_timestamp`, each with or without `attribute.` before it. The default is the last change, newest
+    /// first. The tie-breakers are the name and then the number, highest first.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if an entry is invalid, a key occurs twice, or the order is too long.
     pub fn versions(entries: &[String]) -> Result<Self, SearchError> {
         let mut order = Self::read(entries, |entry| version_key(&entry.key))?;
         if entries.is_empty() {
@@ -118,7 +123,7 @@ impl<T: Target> Order<T> {
         Ok(Self { keys })
     }
 
-    /// Adds a tie-break, unless it is ordered by already.
+    /// Adds a tie-breaker, unless the order already has the key.
     fn then(&mut self, key: T::Key, direction: Direction) {
         if !self.keys.iter().any(|(k, _)| *k == key) {
             self.keys.push((key, direction));
@@ -131,11 +136,11 @@ impl<T: Target> Order<T> {
     }
 }
 
-/// An entry of an order as it was written.
+/// An entry of an order, as written.
 struct Entry {
-    /// With its dots and quotes.
+    /// The key, with its dots and quotes.
     key: String,
-    /// Whether a direction was written, too.
+    /// Whether the entry has a direction.
     is_directed: bool,
     direction: Direction,
 }
@@ -161,7 +166,7 @@ impl Entry {
             }
             _ => return Err(unreadable()),
         };
-        // Without white space between them MLflow takes both for the key.
+        // If no white space separates the two, MLflow reads both as the key.
         let (key, second) = match second {
             Some(second) if key.len() + second.len() == written.len() => (written, None),
             second => (key, second),
@@ -175,7 +180,7 @@ impl Entry {
         Ok(Self { key: key.to_owned(), is_directed: second.is_some(), direction })
     }
 
-    /// The key as MLflow compares it for models: its quotes go only if a direction follows.
+    /// Returns the key as MLflow compares it for models: MLflow removes the quotes only if a direction follows.
     fn bare_key(&self) -> String {
         if self.is_directed { self.key.replace(['`', '"', '\''], "") } else { self.key.clone() }
     }
@@ -189,7 +194,7 @@ fn direction(word: &str) -> Option<Direction> {
     }
 }
 
-/// The key of versions; one behind `tag.` counts, as in MLflow, if it is the name of an attribute.
+/// Parses a key of versions. As in MLflow, a key after `tag.` is valid only if it is the name of an attribute.
 fn version_key(written: &str) -> Result<VersionKey, SearchError> {
     let (entity, key) = written.split_once('.').unwrap_or(("attribute", written));
     let key = bare_key(key);

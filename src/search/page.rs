@@ -1,9 +1,8 @@
-//! Pages: how many rows, from where, and the token for the next page.
+//! Pages of results: size, start, and the token for the next page.
 //!
-//! A token is the base64 of a JSON object, opaque for clients: the offset of the next page, the commit that
-//! the search reads, and a code that only the registry can make. The code also covers the search itself, so
-//! that a token serves no other one (SEC-43). The whole listing is read at one commit, whatever is written
-//! meanwhile.
+//! A token is a JSON object in base64, opaque for clients. It contains the offset of the next page, the commit that the
+//! search reads, and a code that only the registry can compute. The code also covers the search itself, so that a token
+//! is invalid for any other search. All pages are read at one commit, even if the registry changes in the meantime.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE as BASE64;
@@ -13,28 +12,31 @@ use sha2::{Digest as _, Sha256};
 use super::error::{SearchError, at_most};
 use super::python;
 
-/// The longest token that is read, in bytes.
+/// The maximum length of a token, in bytes.
 const MAX_TOKEN: usize = 1024;
 
-/// How many rows a page has, if nothing is asked, and at most.
+/// The default and the maximum number of rows of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageLimits {
-    /// If nothing is asked.
+    /// The number of rows if the caller asks for no number.
     pub default: usize,
-    /// At most.
+    /// The maximum number of rows.
     pub most: usize,
 }
 
 impl PageLimits {
-    /// Registered models: MLflow and Databricks.
+    /// For registered models in MLflow's and Databricks' APIs.
     pub const MODELS: Self = Self { default: 100, most: 1000 };
-    /// Model versions: MLflow.
+    /// For model versions in MLflow's API.
     pub const VERSIONS: Self = Self { default: 200_000, most: 200_000 };
-    /// Model versions: Databricks.
+    /// For model versions in Databricks' API.
     pub const DATABRICKS_VERSIONS: Self = Self { default: 10_000, most: 10_000 };
 
-    /// Reads `max_results`, the rows that a page shall have; none asks for the default. Unlike MLflow it takes
-    /// no 0 and no negative number for models either.
+    /// Parses `max_results`, the number of rows of a page; `None` means the default. In contrast to MLflow, 0 and
+    /// negative numbers are refused for models, too.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if the text is not an integer, is below 1, or exceeds the maximum.
     pub fn size(self, max_results: Option<&str>) -> Result<PageSize, SearchError> {
         let Some(written) = max_results else { return Ok(PageSize(self.default)) };
         let wrong = || SearchError::MaxResults(serde_json::Value::from(written).to_string());
@@ -49,28 +51,29 @@ impl PageLimits {
     }
 }
 
-/// How many rows a page has; at least one, and within the limits.
+/// The number of rows of a page: at least 1, and within the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize(usize);
 
 impl PageSize {
-    /// The number of rows.
+    /// Returns the number of rows.
     pub const fn get(self) -> usize {
         self.0
     }
 }
 
-/// A page of an answer.
+/// A page of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<R> {
-    /// Its rows, in order.
+    /// The rows of the page, in order.
     pub rows: Vec<R>,
-    /// The offset of the next page; none if this is the last.
+    /// The offset of the next page, or `None` for the last page.
     pub next: Option<usize>,
 }
 
 impl<R> Page<R> {
-    /// Sorts as few of the rows as the page needs. An offset behind the last row gives an empty page.
+    /// Cuts a page out of unsorted rows, and sorts only as many rows as the page needs. The page is empty if the offset
+    /// is behind the last row.
     pub(super) fn cut(
         mut rows: Vec<R>,
         offset: usize,
@@ -92,27 +95,28 @@ impl<R> Page<R> {
     }
 }
 
-/// The first row of a page.
+/// The start of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
-    /// How many rows are before it.
+    /// The number of rows before the page.
     pub offset: usize,
-    /// The commit that the first page was read at, as it was given; none for the first page itself.
+    /// The commit of the first page, as passed to [`Query::token`](super::Query::token). `None` for the first page
+    /// itself.
     pub commit: Option<String>,
 }
 
-/// The registry's secret for page tokens. It need not outlive the process, except that tokens end with it.
+/// The secret key for page tokens. If a process makes a new key, older tokens become invalid.
 #[derive(Clone)]
 pub struct TokenKey([u8; 32]);
 
 impl TokenKey {
-    /// Takes 32 random bytes.
+    /// Makes a key from 32 random bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The code of a token: `sha256(key ‖ sha256(key ‖ data))`. The outer hash, being of fixed length, keeps
-    /// anybody from extending the data of a code that they have seen.
+    /// Computes the code of a token: `sha256(key ‖ sha256(key ‖ data))`. The outer hash has an input of fixed length,
+    /// which prevents length extension of a known code.
     fn code(&self, search: &SearchId, offset: u64, commit: &str) -> [u8; 32] {
         let inner = Sha256::new()
             .chain_update(self.0)
@@ -131,8 +135,8 @@ impl std::fmt::Debug for TokenKey {
     }
 }
 
-/// The identity of a search: a hash of what is searched, the filter and the order. Not of the page size, which
-/// may change from page to page.
+/// The identity of a search: a hash of the kind of rows, the filter and the order. The page size is not part of it,
+/// because it may change from page to page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SearchId([u8; 32]);
 
@@ -147,28 +151,32 @@ impl SearchId {
     }
 }
 
-/// A listing of other things than models and versions, whose page tokens hold what the last row was instead of a commit.
+/// A paged list of other objects than models and versions. Its page tokens contain the last row instead of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listing(SearchId);
 
 impl Listing {
-    /// A listing of something, with what it was asked for.
+    /// Makes a list of the kind `what`, with the arguments `asked` of the request. Tokens are bound to both.
     pub fn new(what: &str, asked: &[String]) -> Self {
         Self(SearchId::new(what, "", asked))
     }
 
-    /// The token of the page after a row.
+    /// Returns the token of the page that follows a row.
     pub fn after(&self, row: &str, key: &TokenKey) -> String {
         seal(&self.0, 0, row, key)
     }
 
-    /// The row that a page comes after; none for the first page, whose token is empty.
+    /// Returns the row before the page of a token, or `None` for the first page, whose token is empty.
+    ///
+    /// # Errors
+    /// Returns [`SearchError`] if the token was made with another key or for another list, or if it was not made by
+    /// [`Listing::after`].
     pub fn start(&self, token: &str, key: &TokenKey) -> Result<Option<String>, SearchError> {
         open(&self.0, token, key).map(|start| start.commit)
     }
 }
 
-/// A token as JSON.
+/// The JSON fields of a token.
 #[derive(Serialize, Deserialize)]
 struct Fields {
     offset: u64,
@@ -184,7 +192,7 @@ pub(super) fn seal(search: &SearchId, offset: usize, commit: &str, key: &TokenKe
     BASE64.encode(fields.to_string())
 }
 
-/// Reads a token; an empty one is the first page.
+/// Verifies and parses a token. An empty token is the first page.
 pub(super) fn open(search: &SearchId, token: &str, key: &TokenKey) -> Result<Start, SearchError> {
     if token.is_empty() {
         return Ok(Start { offset: 0, commit: None });
@@ -205,7 +213,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Compares in a time that does not tell where the first difference is.
+/// Compares two texts in constant time, so that the time does not reveal the position of the first difference.
 fn is_same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }

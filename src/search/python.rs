@@ -1,10 +1,11 @@
-//! Python's way to write texts and to read lists: MLflow prints the one and evaluates the other.
+//! Python's notation of values: MLflow prints texts with `repr`, and evaluates lists as Python literals.
 
 use std::fmt::Write as _;
 
 use super::error::SearchError;
 
-/// A text as Python's `repr` writes it: in single quotes, or in double ones if only that saves an escape.
+/// Writes a text as Python's `repr` does: in single quotes, or in double quotes if the text contains only single
+/// quotes.
 pub fn text(s: &str) -> String {
     let quote = if s.contains('\'') && !s.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(s.len() + 2);
@@ -31,7 +32,7 @@ pub fn text(s: &str) -> String {
     out
 }
 
-/// Bytes as Python's `repr` writes them: `b'notjson'`.
+/// Writes bytes as Python's `repr` does: `b'notjson'`.
 pub(super) fn bytes(bytes: &[u8]) -> String {
     let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { b'"' } else { b'\'' };
     let mut out = format!("b{}", quote as char);
@@ -52,12 +53,12 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// A list of texts as Python's `repr` writes it.
+/// Writes a list of texts as Python's `repr` does.
 pub(super) fn list(items: &[String]) -> String {
     format!("[{}]", items.iter().map(|i| text(i)).collect::<Vec<_>>().join(", "))
 }
 
-/// An integer as Python's `int` reads it: with white space around, a sign, and single `_` between digits.
+/// Parses an integer as Python's `int` does: with white space around it, a sign, and single `_` between digits.
 pub(super) fn int(text: &str) -> Option<i64> {
     let text = text.trim_matches(super::lex::is_space);
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -65,13 +66,13 @@ pub(super) fn int(text: &str) -> Option<i64> {
     if single { text.replace('_', "").parse().ok() } else { None }
 }
 
-/// How deep parentheses may nest in a list.
+/// The maximum nesting depth of parentheses in a list.
 const MAX_DEPTH: usize = 32;
 
 /// A value in a list.
 enum Value {
     Text(String),
-    /// A number, as it is written.
+    /// A number, as written.
     Number(String),
     Tuple(Vec<Self>),
 }
@@ -86,14 +87,14 @@ impl Value {
     }
 }
 
-/// A tuple as Python writes it: a single item is followed by a comma.
+/// Writes a tuple as Python does: a comma follows a single item.
 fn tuple(items: &[Value]) -> String {
     let inner = items.iter().map(Value::repr).collect::<Vec<_>>().join(", ");
     if items.len() == 1 { format!("({inner},)") } else { format!("({inner})") }
 }
 
-/// Reads a list of texts in parentheses as Python reads a tuple: adjacent texts are joined, escapes count,
-/// a last comma and parentheses around the whole are fine.
+/// Parses a list of texts in parentheses as Python parses a tuple. Adjacent texts are joined, escapes are decoded, and
+/// a trailing comma and additional outer parentheses are allowed.
 pub(super) fn texts(source: &str) -> Result<Vec<String>, SearchError> {
     let mut reader = Reader { rest: source };
     let value = reader.value(0).filter(|_| reader.rest.is_empty()).ok_or(SearchError::IllFormedList)?;
@@ -108,7 +109,7 @@ pub(super) fn texts(source: &str) -> Result<Vec<String>, SearchError> {
     texts.collect::<Option<Vec<_>>>().ok_or_else(|| SearchError::ListType(tuple(&items)))
 }
 
-/// Reads Python literals. Each method answers `None` where the source is no list of texts and numbers.
+/// A parser of Python literals. Its methods return `None` if the source is not a list of texts and numbers.
 struct Reader<'a> {
     rest: &'a str,
 }
@@ -126,7 +127,7 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// What is in parentheses: one value stands for itself, with a comma it is a tuple.
+    /// Parses parentheses. A single value without a comma stands for itself; anything else is a tuple.
     fn parenthesis(&mut self, depth: usize) -> Option<Value> {
         self.take('(');
         let mut items = Vec::new();
@@ -237,7 +238,7 @@ impl Reader<'_> {
     }
 }
 
-/// The character of an octal escape.
+/// Returns the character of an octal escape.
 fn more_octal(first: char, rest: &str) -> Option<char> {
     char::from_u32(u32::from_str_radix(&format!("{first}{rest}"), 8).ok()?)
 }

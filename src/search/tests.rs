@@ -1,4 +1,4 @@
-//! What MLflow's search language means, one sentence a row.
+//! The meaning of MLflow's search language, with one filter in each row.
 
 mod pages;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A model or version; a version if its number is not 0.
+/// A model, or a version if the number is not 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Row {
     name: &'static str,
@@ -96,7 +96,7 @@ impl VersionRow for Row {
     }
 }
 
-/// A row without anything.
+/// A row with empty values.
 const BARE: Row = Row {
     name: "",
     number: 0,
@@ -151,7 +151,7 @@ fn versions(filter: &str) -> Result<Vec<String>, String> {
 fn models_are_found_by_name_and_tags() {
     let all = ["Beer", "wine", "wine 2", "it's"];
     for (filter, want) in [
-        // Nothing asked is everything.
+        // An empty filter matches all models.
         ("", &all[..]),
         // Comparators of texts, in any case.
         ("name = 'wine'", &["wine"]),
@@ -167,18 +167,18 @@ fn models_are_found_by_name_and_tags() {
         ("attribute.name = 'wine'", &["wine"]),
         ("name='wine'", &["wine"]),
         ("\tname\n=\r\n'wine' ", &["wine"]),
-        // Quotes: either kind, and no escape in them.
+        // Quotes: both kinds, without escapes.
         ("name = \"it's\"", &["it's"]),
         ("name = 'it''s'", &[]),
         (r"name = 'it\'s'", &[]),
-        // All clauses hold; AND in any case, one too many or too few.
+        // All clauses must hold; AND in any case, superfluous or missing.
         ("name LIKE 'wine%' AND name LIKE '%2'", &["wine 2"]),
         ("name LIKE 'wine%' and name LIKE '%2'", &["wine 2"]),
         ("AND name = 'wine' AND", &["wine"]),
         ("name LIKE 'wine%' name LIKE '%2'", &["wine 2"]),
         ("name LIKE 'wine%' AND AND name LIKE '%2'", &["wine 2"]),
         ("AND", &all[..]),
-        // Tags: either word, case-sensitive keys, quotes for odd ones.
+        // Tags: both words, case-sensitive keys, quotes for special characters.
         ("tags.team = 'red'", &["Beer"]),
         ("tag.team = 'red'", &["Beer"]),
         ("tags.Team = 'red'", &["wine 2"]),
@@ -213,7 +213,7 @@ fn prompts_are_hidden_unless_asked_for() {
         ("tags.`mlflow.prompt.is_prompt` = 'TRUE'", &[]),
         ("name LIKE 'wi%' AND tag.`mlflow.prompt.is_prompt` != 'true'", &["wine", "wine 2"]),
         ("tags.team = 'red' AND tag.`mlflow.prompt.is_prompt` = 'true'", &["hello"]),
-        // The first clause on the tag decides; the client adds its own behind that of the user.
+        // The first clause on the tag decides; the client adds its own clause after the user's clauses.
         ("tags.`mlflow.prompt.is_prompt` = 'true' AND tag.`mlflow.prompt.is_prompt` != 'true'", &[]),
         ("tags.`mlflow.prompt.is_prompt` != 'true' AND tag.`mlflow.prompt.is_prompt` = 'true'", &plain),
     ] {
@@ -311,14 +311,14 @@ fn wrong_filters_are_refused_in_mlflows_words() {
         ),
         ("name IS NULL", "IS NULL / IS NOT NULL is not supported for registered model search.".into()),
         ("tags.k is not null", "IS NULL / IS NOT NULL is not supported for registered model search.".into()),
-        // Keys and values are looked at before comparators.
+        // Keys and values are checked before comparators.
         ("name > 'x' AND foo = 'y'", "Invalid attribute key 'foo' specified. Valid keys are '{'name'}'".into()),
     ] {
         assert_eq!(models(filter), Err(error), "{filter}");
     }
 }
 
-/// What MLflow has no words for.
+/// Rows for the extended language.
 const MORE: &[Row] = &[
     Row {
         stage: "Production",
@@ -361,14 +361,14 @@ fn a_larger_language_finds_by_alias_stage_text_time_parameter_and_metric() {
         ("metric.loss > 0", &[]),
         ("metrics.nothing = 0", &[]),
         ("attribute.stage = 'Staging'", &[2]),
-        // OR is weaker than AND; parentheses group, also around MLflow's own clauses.
+        // AND binds more strongly than OR; parentheses group, also around MLflow's own clauses.
         ("stage = 'Staging' OR alias = 'champion'", &[1, 2, 3]),
         ("name = 'wine' AND stage = 'Staging' OR name = 'beer'", &[2, 3]),
         ("name = 'wine' and (stage = 'Staging' or alias = 'blue')", &[1, 2]),
         ("(name = 'beer')", &[3]),
         ("((name IN ('beer')) OR (metrics.auc > 0.9 AND params.C = '0.1'))", &[1, 3]),
         ("name = 'beer' OR name = 'wine' AND version_number = 2", &[2, 3]),
-        // The clause that MLflow's client adds binds to the last side, and says no more than that no prompts are asked for.
+        // The clause that MLflow's client adds belongs to the last side of the OR, and only hides prompts.
         ("name = 'beer' OR version_number = 1 AND tag.`mlflow.prompt.is_prompt` != 'true'", &[1, 3]),
     ] {
         assert_eq!(found(filter), Ok(want.to_vec()), "{filter}");

@@ -1,8 +1,8 @@
 //! Points in time as people and git write them: `yesterday`, `7d`, `1 week ago`, `2026-03-01 09:00`.
 //!
-//! The rules are those of git's own dates where git has one: a date without an offset is one of the local time zone, a
-//! length of time counts back from now, `yesterday` is this time on the day before, a weekday is the last one before today.
-//! What could mean two things is refused.
+//! The rules are those of git's dates where git has a rule: a date without an offset is in the local time zone, a
+//! duration counts back from now, `yesterday` is the current time on the previous day, and a weekday is the last such
+//! day before today. Ambiguous texts are refused.
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
@@ -14,7 +14,7 @@ use crate::text::quoted;
 /// The longest text that is read as a date, in bytes.
 const LONGEST: usize = 64;
 
-/// Why a text cannot be read as a date.
+/// The error for a text that is not a date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value} is not a date; write for example 2026-03-01, '2026-03-01 09:00', yesterday, 7d or '1 week ago'")]
 pub struct InvalidDate {
@@ -22,7 +22,7 @@ pub struct InvalidDate {
     pub value: String,
 }
 
-/// Now, and the time zone in which dates without an offset are read and times are shown.
+/// The current time, and the time zone of dates without an offset and of displayed times.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     now: Timestamp,
@@ -30,22 +30,22 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// A calendar of a time zone, at a moment.
+    /// Makes a calendar for a time zone, with the current time `now`.
     pub const fn new(now: Timestamp, zone: TimeZone) -> Self {
         Self { now, zone }
     }
 
-    /// A calendar in UTC.
+    /// Makes a calendar in UTC, with the current time `now`.
     pub const fn utc(now: Timestamp) -> Self {
         Self::new(now, TimeZone::UTC)
     }
 
-    /// Reads a point in time: RFC 3339 and RFC 2822, a date or a date and time of this time zone, `@SECONDS` since the
-    /// epoch, `now`, `today` (its first moment), `yesterday` and `tomorrow`, a weekday, a length of time (`7d`,
-    /// `2 hours`), with or without `ago`.
+    /// Parses a point in time: RFC 3339 and RFC 2822, a date or a date and time in this time zone, `@SECONDS` since the
+    /// epoch, `now`, `today` (its first moment), `yesterday` and `tomorrow`, a weekday, and a duration (`7d`,
+    /// `2 hours`) with or without `ago`.
     ///
     /// # Errors
-    /// Where the text is none of these.
+    /// Returns [`InvalidDate`] if the text has none of these forms.
     pub fn read(&self, text: &str) -> Result<Timestamp, InvalidDate> {
         let invalid = || InvalidDate { value: quoted(text) };
         let trimmed = text.trim();
@@ -55,37 +55,37 @@ impl Calendar {
         absolute(trimmed, &self.zone).or_else(|| self.relative(trimmed)).ok_or_else(invalid)
     }
 
-    /// Reads a point in time up to which something is asked for: of a date and time without a part of a second, all of
-    /// that second.
+    /// Parses the inclusive end of a period. A date and time without fractions of a second means the last millisecond
+    /// of that second.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Returns the errors of [`Self::read`].
     pub fn read_end(&self, text: &str) -> Result<Timestamp, InvalidDate> {
         let time = self.read(text)?;
         let is_whole = !text.contains('.') && absolute(text.trim(), &self.zone).is_some();
         Ok(if is_whole { time.plus_millis(999) } else { time })
     }
 
-    /// Reads a point in time that is to come: as [`Self::read`], but a length of time (`90d`, `2w`) counts on from now.
+    /// Parses a future point in time like [`Self::read`], except that a duration (`90d`, `2w`) counts forward from now.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Returns the errors of [`Self::read`].
     pub fn read_ahead(&self, text: &str) -> Result<Timestamp, InvalidDate> {
         let ahead = span(text.trim()).and_then(|length| self.local(self.now).checked_add(length).ok());
         ahead.map_or_else(|| self.read(text), |z| Ok(Timestamp::from_millis(z.timestamp().as_millisecond())))
     }
 
-    /// Whether a point in time is still to come.
+    /// Returns whether a point in time is in the future.
     pub fn is_ahead(&self, time: Timestamp) -> bool {
         time > self.now
     }
 
-    /// Whether a text that is read as a length of time could be the start of a commit's id, such as `1000d`.
+    /// Returns whether a text could also be the start of a commit id, such as the duration `1000d`.
     pub fn is_like_an_id(text: &str) -> bool {
         text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit())
     }
 
-    /// `2026-03-01 12:00+01:00` in this time zone; `Z` stands for UTC.
+    /// Returns a time in this time zone for display, such as `2026-03-01 12:00+01:00`; `Z` stands for UTC.
     pub fn show(&self, at: Timestamp) -> String {
         let local = self.local(at);
         let offset = local.offset().seconds();
@@ -105,7 +105,7 @@ impl Calendar {
 
     fn relative(&self, text: &str) -> Option<Timestamp> {
         let now = self.local(self.now);
-        // git writes `2.weeks.ago`, which needs no quotes in a shell.
+        // git accepts `2.weeks.ago`, which needs no quotes in a shell.
         let text = text.replace(['.', '_'], " ").to_ascii_lowercase();
         let words: Vec<&str> = text.split_whitespace().collect();
         let days = |n: i64| now.checked_add(Span::new().try_days(n).ok()?).ok();
@@ -132,12 +132,12 @@ impl Calendar {
     }
 }
 
-/// A time of day such as `9:30` or `09:30:15`.
+/// Parses a time of day such as `9:30` or `09:30:15`.
 fn time_of_day(text: &str) -> Option<Time> {
     ["%H:%M:%S", "%H:%M"].into_iter().find_map(|form| Time::strptime(form, text).ok())
 }
 
-/// The last such weekday before today, at this time of day.
+/// Returns the last such weekday before today, at the current time of day.
 fn last(now: &Zoned, day: Weekday) -> Option<Zoned> {
     now.nth_weekday(-1, day).ok()
 }
@@ -155,23 +155,24 @@ fn weekday(word: &str) -> Option<Weekday> {
     all.into_iter().find(|(name, _)| *name == word || name.get(..3) == Some(word)).map(|(_, day)| day)
 }
 
-/// A length of time such as `7d` or `1 week 2 days`, never negative. A sign would count forward.
+/// Parses a duration such as `7d` or `1 week 2 days`. Signs are refused, because a negative duration would count
+/// forward.
 fn span(text: &str) -> Option<Span> {
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ');
-    // A bare number could be a year, a day or an entry of git's reflog.
+    // A number without a unit could be a year, a day or an entry of git's reflog.
     let unit = text.bytes().any(|b| b.is_ascii_alphabetic());
     let span: Span = text.parse().ok().filter(|_| plain && unit)?;
     (!span.is_negative()).then_some(span)
 }
 
-/// A point in time that does not hang on now.
+/// Parses a point in time that does not depend on the current time.
 fn absolute(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let millis = |t: jiff::Timestamp| Timestamp::from_millis(t.as_millisecond());
     let local = |d: DateTime| d.to_zoned(zone.clone()).ok().map(|z| millis(z.timestamp()));
     if let Some(seconds) = text.strip_prefix('@') {
         return seconds.parse::<i64>().ok().map(Timestamp::from_seconds);
     }
-    // A run of digits alone could be a date, seconds or a commit.
+    // Digits alone could be a date, seconds or a commit id.
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -198,7 +199,7 @@ fn absolute(text: &str, zone: &TimeZone) -> Option<Timestamp> {
             return local(d);
         }
     }
-    // A month is its first moment, as a day is.
+    // A month means its first moment, as a day does.
     let is_month = text.len() == 7 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if is_month && let Ok(d) = Date::strptime("%Y-%m-%d", format!("{text}-01")) {
         return local(d.to_datetime(Time::midnight()));
@@ -215,7 +216,7 @@ fn absolute(text: &str, zone: &TimeZone) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    /// Sunday, 1 March 2026, 12:00 UTC, in a zone of two hours before UTC's clock and in Berlin's.
+    /// Returns a calendar at Sunday, 1 March 2026, 12:00 UTC, in UTC or in a zone with an offset in hours.
     fn calendar(zone: &str) -> Calendar {
         let zone = match zone {
             "UTC" => TimeZone::UTC,

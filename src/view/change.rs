@@ -1,4 +1,4 @@
-//! Changes and what commands write: commits, branches, files, hooks; and errors.
+//! Output types for changes, proposals, written files, hooks and errors.
 
 use std::collections::BTreeSet;
 
@@ -9,37 +9,37 @@ use crate::event::Event;
 use crate::rules::Fault;
 use crate::tree::Oid;
 
-/// What a command that changes the registry did, or would do with `--dry-run`.
+/// The result of a command that changes the registry, or its preview with `--dry-run`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Change<'a> {
-    /// The commit; null where nothing changed, or nothing was to be written.
+    /// The new commit. Null if nothing changed, and with `--dry-run`.
     pub commit: Option<Oid>,
-    /// Whether nothing was to be written.
+    /// Whether the command ran with `--dry-run`.
     pub dry_run: bool,
-    /// The events.
+    /// The events of the change.
     pub events: &'a [Event],
-    /// The broken rules; a change with faults is not written.
+    /// The broken rules. A change with broken rules is not written.
     pub faults: &'a [Fault],
-    /// The commit's message.
+    /// The commit message.
     pub message: &'a str,
-    /// What should be known.
+    /// Warnings.
     pub warnings: &'a [String],
 }
 
-/// A branch with one commit, to be merged by somebody else.
+/// A branch with one commit, for a merge by another person.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Proposal<'a> {
-    /// The branch without `refs/heads/`.
+    /// The name of the branch, without `refs/heads/`.
     pub branch: &'a str,
-    /// The commit that it starts from.
+    /// The commit from which the branch starts.
     pub base: Oid,
-    /// Its commit; null for a dry run.
+    /// The commit of the branch. Null with `--dry-run`.
     pub commit: Option<Oid>,
-    /// Whether nothing was to be written.
+    /// Whether the command ran with `--dry-run`.
     pub dry_run: bool,
-    /// The events of its merge.
+    /// The events that the merge of the branch makes.
     pub events: &'a [Event],
-    /// The commit's message.
+    /// The commit message.
     pub message: &'a str,
     /// The command that pushes the branch.
     pub push: String,
@@ -48,98 +48,99 @@ pub struct Proposal<'a> {
 /// The error of a command, on standard error.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Failure<'a> {
-    /// The error.
+    /// The error of the command.
     pub error: FailureDetails<'a>,
 }
 
-/// An error.
+/// An error of a command.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FailureDetails<'a> {
-    /// The exit code.
+    /// The exit code of the command.
     pub code: u8,
-    /// What is wrong.
+    /// The error message.
     pub message: &'a str,
-    /// Why, the nearest cause first.
+    /// The causes of the error, the nearest cause first.
     pub causes: &'a [String],
-    /// What to do.
+    /// Hints: possible next steps.
     pub hints: &'a [String],
-    /// The broken rules, where the rules refused a change.
+    /// The broken rules. Null if the error is not a refusal by the rules.
     pub faults: Option<&'a [Fault]>,
 }
 
-/// What `fmt` did.
+/// The result of `fmt`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FormattedFiles<'a> {
     /// The files that were not in canonical form.
     pub changed: &'a [String],
-    /// The files with faults, which stay as they are.
+    /// The files with errors, which `fmt` does not change.
     pub faulty: &'a BTreeSet<String>,
     /// Whether the changed files were written.
     pub written: bool,
 }
 
-/// The file of code owners.
+/// The CODEOWNERS file.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CodeownersFile<'a> {
-    /// The git host that reads it.
+    /// The git host that reads the file.
     pub host: &'a str,
-    /// Its path in the repository.
+    /// The path of the file in the repository.
     pub path: &'a str,
-    /// Its text.
+    /// The contents of the file.
     pub text: &'a str,
-    /// Whether the file in the work tree has this text already.
+    /// Whether the file in the work tree already has these contents.
     pub current: bool,
-    /// Whether it was written.
+    /// Whether the file was written.
     pub written: bool,
 }
 
-/// What `hook install` or `hook uninstall` did.
+/// The result of `hook install` or `hook uninstall`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HookReport<'a> {
-    /// What was done.
+    /// The performed steps, one sentence each.
     pub done: &'a [String],
-    /// What should be known.
+    /// Warnings.
     pub warnings: &'a [String],
 }
 
-/// Whether the gate judges pushes.
+/// The state of the gate of a repository.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HookStatus {
-    /// Whether every hook and the host are in order.
+    /// Whether all hooks and the configuration of the host are in order.
     pub ok: bool,
-    /// The kind of git host; null where it is not known.
+    /// The kind of git host. Null if unknown.
     pub host: Option<&'static str>,
-    /// The branches that are protected besides that of HEAD.
+    /// The protected branches besides the branch of HEAD.
     pub protected: Vec<String>,
-    /// The folders of the registries that are judged, each empty or with a slash at its end; null where they cannot be found.
+    /// The folders of the registries that the gate judges. Each is empty or ends in a slash. Null if the folders cannot
+    /// be found.
     pub registries: Option<Vec<String>>,
     /// The hooks.
     pub hooks: Vec<HookState>,
 }
 
-/// Whether a hook runs.
+/// The state of a hook.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct HookState {
     /// The hook's name.
     pub hook: &'static str,
-    /// The file that starts greenroom.
+    /// The file that runs greenroom. Null if there is none.
     pub path: Option<String>,
-    /// Why it does not run; null if it does.
+    /// The reason why the hook does not run. Null if the hook runs.
     pub fault: Option<String>,
 }
 
 /// A kind of file with a JSON Schema.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SchemaKind {
-    /// The kind.
+    /// The name of the kind.
     pub kind: String,
-    /// Where its files lie; empty for the output of commands.
+    /// The paths of files of this kind. Empty for the output of commands.
     pub files: Vec<&'static str>,
 }
 
-/// What `schema --write` did.
+/// The result of `schema --write`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InstalledSchemas<'a> {
-    /// The files that were written.
+    /// The written files.
     pub written: &'a [String],
 }

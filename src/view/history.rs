@@ -1,4 +1,4 @@
-//! Commits with their events, the feed, the index and the registry as a whole.
+//! Output types for commits with their events, the event feed, the derived index and the registry as a whole.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,30 +15,32 @@ use crate::text::Text;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// A commit and what it did.
+/// A commit with its events.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogEntry {
     /// The commit.
     pub commit: Oid,
-    /// Its first parent; null for the first commit.
+    /// The first parent of the commit. Null for the first commit.
     pub parent: Option<Oid>,
-    /// When it landed.
+    /// The time when the commit reached the branch.
     pub at: Timestamp,
-    /// Who made the change, as a person of the registry or by e-mail address.
+    /// The person who made the change: the id in the registry, or the e-mail address if the registry has no such
+    /// person.
     pub by: String,
-    /// The author's name as written in the commit.
+    /// The author's name, as written in the commit.
     pub author: String,
-    /// The committer, where that is another person.
+    /// The committer. Null if the committer is the person in `by`.
     pub landed_by: Option<String>,
-    /// Of a merge: the authors of what it brought in.
+    /// The authors of the merged commits, if the commit is a merge; otherwise empty.
     pub asked_by: Vec<String>,
-    /// The recorded push that landed it, where there is one; `show` does not look for it.
+    /// The push of the commit, from the record of pushes. Null if there is no record of it, and in the output of
+    /// `show`.
     pub push: Option<Push>,
     /// Whether the commit carries a signature.
     pub signed: bool,
-    /// The body of the commit's message without trailers.
+    /// The body of the commit message, without trailers.
     pub comment: String,
-    /// The events in words.
+    /// One sentence for each event.
     pub summary: Vec<String>,
     /// The events.
     #[schemars(with = "Vec<Event>")]
@@ -46,7 +48,7 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
-    /// An entry of the index, with the push that landed it.
+    /// Makes the output for an entry of the index, with the push of its commit.
     pub fn new(entry: &Entry, push: Option<Push>) -> Self {
         let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
         Self {
@@ -65,7 +67,7 @@ impl LogEntry {
         }
     }
 
-    /// A commit as compared with its first parent.
+    /// Makes the output for a step: a commit compared with its first parent. `push` is null.
     pub fn of_step(step: &registry::LogEntry, parent: Option<Oid>) -> Self {
         Self {
             commit: step.commit,
@@ -84,121 +86,121 @@ impl LogEntry {
     }
 }
 
-/// What differs between two states.
+/// The difference between two states of the registry.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Difference<'a> {
-    /// The commit of the earlier state; null for the state before the first commit.
+    /// The commit of the earlier state. Null for the state before the first commit.
     pub before: Option<Oid>,
     /// The commit of the later state.
     pub after: Option<Oid>,
-    /// The events that lead from the one to the other.
+    /// The events that lead from the earlier state to the later state.
     pub events: &'a [Event],
 }
 
-/// The registry as a whole.
+/// A summary of the registry.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Overview<'a> {
-    /// Its name.
+    /// The registry's name.
     pub name: &'a Text,
-    /// Its id.
+    /// The registry's id.
     pub id: &'a Id,
-    /// How folders are laid out: flat or sharded.
+    /// The layout of the folders: `flat` or `sharded`.
     pub layout: &'a str,
-    /// The branch that is shown.
+    /// The branch with the registry.
     pub branch: &'a str,
-    /// The folder of the registry in the repository; empty for the root.
+    /// The folder of the registry in the repository. Empty for the root.
     pub folder: &'a str,
-    /// How many registered models there are.
+    /// The number of registered models.
     pub models: usize,
-    /// How many people there are.
+    /// The number of people.
     pub people: usize,
     /// The stages that have a rule.
     pub stages_with_rules: Vec<&'a Stage>,
     /// The newest commit.
     pub commit: Option<Oid>,
-    /// When it was made.
+    /// The time of the newest commit.
     pub updated_at: Option<Timestamp>,
 }
 
-/// What state an answer of the HTTP API is of.
+/// The state of the registry that a response of the HTTP API shows.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AsOf {
     /// The commit.
     pub commit: Oid,
-    /// When it landed.
+    /// The time when the commit reached the branch.
     pub at: Timestamp,
 }
 
-/// An event of the feed. Keys without a value are absent.
+/// An event of the event feed. Keys without a value are absent.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FeedEvent {
-    /// Its id: the same in webhooks and activities.
+    /// The id of the event. Webhooks and activities use the same id.
     pub id: String,
-    /// What the feed goes on after.
+    /// The cursor of the event. A request with this cursor continues after the event.
     pub cursor: String,
-    /// Its dotted name.
+    /// The dotted name of the event, such as `version.created`.
     pub event: String,
-    /// The commit that landed it.
+    /// The commit with the event.
     pub commit: Oid,
-    /// When it landed.
+    /// The time when the commit reached the branch.
     pub at: Timestamp,
-    /// Who did it, where the reader may know.
+    /// The person who made the change. Absent if the caller may not see that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Who landed it, where that is another person and the reader may know.
+    /// The committer. Absent if the committer is the person in `by`, or if the caller may not see that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landed_by: Option<String>,
-    /// The authors of what a merge brought in.
+    /// The authors of the merged commits, if the commit is a merge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asked_by: Vec<String>,
     /// The registered model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The version's number.
+    /// The version number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
-    /// What happened in words.
+    /// A sentence that describes the event.
     pub text: String,
-    /// The body of the commit's message, where the reader may see all that the commit did.
+    /// The body of the commit message. Absent if the caller may not see all events of the commit.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub comment: String,
     /// The other keys of the event, as `greenroom log -o json` prints it.
     pub data: Value,
 }
 
-/// A page of the feed.
+/// A page of the event feed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Events {
     /// The events, oldest first.
     pub events: Vec<FeedEvent>,
-    /// The cursor of the next page; null where there is no commit.
+    /// The cursor of the next page. Null if the registry has no commit.
     pub next: Option<String>,
-    /// Whether there is more at once.
+    /// Whether more events are available now.
     pub more: bool,
 }
 
 /// The state of the derived index.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct IndexStatus<'a> {
-    /// absent, current, behind or damaged.
+    /// `absent`, `current`, `behind` or `damaged`.
     pub health: &'a str,
-    /// What is damaged.
+    /// A description of the damage. Null if the index is not damaged.
     pub damage: Option<&'a str>,
-    /// The newest commit that it holds.
+    /// The newest commit in the index.
     pub commit: Option<Oid>,
-    /// How many commits it holds.
+    /// The number of commits in the index.
     pub commits: u64,
-    /// Its size.
+    /// The size of the index in bytes.
     pub bytes: u64,
-    /// Its folder.
+    /// The folder of the index.
     pub folder: String,
 }
 
-/// The outcome of `index rebuild`.
+/// The result of `index rebuild`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct IndexRebuild {
-    /// The newest commit that the index holds.
+    /// The newest commit in the index.
     pub commit: Option<Oid>,
-    /// How many commits it holds.
+    /// The number of commits in the index.
     pub commits: u64,
 }

@@ -1,4 +1,4 @@
-//! What `check`, `verify`, `doctor` and the preview of a review say.
+//! Output types for `check`, `verify`, `doctor` and `request approve --print`.
 
 use std::collections::BTreeSet;
 
@@ -15,100 +15,100 @@ use crate::rules::Fault;
 use crate::stage::Stage;
 use crate::tree::Oid;
 
-/// What `check` says of the files of the work tree.
+/// The result of `check` for the files of the work tree.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FileReport<'a> {
-    /// How many files were read.
+    /// The number of checked files.
     pub files: usize,
-    /// The files that differ from the last commit.
+    /// The files that differ from the newest commit.
     pub changed: &'a [String],
     /// The broken rules.
     pub faults: &'a [Fault],
-    /// What should be known.
+    /// The warnings.
     pub warnings: &'a [Problem],
 }
 
-/// What `check BASE..HEAD` says of a pull request.
+/// The result of `check BASE..HEAD` for a pull request.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PullReport<'a> {
-    /// The commit that it is merged into.
+    /// The commit of the target branch. Null if the target branch has no commit.
     pub base: Option<Oid>,
-    /// The commit that is merged.
+    /// The head commit of the pull request.
     pub head: Oid,
-    /// The merge, or the commit that stands for it.
+    /// The merge commit, or the commit that is judged in its place.
     pub tip: Oid,
-    /// The commits of the branch.
+    /// The commits of the pull request.
     pub commits: Vec<Oid>,
-    /// The people who made them, as the commits say.
+    /// The authors that these commits name.
     pub authors: &'a BTreeSet<UserName>,
-    /// Whether all authors are proven.
+    /// Whether all authors are proven, by a signature or by the record of pushes.
     pub authors_proven: bool,
-    /// Whether somebody may merge it.
+    /// Whether at least one person may merge the pull request.
     pub passes: bool,
-    /// Who may merge it.
+    /// The people who may merge the pull request.
     pub may_merge: &'a [UserName],
-    /// Whether more people might, who were not tried.
+    /// Whether further people were not checked, who might be allowed to merge.
     pub more_people: bool,
-    /// Who comes nearest where nobody may merge it.
+    /// The person with the fewest broken rules, if no person may merge the pull request; otherwise null.
     pub nearest: Option<&'a UserName>,
-    /// The requests that stay open, and who may decide them.
+    /// The transition requests that stay open, and the people who may decide them.
     pub may_approve: Vec<Approvers<'a>>,
-    /// The rules of the stages that versions would enter.
+    /// The rules of the stages that versions enter by the merge.
     pub rules: Vec<StageConditions<'a>>,
     /// The events of the merge.
     pub events: &'a [Event],
     /// The broken rules.
     pub faults: &'a [Fault],
-    /// What should be known.
+    /// The warnings.
     pub warnings: &'a [Problem],
 }
 
-/// An open transition request and who may decide it.
+/// An open transition request, and the people who may decide it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Approvers<'a> {
     /// The registered model.
     pub model: &'a ModelName,
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// The stage that is asked for.
+    /// The requested stage.
     pub to: &'a Stage,
-    /// Who may decide.
+    /// The people who may decide the request.
     pub users: &'a [UserName],
 }
 
-/// The rule of a stage for a version that would enter it.
+/// The rule of a stage, applied to a version that enters it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StageConditions<'a> {
     /// The registered model.
     pub model: &'a ModelName,
-    /// The version's number.
+    /// The version number.
     pub version: u64,
     /// The stage.
     pub to: &'a Stage,
-    /// The parts of the rule.
+    /// The conditions of the rule.
     pub conditions: Vec<Condition<'a>>,
 }
 
-/// A part of a stage's rule.
+/// A condition of a stage's rule.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Condition<'a> {
-    /// What it demands.
+    /// The text of the condition.
     pub asks: &'a str,
-    /// Whether it holds; null where only the merge can tell.
+    /// Whether the condition holds. Null if only the merge itself can show that.
     pub holds: Option<bool>,
 }
 
-/// What `verify` found in the history.
+/// The result of `verify`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Verification<'a> {
-    /// The audit.
+    /// The result of the audit.
     #[serde(flatten)]
     pub audit: &'a Audit,
     /// Whether there are no findings.
     pub ok: bool,
 }
 
-/// What `doctor` found.
+/// The result of `doctor`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Checks<'a> {
     /// Whether no check failed.
@@ -117,10 +117,10 @@ pub struct Checks<'a> {
     pub checks: &'a [Check],
 }
 
-/// A review to be pasted into the file of its transition request.
+/// A review, to be added by hand to the file of the transition request.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ReviewBlock<'a> {
-    /// The file.
+    /// The path of the request's file.
     pub path: &'a str,
     /// The review.
     pub review: &'a Review,

@@ -1,12 +1,14 @@
-//! The output of commands and of Greenroom's own HTTP API as typed JSON: each thing is written in one way.
+//! Typed JSON output of the commands and of Greenroom's own HTTP API. Each kind of value has one form everywhere.
 //!
-//! - A time is RFC 3339 in UTC with milliseconds and `Z`. Its key ends in `_at` (`created_at`, `edited_at`, `closed_at`,
-//!   `expires_at`, `revoked_at` …), or is `at` for the moment of an event, review or commit.
-//! - A person is `created_by`, `closed_by`, `landed_by`, `asked_by`, or `by` for who made an event, review or commit.
-//! - A registered model is named by `model`, its versions by the number `version`, and a stage by `stage`, `from` or `to`.
-//!   Keys of the TOML files keep their names, with one exception: `[model]` of `version.toml` is `model_info`.
+//! - A time is RFC 3339 in UTC with milliseconds and `Z`. Its key ends in `_at` (`created_at`, `edited_at`,
+//!   `closed_at`, `expires_at`, `revoked_at` …), or is `at` for the moment of an event, review or commit.
+//! - A person is `created_by`, `closed_by`, `landed_by` (the committer) or `asked_by`, or `by` for the person of an
+//!   event, review or commit.
+//! - A registered model is named by `model`, its versions by the number `version`, and a stage by `stage`, `from` or
+//!   `to`. Keys of the TOML files keep their names, with one exception: `[model]` of `version.toml` is `model_info`.
 //!
-//! MLflow's and Databricks' APIs have their own shapes in `server`, which are contracts of others.
+//! MLflow's and Databricks' APIs have their own types in `server`, because their contracts are fixed by MLflow and
+//! Databricks.
 
 mod change;
 mod history;
@@ -36,8 +38,8 @@ pub use service::{
 };
 pub use settings::{GuardedAlias, RegistrySettings, StageSetting, Webhooks};
 
-/// What a command prints with `-o json`, or an address of `/api/greenroom` answers: it has a JSON Schema.
+/// An output of a command with `-o json`, or of an endpoint of `/api/greenroom`, with a JSON Schema.
 pub trait Output: Serialize {
-    /// The name of its schema: `schema/output/v1/<name>.schema.json`.
+    /// The name of the schema: `schema/output/v1/<name>.schema.json`.
     const NAME: &'static str;
 }

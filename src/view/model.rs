@@ -1,4 +1,4 @@
-//! Registered models and model versions.
+//! Output types for registered models and model versions.
 
 use std::collections::BTreeMap;
 
@@ -18,32 +18,32 @@ use crate::time::Timestamp;
 /// A registered model.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RegisteredModel {
-    /// Its name.
+    /// The name.
     pub name: ModelName,
-    /// Its id, which a rename keeps.
+    /// The id of the model, which stays when the model is renamed.
     pub id: Id,
-    /// When it was registered.
+    /// The time of the registration.
     pub created_at: Timestamp,
-    /// Who registered it.
+    /// The person who registered it.
     pub created_by: UserName,
-    /// When it last changed; present in the results of a search.
+    /// The time of the last change. Present only in the results of a search.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Timestamp>,
-    /// What it is for (Markdown).
+    /// The description (Markdown).
     pub description: Text,
-    /// Its tags.
+    /// The tags.
     pub tags: Tags,
-    /// Its aliases.
+    /// The aliases.
     pub aliases: Vec<Alias>,
-    /// The newest version of each stage that has one.
+    /// The newest version of each stage that has a version.
     pub latest_versions: Vec<StageOccupant>,
-    /// All versions; present in the answers of the HTTP API.
+    /// All versions. Present only in responses of the HTTP API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub versions: Option<Vec<StageOccupant>>,
 }
 
 impl RegisteredModel {
-    /// A model with its aliases and stages. `stage_of` gives the stage of a version.
+    /// Makes the output for a model with its aliases and stages. `stage_of` returns the stage of a version.
     pub fn new(
         model: Model,
         aliases: &[(AliasName, u64)],
@@ -76,9 +76,9 @@ impl RegisteredModel {
 /// An alias of a registered model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Alias {
-    /// Its name.
+    /// The name.
     pub alias: AliasName,
-    /// The number of the version that it names.
+    /// The number of the version that the alias names.
     pub version: u64,
     /// The stage of that version.
     pub stage: Stage,
@@ -87,54 +87,55 @@ pub struct Alias {
 /// A version with its stage and aliases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StageOccupant {
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// The stage that it is in.
+    /// The stage of the version.
     pub stage: Stage,
-    /// The aliases that name it.
+    /// The aliases that name the version.
     pub aliases: Vec<AliasName>,
 }
 
 impl StageOccupant {
-    /// A version in a stage, with those of the model's aliases that name it.
+    /// Makes the output for a version in a stage. `aliases` are all aliases of the model; the output has those that
+    /// name the version.
     pub fn new(version: u64, stage: Stage, aliases: &[(AliasName, u64)]) -> Self {
         let own = aliases.iter().filter(|(_, n)| *n == version).map(|(alias, _)| alias.clone()).collect();
         Self { version, stage, aliases: own }
     }
 }
 
-/// What lists of model versions show of each.
+/// A model version in a list.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct VersionSummary {
     /// The registered model.
     pub model: String,
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// When it was registered.
+    /// The time of the registration.
     pub created_at: Timestamp,
-    /// Who registered it.
+    /// The person who registered it.
     pub created_by: String,
-    /// When it last changed; present in the results of a search.
+    /// The time of the last change. Present only in the results of a search.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Timestamp>,
-    /// The stage that it is in.
+    /// The stage of the version.
     pub stage: String,
-    /// What is special about it (Markdown).
+    /// The description (Markdown).
     pub description: String,
-    /// Whether it can be used: READY, PENDING_REGISTRATION or FAILED_REGISTRATION.
+    /// The registration status: READY, PENDING_REGISTRATION or FAILED_REGISTRATION.
     pub status: String,
-    /// Why it cannot be used, or the progress of its registration.
+    /// The reason for a status other than READY, or the progress of the registration.
     pub status_message: String,
-    /// Where it came from.
+    /// The source of the version.
     pub source: Source,
-    /// Its tags.
+    /// The tags.
     pub tags: BTreeMap<String, String>,
-    /// The aliases that name it.
+    /// The aliases that name the version.
     pub aliases: Vec<String>,
 }
 
 impl VersionSummary {
-    /// A row of a search.
+    /// Makes the output for a result of a search. `aliases` are the aliases that name the version.
     pub fn of_row(row: &VersionRow<'_>, aliases: &[&str], description: String) -> Self {
         let f = &row.facts;
         let text = |given: &str| Text::new(given).unwrap_or_default();
@@ -161,35 +162,36 @@ impl VersionSummary {
     }
 }
 
-/// A model version with all that its file says.
+/// A model version with all contents of its file.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ModelVersion {
-    /// What lists show of it.
+    /// The contents that lists show.
     #[serde(flatten)]
     pub summary: VersionSummary,
     /// The version's id.
     pub id: Id,
-    /// Who landed it, where that is another person than `created_by` and the history was read.
+    /// The committer of the registration. Absent if the committer is the person in `created_by`, or if the command does
+    /// not read the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landed_by: Option<String>,
-    /// The files that were copied into the registry; null where the registry holds a reference only.
+    /// A summary of the files that were copied into the registry. Null if the registry holds only a reference.
     pub artifacts: Option<Artifacts>,
-    /// Parameters of the run.
+    /// The parameters of the run.
     pub params: BTreeMap<Key, Text>,
-    /// Metrics of the run.
+    /// The metrics of the run.
     pub metrics: BTreeMap<Key, Metric>,
-    /// Inputs, outputs and inference parameters.
+    /// The inputs, outputs and inference parameters.
     pub schema: Option<Schema>,
-    /// What made the model: the table `[model]` of `version.toml`.
+    /// Information about the model from `MLmodel`: the table `[model]` of `version.toml`.
     pub model_info: Option<ModelInfo>,
-    /// What the model needs to run.
+    /// The conda and pip requirements of the model.
     pub environment: Option<Environment>,
-    /// What people should know before they use it.
+    /// Notes about the model that matter before its use.
     pub findings: Vec<Finding>,
 }
 
 impl ModelVersion {
-    /// A version of a model.
+    /// Makes the output for a version of a model.
     pub fn new(model: &ModelName, number: u64, v: &Version, stage: &Stage, aliases: &[AliasName]) -> Self {
         let findings = artifact::findings(v.model.as_ref(), v.environment.as_ref());
         let finding = |f: &artifact::Finding| Finding { id: f.id, level: f.level.as_str(), message: f.message.clone() };
@@ -227,20 +229,20 @@ pub struct VersionPage {
     /// The version.
     #[serde(flatten)]
     pub version: ModelVersion,
-    /// Its transition requests, oldest first; approvals are counted by `request list` and `request show`.
+    /// The transition requests, oldest first. `request list` and `request show` also count the approvals.
     pub requests: Vec<TransitionRequest>,
-    /// Its comments, oldest first.
+    /// The comments, oldest first.
     pub comments: Vec<Comment>,
 }
 
 /// A metric.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct Metric {
-    /// Its value.
+    /// The value.
     pub value: Number,
-    /// The training step, where known.
+    /// The training step. Null if unknown.
     pub step: Option<i64>,
-    /// When it was measured, where known. The key is that of `version.toml` and of MLflow's metrics.
+    /// The time of the measurement. Null if unknown. `version.toml` and MLflow use the same key.
     pub timestamp: Option<Timestamp>,
 }
 
@@ -254,7 +256,8 @@ impl From<version::Metric> for Metric {
     }
 }
 
-/// A number; NaN and the infinities, for which JSON has no number, are texts as in the JSON form of protocol buffers.
+/// A number in JSON output. NaN and the infinities, which JSON lacks, are strings, as in the JSON form of protocol
+/// buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct Number(pub f64);
 
@@ -280,14 +283,14 @@ impl JsonSchema for Number {
     }
 }
 
-/// What people should know about a version before they use it.
+/// A note about a version that matters before its use.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Finding {
-    /// The kind of finding.
+    /// The kind of finding, as a fixed word.
     pub id: &'static str,
-    /// How sure and how grave it is: info, possible or warning.
+    /// The severity: `info`, `possible` or `warning`.
     pub level: &'static str,
-    /// What was found and what to do.
+    /// A description of the finding, and the recommended action.
     pub message: String,
 }
 
@@ -295,13 +298,13 @@ pub struct Finding {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ModelSearch {
-    /// The models that match.
+    /// The matching models.
     Rows(Vec<RegisteredModel>),
-    /// The same with the token of the next page (`--with-token`).
+    /// The results with the token of the next page (`--with-token`).
     Page {
-        /// The models that match.
+        /// The matching models.
         registered_models: Vec<RegisteredModel>,
-        /// What `--page-token` takes to go on; empty at the end.
+        /// The value of `--page-token` for the next page. Empty after the last page.
         next_page_token: String,
     },
 }
@@ -310,50 +313,50 @@ pub enum ModelSearch {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum VersionSearch {
-    /// The versions that match.
+    /// The matching versions.
     Rows(Vec<VersionSummary>),
-    /// The same with the token of the next page (`--with-token`).
+    /// The results with the token of the next page (`--with-token`).
     Page {
-        /// The versions that match.
+        /// The matching versions.
         model_versions: Vec<VersionSummary>,
-        /// What `--page-token` takes to go on; empty at the end.
+        /// The value of `--page-token` for the next page. Empty after the last page.
         next_page_token: String,
     },
 }
 
-/// Versions of a model side by side. Each value stands at the position of its version in `versions`.
+/// A comparison of versions of a model. The values of each row are in the order of `versions`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Comparison<'a> {
     /// The registered model.
     pub model: &'a ModelName,
     /// The versions.
     pub versions: Vec<&'a ModelVersion>,
-    /// Facts about the versions: stage, created_at, created_by, run_id, digest.
+    /// Properties of the versions: stage, created_at, created_by, run_id, digest.
     pub about: Vec<Compared<'a>>,
-    /// Parameters.
+    /// The parameters.
     pub params: Vec<Compared<'a>>,
-    /// Metrics.
+    /// The metrics.
     pub metrics: Vec<Compared<'a>>,
-    /// Tags.
+    /// The tags.
     pub tags: Vec<Compared<'a>>,
-    /// Packages and interpreters with their versions.
+    /// The packages and interpreters, with their versions.
     pub environment: Vec<Compared<'a>>,
-    /// Columns of the inputs with their types.
+    /// The columns of the inputs, with their types.
     pub inputs: Vec<Compared<'a>>,
-    /// Columns of the outputs with their types.
+    /// The columns of the outputs, with their types.
     pub outputs: Vec<Compared<'a>>,
-    /// Inference parameters with their types.
+    /// The inference parameters, with their types.
     pub inference_params: Vec<Compared<'a>>,
 }
 
-/// One thing that is compared.
+/// A row of a comparison.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Compared<'a> {
-    /// Its key.
+    /// The key of the row, such as the name of a metric.
     pub key: &'a str,
-    /// Its value in each version: a text or a number; null where the version has none.
+    /// The value in each version: a string or a number. Null if the version has no value.
     pub values: &'a [serde_json::Value],
-    /// Whether the versions differ in it.
+    /// Whether the values differ.
     pub differs: bool,
 }
 
@@ -362,13 +365,13 @@ pub struct Compared<'a> {
 pub struct Fetched<'a> {
     /// The registered model.
     pub model: &'a ModelName,
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// The folder.
+    /// The folder with the files.
     pub path: String,
-    /// The digest that was registered and verified.
+    /// The registered digest, which `fetch` verified.
     pub digest: &'a Digest,
-    /// The sum of the sizes in bytes.
+    /// The total size in bytes.
     pub size: u64,
     /// The files.
     pub files: Vec<FetchedFile>,
@@ -377,11 +380,11 @@ pub struct Fetched<'a> {
 /// A file that `fetch` wrote.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct FetchedFile {
-    /// Its path in the folder.
+    /// The path of the file in the folder.
     pub path: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Its SHA-256.
+    /// The SHA-256 of the file.
     pub sha256: Digest,
 }
 

@@ -1,4 +1,4 @@
-//! People, groups, grants and mail.
+//! Output types for people, groups, grants and mail settings.
 
 use std::collections::BTreeSet;
 
@@ -14,34 +14,34 @@ use crate::time::Timestamp;
 /// A person.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Person {
-    /// The id.
+    /// The person's id.
     pub id: UserName,
-    /// The name to show.
+    /// The display name.
     pub name: Text,
-    /// E-mail addresses.
+    /// The e-mail addresses.
     pub emails: BTreeSet<Text>,
-    /// Logins at git hosts.
+    /// The logins at git hosts.
     pub logins: BTreeSet<Text>,
-    /// Signing keys.
+    /// The public keys.
     pub keys: Vec<SigningKey>,
 }
 
-/// A signing key of a person.
+/// A public key of a person.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SigningKey {
-    /// Its fingerprint.
+    /// The fingerprint of the key.
     pub fingerprint: String,
-    /// Its kind.
+    /// The type of the key.
     pub kind: String,
-    /// The public key; null where the file holds something else.
+    /// The public key. Null if the file does not hold a valid public key.
     pub key: Option<Text>,
-    /// When it was added.
+    /// The time from which the key is valid. Null: always.
     pub added_at: Option<Timestamp>,
-    /// When it was revoked; null if it is valid.
+    /// The time from which the key is no longer valid. Null: never.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A person with groups and registry-wide level.
+/// A person with groups and registry-wide permission level.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PersonPage {
     /// The person.
@@ -49,89 +49,89 @@ pub struct PersonPage {
     pub person: Person,
     /// The groups of the person.
     pub groups: Vec<GroupName>,
-    /// The registry-wide level; null if there is none.
+    /// The registry-wide permission level. Null if there is none.
     pub level: Option<Level>,
 }
 
-/// The lines of a file of allowed signers, as `ssh-keygen` reads it.
+/// The lines of an allowed signers file, as `ssh-keygen` reads it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Signers(pub Vec<String>);
 
-/// A grant of a level.
+/// A grant of a permission level.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Grant<'a> {
-    /// To whom.
+    /// The person or group.
     pub to: &'a Principal,
-    /// The level.
+    /// The permission level.
     pub level: Level,
-    /// The model that it is for; null for the whole registry.
+    /// The model of the grant. Null for the whole registry.
     pub model: Option<&'a ModelName>,
-    /// Whether it is a grant of the whole registry in the list of a model.
+    /// Whether the list of a model shows a grant of the whole registry.
     pub inherited: bool,
 }
 
 /// A group.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Group<'a> {
-    /// Its name.
+    /// The name of the group.
     pub name: &'a GroupName,
-    /// Its members.
+    /// The members of the group.
     pub members: &'a BTreeSet<UserName>,
 }
 
-/// What mail a person gets.
+/// The mail settings of a person.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct MailWishes {
     /// The person.
     pub person: UserName,
-    /// Where mail goes to; null where there is no address.
+    /// The address that gets the mail. Null if the person has no address.
     pub address: Option<Text>,
-    /// Whether the person turned all mail off.
+    /// Whether the person turned off all mail.
     pub off: bool,
-    /// Whether the registry sends no mail.
+    /// Whether the mail of the registry is turned off.
     pub registry_off: bool,
-    /// How often mail comes.
+    /// The frequency of mail.
     pub digest: Cadence,
-    /// Whether no mail comes because a request waits for approval.
+    /// Whether the person gets no mail for the sole reason that a request waits for their approval.
     pub mute_approvals: bool,
-    /// How many mails a day come about one kind of activity on one model; null for no limit.
+    /// The most mails a day about one kind of activity on one model. Null for no limit.
     pub daily_cap: Option<u64>,
-    /// What was said, or follows from what the person did, by model.
+    /// The settings for models, chosen by the person or resulting from the person's actions.
     pub models: Vec<ModelMail>,
 }
 
-/// What mail a person gets about a model.
+/// The mail settings of a person for one model.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelMail {
     /// The registered model.
     pub model: ModelName,
-    /// How much.
+    /// The amount of mail about the model.
     pub notify: Notify,
-    /// Whether the person chose that.
+    /// Whether the person chose `notify`. Otherwise it is the default.
     pub chosen: bool,
-    /// The versions that are followed.
+    /// The versions that the person follows.
     pub follows: Vec<Followed>,
-    /// The versions that are not followed, by choice.
+    /// The versions that the person chose not to follow.
     pub unfollowed: Vec<u64>,
-    /// The same in Databricks' words: ALL_EVENTS, DEFAULT, SUBSCRIBED or UNSUBSCRIBED.
+    /// The same settings in Databricks' words: ALL_EVENTS, DEFAULT, SUBSCRIBED or UNSUBSCRIBED.
     pub email_subscription_status: &'static str,
 }
 
 /// A version that a person follows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Followed {
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// Why.
+    /// The reason why the person follows the version.
     pub because: &'static str,
 }
 
-/// A mail that was sent as a test.
+/// The result of `notify test`: a test mail that the mail server accepted.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct MailTest {
     /// The mail server.
     pub server: String,
-    /// The address.
+    /// The address of the recipient.
     pub to: String,
 }

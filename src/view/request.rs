@@ -1,4 +1,4 @@
-//! Transition requests, reviews, comments and activities.
+//! Output types for transition requests, reviews, comments and activities.
 
 use std::collections::BTreeSet;
 
@@ -15,50 +15,52 @@ use crate::time::Timestamp;
 /// A transition request.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TransitionRequest {
-    /// Its id.
+    /// The id.
     pub id: Id,
     /// The registered model.
     pub model: ModelName,
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// The stage that the version is in.
+    /// The current stage of the version.
     pub stage: Stage,
-    /// The stage that is asked for.
+    /// The requested stage.
     pub to: Stage,
-    /// What became of it.
+    /// The state of the request.
     pub state: RequestState,
-    /// Who made it.
+    /// The requester.
     pub created_by: UserName,
-    /// When it was made.
+    /// The time of the request.
     pub created_at: Timestamp,
-    /// Who landed it, where that is another person than `created_by` and the history was read.
+    /// The committer. Absent if the committer is the person in `created_by`, or if the command does not read the
+    /// history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landed_by: Option<String>,
-    /// Why (Markdown).
+    /// The reason (Markdown).
     pub comment: Text,
-    /// Whether the approval archives the other versions in the stage.
+    /// Whether the approval also archives the other versions in the stage.
     pub archive_existing: bool,
-    /// The approvals that count; absent in `version show`, which does not judge them.
+    /// The approvals that count. Absent in the output of `version show`, which does not judge approvals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Approvals>,
     /// The reviews, oldest first.
     pub review: Vec<Review>,
-    /// Who closed it.
+    /// The person who closed the request. Null if the request is open.
     pub closed_by: Option<UserName>,
-    /// When it was closed.
+    /// The time when the request was closed. Null if the request is open.
     pub closed_at: Option<Timestamp>,
-    /// What was said when it was cancelled.
+    /// The comment of the person who cancelled the request (Markdown).
     pub close_comment: Text,
-    /// What the caller may do about it; present in the answers of the HTTP API.
+    /// The actions that the caller may take on the request. Present only in responses of the HTTP API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_actions: Option<Vec<AvailableAction>>,
-    /// What the version lacks for the stage; present in the answers of the HTTP API.
+    /// The evidence for the stage that the version lacks. Present only in responses of the HTTP API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<Vec<String>>,
 }
 
 impl TransitionRequest {
-    /// A request of a version that is in a stage, with who landed it and its reviews.
+    /// Makes the output for a request, with the committers of the request and of its reviews. `stage` is the current
+    /// stage of the version.
     pub fn new(model: &ModelName, version: u64, stage: &Stage, request: &Request, landers: &Landers) -> Self {
         let review = |r: &entity::Review| Review {
             by: r.by.clone(),
@@ -95,33 +97,34 @@ impl TransitionRequest {
 /// The approvals of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Approvals {
-    /// How many the stage rule demands.
+    /// The number of approvals that the stage's rule needs.
     pub needed: u64,
-    /// Whose approvals count.
+    /// The people whose approvals count.
     pub by: BTreeSet<UserName>,
 }
 
 /// A review of a transition request.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Review {
-    /// Who reviewed.
+    /// The reviewer.
     pub by: UserName,
-    /// When.
+    /// The time of the review.
     pub at: Timestamp,
-    /// Approved or rejected.
+    /// The decision: approved or rejected.
     pub verdict: Verdict,
-    /// Why (Markdown).
+    /// The reason (Markdown).
     pub comment: Text,
-    /// SHA-256 over what the reviewer saw.
+    /// The SHA-256 of the contents that the reviewer decided about.
     pub subject: Digest,
-    /// Why it does not count; null where it counts or is not judged, as in `version show`.
+    /// The reason why the review does not count. Null if the review counts, or if reviews are not judged, as in
+    /// `version show`.
     pub void: Option<String>,
-    /// Who landed it, where that is another person than `by` and the history was read.
+    /// The committer. Absent if the committer is the person in `by`, or if the command does not read the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landed_by: Option<String>,
 }
 
-/// What the caller may do about an open request or a comment.
+/// An action that the caller may take on an open request or a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AvailableAction {
@@ -129,7 +132,7 @@ pub enum AvailableAction {
     ApproveTransitionRequest,
     /// Reject the request.
     RejectTransitionRequest,
-    /// Withdraw the request.
+    /// Cancel the request.
     CancelTransitionRequest,
     /// Edit the comment.
     EditComment,
@@ -140,30 +143,31 @@ pub enum AvailableAction {
 /// A comment on a version.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Comment {
-    /// Its id.
+    /// The id.
     pub id: Id,
     /// The registered model.
     pub model: ModelName,
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// Who wrote it.
+    /// The author of the comment.
     pub created_by: UserName,
-    /// When it was written.
+    /// The time of the comment.
     pub created_at: Timestamp,
-    /// When it was last edited; null if never.
+    /// The time of the last edit. Null if the comment was never edited.
     pub edited_at: Option<Timestamp>,
-    /// What it says (Markdown).
+    /// The text of the comment (Markdown).
     pub text: Text,
-    /// Who landed it, where that is another person than `created_by` and the history was read.
+    /// The committer. Absent if the committer is the person in `created_by`, or if the command does not read the
+    /// history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landed_by: Option<String>,
-    /// What the caller may do about it; present in the answers of the HTTP API where there is anything.
+    /// The actions that the caller may take on the comment. Present only in responses of the HTTP API, unless empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub available_actions: Vec<AvailableAction>,
 }
 
 impl Comment {
-    /// A comment on a version, with who landed it.
+    /// Makes the output for a comment on a version, with its committer.
     pub fn new(model: &ModelName, version: u64, comment: &entity::Comment, landed_by: Option<&str>) -> Self {
         Self {
             id: comment.id.clone(),
@@ -179,40 +183,40 @@ impl Comment {
     }
 }
 
-/// Something that was done to a version. Keys without a value are absent.
+/// An activity on a version. Keys without a value are absent.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Activity {
-    /// A comment's or request's own id, else that of the event.
+    /// The id of the comment or request; for other activities the id of the event.
     pub id: String,
-    /// What was done: APPLIED_TRANSITION, SYSTEM_TRANSITION, REQUESTED_TRANSITION, APPROVED_REQUEST, REJECTED_REQUEST,
-    /// CANCELLED_REQUEST or NEW_COMMENT.
+    /// The type of the activity: APPLIED_TRANSITION, SYSTEM_TRANSITION, REQUESTED_TRANSITION, APPROVED_REQUEST,
+    /// REJECTED_REQUEST, CANCELLED_REQUEST or NEW_COMMENT.
     pub activity_type: &'static str,
     /// The registered model.
     pub model: ModelName,
-    /// The version's number.
+    /// The version number.
     pub version: u64,
-    /// When it was done.
+    /// The time of the activity.
     pub at: Timestamp,
-    /// When it was last changed.
+    /// The time of the last change.
     pub updated_at: Timestamp,
-    /// Who did it.
+    /// The person who performed the activity.
     pub by: String,
-    /// Who landed it, where that is another person.
+    /// The committer. Absent if the committer is the person in `by`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landed_by: Option<String>,
-    /// What was said.
+    /// The comment of the person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// The stage that the version was in.
+    /// The stage of the version before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The stage that it goes or shall go to.
+    /// The new or requested stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// What the registry says about it.
+    /// The comment of the registry itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_comment: Option<String>,
-    /// What the caller may do about it.
+    /// The actions that the caller may take on the request or comment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub available_actions: Vec<AvailableAction>,
 }

@@ -1,6 +1,7 @@
-//! The JSON Schemas (2020-12) of what commands print, from the types that are printed.
+//! The JSON Schemas (2020-12) of the output of commands, generated from the output types.
 //!
-//! They are version 1. New keys may come without a new version; a key that goes, or changes its type or meaning, needs one.
+//! The schemas are version 1. New keys need no new version. The removal of a key, or a change of its type or meaning,
+//! needs a new version.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -12,18 +13,18 @@ use super::*;
 /// The version of the schemas, which is a folder of `schema/output`.
 pub const VERSION: u32 = 1;
 
-/// An output with a schema.
+/// A kind of output, with its schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     /// The schema's name.
     pub name: &'static str,
-    /// What prints it, for documentation.
+    /// The command that prints this output, as Markdown for the documentation.
     pub printed_by: &'static str,
     make: fn() -> Schema,
 }
 
 impl Kind {
-    /// The schema, as text that ends in a line feed.
+    /// Returns the schema as JSON text that ends in a line feed.
     pub fn schema(&self) -> String {
         let mut schema = (self.make)();
         schema.insert("title".to_owned(), json!(format!("Output of greenroom: {}", self.name)));
@@ -105,10 +106,10 @@ fn of<T: JsonSchema>() -> Schema {
     settings.into_generator().into_root_schema_for::<T>()
 }
 
-/// Says that an object has no other keys than those that are listed, and leaves out what belongs to TOML alone.
+/// Forbids unlisted keys in objects, and removes the parts of a schema that hold only for TOML files.
 fn close(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
-    // Of a file that leaves a key out; here the key is there, and null.
+    // A file leaves out one of the keys; the output has the key with null.
     if object.get("oneOf").is_some_and(is_about_keys) {
         object.remove("oneOf");
     }
@@ -116,13 +117,13 @@ fn close(schema: &mut Schema) {
         object.entry("additionalProperties").or_insert(json!(false));
     }
     object.remove("default");
-    // `uint64` and the like are no formats of JSON Schema; dates are.
+    // `uint64` and similar formats are not part of JSON Schema; the date formats are.
     if object.get("format").and_then(Value::as_str).is_some_and(|f| !f.starts_with("date")) {
         object.remove("format");
     }
 }
 
-/// Whether alternatives only say which keys must be there.
+/// Returns whether the alternatives of a `oneOf` only list required keys.
 fn is_about_keys(alternatives: &Value) -> bool {
     let only_keys = |one: &Value| one.as_object().is_some_and(|o| o.keys().all(|k| k == "required"));
     alternatives.as_array().is_some_and(|all| all.iter().all(only_keys))

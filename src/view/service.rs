@@ -1,4 +1,4 @@
-//! Deliveries, secrets, tokens, the watcher and the server.
+//! Output types for deliveries, secrets, tokens, the watcher and the server.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,63 +7,64 @@ use crate::name::UserName;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// The address of a server that has started.
+/// The URL of a server that has started.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Address {
-    /// Its URL.
+    /// The URL of the server.
     pub url: String,
 }
 
 /// A new API token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct NewToken<'a> {
-    /// The token; it is shown this once.
+    /// The token. It is shown only once.
     pub token: &'a str,
-    /// The person that it stands for.
+    /// The person whom the token identifies.
     pub person: &'a UserName,
-    /// When it expires; null for never.
+    /// The time when the token expires. Null for never.
     pub expires_at: Option<Timestamp>,
-    /// Whether it may only read.
+    /// Whether the token may only read.
     pub read_only: bool,
-    /// Whether its holder acts for other persons, too.
+    /// Whether the holder of the token may also act for other people.
     pub delegate: bool,
 }
 
 /// An API token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Token {
-    /// How it begins.
+    /// The first characters of the token.
     pub prefix: String,
-    /// The person that it stands for.
+    /// The person whom the token identifies.
     pub person: String,
-    /// When it was made.
+    /// The time of its creation.
     pub created_at: Timestamp,
-    /// When it expires; null for never.
+    /// The time when the token expires. Null for never.
     pub expires_at: Option<Timestamp>,
-    /// Whether it may only read.
+    /// Whether the token may only read.
     pub read_only: bool,
-    /// Whether its holder acts for other persons, too.
+    /// Whether the holder of the token may also act for other people.
     pub delegate: bool,
-    /// Whether it has expired.
+    /// Whether the token has expired.
     pub expired: bool,
-    /// Whether its person was removed since it was made: then it is good for nothing, if somebody has the id again or not.
+    /// Whether the person of the token was removed after the creation of the token. Such a token is invalid, even if
+    /// the id is in use again.
     pub void: bool,
 }
 
-/// The outcome of `token revoke`.
+/// The result of `token revoke`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RevokedTokens {
-    /// How many tokens were revoked.
+    /// The number of revoked tokens.
     pub revoked: usize,
 }
 
-/// What was done to a secret.
+/// The change of a secret.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct SecretChange<'a> {
     /// The secret that was set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<&'a str>,
-    /// The generated value; it is shown this once.
+    /// The generated value. It is shown only once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<&'a str>,
     /// The secret that was deleted.
@@ -74,17 +75,17 @@ pub struct SecretChange<'a> {
 /// A secret without its value.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StoredSecret {
-    /// Its name.
+    /// The name of the secret.
     pub name: String,
-    /// When it was set; null where the environment holds it.
+    /// The time when the secret was set. Null for a secret in the environment.
     pub updated_at: Option<Timestamp>,
-    /// Whether it is stored encrypted.
+    /// Whether the secret is stored encrypted.
     pub encrypted: bool,
-    /// Whether the environment holds it.
+    /// Whether the secret is in the environment.
     pub environment: bool,
 }
 
-/// What is to be delivered, was given up, and arrived last.
+/// The pending and dead deliveries, and the latest delivered ones.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Deliveries<'a> {
     /// The channels: webhooks by id, and `mail`.
@@ -93,141 +94,141 @@ pub struct Deliveries<'a> {
     pub deliveries: Vec<Delivery<'a>>,
 }
 
-/// A channel that things are delivered to.
+/// A channel: a webhook or the mail.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Channel<'a> {
     /// A webhook's id, or `mail`.
     pub channel: &'a str,
-    /// The commit up to which it was told.
+    /// The cursor: the commit up to which the events were sent to the channel or queued.
     pub commit: Oid,
-    /// How many deliveries arrived.
+    /// The number of successful deliveries.
     pub delivered: u64,
-    /// How many wait.
+    /// The number of pending deliveries.
     pub pending: usize,
-    /// How many were given up.
+    /// The number of dead letters.
     pub dead: usize,
-    /// Why nothing is sent; null while things are sent.
+    /// The reason why the channel is suspended. Null if the channel is not suspended.
     pub suspended: Option<Suspension<'a>>,
 }
 
-/// Why nothing is sent to a channel.
+/// The suspension of a channel: nothing is sent to it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Suspension<'a> {
-    /// What happened.
+    /// The reason for the suspension.
     pub why: &'a str,
-    /// When.
+    /// The time of the suspension.
     pub at: Timestamp,
 }
 
-/// A delivery.
+/// A delivery to a channel.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Delivery<'a> {
     /// The channel.
     pub channel: &'a str,
-    /// Its id, the same on each attempt.
+    /// The id of the delivery, which is the same on each attempt.
     pub id: &'a str,
-    /// The event's dotted name.
+    /// The dotted name of the event.
     pub event: &'a str,
     /// The commit of the event.
     pub commit: Oid,
-    /// The commit before a rewritten history that it is compared with.
+    /// The commit before a rewrite of the history, with which the commit is compared. Null otherwise.
     pub before: Option<Oid>,
-    /// The place of the event in its commit.
+    /// The position of the event in its commit, from 0.
     pub ordinal: u32,
-    /// What it stays in order with.
+    /// The queue of the delivery. Deliveries in the same queue are sent in order.
     pub lane: &'a str,
-    /// Tells it from other deliveries of the same event.
+    /// Distinguishes several deliveries of the same event to one channel.
     pub key: &'a str,
-    /// pending, failed, dead or delivered.
+    /// `pending`, `failed`, `dead` or `delivered`.
     pub state: &'a str,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When the event landed.
+    /// The time when the commit of the event reached the branch.
     pub landed_at: Timestamp,
-    /// When it arrived or was given up, or is tried next.
+    /// The time of success or of giving up, or the time of the next attempt.
     pub at: Option<Timestamp>,
-    /// What the receiver said, or what went wrong.
+    /// The response of the receiver, or the error.
     pub said: &'a str,
 }
 
-/// A line of `webhook replay`: one for each delivery.
+/// A line of `webhook replay`, one for each delivery.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Replay<'a> {
     /// The channel.
     pub channel: &'a str,
-    /// The delivery's id.
+    /// The id of the delivery.
     pub id: &'a str,
-    /// The event's dotted name.
+    /// The dotted name of the event.
     pub event: &'a str,
     /// The commit of the event.
     pub commit: Oid,
-    /// The place of the event in its commit.
+    /// The position of the event in its commit, from 0.
     pub ordinal: u32,
-    /// What it stays in order with.
+    /// The queue of the delivery. Deliveries in the same queue are sent in order.
     pub lane: &'a str,
-    /// Tells it from other deliveries of the same event.
+    /// Distinguishes several deliveries of the same event to one channel.
     pub key: &'a str,
-    /// listed (with `--dry-run`), delivered, failed, or behind one that failed.
+    /// `listed` (with `--dry-run`), `delivered`, `failed`, or `behind` (not sent, because an earlier delivery failed).
     pub state: &'a str,
-    /// What the receiver said, or what went wrong.
+    /// The response of the receiver, or the error.
     pub said: Option<&'a str>,
 }
 
-/// The outcome of `webhook replay --dead`.
+/// The result of `webhook replay --dead`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Revival {
-    /// How many deliveries are tried again.
+    /// The number of deliveries that are tried again.
     pub dead: usize,
-    /// How many stay, for their webhook is switched off.
+    /// The number of dead letters that stay, because their webhook is disabled.
     pub switched_off: usize,
-    /// How many channels are suspended.
+    /// The number of suspended channels.
     pub suspended: usize,
-    /// Whether a running watcher or server took them up.
+    /// Whether a running watcher or server took over the deliveries.
     pub taken_up: bool,
 }
 
-/// The answer to a test of a webhook.
+/// The response to a test delivery of a webhook.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WebhookTrial<'a> {
     /// The event that was sent.
     pub event: &'a str,
-    /// The status of the answer.
+    /// The status code of the response.
     pub status: u16,
-    /// The body of the answer.
+    /// The body of the response.
     pub body: &'a str,
 }
 
-/// The outcome of `watch --once` for a repository.
+/// The result of `watch --once` for a repository.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WatchSummary<'a> {
     /// The repository.
     pub repository: &'a str,
-    /// How many deliveries arrived.
+    /// The number of successful deliveries.
     pub delivered: u64,
-    /// How many attempts failed.
+    /// The number of failed attempts.
     pub failed: u64,
-    /// How many deliveries wait.
+    /// The number of pending deliveries.
     pub pending: u64,
-    /// How many were given up.
+    /// The number of dead letters.
     pub dead: u64,
-    /// How many channels are suspended.
+    /// The number of suspended channels.
     pub suspended: u64,
 }
 
-/// A line that `watch` writes to standard error. Further keys tell the details.
+/// A line that `watch` writes to standard error. Additional keys hold details.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = true))]
 pub struct WatchMessage<'a> {
-    /// When.
+    /// The time of the message.
     pub at: Timestamp,
-    /// info, warning or error.
+    /// `info`, `warning` or `error`.
     pub level: &'a str,
-    /// What happened.
+    /// The text of the message.
     pub message: &'a str,
-    /// The repository, where several are watched.
+    /// The repository. Absent if only one repository is watched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<&'a str>,
-    /// Details.
+    /// The details of the message.
     #[serde(flatten)]
     pub details: std::collections::BTreeMap<&'a str, &'a str>,
 }

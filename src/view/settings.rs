@@ -1,4 +1,4 @@
-//! The registry's settings, stage rules, alias rules and webhooks: what their files say.
+//! Output types for the registry's settings, stage rules, alias rules and webhooks, with the keys of their files.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,27 +13,27 @@ use crate::stage::Stage;
 #[serde(transparent)]
 pub struct RegistrySettings<'a>(pub &'a Settings);
 
-/// A stage.
+/// A stage with its rule.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StageSetting<'a> {
-    /// Its name.
+    /// The name.
     pub stage: &'a Stage,
-    /// The level that a transition into it needs.
+    /// The permission level that a transition into the stage needs.
     pub level: Level,
-    /// Its rule; null if there is none.
+    /// The rule of the stage. Null if there is none.
     pub rule: Option<&'a StageRule>,
 }
 
 /// An alias with a rule.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct GuardedAlias<'a> {
-    /// Its name.
+    /// The name.
     pub alias: &'a AliasName,
-    /// Its rule.
+    /// The rule of the alias.
     pub rule: &'a AliasRule,
 }
 
-/// Webhooks with the keys of their files.
+/// The webhooks, with the keys of their files.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Webhooks<'a>(pub &'a [Webhook]);

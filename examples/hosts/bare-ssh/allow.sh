@@ -1,5 +1,5 @@
 #!/bin/sh
-# allow.sh PERSON KEY.pub: prints the line of authorized_keys that lets a person push with a key, and no more than that.
+# allow.sh PERSON KEY.pub: prints the line of authorized_keys that lets a person use git with this key, and nothing else.
 set -eu
 
 person=$1
@@ -10,5 +10,5 @@ case $person in
     ;;
 esac
 read -r key <"$2"
-# sshd replaces \" by a quote, and the shell puts in what the client asked for.
+# sshd replaces \" by a quote, and the shell inserts the command that the client requested.
 printf 'command="GREENROOM_USER=%s git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"",restrict %s\n' "$person" "$key"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The gate of a Greenroom registry: judges each push before it is accepted, and refuses where it cannot.
+# The gate of a Greenroom registry: judges each push before git accepts it, and refuses the push if greenroom is missing.
 greenroom=/opt/greenroom/greenroom
 [ -x "$greenroom" ] || {
     echo "greenroom: the gate of this registry cannot run: $greenroom is not there." >&2

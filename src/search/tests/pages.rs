@@ -1,4 +1,4 @@
-//! Pages of an answer, and what holds of any text.
+//! Pages of results, and properties of all texts.
 
 use super::*;
 
@@ -75,7 +75,7 @@ fn a_page_deep_in_many_rows_is_the_one_of_the_sorted_answer() {
     assert_eq!(page, Page { rows: sorted[1000..1100].to_vec(), next: Some(1100) });
 }
 
-/// Pieces that filters are made of.
+/// Fragments of filters.
 fn pieces() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
         "name",

@@ -1,5 +1,5 @@
 """MLflow's registry client for Greenroom: `mlflow.set_registry_uri("greenroom:///path/to/registry")`.
 
-Beside what MLflow's own client does, it copies the files of a model into the registry when a version is registered, with
-the parameters and metrics of its run. Whoever may read the registry can load the model then, without the tracking server.
+When a version is registered, this client also copies the files of the model into the registry, with the parameters and
+metrics of the model's run. Everyone who may read the registry can then load the model without the tracking server.
 """

@@ -1,9 +1,9 @@
-"""Addresses of registries.
+"""URIs of registries.
 
-    greenroom:///srv/registry          a folder of this machine; a server for it is found or started
-    greenroom://registry.example.org   a server, by https; by http on localhost
-    greenroom+http://host:5050         a server, by http
-    greenroom+https://host             a server, by https
+    greenroom:///srv/registry          a folder of this machine; its server is found or started
+    greenroom://registry.example.org   a server, over https; over http on localhost
+    greenroom+http://host:5050         a server, over http
+    greenroom+https://host             a server, over https
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SCHEMES = {"greenroom": "", "greenroom+http": "http", "greenroom+https": "https
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """Where a registry is: a folder, or a server. One of both is set."""
+    """The location of a registry: either a folder or the URL of a server is set."""
 
     folder: pathlib.Path | None = None
     url: str | None = None
 
 
 def parse(uri: str) -> Address:
-    """Reads the address of a registry."""
+    """Parses the URI of a registry. Raises `MlflowException` if the URI is invalid."""
     parts = urllib.parse.urlsplit(uri)
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or parts.query or parts.fragment:

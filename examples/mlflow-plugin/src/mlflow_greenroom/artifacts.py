@@ -1,4 +1,4 @@
-"""The files of models, as a registry's server keeps them: to download, and to upload when a version is registered."""
+"""The files of models on a registry's server: downloads, and uploads when a version is registered."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mlflow.utils.rest_utils import MlflowHostCreds, augmented_raise_for_status,
 from mlflow_greenroom.credentials import credentials_for
 
 API = "/api/2.0/mlflow-artifacts/artifacts"
-"""Where on the server its artifacts begin."""
+"""The path of the artifacts API on the server."""
 
 _PREFIX = "greenroom+"
 
 
 def _checked(name: str) -> str:
-    """The name of a file, if it is one part of a path on this system; MLflow's own check also refuses `#` and decodes `%`."""
+    """Returns a file name that is one path component on this system; MLflow's own check also refuses `#` and decodes `%`."""
     is_path = "/" in name or "\\" in name or (os.name == "nt" and ":" in name)
     if name in ("", ".", "..") or is_path or any(ord(c) < 32 for c in name):
         raise MlflowException(f"The server lists a file with the name {name!r}, which is none.", INVALID_PARAMETER_VALUE)
@@ -34,7 +34,7 @@ def _checked(name: str) -> str:
 class GreenroomArtifactRepository(HttpArtifactRepository):
     """Artifacts behind a registry's server: `greenroom+http://host/api/2.0/mlflow-artifacts/artifacts/…`.
 
-    It differs from MLflow's own in whose credentials it sends: the registry's, not the tracking server's.
+    In contrast to MLflow's own repository, it sends the registry's credentials, not the tracking server's.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class GreenroomArtifactRepository(HttpArtifactRepository):
         **_: Any,
     ) -> None:
         plain = artifact_uri[len(_PREFIX) :] if artifact_uri.startswith(_PREFIX) else artifact_uri
-        # MLflow 2 passes an artifact repository nothing but its URI, MLflow 3 the two stores as well.
+        # MLflow 2 passes only the URI to an artifact repository; MLflow 3 also passes the two stores.
         stores = {"tracking_uri": tracking_uri, "registry_uri": registry_uri}
         taken = inspect.signature(HttpArtifactRepository.__init__).parameters
         super().__init__(plain, **{name: uri for name, uri in stores.items() if name in taken})
@@ -65,7 +65,7 @@ class GreenroomArtifactRepository(HttpArtifactRepository):
         return False
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
-        """The files and folders right below a path; of a file itself, nothing."""
+        """Lists the files and folders directly below a path; the list is empty for a file."""
         base, _, root = self.artifact_uri.partition(API)
         root = root.strip("/")
         asked = {"path": posixpath.join(root, path) if path else root}
@@ -79,7 +79,7 @@ class GreenroomArtifactRepository(HttpArtifactRepository):
         return sorted(found, key=lambda info: info.path)
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
-        """Sends a file; its name may have `#`, `?` and `%` in it, which MLflow's own repository takes for parts of a URL."""
+        """Uploads a file. The name may contain `#`, `?` and `%`, which MLflow's own repository parses as parts of a URL."""
         name = os.path.basename(local_file)
         path = posixpath.join(artifact_path, name) if artifact_path else name
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -96,7 +96,7 @@ class GreenroomArtifactRepository(HttpArtifactRepository):
                 file.write(chunk)
 
     def remove(self) -> None:
-        """Removes all of it, as is done with an upload."""
+        """Deletes the whole folder on the server, for example an upload."""
         base, api, root = self.artifact_uri.partition(API)
         answer = http_request(self._creds(base), f"{api}/{root.strip('/')}", "DELETE")
         augmented_raise_for_status(answer)

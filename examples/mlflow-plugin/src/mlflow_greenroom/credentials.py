@@ -1,7 +1,7 @@
-"""What is sent along to a registry's server, so that it knows who calls.
+"""The credentials that identify the caller to a registry's server.
 
-`GREENROOM_TOKEN` is for the registry alone. Without it a remote server gets what MLflow sends to every server:
-`MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
+`GREENROOM_TOKEN` is only for the registry. Without it, a remote server gets the credentials that MLflow sends to every
+server: `MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mlflow.utils.rest_utils import MlflowHostCreds
 
 
 def credentials_for(url: str) -> MlflowHostCreds:
-    """The credentials for a server at this address."""
+    """Returns the credentials for the server at this URL."""
     usual = get_default_host_creds(url)
     token = os.environ.get("GREENROOM_TOKEN")
     if token:
@@ -28,5 +28,5 @@ def credentials_for(url: str) -> MlflowHostCreds:
 
 
 def local_credentials(url: str) -> MlflowHostCreds:
-    """The credentials for a server that this user started on this machine: what is meant for others is not sent."""
+    """Returns the credentials for a server that this user started on this machine: only `GREENROOM_TOKEN` is sent."""
     return MlflowHostCreds(host=url, token=os.environ.get("GREENROOM_TOKEN"))

@@ -1,5 +1,5 @@
-"""What the run of a model measured: recorded in the registry, so that search, comparison and approval need no tracking
-server later."""
+"""The parameters and metrics of a model's run. The registry records them, so that search, comparison and approval need
+no tracking server later."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _logger = logging.getLogger(__name__)
 
 
 def collect(tracking_uri: str | None, run_id: str | None, model_id: str | None) -> dict[str, list[dict[str, Any]]]:
-    """The fields `params` and `metrics` of a request to create a version: of the logged model first, then of its run.
+    """Returns the fields `params` and `metrics` of a request to create a version, from the logged model and its run.
 
-    A tracking store that cannot be read is no reason not to register a model; then a warning says what is missing.
+    If a tracking store cannot be read, the model is registered all the same, and a warning names the missing data.
     """
     client = MlflowClient(tracking_uri=tracking_uri)
     params: dict[str, str] = {}
@@ -42,8 +42,8 @@ def collect(tracking_uri: str | None, run_id: str | None, model_id: str | None) 
 
 
 def _merged(of_model: dict[str, dict[str, Any]], of_run: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """A logged model's own metrics count; but where its run has the same measurement, the run's record is the exact one
-    (MLflow keeps 0 for a NaN of a logged model)."""
+    """Merges metrics. The logged model's metrics win, except where the run has the same measurement: the run's value is
+    exact, while MLflow stores 0 for a NaN of a logged model."""
     merged = dict(of_model)
     for key, metric in of_run.items():
         known = merged.get(key)
@@ -53,7 +53,7 @@ def _merged(of_model: dict[str, dict[str, Any]], of_run: dict[str, dict[str, Any
 
 
 def _metrics_of(run: Any) -> Iterable[Any]:
-    # The plain dictionary of values has neither step nor time.
+    # The public dictionary `run.data.metrics` has neither step nor time.
     return getattr(run.data, "_metric_objs", None) or []
 
 
@@ -76,7 +76,7 @@ def _shown(metric: Any) -> dict[str, Any]:
 
 
 def number(value: float) -> float | str:
-    """A number as JSON can hold it."""
+    """Returns a number as JSON can represent it: NaN and the infinities as strings."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

@@ -1,8 +1,8 @@
-"""The server of a registry on this machine: found by its notice in the repository, or started.
+"""The server of a registry on this machine: found by its server file in the repository, or started.
 
-A server holds a lock on its notice, `greenroom/server.json` in the git folder, while it runs. So a notice that a killed
-server left behind is known at once, and every program of this user shares one server. It ends by itself when nobody has
-asked for a while.
+A running server holds a lock on its server file, `greenroom/server.json` in the git folder. A file without a lock is left
+from a server that was killed. All programs of this user share one server. A server that this module started exits after
+`IDLE_EXIT` seconds without a request.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import IO, Iterator
 from mlflow.exceptions import MlflowException
 
 IDLE_EXIT = 600
-"""After how many seconds without a request a server that was started here ends."""
+"""The seconds without a request after which a server that this module started exits."""
 
 _START_SECONDS = 60
 _HEALTH_SECONDS = 5
 
-# Neither proxies nor redirects have a part in asking a server of this machine.
+# Requests to a server on this machine use no proxy.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def url_of(registry: pathlib.Path) -> str:
-    """The address of the server of a registry, which is started if none runs."""
+    """Returns the URL of a registry's server. Starts the server if it does not run."""
     folder = _state_folder(registry)
     return _running(folder) or _started(registry, folder)
 
@@ -51,14 +51,14 @@ def _state_folder(registry: pathlib.Path) -> pathlib.Path:
 
 
 def _running(folder: pathlib.Path) -> str | None:
-    """The address of the server that runs already."""
+    """Returns the URL of the running server, or `None`."""
     try:
         with open(folder / "server.json", encoding="utf-8") as notice:
             try:
                 fcntl.flock(notice, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return str(json.load(notice)["url"])
-            # Nobody holds it: what it tells of is gone.
+            # No process holds the lock: the server is gone.
             return None
     except (FileNotFoundError, ValueError, KeyError):
         return None
@@ -66,7 +66,7 @@ def _running(folder: pathlib.Path) -> str | None:
 
 @contextlib.contextmanager
 def _alone(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other programs from starting a server meanwhile."""
+    """Prevents other programs from starting a server at the same time."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "server.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -85,7 +85,7 @@ def _program() -> str:
 
 def _started(registry: pathlib.Path, folder: pathlib.Path) -> str:
     with _alone(folder):
-        # Somebody else may have started one while this program waited.
+        # Another program may have started a server while this program waited.
         known = _running(folder)
         if known:
             return known
@@ -110,7 +110,7 @@ def _started(registry: pathlib.Path, folder: pathlib.Path) -> str:
             server.wait()
             why = log.read_text(encoding="utf-8", errors="replace").strip() or str(error)
             raise MlflowException(f"no server could be started for {registry}: {why}") from error
-        # It outlives this program; nobody is to wait for it.
+        # The server outlives this program; set the code so that Popen does not warn about a running child.
         server.returncode = 0
         return url
 

@@ -1,9 +1,10 @@
-"""A registered model that is created for a version exists once the version can be registered, and not before.
+"""Delays the creation of a registered model for a version until the version can be registered.
 
 `mlflow.register_model`, `log_model(registered_model_name=…)`, `copy_model_version` and `register_prompt` create the
-registered model first and its version second. A failure between the two, such as a source that cannot be read, would leave
-an empty model that nobody asked for. So within these calls the creation is only noted, and done with that of the version.
-A model that a program creates itself, by `create_registered_model`, is created at once and stays.
+registered model first and its version second. A failure between the two, such as a source that cannot be read, would
+leave an unwanted empty model. Within these calls, the creation is therefore only noted, and happens together with the
+creation of the version. A model that a program creates itself, by `create_registered_model`, is created at once and
+stays.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from mlflow.exceptions import MlflowException
 _logger = logging.getLogger(__name__)
 
 _COMPOSITE_CALLS = frozenset({"_register_model", "copy_model_version", "register_prompt"})
-"""The functions of MLflow that create a registered model on the way to a version of it."""
+"""The functions of MLflow that create a registered model before they create a version of it."""
 
 
 def composite_call() -> int | None:
-    """The identity of the outermost composite call of MLflow that runs in this thread, if one does."""
+    """Returns an id of the outermost composite call of MLflow in this thread, or `None` outside of such a call."""
     found = None
     frame = sys._getframe(1)
     while frame is not None:
@@ -35,7 +36,7 @@ def composite_call() -> int | None:
 
 
 class Promises:
-    """The registered models that composite calls of MLflow are about to create, for each thread the latest."""
+    """The registered models that composite calls of MLflow are about to create: the latest one of each thread."""
 
     def __init__(self, create: Callable[..., Any], delete: Callable[[str], Any]) -> None:
         self._create = create
@@ -48,7 +49,7 @@ class Promises:
 
     @contextlib.contextmanager
     def kept(self, name: str) -> Iterator[None]:
-        """Creates the model that this composite call noted, and deletes it again if what follows fails."""
+        """Creates the model that this composite call noted. Deletes the model again if the `with` block fails."""
         noted = getattr(self._of_thread, "latest", None)
         self._of_thread.latest = None
         if noted is None or noted[:2] != (composite_call(), name):
@@ -66,7 +67,7 @@ class Promises:
         try:
             self._create(name, **arguments)
         except MlflowException as error:
-            # Somebody else was faster; as MLflow does, the version becomes one of theirs.
+            # Another caller created the model first. As in MLflow, the version is added to that model.
             if error.error_code == "RESOURCE_ALREADY_EXISTS":
                 return False
             raise

@@ -1,4 +1,4 @@
-"""The registry store that MLflow's client talks to: MLflow's own REST client, and the copying of models."""
+"""The registry store of MLflow's client: MLflow's own REST client, extended by the copying of models."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _REGISTERED = re.compile(r"models:/(?!m-[0-9a-f]+$)")
 
 
 def open_store(store_uri: str, tracking_uri: str | None = None) -> GreenroomStore:
-    """Opens the registry at an address; MLflow calls this for the scheme `greenroom`."""
+    """Opens the registry at a URI. MLflow calls this function for the schemes of this package."""
     found = address.parse(store_uri)
     if found.folder is not None:
         folder = found.folder
-        # Asked before each request: a server that has ended for want of use is started again.
+        # Evaluated before each request, so that a server that exited while idle is started again.
         return GreenroomStore(lambda: local_credentials(local.url_of(folder)), tracking_uri)
     assert found.url is not None
     return GreenroomStore(functools.partial(credentials_for, found.url), tracking_uri)
@@ -60,7 +60,7 @@ class GreenroomStore(RestStore):
         description: str | None = None,
         deployment_job_id: str | None = None,
     ) -> RegisteredModel:
-        """Creates a registered model; one that MLflow creates for a version is created together with that."""
+        """Creates a registered model. A model that MLflow creates for a version is created together with the version."""
         call = composite_call()
         tags = _as_entities(tags, RegisteredModelTag)
         if call is None:
@@ -81,7 +81,7 @@ class GreenroomStore(RestStore):
         local_model_path: str | None = None,
         model_id: str | None = None,
     ) -> ModelVersion:
-        """Registers a version: its files are uploaded first, and with them goes what its run measured."""
+        """Registers a version. Uploads its files first, and records the parameters and metrics of its run."""
         tags = _as_entities(tags, ModelVersionTag)
         message = CreateModelVersion(
             name=name,
@@ -93,7 +93,7 @@ class GreenroomStore(RestStore):
         )
         body: dict[str, Any] = json.loads(message_to_json(message))
         if model_id:
-            # The message of MLflow 2 has no such field.
+            # The protobuf message of MLflow 2 does not have this field.
             body["model_id"] = model_id
         is_prompt = any(tag.key == _IS_PROMPT and str(tag.value).lower() == "true" for tag in tags or [])
         is_reference = os.environ.get("GREENROOM_UPLOAD", "always") == "never" or is_serving()
@@ -105,16 +105,16 @@ class GreenroomStore(RestStore):
             return self._create(name, body)
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
-        """Where the files of a version are. Those that the registry has are downloaded with its own credentials."""
+        """Returns the location of a version's files. Downloads from the registry use its credentials."""
         found = str(super().get_model_version_download_uri(name, version))
         if is_serving() and not serves_file():
-            # The clients of that server need not have this package; they send the registry's token themselves.
+            # Clients of that server may lack this package; they send the registry's token themselves.
             return found
         host = str(self._credentials().host).rstrip("/")
         return f"greenroom+{found}" if found.startswith(f"{host}{API}/") else found
 
     def list_webhooks_by_event(self, event: Any, max_results: int | None = None, page_token: str | None = None) -> Any:
-        """None: what happens is told to webhooks by the registry's server, however it came."""
+        """Returns no webhooks: the registry's server sends all events to webhooks."""
         return PagedList([], None)
 
     def _create(self, name: str, body: dict[str, Any]) -> ModelVersion:
@@ -133,7 +133,7 @@ class GreenroomStore(RestStore):
 
     @contextlib.contextmanager
     def _uploaded(self, source: str, local_model_path: str | None) -> Iterator[str]:
-        """The address of an upload of a model's files, which is removed again afterwards."""
+        """Uploads a model's files and yields the URI of the upload. Removes the upload afterwards."""
         upload = uuid.uuid4().hex
         credentials: MlflowHostCreds = self._credentials()
         uri = f"{str(credentials.host).rstrip('/')}{API}/uploads/{upload}"
@@ -144,7 +144,7 @@ class GreenroomStore(RestStore):
         try:
             yield f"mlflow-artifacts:/uploads/{upload}"
         finally:
-            # The server removes what is left behind, too, if later.
+            # The server also removes abandoned uploads, but later.
             with contextlib.suppress(Exception):
                 repository.remove()
 
@@ -163,7 +163,7 @@ class GreenroomStore(RestStore):
 
 
 def _as_entities(tags: list[Any] | None, kind: Any) -> list[Any]:
-    """Tags as entities; an MLflow server hands on the messages of its own API."""
+    """Returns tags as entities; an MLflow server passes protobuf messages of its own API."""
     return [tag if hasattr(tag, "to_proto") else kind(tag.key, tag.value) for tag in tags or []]
 
 
