@@ -19,8 +19,8 @@ pub fn comments(text: &str) -> Vec<String> {
     out
 }
 
-/// Returns the text behind the string at the start of `text`. A string in single quotation marks that does not end on
-/// its line, as TOML demands, ends there.
+/// Returns the text behind the string at the start of `text`. A string without triple quotation marks must end on its
+/// line; if it does not, it is taken to end there.
 fn behind_string(text: &str) -> &str {
     for (mark, escapes, is_long) in
         [("\"\"\"", true, true), ("'''", false, true), ("\"", true, false), ("'", false, false)]
