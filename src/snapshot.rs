@@ -49,8 +49,7 @@ pub struct Snapshot<'o> {
 }
 
 impl<'o> Snapshot<'o> {
-    /// Opens the registry in folder `at` (empty, or ending in a slash) of the tree `root`; `None` is the empty
-    /// repository.
+    /// Opens the registry in folder `at` (empty, or ending in a slash) of the tree `root`; `None`: an empty repository.
     pub fn new(objects: &'o dyn Objects, root: Option<Oid>, at: &str) -> Result<Self, TreeError> {
         let mut below = root;
         for name in at.split('/').filter(|p| !p.is_empty()) {
@@ -249,8 +248,7 @@ impl<'o> Snapshot<'o> {
         Ok(found.map(|e| self.view(&folder, ModelDir::of(name), e.id, paths)))
     }
 
-    /// Returns the model in a folder of this name. An abbreviated name does not tell its shard, so all shards are
-    /// searched.
+    /// Returns the model in a folder. An abbreviated folder name does not tell its shard, so all shards are searched.
     pub fn model_in(&self, dir: &ModelDir) -> Result<Option<ModelView<'o>>, TreeError> {
         if let Some(name) = dir.name() {
             return self.model(&name);
