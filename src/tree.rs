@@ -128,7 +128,7 @@ pub enum TreeError {
     /// The repository does not hold the object.
     #[error("object {0} is missing from the repository; fetch it, or run `git fsck`")]
     Missing(Oid),
-    /// The object has the wrong kind or cannot be parsed.
+    /// The object has the wrong kind or content.
     #[error("object {id} is damaged: {why}")]
     Damaged {
         /// The id of the object.

@@ -75,7 +75,7 @@ pub(super) fn events(
 ) -> Result<Vec<Event>, TreeError> {
     let old = before.model_in(renamed.map_or(dir, |(old, _)| old))?;
     let new = after.model_in(dir)?;
-    // With an unchanged model.toml the folder names the model, so the expensive second reading of the file is saved.
+    // With an unchanged model.toml the folder names the model; reading the file on both sides would be most of the work.
     let own_name = dir.name().filter(|name| ModelDir::of(name) == *dir);
     let same = renamed.is_none() && own_name.is_some() && !changes.iter().any(|(l, _)| matches!(l, Location::Model(_)));
     let file = |side: &Option<ModelView<'_>>| match side {

@@ -26,7 +26,7 @@ pub(super) fn without_bystanders(
     Ok(out)
 }
 
-/// Returns whether a file outside the file format differs between both trees at its path in the repository.
+/// Returns whether a file that belongs to no object of the registry differs at its path in the repository.
 fn differs_in_whole(file: &FileChange, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<bool, TreeError> {
     let (old, new) = sides(file, before, after)?;
     Ok(old.map(|e| (e.kind, e.id)) != new.map(|e| (e.kind, e.id)))
@@ -45,7 +45,7 @@ fn sides(
     })
 }
 
-/// Returns the event of a file outside the file format.
+/// Returns the event of a file that belongs to no object of the registry.
 pub(super) fn stray(file: &FileChange, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Event, TreeError> {
     let is_gone = file.after.is_none();
     let path = if is_gone { before.full_path(&file.path) } else { after.full_path(&file.path) };

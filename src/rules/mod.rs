@@ -59,9 +59,9 @@ pub struct Step<'a> {
     pub diff: &'a Diff,
     /// The person who acts.
     pub actor: &'a Actor,
-    /// The time of the step.
+    /// The time at which the step reaches the branch.
     pub at: Timestamp,
-    /// The time of the earliest commit that the step brings; `None` if times are not compared with it.
+    /// The author time of the earliest commit that the step brings; `None` if times are not compared with it.
     pub since: Option<Timestamp>,
     /// The branch that a merge brings in; `None` without a merge, or if it is uncertain what the branch changed.
     pub proposal: Option<&'a Proposal<'a>>,
@@ -152,7 +152,7 @@ impl<'a> Step<'a> {
         Ok(level)
     }
 
-    /// Returns the changed files by their meaning, which is that after the step, or before it for a deleted file.
+    /// Returns the changed files with the meaning of their paths after the step; of deleted files, before the step.
     fn touched(&self) -> Result<&[(Location, &'a FileChange)], TreeError> {
         let (old, new) = (self.before.layout()?, self.after.layout()?);
         let place = |f: &FileChange| Location::parse(&f.path, if f.after.is_some() { new } else { old }).ok();
@@ -200,8 +200,8 @@ pub struct Actor {
     /// The proven ones of these authors: they signed their commits, or pushed them here themselves. In a merge they
     /// have a right to the changes that the [`Proposal`] attributes to them; without a proposal they have none.
     pub vouched: BTreeSet<UserName>,
-    /// The author of a commit that is no merge, if the actor is an administrator and so may commit words of others, as
-    /// an import does. It gives no right to requests and reviews.
+    /// The author of a commit that is no merge, if the actor is an administrator. Administrators may commit words of
+    /// others, as an import does. It gives no right to requests and reviews.
     pub imported: Option<UserName>,
     /// Whether the actor signed the step.
     pub signed: bool,

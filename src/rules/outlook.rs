@@ -84,8 +84,8 @@ pub fn is_approved_and_open(
     Ok(inward.len() as u64 >= entering && outward.len() as u64 >= leaving)
 }
 
-/// Returns why a person's approval of their own request would not count; `None` if no approval is required of them, or
-/// it would count.
+/// Returns why a person's approval of their own request would not count. Returns `None` if it would count, if no
+/// approval is required, or if the person is no approver.
 ///
 /// # Errors
 /// If an object of the tree cannot be read.

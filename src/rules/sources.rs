@@ -1,7 +1,7 @@
-//! The rule of URLs in files: the source of a version, the link to its run, and the targets of webhooks.
+//! The rule of URIs in files: the source of a version, the link to its run, and the targets of webhooks.
 //!
 //! One rule for all ways: a command, a hand edit, a push and the server's API call the functions of this module.
-//! Greenroom never opens a URL because it stands in a file. But programs and people follow it, and history keeps it for
+//! Greenroom never opens a URI because it stands in a file. But programs and people follow it, and history keeps it for
 //! ever.
 
 mod disguise;
@@ -34,7 +34,7 @@ const FOREIGN: &[&str] = &[
 /// Schemes under which the part before an `@` is a password or token even without a colon.
 const WEB: &[&str] = &["http", "https"];
 
-/// Keys of a query that sign a URL or hold a password, in lower case: those of S3, Google Cloud Storage, Azure (SAS)
+/// Keys of a query that sign a URI or hold a password, in lower case: those of S3, Google Cloud Storage, Azure (SAS)
 /// and Alibaba OSS, and common names.
 const SIGNED: &[&str] = &[
     "access_token",
@@ -71,23 +71,23 @@ const SIGNED: &[&str] = &[
 /// Sources of prompts, which have no files.
 const OF_PROMPTS: [&str; 2] = ["dummy-source", "prompt-template"];
 
-/// How often a URL is percent-decoded, so that nested encodings hide nothing.
+/// How often a URI is percent-decoded, so that nested encodings hide nothing.
 const DECODINGS: usize = 8;
 
-/// What is wrong with a URL.
+/// What is wrong with a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadAddress {
     /// `..` in a path, in any spelling, or a NUL.
     Climbs,
     /// A control or invisible character, or bytes that are not UTF-8, also as `%0a`.
     Unreadable,
-    /// A fragment, a backslash in a `file:` URL, or a store without a path.
+    /// A fragment, a backslash in a `file:` URI, or a store without a path.
     Vague,
     /// A scheme that leads to no files.
     Foreign,
     /// A user and password before the host.
     Password,
-    /// A query that signs the URL or holds a token.
+    /// A query that signs the URI or holds a token.
     Signed,
     /// Text that looks like a password, signature or token: disguised, or in the form of a known provider's tokens.
     Disguised,
@@ -139,13 +139,13 @@ impl BadAddress {
     pub(super) const fn is_grave(self) -> bool {
         match self {
             Self::Climbs | Self::Foreign | Self::Password | Self::Signed => true,
-            // A past URL that only looks suspicious may hold no secret. A new one can be written differently.
+            // A past URI that only looks suspicious may hold no secret. A new one can be written differently.
             Self::Unreadable | Self::Vague | Self::Disguised => false,
         }
     }
 }
 
-/// Returns the scheme of a URL in lower case. A single letter before a colon is a drive, not a scheme.
+/// Returns the scheme of a URI in lower case. A single letter before a colon is a drive, not a scheme.
 fn scheme(address: &str) -> Option<String> {
     let (scheme, _) = address.split_once(':')?;
     let starts = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
@@ -153,7 +153,7 @@ fn scheme(address: &str) -> Option<String> {
     (scheme.len() > 1 && starts && plain).then(|| scheme.to_ascii_lowercase())
 }
 
-/// Returns the kind of credentials that a URL contains, if any.
+/// Returns the kind of credentials that a URI contains, if any.
 pub fn credentials(address: &str) -> Option<BadAddress> {
     plain_credentials(address).or_else(|| disguise::credentials(address).then_some(BadAddress::Disguised))
 }
@@ -176,7 +176,7 @@ fn plain_credentials(address: &str) -> Option<BadAddress> {
     query.split(['&', ';', '?', '#']).any(signs).then_some(BadAddress::Signed)
 }
 
-/// Returns what is wrong with the URL of files, independent of the settings; `None` if it is acceptable.
+/// Returns what is wrong with the URI of files, independent of the settings; `None` if it is acceptable.
 pub fn bad_address(address: &str) -> Option<BadAddress> {
     let mut text = Cow::Borrowed(address);
     for _ in 0..DECODINGS {
@@ -249,7 +249,7 @@ fn decoded_bytes(text: &str) -> Vec<u8> {
     out
 }
 
-/// Returns whether a URL lies under a prefix. The prefix must end at the end of a path segment.
+/// Returns whether a URI lies under a prefix. The prefix must end at the end of a path segment.
 fn lies_under(address: &str, prefix: &str) -> bool {
     let at_part = |rest: &str| rest.is_empty() || prefix.ends_with(['/', ':']) || rest.starts_with('/');
     address.strip_prefix(prefix).is_some_and(at_part)
@@ -348,7 +348,7 @@ fn reference(
     Ok(())
 }
 
-/// Checks that every URL that clients may load lies under a prefix of the settings: the uri, the location, and without
+/// Checks that every URI that clients may load lies under a prefix of the settings: the uri, the location, and without
 /// a location that of the version that the uri names.
 fn allowed(
     step: &Step<'_>,
@@ -359,7 +359,7 @@ fn allowed(
 ) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()?.filter(|s| !s.sources.allow.is_empty()) else { return Ok(()) };
     let allowed = |address: &str| settings.sources.allow.iter().any(|prefix| lies_under(address, prefix.as_str()));
-    // Older versions of this rule did not treat logged models of a tracking server as URLs of their own.
+    // Older versions of this rule did not treat logged models of a tracking server as URIs of their own.
     let own = |address: &str| {
         let is_logged = !step.is_past && origin::registered(address).is_none();
         address.is_empty() || address.starts_with("models:/") && !is_logged || OF_PROMPTS.contains(&address)

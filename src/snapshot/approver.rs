@@ -7,8 +7,8 @@ use crate::stage::Stage;
 use crate::tree::TreeError;
 
 impl Snapshot<'_> {
-    /// Returns whether a person's approval of a transition counts, for entering the stage `to` or for leaving the stage
-    /// `from`, whichever of the two requires approvals.
+    /// Returns whether a person's approval of a transition counts: for entering the stage `to`, or for leaving the stage
+    /// `from`. Only an end that requires approvals is considered; if neither end does, entering is considered.
     ///
     /// # Errors
     /// If an object of the tree cannot be read.

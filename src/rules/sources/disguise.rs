@@ -1,4 +1,4 @@
-//! Credentials at unusual places of a URL: in nested or encoded URLs, in path parameters, under names that only some
+//! Credentials at unusual places of a URI: in nested or encoded URIs, in path parameters, under names that only some
 //! services use, and tokens in the form of known providers.
 
 use std::borrow::Cow;
@@ -78,7 +78,7 @@ const TOKENS: &[(&str, usize)] = &[
     ("AIza", 35),
 ];
 
-/// Returns whether a URL, or its decoded form, contains something that looks like a credential.
+/// Returns whether a URI, or its decoded form, contains something that looks like a credential.
 pub(super) fn credentials(address: &str) -> bool {
     let mut text = Cow::Borrowed(address);
     for _ in 0..DECODINGS {
