@@ -368,8 +368,8 @@ fn asked_for(step: &Step<'_>, model: &ModelName, version: u64, key: &Key) -> Res
     Ok(out)
 }
 
-/// Returns what an altered model requires. `retired` may change with the deletion that causes it; the rule `immutable`
-/// refuses other alterations.
+/// Returns what a renamed or altered model requires. A change of `retired` belongs to the deletion in the same step; the
+/// rule `immutable` refuses other alterations.
 fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName) -> Needs {
     match event {
         Event::ModelAltered { .. }

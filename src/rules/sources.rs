@@ -348,8 +348,8 @@ fn reference(
     Ok(())
 }
 
-/// Checks that every URI that clients may load lies under a prefix of the settings: the uri, the location, and without
-/// a location that of the version that the uri names.
+/// Checks that every URI that clients may load lies under a prefix of the settings: the uri and the location. Without a
+/// location, the location of the version that the uri names is checked.
 fn allowed(
     step: &Step<'_>,
     source: &Source,

@@ -6,7 +6,7 @@ use crate::entity::person::SigningKey;
 use crate::name::UserName;
 use crate::time::Timestamp;
 
-/// Returns the lines of git's allowed_signers file.
+/// Returns the lines of git's `allowed_signers` file.
 ///
 /// A key is valid in the file when [`super::check`] accepts it, so `git verify-commit`, which uses the committer's
 /// time, agrees with the gate. The file cannot hold OpenPGP keys: each becomes a comment.
