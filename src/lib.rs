@@ -28,7 +28,7 @@ pub mod tree;
 // snapshots: the state of a registry in one tree
 pub mod snapshot;
 
-// events, references to versions, search filters
+// events and queries: what changed, references to versions, search filters
 pub mod event;
 pub mod reference;
 pub mod search;
@@ -68,7 +68,7 @@ pub mod kept;
 // secrets: kept outside git
 pub mod secrets;
 
-// the record of pushes of a served repository
+// record of pushes: who pushed what to a served repository
 pub mod pushes;
 
 // authority: the committer, known by people's keys, signatures and records of pushes
@@ -104,5 +104,5 @@ pub mod view;
 // the network: APIs over HTTP
 pub mod server;
 
-// the command line
+// command line: the commands
 pub mod cli;
