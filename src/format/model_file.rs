@@ -111,7 +111,7 @@ fn check(name: &str) -> Result<(), Unstorable> {
     }
 }
 
-/// Returns whether a name, percent-decoded once or many times, contains a slash or is `.` or `..`.
+/// Returns whether a name, percent-decoded any number of times, is `.` or `..`, or contains a slash, a backslash or NUL.
 fn climbs(name: &str) -> bool {
     let mut bytes = name.as_bytes().to_vec();
     while bytes.contains(&b'%') {
