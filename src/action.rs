@@ -1,4 +1,4 @@
-//! What someone may ask for: the closed set of actions. The CLI, the APIs and the pages carry nothing else in.
+//! The closed set of actions. The CLI, the APIs and the pages change a registry by these alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +11,23 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::Patch;
 
-/// Something that someone asks for.
+/// A change that a caller asks for.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the nouns they name; each variant says what is asked")]
 pub enum Action {
-    /// Make a registry; who asks will manage it.
+    /// Create a registry; the caller becomes its administrator.
     CreateRegistry { settings: Settings, maker: Person },
-    /// Change the registry's settings, layout aside; `seen` is what the asker changed, refused if that is outdated.
+    /// Change the settings of the registry, except its layout. `seen` is the state that the caller edited; the action
+    /// is refused if the settings changed since.
     ChangeSettings { settings: Settings, seen: Option<Box<Settings>> },
-    /// Move everything to another layout.
+    /// Move all files to another layout.
     Reshard { layout: Layout },
-    /// Move the registry to another folder of the repository: empty for its root, or ending in a slash.
+    /// Move the registry to another folder of the repository. A folder is empty for the root, or ends in a slash.
     MoveRegistry { to: String },
 
     /// Register a model.
     CreateModel { model: ModelName, description: Text, tags: Tags },
-    /// Change a model's description.
+    /// Change the description of a model.
     DescribeModel { model: ModelName, description: Text },
     /// Rename a model.
     RenameModel { model: ModelName, to: ModelName },
@@ -34,40 +35,41 @@ pub enum Action {
     DeleteModel { model: ModelName },
     /// Set a tag of a model.
     SetModelTag { model: ModelName, key: Key, value: Text },
-    /// Delete a tag of a model; nothing happens where there is none.
+    /// Delete a tag of a model. Nothing happens if the model has no such tag.
     DeleteModelTag { model: ModelName, key: Key },
 
     /// Register a version.
     CreateVersion { model: ModelName, new: Box<NewVersion> },
-    /// Change a version's description.
+    /// Change the description of a version.
     DescribeVersion { model: ModelName, version: u64, description: Text },
-    /// Say that a version became ready, or failed.
+    /// Set the status of a version: it became ready, or its registration failed.
     SetStatus { model: ModelName, version: u64, status: Status, message: Text },
-    /// Give a version whose registration is pending the files that arrived, and what they say: it is ready.
+    /// Complete a version whose registration is pending: store the files that arrived and the evidence in them. The
+    /// version becomes ready.
     CompleteVersion { model: ModelName, version: u64, arrived: Box<Arrived> },
-    /// Add parameters and metrics that became known later.
+    /// Add parameters and metrics that became known after the registration.
     AddEvidence { model: ModelName, version: u64, params: BTreeMap<Key, Text>, metrics: BTreeMap<Key, Metric> },
     /// Delete a version with its comments, requests and aliases.
     DeleteVersion { model: ModelName, version: u64 },
     /// Set a tag of a version.
     SetVersionTag { model: ModelName, version: u64, key: Key, value: Text },
-    /// Delete a tag of a version; nothing happens where there is none.
+    /// Delete a tag of a version. Nothing happens if the version has no such tag.
     DeleteVersionTag { model: ModelName, version: u64, key: Key },
 
     /// Point an alias at a version.
     SetAlias { model: ModelName, alias: AliasName, version: u64 },
-    /// Delete an alias; nothing happens where there is none.
+    /// Delete an alias. Nothing happens if the alias does not exist.
     DeleteAlias { model: ModelName, alias: AliasName },
 
     /// Move a version to a stage.
     Transition { model: ModelName, version: u64, to: Stage, archive_existing: bool },
-    /// Ask that a version move to a stage.
+    /// Create a transition request for a version.
     CreateRequest { model: ModelName, version: u64, to: Stage, archive_existing: bool, comment: Text },
-    /// Approve a request; the transition happens with the approval that completes the quorum.
+    /// Approve a request. The approval that completes the quorum makes the transition.
     ApproveRequest { model: ModelName, version: u64, which: Which, archive_existing: bool, comment: Text },
     /// Reject a request.
     RejectRequest { model: ModelName, version: u64, which: Which, comment: Text },
-    /// Withdraw a request.
+    /// Cancel a request.
     CancelRequest { model: ModelName, version: u64, which: Which, comment: Text },
 
     /// Comment on a version.
@@ -77,34 +79,38 @@ pub enum Action {
     /// Delete a comment.
     DeleteComment { model: ModelName, version: u64, id: Id },
 
-    /// Grant a level on a model, or registry-wide, in place of what the principal had there.
+    /// Grant a level on a model, or on the whole registry. It replaces the level that the principal had there.
     Grant { model: Option<ModelName>, to: Principal, level: Level },
-    /// Take a grant back.
+    /// Revoke a grant.
     Revoke { model: Option<ModelName>, to: Principal },
-    /// Put these grants in place of all that there are on a model, or registry-wide.
+    /// Replace all grants on a model, or on the whole registry.
     SetGrants { model: Option<ModelName>, grants: BTreeMap<Principal, Level> },
-    /// Put people into a group and take others out; a group that does not exist is made.
+    /// Add people to a group and remove others. A group that does not exist is created.
     ChangeGroup { group: GroupName, add: BTreeSet<UserName>, remove: BTreeSet<UserName> },
     /// Delete a group.
     DeleteGroup { group: GroupName },
     /// Add a person.
     AddPerson { user: UserName, person: Person },
-    /// Change what is known of a person; `seen` is what the asker changed, refused if that is outdated.
+    /// Change the record of a person. `seen` is the state that the caller edited; the action is refused if the record
+    /// changed since.
     ChangePerson { user: UserName, person: Person, seen: Option<Box<Person>> },
     /// Remove a person.
     RemovePerson { user: UserName },
 
-    /// Make a webhook.
+    /// Create a webhook.
     CreateWebhook { new: Box<NewWebhook> },
-    /// Change a webhook; its model stays. `seen` is what the asker changed, refused if that is outdated.
+    /// Change a webhook; its model stays. `seen` is the state that the caller edited; the action is refused if the
+    /// webhook changed since.
     ChangeWebhook { id: Id, new: Box<NewWebhook>, seen: Option<Box<Webhook>> },
     /// Delete a webhook.
     DeleteWebhook { id: Id },
 }
 
 impl Action {
-    /// Whether a service may do this for a person who proved nothing to the registry. What an approval, a permission, a
-    /// person or a webhook is worth rests on who is behind it; those need the person.
+    /// Returns whether a service may do this for a person who proved no identity to the registry.
+    ///
+    /// Approvals, permissions, people, webhooks and settings are worth as much as the identity behind them, so these
+    /// actions need the person's own identity.
     pub const fn may_be_delegated(&self) -> bool {
         match self {
             Self::CreateModel { .. }
@@ -150,102 +156,104 @@ impl Action {
     }
 }
 
-/// Which of a version's open requests is meant.
+/// Which open request of a version is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// The one with this id.
+    /// The request with this id.
     Id(Id),
-    /// The oldest one for this stage, by this creator where one is named.
+    /// The oldest request for this stage, by this requester if one is named.
     Stage(Stage, Option<UserName>),
-    /// The only one there is.
+    /// The only open request.
     Only,
 }
 
-/// What is known of a version when it is registered.
+/// The content of a new version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NewVersion {
-    /// Register the model too, if it is not there yet.
+    /// Whether to register the model too, if it does not exist yet.
     pub create_model: bool,
-    /// What is special about it.
+    /// The description, for people.
     pub description: Text,
-    /// Whether its files are there.
+    /// Whether the files are complete.
     pub status: Status,
-    /// Why it cannot be used, or what people should know although it can.
+    /// Why the version cannot be used, or what people should know about a version that is ready.
     pub status_message: Text,
-    /// Where it came from.
+    /// The origin of the files.
     pub source: Source,
-    /// Its files in sum, where they were copied.
+    /// The size and count of the files, if they were copied into the repository.
     pub artifacts: Option<Artifacts>,
-    /// Its files; paths are relative to the version's `artifacts/` folder.
+    /// The files. Paths are relative to the `artifacts/` folder of the version.
     pub files: Patch,
-    /// `.gitattributes` beside `artifacts/`, for files that the registry's own rules would take for the other kind.
+    /// `.gitattributes` beside `artifacts/`. Needed for files that the registry's own rules would store in the other
+    /// way (git blob or Git LFS).
     pub attributes: Option<String>,
-    /// Tags.
+    /// The tags of the version.
     pub tags: Tags,
-    /// Parameters.
+    /// The parameters of the training.
     pub params: BTreeMap<Key, Text>,
-    /// Metrics.
+    /// The metrics of the training.
     pub metrics: BTreeMap<Key, Metric>,
-    /// What it takes and gives.
+    /// The inputs and outputs of the model.
     pub schema: Option<Schema>,
-    /// What made it.
+    /// The tools that wrote the model files.
     pub info: Option<ModelInfo>,
-    /// What it needs to run.
+    /// What the model needs to run.
     pub environment: Option<Environment>,
-    /// Aliases to point at it.
+    /// The aliases to point at the version.
     pub aliases: BTreeSet<AliasName>,
 }
 
-/// What arrives for a version whose registration is pending.
+/// The files and evidence that arrive for a version whose registration is pending.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrived {
-    /// Its files in sum.
+    /// The size and count of the files.
     pub artifacts: Artifacts,
-    /// Its files; paths are relative to the version's `artifacts/` folder.
+    /// The files. Paths are relative to the `artifacts/` folder of the version.
     pub files: Patch,
-    /// `.gitattributes` beside `artifacts/`, for files that the registry's own rules would take for the other kind.
+    /// `.gitattributes` beside `artifacts/`. Needed for files that the registry's own rules would store in the other
+    /// way (git blob or Git LFS).
     pub attributes: Option<String>,
-    /// The run that made it, if that was not known; empty if it still is not.
+    /// The MLflow run that made the version, if the registration did not name it; empty if still unknown.
     pub run_id: Text,
-    /// The MLflow logged model, if that was not known; empty if it still is not.
+    /// The MLflow logged model, if the registration did not name it; empty if still unknown.
     pub model_id: Text,
-    /// Parameters that were not known.
+    /// Parameters that the registration did not name.
     pub params: BTreeMap<Key, Text>,
-    /// Metrics that were not known.
+    /// Metrics that the registration did not name.
     pub metrics: BTreeMap<Key, Metric>,
-    /// What it takes and gives.
+    /// The inputs and outputs of the model.
     pub schema: Option<Schema>,
-    /// What made it.
+    /// The tools that wrote the model files.
     pub info: Option<ModelInfo>,
-    /// What it needs to run.
+    /// What the model needs to run.
     pub environment: Option<Environment>,
-    /// What people should know although it is ready; mostly nothing.
+    /// What people should know about the version although it is ready; usually empty.
     pub message: Text,
 }
 
-/// What a webhook shall be.
+/// The fields of a webhook that a caller sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewWebhook {
     /// A name for people.
     pub name: Text,
-    /// What it is for.
+    /// What the webhook is for.
     pub description: Text,
-    /// The model whose events are told; none: the whole registry.
+    /// The model whose events are sent; `None` for all models and the registry.
     pub model: Option<ModelName>,
-    /// Which events.
+    /// Which events are sent.
     pub events: BTreeSet<EventPattern>,
-    /// Whether it is told anything.
+    /// Whether the webhook is active, disabled or in test mode.
     pub state: WebhookState,
-    /// The shape of what is sent.
+    /// The shape of the payload.
     pub profile: Profile,
-    /// Where to.
+    /// The URL to send to; `None` if `job` is set.
     pub url: Option<Text>,
-    /// A job to start instead.
+    /// The Databricks job to start instead of a request to `url`.
     pub job: Option<Job>,
-    /// Whether the certificate is not checked.
+    /// Whether the server's TLS certificate is not verified.
     pub insecure: bool,
-    /// The name of the signing secret.
+    /// The name of the secret that signs payloads.
     pub secret: Option<Key>,
-    /// The name of the `Authorization` secret.
+    /// The name of the secret with the `Authorization` header.
     pub authorization: Option<Key>,
 }

@@ -1,10 +1,10 @@
-//! Who is told: whether a person gets mail about an event, and why. The whole decision, and nothing else.
+//! The recipients of mail: whether a person gets mail about an event, and why. The decision is made here alone.
 //!
-//! A person hears of *all new activity* of a model (whoever registered it does unless he says otherwise), of *activity
-//! on versions that he follows*, or of nothing. A version is followed by who says so, and by who comments on it, moves
-//! it or requests a transition, unless he says that he does not follow it. Four kinds of events are mailed about. Whoever
-//! may approve a request hears of it whatever else he follows, unless he muted the model or these mails. Nobody is told what
-//! he did himself, nor what he may not read.
+//! A person gets mail about *all new activity* of a model, about *activity on followed versions*, or none. The default
+//! for the person who registered the model is all activity. A person follows a version by saying so, by commenting on
+//! it, moving it or requesting a transition; saying "unfollow" ends that. Four kinds of events cause mail. A person who
+//! may approve a request gets mail about it in any case, unless they muted the model or these mails. Nobody gets mail
+//! about their own actions, or about a model that they may not read.
 
 use crate::entity::person::{ModelNotifications, Notify};
 use crate::entity::settings::Mailing;
@@ -12,7 +12,7 @@ use crate::entity::{Level, Person};
 use crate::event::Event;
 use crate::name::{ModelName, UserName};
 
-/// What mail is sent about. An approval is told as the transition that it brings.
+/// A kind of activity that causes mail. An approval is reported as its transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Activity {
     /// A version was registered.
@@ -23,15 +23,15 @@ pub enum Activity {
     Transition,
     /// A comment was written.
     Comment,
-    /// A transition was requested, and the reader's approval would count: a kind of its own for the daily cap.
+    /// A transition was requested and the recipient's approval would count; a kind of its own for the daily cap.
     Approval,
 }
 
 impl Activity {
-    /// Those that an event is of, whoever reads of it.
+    /// The kinds that an event can have by itself, without regard to the recipient.
     pub const ALL: [Self; 4] = [Self::Version, Self::Request, Self::Transition, Self::Comment];
 
-    /// As it is stored.
+    /// Returns the name as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Version => "version",
@@ -42,7 +42,7 @@ impl Activity {
         }
     }
 
-    /// In words: `new versions`.
+    /// Returns the kind in words, such as `new versions`.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Version => "new versions",
@@ -53,7 +53,7 @@ impl Activity {
         }
     }
 
-    /// The kind of an event; none where it is not mailed about.
+    /// Returns the kind of an event; `None` if the event causes no mail.
     pub const fn of(event: &Event) -> Option<Self> {
         match event {
             Event::VersionCreated { .. } => Some(Self::Version),
@@ -65,68 +65,68 @@ impl Activity {
     }
 }
 
-/// What somebody did with a version, so that he follows it.
+/// An action of a person on a version that makes the person follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tie {
-    /// He commented on it.
+    /// The person commented on the version.
     Commented,
-    /// He moved it to a stage.
+    /// The person moved the version to a stage.
     Moved,
-    /// He requested that it move.
+    /// The person requested a transition of the version.
     Requested,
 }
 
-/// Something that is mailed about.
+/// An event that causes mail.
 #[derive(Debug, Clone, Copy)]
 pub struct News<'n> {
-    /// Of which kind.
+    /// The kind of activity.
     pub activity: Activity,
-    /// Of which version.
+    /// The version number.
     pub version: u64,
-    /// Who did it, and who landed it.
+    /// The people who did it: the actor in the file, and the committer.
     pub actors: &'n [&'n UserName],
-    /// The names of the model: the one it has now, then those that it had before.
+    /// The names of the model: the current one, then its earlier ones.
     pub names: &'n [ModelName],
 }
 
-/// A person, as far as it matters for whether he is told.
+/// A possible recipient, with everything that the decision depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'r> {
-    /// The person's id.
+    /// The user name.
     pub user: &'r UserName,
-    /// What is known of the person.
+    /// The record of the person.
     pub person: &'r Person,
-    /// Whether he registered the model.
+    /// Whether the person registered the model.
     pub registered: bool,
-    /// What he did with the version, if anything.
+    /// What the person did with the version, if anything.
     pub tie: Option<Tie>,
-    /// What he may do with the model now.
+    /// The current permission level of the person on the model.
     pub level: Option<Level>,
-    /// Whether the news is an open request, and his approval of it would count.
+    /// Whether the event is an open request and the person's approval of it would count.
     pub may_approve: bool,
 }
 
-/// Why a person is told.
+/// Why a person gets mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// He registered the model and did not say otherwise.
+    /// The person registered the model and did not choose otherwise.
     Registered,
-    /// He wants all activity of the model.
+    /// The person chose all activity of the model.
     All,
-    /// He says that he follows the version.
+    /// The person follows the version by their own choice.
     Follows(u64),
-    /// He commented on the version.
+    /// The person commented on the version.
     Commented(u64),
-    /// He moved the version.
+    /// The person moved the version.
     Moved(u64),
-    /// He requested a transition of the version.
+    /// The person requested a transition of the version.
     Requested(u64),
-    /// His approval of a request would count.
+    /// The person's approval of the request would count.
     Approver(u64),
 }
 
 impl Reason {
-    /// The kind of mail that a person gets for this reason about an activity.
+    /// Returns the kind of mail that a person gets for this reason; the daily cap counts by kind.
     pub const fn kind(self, activity: Activity) -> Activity {
         match self {
             Self::Approver(_) => Activity::Approval,
@@ -141,7 +141,7 @@ impl Reason {
 }
 
 impl std::fmt::Display for Reason {
-    /// What follows "You get this because".
+    /// Writes the text behind "You get this because".
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Registered => f.write_str("you registered the model"),
@@ -155,26 +155,29 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// Why a person is not told.
+/// Why a person gets no mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
     /// The registry sends no mail.
     RegistryOff,
-    /// The person wants no mail.
+    /// The person turned all mail off.
     Off,
-    /// He has no e-mail address.
+    /// The person has no e-mail address.
     NoAddress,
-    /// He did it himself.
+    /// The person did it themselves.
     Own,
-    /// He may not read the model.
+    /// The person may not read the model.
     Unreadable,
-    /// He wants to hear nothing of the model.
+    /// The person muted the model.
     Muted,
-    /// He hears of versions that he follows, and does not follow this one.
+    /// The person gets mail about followed versions, and does not follow this version.
     NotFollowed,
 }
 
-/// Decides whether a person is told of something, and says why or why not.
+/// Decides whether a person gets mail about an event, and returns the reason.
+///
+/// # Errors
+/// The reason why the person gets no mail. The first one of [`Silence`] that applies counts.
 pub fn decide(news: &News<'_>, reader: &Reader<'_>, mailing: &Mailing) -> Result<Reason, Silence> {
     if mailing.off {
         return Err(Silence::RegistryOff);
@@ -206,12 +209,12 @@ pub fn decide(news: &News<'_>, reader: &Reader<'_>, mailing: &Mailing) -> Result
     }
 }
 
-/// What a person said about a model: under the newest of its names that he said anything under.
+/// Returns a person's choice for a model: the one under the newest name of the model that has a choice.
 pub fn said<'p>(person: &'p Person, names: &[ModelName]) -> Option<&'p ModelNotifications> {
     names.iter().find_map(|name| person.notifications.models.get(name))
 }
 
-/// What a person hears of a model, and whether he said so himself.
+/// Returns which mail a person gets about a model, and whether the person chose so.
 pub fn preference(said: Option<&ModelNotifications>, registered: bool) -> (Notify, bool) {
     match said.and_then(|s| s.notify) {
         Some(notify) => (notify, true),
@@ -219,7 +222,7 @@ pub fn preference(said: Option<&ModelNotifications>, registered: bool) -> (Notif
     }
 }
 
-/// Whether and why a person follows a version.
+/// Returns why a person follows a version; `None` if the person does not.
 pub fn follows(said: Option<&ModelNotifications>, version: u64, tie: Option<Tie>) -> Option<Reason> {
     if said.is_some_and(|s| s.unfollow.contains(&version)) {
         return None;
@@ -234,21 +237,21 @@ pub fn follows(said: Option<&ModelNotifications>, version: u64, tie: Option<Tie>
     })
 }
 
-/// A person's subscription to a version or model, in the words of Databricks (`RegistryEmailSubscriptionType`).
+/// A person's subscription to a version or model, as Databricks names it (`RegistryEmailSubscriptionType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subscription {
-    /// All new activity of the model.
+    /// The person gets mail about all new activity of the model.
     AllEvents,
-    /// Activity on versions that are followed, and this is none.
+    /// The person gets mail about followed versions, and does not follow this one.
     Default,
-    /// Activity on versions that are followed, and this is one.
+    /// The person gets mail about followed versions, and follows this one.
     Subscribed,
-    /// Nothing.
+    /// The person gets no mail.
     Unsubscribed,
 }
 
 impl Subscription {
-    /// As clients read it.
+    /// Returns the name that API clients read.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AllEvents => "ALL_EVENTS",
@@ -258,7 +261,7 @@ impl Subscription {
         }
     }
 
-    /// The subscription of a person to a version; without one, to the model.
+    /// Returns a person's subscription to a version; to the model if `version` is `None`.
     pub fn of(person: &Person, names: &[ModelName], registered: bool, version: Option<u64>, tie: Option<Tie>) -> Self {
         let said = said(person, names);
         match preference(said, registered).0 {
@@ -271,19 +274,19 @@ impl Subscription {
     }
 }
 
-/// What the daily cap leaves of a mail.
+/// What the daily cap allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowance {
     /// The mail itself.
     Mail,
-    /// In its place a notice that this was the last for the day.
+    /// A notice that it is the last mail of the day, in place of the mail.
     Notice,
-    /// Nothing.
+    /// No mail.
     Nothing,
 }
 
-/// What the cap leaves of the next mail to a person about one kind of activity on one model, when there were `sent`
-/// on that day (UTC) before it, a notice among them.
+/// Returns what the cap allows for the next mail to a person about one kind of activity on one model. `sent` counts the
+/// mails of that day (UTC), including a notice.
 pub const fn allowance(sent: u64, cap: Option<u64>) -> Allowance {
     match cap {
         Some(cap) if sent > cap => Allowance::Nothing,

@@ -1,8 +1,9 @@
-//! CODEOWNERS from the grants: whom a git host asks to review a change, and may demand to, before it is merged.
+//! CODEOWNERS from the grants: the reviewers that a git host asks for, and may require, before it merges a pull
+//! request.
 //!
-//! The file repeats what `access.toml` and the stage rules say, in the host's own words, so that the pages of a pull
-//! request name the right reviewers. It proves nothing to the gate. It is a section between two marker lines; what else
-//! stands in the file stays.
+//! The file repeats `access.toml` and the stage rules in the host's own words, so that a pull request shows the right
+//! reviewers. The gate does not read it. Greenroom writes one section between two marker lines; the rest of the file
+//! stays.
 
 use std::collections::BTreeSet;
 
@@ -13,31 +14,31 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::{Objects, Oid, TreeError};
 
-/// The largest CODEOWNERS that a host reads, in bytes.
+/// The largest CODEOWNERS file that a host reads, in bytes.
 const MAX_FILE: u64 = 3 << 20;
 
-/// The beginning of the line before the section; the host's name follows.
+/// The beginning of the line before the section; the name of the host follows.
 const START: &str = "# >>> greenroom codeowners --host ";
 
 /// The line after the section.
 const END: &str = "# <<< greenroom codeowners";
 
-/// A kind of git host, each with its own grammar of the file.
+/// A kind of git host. Each has its own grammar of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// GitHub: patterns as in `.gitignore`; the last line that matches counts.
     Github,
-    /// GitLab: the same, in sections that count each by itself.
+    /// GitLab: the same patterns, in sections; each section counts by itself.
     Gitlab,
-    /// Gitea and Forgejo: regular expressions, of which all count that match.
+    /// Gitea and Forgejo: regular expressions; every line that matches counts.
     Gitea,
 }
 
 impl Host {
-    /// All of them.
+    /// All kinds of hosts.
     pub const ALL: [Self; 3] = [Self::Github, Self::Gitlab, Self::Gitea];
 
-    /// Its name on the command line.
+    /// Returns the name of the host on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Github => "github",
@@ -46,7 +47,7 @@ impl Host {
         }
     }
 
-    /// Where it looks for the file, in its order: the first that exists counts.
+    /// Returns where the host looks for the file, in its order: the first file that exists counts.
     pub const fn places(self) -> [&'static str; 3] {
         match self {
             Self::Github => [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"],
@@ -55,7 +56,7 @@ impl Host {
         }
     }
 
-    /// Where the file is put if there is none.
+    /// Returns the path at which a new file is written.
     pub const fn home(self) -> &'static str {
         match self {
             Self::Github => ".github/CODEOWNERS",
@@ -64,7 +65,7 @@ impl Host {
         }
     }
 
-    /// What else in the repository decides about merges: the jobs that check them. A slash ends a folder.
+    /// Returns the other paths that decide about merges: the CI jobs that check them. A folder ends in a slash.
     const fn jobs(self) -> &'static [&'static str] {
         match self {
             Self::Github => &[".github/"],
@@ -73,8 +74,8 @@ impl Host {
         }
     }
 
-    /// A path of the repository as the host's pattern. In `path`, a `*` stands for a name and a slash at the end for all
-    /// that is in the folder. A character that would need escaping gives way to "any character".
+    /// Returns a path of the repository as a pattern of the host. In `path`, a `*` stands for one name, and a slash at
+    /// the end for everything in the folder. A character that would need escaping becomes "any character".
     fn pattern(self, path: &str) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "/_-%~".contains(c);
         match self {
@@ -96,12 +97,15 @@ impl Host {
     }
 }
 
-/// Whether a host may read CODEOWNERS at this path.
+/// Returns whether a host reads a CODEOWNERS file at this path.
 pub fn is_place(path: &str) -> bool {
     Host::ALL.iter().any(|h| h.places().contains(&path))
 }
 
-/// The files of a root tree in places where a host may look, by path.
+/// Returns the CODEOWNERS files of a root tree as path and text, for all paths at which a host looks.
+///
+/// # Errors
+/// The errors of [`Objects`], if a tree or file cannot be read. A file that is too large for a host is left out.
 pub fn files_in(objects: &dyn Objects, root: Option<Oid>) -> Result<Vec<(String, String)>, TreeError> {
     let whole = Snapshot::new(objects, root, "")?;
     let mut out = Vec::new();
@@ -110,7 +114,7 @@ pub fn files_in(objects: &dyn Objects, root: Option<Oid>) -> Result<Vec<(String,
         let Some(entry) = whole.entry(place)?.filter(|e| e.kind.is_file()) else { continue };
         match objects.blob(&entry.id, MAX_FILE) {
             Ok(bytes) => out.push((place.to_owned(), String::from_utf8_lossy(&bytes).into_owned())),
-            // What is too large for the host is no file to keep current.
+            // A host ignores a file above its limit, so there is nothing to keep current.
             Err(TreeError::TooLarge { .. }) => {}
             Err(
                 e @ (TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::Vast { .. } | TreeError::Io { .. }),
@@ -120,13 +124,13 @@ pub fn files_in(objects: &dyn Objects, root: Option<Oid>) -> Result<Vec<(String,
     Ok(out)
 }
 
-/// The host that the section in a file was made for; none if there is no section.
+/// Returns the host that the section in a file was made for; `None` if there is no section.
 pub fn host_of(text: &str) -> Option<Host> {
     let named = text.lines().find_map(|l| l.strip_prefix(START))?;
     Host::ALL.into_iter().find(|h| h.as_str() == named.trim_end())
 }
 
-/// The file with its section made anew, or put at its end, where the last line counts.
+/// Returns the text with its section replaced. A new section goes to the end, because the last matching line counts.
 pub fn renew(text: &str, section: &str) -> String {
     let start = text.lines().position(|l| l.starts_with(START));
     let end = text.lines().position(|l| l.trim_end() == END);
@@ -142,7 +146,10 @@ pub fn renew(text: &str, section: &str) -> String {
     }
 }
 
-/// A warning for each file whose section is not what the registry's grants give.
+/// Returns a warning for each file whose section does not match the grants of the registry.
+///
+/// # Errors
+/// The errors of [`section`].
 pub fn stale(files: &[(String, String)], state: &Snapshot<'_>) -> Result<Vec<Problem>, TreeError> {
     let mut out = Vec::new();
     for (path, text) in files {
@@ -157,7 +164,10 @@ pub fn stale(files: &[(String, String)], state: &Snapshot<'_>) -> Result<Vec<Pro
     Ok(out)
 }
 
-/// The section for a host, from marker to marker: the same grants give the same text.
+/// Returns the section for a host with both marker lines. The same grants always give the same text.
+///
+/// # Errors
+/// The errors of [`Objects`], if settings, grants, people or models cannot be read.
 pub fn section(host: Host, state: &Snapshot<'_>) -> Result<String, TreeError> {
     let owners = Owners { host, state };
     let mut out = format!("{START}{}\n", host.as_str());
@@ -198,14 +208,15 @@ pub fn section(host: Host, state: &Snapshot<'_>) -> Result<String, TreeError> {
     Ok(out)
 }
 
-/// Who owns what, as a host names them.
+/// The owners of paths, in the names of a host.
 struct Owners<'s> {
     host: Host,
     state: &'s Snapshot<'s>,
 }
 
 impl Owners<'_> {
-    /// The files of a model that decide, each with its owners: by the registry's grants, and the model's own.
+    /// Returns the protected files of a model, each with its owners: by the grants of the registry and those of the
+    /// model.
     fn lines(&self, own: Option<&Access>) -> Result<Vec<(String, Vec<String>)>, TreeError> {
         let mut out = vec![
             ("access.toml".to_owned(), self.with_level(Level::CanManage, own)?),
@@ -221,7 +232,7 @@ impl Owners<'_> {
                 Some(approvers) => self.names(approvers.iter())?,
                 None => self.with_level(settings.map_or(Level::CanManage, |s| s.level_for(&stage)), own)?,
             };
-            // A stage without owners would be one that nobody guards.
+            // A stage without owners would need no review at all.
             let names = if names.is_empty() { self.with_level(Level::CanManage, own)? } else { names };
             out.push((format!("stages/{stage}.toml"), names));
         }
@@ -242,7 +253,7 @@ impl Owners<'_> {
         self.names(grants.filter(|g| g.level >= level).map(|g| &g.to))
     }
 
-    /// The people behind principals, each as the host knows him, sorted.
+    /// Returns the people behind principals by their names at the host, sorted.
     fn names<'p>(&self, principals: impl Iterator<Item = &'p Principal>) -> Result<Vec<String>, TreeError> {
         let mut users: BTreeSet<UserName> = BTreeSet::new();
         let groups = &self.state.access()?.groups;
@@ -263,7 +274,8 @@ impl Owners<'_> {
         Ok(names.into_iter().collect())
     }
 
-    /// A person as the host knows him: by his login there, else his id; an id that is an e-mail address goes as it is.
+    /// Returns the name of a person at the host: the login, or else the user name if it can be a login. A user name
+    /// that is an e-mail address stays as it is.
     fn name(&self, user: &UserName) -> Result<Option<String>, TreeError> {
         let person = self.state.person(user)?.and_then(|f| f.value).unwrap_or_default();
         let login = person.logins.iter().map(crate::text::Text::as_str).find(|l| is_login(l));
@@ -275,7 +287,7 @@ impl Owners<'_> {
     }
 }
 
-/// Whether a host takes a word as a login: nothing in it ends the name or starts another.
+/// Returns whether a host accepts a word as a login: no character in it ends the name or starts another one.
 fn is_login(s: &str) -> bool {
     !s.is_empty() && s.len() <= 255 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }

@@ -1,7 +1,7 @@
-//! What can be seen to have happened: the closed set of events, each the difference of two states.
+//! The closed set of events. Each event is one typed difference of two trees.
 //!
-//! An event carries enough to rebuild the state: folding the events of a whole history gives the registry.
-//! Their names are dotted, `noun.verb`, and stay the same in the log, webhooks, mail and pages.
+//! An event carries enough to rebuild the state: applying the events of a whole history in order gives the registry.
+//! Event names are dotted, `noun.verb`, and are the same in the log, webhooks, mail and pages.
 
 use std::collections::BTreeSet;
 
@@ -15,75 +15,77 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::tree::Oid;
 
-/// What caused a version to change its stage.
+/// Why a version changed its stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum Cause {
-    /// Somebody moved it.
+    /// A person moved the version directly.
     Direct,
     /// A request was approved in the same step.
     Request {
-        /// The request.
+        /// The id of the request.
         id: Id,
     },
-    /// Another version entered the stage it was in, and it was archived in the same step.
+    /// Another version entered the same stage in the same step, so this version was archived.
     MadeWay {
-        /// The version that entered.
+        /// The version that entered the stage.
         for_version: u64,
     },
 }
 
-/// Something that happened to the registry.
+/// One change of the registry.
 ///
-/// Kinds that rules always refuse (`…altered`) are here as well: whatever the format can express has its event.
+/// Changes that the rules always refuse (`…altered`) have events too: there is an event for every change that the file
+/// format can express.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "event")]
 #[expect(missing_docs, reason = "the fields are the nouns they name; each variant says what happened")]
 pub enum Event {
-    /// A registry was made.
+    /// A registry was created.
     #[serde(rename = "registry.created")]
     RegistryCreated { settings: Settings },
-    /// Its settings changed.
+    /// The settings of the registry changed.
     #[serde(rename = "registry.settings_changed")]
     SettingsChanged { before: Settings, after: Settings },
-    /// It was moved to another folder of the repository, and nothing else happened. A folder is empty for the root of the
-    /// repository, or ends in a slash.
+    /// The registry moved to another folder of the repository, and nothing else changed. A folder is empty for the root
+    /// of the repository, or ends in a slash.
     #[serde(rename = "registry.moved")]
     RegistryMoved { from: String, to: String },
-    /// Its settings are gone, and with them the registry.
+    /// The settings of the registry were deleted, and with them the registry.
     #[serde(rename = "registry.deleted")]
     RegistryDeleted { settings: Settings },
-    /// A level was granted, or changed from `before`; without a model: registry-wide.
+    /// A permission level was granted, or changed from `before`. Without a model the grant holds for the whole
+    /// registry.
     #[serde(rename = "access.granted")]
     Granted { model: Option<ModelName>, to: Principal, level: Level, before: Option<Level> },
-    /// A grant was taken back.
+    /// A grant was revoked.
     #[serde(rename = "access.revoked")]
     Revoked { model: Option<ModelName>, to: Principal, level: Level },
-    /// A group was made.
+    /// A group was created.
     #[serde(rename = "group.created")]
     GroupCreated { group: GroupName, members: BTreeSet<UserName> },
-    /// Members of a group came or went.
+    /// Members were added to a group or removed from it.
     #[serde(rename = "group.changed")]
     GroupChanged { group: GroupName, added: BTreeSet<UserName>, removed: BTreeSet<UserName> },
-    /// A group is gone.
+    /// A group was deleted.
     #[serde(rename = "group.deleted")]
     GroupDeleted { group: GroupName, members: BTreeSet<UserName> },
     /// A person was added.
     #[serde(rename = "person.added")]
     PersonAdded { user: UserName, person: Person },
-    /// What is known of a person changed.
+    /// The record of a person changed.
     #[serde(rename = "person.changed")]
     PersonChanged { user: UserName, before: Person, after: Person },
     /// A person was removed.
     #[serde(rename = "person.removed")]
     PersonRemoved { user: UserName, person: Person },
-    /// A webhook was made.
+    /// A webhook was created.
     #[serde(rename = "webhook.created")]
     WebhookCreated { webhook: Webhook },
     /// A webhook changed.
     #[serde(rename = "webhook.changed")]
     WebhookChanged { before: Webhook, after: Webhook },
-    /// A webhook is gone.
+    /// A webhook was deleted.
     #[serde(rename = "webhook.deleted")]
     WebhookDeleted { webhook: Webhook },
 
@@ -93,7 +95,7 @@ pub enum Event {
     /// A model was renamed.
     #[serde(rename = "model.renamed")]
     ModelRenamed { model: ModelName, from: ModelName },
-    /// A model's description changed.
+    /// The description of a model changed.
     #[serde(rename = "model.described")]
     ModelDescribed { model: ModelName, description: Text, before: Text },
     /// A tag of a model was set.
@@ -102,7 +104,7 @@ pub enum Event {
     /// A tag of a model was deleted.
     #[serde(rename = "model.tag_deleted")]
     ModelTagDeleted { model: ModelName, key: Key, value: Text },
-    /// What may not change in a model changed.
+    /// A field of a model changed that must not change.
     #[serde(rename = "model.altered")]
     ModelAltered { model: ModelName, before: Model, after: Model },
     /// A model was deleted with all its versions.
@@ -112,10 +114,10 @@ pub enum Event {
     /// A version was registered.
     #[serde(rename = "version.created")]
     VersionCreated { model: ModelName, version: u64, created: Version, artifacts: Option<Oid> },
-    /// A version's description changed.
+    /// The description of a version changed.
     #[serde(rename = "version.described")]
     VersionDescribed { model: ModelName, version: u64, description: Text, before: Text },
-    /// A version became ready, or failed.
+    /// A version became ready, or its registration failed.
     #[serde(rename = "version.status_changed")]
     StatusChanged { model: ModelName, version: u64, status: Status, message: Text, before: Status },
     /// A tag of a version was set.
@@ -124,16 +126,16 @@ pub enum Event {
     /// A tag of a version was deleted.
     #[serde(rename = "version.tag_deleted")]
     VersionTagDeleted { model: ModelName, version: u64, key: Key, value: Text },
-    /// A parameter was added.
+    /// A parameter was added to a version.
     #[serde(rename = "version.param_added")]
     ParamAdded { model: ModelName, version: u64, key: Key, value: Text },
-    /// A metric was added.
+    /// A metric was added to a version.
     #[serde(rename = "version.metric_added")]
     MetricAdded { model: ModelName, version: u64, key: Key, value: Metric },
-    /// What may not change in a version changed.
+    /// A field of a version changed that must not change.
     #[serde(rename = "version.altered")]
     VersionAltered { model: ModelName, version: u64, before: Box<Version>, after: Box<Version> },
-    /// The files of a version changed.
+    /// The artifacts of a version changed.
     #[serde(rename = "version.artifacts_changed")]
     ArtifactsChanged { model: ModelName, version: u64, before: Option<Oid>, after: Option<Oid> },
     /// A version moved from one stage to another.
@@ -149,7 +151,7 @@ pub enum Event {
     /// A comment was edited.
     #[serde(rename = "comment.edited")]
     CommentEdited { model: ModelName, version: u64, before: Comment, after: Comment },
-    /// What may not change in a comment changed.
+    /// A field of a comment changed that must not change.
     #[serde(rename = "comment.altered")]
     CommentAltered { model: ModelName, version: u64, before: Comment, after: Comment },
     /// A comment was deleted.
@@ -162,16 +164,16 @@ pub enum Event {
     /// A request was reviewed and is still open.
     #[serde(rename = "request.reviewed")]
     RequestReviewed { model: ModelName, version: u64, review: Review, request: Request },
-    /// A request was approved; the transition happened in the same step.
+    /// A request was approved. The transition happened in the same step.
     #[serde(rename = "request.approved")]
     RequestApproved { model: ModelName, version: u64, request: Request },
     /// A request was rejected.
     #[serde(rename = "request.rejected")]
     RequestRejected { model: ModelName, version: u64, request: Request },
-    /// A request was cancelled; `overtaken` when the version entered the stage in the same step by another way.
+    /// A request was cancelled. `overtaken`: the version entered the stage in the same step by another way.
     #[serde(rename = "request.cancelled")]
     RequestCancelled { model: ModelName, version: u64, overtaken: bool, request: Request },
-    /// What may not change in a request changed.
+    /// A field of a request changed that must not change.
     #[serde(rename = "request.altered")]
     RequestAltered { model: ModelName, version: u64, before: Request, after: Request },
     /// A request was deleted.
@@ -185,19 +187,19 @@ pub enum Event {
     #[serde(rename = "alias.deleted")]
     AliasDeleted { model: ModelName, alias: AliasName, version: u64 },
 
-    /// A file that is none of the registry's nouns changed.
+    /// A file that belongs to no object of the registry changed.
     #[serde(rename = "file.changed")]
     FileChanged { path: String, before: Option<Oid>, after: Option<Oid> },
-    /// A file of the registry can no longer be read.
+    /// A file of the registry became unreadable.
     #[serde(rename = "file.unreadable")]
     FileUnreadable { path: String },
-    /// A file of the registry can be read again.
+    /// A file of the registry became readable again.
     #[serde(rename = "file.repaired")]
     FileRepaired { path: String },
 }
 
 impl Event {
-    /// The event's dotted name.
+    /// Returns the dotted name of the event.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::RegistryCreated { .. } => "registry.created",
@@ -252,7 +254,7 @@ impl Event {
         }
     }
 
-    /// The model that it happened to.
+    /// Returns the model that the event is about; `None` for an event of the whole registry.
     pub const fn model(&self) -> Option<&ModelName> {
         match self {
             Self::RegistryCreated { .. }
@@ -306,7 +308,7 @@ impl Event {
         }
     }
 
-    /// The version that it happened to; an alias belongs to the version it is set to.
+    /// Returns the version that the event is about. An event of an alias is about the version that the alias names.
     pub const fn version(&self) -> Option<u64> {
         match self {
             Self::RegistryCreated { .. }
@@ -361,7 +363,8 @@ impl Event {
         }
     }
 
-    /// The id that it brings into the registry: of something new, or in the place of another id.
+    /// Returns the id that the event brings into the registry: the id of a new object, or an id that replaces another
+    /// one.
     pub fn new_id(&self) -> Option<&Id> {
         match self {
             Self::RegistryCreated { settings } => Some(&settings.id),
@@ -416,7 +419,7 @@ impl Event {
         }
     }
 
-    /// Who the files say did it, where they say so: the creator, reviewer or closer. A claim, not an authority.
+    /// Returns the person that the changed file names as creator, reviewer or closer. This is a claim, not an identity.
     pub fn claimed_by(&self) -> Option<&UserName> {
         match self {
             Self::ModelCreated { created, .. } => Some(&created.created_by),

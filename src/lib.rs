@@ -1,77 +1,77 @@
 #![doc = include_str!("../README.md")]
 //! # How the crate is built
 //!
-//! State is a git tree; what happened is the difference of two trees. The groups below are layers: a
-//! module may name only modules of the groups above its own (`tests/it/tidy.rs` checks it), and only
-//! the groups from `git` on touch the outside world.
+//! The state of a registry is a git tree. An event is one difference of two trees. The groups of modules below are
+//! layers: a module may name only modules of the groups above its own (`tests/it/tidy.rs` checks this). Only the groups
+//! from `git` on read files, start programs or use the network.
 
-// characters: what may be stored and how it is shown
+// characters: which ones may be stored, and how they are shown
 pub mod text;
 
-// words: validated newtypes
+// validated newtypes: names, stages, timestamps
 pub mod name;
 pub mod stage;
 pub mod time;
 
-// nouns: plain data
+// plain data: models, versions, requests, people, settings
 pub mod entity;
 
-// proof: who signed, by keys that people have
+// signatures: verified with the public keys of people
 pub mod signature;
 
-// bytes and nouns: where things lie, how they are written and read
+// the file format: paths, reading and writing of files
 pub mod format;
 
 // trees: files by object id
 pub mod tree;
 
-// state: one tree as a value
+// snapshots: the state of a registry in one tree
 pub mod snapshot;
 
-// what happened, what is meant: events, references
+// events and queries: what changed, references to versions, search filters
 pub mod event;
 pub mod reference;
 pub mod search;
 
-// seeing: two states differ by events
+// differences: two snapshots become events
 pub mod diff;
 
-// words for what happened: an event as a sentence
+// sentences: an event in words, for people
 pub mod phrase;
 
-// who is told: mail or not, and why
+// recipients: which people get mail about an event, and why
 pub mod audience;
 
-// words for programs: an event as webhooks tell it
+// payloads: an event as webhooks send it
 pub mod payload;
 
-// asking: actions
+// actions: the changes that a caller can ask for
 pub mod action;
 
-// movement: an action becomes changed files
+// application: an action becomes changed files
 pub mod apply;
 
-// judgement: the law book
+// rules: the law book
 pub mod rules;
 
-// owners: the permissions in a git host's own words
+// CODEOWNERS: the permissions in the words of a git host
 pub mod codeowners;
 
-// the repository: git on disk, the permissions of what several accounts share
+// the repository: git on disk, file permissions of folders that several accounts share
 pub mod git;
 pub mod shared;
 
-// the outside: the files of models, files of state
+// files outside git: artifacts, private state files
 pub mod artifact;
 pub mod kept;
 
-// what must stay unknown: secrets outside git
+// secrets: kept outside git
 pub mod secrets;
 
-// who pushed what: the record of a served repository
+// record of pushes: who pushed what to a served repository
 pub mod pushes;
 
-// who acts: people, signatures, records of pushes
+// authority: the committer, known by people's keys, signatures and records of pushes
 pub mod authority;
 
 // the transaction: read, apply, judge, commit
@@ -80,29 +80,29 @@ pub mod registry;
 // the derived index: history and searches without a walk
 pub mod index;
 
-// the gate: a push or pull request judged before it lands
+// the gate: judges a push or a pull request before it reaches the branch
 pub mod gate;
 
 // threads: a panic in one of them ends the program
 pub mod supervisor;
 
-// the outbox: who was told how far, and what is still to be sent
+// the outbox: the state of each channel's deliveries, and what is still to be sent
 pub mod outbox;
 
-// telling: what landed becomes messages
+// delivery: events become messages
 pub mod deliver;
 
-// following: what lands is seen, judged and told
+// the watcher: follows a branch, judges each new step and reports its events
 pub mod watch;
 
 // the hooks: the programs that git runs around a push
 pub mod hook;
 
-// the output: what commands and the own API print as JSON
+// the output: what commands and the Greenroom API print as JSON
 pub mod view;
 
 // the network: APIs over HTTP
 pub mod server;
 
-// the person: commands
+// command line: the commands
 pub mod cli;

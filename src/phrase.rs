@@ -1,4 +1,4 @@
-//! Events as sentences: the log, commit subjects, mails and pages say the same.
+//! Events as sentences. The log, commit subjects, mails and pages use the same words.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,9 @@ use crate::name::{ModelName, UserName};
 use crate::stage::Stage;
 use crate::text::one_line;
 
-/// Says what happened, without who did it: `move 'churn' version 3 from Staging to Production`. It follows "may not"
-/// and "to", and with a capital letter it is the subject of a commit.
+/// Returns what an event does, without the person: `move 'churn' version 3 from Staging to Production`.
+///
+/// The text fits behind "may not" and "to"; with a capital first letter it is the subject of a commit.
 pub fn act(event: &Event) -> String {
     let text = match event {
         Event::RegistryCreated { settings } => format!("create the registry {}", settings.name),
@@ -104,7 +105,7 @@ pub fn act(event: &Event) -> String {
     one_line(&text).into_owned()
 }
 
-/// Says what somebody did, as a sentence of a mail: `alice moved churn version 3 from Staging to Production.`
+/// Returns what a person did, as a sentence of a mail: `alice moved churn version 3 from Staging to Production.`
 pub fn told(event: &Event, by: &UserName) -> String {
     let text = match event {
         Event::VersionCreated { model, version, .. } => format!("{by} registered {}.", v(model, *version)),
@@ -125,7 +126,7 @@ pub fn told(event: &Event, by: &UserName) -> String {
     one_line(&text).into_owned()
 }
 
-/// What belongs to an event besides what [`act`] says: who asked, who approved, what was said. One line each.
+/// Returns details that [`act`] leaves out, one line each: the requester, the approvers, comments, the source.
 pub fn details(event: &Event) -> Vec<String> {
     let lines = match event {
         Event::RequestApproved { request, .. } => approved(request),
@@ -150,7 +151,7 @@ pub fn details(event: &Event) -> Vec<String> {
     lines.into_iter().filter(|l| !l.is_empty()).map(|l| one_line(&l).into_owned()).collect()
 }
 
-/// The source of a version whose files clients load from another place than the source says.
+/// Returns the source and location of a version whose files clients load from another place than its source.
 fn place(source: &crate::entity::version::Source) -> Vec<String> {
     match source.location.as_str() {
         "" => Vec::new(),
@@ -158,12 +159,12 @@ fn place(source: &crate::entity::version::Source) -> Vec<String> {
     }
 }
 
-/// Who asked for what was approved, and who approved it.
+/// Returns the requester and the approvers of an approved request.
 fn approved(request: &crate::entity::Request) -> Vec<String> {
     use crate::entity::{Review, Verdict};
     let mut out = vec![format!("requested by {}", request.created_by)];
     let approvals: Vec<&Review> = request.review.iter().filter(|r| r.verdict == Verdict::Approved).collect();
-    // The last approval completed it, so what it is about is what entered.
+    // The last approval completed the request, so the subject of that approval entered the stage.
     let entered = approvals.last().map(|r| &r.subject);
     let by_others = approvals.iter().any(|r| r.by != request.created_by && Some(&r.subject) == entered);
     out.extend(approvals.iter().map(|r| {
@@ -182,7 +183,7 @@ fn approved(request: &crate::entity::Request) -> Vec<String> {
     out
 }
 
-/// What somebody said, if anything: the first line.
+/// Returns the first line of a comment with the name of its author; empty if there is no comment.
 fn said(who: &crate::name::UserName, text: &str) -> String {
     match text.lines().next() {
         None | Some("") => String::new(),
@@ -190,18 +191,19 @@ fn said(who: &crate::name::UserName, text: &str) -> String {
     }
 }
 
-/// A folder of the repository, for people.
+/// Returns a folder of the repository as people read it.
 pub fn folder(at: &str) -> String {
     if at.is_empty() { "the root folder".to_owned() } else { one_line(at).into_owned() }
 }
 
-/// A change of a person; where it is about mail alone, it says so.
+/// Returns the phrase for a change of a person. A change of mail settings alone has its own phrase.
 fn person(user: &UserName, before: &Person, after: &Person) -> String {
     let rest = Person { notifications: after.notifications.clone(), ..before.clone() };
     if rest == *after { format!("change what mail {user} gets") } else { format!("change the person {user}") }
 }
 
-/// A change of settings; where it is about the rules of stages alone, it says which.
+/// Returns the phrase for a change of settings. A change of the layout alone, or of stage or alias rules alone, is
+/// named.
 fn settings(before: &Settings, after: &Settings) -> String {
     let stages: BTreeSet<_> = before.stages.keys().chain(after.stages.keys()).collect();
     let changed: Vec<_> = stages.into_iter().filter(|s| before.rule(s) != after.rule(s)).map(Stage::as_str).collect();
@@ -252,14 +254,15 @@ fn transition(model: &ModelName, version: u64, from: &Stage, to: &Stage, cause: 
     format!("move {} from {from} to {to}{why}", v(model, version))
 }
 
-/// How a person who is added is told.
+/// Returns the phrase for a new person.
 pub fn person_added(user: &UserName) -> String {
     format!("add the person {user}")
 }
 
-/// The subject of the commit that makes these events: what the first says, and how many more there are.
+/// Returns the subject of the commit that makes these events: the phrase of the main event, and how many more there
+/// are.
 ///
-/// An approval is named rather than the transition it brings, a registration rather than what comes with it.
+/// An approval comes before its transition, and a registration before the events that belong to it.
 pub fn subject(events: &[Event]) -> String {
     let weight = |e: &&Event| match e {
         Event::RegistryCreated { .. } => 0,
@@ -299,7 +302,7 @@ pub fn subject(events: &[Event]) -> String {
     if more == 0 { head } else { format!("{head} and {more} more") }
 }
 
-/// Whether an event only follows from another of the same step.
+/// Returns whether an event only follows from another event of the same step.
 pub fn is_side_effect(event: &Event) -> bool {
     matches!(
         event,
@@ -307,11 +310,11 @@ pub fn is_side_effect(event: &Event) -> bool {
     )
 }
 
-/// How many trailers a commit has at most.
+/// A commit has at most this many trailers.
 const MAX_TRAILERS: usize = 24;
 
-/// The trailers of ours in a message that say what did not happen in the step that carries it: whoever commits can write
-/// them.
+/// Returns the `Greenroom-` trailers of a message that do not match the events of its step. Any committer can write
+/// such lines by hand. At most 24 are returned.
 pub fn false_trailers(message: &str, events: &[Event]) -> Vec<String> {
     let written = |line: &&str| line.starts_with("Greenroom-Event: ") || line.starts_with("Greenroom-Subject: ");
     let mut claimed = message.lines().map(str::trim_end).filter(written).peekable();
@@ -326,7 +329,7 @@ pub fn false_trailers(message: &str, events: &[Event]) -> Vec<String> {
     claimed.filter(|line| !subjects.contains(*line)).take(MAX_TRAILERS).map(str::to_owned).collect()
 }
 
-/// The trailer that names what an event is about.
+/// Returns the trailer that names the model or version of an event.
 fn subject_trailer(event: &Event) -> Option<String> {
     let model = one_line(event.model()?.as_str()).into_owned();
     Some(match event.version() {
@@ -335,9 +338,9 @@ fn subject_trailer(event: &Event) -> Option<String> {
     })
 }
 
-/// The trailers of a commit for people who read `git log`: what it is about, one line each, no line twice.
+/// Returns the trailers of a commit for people who read `git log`: models, versions and event names, each line once.
 ///
-/// They are hints: nothing is ever judged by them.
+/// They are hints. No rule reads them.
 pub fn trailers(events: &[Event]) -> String {
     let mut lines: Vec<String> = events.iter().filter_map(subject_trailer).collect();
     for event in events {
@@ -345,7 +348,7 @@ pub fn trailers(events: &[Event]) -> String {
     }
     let mut seen = std::collections::BTreeSet::new();
     lines.retain(|l| seen.insert(l.clone()));
-    // A commit that touches very much names the first subjects only; `greenroom log` tells all.
+    // A very large commit names its first subjects only; `greenroom log` shows all.
     lines.truncate(MAX_TRAILERS);
     lines.join("\n")
 }

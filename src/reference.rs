@@ -1,5 +1,5 @@
-//! References to models and versions: `models:/churn/3`, `models:/churn/Production`, `models:/churn@champion`,
-//! each with `@{moment}` for the past.
+//! References to models and versions: `models:/churn/3`, `models:/churn/Production`, `models:/churn@champion`. Each can
+//! end in `@{moment}` for the past.
 
 pub mod origin;
 
@@ -13,7 +13,7 @@ use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
-/// A reference as it is written. `models:/` may be left out.
+/// A parsed reference. `models:/` may be left out.
 ///
 /// ```
 /// use greenroom::reference::{ModelRef, Pick};
@@ -25,36 +25,36 @@ use crate::tree::TreeError;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelRef {
-    /// The model.
+    /// The name of the model.
     pub model: ModelName,
-    /// Which of its versions.
+    /// Which of its versions is meant.
     pub pick: Pick,
-    /// A time or git revision: as of then.
+    /// A time or git revision: the reference is resolved as of that commit.
     pub moment: Option<String>,
 }
 
-/// Which version of a model is meant.
+/// Which version of a model a reference means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pick {
     /// The model itself.
     Model,
-    /// A number.
+    /// A version number.
     Number(u64),
-    /// The highest number in a stage.
+    /// The highest version number in a stage.
     Stage(Stage),
-    /// What an alias points at.
+    /// The version that an alias points at.
     Alias(AliasName),
-    /// The highest number of all that are READY, in any stage, as MLflow's `latest`.
+    /// The highest version number with status READY in any stage, as MLflow's `latest`.
     Latest,
 }
 
-/// Why a text is no reference.
+/// Why a text is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRef {
-    /// The model's name is none.
+    /// The name of the model is not valid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// What follows the model is none of the forms.
+    /// The text after the model has none of the known forms.
     #[error(
         "{0} is no reference; write models:/NAME/VERSION, models:/NAME/STAGE or models:/NAME@ALIAS, with @{{TIME or REVISION}} for the past"
     )]
@@ -84,7 +84,7 @@ impl FromStr for ModelRef {
             };
             return Ok(Self { model: model.parse()?, pick, moment });
         }
-        // A model's name may hold `@` itself; then the slash forms say which is meant.
+        // The name of a model may contain `@`; with a slash form the name is unambiguous.
         if let Some((model, alias)) = rest.rsplit_once('@') {
             let pick = if alias.eq_ignore_ascii_case("latest") {
                 Pick::Latest
@@ -114,19 +114,24 @@ impl fmt::Display for ModelRef {
     }
 }
 
-/// What a reference leads to in a snapshot.
+/// The result of resolving a reference in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A version's number.
+    /// The version number.
     Version(u64),
-    /// The model is there, but nothing that was asked for.
+    /// The model exists, but not the version, stage or alias.
     Nothing,
-    /// There is no such model.
+    /// The model does not exist.
     NoModel,
 }
 
-/// Finds the version that is meant. A stage means the highest number in it, as for MLflow. `latest`, and the stage None,
-/// mean READY versions, unless the registry's settings say otherwise; of an active stage a READY version goes first.
+/// Finds the version that a reference means. A stage means the highest version number in it, as in MLflow.
+///
+/// `latest` and the stage None mean READY versions, unless the settings of the registry say otherwise. In an active
+/// stage, a READY version is preferred.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn resolve(snapshot: &Snapshot<'_>, model: &ModelName, pick: &Pick) -> Result<Found, TreeError> {
     let Some(view) = snapshot.model(model)? else { return Ok(Found::NoModel) };
     let number = match pick {
@@ -149,7 +154,11 @@ pub fn resolve(snapshot: &Snapshot<'_>, model: &ModelName, pick: &Pick) -> Resul
     Ok(number.map_or(Found::Nothing, Found::Version))
 }
 
-/// The first version of `numbers` that is there; where the registry wants that, the first that is READY.
+/// Returns the first existing version of `numbers`; if the settings require READY versions, the first with status
+/// READY.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn newest(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,

@@ -1,7 +1,7 @@
-//! One tree as a lazy value: what the registry is at a commit. Only what is asked for is read.
+//! A snapshot: the state of a registry at one commit, read lazily from a tree.
 //!
-//! Reading is lenient: a file with faults gives what can be used of it beside the faults, and hides nothing
-//! else. Only a missing or damaged object is an error, for then nobody can say what the registry is.
+//! Reading is lenient: a file with faults yields its usable content and its faults, and hides no other file. Methods
+//! return an error only if an object is missing or damaged, because then the state of the registry is unknown.
 
 mod approver;
 mod moved;
@@ -24,20 +24,20 @@ use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 pub use moved::{folder_of, folders, is_own_folder, moves_from_root};
 pub use places::{changed_registries, registries};
 
-/// A file as it was read.
+/// A file of the registry, read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct File<T> {
-    /// Its path from the repository's root.
+    /// The path from the root of the repository.
     pub path: String,
-    /// Its object id.
+    /// The object id of the file.
     pub id: Oid,
-    /// What it says; none if its faults leave nothing to use.
+    /// The content; `None` if the faults leave nothing to use.
     pub value: Option<T>,
-    /// Its faults.
+    /// The faults of the file.
     pub problems: Vec<Problem>,
 }
 
-/// What the registry is at a commit.
+/// The state of a registry at one commit. Its methods fail only if an object of the tree cannot be read.
 pub struct Snapshot<'o> {
     objects: &'o dyn Objects,
     whole: Option<Oid>,
@@ -49,7 +49,7 @@ pub struct Snapshot<'o> {
 }
 
 impl<'o> Snapshot<'o> {
-    /// The registry in folder `at` (empty, or ending in a slash) of the tree `root`; none for the state before any commit.
+    /// Opens the registry in folder `at` (empty, or ending in a slash) of the tree `root`; `None`: an empty repository.
     pub fn new(objects: &'o dyn Objects, root: Option<Oid>, at: &str) -> Result<Self, TreeError> {
         let mut below = root;
         for name in at.split('/').filter(|p| !p.is_empty()) {
@@ -70,32 +70,32 @@ impl<'o> Snapshot<'o> {
         })
     }
 
-    /// The store that it reads from.
+    /// Returns the store that the snapshot reads from.
     pub fn objects(&self) -> &'o dyn Objects {
         self.objects
     }
 
-    /// The registry's root tree; none where there is nothing.
+    /// Returns the root tree of the registry; `None` if the folder does not exist.
     pub fn root(&self) -> Option<Oid> {
         self.root
     }
 
-    /// The root tree of the repository; none for the state before any commit.
+    /// Returns the root tree of the repository; `None` for the empty repository.
     pub fn whole(&self) -> Option<Oid> {
         self.whole
     }
 
-    /// The folder of the registry in the repository: empty, or ending in a slash.
+    /// Returns the folder of the registry in the repository: empty, or ending in a slash.
     pub fn at(&self) -> &str {
         &self.at
     }
 
-    /// A path within the registry as a path from the repository's root.
+    /// Returns a path within the registry as a path from the root of the repository.
     pub fn full_path(&self, path: &str) -> String {
         format!("{}{path}", self.at)
     }
 
-    /// The entry at a path within the registry.
+    /// Returns the entry at a path within the registry.
     pub fn entry(&self, path: &str) -> Result<Option<Entry>, TreeError> {
         match &self.root {
             Some(root) => descend(self.objects, root, path),
@@ -103,7 +103,7 @@ impl<'o> Snapshot<'o> {
         }
     }
 
-    /// Reads the file at a path within the registry; none where no file lies.
+    /// Reads the file at a path within the registry; `None` if there is no file.
     pub fn file<T: Record>(&self, path: &str) -> Result<Option<File<T>>, TreeError> {
         match self.entry(path)? {
             Some(entry) => self.read(self.full_path(path), &entry).map(Some),
@@ -115,38 +115,38 @@ impl<'o> Snapshot<'o> {
         read(self.objects, path, entry)
     }
 
-    /// `greenroom.toml`; none where there is no registry.
+    /// Returns `greenroom.toml`; `None` if there is no registry.
     pub fn settings_file(&self) -> Result<Option<&File<Settings>>, TreeError> {
         once(&self.settings, || self.file("greenroom.toml")).map(Option::as_ref)
     }
 
-    /// The settings; none where there is no registry or its settings cannot be read.
+    /// Returns the settings; `None` if there is no registry, or its settings cannot be read.
     pub fn settings(&self) -> Result<Option<&Settings>, TreeError> {
         Ok(self.settings_file()?.and_then(|f| f.value.as_ref()))
     }
 
-    /// The layout: flat unless the settings say otherwise.
+    /// Returns the layout: flat unless the settings say otherwise.
     pub fn layout(&self) -> Result<Layout, TreeError> {
         Ok(self.settings()?.map_or(Layout::Flat, |s| s.layout))
     }
 
-    /// The paths of the layout.
+    /// Returns the paths of the layout.
     pub fn paths(&self) -> Result<Paths, TreeError> {
         Ok(Paths(self.layout()?))
     }
 
-    /// The registry's own `access.toml`.
+    /// Returns the registry's own `access.toml`.
     pub fn access_file(&self) -> Result<Option<&File<Access>>, TreeError> {
         once(&self.access, || self.file("access.toml")).map(Option::as_ref)
     }
 
-    /// The registry-wide grants and groups; empty where there are none.
+    /// Returns the registry-wide grants and the groups; empty if there are none.
     pub fn access(&self) -> Result<&Access, TreeError> {
         static NOTHING: Access = Access { grants: Vec::new(), groups: BTreeMap::new() };
         Ok(self.access_file()?.and_then(|f| f.value.as_ref()).unwrap_or(&NOTHING))
     }
 
-    /// All people, by id.
+    /// Returns all people by user name.
     pub fn people(&self) -> Result<&BTreeMap<UserName, File<Person>>, TreeError> {
         once(&self.people, || {
             let mut out = BTreeMap::new();
@@ -160,15 +160,15 @@ impl<'o> Snapshot<'o> {
         })
     }
 
-    /// One person, without a look at the others.
+    /// Returns one person without reading the others.
     pub fn person(&self, user: &UserName) -> Result<Option<File<Person>>, TreeError> {
         self.file(&path::person(user))
     }
 
-    /// The person with an e-mail address, in any case.
+    /// Returns the person with an e-mail address, ignoring upper and lower case.
     pub fn person_by_email(&self, email: &str) -> Result<Option<UserName>, TreeError> {
         let has = |p: &Person| p.emails.iter().any(|e| e.as_str().eq_ignore_ascii_case(email));
-        // The usual id of a person is the start of the address; a look at that file spares reading all people.
+        // Most user names are the local part of the address: trying that file first saves reading all people.
         let guess = email.split('@').next().and_then(|local| UserName::new(local).ok());
         if let Some(guess) = guess
             && self.person(&guess)?.and_then(|f| f.value).is_some_and(|p| has(&p))
@@ -178,7 +178,7 @@ impl<'o> Snapshot<'o> {
         Ok(self.people()?.iter().find(|(_, f)| f.value.as_ref().is_some_and(has)).map(|(u, _)| u.clone()))
     }
 
-    /// The groups that a person is in, `everyone` among them.
+    /// Returns the groups of a person, including `everyone`.
     pub fn groups_of(&self, user: &UserName) -> Result<Vec<GroupName>, TreeError> {
         let access = self.access()?;
         let mut out = vec![GroupName::everyone()];
@@ -186,7 +186,7 @@ impl<'o> Snapshot<'o> {
         Ok(out)
     }
 
-    /// Whether a principal is the person or a group that holds the person.
+    /// Returns whether a principal is the person, or a group with the person as a member.
     pub fn is_member(&self, user: &UserName, of: &Principal) -> Result<bool, TreeError> {
         match of {
             Principal::User(u) => Ok(u == user),
@@ -194,7 +194,7 @@ impl<'o> Snapshot<'o> {
         }
     }
 
-    /// The highest level that some grants give a person.
+    /// Returns the highest level that the grants of a file give a person.
     fn level_in(&self, access: &Access, user: &UserName) -> Result<Option<Level>, TreeError> {
         let groups = self.groups_of(user)?;
         let counts = |to: &Principal| match to {
@@ -204,12 +204,12 @@ impl<'o> Snapshot<'o> {
         Ok(access.grants.iter().filter(|g| counts(&g.to)).map(|g| g.level).max())
     }
 
-    /// What a person may do registry-wide.
+    /// Returns the level of a person on the whole registry.
     pub fn registry_level(&self, user: &UserName) -> Result<Option<Level>, TreeError> {
         self.level_in(self.access()?, user)
     }
 
-    /// What a person may do with a model: the higher of the model's own grants and the registry-wide ones.
+    /// Returns the level of a person on a model: the higher of the model's own grants and the registry-wide ones.
     pub fn level(&self, user: &UserName, model: &ModelName) -> Result<Option<Level>, TreeError> {
         let own = match self.model(model)? {
             Some(model) => match model.access()?.and_then(|f| f.value) {
@@ -221,7 +221,7 @@ impl<'o> Snapshot<'o> {
         Ok(own.max(self.registry_level(user)?))
     }
 
-    /// All webhooks, by id.
+    /// Returns all webhooks by id.
     pub fn webhooks(&self) -> Result<BTreeMap<Id, File<Webhook>>, TreeError> {
         let mut out = BTreeMap::new();
         for entry in self.folder("webhooks")?.iter() {
@@ -232,7 +232,7 @@ impl<'o> Snapshot<'o> {
         Ok(out)
     }
 
-    /// The entries of a folder; none where there is no such folder.
+    /// Returns the entries of a folder; empty if the folder does not exist.
     fn folder(&self, path: &str) -> Result<Rc<[Entry]>, TreeError> {
         match self.entry(path)?.filter(|e| e.kind == Kind::Tree) {
             Some(e) => self.objects.tree(&e.id),
@@ -240,7 +240,7 @@ impl<'o> Snapshot<'o> {
         }
     }
 
-    /// A registered model by name.
+    /// Returns a registered model by name.
     pub fn model(&self, name: &ModelName) -> Result<Option<ModelView<'o>>, TreeError> {
         let paths = self.paths()?;
         let folder = paths.model(name);
@@ -248,7 +248,7 @@ impl<'o> Snapshot<'o> {
         Ok(found.map(|e| self.view(&folder, ModelDir::of(name), e.id, paths)))
     }
 
-    /// The model in a folder of a given name. An abbreviated folder does not tell its shard, so all are looked at.
+    /// Returns the model in a folder. An abbreviated folder name does not tell its shard, so all shards are searched.
     pub fn model_in(&self, dir: &ModelDir) -> Result<Option<ModelView<'o>>, TreeError> {
         if let Some(name) = dir.name() {
             return self.model(&name);
@@ -256,7 +256,7 @@ impl<'o> Snapshot<'o> {
         Ok(self.models()?.into_iter().find(|v| v.dir == *dir))
     }
 
-    /// All model folders in the tree's order; nothing of them is read yet.
+    /// Returns all model folders in the order of the tree, without reading their content.
     pub fn models(&self) -> Result<Vec<ModelView<'o>>, TreeError> {
         let paths = self.paths()?;
         let mut out = Vec::new();
@@ -276,9 +276,9 @@ impl<'o> Snapshot<'o> {
         Ok(out)
     }
 
-    /// Models whose name differs from `name` only by case or Unicode normalisation, `name` itself left out.
+    /// Returns the models whose name differs from `name` only by case or Unicode normalisation, except `name` itself.
     ///
-    /// In the sharded layout only one shard is looked at: confusable names share it.
+    /// In the sharded layout only one shard is read, because confusable names share it.
     pub fn confusable(&self, name: &ModelName) -> Result<Vec<ModelName>, TreeError> {
         let paths = self.paths()?;
         let folder = match paths.0 {
@@ -288,7 +288,7 @@ impl<'o> Snapshot<'o> {
         let folded = fold(name.as_str());
         let mut out = Vec::new();
         for entry in self.folder(&folder)?.iter().filter(|e| e.kind == Kind::Tree) {
-            // Plain names stand for themselves; most are passed over here.
+            // A folder with a plain name has the model's name itself; most are skipped here.
             let plain = entry.name.is_ascii() && !entry.name.contains(['%', '~']);
             if plain && !entry.name.eq_ignore_ascii_case(&folded) {
                 continue;
@@ -318,15 +318,15 @@ impl<'o> Snapshot<'o> {
     }
 }
 
-/// A registered model's folder.
+/// The folder of a registered model. Its methods fail only if an object of the tree cannot be read.
 #[derive(Clone)]
 pub struct ModelView<'o> {
     objects: &'o dyn Objects,
-    /// The folder's path from the repository's root.
+    /// The path of the folder from the root of the repository.
     pub path: String,
-    /// The folder's name.
+    /// The name of the folder.
     pub dir: ModelDir,
-    /// The folder's tree.
+    /// The tree of the folder.
     pub tree: Oid,
     paths: Paths,
 }
@@ -343,17 +343,17 @@ impl<'o> ModelView<'o> {
         subfolder(self.objects, &self.tree, name)
     }
 
-    /// `model.toml`
+    /// Returns `model.toml`.
     pub fn file(&self) -> Result<Option<File<Model>>, TreeError> {
         self.one("model.toml")
     }
 
-    /// The model's own `access.toml`.
+    /// Returns the model's own `access.toml`.
     pub fn access(&self) -> Result<Option<File<Access>>, TreeError> {
         self.one("access.toml")
     }
 
-    /// The stage pointers.
+    /// Returns the stage pointers.
     pub fn stages(&self) -> Result<Vec<(Stage, File<StagePointer>)>, TreeError> {
         let mut out = Vec::new();
         for entry in self.folder("stages")?.iter() {
@@ -364,8 +364,8 @@ impl<'o> ModelView<'o> {
         Ok(out)
     }
 
-    /// The stage of each version that is in one. A version in two stage files counts for the last in file order;
-    /// the rules refuse that.
+    /// Returns the stage of each version that is in one. A version in two stage files counts for the last file; the
+    /// rules refuse that state.
     pub fn stage_map(&self) -> Result<BTreeMap<u64, Stage>, TreeError> {
         let mut out = BTreeMap::new();
         for (stage, file) in self.stages()? {
@@ -376,12 +376,12 @@ impl<'o> ModelView<'o> {
         Ok(out)
     }
 
-    /// The stage of a version.
+    /// Returns the stage of a version.
     pub fn stage_of(&self, number: u64) -> Result<Stage, TreeError> {
         Ok(self.stage_map()?.remove(&number).unwrap_or(Stage::None))
     }
 
-    /// The alias pointers.
+    /// Returns the alias pointers.
     pub fn aliases(&self) -> Result<Vec<(AliasName, File<AliasPointer>)>, TreeError> {
         let mut out = Vec::new();
         for entry in self.folder("aliases")?.iter() {
@@ -392,12 +392,12 @@ impl<'o> ModelView<'o> {
         Ok(out)
     }
 
-    /// One alias, without a look at the others.
+    /// Returns one alias without reading the others.
     pub fn alias(&self, alias: &AliasName) -> Result<Option<File<AliasPointer>>, TreeError> {
         self.one(&format!("aliases/{}", path::alias_file(alias)))
     }
 
-    /// The folders that hold versions, by the hundred where the layout is sharded: for comparing without reading.
+    /// Returns the folders that hold versions (in the sharded layout, one for each hundred), to compare them unread.
     pub fn version_folders(&self) -> Result<Vec<(String, Oid)>, TreeError> {
         let Some(versions) = descend(self.objects, &self.tree, "versions")?.filter(|e| e.kind == Kind::Tree) else {
             return Ok(Vec::new());
@@ -412,7 +412,7 @@ impl<'o> ModelView<'o> {
         }
     }
 
-    /// The versions in one of [`Self::version_folders`], rising.
+    /// Returns the versions in one of [`Self::version_folders`], in ascending order.
     pub fn versions_in(&self, folder: &str, tree: &Oid) -> Result<Vec<VersionView<'o>>, TreeError> {
         let entries = self.objects.tree(tree)?;
         let mut out: Vec<VersionView<'o>> = entries
@@ -427,7 +427,7 @@ impl<'o> ModelView<'o> {
         Ok(out)
     }
 
-    /// All versions, rising.
+    /// Returns all versions in ascending order.
     pub fn versions(&self) -> Result<Vec<VersionView<'o>>, TreeError> {
         let mut out = Vec::new();
         for (folder, tree) in self.version_folders()? {
@@ -437,7 +437,7 @@ impl<'o> ModelView<'o> {
         Ok(out)
     }
 
-    /// One version, without a look at the others.
+    /// Returns one version without reading the others.
     pub fn version(&self, number: u64) -> Result<Option<VersionView<'o>>, TreeError> {
         let folder = self.paths.version_in_model(number);
         let found = descend(self.objects, &self.tree, &folder)?.filter(|e| e.kind == Kind::Tree);
@@ -445,7 +445,7 @@ impl<'o> ModelView<'o> {
         Ok(found.map(|e| VersionView { objects: self.objects, path, number, tree: e.id }))
     }
 
-    /// The highest version number that is present; 0 where there is none.
+    /// Returns the highest version number that exists; 0 if there is no version.
     pub fn highest(&self) -> Result<u64, TreeError> {
         let last = match self.paths.0 {
             Layout::Flat => self.version_folders()?.pop(),
@@ -463,27 +463,27 @@ impl<'o> ModelView<'o> {
         }
     }
 
-    /// The number of the next version: one more than the highest that is or ever was.
+    /// Returns the number of the next version: one more than the highest number that exists or ever existed.
     pub fn next_version(&self) -> Result<u64, TreeError> {
         let retired = self.file()?.and_then(|f| f.value).and_then(|m| m.retired).unwrap_or(0);
         Ok(self.highest()?.max(retired).saturating_add(1))
     }
 }
 
-/// A version's folder.
+/// The folder of a version. Its methods fail only if an object of the tree cannot be read.
 #[derive(Clone)]
 pub struct VersionView<'o> {
     objects: &'o dyn Objects,
-    /// The folder's path from the repository's root.
+    /// The path of the folder from the root of the repository.
     pub path: String,
-    /// The version's number.
+    /// The version number.
     pub number: u64,
-    /// The folder's tree.
+    /// The tree of the folder.
     pub tree: Oid,
 }
 
 impl VersionView<'_> {
-    /// `version.toml`
+    /// Returns `version.toml`.
     pub fn file(&self) -> Result<Option<File<Version>>, TreeError> {
         match descend(self.objects, &self.tree, "version.toml")? {
             Some(entry) => read(self.objects, format!("{}/version.toml", self.path), &entry).map(Some),
@@ -491,22 +491,22 @@ impl VersionView<'_> {
         }
     }
 
-    /// The transition requests, by id (and so by age).
+    /// Returns the transition requests by id, and therefore by age.
     pub fn requests(&self) -> Result<BTreeMap<Id, File<Request>>, TreeError> {
         self.records("requests")
     }
 
-    /// The comments, by id (and so by age).
+    /// Returns the comments by id, and therefore by age.
     pub fn comments(&self) -> Result<BTreeMap<Id, File<Comment>>, TreeError> {
         self.records("comments")
     }
 
-    /// One transition request.
+    /// Returns one transition request.
     pub fn request(&self, id: &Id) -> Result<Option<File<Request>>, TreeError> {
         self.record("requests", id)
     }
 
-    /// One comment.
+    /// Returns one comment.
     pub fn comment(&self, id: &Id) -> Result<Option<File<Comment>>, TreeError> {
         self.record("comments", id)
     }
@@ -528,18 +528,18 @@ impl VersionView<'_> {
         Ok(out)
     }
 
-    /// `.gitattributes` beside the artifacts.
+    /// Returns the entry of `.gitattributes` beside the artifacts.
     pub fn attributes(&self) -> Result<Option<Entry>, TreeError> {
         Ok(child(self.objects, &self.tree, ".gitattributes")?.filter(|e| e.kind.is_file()))
     }
 
-    /// The tree of the artifacts; none where no file was copied.
+    /// Returns the tree of the artifacts; `None` if no file was copied.
     pub fn artifacts(&self) -> Result<Option<Oid>, TreeError> {
         Ok(descend(self.objects, &self.tree, "artifacts")?.filter(|e| e.kind == Kind::Tree).map(|e| e.id))
     }
 }
 
-/// Reads a file of the registry. What is no plain file, or is too large, is a fault of that file.
+/// Reads a file of the registry. A wrong entry mode and a too large file are faults of the file, not errors.
 fn read<T: Record>(objects: &dyn Objects, path: String, entry: &Entry) -> Result<File<T>, TreeError> {
     let faulty = |path: String, rule, message: String| {
         let problems = vec![Problem::of_file(path.clone(), rule, message)];
@@ -589,7 +589,7 @@ fn subfolder(objects: &dyn Objects, tree: &Oid, name: &str) -> Result<Rc<[Entry]
     }
 }
 
-/// Fills a cell on first use, unless that fails.
+/// Fills a cell on first use; a failure leaves it empty.
 fn once<T>(cell: &OnceCell<T>, fill: impl FnOnce() -> Result<T, TreeError>) -> Result<&T, TreeError> {
     match cell.get() {
         Some(value) => Ok(value),

@@ -1,4 +1,4 @@
-//! Trees of files addressed by object id: how the pure core sees a git repository, or a folder, or memory.
+//! Trees of files by object id: the one view that the pure core has of a git repository, a folder on disk, or memory.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +15,7 @@ pub struct Oid {
 }
 
 impl Oid {
-    /// From 20 or 32 bytes; anything else gives none.
+    /// Returns the id of 20 or 32 bytes; `None` for any other length.
     pub fn from_bytes(b: &[u8]) -> Option<Self> {
         let len = u8::try_from(b.len()).ok().filter(|l| matches!(l, 20 | 32))?;
         let mut bytes = [0; 32];
@@ -23,7 +23,7 @@ impl Oid {
         Some(Self { bytes, len })
     }
 
-    /// From 40 or 64 hexadecimal digits.
+    /// Returns the id of 40 or 64 hexadecimal digits; `None` for any other text.
     pub fn from_hex(s: &str) -> Option<Self> {
         if !s.len().is_multiple_of(2) || !s.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
@@ -33,12 +33,12 @@ impl Oid {
         Self::from_bytes(&bytes?)
     }
 
-    /// Its bytes.
+    /// Returns the 20 or 32 bytes of the id.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// The first twelve hexadecimal digits, for people.
+    /// Returns the first twelve hexadecimal digits, for people.
     pub fn short(&self) -> String {
         self.to_string().chars().take(12).collect()
     }
@@ -75,14 +75,14 @@ impl serde::Serialize for Oid {
     }
 }
 
-/// What a tree entry is, by git's modes.
+/// The kind of a tree entry, by git's mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A folder (040000).
     Tree,
     /// A file (100644).
     File,
-    /// A file that may be run (100755).
+    /// An executable file (100755).
     Executable,
     /// A symbolic link (120000).
     Symlink,
@@ -91,7 +91,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether it holds bytes that we read.
+    /// Returns whether the entry is a file whose bytes the registry reads.
     pub const fn is_file(self) -> bool {
         match self {
             Self::File | Self::Executable => true,
@@ -99,7 +99,7 @@ impl Kind {
         }
     }
 
-    /// For messages.
+    /// Returns the name of the kind, for messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tree => "folder",
@@ -111,35 +111,35 @@ impl Kind {
     }
 }
 
-/// One line of a tree. A name that is not UTF-8 is kept with replacement characters and thus matches nothing known.
+/// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The name within its folder.
+    /// The name within the folder. A name that is not UTF-8 has replacement characters, so it matches no known name.
     pub name: String,
-    /// What it is.
+    /// The kind, by git's mode.
     pub kind: Kind,
-    /// The object it names.
+    /// The id of the object.
     pub id: Oid,
 }
 
 /// Why an object could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// The object is not there.
+    /// The repository does not hold the object.
     #[error("object {0} is missing from the repository; fetch it, or run `git fsck`")]
     Missing(Oid),
-    /// The object is there and not what it should be.
+    /// The object has the wrong kind or content.
     #[error("object {id} is damaged: {why}")]
     Damaged {
-        /// The object.
+        /// The id of the object.
         id: Oid,
-        /// What is wrong with it.
+        /// What is wrong with the object.
         why: String,
     },
-    /// The file is larger than the reader takes.
+    /// The file is larger than the caller's limit.
     #[error("object {id} has {size} bytes; at most {max} are read")]
     TooLarge {
-        /// The object.
+        /// The id of the object.
         id: Oid,
         /// Its size in bytes.
         size: u64,
@@ -151,68 +151,75 @@ pub enum TreeError {
     Vast {
         /// The folder at which the search ended.
         id: Oid,
-        /// How many are searched.
+        /// The limit: how many folders are searched.
         folders: usize,
-        /// How deep they are searched.
+        /// The limit: how many levels deep folders are searched.
         depth: usize,
     },
-    /// The outside failed.
+    /// Reading failed in the operating system or in git.
     #[error("object {id} could not be read")]
     Io {
-        /// The object.
+        /// The id of the object.
         id: Oid,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// A store of trees and files by id.
+/// A store of trees and files by object id.
 pub trait Objects {
-    /// The entries of a tree in git's order.
+    /// Returns the entries of a tree in git's order.
+    ///
+    /// # Errors
+    /// [`TreeError::Missing`] if the store does not hold the tree, [`TreeError::Damaged`] if the object is no valid
+    /// tree, [`TreeError::Io`] if reading fails.
     fn tree(&self, id: &Oid) -> Result<Rc<[Entry]>, TreeError>;
 
-    /// The bytes of a file of at most `max` bytes.
+    /// Returns the bytes of a file of at most `max` bytes.
     ///
-    /// The size is checked before the bytes are read, so that a huge file costs nothing.
+    /// The size is checked before the bytes are read, so a huge file costs nothing.
+    ///
+    /// # Errors
+    /// [`TreeError::TooLarge`] if the file has more than `max` bytes, and the errors of [`Self::tree`].
     fn blob(&self, id: &Oid, max: u64) -> Result<Vec<u8>, TreeError>;
 }
 
-/// Changes to files: the new bytes, or none for a file that goes. Paths are relative to the repository's root.
+/// Changes to files. Paths are relative to the root of the repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patch {
-    /// For each path what shall be there.
+    /// The change of each path.
     pub files: BTreeMap<String, Change>,
 }
 
-/// What shall be at a path.
+/// The change of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A file with these bytes.
+    /// Write a file with these bytes.
     Write(Vec<u8>),
-    /// What is there already under an id: a folder or file is moved or copied without reading it.
+    /// Put an object that the store already holds. Moves and copies a file or folder without reading it.
     Link(Kind, Oid),
-    /// Nothing; a folder goes with all it holds.
+    /// Remove the file, or the folder with all its content.
     Remove,
 }
 
 impl Patch {
-    /// Puts a file.
+    /// Adds a file to write.
     pub fn write(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         self.files.insert(path.into(), Change::Write(bytes.into()));
     }
 
-    /// Puts what an id names.
+    /// Adds an object of the store to put at a path.
     pub fn link(&mut self, path: impl Into<String>, kind: Kind, id: Oid) {
         self.files.insert(path.into(), Change::Link(kind, id));
     }
 
-    /// Takes a file or folder away.
+    /// Adds a file or folder to remove.
     pub fn remove(&mut self, path: impl Into<String>) {
         self.files.insert(path.into(), Change::Remove);
     }
 
-    /// Whether nothing changes.
+    /// Returns whether the patch changes nothing.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -221,12 +228,12 @@ impl Patch {
 /// Why a patch could not be staged.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// A path that it writes is not safe on every system.
+    /// The patch writes a path that is not safe on every system.
     #[error("{path} cannot be written: {why}")]
     Path {
         /// The path, quoted.
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the path.
         why: String,
     },
     /// An object could not be read.
@@ -234,31 +241,36 @@ pub enum StageError {
     Object(#[from] TreeError),
 }
 
-/// A store that can also make the tree that a patch leads to.
+/// A store that can also build the tree that a patch leads to.
 pub trait Stage: Objects {
-    /// Gives the id of `root` with the patch applied; nothing of it is visible to others yet.
+    /// Returns the id of the tree `root` with the patch applied. The new objects are not visible to others yet.
     ///
-    /// Removals happen before writes, so a folder can give way to a file and a moved folder can be changed within.
+    /// Removals happen before writes. So a file can replace a folder, and one patch can move a folder and change its
+    /// content.
+    ///
+    /// # Errors
+    /// [`StageError::Path`] for a path that is not safe on every system, [`StageError::Object`] if an object cannot be
+    /// read.
     fn stage(&self, root: Option<Oid>, patch: &Patch) -> Result<Oid, StageError>;
 }
 
 /// A file that differs between two trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileChange {
-    /// The path from the root that was compared.
+    /// The path, relative to the two compared trees.
     pub path: String,
-    /// What was there.
+    /// The entry before; `None` if the file was added.
     pub before: Option<Entry>,
-    /// What is there.
+    /// The entry after; `None` if the file was removed.
     pub after: Option<Entry>,
 }
 
-/// How much of two trees is compared before giving up.
+/// Limits of a comparison of two trees.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The most tree entries looked at.
+    /// How many tree entries are compared at most.
     pub entries: usize,
-    /// The deepest folder.
+    /// How many levels deep folders are compared at most.
     pub depth: usize,
 }
 
@@ -268,11 +280,15 @@ impl Default for Limits {
     }
 }
 
-/// A store and a tree in it; none for the empty tree.
+/// A store and a tree in it; `None` for the empty tree.
 pub type Side<'o> = (&'o dyn Objects, Option<Oid>);
 
-/// Lists the files that differ between two trees, sorted by path. Folders with the same id are skipped unseen, so the
-/// cost follows the change. Beyond the limits it is an error: a verdict must never rest on half a comparison.
+/// Lists the files that differ between two trees, sorted by path. Folders with the same id are skipped unread, so the
+/// cost follows the size of the change.
+///
+/// # Errors
+/// [`TreeError::Damaged`] beyond the limits, because a verdict must never rest on half a comparison; the errors of
+/// [`Objects::tree`] if a tree cannot be read.
 pub fn changes(before: Side<'_>, after: Side<'_>, limits: Limits) -> Result<Vec<FileChange>, TreeError> {
     let mut walk = Walk { before: before.0, after: after.0, limits, seen: 0, out: Vec::new() };
     walk.compare("", before.1, after.1, 0)?;
@@ -303,7 +319,7 @@ impl Walk<'_> {
             let why = format!("it leads to more than {entries} entries, or folders deeper than {depth}");
             return Err(TreeError::Damaged { id, why });
         }
-        // What both begin and end with is the same; most often little is left.
+        // Most often two versions of a folder differ in few entries: skip the equal ones at the start and at the end.
         let same = |pair: &(&Entry, &Entry)| pair.0 == pair.1;
         let begin = old.iter().zip(new.iter()).take_while(same).count();
         let (old, new) = (old.get(begin..).unwrap_or_default(), new.get(begin..).unwrap_or_default());
@@ -334,7 +350,7 @@ impl Walk<'_> {
     }
 }
 
-/// Trees in memory, with ids of their own (SHA-256 over the content): for tests, and for a folder on disk.
+/// Trees in memory, with ids of their own (SHA-256 of the content). Used by tests, and for a folder on disk.
 #[derive(Debug, Default)]
 pub struct Memory {
     trees: RefCell<HashMap<Oid, Rc<[Entry]>>>,
@@ -342,14 +358,14 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Stores bytes and gives their id.
+    /// Stores bytes and returns their id.
     pub fn put_blob(&self, bytes: &[u8]) -> Oid {
         let id = address(b"blob\0", bytes);
         self.blobs.borrow_mut().entry(id).or_insert_with(|| Rc::from(bytes));
         id
     }
 
-    /// Stores a tree and gives its id; the entries are put in git's order.
+    /// Stores a tree and returns its id. Sorts the entries in git's order.
     pub fn put_tree(&self, mut entries: Vec<Entry>) -> Oid {
         entries.sort_by(|a, b| git_order(a).cmp(git_order(b)));
         let mut bytes = Vec::new();
@@ -365,7 +381,7 @@ impl Memory {
         id
     }
 
-    /// Stores files given by path and gives the id of the root tree.
+    /// Stores files by path and returns the id of the root tree.
     pub fn put_files<'p>(&self, files: impl IntoIterator<Item = (&'p str, &'p [u8])>) -> Oid {
         let mut patch = Patch::default();
         for (path, bytes) in files {
@@ -374,7 +390,7 @@ impl Memory {
         self.apply(None, &sorted(&patch)).unwrap_or_else(|| self.put_tree(Vec::new()))
     }
 
-    /// Applies changes given as path parts to a tree; none when nothing is left.
+    /// Applies changes, given as path parts, to a tree. Returns `None` if the tree becomes empty.
     fn apply(&self, root: Option<Oid>, changes: &[(Vec<&str>, &Change)]) -> Option<Oid> {
         let mut entries: BTreeMap<String, (Kind, Oid)> = BTreeMap::new();
         if let Some(tree) = root.and_then(|r| self.trees.borrow().get(&r).cloned()) {
@@ -414,7 +430,7 @@ impl Memory {
     }
 }
 
-/// The changes of a patch by path parts, in an order that keeps each folder's changes together.
+/// Returns the changes of a patch by path parts, sorted so that the changes of one folder are together.
 fn sorted(patch: &Patch) -> Vec<(Vec<&str>, &Change)> {
     let mut changes: Vec<(Vec<&str>, &Change)> =
         patch.files.iter().map(|(p, c)| (p.split('/').filter(|s| !s.is_empty()).collect(), c)).collect();
@@ -422,7 +438,7 @@ fn sorted(patch: &Patch) -> Vec<(Vec<&str>, &Change)> {
     changes
 }
 
-/// Git sorts a folder as if its name ended in a slash.
+/// Returns the sort key of an entry: git sorts a folder as if its name ended in a slash.
 fn git_order(e: &Entry) -> impl Iterator<Item = u8> + '_ {
     let slash = (e.kind == Kind::Tree).then_some(b'/');
     e.name.bytes().chain(slash)

@@ -8,7 +8,7 @@ use crate::format::path;
 use crate::name::{GroupName, ModelName, Principal, UserName};
 use crate::snapshot::File;
 
-/// The grants of a model or of the registry: the file if it is there, and its path within the registry.
+/// Returns the grants of a model or of the registry: the file if it exists, and its path within the registry.
 fn file(d: &Draft<'_, '_>, model: Option<&ModelName>) -> Result<(Option<File<Access>>, String), Refusal> {
     match model {
         Some(name) => {

@@ -1,7 +1,8 @@
-//! Applying an action to a snapshot: the files that shall change, or why it cannot be.
+//! Applies an action to a snapshot: returns the files to change, or the reason why the action is impossible.
 //!
-//! Nothing is judged here. Whether the actor *may* is for the rules, which see the two states and never the
-//! action; refusals here are of what cannot even be said: what is not there, what is there already.
+//! This module checks no permissions. Whether the actor *may* make the change is for the rules, which see the two
+//! states and never the action. This module refuses only what cannot be expressed: objects that do not exist, or exist
+//! already.
 
 mod access;
 mod model;
@@ -25,19 +26,19 @@ pub use registry::companions;
 pub use relocation::goes_with_any;
 pub use request::open_request;
 
-/// Who acts, when, and where new ids come from: all that is not in the state.
+/// The inputs of an action that are not in the state: the actor, the time, and the source of new ids.
 pub struct Context<'a> {
-    /// Who acts.
+    /// The person who acts.
     pub actor: UserName,
-    /// The time of the act.
+    /// The time of the action.
     pub now: Timestamp,
-    /// Gives ten random bytes.
+    /// Returns ten random bytes for a new id.
     pub random: &'a mut dyn FnMut() -> [u8; 10],
-    /// The digest of what a reviewer of the version decides about, for the reviews that are written.
+    /// Returns the digest that a review of a version records.
     pub subject: &'a SubjectOf<'a>,
 }
 
-/// Gives the subject of a review of a version for a stage; `rules::subject::subject` is the one there is.
+/// A function that returns the subject of a review of a version for a stage; `rules::subject::subject` is the only one.
 pub type SubjectOf<'a> =
     dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<Subject, TreeError> + 'a;
 
@@ -47,7 +48,7 @@ impl Context<'_> {
     }
 }
 
-/// A kind of thing that was not found or is there already.
+/// The kind of an object that does not exist or exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {
     /// A registry.
@@ -72,46 +73,46 @@ pub enum Noun {
     Webhook,
 }
 
-/// Why an action cannot be applied. Where MLflow has a text for it, that is the text.
+/// Why an action cannot be applied. The message is MLflow's where MLflow has one.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// What it speaks of is not there.
+    /// The object that the action names does not exist.
     #[error("{message}")]
     NotFound {
-        /// The kind of thing.
+        /// The kind of the object.
         noun: Noun,
-        /// Its name or id, as it was given; empty where it has none.
+        /// The name or id of the object as the caller gave it; empty if the caller gave none.
         name: String,
-        /// The sentence.
+        /// The sentence for the caller.
         message: String,
     },
-    /// What it would make is there already.
+    /// The object that the action creates exists already.
     #[error("{message}")]
     Exists {
-        /// The kind of thing.
+        /// The kind of the object.
         noun: Noun,
-        /// The sentence.
+        /// The sentence for the caller.
         message: String,
     },
-    /// What the asker saw and changed is outdated.
+    /// The state that the caller edited is outdated.
     #[error("{what} changed meanwhile; look again, then try again")]
     Outdated {
-        /// What it is.
+        /// The path of the file that changed.
         what: String,
     },
-    /// It makes no sense as asked.
+    /// The arguments of the action make no sense.
     #[error("{message}")]
     Invalid {
-        /// The sentence.
+        /// The sentence for the caller.
         message: String,
     },
-    /// A file that it would change has faults that leave nothing to change.
+    /// A file to change has faults that leave nothing to change.
     #[error("{problem}; mend the file first (`greenroom check` lists every fault)")]
     Faulty {
-        /// The first fault.
+        /// The first fault of the file.
         problem: format::Problem,
     },
-    /// An object cannot be read.
+    /// An object of the tree cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
@@ -129,28 +130,31 @@ impl Refusal {
         Self::Exists { noun, message: message.into() }
     }
 
-    /// MLflow's text for a model that is not there.
+    /// Returns MLflow's error for a model that does not exist.
     pub fn no_model(name: &ModelName) -> Self {
         Self::not_found(Noun::Model, name, format!("Registered Model with name={name} not found"))
     }
 
-    /// MLflow's text for a version that is not there.
+    /// Returns MLflow's error for a version that does not exist.
     pub fn no_version(name: &ModelName, version: u64) -> Self {
         Self::not_found(Noun::Version, version, format!("Model Version (name={name}, version={version}) not found"))
     }
 
-    /// A person who is not in the registry.
+    /// Returns the error for a person who is not in the registry.
     pub fn no_person(user: &UserName) -> Self {
         Self::not_found(Noun::Person, user, format!("there is no person '{user}'"))
     }
 
-    /// MLflow's text for an alias that is not there.
+    /// Returns MLflow's error for an alias that does not exist.
     pub fn no_alias(alias: &str) -> Self {
         Self::not_found(Noun::Alias, alias, format!("Registered model alias {alias} not found."))
     }
 }
 
-/// Gives the files that shall change for an action; none if the state is as asked already.
+/// Returns the files to change for an action; an empty patch if the state is already as requested.
+///
+/// # Errors
+/// A [`Refusal`], if the action cannot be expressed as a change of files.
 pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> Result<Patch, Refusal> {
     let mut draft = Draft { snapshot, patch: Patch::default() };
     let d = &mut draft;
@@ -221,7 +225,7 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
     Ok(draft.patch)
 }
 
-/// The state and the changes collected so far.
+/// The state, and the changes collected so far.
 struct Draft<'s, 'o> {
     snapshot: &'s Snapshot<'o>,
     patch: Patch,
@@ -238,12 +242,12 @@ impl<'o> Draft<'_, 'o> {
         Ok((model, version))
     }
 
-    /// Puts a new file; the path is relative to the registry's root.
+    /// Adds a new file. The path is relative to the root of the registry.
     fn put<T: Record>(&mut self, path: &str, value: &T) {
         self.patch.write(self.snapshot.full_path(path), format::print(value));
     }
 
-    /// Changes a file, leaving alone what does not change.
+    /// Edits a file in place. Unchanged parts keep their text and comments.
     fn edit<T: Record>(&mut self, file: &File<T>, change: impl FnOnce(&mut T)) -> Result<(), Refusal> {
         let before = usable(file)?;
         let mut after = before.clone();
@@ -277,7 +281,7 @@ impl<'o> Draft<'_, 'o> {
     }
 }
 
-/// Refuses to write over what the asker has not seen.
+/// Refuses an edit that is based on an outdated state.
 fn current<T: PartialEq>(seen: Option<&T>, now: Option<&T>, what: impl Into<String>) -> Result<(), Refusal> {
     match seen {
         Some(_) if seen != now => Err(Refusal::Outdated { what: what.into() }),
@@ -285,7 +289,7 @@ fn current<T: PartialEq>(seen: Option<&T>, now: Option<&T>, what: impl Into<Stri
     }
 }
 
-/// What a file says, or its first fault as a refusal.
+/// Returns the content of a file, or its first fault as a refusal.
 fn usable<T: Record>(file: &File<T>) -> Result<T, Refusal> {
     file.value.clone().ok_or_else(|| Refusal::Faulty {
         problem: file

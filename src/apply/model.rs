@@ -25,8 +25,8 @@ pub(super) fn create(
     };
     let folder = d.snapshot.paths()?.model(name);
     d.put(&format!("{folder}/model.toml"), &model);
-    // Who registers a model manages it. Who manages the whole registry does so by that office, and gets no right that
-    // would outlast it: an import by an administrator would else leave CAN_MANAGE on every model behind.
+    // The person who registers a model becomes its manager. An administrator manages all models anyway and gets no
+    // grant, or an import by an administrator would leave a lasting CAN_MANAGE on every model.
     if d.snapshot.registry_level(&cx.actor)? < Some(Level::CanManage) {
         let mut access = Access::default();
         access.grant(Principal::User(cx.actor.clone()), Level::CanManage);
@@ -35,7 +35,7 @@ pub(super) fn create(
     Ok(())
 }
 
-/// Refuses a name that is taken, or that people and file systems would take for another.
+/// Refuses a name that is taken.
 fn free(d: &Draft<'_, '_>, name: &ModelName) -> Result<(), Refusal> {
     if d.snapshot.model(name)?.is_some() {
         return Err(Refusal::exists(Noun::Model, format!("Registered Model (name={name}) already exists.")));
@@ -43,7 +43,7 @@ fn free(d: &Draft<'_, '_>, name: &ModelName) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Moves the model's folder by id; only `model.toml` and its webhooks change.
+/// Moves the folder of the model by object id. Only `model.toml` and the webhooks of the model change.
 pub(super) fn rename(d: &mut Draft<'_, '_>, from: &ModelName, to: &ModelName) -> Result<(), Refusal> {
     let view = d.model(from)?;
     if from == to {

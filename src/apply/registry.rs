@@ -1,4 +1,4 @@
-//! Making a registry, changing its settings and its layout.
+//! Creating a registry, changing its settings and its layout.
 
 use super::{Context, Draft, Noun, Refusal};
 use crate::entity::settings::Layout;
@@ -8,11 +8,11 @@ use crate::format::{Kind, attributes, schema};
 use crate::name::Principal;
 use crate::tree::Kind as EntryKind;
 
-/// What Git LFS is told in each clone: a file of a model that is missing on the remote is told, and stays a pointer, while
-/// the clone ends well.
+/// The Git LFS settings of each clone: a model file that is missing on the remote is reported and stays a pointer, and
+/// the clone succeeds.
 const LFS_CONFIG: &str = "[lfs]\n\tskipdownloaderrors = true\n";
 
-/// Files that the registry writes beside its own, for git and editors: path and content.
+/// Returns the files for git and editors that a registry has beside its own files, as path and content.
 pub fn companions() -> Vec<(String, String)> {
     let mut out =
         vec![(".gitattributes".to_owned(), attributes::registry()), (".taplo.toml".to_owned(), schema::taplo())];
@@ -40,7 +40,7 @@ pub(super) fn create(
     for (path, content) in companions() {
         d.patch.write(d.snapshot.full_path(&path), content);
     }
-    // Git LFS reads it at the root of the repository only. One that is there may name a server, and stays.
+    // Git LFS reads the file at the root of the repository only. An existing file may name a server, and stays.
     if d.snapshot.at().is_empty() && d.snapshot.entry(".lfsconfig")?.is_none() {
         d.patch.write(".lfsconfig".to_owned(), LFS_CONFIG.to_owned());
     }
@@ -60,7 +60,7 @@ fn no_registry() -> Refusal {
     Refusal::not_found(Noun::Registry, "", "there is no registry here; make one with `greenroom init`")
 }
 
-/// Moves each model and version to where the layout wants it. Folders are moved by id, so nothing is read but trees.
+/// Moves each model and version to its path in the layout. Folders are moved by object id, so only trees are read.
 pub(super) fn reshard(d: &mut Draft<'_, '_>, layout: Layout) -> Result<(), Refusal> {
     let file = d.snapshot.settings_file()?.ok_or_else(no_registry)?;
     if d.snapshot.layout()? == layout {

@@ -1,4 +1,4 @@
-//! Moving the registry to another folder of its repository. Folders are moved by id, so nothing is read but trees.
+//! Moving a registry to another folder of its repository. Folders are moved by object id, so only trees are read.
 
 use super::{Draft, Noun, Refusal};
 use crate::format::attributes;
@@ -6,10 +6,10 @@ use crate::snapshot::{Snapshot, is_own_folder, moves_from_root};
 use crate::text::quoted;
 use crate::tree::{Entry, Kind, TreeError};
 
-/// The file that belongs to the registry in its folder, and at the root of the repository to both.
+/// A file of the registry. At the root of the repository it may belong to the repository too.
 const ATTRIBUTES: &str = ".gitattributes";
 
-/// Puts all files of the registry into folder `to`.
+/// Moves all files of the registry into folder `to`.
 pub(super) fn relocate(d: &mut Draft<'_, '_>, to: &str) -> Result<(), Refusal> {
     let (snapshot, from) = (d.snapshot, d.snapshot.at());
     let Some(root) = snapshot.root().filter(|_| matches!(snapshot.settings_file(), Ok(Some(_)))) else {
@@ -44,17 +44,17 @@ pub(super) fn relocate(d: &mut Draft<'_, '_>, to: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What becomes of an entry at the root of the repository when the registry leaves it.
+/// How an entry at the root of the repository follows a registry that leaves the root.
 enum Moves {
-    /// It is the registry's.
+    /// It moves, because it belongs to the registry.
     Whole,
-    /// It is the registry's and the repository's.
+    /// It is copied, because it belongs to the registry and to the repository.
     Copy,
-    /// It is the repository's.
+    /// It stays, because it belongs to the repository.
     Not,
 }
 
-/// `.gitattributes` goes with the registry if it says what the registry writes and nothing else.
+/// Returns how an entry follows the registry. `.gitattributes` moves if its text is exactly the registry's own.
 fn leaves_root(snapshot: &Snapshot<'_>, entry: &Entry) -> Result<Moves, TreeError> {
     if moves_from_root(&entry.name) {
         return Ok(Moves::Whole);
@@ -72,7 +72,7 @@ fn leaves_root(snapshot: &Snapshot<'_>, entry: &Entry) -> Result<Moves, TreeErro
     }
 }
 
-/// Refuses a destination that other things use.
+/// Refuses a destination that holds other files.
 fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), Refusal> {
     if from.is_empty() && is_own_folder(to) {
         return Err(Refusal::invalid(format!("{} is a folder of the registry's own; name another one", quoted(to))));
@@ -111,7 +111,7 @@ fn check_destination(whole: &Snapshot<'_>, from: &str, to: &str) -> Result<(), R
     Ok(())
 }
 
-/// Whether a folder holds nothing but the registry that moves out of folder `from`.
+/// Returns whether a folder holds nothing but the registry that moves out of folder `from`.
 fn holds_only(whole: &Snapshot<'_>, folder: &str, from: &str) -> Result<bool, TreeError> {
     let mut at = folder.trim_end_matches('/').to_owned();
     while from.starts_with(&format!("{at}/")) {
@@ -126,7 +126,7 @@ fn holds_only(whole: &Snapshot<'_>, folder: &str, from: &str) -> Result<bool, Tr
     Ok(false)
 }
 
-/// Whether a file at the root of a repository says something of it as a whole, whatever else it holds.
+/// Returns whether a file at the root of a repository describes the repository as a whole, such as README or LICENSE.
 pub fn goes_with_any(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
     let about =

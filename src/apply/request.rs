@@ -1,4 +1,4 @@
-//! Transition requests and comments.
+//! Transition requests, reviews and comments.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +49,8 @@ pub(super) fn create(
     Ok(())
 }
 
-/// Finds the open request that is meant. Reviewers of a stage name no creator: the oldest that is not their own is
-/// meant, so that two reviewers mean the same.
+/// Finds the open request that the caller means. Reviewers who name only a stage mean its oldest request that is not
+/// their own, so two reviewers mean the same request.
 fn find(
     version: &VersionView<'_>,
     model: &ModelName,
@@ -95,10 +95,10 @@ fn find(
     })
 }
 
-/// The open request that a reviewer means.
+/// Returns the open request that a reviewer means.
 ///
 /// # Errors
-/// A refusal where there is none, or several are open and none is named.
+/// [`Refusal::NotFound`] if no open request fits; [`Refusal::Invalid`] if several are open and the reviewer names none.
 pub fn open_request(
     version: &VersionView<'_>,
     model: &ModelName,
@@ -132,7 +132,7 @@ pub(super) fn approve(
         comment: comment.clone(),
         subject: subject.current.clone(),
     });
-    // The rules count alike; an approval that does not count is kept and completes nothing.
+    // The rules count in the same way. An approval that does not count is stored, but completes nothing.
     let from = view.stage_of(number)?;
     let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, crate::entity::settings::StageRule::needed);
     let leaving = settings.map_or(0, |s| s.approvals_to_leave(&from));
@@ -189,7 +189,7 @@ pub(super) fn cancel(
     comment: &Text,
 ) -> Result<(), Refusal> {
     let (_, version) = d.version(model, number)?;
-    // Who cancels by stage alone means his own request, if he has one.
+    // A person who names only a stage means their own request, if they have one.
     let own = match which {
         Which::Stage(stage, None) => Some(Which::Stage(stage.clone(), Some(cx.actor.clone()))),
         Which::Stage(_, Some(_)) | Which::Id(_) | Which::Only => None,

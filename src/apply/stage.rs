@@ -6,7 +6,11 @@ use crate::name::{Id, ModelName};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
-/// Reads a stage among those of the registry, in any case; refused in MLflow's words.
+/// Returns the stage of the registry with this name, ignoring case.
+///
+/// # Errors
+/// [`Refusal::Invalid`] with MLflow's text if the registry has no such stage; [`Refusal::Tree`] if the settings cannot
+/// be read.
 pub fn target(snapshot: &Snapshot<'_>, stage: &Stage) -> Result<Stage, Refusal> {
     let known = snapshot.settings()?.map_or_else(|| Stage::BUILT_IN.to_vec(), crate::entity::Settings::known_stages);
     Stage::among(stage.as_str(), &known).map_err(|e| Refusal::invalid(e.to_string()))
@@ -25,7 +29,7 @@ pub(super) fn transition(
     enter(d, cx, model, number, &to, archive_existing, None)
 }
 
-/// MLflow archives the existing versions of an active stage only.
+/// Refuses `archive_existing` for a stage that is not active, as MLflow does.
 pub(super) fn may_archive(to: &Stage, archive_existing: bool) -> Result<(), Refusal> {
     if !archive_existing || to.is_active() {
         return Ok(());
@@ -36,8 +40,8 @@ pub(super) fn may_archive(to: &Stage, archive_existing: bool) -> Result<(), Refu
     )))
 }
 
-/// Moves a version into a stage, archives the others there if asked or if the stage is exclusive, and closes the
-/// version's other open requests for the stage: they are overtaken.
+/// Moves a version into a stage. Archives the other versions of the stage if `archive_existing` is set or the stage is
+/// exclusive. Cancels the other open requests of the version for the stage, because they are overtaken.
 pub(super) fn enter(
     d: &mut Draft<'_, '_>,
     cx: &Context<'_>,
@@ -52,7 +56,7 @@ pub(super) fn enter(
     if from == *to {
         return Ok(());
     }
-    // Nobody can know what a version is whose record cannot be read; out of use it may go.
+    // A version with an unreadable record must not enter an active stage, but may leave one.
     if let Some(file) = version.file()?.filter(|_| to.is_active()) {
         super::usable(&file)?;
     }

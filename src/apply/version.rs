@@ -1,4 +1,4 @@
-//! Registering and deleting versions; their aliases and evidence.
+//! Registering and deleting versions, their aliases and evidence.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ pub(super) fn create(
     Ok(())
 }
 
-/// The source as it is recorded. A reference to a version of this registry is kept by number and with the place of that
-/// version's files, so that neither changes when an alias moves or another model takes the name.
+/// Returns the source as it is recorded. A reference to a version of this registry is recorded by number and with the
+/// location of that version's files. So neither changes when an alias moves or another model takes the name.
 fn settled(d: &Draft<'_, '_>, given: &Source) -> Result<Source, Refusal> {
     let Some(origin) = origin::find(d.snapshot, given.uri.as_str())? else { return Ok(given.clone()) };
     let or = |given: &Text, known: &Text| if given.is_empty() { known.clone() } else { given.clone() };
@@ -66,10 +66,10 @@ fn settled(d: &Draft<'_, '_>, given: &Source) -> Result<Source, Refusal> {
     })
 }
 
-/// Puts the files of a model into a version's folder.
+/// Puts model files into the folder of a version.
 fn put_files(d: &mut Draft<'_, '_>, folder: &str, files: &Patch, attributes: Option<&String>) {
     let full = d.snapshot.full_path(folder);
-    // The files of another version come as one folder.
+    // The files of another version are linked as one folder, with an empty path.
     for (path, change) in &files.files {
         let at = if path.is_empty() { format!("{full}/artifacts") } else { format!("{full}/artifacts/{path}") };
         d.patch.files.insert(at, change.clone());
@@ -79,8 +79,8 @@ fn put_files(d: &mut Draft<'_, '_>, folder: &str, files: &Patch, attributes: Opt
     }
 }
 
-/// Takes in what arrived for a version. One that is not pending any more is left as it is: somebody else was faster, or
-/// gave it up.
+/// Completes a version with the files that arrived. A version that is no longer pending is refused: another caller
+/// completed it, or marked its registration as failed.
 pub(super) fn complete(
     d: &mut Draft<'_, '_>,
     model: &ModelName,
@@ -143,7 +143,7 @@ pub(super) fn add_evidence(
     })
 }
 
-/// Takes the version's folder away, and what points at it. Its number is never used again.
+/// Removes the folder of a version and all pointers to it. The version number is never used again.
 pub(super) fn delete(d: &mut Draft<'_, '_>, model: &ModelName, number: u64) -> Result<(), Refusal> {
     let (view, version) = d.version(model, number)?;
     d.patch.remove(version.path);
@@ -163,7 +163,7 @@ pub(super) fn delete(d: &mut Draft<'_, '_>, model: &ModelName, number: u64) -> R
     Ok(())
 }
 
-/// Changes a stage pointer; one that points at nothing goes.
+/// Changes a stage pointer. A pointer without versions is removed.
 pub(super) fn repoint(
     d: &mut Draft<'_, '_>,
     file: &crate::snapshot::File<StagePointer>,

@@ -77,7 +77,7 @@ pub(super) fn change(
     d.edit(&file, |w| {
         let before = w.clone();
         fill(w, new);
-        // What changes nothing leaves no trace.
+        // An edit without a change keeps the time of the last change.
         if *w != before {
             w.updated_at = Some(cx.now);
         }

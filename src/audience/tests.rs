@@ -1,20 +1,20 @@
-//! The whole table of who is mailed, as one table.
+//! The whole decision of who gets mail, as one table.
 
 use super::*;
 use crate::entity::person::Notifications;
 use crate::text::Text;
 
-/// The decision as a table: the first row that fits a case says what comes of it. `*` fits everything.
+/// The decision as a table: the first row that fits a case gives its outcome. `*` fits everything.
 ///
-/// - *act*: whose act it was: the person's `own`, or `theirs`;
+/// - *act*: whose action it was: the person's `own`, or `theirs`;
 /// - *reads*: whether the person may read the model;
 /// - *mail*: `here`, or turned off by the `person` or for the whole `registry`, or there is no `address`;
-/// - *wish*: what he said about the model: `all`, `followed`, `mute`, `unsaid`; `maker` if he registered the model and
-///   said nothing, `maker-followed` if he registered it and wants what he follows;
-/// - *event*: the four that are mailed;
-/// - *ties*: `none`, he said that he follows the version (`says`), he `commented`, `moved`, `requested`; with `-not` he
-///   did and said that he does not follow it;
-/// - *sent*: how many mails of the kind about the model he got that day, with the default cap of 20.
+/// - *wish*: the person's choice for the model: `all`, `followed`, `mute`, `unsaid`; `maker` if the person registered
+///   the model and chose nothing, `maker-followed` if the person registered it and chose followed versions;
+/// - *event*: the four kinds that cause mail;
+/// - *ties*: `none`, the person chose to follow the version (`says`), or `commented`, `moved`, `requested`; with `-not`
+///   the person did so and then unfollowed it;
+/// - *sent*: how many mails of the kind about the model the person got that day, with the default cap of 20.
 const TABLE: &str = "
     act    reads  mail      wish            event       ties           sent   outcome
 
@@ -91,7 +91,7 @@ fn model() -> ModelName {
     ModelName::new("churn").unwrap()
 }
 
-/// What the program makes of a case, in the words of the table.
+/// Returns the program's decision for a case, in the words of the table.
 fn outcome(act: &str, reads: &str, mail: &str, wish: &str, activity: Activity, ties: &str, sent: u64) -> String {
     let (bob, alice) = (user("bob"), user("alice"));
     let (tie, not) = match ties.split_once('-') {

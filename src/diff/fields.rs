@@ -6,7 +6,7 @@ use crate::name::{Key, ModelName};
 use crate::stage::Stage;
 use crate::text::Text;
 
-/// A version as events name it.
+/// The version that events name.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) model: &'a ModelName,
@@ -19,7 +19,8 @@ impl Subject<'_> {
     }
 }
 
-/// The difference of two states of a model. Another name is an alteration unless the model was `renamed`, folder and all.
+/// Returns the events between two states of a model. A changed name is an alteration unless the folder was `renamed`
+/// too.
 pub(super) fn model(old: &Model, new: &Model, renamed: bool) -> Vec<Event> {
     let name = &new.name;
     let mut out = Vec::new();
@@ -43,7 +44,7 @@ pub(super) fn model(old: &Model, new: &Model, renamed: bool) -> Vec<Event> {
     out
 }
 
-/// The difference of two states of a version.
+/// Returns the events between two states of a version.
 pub(super) fn version(s: Subject<'_>, old: &Version, new: &Version) -> Vec<Event> {
     let (model, version) = s.names();
     let mut out = Vec::new();
@@ -51,7 +52,7 @@ pub(super) fn version(s: Subject<'_>, old: &Version, new: &Version) -> Vec<Event
     let params: Vec<_> = new.params.iter().filter(|(k, _)| added(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
     let metrics: Vec<_> =
         new.metrics.iter().filter(|(k, _)| !old.metrics.contains_key(*k)).map(|(k, v)| (k.clone(), *v)).collect();
-    // What would remain if only what may change had changed: anything else is an alteration.
+    // The old state with all permitted changes of the new one: any remaining difference is an alteration.
     let mut same = old.clone();
     same.status = new.status;
     same.status_message = new.status_message.clone();
@@ -100,7 +101,7 @@ fn gone(old: &Tags, new: &Tags) -> Vec<(Key, Text)> {
     old.iter().filter(|(k, _)| !new.contains_key(*k)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
-/// The difference of two states of a comment.
+/// Returns the events between two states of a comment.
 pub(super) fn comment(s: Subject<'_>, before: Comment, after: Comment) -> Vec<Event> {
     let (model, version) = s.names();
     let same = Comment { text: after.text.clone(), edited_at: after.edited_at, ..before.clone() };
@@ -111,7 +112,8 @@ pub(super) fn comment(s: Subject<'_>, before: Comment, after: Comment) -> Vec<Ev
     }
 }
 
-/// The difference of two states of a request. `entered` is the stage that the version entered in the same step.
+/// Returns the events between two states of a request. `entered` is the stage that the version entered in the same
+/// step.
 pub(super) fn request(s: Subject<'_>, before: Request, after: Request, entered: Option<&Stage>) -> Vec<Event> {
     let (model, version) = s.names();
     let reviews = before.review.len();

@@ -1,13 +1,13 @@
-//! Two snapshots differ by a list of typed events: the one way in which anything is judged, logged or announced.
+//! The difference of two snapshots as a list of typed events. Rules, log and deliveries all work on these events.
 //!
-//! The files that differ (found by object id, so the cost follows the change) are grouped by what they are of; only
-//! those are read. Files are matched by what they *are*, not where they lie, so a change of layout yields no event;
-//! models are matched by id, so a renamed folder is a rename.
+//! The changed files are found by object id, so the cost follows the size of the change, and only these files are read.
+//! Files are matched by what they *are*, not by path, so a change of layout makes no event. Models are matched by id,
+//! so a renamed folder is a rename.
 //!
 //! The order of events is part of the contract:
 //! 1. the registry: settings, groups, grants, people, webhooks;
-//! 2. each model by name: the model itself, its grants; each version rising: itself, its comments, its requests;
-//!    transitions (those that made way last); aliases; deleted versions;
+//! 2. each model by name: the model itself and its grants; each version in ascending order with its comments and
+//!    requests; transitions (with those that made way for another version last); aliases; deleted versions;
 //! 3. other files by path.
 
 mod fields;
@@ -23,26 +23,26 @@ use crate::name::ModelName;
 use crate::snapshot::{File, Snapshot};
 use crate::tree::{self, Entry, FileChange, Limits, TreeError};
 
-/// What differs between two snapshots.
+/// The difference of two snapshots.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Diff {
-    /// What happened, in the documented order.
+    /// The events, in the documented order.
     pub events: Vec<Event>,
-    /// The files that differ, with paths from the registry's root.
+    /// The changed files, with paths from the root of the registry.
     pub files: Vec<FileChange>,
 }
 
 impl Diff {
-    /// Whether nothing differs: a registry that was moved has the same files, and is elsewhere.
+    /// Returns whether nothing differs. A registry that only moved has no changed files, but an event.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.events.is_empty()
     }
 }
 
-/// Lists what happened between two snapshots.
+/// Returns the difference of two snapshots.
 ///
 /// # Errors
-/// Only when an object cannot be read, or more differs than `limits` allow.
+/// If an object cannot be read, or more entries differ than `limits` allow.
 pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Result<Diff, TreeError> {
     let mut files = tree::changes((before.objects(), before.root()), (after.objects(), after.root()), limits)?;
     let is_moved = after.was_elsewhere(before)?;
@@ -64,10 +64,10 @@ pub fn diff(before: &Snapshot<'_>, after: &Snapshot<'_>, limits: Limits) -> Resu
     Ok(Diff { events, files })
 }
 
-/// The two sides of a file.
+/// The entries of a file before and after.
 type Pair = (Option<Entry>, Option<Entry>);
 
-/// The files that differ, by what they are.
+/// The changed files, by their meaning.
 struct Touched {
     known: BTreeMap<Location, Pair>,
     strays: Vec<FileChange>,
@@ -101,8 +101,8 @@ impl Touched {
         Ok(Self { known, strays })
     }
 
-    /// Finds models whose folder went while a folder with the same id came, and puts what is left to compare of the
-    /// old folder under the new one. Gives for each new folder the old one.
+    /// Finds models whose folder disappeared while a folder with the same model id appeared. Puts the remaining changes
+    /// of the old folder under the new one. Returns the old folder and name for each new folder.
     fn pair_renames(
         &mut self,
         before: &Snapshot<'_>,
@@ -141,7 +141,7 @@ impl Touched {
         Ok(renames)
     }
 
-    /// The files of models, by folder; a renamed model is listed even if nothing else of it changed.
+    /// Returns the changed files of models by folder. A renamed model is included even if nothing else in it changed.
     fn by_model(&self) -> BTreeMap<ModelDir, Vec<(&Location, &Pair)>> {
         let mut out: BTreeMap<ModelDir, Vec<(&Location, &Pair)>> = BTreeMap::new();
         for (place, pair) in &self.known {
@@ -157,7 +157,7 @@ fn differs((before, after): &Pair) -> bool {
     before.as_ref().map(|e| (e.kind, e.id)) != after.as_ref().map(|e| (e.kind, e.id))
 }
 
-/// The model in a folder, by whatever shard it lies in.
+/// Returns the model in a folder, in any shard.
 fn model_in(snapshot: &Snapshot<'_>, dir: &ModelDir) -> Result<Option<crate::entity::Model>, TreeError> {
     match snapshot.model_in(dir)? {
         Some(view) => Ok(view.file()?.and_then(|f| f.value)),
@@ -165,19 +165,19 @@ fn model_in(snapshot: &Snapshot<'_>, dir: &ModelDir) -> Result<Option<crate::ent
     }
 }
 
-/// The two sides of a file as they were read: what an event needs of them.
+/// The two states of a file, as an event needs them.
 enum Sides<T> {
-    /// Neither side can be used, or nothing is there.
+    /// Neither state can be used, or there is no file.
     Nothing,
-    /// It came.
+    /// The file was added.
     Came(T),
-    /// It went.
+    /// The file was removed.
     Went(T),
-    /// It changed.
+    /// The content changed.
     Changed(T, T),
-    /// It can no longer be read.
+    /// The file became unreadable.
     Broke(String),
-    /// It can be read again.
+    /// The file became readable again.
     Mended(String),
 }
 
@@ -192,7 +192,7 @@ fn sides<T: PartialEq>(before: Option<File<T>>, after: Option<File<T>>) -> Sides
             Some(value) => Sides::Went(value),
             None => Sides::Mended(old.path),
         },
-        // A file that could not be read before and did not change is nobody's doing now.
+        // A file that was unreadable before and did not change is not part of this step.
         (Some(old), Some(new)) if old.id == new.id => Sides::Nothing,
         (Some(old), Some(new)) => match (old.value, new.value) {
             (Some(a), Some(b)) if a == b => Sides::Nothing,
@@ -204,7 +204,7 @@ fn sides<T: PartialEq>(before: Option<File<T>>, after: Option<File<T>>) -> Sides
 }
 
 impl<T> Sides<T> {
-    /// Turns the sides into events by three questions; what cannot be read gives its own event.
+    /// Turns the two states into events by one function each. An unreadable or repaired file has its own event.
     fn events(
         self,
         came: impl FnOnce(T) -> Vec<Event>,

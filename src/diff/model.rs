@@ -12,7 +12,7 @@ use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::tree::{Oid, TreeError};
 
-/// What of a model is touched.
+/// The changed parts of a model.
 #[derive(Default)]
 struct Parts {
     access: bool,
@@ -21,7 +21,7 @@ struct Parts {
     versions: BTreeMap<u64, VersionParts>,
 }
 
-/// What of a version is touched.
+/// The changed parts of a version.
 #[derive(Default)]
 struct VersionParts {
     file: bool,
@@ -65,7 +65,7 @@ impl Parts {
     }
 }
 
-/// Lists what happened to the model in a folder, which was in folder `renamed` before.
+/// Returns the events of the model in a folder. `renamed` is its earlier folder and name.
 pub(super) fn events(
     dir: &ModelDir,
     renamed: Option<&(ModelDir, ModelName)>,
@@ -75,7 +75,7 @@ pub(super) fn events(
 ) -> Result<Vec<Event>, TreeError> {
     let old = before.model_in(renamed.map_or(dir, |(old, _)| old))?;
     let new = after.model_in(dir)?;
-    // Where model.toml stayed as it was, the folder names the model, and reading it twice would be most of the work.
+    // With an unchanged model.toml the folder names the model; reading the file on both sides would be most of the work.
     let own_name = dir.name().filter(|name| ModelDir::of(name) == *dir);
     let same = renamed.is_none() && own_name.is_some() && !changes.iter().any(|(l, _)| matches!(l, Location::Model(_)));
     let file = |side: &Option<ModelView<'_>>| match side {
@@ -83,7 +83,7 @@ pub(super) fn events(
         Some(_) | None => Ok(None),
     };
     let (old_file, new_file) = (file(&old)?, file(&new)?);
-    // A folder without a readable model.toml still has a name to speak of, if only its own.
+    // A folder without a readable model.toml is named by its folder name, if that is not abbreviated.
     let name = new_file.as_ref().and_then(|f| f.value.as_ref()).or(old_file.as_ref().and_then(|f| f.value.as_ref()));
     let Some(name) = name.map(|m: &Model| m.name.clone()).or_else(|| dir.name()) else {
         let path = new.as_ref().or(old.as_ref()).map_or_else(|| dir.to_string(), |v| v.path.clone());
@@ -120,14 +120,14 @@ pub(super) fn events(
     Ok(out)
 }
 
-/// A version that is in another stage than before.
+/// A version whose stage changed.
 struct Transition {
     version: u64,
     from: Stage,
     to: Stage,
 }
 
-/// The two sides of a model.
+/// The two states of a model.
 struct Both<'n, 'o> {
     name: &'n ModelName,
     old: Option<ModelView<'o>>,
@@ -198,7 +198,7 @@ impl Both<'_, '_> {
         if refilled {
             out.push(Event::ArtifactsChanged { model: model(), version: number, before: old_files, after: new_files });
         }
-        // It comes and goes with the files; alone it is nothing of greenroom's doing.
+        // The file comes and goes with the artifacts. A change of the file alone was not made by greenroom.
         if let Some((before, after)) = touched.attributes.filter(|_| !whole && !refilled) {
             let folder = new.as_ref().or(old.as_ref()).map_or("", |v| v.path.as_str());
             out.push(Event::FileChanged { path: format!("{folder}/.gitattributes"), before, after });
@@ -242,7 +242,7 @@ impl Both<'_, '_> {
         Ok(())
     }
 
-    /// Adds the transitions: those that made way for another version come last.
+    /// Adds the transitions. Versions that were archived to make way for another one come last.
     fn emit_transitions(&self, all: &[Transition], deleted: &[Event], out: &mut Vec<Event>) -> Result<(), TreeError> {
         let gone: BTreeSet<u64> = deleted.iter().filter_map(Event::version).collect();
         let mut last = Vec::new();
@@ -261,7 +261,7 @@ impl Both<'_, '_> {
         Ok(())
     }
 
-    /// The request that was approved in this step for a transition.
+    /// Returns the cause of a transition: a request that was approved in this step, or a direct move.
     fn approved_for(&self, t: &Transition, out: &[Event]) -> Cause {
         let approved = out.iter().find_map(|e| match e {
             Event::RequestApproved { version, request, .. } if *version == t.version && request.to == t.to => {

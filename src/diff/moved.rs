@@ -1,11 +1,11 @@
-//! A registry that was moved to another folder: which files beside it did not move and are no change.
+//! A registry that moved to another folder: files beside it that stayed in place are no change.
 
 use crate::event::Event;
 use crate::format::path::Location;
 use crate::snapshot::Snapshot;
 use crate::tree::{Entry, FileChange, TreeError};
 
-/// The files that differ without those that belong to the repository: they lie at the same path of it as before.
+/// Returns the changed files without files of the repository that lie unchanged at the same path.
 pub(super) fn without_bystanders(
     files: Vec<FileChange>,
     before: &Snapshot<'_>,
@@ -26,13 +26,13 @@ pub(super) fn without_bystanders(
     Ok(out)
 }
 
-/// Whether a file that is none of the registry's nouns is another one at its path of the repository.
+/// Returns whether a file that belongs to no object of the registry differs at its path in the repository.
 fn differs_in_whole(file: &FileChange, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<bool, TreeError> {
     let (old, new) = sides(file, before, after)?;
     Ok(old.map(|e| (e.kind, e.id)) != new.map(|e| (e.kind, e.id)))
 }
 
-/// Both sides of a file at the path of the repository where it lies, or lay.
+/// Returns both states of a file at the path of the repository where it lies or lay.
 fn sides(
     file: &FileChange,
     before: &Snapshot<'_>,
@@ -45,7 +45,7 @@ fn sides(
     })
 }
 
-/// The event of a file that is none of the registry's nouns.
+/// Returns the event of a file that belongs to no object of the registry.
 pub(super) fn stray(file: &FileChange, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Event, TreeError> {
     let is_gone = file.after.is_none();
     let path = if is_gone { before.full_path(&file.path) } else { after.full_path(&file.path) };

@@ -10,7 +10,7 @@ use crate::name::{ModelName, Principal};
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
-/// Lists what happened outside the models.
+/// Returns the events outside of models.
 pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Vec<Event>, TreeError> {
     let mut out = Vec::new();
     if after.was_elsewhere(before)? {
@@ -22,7 +22,7 @@ pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<
                 out.extend(sides(before.settings_file()?.cloned(), after.settings_file()?.cloned()).events(
                     |settings| vec![Event::RegistryCreated { settings }],
                     |settings| vec![Event::RegistryDeleted { settings }],
-                    // Where files lie is no state: a change of the layout alone says nothing.
+                    // The layout is not part of the state, so a change of the layout alone makes no event.
                     |before, after| {
                         let moved = Settings { layout: after.layout, ..before.clone() };
                         if moved == after { Vec::new() } else { vec![Event::SettingsChanged { before, after }] }
@@ -67,7 +67,7 @@ pub(super) fn events(touched: &Touched, before: &Snapshot<'_>, after: &Snapshot<
     Ok(out)
 }
 
-/// Lists the differences of two lists of grants and groups: groups first, for grants may name them.
+/// Returns the events between two lists of grants and groups. Groups come first, because grants may name them.
 pub(super) fn access(model: Option<&ModelName>, before: &Access, after: &Access) -> Vec<Event> {
     let mut out = Vec::new();
     for (group, members) in &after.groups {
@@ -97,7 +97,7 @@ pub(super) fn access(model: Option<&ModelName>, before: &Access, after: &Access)
     out
 }
 
-/// The level that each principal is granted.
+/// Returns the level that each principal is granted.
 fn levels(access: &Access) -> BTreeMap<Principal, Level> {
     access.grants.iter().filter_map(|g| Some((g.to.clone(), access.granted(&g.to)?))).collect()
 }

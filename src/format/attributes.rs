@@ -1,29 +1,30 @@
-//! What git is told of the registry's files: which files of models are Git LFS pointers, and which are themselves.
+//! The `.gitattributes` of a registry: which model files are Git LFS pointers, and which are plain git blobs.
 //!
-//! The registry's own `.gitattributes` gives all files under `artifacts/` to Git LFS but for names that promise small
-//! text ([`INLINE`]). A file with such a name that is a pointer nevertheless, as it is too large or no text, gets a
-//! line in a `.gitattributes` of its version: `artifacts/data/big.json filter=lfs diff=lfs merge=lfs -text`.
+//! The registry's own `.gitattributes` hands all files under `artifacts/` to Git LFS, except names of usually small
+//! text files ([`INLINE`]). A file with such a name can still be a pointer, because it is too large or not text. It
+//! gets a line in the `.gitattributes` of its version: `artifacts/data/big.json filter=lfs diff=lfs merge=lfs -text`.
 
-/// Names of model files that are committed as themselves when they are small texts; all others become pointers.
+/// Names of model files that are stored as plain git blobs if they are small texts; all other files become pointers.
 pub const INLINE: [&str; 10] =
     ["MLmodel", "*.yaml", "*.yml", "*.json", "*.txt", "*.md", "*.toml", "*.cfg", "*.ini", "*.py"];
 
-/// What makes a file Git LFS's.
+/// The attributes that hand a file to Git LFS.
 const LFS: &str = "filter=lfs diff=lfs merge=lfs -text";
 
-/// The folders of model files in the two layouts. Each `*` is one folder, so that no name of a model is taken for one.
+/// The folders of model files in the two layouts. Each `*` is one folder, so the name of a model never matches by
+/// chance.
 const FOLDERS: [&str; 2] = ["models/*/versions/*/artifacts", "models/*/*/versions/*/*/artifacts"];
 
-/// What switches off that a user's own settings convert a file or run a program on it.
+/// Attributes that stop a user's own git settings from converting a file or running a program on it.
 const AS_IT_IS: &str = "-ident !eol !filter !working-tree-encoding";
 
-/// What a file of text gets that people edit: line feeds in git and in the work tree, whatever an editor writes.
+/// Attributes of text files that people edit: line feeds in git and in the work tree, whatever an editor writes.
 const TEXT: &str = "text eol=lf -ident !filter !working-tree-encoding";
 
-/// Files of the registry that people or editors read.
+/// Files of the registry that people edit or git reads.
 const TEXTS: [&str; 5] = ["*.toml", ".greenroom/**", ".gitattributes", ".lfsconfig", ".mailmap"];
 
-/// The registry's own `.gitattributes`.
+/// Returns the text of the registry's own `.gitattributes`.
 pub fn registry() -> String {
     let mut out = "# Written by `greenroom init`. A user's own settings change no file, texts have line feeds everywhere, and the\n\
                    # files of models are Git LFS's, small texts aside.\n"
@@ -43,16 +44,16 @@ pub fn registry() -> String {
     out
 }
 
-/// Whether a file of a model may be committed as itself, by its path alone.
+/// Returns whether a model file may be a plain git blob, by its name alone.
 pub fn may_be_inline(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     INLINE.iter().any(|pattern| matches(pattern, name))
 }
 
-/// The `.gitattributes` of a version whose files at `stored` (paths in the model folder) are pointers; none if no
-/// file needs a line of its own.
+/// Returns the `.gitattributes` of a version whose files at `stored` are Git LFS pointers. Paths are relative to
+/// `artifacts/`. Returns `None` if no file needs a line.
 ///
-/// Where git ignores case, `README.MD` is taken for a small text too, so such names get a line as well.
+/// Where git ignores case, `README.MD` also counts as a small text, so such names get a line too.
 pub fn version<'p>(stored: impl IntoIterator<Item = &'p str>) -> Option<String> {
     let needs_line = |path: &&str| may_be_inline(path) || in_any_case(path);
     let lines: String = stored
@@ -63,8 +64,8 @@ pub fn version<'p>(stored: impl IntoIterator<Item = &'p str>) -> Option<String> 
     (!lines.is_empty()).then_some(lines)
 }
 
-/// Whether a text is a version's `.gitattributes` as [`version`] writes it: it says nothing but that files of the
-/// model are Git LFS's.
+/// Returns whether a text is a version's `.gitattributes` as [`version`] writes it: every line hands a model file to
+/// Git LFS, and there is no other line.
 pub fn is_of_version(text: &str) -> bool {
     let is_ours = |line: &str| {
         let file = line.strip_suffix(LFS).and_then(|l| l.strip_suffix(' '));
@@ -88,7 +89,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// A path as a pattern that matches it alone: what git takes for wildcards is escaped, white space is quoted.
+/// Returns a pattern that matches one path alone: git's wildcards are escaped, white space is quoted.
 fn pattern(path: &str) -> String {
     let mut out = String::new();
     for c in path.chars() {

@@ -1,18 +1,18 @@
-//! The canonical form of a file that people wrote: order and spacing as we print them, with their comments and what
-//! they spelled out.
+//! The canonical form of a file that people wrote: the program's order and spacing, with the comments and the
+//! spelled-out defaults of the file.
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::edit::plain;
 use super::{Problem, Record, parse_strict, print};
 
-/// Gives the canonical form of a file.
+/// Returns the canonical form of a file.
 ///
-/// Comments stay where they are, above their key or behind their value; one that the canonical form has no place for
-/// goes to the top of the file. Keys that say no more than the default stay too.
+/// Comments stay where they are, above their key or behind their value. A comment without a place in the canonical form
+/// goes to the top of the file. Keys that only repeat the default stay too.
 ///
 /// # Errors
-/// All faults of the file, if it has any: what cannot be read for certain is not rewritten.
+/// All faults of the file, if it has any: a file that cannot be read with certainty is not rewritten.
 pub fn canonical<T: Record>(path: &str, text: &str) -> Result<String, Vec<Problem>> {
     let (value, problems) = parse_strict::<T>(path, text.as_bytes());
     let Some(value) = value.filter(|_| problems.is_empty()) else { return Err(problems) };
@@ -22,14 +22,14 @@ pub fn canonical<T: Record>(path: &str, text: &str) -> Result<String, Vec<Proble
     dress(new.as_table_mut(), old.as_table());
     new.set_trailing(comments(old.trailing().as_str()));
     let dressed = finish(&new.to_string(), text);
-    // Should anything have gone wrong with the comments, the file stays as it is rather than changing its meaning.
+    // If a comment changed the meaning of the result, keep the file as it is.
     match parse_strict::<T>(path, dressed.as_bytes()) {
         (Some(again), problems) if again == value && problems.is_empty() => Ok(dressed),
         _ => Ok(text.to_owned()),
     }
 }
 
-/// Gives a printed table the comments of the one it was read from, and the keys that say the default.
+/// Copies comments, and keys that repeat the default, from the table that was read to the printed one.
 fn dress(new: &mut Table, old: &dyn TableLike) {
     let mut before: Option<String> = None;
     let mut spelled: Vec<(Option<String>, String, Item)> = Vec::new();
@@ -83,7 +83,7 @@ fn dress(new: &mut Table, old: &dyn TableLike) {
     }
 }
 
-/// Puts a key after another one, or first.
+/// Inserts a key after another one, or first.
 fn insert(table: &mut Table, after: Option<&str>, key: &str, mut item: Item) {
     if let Item::Value(value) = &mut item {
         value.decor_mut().set_prefix(" ");
@@ -120,7 +120,7 @@ fn dress_value(new: &mut Value, old: &Value) {
     new.decor_mut().set_suffix(behind_of(&behind));
 }
 
-/// Elements keep their comments, each above its element; one behind an element belongs to that one.
+/// Copies the comments of array elements, each above its element. A comment behind an element belongs to that element.
 fn dress_array(new: &mut Array, old: &Array) {
     let mut said: Vec<(String, String)> = Vec::new();
     let mut rest = String::new();
@@ -129,7 +129,7 @@ fn dress_array(new: &mut Array, old: &Array) {
         let (behind, above) = behind_and_below(prefix);
         give(&mut said, behind);
         said.push((plain(value), std::mem::take(&mut rest) + &above));
-        // Without a comma at the end, what follows the last element is in its own space.
+        // Without a trailing comma, the text after the last element is the suffix of that element.
         let suffix = value.decor().suffix().and_then(|s| s.as_str()).unwrap_or_default();
         let (behind, below) = behind_and_below(suffix);
         give(&mut said, behind);
@@ -152,14 +152,14 @@ fn dress_array(new: &mut Array, old: &Array) {
     new.set_trailing_comma(!new.is_empty());
 }
 
-/// Adds a comment to the element before it.
+/// Adds a comment to the last element.
 fn give(said: &mut [(String, String)], comment: &str) {
     if let Some((_, all)) = said.last_mut() {
         all.push_str(comment);
     }
 }
 
-/// The comment in the rest of a line, and those in the lines below it.
+/// Returns the comment in the rest of a line, and the comments in the lines below it.
 fn behind_and_below(space: &str) -> (&str, String) {
     let end = space.find('\n').map_or(space.len(), |i| i + 1);
     let (line, below) = space.split_at(end);
@@ -167,19 +167,19 @@ fn behind_and_below(space: &str) -> (&str, String) {
     (if line.starts_with('#') { line } else { "" }, comments(Some(below)))
 }
 
-/// The comments in the space between two things, each on a line of its own.
+/// Returns the comments in the space between two items, each on a line of its own.
 fn comments(space: Option<&str>) -> String {
     let lines = space.unwrap_or_default().lines().map(str::trim).filter(|l| l.starts_with('#'));
     lines.map(|l| format!("{l}\n")).collect()
 }
 
-/// A comment behind a value, on its line.
+/// Returns comments joined into one, to stand behind a value on its line.
 fn behind_of(comments: &str) -> String {
     let lines: Vec<&str> = comments.lines().collect();
     if lines.is_empty() { String::new() } else { format!(" {}", lines.join(" ")) }
 }
 
-/// Puts comments that found no place at the top, and ends the file with one line feed.
+/// Puts comments that have no other place at the top, and ends the file with one line feed.
 fn finish(dressed: &str, old: &str) -> String {
     let count = |text: &str, comment: &str| comments_of(text).iter().filter(|c| *c == comment).count();
     let mut lost: Vec<String> = Vec::new();
@@ -194,7 +194,7 @@ fn finish(dressed: &str, old: &str) -> String {
     if body.is_empty() { top } else { format!("{top}{body}\n") }
 }
 
-/// The comments of a text, without those that only look so within a string.
+/// Returns the comments of a text. A `#` within a string starts no comment.
 fn comments_of(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -213,14 +213,14 @@ fn comments_of(text: &str) -> Vec<String> {
     out
 }
 
-/// How long the string is that a text begins with.
+/// Returns the length of the string at the start of a text, in bytes.
 fn string_len(text: &str, quote: char) -> usize {
     let triple: String = std::iter::repeat_n(quote, 3).collect();
     let fence = if text.starts_with(&triple) { triple } else { quote.to_string() };
     let mut at = fence.len();
     while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
         if rest.starts_with(&fence) {
-            // Up to two more quotes may belong to a long string's end.
+            // Up to two more quotes may belong to the end of a long string.
             let more = if fence.len() == 3 {
                 rest.bytes().skip(3).take(2).take_while(|b| char::from(*b) == quote).count()
             } else {

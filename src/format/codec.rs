@@ -1,4 +1,4 @@
-//! For each noun its fields in the order of the file: one list gives the reader and the writer.
+//! The fields of each type in the order of the file: one list makes both the reader and the writer.
 
 use std::collections::BTreeSet;
 
@@ -25,8 +25,9 @@ use crate::stage::Stage;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// Lists the fields of a table: `required` (`pointer`: and naming versions), `optional` (an `Option`), `default` (left out when it has its default),
-/// `blocks` (an array of tables, printed as `[[key]]`), `one_line` (a default table printed on one line).
+/// Lists the fields of a table with a mode each: `required`; `pointer` (required, and names versions); `optional` (an
+/// `Option`); `default` (left out if it has its default); `blocks` (an array of tables, printed as `[[key]]`);
+/// `one_line` (a table printed on one line, left out if it has its default).
 macro_rules! table {
     ($type:ident { $($field:ident $(as $key:literal)? : $mode:ident),* $(,)? }) => {
         impl FromTable for $type {
@@ -199,7 +200,7 @@ table!(Job { id: required, workspace_url: default, params: default });
 table!(StagePointer { versions: pointer });
 table!(AliasPointer { version: pointer });
 
-/// Version numbers that a pointer may name: from 1 on, and at least one.
+/// Version numbers that a pointer may name: at least one, and each from 1 on.
 trait Pointed {
     fn named(&self) -> Result<(), &'static str>;
 }
@@ -219,7 +220,7 @@ impl Pointed for BTreeSet<u64> {
     }
 }
 
-/// Values that are strings with a grammar of their own.
+/// Types whose value is a string with a grammar of its own.
 macro_rules! grammar {
     ($($type:ty),*) => {$(
         impl FromToml for $type {
@@ -236,7 +237,7 @@ macro_rules! grammar {
 }
 grammar!(ModelName, AliasName, Key, UserName, GroupName, Id, Digest, Principal, Stage, Threshold, EventPattern);
 
-/// Values that are one of a closed set of words.
+/// Types whose value is one of a closed set of words.
 macro_rules! words {
     ($($type:ty),*) => {$(
         impl FromToml for $type {
@@ -286,7 +287,7 @@ impl FromToml for u64 {
 
 impl ToToml for u64 {
     fn to_toml(&self) -> Item {
-        // TOML's integers are signed; no count of ours comes near the limit.
+        // TOML integers are signed. No count of a registry comes near the limit.
         toml_edit::value(i64::try_from(*self).unwrap_or(i64::MAX))
     }
 }
@@ -378,12 +379,12 @@ impl ToToml for Metric {
     }
 }
 
-/// A date-time value; the texts that we print always parse.
+/// Returns a date-time value. The texts that this program prints always parse.
 fn datetime(s: &str) -> Item {
     s.parse::<toml_edit::Datetime>().map_or_else(|_| write::string(s), toml_edit::value)
 }
 
-/// Whether the settings are of a format that this program knows.
+/// Returns whether this program knows the format version of the settings.
 pub fn known_format(settings: &Settings) -> bool {
     settings.format == FORMAT
 }

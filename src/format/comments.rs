@@ -1,7 +1,7 @@
-//! The comments of a TOML text, found without parsing it, so that those of a text with faults are found as well.
+//! The comments of a TOML text, found without parsing it, so that a text with faults hides no comment.
 
-/// The text of each comment, from behind its `#` to the end of the line, without spaces around it; empty ones are left
-/// out.
+/// Returns the text of each comment, from behind its `#` to the end of the line, without spaces around it. Empty
+/// comments are left out.
 pub fn comments(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -19,8 +19,8 @@ pub fn comments(text: &str) -> Vec<String> {
     out
 }
 
-/// What follows a string that a text begins with. One that does not end on its line, as it must unless it has three
-/// quotation marks, ends there.
+/// Returns the text behind the string at the start of `text`. A string without triple quotation marks must end on its
+/// line; if it does not, it is taken to end there.
 fn behind_string(text: &str) -> &str {
     for (mark, escapes, is_long) in
         [("\"\"\"", true, true), ("'''", false, true), ("\"", true, false), ("'", false, false)]

@@ -1,13 +1,13 @@
-//! Editing a file as a person would: what changed is changed, and every other byte and comment stays.
+//! Editing a file as a person would: only what changed is rewritten; every other byte and comment stays.
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::write::{ToTable, arrange};
 use super::{Record, parse, print};
 
-/// Gives `text` with what differs between `before` (what the text says) and `after` changed.
+/// Returns `text` with the difference between `before` and `after` applied. `before` is the value that `text` holds.
 ///
-/// If the text cannot be edited in place so that it then says `after`, the canonical form is given instead.
+/// If the text cannot be edited in place so that it holds `after`, the canonical form of `after` is returned.
 pub fn edit<T: Record>(text: &str, before: &T, after: &T) -> String {
     let Ok(mut doc) = text.parse::<DocumentMut>() else { return print(after) };
     merge(doc.as_table_mut(), &canonical(before), &canonical(after));
@@ -22,7 +22,7 @@ fn canonical<T: ToTable>(value: &T) -> Table {
     out
 }
 
-/// Carries the difference of two tables into a third.
+/// Applies the difference of two tables to a third one.
 fn merge(into: &mut dyn TableLike, before: &dyn TableLike, after: &dyn TableLike) {
     for (key, old) in before.iter() {
         if !old.is_none() && after.get(key).is_none_or(Item::is_none) {
@@ -61,7 +61,7 @@ fn merge_item(there: &mut Item, old: Option<&Item>, new: &Item) {
     }
 }
 
-/// Keeps the elements that stay, with their comments; takes out those that go and appends the new ones.
+/// Keeps the elements that stay, with their comments; removes the others and inserts the new ones.
 fn merge_array(into: &mut Array, new: &Array) {
     let wanted: Vec<String> = new.iter().map(plain).collect();
     into.retain(|v| wanted.contains(&plain(v)));
@@ -78,7 +78,7 @@ fn merge_array(into: &mut Array, new: &Array) {
     arrange(into);
 }
 
-/// Appends the tables that are new at the end; anything else replaces all.
+/// Appends the new tables at the end. Any other change replaces all tables.
 fn append(into: &mut ArrayOfTables, new: &ArrayOfTables) {
     let same = into.iter().zip(new.iter()).all(|(a, b)| same_table(a, b));
     if !same || into.len() > new.len() {
@@ -107,7 +107,7 @@ fn same_table(a: &dyn TableLike, b: &dyn TableLike) -> bool {
     a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w)))
 }
 
-/// A value's meaning as text, without comments and spacing.
+/// Returns the meaning of a value as text, without comments and spacing.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(s) => format!("{:?}", s.value()),

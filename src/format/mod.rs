@@ -1,7 +1,7 @@
-//! Bytes ⇄ nouns: where each thing lies, how it is written, read, edited, and described by a JSON Schema.
+//! Bytes ⇄ plain data: where each file lies, how it is written, read and edited, and its JSON Schema.
 //!
-//! Reading is lenient and complete ([`parse`]): it gives what can be used and every fault with its place.
-//! Printing is canonical ([`print()`]). Editing ([`edit::edit`]) leaves alone what it does not change.
+//! Reading is lenient and complete ([`parse`]): it returns the usable content, and every fault with its position.
+//! Printing is canonical ([`print()`]). Editing ([`edit::edit`]) keeps everything that does not change.
 
 pub mod attributes;
 pub mod canonical;
@@ -23,10 +23,10 @@ pub use problem::Problem;
 use read::FromTable;
 use write::ToTable;
 
-/// The largest file of ours that is read, in bytes; checked before anything is parsed.
+/// The largest TOML file of a registry that is read, in bytes; checked before parsing.
 pub const MAX_FILE: u64 = 256 * 1024;
 
-/// A kind of file.
+/// A kind of TOML file in a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `greenroom.toml`
@@ -52,7 +52,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order of the tree.
+    /// All kinds, in the order of the tree.
     pub const ALL: [Self; 10] = [
         Self::Settings,
         Self::Access,
@@ -66,7 +66,7 @@ impl Kind {
         Self::Webhook,
     ];
 
-    /// Its name, as in `greenroom schema <kind>` and `schema/<kind>.schema.json`.
+    /// Returns the name of the kind, as in `greenroom schema <kind>` and `schema/<kind>.schema.json`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Settings => "greenroom",
@@ -82,7 +82,7 @@ impl Kind {
         }
     }
 
-    /// The files of this kind as a glob, in both layouts, for editors.
+    /// Returns globs that match the files of this kind in both layouts, for editors.
     pub const fn globs(self) -> &'static [&'static str] {
         match self {
             Self::Settings => &["greenroom.toml"],
@@ -99,9 +99,9 @@ impl Kind {
     }
 }
 
-/// A noun that is a file of its own.
+/// A type that is stored in a file of its own.
 pub trait Record: FromTable + ToTable + PartialEq + Clone {
-    /// The kind of its file.
+    /// The kind of file.
     const KIND: Kind;
 }
 
@@ -125,12 +125,12 @@ records!(
     Webhook = Webhook,
 );
 
-/// Reads a file. Gives what can be used and all faults, each with its place; `path` names the file in them.
+/// Reads a file. Returns the usable content, and all faults with their positions; `path` names the file in the faults.
 pub fn parse<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
     read::read(path, bytes)
 }
 
-/// Reads a file as the gate does: besides [`parse`], the text must be TOML 1.0 with nothing hidden in it.
+/// Reads a file as the gate does: as [`parse`], and the text must also be TOML 1.0 without hidden characters.
 pub fn parse_strict<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
     let (value, mut problems) = parse(path, bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -141,7 +141,7 @@ pub fn parse_strict<T: Record>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Prob
     (value, problems)
 }
 
-/// Prints the canonical form of a file.
+/// Returns the canonical text of a file.
 pub fn print<T: Record>(value: &T) -> String {
     let mut doc = DocumentMut::new();
     value.to_table(doc.as_table_mut());

@@ -1,4 +1,4 @@
-//! Names of a model's files in the registry's tree: a name that steers git, or that some file system cannot hold, is
+//! Names of model files in the git tree. A name that controls git, or that some file system cannot store, is
 //! percent-encoded there; every reader gets the true name.
 //!
 //! ```text
@@ -9,8 +9,8 @@
 //! 100%.txt           100%25.txt
 //! ```
 //!
-//! The encoding is unique: each true name has exactly one name in the tree, and a name in the tree that is not the
-//! encoding of its own decoding is refused. Names without anything unusual are stored as they are.
+//! The encoding is unique: each true name has exactly one name in the tree. A name in the tree is refused if it is not
+//! the encoding of its own decoding. Ordinary names are stored unchanged.
 
 use std::fmt::Write as _;
 
@@ -20,27 +20,30 @@ use super::path::{MAX_FILE_NAME, is_reserved, percent_decoded};
 use crate::name::fold;
 use crate::text::is_plain;
 
-/// The name in the tree that keeps an empty folder: an empty file in it. No true name is encoded so.
+/// The name in the tree of the empty file that keeps an empty folder. It is the encoding of no true name.
 pub const EMPTY_FOLDER: &str = "%2F";
 
-/// Why a name cannot be that of a model's file.
+/// Why a model file cannot have a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unstorable {
     /// The empty name.
     Empty,
     /// `.` or `..`.
     Dots,
-    /// More bytes than file systems hold, as it is or in its encoding.
+    /// Longer than file systems can store, as it is or encoded.
     TooLong,
     /// A control or invisible character, `/` or `\`.
     Character(char),
-    /// A drive of Windows: a program there would write outside of the folder.
+    /// A drive letter of Windows: a program there would write outside of the folder.
     Drive,
-    /// A program that decodes addresses once too often would read it as a path elsewhere.
+    /// A program that decodes URLs once too often would read the name as a path elsewhere.
     Climbs,
 }
 
-/// The name in the tree of a file or folder of a model.
+/// Returns the name in the tree of a file or folder of a model.
+///
+/// # Errors
+/// The reason why a model file cannot have the name.
 pub fn encode(name: &str) -> Result<String, Unstorable> {
     check(name)?;
     if !is_unusual(name) {
@@ -48,13 +51,13 @@ pub fn encode(name: &str) -> Result<String, Unstorable> {
     }
     let mut out = escaped(name, !is_nfc(name));
     if !is_nfc(&out) {
-        // A mark would join the last digit of the escape before it.
+        // A combining mark would join the last digit of the escape before it.
         out = escaped(name, true);
     }
     if out.len() > MAX_FILE_NAME { Err(Unstorable::TooLong) } else { Ok(out) }
 }
 
-/// The name with its unusual characters as escapes; `beyond_ascii` says whether all that is not ASCII is unusual.
+/// Returns the name with unusual characters as escapes. `beyond_ascii`: escape every character outside of ASCII too.
 fn escaped(name: &str, beyond_ascii: bool) -> String {
     let last = name.len().saturating_sub(1);
     let at_start = steers_git(name) || is_reserved(name);
@@ -75,12 +78,15 @@ fn escaped(name: &str, beyond_ascii: bool) -> String {
     out
 }
 
-/// The true name of a name in the tree; none unless it is the encoding of that name.
+/// Returns the true name of a name in the tree; `None` unless that name is the encoding of the true name.
 pub fn decode(stored: &str) -> Option<String> {
     percent_decoded(stored).filter(|name| encode(name).as_deref() == Ok(stored))
 }
 
-/// The path in the tree of a path in the model folder.
+/// Returns the path in the tree of a path in the model folder.
+///
+/// # Errors
+/// The reason why a part of the path cannot be the name of a model file.
 pub fn encode_path(path: &str) -> Result<String, Unstorable> {
     let parts: Vec<String> = path.split('/').map(encode).collect::<Result<_, _>>()?;
     Ok(parts.join("/"))
@@ -105,7 +111,7 @@ fn check(name: &str) -> Result<(), Unstorable> {
     }
 }
 
-/// Whether a name that is decoded as part of an address, however often, has a slash in it or is `..`.
+/// Returns whether a name, percent-decoded any number of times, is `.` or `..`, or contains a slash, a backslash or NUL.
 fn climbs(name: &str) -> bool {
     let mut bytes = name.as_bytes().to_vec();
     while bytes.contains(&b'%') {
@@ -113,7 +119,7 @@ fn climbs(name: &str) -> bool {
         if decoded == b"." || decoded == b".." || decoded.iter().any(|b| matches!(b, b'/' | b'\\' | 0)) {
             return true;
         }
-        // Each escape that is decoded makes it shorter.
+        // Each decoded escape makes the name shorter, so the loop ends.
         if decoded.len() == bytes.len() {
             return false;
         }
@@ -122,7 +128,7 @@ fn climbs(name: &str) -> bool {
     false
 }
 
-/// The bytes with each escape decoded once; what is no escape stays.
+/// Decodes each escape once. A `%` without two hexadecimal digits stays.
 fn unescaped(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -145,18 +151,18 @@ fn unescaped(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a name cannot stand in the tree as it is.
+/// Returns whether a name must be encoded in the tree.
 fn is_unusual(name: &str) -> bool {
     name.contains(is_special) || name.ends_with(['.', ' ']) || is_reserved(name) || steers_git(name) || !is_nfc(name)
 }
 
-/// What Windows cannot have in a name, and the sign of the encoding itself.
+/// Returns whether Windows forbids a character in names, or the encoding uses it.
 const fn is_special(c: char) -> bool {
     matches!(c, '%' | ':' | '<' | '>' | '"' | '|' | '?' | '*')
 }
 
-/// Whether some file system reads the name as one that git obeys: Windows drops trailing dots and spaces and knows
-/// short names, macOS and Windows ignore case.
+/// Returns whether some file system reads the name as a file that git obeys. Windows drops trailing dots and spaces and
+/// knows short names; macOS and Windows ignore case.
 pub fn steers_git(name: &str) -> bool {
     let name = fold(name.trim_end_matches(['.', ' ']));
     matches!(

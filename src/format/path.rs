@@ -1,4 +1,4 @@
-//! Where each thing lies: the names of files and folders, in the flat and the sharded layout.
+//! The paths of all files and folders of a registry, in the flat and the sharded layout.
 
 use std::fmt;
 
@@ -8,21 +8,22 @@ use crate::entity::settings::Layout;
 use crate::name::{AliasName, Id, ModelName, UserName, fold};
 use crate::stage::Stage;
 
-/// The longest name of a folder before it is abbreviated with a hash; file systems stop at 255 bytes.
+/// The longest name of a model's folder in bytes; a longer one is abbreviated with a hash. File systems stop at 255
+/// bytes.
 const MAX_DIR: usize = 200;
 
-/// The folder name of a registered model: its name with unusual bytes percent-encoded.
+/// The name of a model's folder: the name of the model with unusual bytes percent-encoded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelDir(String);
 
 impl ModelDir {
-    /// The folder of a model.
+    /// Returns the folder name of a model.
     pub fn of(name: &ModelName) -> Self {
         let encoded = encode(name.as_str());
         if encoded.len() <= MAX_DIR {
             return Self(encoded);
         }
-        // Cut before an escape sequence, never within one; the hash keeps different names apart.
+        // Cut before an escape sequence, never within it. The hash keeps abbreviated names apart.
         let mut end = 150;
         while encoded
             .get(..end)
@@ -33,7 +34,7 @@ impl ModelDir {
         Self(format!("{}~{}", encoded.get(..end).unwrap_or_default(), hex(&hash(name.as_str()), 8)))
     }
 
-    /// Reads the name of a folder; none if no model can have it.
+    /// Parses the name of a folder; `None` if no model can have it.
     pub fn parse(dir: &str) -> Option<Self> {
         let abbreviated = dir.split_once('~').is_some_and(|(head, tail)| {
             tail.len() == 16
@@ -44,12 +45,12 @@ impl ModelDir {
         (abbreviated || exact()).then(|| Self(dir.to_owned()))
     }
 
-    /// The model's name; none for an abbreviated folder, whose `model.toml` has it.
+    /// Returns the name of the model; `None` for an abbreviated folder, whose `model.toml` has the name.
     pub fn name(&self) -> Option<ModelName> {
         ModelName::new(decode(&self.0)?).ok()
     }
 
-    /// The folder's name.
+    /// Returns the name of the folder.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -61,18 +62,18 @@ impl fmt::Display for ModelDir {
     }
 }
 
-/// The shard of a model: two hexadecimal digits of the SHA-256 of its *folded* name, so that names which
-/// differ only by case or normalisation meet in one shard and are found without a look at the others.
+/// Returns the shard of a model: two hexadecimal digits of the SHA-256 of its *folded* name. Names that differ only by
+/// case or normalisation fall into one shard, so a clash is found without reading the other shards.
 pub fn shard(name: &ModelName) -> String {
     hex(&hash(name.as_str()), 1)
 }
 
-/// The folder of hundreds that a version lies in: `0003` for the versions 300 to 399.
+/// Returns the folder of hundreds that holds a version: `0003` for the versions 300 to 399.
 pub fn hundred(number: u64) -> String {
     format!("{:04}", number / 100)
 }
 
-/// A file of the registry, as its path says. Paths are relative to the registry's root.
+/// The meaning of a path within a registry. Paths are relative to the root of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Location {
     /// `greenroom.toml`
@@ -97,7 +98,7 @@ pub enum Location {
     Request(ModelDir, u64, Id),
     /// `models/<name>/versions/<n>/comments/<id>.toml`
     Comment(ModelDir, u64, Id),
-    /// `models/<name>/versions/<n>/artifacts/…`, with the path in the model folder
+    /// `models/<name>/versions/<n>/artifacts/…`, with the path below `artifacts/`
     Artifact(ModelDir, u64, String),
     /// `models/<name>/versions/<n>/.gitattributes`
     Attributes(ModelDir, u64),
@@ -106,7 +107,10 @@ pub enum Location {
 }
 
 impl Location {
-    /// Reads a path. An error says why nothing of the registry can lie there.
+    /// Parses a path.
+    ///
+    /// # Errors
+    /// The reason, if the registry can have no file at this path.
     pub fn parse(path: &str, layout: Layout) -> Result<Self, String> {
         let parts: Vec<&str> = path.split('/').collect();
         match parts.as_slice() {
@@ -125,7 +129,7 @@ impl Location {
         }
     }
 
-    /// The model that the file belongs to.
+    /// Returns the folder of the model that the file belongs to.
     pub const fn model(&self) -> Option<&ModelDir> {
         match self {
             Self::Settings | Self::Access | Self::Person(_) | Self::Webhook(_) | Self::Companion(_) => None,
@@ -141,7 +145,7 @@ impl Location {
         }
     }
 
-    /// The version that the file belongs to.
+    /// Returns the number of the version that the file belongs to.
     pub const fn version(&self) -> Option<u64> {
         match self {
             Self::Settings
@@ -161,7 +165,7 @@ impl Location {
         }
     }
 
-    /// The same file of another model.
+    /// Returns the same file of another model.
     #[must_use]
     pub fn in_model(self, dir: &ModelDir) -> Self {
         let dir = dir.clone();
@@ -231,12 +235,12 @@ impl Location {
     }
 }
 
-/// Where things are written: the paths of a layout.
+/// The paths at which a layout stores files.
 #[derive(Debug, Clone, Copy)]
 pub struct Paths(pub Layout);
 
 impl Paths {
-    /// The folder of a model.
+    /// Returns the folder of a model.
     pub fn model(self, name: &ModelName) -> String {
         match self.0 {
             Layout::Flat => format!("models/{}", ModelDir::of(name)),
@@ -244,7 +248,7 @@ impl Paths {
         }
     }
 
-    /// The folder of a version within the folder of its model.
+    /// Returns the folder of a version within the folder of its model.
     pub fn version_in_model(self, number: u64) -> String {
         match self.0 {
             Layout::Flat => format!("versions/{number}"),
@@ -252,51 +256,51 @@ impl Paths {
         }
     }
 
-    /// The folder of a version.
+    /// Returns the folder of a version.
     pub fn version(self, name: &ModelName, number: u64) -> String {
         format!("{}/{}", self.model(name), self.version_in_model(number))
     }
 }
 
-/// `people/<user>.toml`
+/// Returns the file of a person: `people/<user>.toml`.
 pub fn person(user: &UserName) -> String {
     format!("people/{}.toml", encode(user.as_str()))
 }
 
-/// `webhooks/<id>.toml`
+/// Returns the file of a webhook: `webhooks/<id>.toml`.
 pub fn webhook(id: &Id) -> String {
     format!("webhooks/{id}.toml")
 }
 
-/// The longest name of a file, in bytes, that file systems hold.
+/// The longest file name that common file systems can store, in bytes.
 pub const MAX_FILE_NAME: usize = 255;
 
-/// The file name of an alias within `aliases/`.
+/// Returns the file name of an alias within `aliases/`.
 pub fn alias_file(alias: &AliasName) -> String {
     format!("{}.toml", encode(alias.as_str()))
 }
 
-/// The alias that a file name stands for.
+/// Returns the alias that a file name encodes.
 pub fn alias_of(file: &str) -> Option<AliasName> {
     AliasName::new(decode(stem(file).ok()?)?).ok()
 }
 
-/// The stage that a file name stands for.
+/// Returns the stage that a file name encodes.
 pub fn stage_of(file: &str) -> Option<Stage> {
     stage(file).ok()
 }
 
-/// The id that a file name stands for.
+/// Returns the id that a file name encodes.
 pub fn id_of(file: &str) -> Option<Id> {
     id(file).ok()
 }
 
-/// The person that a file name stands for.
+/// Returns the user name that a file name encodes.
 pub fn person_of(file: &str) -> Option<UserName> {
     UserName::new(decode(stem(file).ok()?)?).ok()
 }
 
-/// The version that a folder name stands for.
+/// Returns the version number that a folder name encodes.
 pub fn number_of(dir: &str) -> Option<u64> {
     number(dir).ok()
 }
@@ -328,7 +332,7 @@ fn is_shard(s: &str) -> bool {
     s.len() == 2 && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Files that may lie beside the registry's own; whoever manages the registry may write them.
+/// Returns whether a file may lie beside the registry's own files. Administrators of the registry may write these.
 fn is_companion(parts: &[&str]) -> bool {
     const DIRS: [&str; 7] = [".greenroom", ".github", ".gitlab", ".gitea", ".forgejo", "docs", "inference"];
     const FILES: [&str; 11] = [
@@ -355,8 +359,8 @@ const fn is_kept(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')
 }
 
-/// Percent-encodes a name for a file system: bytes outside `[A-Za-z0-9._-]`, a dot at either end, and the first
-/// byte of a name that Windows reserves.
+/// Percent-encodes a name for file systems: bytes outside `[A-Za-z0-9._-]`, a dot at either end, and the first byte of
+/// a name that Windows reserves.
 pub fn encode(name: &str) -> String {
     use std::fmt::Write as _;
     let last = name.len().saturating_sub(1);
@@ -372,13 +376,13 @@ pub fn encode(name: &str) -> String {
     out
 }
 
-/// The name that an encoded one stands for; none unless encoding it again gives the same.
+/// Decodes a name; `None` unless encoding the result again gives the same text.
 pub fn decode(encoded: &str) -> Option<String> {
     percent_decoded(encoded).filter(|name| encode(name) == encoded)
 }
 
-/// A text with each `%` and its two hexadecimal digits replaced by the byte that they stand for; none where digits are
-/// missing or the bytes are not UTF-8.
+/// Replaces each `%` and its two hexadecimal digits by the byte that they encode; `None` if digits are missing or the
+/// bytes are not UTF-8.
 pub(super) fn percent_decoded(encoded: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.bytes();
@@ -393,7 +397,7 @@ pub(super) fn percent_decoded(encoded: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whether Windows reserves a name, with or without an extension.
+/// Returns whether Windows reserves a name, with or without an extension.
 pub fn is_reserved(name: &str) -> bool {
     let base = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
     let numbered = |s: &str| base.strip_prefix(s).is_some_and(|n| matches!(n.as_bytes(), [b'0'..=b'9']));

@@ -1,4 +1,4 @@
-//! Reading TOML into the nouns: total and lenient. Every fault is noted with its place, and reading goes on.
+//! Reads TOML into plain data, leniently: each fault is recorded with its position, and reading goes on.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, position};
 
-/// The bytes of text being read and the faults found so far.
+/// The text of a file, and the faults found so far.
 pub struct Reader<'d> {
     path: &'d str,
     text: &'d str,
@@ -18,24 +18,24 @@ pub struct Reader<'d> {
 }
 
 impl<'d> Reader<'d> {
-    /// Starts on a file's text.
+    /// Starts to read the text of a file. `path` names the file in the faults.
     pub fn new(path: &'d str, text: &'d str) -> Self {
         Self { path, text, problems: RefCell::default() }
     }
 
-    /// Notes a fault at a byte range of the text.
+    /// Records a fault at a byte range of the text.
     pub fn fault(&self, at: &Range<usize>, rule: &'static str, message: impl Into<String>) {
         let (line, column) = position(self.text, at.start);
         let (path, message) = (self.path.to_owned(), message.into());
         self.problems.borrow_mut().push(Problem { path, line, column, rule, message, help: String::new() });
     }
 
-    /// Notes faults found elsewhere.
+    /// Records faults found elsewhere.
     pub fn extend(&self, problems: impl IntoIterator<Item = Problem>) {
         self.problems.borrow_mut().extend(problems);
     }
 
-    /// Gives the faults, sorted by place.
+    /// Returns the faults without duplicates, sorted by position.
     pub fn finish(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort();
@@ -44,7 +44,7 @@ impl<'d> Reader<'d> {
     }
 }
 
-/// A TOML value with its place and the path of keys that leads to it.
+/// A TOML value with its position and its key.
 #[derive(Clone, Copy)]
 pub struct Node<'a, 'd> {
     reader: &'a Reader<'d>,
@@ -53,18 +53,18 @@ pub struct Node<'a, 'd> {
 }
 
 impl<'a, 'd> Node<'a, 'd> {
-    /// Notes that the value is wrong; gives none, so that readers can end with it.
+    /// Records a fault of the value. Returns `None`, so that a reader can end with this call.
     pub fn wrong<T>(self, rule: &'static str, message: impl Into<String>) -> Option<T> {
         self.reader.fault(&self.value.span(), rule, message);
         None
     }
 
-    /// Takes a checked value, or notes why it is refused.
+    /// Returns a checked value, or records the error of the check.
     pub fn check<T, E: std::fmt::Display>(self, rule: &'static str, checked: Result<T, E>) -> Option<T> {
         checked.map_or_else(|e| self.wrong(rule, format!("`{}`: {e}", self.key)), Some)
     }
 
-    /// Notes that the value has another type than `wanted`.
+    /// Records that the value has another type than `wanted`.
     fn not<T>(self, wanted: &str) -> Option<T> {
         let kind = match self.value.get_ref() {
             DeValue::String(_) => "a string",
@@ -78,7 +78,7 @@ impl<'a, 'd> Node<'a, 'd> {
         self.wrong("type", format!("`{}` must be {wanted}; it is {kind}", self.key))
     }
 
-    /// The value as a string.
+    /// Returns the value as a string.
     pub fn string(self) -> Option<&'a str> {
         match self.value.get_ref().as_str() {
             Some(s) => Some(s),
@@ -86,12 +86,12 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// Parses the value from a string by its own grammar.
+    /// Parses the value from a string by the grammar of `T`.
     pub fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(self) -> Option<T> {
         self.check("value", self.string()?.parse())
     }
 
-    /// One of a closed set of words.
+    /// Returns the value of a closed set whose name is the string.
     pub fn word<T: Copy>(self, all: &[T], name: impl Fn(T) -> &'static str) -> Option<T> {
         let s = self.string()?;
         match all.iter().find(|v| name(**v) == s) {
@@ -104,7 +104,7 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// The value as an integer.
+    /// Returns the value as an integer of 64 bits.
     pub fn integer(self) -> Option<i64> {
         match self.value.get_ref() {
             DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
@@ -118,7 +118,7 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// The value as a number.
+    /// Returns the value as a number; an integer counts as a float.
     pub fn number(self) -> Option<f64> {
         match self.value.get_ref() {
             DeValue::Float(f) => f.as_str().parse().ok(),
@@ -129,7 +129,7 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// The value as true or false.
+    /// Returns the value as true or false.
     pub fn boolean(self) -> Option<bool> {
         match self.value.get_ref().as_bool() {
             Some(b) => Some(b),
@@ -137,7 +137,7 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// The value as a TOML date or time, as written.
+    /// Returns the value as a TOML date or time, as written.
     pub fn datetime(self) -> Option<toml::value::Datetime> {
         match self.value.get_ref().as_datetime() {
             Some(d) => Some(*d),
@@ -145,12 +145,12 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// Whether the value is a table.
+    /// Returns whether the value is a table.
     pub fn is_table(self) -> bool {
         self.value.get_ref().is_table()
     }
 
-    /// The elements of an array.
+    /// Returns the elements of an array.
     pub fn elements(self) -> Option<Vec<Self>> {
         match self.value.get_ref().as_array() {
             Some(a) => Some(a.iter().map(|value| Self { value, ..self }).collect()),
@@ -158,7 +158,7 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// The value as a table to read fields from.
+    /// Returns the value as a table whose keys are known in advance.
     pub fn fields(self) -> Option<Fields<'a, 'd>> {
         match self.value.get_ref().as_table() {
             Some(table) => Some(Fields::new(self.reader, table, self.value.span(), self.key)),
@@ -166,14 +166,14 @@ impl<'a, 'd> Node<'a, 'd> {
         }
     }
 
-    /// The entries of a table whose keys are free.
+    /// Returns the values and keys of a table whose keys are free.
     pub fn entries(self) -> Option<Vec<(Self, &'a str)>> {
         let Some(table) = self.value.get_ref().as_table() else { return self.not("a table") };
         Some(table.iter().map(|(k, value)| (Self { value, key: k.get_ref(), ..self }, k.get_ref().as_ref())).collect())
     }
 }
 
-/// A table being read field by field; what nobody asks for is reported as an unknown key.
+/// A table that is read field by field. A key that no reader asks for is reported as unknown.
 pub struct Fields<'a, 'd> {
     reader: &'a Reader<'d>,
     table: &'a DeTable<'d>,
@@ -193,7 +193,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(Node { reader: self.reader, value, key })
     }
 
-    /// A field that must be there.
+    /// Reads a required field. Its absence is a fault.
     pub fn required<T: FromToml>(&mut self, key: &'static str) -> Option<T> {
         if let Some(node) = self.node(key) {
             return T::from_toml(node);
@@ -203,7 +203,7 @@ impl<'a, 'd> Fields<'a, 'd> {
         None
     }
 
-    /// A field that must be there and pass a check.
+    /// Reads a required field that must pass a check.
     pub fn checked<T: FromToml>(
         &mut self,
         key: &'static str,
@@ -214,17 +214,17 @@ impl<'a, 'd> Fields<'a, 'd> {
         Some(value)
     }
 
-    /// A field that may be absent.
+    /// Reads an optional field; `None` if it is absent or wrong.
     pub fn optional<T: FromToml>(&mut self, key: &'static str) -> Option<T> {
         T::from_toml(self.node(key)?)
     }
 
-    /// A field that has a value also when absent or wrong.
+    /// Reads a field; its default if it is absent or wrong.
     pub fn default<T: FromToml + Default>(&mut self, key: &'static str) -> T {
         self.optional(key).unwrap_or_default()
     }
 
-    /// Reports keys that no field asked for. They are kept when the file is edited.
+    /// Reports unknown keys. Editing the file keeps them.
     pub fn finish(self) {
         for (key, _) in self.table.iter().filter(|(k, _)| !self.asked.contains(&k.get_ref().as_ref())) {
             let name = crate::text::one_line(key.get_ref());
@@ -234,13 +234,13 @@ impl<'a, 'd> Fields<'a, 'd> {
     }
 }
 
-/// The known key that a misspelt one probably stands for.
+/// Returns the known key that a misspelt key probably stands for.
 fn nearest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {
     let close = known.iter().map(|k| (distance(given, k), *k)).min()?;
     (close.0 <= 2 && close.0 < given.chars().count()).then_some(close.1)
 }
 
-/// Levenshtein's distance between two short words.
+/// Returns the Levenshtein distance of two words, by their first 40 characters.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(40).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -260,15 +260,15 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// What can be read from a TOML value; faults are noted, and the rest is read all the same.
+/// A type that is read from a TOML value. Faults are recorded, and the rest is read all the same.
 pub trait FromToml: Sized {
-    /// Reads the value; none if nothing of it can be used.
+    /// Reads the value; `None` if nothing of it can be used.
     fn from_toml(node: Node<'_, '_>) -> Option<Self>;
 }
 
-/// What can be read from a TOML table.
+/// A type that is read from a TOML table.
 pub trait FromTable: Sized {
-    /// Reads the fields; none if a required one is missing or wrong.
+    /// Reads the fields; `None` if a required field is missing or wrong.
     fn from_table(fields: &mut Fields<'_, '_>) -> Option<Self>;
 }
 
@@ -306,7 +306,7 @@ impl<K: std::str::FromStr<Err: std::fmt::Display> + Ord, V: FromToml> FromToml f
     }
 }
 
-/// Reads a file's text as the table `T`. What could be read is given beside all faults.
+/// Reads the text of a file as the table `T`. Returns what could be read, and all faults.
 pub fn read<T: FromTable>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>) {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -321,7 +321,7 @@ pub fn read<T: FromTable>(path: &str, bytes: &[u8]) -> (Option<T>, Vec<Problem>)
     let reader = Reader::new(path, &text);
     let (table, errors) = DeTable::parse_recoverable(&text);
     for e in &errors {
-        // The library's own text quotes the whole line; only its message is short and safe.
+        // The full text of the library's error quotes the whole line; its message is short and safe.
         reader.fault(&e.span().unwrap_or(0..0), "toml", crate::text::one_line(e.message()));
     }
     let mut fields = Fields::new(&reader, table.get_ref(), 0..0, "");

@@ -1,4 +1,4 @@
-//! The JSON Schemas (2020-12) of the files, made from the same types that read and write them.
+//! The JSON Schemas (2020-12) of the files, generated from the types that read and write them.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Kind;
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 
-/// Gives the JSON Schema of a kind of file, as text that ends in a line feed.
+/// Returns the JSON Schema of a kind of file, as text that ends in a line feed.
 pub fn schema(kind: Kind) -> String {
     let schema = match kind {
         Kind::Settings => of::<Settings>(kind),
@@ -27,7 +27,7 @@ pub fn schema(kind: Kind) -> String {
     text
 }
 
-/// What `.taplo.toml` says, so that editors complete and check each file by its path.
+/// Returns the text of `.taplo.toml`, so that editors complete and check each file by its path.
 pub fn taplo() -> String {
     let mut out = String::from(
         "# Written by `greenroom init`: editors with a TOML language server complete and check the registry's files.\n\
@@ -52,7 +52,7 @@ fn of<T: JsonSchema>(kind: Kind) -> Schema {
     schema
 }
 
-/// Makes a schema say what the reader does: no unknown keys, and `null` is nothing that TOML can write.
+/// Adapts a generated schema to the reader: unknown keys are refused, and `null` goes, because TOML cannot write it.
 fn close(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     if object.contains_key("properties") {
@@ -76,7 +76,7 @@ fn close(schema: &mut Schema) {
         }
     }
     object.remove("default");
-    // `uint64` and the like are no formats of JSON Schema; dates are.
+    // `uint64` and the like are not formats of JSON Schema; date formats are.
     if object.get("format").and_then(Value::as_str).is_some_and(|f| !f.starts_with("date")) {
         object.remove("format");
     }

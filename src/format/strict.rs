@@ -1,12 +1,12 @@
-//! What the gate asks of a hand-written file beyond its meaning: TOML 1.0, LF, no character that hides or drives.
+//! Stricter rules of the gate for the text of a file: TOML 1.0, LF line endings, no hidden or control characters.
 //!
-//! Our parser reads TOML 1.1; Python's `tomllib` and most others read 1.0. A file that readers understand
-//! differently could show one thing and mean another, so the additions of 1.1 are refused here.
+//! Greenroom's parser reads TOML 1.1; Python's `tomllib` and most others read 1.0. A file that parsers read differently
+//! could show one value and mean another, so the gate refuses the additions of 1.1.
 
 use super::problem::{Problem, position};
 use crate::text::is_plain;
 
-/// Lists what a file's text must not have, whatever it means.
+/// Returns the faults of a text that do not depend on its meaning.
 pub fn check(path: &str, text: &str) -> Vec<Problem> {
     let mut out = Scan { path, text, problems: Vec::new() };
     out.characters();
@@ -20,7 +20,7 @@ struct Scan<'t> {
     problems: Vec<Problem>,
 }
 
-/// What the scanner is inside of.
+/// An open bracket around the scanner's position.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     Array,
@@ -60,7 +60,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Walks the text once, knowing strings, comments and brackets.
+    /// Scans the text once, tracking strings, comments and brackets.
     fn tokens(&mut self) {
         let text = self.text;
         let bytes = text.as_bytes();
@@ -109,7 +109,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Steps over a string and gives the position after it; notes escapes that TOML 1.0 lacks.
+    /// Skips a string and returns the position after it. Reports escapes that TOML 1.0 lacks.
     fn string_at(&mut self, at: usize, rest: &str) -> usize {
         let quote = if rest.starts_with('"') { '"' } else { '\'' };
         let triple: String = std::iter::repeat_n(quote, 3).collect();
@@ -139,7 +139,7 @@ impl Scan<'_> {
     }
 }
 
-/// `12:30` or `2026-03-01T12:30Z`: one colon in the clock where TOML 1.0 wants two.
+/// Returns whether a time such as `12:30` or `2026-03-01T12:30Z` lacks the seconds that TOML 1.0 demands.
 fn lacks_seconds(word: &str) -> bool {
     let clock = word.split_once(['T', 't']).map_or(word, |(_, c)| c);
     let clock = clock.split(['+', '-', 'Z', 'z']).next().unwrap_or_default();

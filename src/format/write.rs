@@ -1,4 +1,4 @@
-//! Writing the nouns as TOML: one canonical form, keys in a fixed order, defaults left out.
+//! Writes plain data as TOML: one canonical form, keys in a fixed order, defaults left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -6,19 +6,19 @@ use std::fmt::Display;
 use toml_edit::{Array, ArrayOfTables, InlineTable, Value};
 pub use toml_edit::{Item, Table};
 
-/// What can be written as a TOML value.
+/// A type that can be written as a TOML value.
 pub trait ToToml {
-    /// Gives the value; a table for what is a table.
+    /// Returns the value: a table for a type with fields.
     fn to_toml(&self) -> Item;
 }
 
-/// What can be written as a TOML table.
+/// A type that can be written as a TOML table.
 pub trait ToTable {
-    /// Puts the fields in their order.
+    /// Inserts the fields in the order of the file.
     fn to_table(&self, out: &mut Table);
 }
 
-/// A table that is printed on one line within another value.
+/// Returns a value on one line, for use within another value.
 pub fn inline(item: Item) -> Value {
     match item {
         Item::Value(v) => v,
@@ -34,14 +34,14 @@ pub fn inline(item: Item) -> Value {
     }
 }
 
-/// An array: empty or of one element on one line, else one element a line, so that merges are easy to read.
+/// Returns an array: an empty one or one element on one line, else one element a line, so that merges are easy to read.
 pub fn array(values: impl IntoIterator<Item = Value>) -> Array {
     let mut out: Array = values.into_iter().collect();
     arrange(&mut out);
     out
 }
 
-/// Lays an array out as [`array()`] does.
+/// Formats an array as [`array()`] does. Comments stay.
 pub fn arrange(array: &mut Array) {
     let several = array.len() > 1;
     for value in array.iter_mut() {
@@ -59,26 +59,26 @@ pub fn arrange(array: &mut Array) {
     array.set_trailing_comma(several);
 }
 
-/// Puts a field.
+/// Inserts a field.
 pub fn put<T: ToToml>(out: &mut Table, key: &str, value: &T) {
     out.insert(key, value.to_toml());
 }
 
-/// Puts a field unless it has its default.
+/// Inserts a field unless it has its default value.
 pub fn put_unless_default<T: ToToml + Default + PartialEq>(out: &mut Table, key: &str, value: &T) {
     if *value != T::default() {
         put(out, key, value);
     }
 }
 
-/// Puts a field if it is there.
+/// Inserts a field if it has a value.
 pub fn put_some<T: ToToml>(out: &mut Table, key: &str, value: Option<&T>) {
     if let Some(value) = value {
         put(out, key, value);
     }
 }
 
-/// Tables as `[[key]]` blocks.
+/// Returns tables as `[[key]]` blocks.
 pub fn blocks<T: ToTable>(values: &[T]) -> Item {
     let mut out = ArrayOfTables::new();
     for v in values {
@@ -113,7 +113,7 @@ impl<K: Display + Ord, V: ToToml> ToToml for BTreeMap<K, V> {
     }
 }
 
-/// A string value.
+/// Returns a string value.
 pub fn string(s: &str) -> Item {
     toml_edit::value(s)
 }

@@ -1,4 +1,4 @@
-//! Messages for people in a chat: one sentence, and what was said.
+//! Messages for people in a chat: one sentence, and details below it.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use super::{Subject, Told, fit, standard};
 use crate::phrase;
 use crate::text::many_lines;
 
-/// The longest message, in bytes; Slack takes 3000 characters in a block.
+/// The longest message, in bytes. Slack accepts 3000 characters in a block.
 const MAX_TEXT: usize = 2_600;
 
-/// Who did what to which registry, and below it who asked, who approved, what was said.
+/// Returns the sentence of the event, and the lines below it: requester, approvers, comments.
 fn lines(told: &Told<'_>) -> (String, Vec<String>) {
     let head = format!("{}: {}", told.by, standard::text(told));
     let details = match told.what {
@@ -20,7 +20,8 @@ fn lines(told: &Told<'_>) -> (String, Vec<String>) {
     (fit::text(&head, MAX_TEXT / 2), details.into_iter().chain(said).collect())
 }
 
-/// A Slack message: a block for Slack, and plain text for its notifications and for what speaks Slack's tongue.
+/// Returns a Slack message: a block for Slack, and plain text for notifications and for programs that read Slack's
+/// format.
 pub(super) fn slack(told: &Told<'_>) -> Value {
     let (head, details) = lines(told);
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -32,7 +33,7 @@ pub(super) fn slack(told: &Told<'_>) -> Value {
     json!({"text": text, "blocks": [block]})
 }
 
-/// An Adaptive Card for a Teams workflow.
+/// Returns an Adaptive Card for a Teams workflow.
 pub(super) fn teams(told: &Told<'_>) -> Value {
     let (head, details) = lines(told);
     let block = |text: &str| json!({"type": "TextBlock", "text": plain(text), "wrap": true});
@@ -55,7 +56,7 @@ pub(super) fn teams(told: &Told<'_>) -> Value {
     })
 }
 
-/// A text in which a card sees no Markdown, so that nobody's comment can bring a link of its own.
+/// Escapes a text so that a card shows no Markdown in it: a comment must not bring a link of its own.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

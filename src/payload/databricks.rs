@@ -1,4 +1,4 @@
-//! Databricks' registry webhooks: their names, their fields in their order, their sentences.
+//! Databricks' registry webhooks: event names, fields in Databricks' order, and sentences.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use super::{Subject, Told};
 use crate::event::Event;
 use crate::stage::Stage;
 
-/// The names, in the order of Databricks' own list.
+/// The event names, in the order of Databricks' own list.
 pub(super) const NAMES: [&str; 12] = [
     "MODEL_VERSION_CREATED",
     "MODEL_VERSION_TRANSITIONED_STAGE",
@@ -22,12 +22,13 @@ pub(super) const NAMES: [&str; 12] = [
     "TRANSITION_REQUEST_TO_ARCHIVED_CREATED",
 ];
 
-/// Whether a name is not only the special case of another.
+/// Returns whether a name is general, and not the special case of another name.
 pub(super) fn is_general(name: &str) -> bool {
     !name.contains("_TO_")
 }
 
-/// The names of what happened: the general one, then the specific one. There is none for None or for stages of one's own.
+/// Returns the names of an event: the general one, then the specific one. The stage None and declared stages have no
+/// specific name.
 pub(super) fn names(told: &Told<'_>) -> Vec<&'static str> {
     let Subject::Event(event) = told.what else { return Vec::new() };
     let moved = |to: &Stage, names: [&'static str; 3]| match to {
@@ -64,7 +65,7 @@ pub(super) fn names(told: &Told<'_>) -> Vec<&'static str> {
     }
 }
 
-/// The body under one of the [`names`].
+/// Returns the body under one of the [`names`].
 pub(super) fn body(name: &str, webhook: &str, told: &Told<'_>) -> Option<Value> {
     let Subject::Event(event) = told.what else { return None };
     if !names(told).contains(&name) {

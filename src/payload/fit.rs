@@ -1,20 +1,22 @@
-//! Bodies are small: what is too long in them is cut, and says so.
+//! Limits the size of bodies: longer texts are cut, and the cut is marked.
 //!
-//! Long texts go first: each keeps its beginning and ends in `… [N bytes cut]`. Only where that is not enough, lists and
-//! tables with free keys (tags, params, metrics) lose their last entries. Names, ids, stages and times are short and stay.
+//! Long texts are cut first: each keeps its beginning and ends in `… [N bytes cut]`. If that is not enough, lists and
+//! tables with free keys (tags, params, metrics, stages, models) lose their last entries. Names, ids, stages and times
+//! are short and stay.
 
 use serde_json::{Value, json};
 
-/// How long a text may be, in bytes, in the tries one after the other.
+/// The limits of a text in bytes, tried one after the other.
 const TEXTS: [usize; 6] = [8192, 4096, 2048, 1024, 512, 256];
 
-/// How many entries a list or table may have, in the tries after those.
+/// The limits of the entries of a list or table, tried after those of texts.
 const ENTRIES: [usize; 5] = [64, 32, 8, 2, 1];
 
-/// Tables whose keys are free; others are shapes, which keep all their keys.
+/// Tables with free keys. Other tables have a fixed shape and keep all their keys.
 const FREE: [&str; 5] = ["tags", "params", "metrics", "stages", "models"];
 
-/// The JSON of a value in at most so many bytes. An object of ours with `data` says by `cut` that something is missing.
+/// Returns the JSON of a value in at most `max` bytes. The `data` of Greenroom's own events gets `cut: true` if
+/// something is missing.
 pub fn within(mut value: Value, max: usize) -> Vec<u8> {
     let whole = bytes(&value);
     if whole.len() <= max {
@@ -38,7 +40,7 @@ pub fn within(mut value: Value, max: usize) -> Vec<u8> {
     out
 }
 
-/// A text of at most about so many bytes, with a mark where it was cut.
+/// Returns a text cut to `max` bytes, followed by a mark with the number of bytes cut.
 pub fn text(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();

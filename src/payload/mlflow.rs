@@ -1,5 +1,5 @@
-//! MLflow 3's webhooks: `{"entity", "action", "timestamp", "data"}`. MLflow keeps prompts as registered models with marker
-//! tags, and tells of them under names of their own, without the markers.
+//! MLflow 3's webhooks: `{"entity", "action", "timestamp", "data"}`. MLflow stores prompts as registered models with
+//! marker tags. Events of prompts have names of their own and leave the marker tags out.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::search::IS_PROMPT;
 use crate::text::Text;
 
-/// The names, as `entity.action`.
+/// The event names, as `entity.action`.
 pub(super) const NAMES: [&str; 14] = [
     "registered_model.created",
     "model_version.created",
@@ -27,17 +27,17 @@ pub(super) const NAMES: [&str; 14] = [
     "prompt_alias.deleted",
 ];
 
-/// The tag that holds a prompt's text.
+/// The tag that holds the text of a prompt.
 const PROMPT_TEXT: &str = "mlflow.prompt.text";
 
-/// The tag that holds a prompt's kind.
+/// The tag that holds the kind of a prompt.
 const PROMPT_TYPE: &str = "_mlflow_prompt_type";
 
 fn marked(tags: &Tags) -> bool {
     tags.get(IS_PROMPT).is_some_and(|v| v.as_str().eq_ignore_ascii_case("true"))
 }
 
-/// The name of what happened; none for what MLflow does not tell of.
+/// Returns the MLflow name of an event; `None` if MLflow has no such event.
 pub(super) fn name(told: &Told<'_>) -> Option<&'static str> {
     let Subject::Event(event) = told.what else { return None };
     let or = |prompt: bool, as_prompt: &'static str, as_model: &'static str| if prompt { as_prompt } else { as_model };
@@ -59,7 +59,7 @@ pub(super) fn name(told: &Told<'_>) -> Option<&'static str> {
     })
 }
 
-/// The body under the [`name`].
+/// Returns the body under the [`name`].
 pub(super) fn body(wanted: &str, told: &Told<'_>) -> Option<Value> {
     let name = name(told).filter(|name| *name == wanted)?;
     let (entity, action) = name.split_once('.')?;
@@ -111,7 +111,7 @@ fn data(event: &Event, entity: &str) -> Option<Value> {
     })
 }
 
-/// A text, or null where none was given.
+/// Returns a text, or null for an empty one.
 fn given(text: &Text) -> Option<&str> {
     Some(text.as_str()).filter(|t| !t.is_empty())
 }

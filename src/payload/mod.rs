@@ -1,13 +1,15 @@
-//! What webhooks say: an event becomes a body in the shape that a receiver expects. Pure; nothing is sent here.
+//! The payloads of webhooks: an event becomes a body in the shape that the recipient expects. Pure; nothing is sent
+//! here.
 //!
-//! A webhook subscribes to names and has a [`Profile`], the shape. The names are Databricks' (`MODEL_VERSION_CREATED`),
-//! MLflow's (`model_version.created`) and ours (`version.created`); [`carries`] says which a profile can tell of:
+//! A webhook subscribes to event names and has a [`Profile`], the shape. Names are Databricks'
+//! (`MODEL_VERSION_CREATED`), MLflow's (`model_version.created`) or Greenroom's (`version.created`). [`carries`] tells
+//! which names a profile can send:
 //!
-//! - `databricks` and `mlflow` say what the receivers of those systems know, and take those names alone. An event with a
-//!   general and a specific name (Databricks' `…TRANSITIONED_STAGE` and `…TO_PRODUCTION`) is told once for each that is
-//!   subscribed to.
-//! - `standard`, `cloudevents`, `slack` and `teams` tell every event of ours, once, whichever of its names is subscribed
-//!   to.
+//! - `databricks` and `mlflow` send the events that those systems have, and accept only their names. An event with a
+//!   general and a specific name (Databricks' `…TRANSITIONED_STAGE` and `…TO_PRODUCTION`) is sent once for each
+//!   subscribed name.
+//! - `standard`, `cloudevents`, `slack` and `teams` send every event of Greenroom once, whichever of its names is
+//!   subscribed.
 //!
 //! No body is larger than [`MAX_BODY`]: see [`fit`].
 
@@ -31,65 +33,65 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// The largest body, in bytes (SEC-78).
+/// The largest body, in bytes.
 pub const MAX_BODY: usize = 20_000;
 
-/// The names of events that Databricks' webhooks know.
+/// The event names of Databricks' webhooks.
 pub const DATABRICKS: [&str; 12] = databricks::NAMES;
 
-/// The names of events that MLflow's webhooks know, as `entity.action`.
+/// The event names of MLflow's webhooks, as `entity.action`.
 pub const MLFLOW: [&str; 14] = mlflow::NAMES;
 
-/// The watcher's own names, besides those of [`Event`].
+/// The watcher's own event names, besides those of [`Event`].
 pub const WATCHER: [&str; 2] = ["rule.violated", "history.rewritten"];
 
-/// What happened.
+/// The content of a delivery.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'t> {
     /// An event of the registry.
     Event(&'t Event),
-    /// A step landed that breaks rules: the name and sentence of each.
+    /// A step on the branch breaks rules: the name and the sentence of each finding.
     RuleViolated(&'t [(String, String)]),
-    /// The history was rewritten, and this commit is no longer part of it.
+    /// The history was rewritten. This commit is no longer part of it.
     HistoryRewritten(&'t Oid),
 }
 
-/// The registry that it happened to.
+/// The registry in which the event happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Registry {
-    /// Its id; empty where its settings cannot be read.
+    /// The id of the registry; empty if its settings cannot be read.
     pub id: String,
-    /// Its name.
+    /// The name of the registry.
     pub name: String,
 }
 
-/// What happened, with all that is told of it.
+/// An event with everything that a payload says about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Told<'t> {
-    /// Its id: the same in every body and on every attempt.
+    /// The id of the event: the same in every body and on every attempt.
     pub id: &'t str,
-    /// When it landed.
+    /// When the commit reached the branch.
     pub at: Timestamp,
-    /// Who did it.
+    /// The person who did it.
     pub by: &'t UserName,
-    /// Who landed it, where that is somebody else.
+    /// The committer, if that is another person.
     pub landed_by: Option<&'t UserName>,
-    /// What was said besides.
+    /// The body of the commit message, without trailers.
     pub comment: &'t str,
-    /// The registry.
+    /// The registry in which the event happened.
     pub registry: &'t Registry,
-    /// The commit that landed it.
+    /// The commit that made the change.
     pub commit: &'t Oid,
-    /// What it is.
+    /// The event itself.
     pub what: Subject<'t>,
-    /// Whether the model is one of MLflow's prompts.
+    /// Whether the model is an MLflow prompt.
     pub is_prompt: bool,
-    /// The stage that the version is in, for what speaks of a stage that it does not hold itself.
+    /// The current stage of the version, for events that do not hold it themselves.
     pub stage: &'t Stage,
 }
 
 impl Told<'_> {
-    /// Its own dotted name.
+    /// Returns the dotted name of the event.
     pub const fn name(&self) -> &'static str {
         match self.what {
             Subject::Event(event) => event.name(),
@@ -99,16 +101,16 @@ impl Told<'_> {
     }
 }
 
-/// A body and its type.
+/// The body of an HTTP request and its media type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// The `Content-Type`.
+    /// The value of `Content-Type`.
     pub media_type: &'static str,
-    /// The bytes.
+    /// The content of the body.
     pub bytes: Vec<u8>,
 }
 
-/// Whether a webhook of this profile can be told of what a subscription names.
+/// Returns whether a webhook with this profile can send the events that a subscription names.
 pub fn carries(profile: Profile, pattern: &EventPattern) -> bool {
     let own = || sample::OWN.iter().chain(&WATCHER).any(|name| pattern.holds(name));
     let mlflow = || MLFLOW.iter().any(|name| pattern.holds(name));
@@ -120,7 +122,7 @@ pub fn carries(profile: Profile, pattern: &EventPattern) -> bool {
     }
 }
 
-/// Says why a webhook of this profile cannot be told of what a subscription names, and what would help.
+/// Returns why a webhook with this profile cannot send the events that a subscription names, and what would help.
 pub fn why_not(profile: Profile, pattern: &EventPattern) -> Option<String> {
     if carries(profile, pattern) {
         return None;
@@ -134,7 +136,7 @@ pub fn why_not(profile: Profile, pattern: &EventPattern) -> Option<String> {
     })
 }
 
-/// The names under which a webhook is told of what happened, in order: one body for each.
+/// Returns the names under which a webhook gets the event, in order; each name makes one body.
 pub fn names(profile: Profile, events: &BTreeSet<EventPattern>, told: &Told<'_>) -> Vec<&'static str> {
     let held = |name: &str| events.iter().any(|e| e.holds(name));
     let exact = |name: &str| events.iter().any(|e| e.as_str() == name);
@@ -154,7 +156,7 @@ pub fn names(profile: Profile, events: &BTreeSet<EventPattern>, told: &Told<'_>)
     }
 }
 
-/// The body that tells of what happened under one of its [`names`]; none where it has no such name.
+/// Returns the body of an event under one of its [`names`]; `None` if the event does not have that name.
 pub fn body(profile: Profile, name: &str, webhook: &str, told: &Told<'_>) -> Option<Body> {
     let json = "application/json";
     let (media_type, value) = match profile {
@@ -168,7 +170,7 @@ pub fn body(profile: Profile, name: &str, webhook: &str, told: &Told<'_>) -> Opt
     Some(Body { media_type, bytes: fit::within(value, MAX_BODY) })
 }
 
-/// A value as JSON; what these modules make can always be written.
+/// Returns a value as JSON. The types of these modules can always be written as JSON.
 fn value(of: &impl Serialize) -> Value {
     serde_json::to_value(of).unwrap_or_default()
 }

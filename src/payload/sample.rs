@@ -1,4 +1,4 @@
-//! Events that never happened: what a receiver is tested with, and what the schemas are held against.
+//! Sample events that never happened: for test deliveries, and to check the schemas.
 
 use std::collections::BTreeSet;
 
@@ -70,11 +70,11 @@ pub const OWN: [&str; 49] = [
     "file.repaired",
 ];
 
-/// What never happened.
+/// A sample event.
 #[derive(Debug)]
 pub struct Sample {
     what: What,
-    /// Whether it is about one of MLflow's prompts.
+    /// Whether the sample is about an MLflow prompt.
     pub is_prompt: bool,
 }
 
@@ -86,12 +86,12 @@ enum What {
 }
 
 impl Sample {
-    /// The name of the model in a sample of what has this name; MLflow has another one for prompts.
+    /// Returns the name of the model in the sample of an event. MLflow uses another one for prompts.
     pub fn model_name(name: &str) -> &'static str {
         if is_of_prompt(name) { "example_prompt" } else { "example_model" }
     }
 
-    /// A sample of what has this name, in Databricks' words, MLflow's or ours.
+    /// Returns a sample of the event with this name, which is Databricks', MLflow's or Greenroom's.
     pub fn of(name: &str, model: &ModelName, by: &UserName, now: Timestamp) -> Option<Self> {
         let is_prompt = is_of_prompt(name);
         let maker = Maker { model, by, now, is_prompt };
@@ -106,7 +106,7 @@ impl Sample {
         Some(Self { what, is_prompt })
     }
 
-    /// What it is.
+    /// Returns the event as the content of a delivery.
     pub fn subject(&self) -> Subject<'_> {
         match &self.what {
             What::Event(event) => Subject::Event(event),
@@ -116,12 +116,12 @@ impl Sample {
     }
 }
 
-/// Whether a name is one of MLflow's for prompts.
+/// Returns whether a name is one of MLflow's names for prompts.
 fn is_of_prompt(name: &str) -> bool {
     name.starts_with("prompt")
 }
 
-/// The event of ours that a name speaks of.
+/// Returns Greenroom's name of the event that another name means.
 fn own_name(name: &str) -> Option<&'static str> {
     if DATABRICKS.contains(&name) {
         return Some(match name {
@@ -148,7 +148,7 @@ fn own_name(name: &str) -> Option<&'static str> {
     OWN.into_iter().find(|own| *own == name)
 }
 
-/// The stage that a name of Databricks' speaks of.
+/// Returns the stage that a Databricks name contains.
 fn stage_of(name: &str) -> Stage {
     if name.contains("_TO_STAGING") {
         Stage::Staging
@@ -292,7 +292,7 @@ impl Maker<'_> {
         })
     }
 
-    /// Of comments and requests.
+    /// Returns an event of a comment or a request.
     fn of_talk(&self, name: &str, to: Stage) -> Option<Event> {
         let (model, version, by) = (self.model.clone(), 1, self.by.clone());
         let comment = Comment {
@@ -353,7 +353,7 @@ impl Maker<'_> {
         })
     }
 
-    /// As MLflow's own examples say it.
+    /// Returns the description in MLflow's own samples.
     fn description(&self, of_model: &str) -> Text {
         text(&match (self.is_prompt, of_model) {
             (true, "model version") => "An example prompt version".to_owned(),

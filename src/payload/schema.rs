@@ -1,7 +1,7 @@
-//! The JSON Schemas (2020-12) of the bodies, one for each profile: what a receiver may rely on.
+//! The JSON Schemas (2020-12) of the bodies, one for each profile: the contract with recipients.
 //!
-//! They are version 1. A new key or a new event may come without a new version; a key that goes or changes its type does
-//! not.
+//! They are version 1. A new key or event may be added without a new version; a key is never removed and never changes
+//! its type without one.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -10,10 +10,10 @@ use super::{DATABRICKS, MLFLOW, WATCHER, sample};
 use crate::entity::webhook::Profile;
 use crate::event::Event;
 
-/// The version of the schemas, which is a folder of `schema/events`.
+/// The version of the schemas, and the name of their folder in `schema/events`.
 pub const VERSION: u32 = 1;
 
-/// The schema of all bodies of a profile, as text that ends in a line feed.
+/// Returns the schema of all bodies of a profile, as text that ends in a line feed.
 pub fn schema(profile: Profile) -> String {
     let mut root = Map::new();
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
@@ -42,7 +42,7 @@ pub fn schema(profile: Profile) -> String {
     text
 }
 
-/// An object with these keys, all of them required unless their name ends in `?`, and no others.
+/// Returns the schema of an object with exactly these keys. A key is required unless its name ends in `?`.
 fn object(keys: Value) -> Value {
     let Value::Object(keys) = keys else { return Value::Bool(false) };
     let required: Vec<&String> = keys.keys().filter(|k| !k.ends_with('?')).collect();
@@ -64,7 +64,7 @@ fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-/// The number of a version as the contracts of others write it.
+/// Returns the schema of a version number as Databricks and MLflow write it.
 fn version() -> Value {
     json!({"type": "string", "pattern": "^[1-9][0-9]*$"})
 }
@@ -123,7 +123,7 @@ fn mlflow(name: &str) -> Value {
     object(json!({"entity": only(entity), "action": only(action), "timestamp": time(), "data": object(data)}))
 }
 
-/// The names of all events that our own profiles tell.
+/// Returns the names of all events that Greenroom's own profiles send.
 fn own() -> Vec<&'static str> {
     sample::OWN.iter().chain(&WATCHER).copied().collect()
 }
@@ -166,11 +166,11 @@ fn data() -> Value {
     }))
 }
 
-/// The events as data, and what they are made of.
+/// Returns the schema of the events as data, and the definitions that it refers to.
 fn event() -> (Value, Value) {
     let mut root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Event>().to_value();
     let mut defs = root.get_mut("$defs").map(Value::take).unwrap_or_else(|| json!({}));
-    // A file leaves out what an event writes as null.
+    // A file leaves out a field that an event writes as null.
     if let Some(webhook) = defs.get_mut("Webhook").and_then(Value::as_object_mut) {
         webhook.remove("oneOf");
     }

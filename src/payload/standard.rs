@@ -1,16 +1,16 @@
-//! Our own events in full: as Standard Webhooks `{"type", "timestamp", "id", "data"}`, and as CloudEvents 1.0.
+//! Greenroom's own events in full: as Standard Webhooks `{"type", "timestamp", "id", "data"}`, and as CloudEvents 1.0.
 
 use serde_json::{Map, Value, json};
 
 use super::{Subject, Told, value};
 use crate::phrase;
 
-/// `{"type", "timestamp", "id", "data"}`
+/// Returns the body `{"type", "timestamp", "id", "data"}`.
 pub(super) fn body(told: &Told<'_>) -> Value {
     json!({"type": told.name(), "timestamp": told.at, "id": told.id, "data": data(told)})
 }
 
-/// A CloudEvent in structured mode. `source` and `id` together are unique.
+/// Returns a CloudEvent in structured mode. `source` and `id` together are unique.
 pub(super) fn cloudevent(told: &Told<'_>) -> Value {
     let (model, version) = subject(told);
     let mut source = format!("/registries/{}", told.registry.id);
@@ -33,7 +33,7 @@ pub(super) fn cloudevent(told: &Told<'_>) -> Value {
     Value::Object(out)
 }
 
-/// What every receiver of our own events gets: where, by whom, what, in words and as data.
+/// Returns the `data` of both shapes: the registry, the commit, the person, and the event in words and as data.
 fn data(told: &Told<'_>) -> Value {
     let mut out = Map::new();
     let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
@@ -58,7 +58,7 @@ fn data(told: &Told<'_>) -> Value {
     Value::Object(out)
 }
 
-/// The event as `greenroom log -o json` prints it.
+/// Returns the event as `greenroom log -o json` prints it.
 fn event(told: &Told<'_>) -> Value {
     match told.what {
         Subject::Event(event) => value(event),
@@ -70,7 +70,7 @@ fn event(told: &Told<'_>) -> Value {
     }
 }
 
-/// What happened in words, without who did it.
+/// Returns the event in words, without the person.
 pub(super) fn text(told: &Told<'_>) -> String {
     match told.what {
         Subject::Event(event) => phrase::act(event),
@@ -85,7 +85,7 @@ pub(super) fn text(told: &Told<'_>) -> String {
     }
 }
 
-/// The model and version that it is about.
+/// Returns the model and version that the event is about.
 fn subject<'t>(told: &Told<'t>) -> (Option<&'t str>, Option<u64>) {
     match told.what {
         Subject::Event(event) => (event.model().map(crate::name::ModelName::as_str), event.version()),
@@ -93,7 +93,7 @@ fn subject<'t>(told: &Told<'t>) -> (Option<&'t str>, Option<u64>) {
     }
 }
 
-/// A name as a segment of a path.
+/// Percent-encodes a name as a segment of a path.
 fn encoded(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for b in name.bytes() {

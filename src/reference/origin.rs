@@ -1,4 +1,4 @@
-//! The version of this registry that a version was copied from, as its source names it, and the place of its files.
+//! The origin of a version: the version of this registry that its source names, and the location of its files.
 
 use super::{Found, ModelRef, Pick, resolve};
 use crate::entity::Version;
@@ -11,46 +11,46 @@ use crate::tree::TreeError;
 /// How many sources are followed from one version to the next.
 const MAX_HOPS: usize = 10;
 
-/// The source of a version as far as it names a version of this registry; none of a logged model (`models:/m-ID`), which
-/// a tracking server holds. URL schemes have no case.
+/// Returns the source of a version if it can name a version of this registry. A logged model (`models:/m-ID`) does not:
+/// a tracking server holds it. URL schemes are compared without case.
 pub fn registered(uri: &str) -> Option<&str> {
     let rest = uri.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("models:")).and_then(|_| uri.get(7..))?;
     (!rest.starts_with("/m-") || rest.contains('@') || rest.get(1..)?.contains('/')).then_some(uri)
 }
 
-/// The place of a version's files as it was recorded at registration. A location counts only beside a source that names
-/// a version of this registry: nothing else may send clients to another place than the source says.
+/// Returns the location of a version's files as recorded at registration. A location counts only beside a source that
+/// names a version of this registry; otherwise it could send clients to another place than the source shows.
 pub fn recorded(source: &Source) -> &Text {
     if source.location.is_empty() || registered(source.uri.as_str()).is_none() { &source.uri } else { &source.location }
 }
 
-/// A version that a source names.
+/// The version that a source names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
-    /// The model.
+    /// The name of the model.
     pub model: ModelName,
-    /// The version's number.
+    /// The version number.
     pub number: u64,
-    /// What is recorded of the version.
+    /// The record of the version.
     pub version: Version,
 }
 
 impl Origin {
-    /// The reference that keeps its meaning when stages and aliases move.
+    /// Returns a URI that keeps its meaning when stages and aliases move.
     pub fn uri(&self) -> String {
         format!("models:/{}/{}", self.model, self.number)
     }
 
-    /// The place of its files as a copy records it.
+    /// Returns the location of the files that a copy records.
     pub fn place(&self) -> &Text {
         recorded(&self.version.source)
     }
 }
 
-/// Finds the version that a source names; none where the source is no reference, or there is no such version.
+/// Finds the version that a source names. Returns `None` if the source is no reference, or the version does not exist.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object of the tree cannot be read.
 pub fn find(snapshot: &Snapshot<'_>, uri: &str) -> Result<Option<Origin>, TreeError> {
     let rest = registered(uri).and_then(|uri| uri.get(7..)).filter(|rest| !rest.starts_with("//"));
     let reference = rest.and_then(|rest| format!("models:{rest}").parse::<ModelRef>().ok());
@@ -63,19 +63,19 @@ pub fn find(snapshot: &Snapshot<'_>, uri: &str) -> Result<Option<Origin>, TreeEr
     Ok(version.map(|version| Origin { model, number, version }))
 }
 
-/// What holds the files of a version.
+/// The place that holds the files of a version.
 pub enum Holder<'o> {
-    /// This folder of the registry, of which the version says this.
+    /// This folder of the registry, with the record of its version.
     Registry(VersionView<'o>, Box<Version>),
-    /// An address outside of the registry; empty where there is none.
+    /// A URI outside of the registry; empty if there is none.
     Elsewhere(Text),
 }
 
-/// Follows the source of a version to its files: the version's own, else the recorded place, else those of the version
-/// that the source names. The answer of the server's `get-download-uri` is found the same way.
+/// Follows the source of a version to its files: the files in the version's own folder, else the recorded location,
+/// else the files of the version that the source names. The server's `get-download-uri` uses the same function.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object of the tree cannot be read.
 pub fn holder<'o>(snapshot: &Snapshot<'o>, view: VersionView<'o>, version: Version) -> Result<Holder<'o>, TreeError> {
     let (mut view, mut version) = (view, version);
     for _ in 0..MAX_HOPS {

@@ -1,4 +1,4 @@
-//! Rules of permission: the table of the Databricks workspace registry, event by event.
+//! Rules of permission: the permission table of the Databricks workspace registry, event by event.
 
 use super::{Faults, Step};
 use crate::entity::version::Status;
@@ -10,30 +10,30 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
-/// What an event needs of the actor.
+/// What an event requires of the actor.
 enum Needs {
-    /// Nothing but to be known to the registry.
+    /// The actor must only be known to the registry.
     Anyone,
-    /// A level on the model.
+    /// This level on this model.
     On(ModelName, Level),
-    /// A level registry-wide.
+    /// This level on the whole registry.
     Registry(Level),
-    /// To be this person, or to have a level on the model.
+    /// To be this person, or this level on this model.
     SelfOr(UserName, ModelName, Level),
-    /// To be this person, or to manage the registry.
+    /// To be this person, or CAN_MANAGE on the registry.
     SelfOrManager(UserName),
-    /// To have made this model in the same step, or a level on it.
+    /// To have registered this model in the same step, or this level on it.
     Maker(ModelName, Level),
-    /// To manage the registry, or to set the secrets of a webhook anew.
+    /// CAN_MANAGE on the registry, or a webhook with new secrets only.
     OwnSecrets,
-    /// A level on the model, because a request that is open asks for this evidence.
+    /// This level on this model, because an open request asks for this evidence.
     Evidence(ModelName, Level),
-    /// Said by the stage rules.
+    /// Decided by the stage rules or alias rules.
     Elsewhere,
 }
 
 pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    // Who makes the registry has nobody above; who acts in a tree that is no registry cannot.
+    // The step that creates the registry needs no permission: there are no grants before it.
     if step.founds()? {
         return Ok(());
     }
@@ -121,7 +121,7 @@ fn lacks(
     Ok(())
 }
 
-/// The principals that have a level, besides those whom it does not help to ask.
+/// Returns the principals that have a level, except people who cannot help.
 fn holders(
     step: &Step<'_>,
     model: Option<&ModelName>,
@@ -142,7 +142,7 @@ fn holders(
     Ok(all)
 }
 
-/// Who else could do it, as advice.
+/// Returns advice: the other principals that may make the change.
 pub(super) fn managers(
     step: &Step<'_>,
     model: Option<&ModelName>,
@@ -157,7 +157,7 @@ pub(super) fn managers(
     }
 }
 
-/// Who could land a change that needs a level: others who have it, else an author of the merged branch.
+/// Returns advice: other principals that have the level, or else an author of the merged branch who has it.
 pub(super) fn landers(step: &Step<'_>, model: Option<&ModelName>, level: Level) -> Result<String, TreeError> {
     if step.actor.authors.is_empty() || !holders(step, model, level, &[])?.is_empty() {
         return managers(step, model, level, &[]);
@@ -174,7 +174,7 @@ pub(super) fn landers(step: &Step<'_>, model: Option<&ModelName>, level: Level) 
     managers(step, model, level, &[])
 }
 
-/// Leaves those whom it helps to ask: neither who acts, nor who made what is brought in, nor those `besides`.
+/// Removes principals that cannot help: the actor, the authors of the merged branch, and the people of `besides`.
 pub(super) fn others(step: &Step<'_>, all: &mut Vec<Principal>, besides: &[UserName]) {
     all.retain(|p| match p {
         Principal::User(u) => *u != step.actor.user && !step.actor.authors.contains(u) && !besides.contains(u),
@@ -182,13 +182,14 @@ pub(super) fn others(step: &Step<'_>, all: &mut Vec<Principal>, besides: &[UserN
     });
 }
 
-/// The higher of the levels for the two ends of a transition.
+/// Returns the level that a transition requires: the higher one of the levels of both stages.
 fn level_between(before: &Snapshot<'_>, from: &Stage, to: &Stage) -> Result<Level, TreeError> {
     let level = |s: &Stage| before.settings().map(|set| set.map_or(Level::CanManage, |set| set.level_for(s)));
     Ok(level(from)?.max(level(to)?))
 }
 
-/// The permission table. Every event is here; a new one does not compile until someone decides who may do it.
+/// Returns what an event requires: the permission table. Every event is listed, so a new event does not compile until
+/// its permission is decided.
 fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
     use Level::{CanEdit, CanManage, CanRead};
     let now = |model: &ModelName| step.before_name(model);
@@ -214,7 +215,8 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
             Some(model) => Needs::On(now(model), CanManage),
             None => Needs::Registry(CanManage),
         },
-        // What proves who someone is cannot be in his own hands: an added address would make him somebody else.
+        // Nobody may change the proofs of their own identity: with another e-mail address they could become another
+        // person.
         Event::PersonChanged { user, before, after } => {
             let same = (&before.emails, &before.logins, &before.keys) == (&after.emails, &after.logins, &after.keys);
             if same { Needs::SelfOrManager(user.clone()) } else { Needs::Registry(CanManage) }
@@ -246,7 +248,7 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
             Some(level) => Needs::Evidence(now(model), level.max(CanEdit)),
             None => Needs::On(now(model), CanEdit),
         },
-        // Who takes a version that is in use out of it needs what moving it needs.
+        // Taking a version out of use requires the same level as moving it.
         Event::StatusChanged { model, version, status, before: Status::Ready, .. }
             if *status != Status::Ready && !step.is_past =>
         {
@@ -256,12 +258,12 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
         }
         Event::StatusChanged { model, .. } => Needs::On(now(model), CanEdit),
         Event::Transitioned { model, from, to, cause, .. } => match cause {
-            // An approval that completes a quorum carries its own authority, which the stage rules examine.
+            // An approval that completes a quorum needs no further level; the stage rules check it.
             Cause::Request { .. } if has_approvers(step, from, to)? => Needs::Elsewhere,
             Cause::MadeWay { for_version } if archives_unasked(step, model, *for_version, from)? => {
                 Needs::On(now(model), level_between(step.before, from, to)?)
             }
-            // Archiving what was there is part of the transition that entered.
+            // Archiving the previous version is part of the transition that replaces it.
             Cause::MadeWay { .. } => Needs::Elsewhere,
             Cause::Direct | Cause::Request { .. } => {
                 Needs::Maker(now(model), level_between(step.before, from, to)?).unless_maker_of_active(to)
@@ -290,7 +292,7 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
             Needs::SelfOr(request.created_by.clone(), now(model), CanManage)
         }
         Event::RequestAltered { model, .. } | Event::RequestDeleted { model, .. } => Needs::On(now(model), CanManage),
-        // Its own rule says who may.
+        // The rule of the alias decides who may set or delete it.
         Event::AliasSet { alias, .. } | Event::AliasDeleted { alias, .. }
             if super::alias::rule(step, alias)?.is_some() =>
         {
@@ -301,7 +303,8 @@ fn needs(step: &Step<'_>, event: &Event) -> Result<Needs, TreeError> {
 }
 
 impl Needs {
-    /// Who registers a model in the same step may point its versions at Archived or None, but not into use.
+    /// A person who registers a model in the same step may put its versions into Archived or None, but not into an
+    /// active stage.
     fn unless_maker_of_active(self, to: &Stage) -> Self {
         match self {
             Self::Maker(model, level) if to.is_active() => Self::On(model, level),
@@ -317,12 +320,12 @@ fn webhook_needs(step: &Step<'_>, webhook: &Webhook) -> Needs {
     }
 }
 
-/// Whether a webhook would be sent a secret that is not its own: one that somebody else set, or that another webhook has.
-/// Whoever says where a secret goes can read it, so that is for who manages the registry. What it had already it keeps as
-/// long as it tells the same target.
+/// Returns whether a webhook would send a secret that is not its own: a secret that another person set, or that another
+/// webhook uses. A person who chooses the target of a secret can read it, so this needs CAN_MANAGE on the registry. A
+/// webhook keeps its secrets as long as its target stays.
 fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result<bool, TreeError> {
     let had = before.filter(|before| before.has_target_of(after));
-    // A key that signs is not sent; the value of an `authorization` is. So what a name is for is kept with it.
+    // A signing key is not sent, but the value of `authorization` is. So a secret must also keep its role.
     let has_role = |had: &Webhook, name: &Key| {
         let same = (after.secret.as_ref() == Some(name), after.authorization.as_ref() == Some(name))
             == (had.secret.as_ref() == Some(name), had.authorization.as_ref() == Some(name));
@@ -332,7 +335,7 @@ fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result
         if !name.as_str().starts_with(OWN_SECRET) {
             return Ok(true);
         }
-        // What it had for another target is not set anew.
+        // A secret that the webhook used for another target is not a new one.
         if !step.is_past && before.is_some_and(|before| before.secrets().any(|s| s == name)) {
             return Ok(true);
         }
@@ -344,8 +347,9 @@ fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result
     Ok(false)
 }
 
-/// The level that adding a metric needs, where a request that is open counts it as evidence: else whoever may edit could
-/// let a request have what it lacked when it was made. Who approves the request may add it, too.
+/// Returns the level that adding a metric requires if an open request counts the metric as evidence. Without this,
+/// every editor could add evidence that a request lacked when it was made. An approver of the request may add the
+/// metric too.
 fn asked_for(step: &Step<'_>, model: &ModelName, version: u64, key: &Key) -> Result<Option<Level>, TreeError> {
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(None) };
     if !settings.stages.values().any(|rule| rule.require.metrics.contains_key(key)) {
@@ -364,7 +368,8 @@ fn asked_for(step: &Step<'_>, model: &ModelName, version: u64, key: &Key) -> Res
     Ok(out)
 }
 
-/// A change of `retired` comes with the deletion that causes it; other alterations are refused as such.
+/// Returns what a renamed or altered model requires. A change of `retired` belongs to the deletion in the same step; the
+/// rule `immutable` refuses other alterations.
 fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName) -> Needs {
     match event {
         Event::ModelAltered { .. }
@@ -377,8 +382,8 @@ fn altered_or(step: &Step<'_>, model: &ModelName, event: &Event, now: ModelName)
     }
 }
 
-/// Whether a grant is the CAN_MANAGE that the creator of a model gets with it: the actor, or the proven author of the
-/// branch that the actor merges.
+/// Returns whether a grant is the CAN_MANAGE that the creator of a model gets with it. The creator is the actor, or the
+/// proven author of the branch that the actor merges.
 fn creators_grant(step: &Step<'_>, model: &ModelName, to: &Principal, level: Level) -> Result<bool, TreeError> {
     let Principal::User(to) = to else { return Ok(false) };
     let creation =
@@ -389,8 +394,8 @@ fn creators_grant(step: &Step<'_>, model: &ModelName, to: &Principal, level: Lev
     }
 }
 
-/// Those whom the rules of a move name as approvers: of the stage that is entered, and of the one that is left if that
-/// takes approvals.
+/// Returns the approvers that the rules of a transition name: for the stage that the version enters, and for the stage
+/// that it leaves if leaving requires approvals.
 fn approvers<'s>(
     step: &'s Step<'_>,
     from: &Stage,
@@ -402,7 +407,7 @@ fn approvers<'s>(
     Ok(enters.into_iter().chain(leaves).filter_map(|rule| rule.approvers.as_ref()))
 }
 
-/// Whether the rules of a move name the actor as one who approves.
+/// Returns whether the rules of a transition name the actor as an approver.
 fn approves(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
     for principal in approvers(step, from, to)?.flatten() {
         if step.before.is_member(&step.actor.user, principal)? {
@@ -412,13 +417,13 @@ fn approves(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError
     Ok(false)
 }
 
-/// Whether the rules of a move name who approves.
+/// Returns whether the rules of a transition name approvers.
 fn has_approvers(step: &Step<'_>, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
     Ok(approvers(step, from, to)?.next().is_some())
 }
 
-/// Whether a version leaves a stage for one whose request did not ask for that, nor the stage's rule: who completes the
-/// quorum then archives it on his own.
+/// Returns whether a version makes way in a stage although neither the request of the entering version nor the stage
+/// rule asks for that. The person who completes the quorum would archive it on their own.
 fn archives_unasked(step: &Step<'_>, model: &ModelName, entered: u64, stage: &Stage) -> Result<bool, TreeError> {
     let exclusive = step.before.settings()?.and_then(|s| s.rule(stage)).is_some_and(|r| r.exclusive);
     let request = step.diff.events.iter().find_map(|event| match event {
@@ -441,7 +446,7 @@ fn stage_before(step: &Step<'_>, model: &ModelName, version: u64) -> Result<Stag
     }
 }
 
-/// The file that an event is about, for the fault.
+/// Returns the path of the file that an event is about, for the finding.
 fn path_of(step: &Step<'_>, event: &Event) -> Result<String, TreeError> {
     let paths = step.after.paths()?;
     let at = match (event.model(), event.version()) {
@@ -535,8 +540,9 @@ pub(super) fn authors(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     }
     for event in &step.diff.events {
         let Some(name) = event.claimed_by() else { continue };
-        // Four eyes need two acts, and what people read as somebody's words must be his: an event is by who lands it, or
-        // by who is proven to have made it. Only who manages the registry may land other words than decisions.
+        // Approvals need two people, and words under a person's name must be that person's. So an event belongs to the
+        // committer, or to a person who is proven to have made it. Administrators may commit other people's words, but
+        // not their requests and reviews.
         let decides = matches!(
             event,
             Event::RequestCreated { .. }

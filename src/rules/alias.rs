@@ -9,25 +9,25 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
-/// How a step moves an alias.
+/// How a step changes an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Its file is set or deleted.
+    /// The file of the alias is written or deleted.
     Itself,
-    /// Its model is deleted with all its aliases.
+    /// The model is deleted with all its aliases.
     ModelDeleted,
-    /// Its model takes another name, so that the reference `models:/NAME@ALIAS` leads elsewhere or nowhere.
+    /// The model gets another name, so the reference `models:/NAME@ALIAS` leads elsewhere or nowhere.
     ModelRenamed,
 }
 
 /// A guarded alias that the step sets, moves or deletes.
 struct AliasMove<'s> {
-    /// The model as the reference names it.
+    /// The model, by the name in the reference.
     model: ModelName,
-    /// The name before the step of the model whose permissions count.
+    /// The name, before the step, of the model whose permissions count.
     owner: ModelName,
     alias: AliasName,
-    /// The version that it names afterwards; none if it is deleted.
+    /// The version that the alias names after the step; `None` if the alias is deleted.
     to: Option<u64>,
     way: Way,
     rule: &'s AliasRule,
@@ -58,12 +58,12 @@ fn path(snapshot: &Snapshot<'_>, model: &ModelName, alias: &AliasName) -> Result
     Ok(snapshot.full_path(&format!("{}/aliases/{file}", snapshot.paths()?.model(model))))
 }
 
-/// The rule of an alias, by the settings before the step.
+/// Returns the rule of an alias, by the settings before the step.
 pub(super) fn rule<'s>(step: &'s Step<'_>, alias: &AliasName) -> Result<Option<&'s AliasRule>, TreeError> {
     Ok(step.before.settings()?.and_then(|s| s.alias_rule(alias)))
 }
 
-/// All moves of guarded aliases, those that go with their model among them.
+/// Returns all moves of guarded aliases, including those caused by a change of their model.
 fn moves<'s>(step: &'s Step<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
     let guards = step.before.settings()?.is_some_and(|s| !s.aliases.is_empty());
     let mut out = Vec::new();
@@ -91,8 +91,8 @@ fn moves<'s>(step: &'s Step<'_>) -> Result<Vec<AliasMove<'s>>, TreeError> {
     Ok(out)
 }
 
-/// The guarded aliases that lead elsewhere because their model is deleted or takes another name: compared is what each
-/// reference names before and after the step.
+/// Adds the guarded aliases that lead elsewhere because their model is deleted or renamed. Compares the version that
+/// each reference names before and after the step.
 fn with_model<'s>(
     step: &'s Step<'_>,
     model: &ModelName,
@@ -105,7 +105,7 @@ fn with_model<'s>(
         let Some(rule) = rule(step, &alias)? else { continue };
         let now = successor.as_ref().map(|view| view.alias(&alias)).transpose()?.flatten();
         let to = now.and_then(|f| f.value).map(|pointer| pointer.version);
-        // That a rename takes the alias away was allowed once, and harms nobody as long as no other model has the name.
+        // A past rename that took an alias away was allowed, and stays harmless until another model gets the name.
         if way == Way::ModelRenamed && step.is_past && to.is_none() {
             continue;
         }
@@ -114,12 +114,12 @@ fn with_model<'s>(
     Ok(())
 }
 
-/// Whether the actor alone may move a guarded alias.
+/// Returns whether the actor alone, without an approval, may move a guarded alias.
 pub(super) fn moves_alone(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
     Ok(rule.approvals == 0 && may_move(step, owner, rule)?)
 }
 
-/// Whether the actor may move an alias with this rule.
+/// Returns whether the actor may move an alias with this rule.
 fn may_move(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool, TreeError> {
     let has_level = match rule.needed_level() {
         Some(level) => step.level(owner)? >= Some(level),
@@ -134,7 +134,7 @@ fn may_move(step: &Step<'_>, owner: &ModelName, rule: &AliasRule) -> Result<bool
     Ok(false)
 }
 
-/// What the rule asks of who moves the alias, and who that is.
+/// Returns what the rule requires of the person who moves the alias, and whom to ask.
 fn demand(
     step: &Step<'_>,
     (model, owner): (&ModelName, &ModelName),
@@ -154,7 +154,7 @@ fn demand(
     Ok((asks, help))
 }
 
-/// Refuses who may not move a guarded alias, or take the version that it names out of use.
+/// Refuses actors who may not move a guarded alias, or may not take the version that it names out of use.
 pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let user = &step.actor.user;
     for moved in moves(step)? {
@@ -186,7 +186,7 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
     Ok(())
 }
 
-/// Where the rule of an alias stands, for the message.
+/// Returns the path and line of the rule of an alias, for the finding.
 fn source(step: &Step<'_>, alias: &AliasName) -> Result<String, TreeError> {
     let path = step.before.full_path("greenroom.toml");
     let line = line_of(step.before, &path, &format!("[aliases.{alias}"))?;
@@ -244,8 +244,8 @@ pub(super) fn approval(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-/// Whether the actor merges what proven others proposed: the same move of the alias, made by their branch, to the same
-/// version.
+/// Returns whether the actor merges a proven proposal of other people: their branch makes the same move of the alias to
+/// the same version.
 fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
@@ -261,7 +261,7 @@ fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
         Event::AliasDeleted { model, alias, .. } => (model, alias, None) == (&moved.model, &moved.alias, moved.to),
         _ => false,
     };
-    // A branch proposes what it changed since its merge base, and not what its tree happens to hold.
+    // A branch proposes only the changes since its merge base, not all content of its tree.
     let Some(event) = step.diff.events.iter().find(is_it) else { return Ok(false) };
     if !proposal.brings(event)? {
         return Ok(false);
@@ -270,7 +270,7 @@ fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
     let (Some(asked), Some(now)) = (proposal.state.model(&moved.model)?, step.after.model(&moved.model)?) else {
         return Ok(false);
     };
-    // What nobody proposed is no part of a proposal: the version must be the one that the branch has.
+    // The version must be exactly the one on the branch; other content was not proposed.
     let content = |view: &crate::snapshot::ModelView<'_>| {
         let Some(version) = view.version(number)? else { return Ok(None) };
         Ok::<_, TreeError>(Some((version.file()?.map(|f| f.id), version.artifacts()?, view.stage_of(number)?)))
@@ -278,7 +278,7 @@ fn merged(step: &Step<'_>, moved: &AliasMove<'_>) -> Result<bool, TreeError> {
     Ok(content(&asked)? == content(&now)?)
 }
 
-/// What is wrong with the rules of aliases themselves.
+/// Checks the alias rules in the settings themselves.
 pub(super) fn sensible(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let touched =
         step.diff.events.iter().any(|e| matches!(e, Event::SettingsChanged { .. } | Event::RegistryCreated { .. }));

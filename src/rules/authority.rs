@@ -1,4 +1,4 @@
-//! The rule of authority: whoever's word counts, somebody who manages the registry can still act by it.
+//! The rule of authority: after every step, at least one administrator can still act by the setting `authority`.
 
 use super::{Faults, Step};
 use crate::entity::person::SigningKey;
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::tree::TreeError;
 
 pub(super) fn usable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    // What landed before there was this rule did no harm: somebody acted after it, or nobody could.
+    // A past step that broke this rule did no harm: an administrator acted after it, or no step followed.
     if step.is_past || step.founds()? || !step.diff.events.iter().any(bears) {
         return Ok(());
     }
@@ -33,13 +33,13 @@ pub(super) fn usable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
     if can(step.after, &identity)? {
         return Ok(());
     }
-    // Who cannot act now was not locked out by this step.
+    // If no administrator could act before, this step did not lock them out.
     if let Some(before) = before.filter(|b| b.authority == identity.authority)
         && !can(step.before, &before)?
     {
         return Ok(());
     }
-    // That nobody manages it is told by the rule of managers.
+    // The rule `manager` reports a registry without administrators.
     let Some(lacking) = managers(step.after)?.filter_map(|person| lacks(&person, &identity, step.at)).next() else {
         return Ok(());
     };
@@ -51,7 +51,7 @@ pub(super) fn usable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
     Ok(())
 }
 
-/// Whether an event bears on who can act.
+/// Returns whether an event may change who can act.
 fn bears(event: &Event) -> bool {
     matches!(
         event,
@@ -69,7 +69,7 @@ fn authority(state: &Snapshot<'_>) -> Result<Option<Identity>, TreeError> {
     Ok(state.settings()?.map(|settings| settings.identity.clone()))
 }
 
-/// The people who manage the registry.
+/// Returns the administrators of the registry.
 fn managers(state: &Snapshot<'_>) -> Result<impl Iterator<Item = Person>, TreeError> {
     let (access, people) = (state.access()?, state.people()?);
     let manages = |user: &UserName| {
@@ -81,7 +81,7 @@ fn managers(state: &Snapshot<'_>) -> Result<impl Iterator<Item = Person>, TreeEr
     Ok(found.into_iter())
 }
 
-/// Whether a grant to somebody is one to a person.
+/// Returns whether a grant to a principal includes a person.
 fn holds(access: &Access, to: &Principal, user: &UserName) -> bool {
     match to {
         Principal::User(granted) => granted == user,
@@ -90,7 +90,7 @@ fn holds(access: &Access, to: &Principal, user: &UserName) -> bool {
     }
 }
 
-/// What a person lacks to land a change.
+/// Returns what a person lacks to put a change on the branch.
 fn lacks(person: &Person, identity: &Identity, now: Timestamp) -> Option<&'static str> {
     let commits = !person.emails.is_empty() || !identity.web.is_empty();
     match identity.authority {

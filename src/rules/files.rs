@@ -1,4 +1,4 @@
-//! Rules of files: where they lie, what they are, how they are written.
+//! Rules of files: their paths, their modes and their content.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use crate::format::path::{Location, ModelDir};
 use crate::format::{MAX_FILE, Problem, Record, attributes, model_file, parse_strict};
 use crate::tree::{self, Entry, FileChange, Kind, Limits, TreeError};
 
-/// The files that are there after the step and differ from before.
+/// Returns the files that exist after the step and differ from before.
 fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s Entry)> {
     step.diff.files.iter().filter_map(|f| Some((f, f.after.as_ref()?)))
 }
 
 pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let layout = step.after.layout()?;
-    // Under another layout, and in another folder, also what did not move lies elsewhere.
+    // After a change of the layout or the folder, files that did not move are also in the wrong place.
     let objects = step.after.objects();
     let is_there = step.before.layout()? == layout && !step.after.was_elsewhere(step.before)?;
     let all = match is_there {
@@ -68,7 +68,7 @@ pub(super) fn readable(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
             ) => return Err(e),
         }
     }
-    // Read leniently, settings with a fault may ask for less than they mean to: nothing is judged by them.
+    // Settings with a fault, read leniently, may demand less than intended, so no other change is judged by them.
     let doubtful = step.before.settings_file()?.filter(|f| f.value.is_none() || !f.problems.is_empty());
     if let Some(file) = doubtful.filter(|_| step.diff.files.iter().any(|f| f.path != "greenroom.toml")) {
         let help = "mend greenroom.toml first, in a step of its own";
@@ -89,7 +89,7 @@ fn strict<T: Record>(path: &str, bytes: &[u8]) -> Vec<Problem> {
     parse_strict::<T>(path, bytes).1
 }
 
-/// A version's `.gitattributes` steers how git treats its files, and nothing else.
+/// Checks that a version's `.gitattributes` only marks Git LFS files.
 fn git_attributes(path: &str, bytes: &[u8]) -> Vec<Problem> {
     if std::str::from_utf8(bytes).is_ok_and(attributes::is_of_version) {
         return Vec::new();
@@ -141,7 +141,7 @@ pub(super) fn places(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErr
             | Location::Companion(_) => {}
         }
     }
-    // What is gone counts too: a model.toml or version.toml may not go alone.
+    // Deletions count too: a model.toml or version.toml must not be deleted alone.
     let mut models: BTreeMap<ModelDir, BTreeSet<u64>> = BTreeMap::new();
     for (place, _) in step.touched()? {
         let Some(dir) = place.model() else { continue };
@@ -156,7 +156,7 @@ fn agree(said: Option<crate::name::Id>, id: &crate::name::Id, path: String, faul
     }
 }
 
-/// A model has a `model.toml`, each version a `version.toml`; model-level grants hold no groups.
+/// Checks that a model has a `model.toml`, each version has a `version.toml`, and model-level grants hold no groups.
 fn whole(step: &Step<'_>, dir: &ModelDir, versions: &BTreeSet<u64>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(view) = step.after.model_in(dir)? else { return Ok(()) };
     if view.file()?.is_none() {

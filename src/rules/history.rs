@@ -1,4 +1,4 @@
-//! Rules of the past: what was recorded stays, numbers are used once, and times are those of the step.
+//! Rules of history: recorded facts stay, numbers are used once, and times are those of the step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +70,7 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
                 let path = version_path(step, model, *version, &format!("requests/{}.toml", request.id))?;
                 faults.add(path, "a request may not be deleted; it is part of the record", "cancel it instead");
             }
-            // Or what is registered and reviewed could be made to await other files.
+            // Otherwise a registered and reviewed version could be made to wait for other files.
             Event::StatusChanged {
                 model, version, before: Status::Ready, status: Status::PendingRegistration, ..
             } => {
@@ -85,7 +85,8 @@ pub(super) fn immutable(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
     Ok(())
 }
 
-/// Whether a change of files completes a registration that was pending: none were there, and their sum is recorded.
+/// Returns whether a change of files completes a pending registration: there were no files, and their digest is
+/// recorded.
 fn completes(step: &Step<'_>, model: &ModelName, version: u64) -> Result<bool, TreeError> {
     let Some(view) = step.before.model(&step.before_name(model))? else { return Ok(false) };
     let Some(old) = view.version(version)? else { return Ok(false) };
@@ -97,7 +98,7 @@ fn completes(step: &Step<'_>, model: &ModelName, version: u64) -> Result<bool, T
     Ok(recorded && !had_files)
 }
 
-/// Names the fields of a version that changed and may not.
+/// Returns the names of the fields of a version that changed and must not.
 fn altered(before: &Version, after: &Version) -> String {
     let mut out = Vec::new();
     let mut note = |differs: bool, name: &str| {
@@ -171,7 +172,8 @@ pub(super) fn numbers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     for event in &step.diff.events {
         let Event::ModelAltered { model, before, after } = event else { continue };
         let highest = deleted.get(model).and_then(|n| n.iter().next_back().copied());
-        // A version that went without a word, as by `git revert`, is mended by retiring the number that is free again.
+        // A version that disappeared without an event of its own, as by `git revert`, is repaired by retiring its
+        // number.
         let old = step.before.model(&step.before_name(model))?;
         let next = old.map(|view| view.next_version()).transpose()?;
         if after.retired < before.retired || after.retired > before.retired.max(highest).max(next) {
@@ -237,7 +239,7 @@ pub(super) fn requests(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-/// One person has one open request for a version and stage.
+/// Checks that a person has at most one open request for a version and stage.
 fn one_open(
     step: &Step<'_>,
     model: &ModelName,
@@ -269,7 +271,7 @@ fn one_open(
     Ok(())
 }
 
-/// Each review that a step adds is the actor's: one that is slipped in beside it could complete a quorum.
+/// Checks that each review that a step adds is the actor's. A foreign review in the same step could complete a quorum.
 fn new_reviews(
     step: &Step<'_>,
     model: &ModelName,
@@ -303,7 +305,7 @@ fn reviewed_by_actor(
     Ok(())
 }
 
-/// A closed request says by whom and when, and holds the review that closed it.
+/// Checks that a closed request says by whom and when, and ends with the review that closed it.
 fn closed(request: &Request, verdict: Option<Verdict>, path: &str, faults: &mut Faults) {
     if request.closed_by.is_none() || request.closed_at.is_none() {
         faults.add(path, "a closed request has closed_by and closed_at", "add who closed it and when");
@@ -334,7 +336,7 @@ pub(super) fn times(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
                 let message = format!("{what} {at} lies before the commit that brings it");
                 faults.add(path.clone(), message, "write the time at which it is made");
             }
-            // A made-up id could be another's: the time in it must be its creation's.
+            // A made-up id could equal another one, so the time in the id must be the time of creation.
             if id.and_then(Id::millis).is_some_and(|millis| (millis - at.as_millis()).abs() > SKEW) {
                 faults.add(path, "the time in the id is not created_at", "let greenroom make the id");
             }

@@ -1,7 +1,7 @@
-//! The rule of ids: each is a UUID of version 7 and stands for one thing, in the registry as it is and in its history.
+//! The rule of ids: each id is a UUID of version 7 and names one object, in the current registry and in its history.
 //!
-//! Programs find models by their id and hang files and permissions on it. Who could take an id a second time could take
-//! what hangs on it, so an id that was used is never new again, not even for what was deleted.
+//! Programs find models by id and attach files and permissions to the id. A person who could use an id a second time
+//! could take over these. So a used id is never new again, even if its object was deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,23 +14,23 @@ use crate::name::Id;
 use crate::snapshot::Snapshot;
 use crate::tree::{Limits, TreeError};
 
-/// What to do about an id that is not new.
+/// The hint for an id that is not new.
 const HELP: &str = "let greenroom make the ids; what was deleted is registered anew, under a new id. If the id was copied from an \
                     open branch, make that branch's change anew from main, and let a manager of the registry delete the copy";
 
-/// An id that a step brings, and the file that holds it.
+/// An id that a step brings into the registry, and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewId {
     /// The id.
     pub id: Id,
-    /// The file, from the repository's root.
+    /// The path of the file, from the root of the repository.
     pub path: String,
 }
 
-/// The ids that a step brings into the registry.
+/// Returns the ids that a step brings into the registry.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object of the tree cannot be read.
 pub fn new_ids(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<NewId>, TreeError> {
     let of = |event| {
         let id: Option<&Id> = Event::new_id(event);
@@ -39,7 +39,7 @@ pub fn new_ids(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<NewId>, TreeErro
     diff.events.iter().filter_map(of).collect()
 }
 
-/// The fault of an id that was used before.
+/// Returns the finding for an id that was used before, at `place`.
 pub fn reused(new: &NewId, place: &str) -> Fault {
     let message = format!("the id {} was used before: {place}", new.id);
     Fault { problem: Problem::of_file(&new.path, "id", message).help(HELP), class: Class::Link }
@@ -64,18 +64,18 @@ pub(super) fn new(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError>
     for (new, place) in new.iter().filter_map(|new| Some((new, used.get(&new.id)?))) {
         faults.add(&new.path, reused(new, place).problem.message, HELP);
     }
-    // Those of one step are compared by the rule `name`, which also holds of a state.
+    // The rule `name` compares the ids of one step with each other, because that rule also judges a state.
     Ok(())
 }
 
-/// All ids of a state, with their files.
+/// Returns all ids of a state with their files.
 fn in_state(state: &Snapshot<'_>) -> Result<UsedIds, TreeError> {
     let nothing = Snapshot::new(state.objects(), None, state.at())?;
     let all = new_ids(state, &diff::diff(&nothing, state, Limits::default())?)?;
     Ok(all.into_iter().map(|new| (new.id, format!("{} holds it", new.path))).collect())
 }
 
-/// The file that an event of an id is about, from the repository's root.
+/// Returns the file that an event of an id is about, as a path from the root of the repository.
 pub(super) fn file(after: &Snapshot<'_>, event: &Event) -> Result<String, TreeError> {
     let paths = after.paths()?;
     let of_version = |model, version: u64, rest: &str| format!("{}/{rest}", paths.version(model, version));
@@ -99,7 +99,8 @@ pub(super) fn file(after: &Snapshot<'_>, event: &Event) -> Result<String, TreeEr
     }))
 }
 
-/// The ids of a line of steps that were brought a second time: by step, in their order, with the step that was first.
+/// Returns the ids that a sequence of steps brings a second time: the step, the id, and the first step with the same
+/// id.
 pub fn repeated<'n>(steps: impl IntoIterator<Item = (usize, &'n NewId)>) -> Vec<(usize, &'n NewId, usize)> {
     let mut first: BTreeMap<&Id, usize> = BTreeMap::new();
     let mut told = BTreeSet::new();

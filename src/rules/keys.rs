@@ -1,4 +1,4 @@
-//! The rule of keys: what signs for a person must be a public key, strong enough, and that person's alone.
+//! The rule of keys: a signing key must be a public key, be strong enough, and belong to one person alone.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::signature::PublicKey;
 use crate::tree::TreeError;
 
-/// What to do where a key cannot be used.
+/// The hint for a key that cannot be used.
 const HELP: &str = "greenroom person set <user> --key FILE takes a public key as it should be";
 
 pub(super) fn keys(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
@@ -21,7 +21,7 @@ pub(super) fn keys(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError
         touched |= person.keys != before;
         let path = step.after.full_path(&crate::format::path::person(user));
         for (i, key) in person.keys.iter().enumerate() {
-            // What was taken once stays, even if it would not be taken today: it tells who signed in the past.
+            // An accepted key stays, even if it would not be accepted today: it shows who signed in the past.
             if before.iter().any(|k| k.key == key.key) {
                 continue;
             }
@@ -34,7 +34,8 @@ pub(super) fn keys(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError
     if touched { one_owner(step, faults) } else { Ok(()) }
 }
 
-/// A key signs for one person, and is there once as long as it counts: two entries would leave open which holds.
+/// Checks that a key belongs to one person and is listed once while it is valid. With two valid entries it would be
+/// unclear which one holds.
 fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let mut owners = BTreeMap::new();
     for (user, file) in step.after.people()? {

@@ -1,4 +1,4 @@
-//! The rule of leaving: a stage may ask for approvals before a version goes out of it.
+//! The rule of leaving: a stage may require approvals before a version leaves it.
 
 use super::stage::{End, Entry, altered, approved_request, entries, merged, pointer, request_path, source, tally};
 use super::subject::subject;
@@ -28,7 +28,8 @@ pub(super) fn leaving(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
                 taken_away(step, settings, &step.before_name(model), Some(*version), "delete", faults)?;
             }
             Event::ModelDeleted { model, .. } => taken_away(step, settings, model, None, "delete", faults)?,
-            // Afterwards `models:/NAME/STAGE` leads elsewhere or nowhere. In the past only the former is held against it.
+            // After a rename, `models:/NAME/STAGE` leads elsewhere or nowhere. In past steps only "elsewhere" is a
+            // finding.
             Event::ModelRenamed { from, .. } if !step.is_past || step.after.model(from)?.is_some() => {
                 taken_away(step, settings, from, None, "rename the model of", faults)?;
             }
@@ -42,7 +43,7 @@ pub(super) fn leaving(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     Ok(())
 }
 
-/// A version that makes way for one that was approved for the stage needs no approval of its own.
+/// Checks a version that makes way: it needs no approval of its own if the entering version was approved for the stage.
 fn made_way(
     step: &Step<'_>,
     settings: &Settings,
@@ -115,13 +116,13 @@ fn approved(step: &Step<'_>, settings: &Settings, e: &Entry<'_>, faults: &mut Fa
     Ok(())
 }
 
-/// Who could approve that a version leaves.
+/// Returns the people who can approve that a version leaves.
 fn who(step: &Step<'_>, settings: &Settings, e: &Entry<'_>) -> Result<String, TreeError> {
     let nothing = StageRule::default();
     super::stage::who(step, e, settings.rule(e.from).unwrap_or(&nothing), settings, &[])
 }
 
-/// What no request can ask for is not done to a version in such a stage.
+/// Refuses changes that no request can ask for, such as a deletion, on versions in a guarded stage.
 fn taken_away(
     step: &Step<'_>,
     settings: &Settings,

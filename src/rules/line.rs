@@ -1,9 +1,9 @@
-//! The line of a file to which a fault points.
+//! The line of a file that a finding points at.
 
 use crate::snapshot::Snapshot;
 use crate::tree::TreeError;
 
-/// The line of a file on which a text stands first, counted from 1; 0 where it does not.
+/// Returns the first line of a file that starts with a text, counted from 1; 0 if there is none.
 pub(super) fn line_of(snapshot: &Snapshot<'_>, full_path: &str, needle: &str) -> Result<usize, TreeError> {
     let Some(path) = full_path.strip_prefix(snapshot.at()) else { return Ok(0) };
     let Some(entry) = snapshot.entry(path)?.filter(|e| e.kind.is_file()) else { return Ok(0) };

@@ -1,4 +1,4 @@
-//! Rules of references: what points at something points at what is there.
+//! Rules of references: every reference names an object that exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,7 +94,7 @@ pub(super) fn principals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
     }
     let gone = |e: &Event| matches!(e, Event::PersonRemoved { .. } | Event::GroupDeleted { .. });
     let views = if step.diff.events.iter().any(gone) {
-        // Who goes may be named anywhere; only then is every model looked at.
+        // A removed person or group may be named in any model, so all models are read; otherwise only the changed ones.
         after.models()?
     } else {
         let own = touched.iter().filter(|(p, _)| matches!(p, Location::ModelAccess(_))).filter_map(|(p, _)| p.model());
@@ -224,8 +224,8 @@ pub(super) fn webhooks(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-/// Why an address may not be told of events: other schemes, hidden credentials, characters that URLs do not have.
-/// Whether its host may be reached is decided when it is connected to (SEC-36).
+/// Returns why a URL is refused as a target: another scheme, hidden credentials, or characters that URLs do not have.
+/// Whether its host may be reached is decided at the time of the connection.
 fn bad_url(step: &Step<'_>, url: &str) -> Option<&'static str> {
     let Some(rest) = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")) else {
         return Some("is not an https address");

@@ -1,4 +1,4 @@
-//! What a merge may not do to what others made on its branch: take what they created, or put words into their files.
+//! Rules of merges: a merge must not take over what others created on its branch, or add words to their files.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::format::{MAX_FILE, comments};
 use crate::name::Principal;
 use crate::tree::{Entry, FileChange, TreeError};
 
-/// What proven authors of a branch created stays theirs: no merge writes another creator, or leaves out the grant that
-/// the creator of a model gave himself with it. Only who manages the registry may.
+/// Checks that creations of a branch's proven authors stay theirs. A merge must not change the creator of a model or
+/// version, or drop the grant that the creator of a model got with it. Administrators may.
 pub(super) fn creators_kept(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|_| !step.is_past) else { return Ok(()) };
@@ -45,13 +45,14 @@ pub(super) fn creators_kept(step: &Step<'_>, faults: &mut Faults) -> Result<(), 
     Ok(())
 }
 
-/// Whether a step puts TOML comments into a file that neither the file nor the merged branch had, or gives what the
-/// branch wrote another form: events tell of neither, and readers take them for the words of whoever the file is of.
+/// Returns whether a step adds TOML comments that neither the file nor the merged branch had, or reformats a file of
+/// the branch. No event shows such a change, and readers take the comments for words of the person whose file it is.
 pub(super) fn rewords(step: &Step<'_>, place: &Location, file: &FileChange) -> Result<bool, TreeError> {
     let Some(after) = file.after.as_ref().filter(|e| e.kind.is_file() && !step.is_past) else { return Ok(false) };
     match (place, step.proposal) {
         (Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_), _) => return Ok(false),
-        // Outside of merges, files of one person's words or of one pointer are whole or hold nothing else.
+        // Outside of merges only requests and comments are checked: TOML comments in them would be read as their
+        // author's words.
         (Location::Request(..) | Location::Comment(..), None) | (_, Some(_)) => {}
         (_, None) => return Ok(false),
     }
@@ -61,7 +62,7 @@ pub(super) fn rewords(step: &Step<'_>, place: &Location, file: &FileChange) -> R
         None => (None, None),
     };
     let is = |entry: &Option<Entry>| entry.as_ref().is_some_and(|e| e.id == after.id);
-    // What nobody had is written by who acts; what the branch has is its own.
+    // A file that is new belongs to the actor; a file as it is on the branch belongs to the branch.
     if is(&branch) || file.before.is_none() && branch.is_none() {
         return Ok(false);
     }
@@ -79,7 +80,7 @@ pub(super) fn rewords(step: &Step<'_>, place: &Location, file: &FileChange) -> R
     Ok(said(step, after)?.iter().any(|comment| !known.contains(comment)))
 }
 
-/// The comments of a file; none of one that is too large to be one of ours.
+/// Returns the comments of a file; empty for a file that is too large to be one of the registry's.
 fn said(step: &Step<'_>, entry: &Entry) -> Result<Vec<String>, TreeError> {
     match step.after.objects().blob(&entry.id, MAX_FILE) {
         Ok(bytes) => Ok(comments::comments(&String::from_utf8_lossy(&bytes))),

@@ -1,8 +1,8 @@
-//! The one law book: named rules over two states, what happened between them, who acted, and when.
+//! The law book: named rules over two states, the events between them, the actor, and the time.
 //!
-//! The rules see what git can show and never how a change was asked for, so a hand edit, a push, the CLI and the
-//! server get the same verdict. Settings and permissions are always those of the state *before*: a change cannot
-//! grant itself what it needs. All rules run, and all faults are listed, sorted by place.
+//! Rules see what git can show, and never how a change was requested. So a hand edit, a push, the CLI and the server
+//! get the same verdict. Settings and permissions are those of the state *before* the step: a change cannot grant
+//! itself what it needs. All rules run, and all findings are listed, sorted by file and line.
 
 mod access;
 mod alias;
@@ -49,28 +49,28 @@ use line::line_of;
 pub use people::{FormerPeople, added_people, is_same_person, taken_over};
 pub use proposal::{BranchCommit, Proposal};
 
-/// One step of history to be judged.
+/// One step of the history, to be judged.
 pub struct Step<'a> {
-    /// The state before.
+    /// The state before the step.
     pub before: &'a Snapshot<'a>,
-    /// The state after.
+    /// The state after the step.
     pub after: &'a Snapshot<'a>,
-    /// What happened between them.
+    /// The events and changed files between the two states.
     pub diff: &'a Diff,
-    /// Who acted.
+    /// The person who acts.
     pub actor: &'a Actor,
-    /// When it lands.
+    /// The time at which the step reaches the branch.
     pub at: Timestamp,
-    /// When the earliest of what lands was made; none where that is not to be asked.
+    /// The author time of the earliest commit that the step brings; `None` if times are not compared with it.
     pub since: Option<Timestamp>,
-    /// The branch that a merge brings in; none where it is not certain what that branch changed.
+    /// The branch that a merge brings in; `None` without a merge, or if it is uncertain what the branch changed.
     pub proposal: Option<&'a Proposal<'a>>,
-    /// Whether the step landed long ago and is judged again: rules that came later do not refuse what did no harm.
+    /// Whether the step is history that is judged again: newer rules do not refuse old steps that did no harm.
     pub is_past: bool,
-    /// Which ids that the step brings were used before it, with where; none where that was not asked of the history: then
-    /// the state before is searched.
+    /// The ids of the step that were used before, with the place of the use; `None` if the history was not searched:
+    /// then the rule searches the state before.
     pub used: Option<UsedIds>,
-    /// The people whom the step adds under an id that was in the history before, as far as that was asked.
+    /// The people whom the step adds under a user name that the history knows, as far as the history was searched.
     pub former: FormerPeople,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
@@ -80,12 +80,12 @@ pub struct Step<'a> {
 /// Ids that were used before, each with the place of its use.
 pub type UsedIds = BTreeMap<Id, String>;
 
-/// The place of the use of an id that a commit brought.
+/// Returns the place of the use of an id, for an id that a commit brought.
 pub fn brought_by(commit: Oid) -> String {
     format!("commit {} brought it", commit.short())
 }
 
-/// Which models came and which had another name before.
+/// The models that the step creates, and the former names of the models that it renames.
 #[derive(Default)]
 struct Moves {
     created: BTreeSet<ModelName>,
@@ -93,7 +93,7 @@ struct Moves {
 }
 
 impl<'a> Step<'a> {
-    /// A step from one state to another.
+    /// Returns a step from one state to another, without a proposal or knowledge of the history.
     pub fn new(
         before: &'a Snapshot<'a>,
         after: &'a Snapshot<'a>,
@@ -132,17 +132,17 @@ impl<'a> Step<'a> {
         })
     }
 
-    /// The name that a model had before the step: permissions hang on what was.
+    /// Returns the name of a model before the step, because permissions before the step count.
     fn before_name(&self, model: &ModelName) -> ModelName {
         self.moves().renamed.get(model).unwrap_or(model).clone()
     }
 
-    /// Whether a model was registered in this step.
+    /// Returns whether the step registers a model.
     fn created(&self, model: &ModelName) -> bool {
         self.moves().created.contains(model)
     }
 
-    /// What the actor may do with a model, by the permissions before the step.
+    /// Returns the level of the actor on a model, by the permissions before the step.
     fn level(&self, model: &ModelName) -> Result<Option<Level>, TreeError> {
         if let Some(level) = self.levels.borrow().get(model) {
             return Ok(*level);
@@ -152,7 +152,7 @@ impl<'a> Step<'a> {
         Ok(level)
     }
 
-    /// The files that differ, each by what it is where it lies after the step, or lay before if it is gone.
+    /// Returns the changed files with the meaning of their paths after the step; of deleted files, before the step.
     fn touched(&self) -> Result<&[(Location, &'a FileChange)], TreeError> {
         let (old, new) = (self.before.layout()?, self.after.layout()?);
         let place = |f: &FileChange| Location::parse(&f.path, if f.after.is_some() { new } else { old }).ok();
@@ -160,8 +160,8 @@ impl<'a> Step<'a> {
         Ok(self.touched.get_or_init(find))
     }
 
-    /// Whether an event that names a person as the one who did it is that person's: the actor's own, or proven. Of a
-    /// merge only what the branch changed can be somebody else's.
+    /// Returns whether an event that names a person was made by that person: the actor, or a proven author. In a merge,
+    /// only changes of the branch can be another person's.
     fn is_by(&self, event: &Event, name: &UserName) -> Result<bool, TreeError> {
         if *name == self.actor.user {
             return Ok(true);
@@ -172,7 +172,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The same of a review that a request has and had not before.
+    /// Returns the same as [`Self::is_by`] for a new review of a request.
     fn is_review_by(&self, request: &Id, review: &Review) -> Result<bool, TreeError> {
         if review.by == self.actor.user {
             return Ok(true);
@@ -183,59 +183,60 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Whether the step makes the registry: then there is nobody above who acts, and what it brings was not done here.
+    /// Returns whether the step creates the registry: nobody has permissions yet, and its content was not made step by
+    /// step.
     fn founds(&self) -> Result<bool, TreeError> {
         Ok(self.before.settings_file()?.is_none())
     }
 }
 
-/// Who acts, as the registry's `authority` establishes it.
+/// The person who acts, as the setting `authority` identifies them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
-    /// The one whose act it is: who lands the step.
+    /// The person responsible for the step: the committer.
     pub user: UserName,
-    /// The authors of what lands, where they are others: claims that are shown and give no right.
+    /// The authors of the step's commits, if they are other people. These are claims: shown, but without any right.
     pub authors: BTreeSet<UserName>,
-    /// Those of the authors who are proven: their commits are signed by them, or they pushed them here themselves. Of a
-    /// merge these have a right to what the [`Proposal`] says that they changed, and to nothing without one.
+    /// The proven ones of these authors: they signed their commits, or pushed them here themselves. In a merge they
+    /// have a right to the changes that the [`Proposal`] attributes to them; without a proposal they have none.
     pub vouched: BTreeSet<UserName>,
-    /// The author of a commit that is no merge, where the actor manages the registry and so may land words of others,
-    /// as an import does. It gives no right to requests and reviews.
+    /// The author of a commit that is no merge, if the actor is an administrator. Administrators may commit words of
+    /// others, as an import does. It gives no right to requests and reviews.
     pub imported: Option<UserName>,
-    /// Whether the step is signed by the actor.
+    /// Whether the actor signed the step.
     pub signed: bool,
 }
 
 impl Actor {
-    /// Someone who lands his own change.
+    /// Returns an actor who commits their own change.
     pub fn of(user: UserName) -> Self {
         Self { user, authors: BTreeSet::new(), vouched: BTreeSet::new(), imported: None, signed: false }
     }
 }
 
-/// What kind of rule was broken; it decides how an answer is coded.
+/// The kind of a rule; servers choose the status code of a response by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// A file is not what the format asks for.
+    /// A file does not follow the file format.
     Format,
-    /// The actor may not do this.
+    /// The actor lacks a permission.
     Permission,
-    /// A stage rule does not hold.
+    /// A stage or alias rule does not hold.
     Policy,
-    /// The past would be changed.
+    /// The change would rewrite recorded history.
     History,
-    /// Something points at what is not there.
+    /// A reference names an object that does not exist.
     Link,
 }
 
-/// A broken rule.
+/// A finding: one broken rule at one place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Fault {
-    /// Where and what.
+    /// The file, the message and the hint.
     #[serde(flatten)]
     pub problem: Problem,
-    /// The kind of rule.
+    /// The kind of the rule.
     pub class: Class,
 }
 
@@ -245,15 +246,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the rules say of a step.
+/// The result of judging a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// All faults, sorted by place; none means that the step may land.
+    /// All findings, sorted by file and line. Without findings the step may reach the branch.
     pub faults: Vec<Fault>,
 }
 
 impl Verdict {
-    /// Whether the step may land.
+    /// Returns whether the step may reach the branch.
     pub fn passes(&self) -> bool {
         self.faults.is_empty()
     }
@@ -261,16 +262,16 @@ impl Verdict {
 
 /// A named rule.
 pub struct Rule {
-    /// Its name, as faults quote it.
+    /// The name of the rule, as findings quote it.
     pub name: &'static str,
-    /// Its kind.
+    /// The kind of the rule.
     pub class: Class,
-    /// What it asks, in a sentence.
+    /// The demand of the rule in one sentence.
     pub about: &'static str,
     check: fn(&Step<'_>, &mut Faults) -> Result<(), TreeError>,
 }
 
-/// Collects the faults of one rule.
+/// Collects the findings of one rule.
 struct Faults {
     rule: &'static str,
     class: Class,
@@ -278,12 +279,12 @@ struct Faults {
 }
 
 impl Faults {
-    /// Adds a fault in a file, with a way out.
+    /// Adds a finding about a file, with a hint.
     fn add(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
         self.at((path.into(), 0), message, help);
     }
 
-    /// Adds a fault at a line of a file (0: the file as a whole).
+    /// Adds a finding about a line of a file (0: the file as a whole).
     fn at(&mut self, (path, line): (String, usize), message: impl Into<String>, help: impl Into<String>) {
         let mut problem = Problem::of_file(path, self.rule, message).help(help);
         if line > 0 {
@@ -293,13 +294,13 @@ impl Faults {
         self.out.push(Fault { problem, class: self.class });
     }
 
-    /// Adds a fault that reading a file brought up, under its own name.
+    /// Adds a fault that reading a file found, under its own rule name.
     fn problem(&mut self, problem: Problem) {
         self.out.push(Fault { problem, class: self.class });
     }
 }
 
-/// All rules in the order in which they are described.
+/// All rules, in the order of their documentation.
 pub static RULES: &[Rule] = &[
     Rule {
         name: "path",
@@ -534,11 +535,11 @@ pub static RULES: &[Rule] = &[
 ];
 
 impl Rule {
-    /// Whether it says something of a state by itself, whatever steps led there and whoever took them.
+    /// Returns whether the rule judges a state by itself, whatever steps led to it and whoever made them.
     pub fn of_state(&self) -> bool {
         match self.class {
             Class::Format => true,
-            // Whether an id is new is asked of a step; that two have it is told by `name`.
+            // Whether an id is new is a question about a step; the rule `name` finds ids that occur twice in a state.
             Class::Link => self.name != "id",
             Class::Policy => self.name == "stage-one",
             Class::Permission | Class::History => false,
@@ -546,25 +547,25 @@ impl Rule {
     }
 }
 
-/// Judges a whole state, as if all of it had just been written, by the rules that need no step.
+/// Judges a whole state by the rules that need no step, as if all of it had just been written.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object of the tree cannot be read.
 pub fn lint(state: &Snapshot<'_>) -> Result<Verdict, TreeError> {
     let before = Snapshot::new(state.objects(), None, state.at())?;
     let diff = diff::diff(&before, state, Limits::default())?;
-    // No rule of a state asks who acted or when.
+    // No rule of a state asks for the actor or the time.
     let nobody = Actor::of(UserName::nobody());
     let mut step = Step::new(&before, state, &diff, &nobody, Timestamp::from_millis(0));
-    // How long ago what it says was written is not known.
+    // The age of the state's content is unknown.
     step.is_past = true;
     judge_state(&step)
 }
 
-/// Judges what a step leads to by the rules that hold of a state, whoever took the step and whatever it did.
+/// Judges the state after a step by the rules of states.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object of the tree cannot be read.
 pub fn judge_state(step: &Step<'_>) -> Result<Verdict, TreeError> {
     judge_by(RULES.iter().filter(|r| r.of_state()), step)
 }
@@ -572,7 +573,7 @@ pub fn judge_state(step: &Step<'_>) -> Result<Verdict, TreeError> {
 /// Judges a step by all rules.
 ///
 /// # Errors
-/// When an object cannot be read: then there is no verdict, and nothing may land.
+/// If an object of the tree cannot be read: then there is no verdict, and the step must not reach the branch.
 pub fn judge(step: &Step<'_>) -> Result<Verdict, TreeError> {
     judge_by(RULES.iter(), step)
 }

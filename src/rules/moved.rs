@@ -1,4 +1,4 @@
-//! The rule of a registry that is moved to another folder: with all its files, in a step in which nothing else happens.
+//! The rule of a registry that moves to another folder: with all its files, and in a step without other changes.
 
 use super::{Faults, Step};
 use crate::event::Event;
@@ -7,7 +7,7 @@ use crate::phrase;
 use crate::text::quoted;
 use crate::tree::TreeError;
 
-/// How many of the other changes are named.
+/// How many of the other changes are named at most.
 const SHOWN: usize = 5;
 
 const HELP: &str = "move it with `greenroom move`, and make the other changes in steps of their own";
@@ -37,7 +37,8 @@ pub(super) fn alone(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
     Ok(())
 }
 
-/// The owners of its files are named by their paths, so that file of the git host follows in the same step.
+/// Returns whether an event may accompany a move. CODEOWNERS names the owners of files by path, so it changes in the
+/// same step.
 fn goes_with_move(event: &Event) -> bool {
     match event {
         Event::RegistryMoved { .. } => true,

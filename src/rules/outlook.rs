@@ -1,4 +1,4 @@
-//! What stands against a transition as things are, told to who asks for it before anybody reviews it.
+//! Obstacles of a transition in the current state, shown to the requester before anyone reviews the request.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,11 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::TreeError;
 
-/// What a version lacks to enter a stage, approvals aside; a sentence for each. Whether a commit will be signed is not
-/// known before it is made.
+/// Returns what a version lacks to enter a stage, apart from approvals; one sentence each. A missing signature is not
+/// listed, because it is unknown before the commit is made.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn missing(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -45,8 +48,11 @@ pub fn missing(
     Ok(out)
 }
 
-/// Whether a request has all approvals that it takes and is still open, as after a review that was added by hand: the
-/// next approval by command makes the transition.
+/// Returns whether a request has all required approvals and is still open, as after a review that was added by hand.
+/// The next approval by command makes the transition.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn is_approved_and_open(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -78,7 +84,11 @@ pub fn is_approved_and_open(
     Ok(inward.len() as u64 >= entering && outward.len() as u64 >= leaving)
 }
 
-/// Why a person's own approval of an own request will not count; none where it is not asked for, or would count.
+/// Returns why a person's approval of their own request would not count. Returns `None` if it would count, if no
+/// approval is required, or if the person is no approver.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn own_approval(
     snapshot: &Snapshot<'_>,
     user: &UserName,
@@ -97,7 +107,7 @@ pub fn own_approval(
     Ok(Some(format!("your own approval does not count: it takes {others} by others{who}")))
 }
 
-/// The approvers that a stage's rule names.
+/// Returns the approvers that a stage rule names.
 fn named(settings: &Settings, stage: &Stage) -> String {
     let list = settings.rule(stage).and_then(|rule| rule.approvers.as_ref());
     list.map_or_else(String::new, |list| {

@@ -1,4 +1,4 @@
-//! Rules of people: what stands for one person, or is shown as one, is nobody else's.
+//! Rules of people: user names, names, logins and e-mail addresses identify one person each.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::name::{UserName, fold};
 use crate::signature::PublicKey;
 use crate::tree::TreeError;
 
-/// People who come under an id that was a person's before, each with the person's file as it was last; none where that
-/// cannot be read.
+/// People who are added under a user name that another or the same person had before, each with the last file of that
+/// person; `None` if that file cannot be read.
 pub type FormerPeople = BTreeMap<UserName, Option<Person>>;
 
-/// The people whom a step adds.
+/// Returns the people whom a step adds.
 pub fn added_people(diff: &Diff) -> impl Iterator<Item = &UserName> {
     diff.events.iter().filter_map(|event| match event {
         Event::PersonAdded { user, .. } => Some(user),
@@ -24,7 +24,7 @@ pub fn added_people(diff: &Diff) -> impl Iterator<Item = &UserName> {
     })
 }
 
-/// Whether two files are of the same person: they are equal, or have an e-mail address, login or key in common.
+/// Returns whether two files are of the same person: they are equal, or share an e-mail address, login or key.
 pub fn is_same_person(one: &Person, other: &Person) -> bool {
     let emails = |p: &Person| p.emails.iter().map(|e| e.as_str().to_lowercase()).collect::<Vec<_>>();
     let keys = |p: &Person| {
@@ -38,7 +38,7 @@ pub fn is_same_person(one: &Person, other: &Person) -> bool {
         || one.logins.iter().any(|login| other.logins.contains(login))
 }
 
-/// The fault of an id that was another person's.
+/// Returns the finding for a user name that was another person's.
 pub fn taken_over(user: &UserName, file: String) -> Fault {
     let message = format!("the id {user} was another person's, whose requests, approvals and comments name it");
     let help = "choose an id that nobody had; if it is the same person, give an e-mail address, login or key of the \
@@ -46,10 +46,11 @@ pub fn taken_over(user: &UserName, file: String) -> Fault {
     Fault { problem: Problem::of_file(file, "person-id", message).help(help), class: Class::Link }
 }
 
-/// An id stays its person's after the person was removed: what hangs on it would be somebody else's otherwise.
+/// Checks that a user name stays that of its person after removal: otherwise the person's requests, approvals and
+/// comments would become another person's.
 pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     for (user, former) in &step.former {
-        // A file that could not be read was there all the time.
+        // A file that could not be read was not added by this step.
         if step.before.entry(&path::person(user))?.is_some() {
             continue;
         }
@@ -62,7 +63,7 @@ pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
     Ok(())
 }
 
-/// An e-mail address or login belongs to one person: two owners would leave open who acts.
+/// Checks that an e-mail address or login belongs to one person: with two owners it is unclear who acts.
 pub(super) fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let touched = step.diff.events.iter().any(|e| matches!(e, Event::PersonAdded { .. } | Event::PersonChanged { .. }));
     if !touched {
@@ -81,12 +82,12 @@ pub(super) fn one_owner(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
     Ok(())
 }
 
-/// What a text is to a person.
+/// The kind of a text that identifies a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
-    /// The name of the file.
+    /// The user name: the name of the file.
     Id,
-    /// The name that is shown.
+    /// The display name.
     Name,
     /// A login at the git host.
     Login,
@@ -104,8 +105,8 @@ impl Mark {
         }
     }
 
-    /// Whether two people may have the same text, one as this and the other as that. Two logins or addresses are the
-    /// matter of [`one_owner`].
+    /// Returns whether a text of this kind and the same text of the other kind must belong to one person. [`one_owner`]
+    /// compares logins with logins and addresses with addresses.
     const fn clashes(self, other: Self) -> bool {
         match (self, other) {
             (Self::Id | Self::Name, _) | (_, Self::Id | Self::Name) => true,
@@ -114,7 +115,7 @@ impl Mark {
     }
 }
 
-/// What stands for a person.
+/// Returns all texts that identify a person.
 fn marks<'p>(user: &'p UserName, person: &'p Person) -> impl Iterator<Item = (Mark, &'p str)> {
     let name = Some(person.name.as_str()).filter(|name| !name.trim().is_empty());
     let logins = person.logins.iter().map(|login| (Mark::Login, login.as_str()));
@@ -122,13 +123,13 @@ fn marks<'p>(user: &'p UserName, person: &'p Person) -> impl Iterator<Item = (Ma
     [(Mark::Id, user.as_str())].into_iter().chain(name.map(|n| (Mark::Name, n))).chain(logins).chain(emails)
 }
 
-/// A text as people and hosts compare it.
+/// Returns a text in the form in which people and hosts compare it.
 fn folded(text: &str) -> String {
     fold(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 pub(super) fn distinct(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    // What landed before there was this rule stays.
+    // Steps before this rule existed stay valid.
     if step.is_past {
         return Ok(());
     }

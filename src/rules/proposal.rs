@@ -1,8 +1,9 @@
-//! What a merge may attribute to the authors of its branch: what their commits changed, and nothing else.
+//! What a merge may attribute to the authors of its branch: the changes of their commits, and nothing else.
 //!
-//! The tree of a merge can hold anything: what the branch changed, what somebody else had before the branch was made,
-//! and what only the merge itself brings. An event is the branch's if the branch made the very same event happen since
-//! its merge base; it is a person's if proven commits of that person made it. All else is the act of who merges.
+//! The tree of a merge can hold anything: changes of the branch, changes of others from before the branch began, and
+//! changes that only the merge commit makes. An event belongs to the branch if the branch made the same event since its
+//! merge base. It belongs to a person if proven commits of that person made it. Every other event is the act of the
+//! person who merges.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -15,9 +16,9 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::{self, Limits, Oid, TreeError};
 
-/// The branch that a merge brings in: where it began, where it ended, and each commit on the way.
+/// The branch that a merge brings in: its merge base, its tip, and each commit between them.
 pub struct Proposal<'a> {
-    /// The state of the only merge base of the branch and what it is merged into.
+    /// The state at the only merge base of the branch and its target.
     pub base: Snapshot<'a>,
     /// The state at the tip of the branch.
     pub state: Snapshot<'a>,
@@ -29,54 +30,54 @@ pub struct Proposal<'a> {
 /// A commit of a branch.
 #[derive(Debug, Clone)]
 pub struct BranchCommit {
-    /// The person whom its author field names, if that is one of the registry.
+    /// The person whom the author field names, if it is a person of the registry.
     pub author: Option<UserName>,
-    /// Whether it is proven that this person made it.
+    /// Whether it is proven that this person made the commit.
     pub is_proven: bool,
-    /// The root trees of its parents; several for a merge within the branch.
+    /// The root trees of the parents; several for a merge within the branch.
     pub parents: Vec<Oid>,
-    /// Its root tree.
+    /// The root tree of the commit.
     pub tree: Oid,
 }
 
-/// What a branch changed, in all and commit by commit.
+/// The changes of a branch as a whole, and by commit.
 struct Changes {
     events: Vec<Event>,
     /// In the order of the commits.
     commits: Vec<CommitChanges>,
 }
 
-/// What one commit changed.
+/// The changes of one commit.
 #[derive(Default)]
 struct CommitChanges {
-    /// None for a merge within the branch: it brings in what others did.
+    /// Empty for a merge within the branch, because it brings in what others did.
     events: Vec<Event>,
-    /// The files that are as no parent has them, by their paths in the registry.
+    /// The files that differ from every parent, by their paths in the registry.
     paths: BTreeSet<String>,
 }
 
 impl<'a> Proposal<'a> {
-    /// The branch from `base` to `state`.
+    /// Returns the proposal of the branch from `base` to `state`.
     pub fn new(base: Snapshot<'a>, state: Snapshot<'a>, commits: Vec<BranchCommit>) -> Self {
         Self { base, state, commits, changes: OnceCell::new() }
     }
 
-    /// Everyone whom the commits name as their author.
+    /// Returns all people whom the commits name as author.
     pub fn authors(&self) -> BTreeSet<UserName> {
         self.commits.iter().filter_map(|c| c.author.clone()).collect()
     }
 
-    /// Whether each commit is proven to be its author's; those of `actor`, who lands them, need no proof.
+    /// Returns whether each commit is proven to be its author's. Commits of `actor`, the committer, need no proof.
     pub fn is_proven(&self, actor: &UserName) -> bool {
         !self.commits.is_empty() && self.commits.iter().all(|c| c.is_proven || c.author.as_ref() == Some(actor))
     }
 
-    /// Whether the branch made this very event happen since its merge base.
+    /// Returns whether the branch made this very event since its merge base.
     pub(super) fn brings(&self, event: &Event) -> Result<bool, TreeError> {
         Ok(self.changes()?.events.iter().any(|own| is_same(own, event)))
     }
 
-    /// Whether an event that names `name` as the one who did it is proven to be that person's.
+    /// Returns whether an event that names a person is proven to be that person's.
     pub(super) fn is_by(&self, event: &Event, name: &UserName, actor: &UserName) -> Result<bool, TreeError> {
         if !self.brings(event)? {
             return Ok(false);
@@ -94,12 +95,12 @@ impl<'a> Proposal<'a> {
                 let proven = |c: &BranchCommit| c.is_proven || c.author.as_ref() == Some(actor);
                 Ok(made && self.is_touched(event, proven)?)
             }
-            // All other events name nobody.
+            // No other event names a person.
             _ => Ok(false),
         }
     }
 
-    /// The models and versions that proven others than `actor` created on the branch.
+    /// Returns the models and versions that proven authors other than `actor` created on the branch.
     pub(super) fn created_by_others(&self, actor: &UserName) -> Result<Vec<Creation>, TreeError> {
         let mut out = Vec::new();
         for event in &self.changes()?.events {
@@ -119,7 +120,8 @@ impl<'a> Proposal<'a> {
         Ok(out)
     }
 
-    /// Whether a proven commit of the reviewer added this review to a request that had it not when the branch began.
+    /// Returns whether a proven commit of the reviewer added this review to a request that did not have it at the merge
+    /// base.
     pub(super) fn adds_review(&self, request: &Id, review: &Review) -> Result<bool, TreeError> {
         let is_new = self.changes()?.events.iter().any(|own| reviewed(own).is_some_and(|r| holds(r, request, review)));
         let mut own = self.events_of(&review.by)?;
@@ -130,7 +132,7 @@ impl<'a> Proposal<'a> {
             }))
     }
 
-    /// Whether a proven commit of somebody else than `actor` moved the version to the stage.
+    /// Returns whether a proven commit of a person other than `actor` moved the version to the stage.
     pub(super) fn is_asked(&self, version: &VersionMove<'_>, actor: &UserName) -> Result<bool, TreeError> {
         let VersionMove { model, number, to } = version;
         let moves = |event: &Event| {
@@ -144,7 +146,7 @@ impl<'a> Proposal<'a> {
         }))
     }
 
-    /// The events of the proven commits of one person.
+    /// Returns the events of the proven commits of one person.
     fn events_of(&self, name: &UserName) -> Result<impl Iterator<Item = &Event>, TreeError> {
         let changes = self.changes()?;
         let own = self.commits.iter().zip(&changes.commits);
@@ -153,7 +155,7 @@ impl<'a> Proposal<'a> {
         Ok(events.into_iter())
     }
 
-    /// Whether some commit touched the files of an event, and each that did passes.
+    /// Returns whether at least one commit touched the files of an event, and every commit that did passes the test.
     fn is_touched(&self, event: &Event, passes: impl Fn(&BranchCommit) -> bool) -> Result<bool, TreeError> {
         let Some((file, folder)) = files(&self.state, event)? else { return Ok(false) };
         let is_its = |path: &String| *path == file || folder.as_ref().is_some_and(|f| path.starts_with(f.as_str()));
@@ -168,7 +170,7 @@ impl<'a> Proposal<'a> {
             return Ok(known);
         }
         let events = diff::diff(&self.base, &self.state, Limits::default())?.events;
-        // Where the branch did nothing, nobody needs to know what each commit did.
+        // If the branch changed nothing, the changes of its commits are not needed.
         let commits = match events.is_empty() {
             true => self.commits.iter().map(|_| CommitChanges::default()).collect(),
             false => self.commits.iter().map(|c| self.changes_of(c)).collect::<Result<_, _>>()?,
@@ -197,11 +199,11 @@ impl<'a> Proposal<'a> {
     }
 }
 
-/// A model or version that somebody created on a branch.
+/// A model or version that a person created on a branch.
 pub(super) struct Creation {
     pub(super) id: Id,
     pub(super) by: UserName,
-    /// Whether a commit of the creator's grants the creator CAN_MANAGE of it.
+    /// Whether a commit of the creator grants the creator CAN_MANAGE on it.
     pub(super) is_granted: bool,
 }
 
@@ -212,7 +214,7 @@ pub(super) struct VersionMove<'e> {
     pub(super) to: &'e Stage,
 }
 
-/// Whether two events are one and the same. Of a review, the other reviews of the request are no part.
+/// Returns whether two events are the same. For a review, other reviews of the request are ignored.
 fn is_same(one: &Event, other: &Event) -> bool {
     match (one, other) {
         (
@@ -223,7 +225,7 @@ fn is_same(one: &Event, other: &Event) -> bool {
     }
 }
 
-/// The id of what an event creates, with who made it and when.
+/// Returns the id, creator and time of the object that an event creates.
 pub(super) fn created(event: &Event) -> Option<(&Id, &UserName, crate::time::Timestamp)> {
     match event {
         Event::ModelCreated { created, .. } => Some((&created.id, &created.created_by, created.created_at)),
@@ -232,7 +234,7 @@ pub(super) fn created(event: &Event) -> Option<(&Id, &UserName, crate::time::Tim
     }
 }
 
-/// The request that an event adds reviews to.
+/// Returns the request to which an event adds reviews.
 fn reviewed(event: &Event) -> Option<&Request> {
     match event {
         Event::RequestReviewed { request, .. }
@@ -247,7 +249,7 @@ fn holds(request: &Request, id: &Id, review: &Review) -> bool {
     request.id == *id && request.review.contains(review)
 }
 
-/// The file that an event brings, and the folder that belongs to it.
+/// Returns the file that an event adds, and the folder that belongs to it.
 fn files(state: &Snapshot<'_>, event: &Event) -> Result<Option<(String, Option<String>)>, TreeError> {
     let paths = state.paths()?;
     Ok(match event {

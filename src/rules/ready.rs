@@ -10,13 +10,13 @@ use crate::event::{Cause, Event};
 use crate::name::ModelName;
 use crate::tree::TreeError;
 
-/// What to do where a version is not READY.
+/// The hint for a version that is not READY.
 const HELP: &str = "complete or register it again first, or allow it: `greenroom settings set --unready allow`";
 
-/// A version that was let into a stage, or that a guarded alias names, without its files gets none there: nobody approved
-/// those, and no evidence of them was asked.
+/// Checks that a version without files gets none while it is in a stage with approvals or evidence, or has a guarded
+/// alias: the files would be neither approved nor checked.
 pub(super) fn completed(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    // Where only READY versions are let in, none is incomplete there; and what landed before there was this rule stays.
+    // Steps before this rule existed stay valid.
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
     let mut seen = BTreeSet::new();
     for event in &step.diff.events {
@@ -36,7 +36,7 @@ pub(super) fn completed(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
         let path = step.after.full_path(&format!("{}/version.toml", step.after.paths()?.version(model, *version)));
         let stage = before.stage_of(*version)?;
         let asks = |rule: &StageRule| rule.needed() > 0 || rule.require != Evidence::default();
-        // A version that leaves in the same step is judged where it goes.
+        // A version that leaves the stage in the same step is judged by the rules of its new stage.
         if settings.rule(&stage).is_some_and(asks) && after.stage_of(*version)? == stage {
             let message = format!(
                 "version {version} of '{model}' is in {stage}, where what was approved and asked for did not have these files"
@@ -62,14 +62,14 @@ pub(super) fn completed(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
 
 pub(super) fn ready(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()? else { return Ok(()) };
-    // What landed before there was this rule is judged by it only where the settings name it.
+    // Steps before this rule existed are judged by it only if the settings name it.
     let implied = step.is_past && settings.rules.unready.is_none();
     if implied || !settings.wants_ready() {
         return Ok(());
     }
     for event in &step.diff.events {
         match event {
-            // What makes way goes to Archived, which is not active.
+            // A version that makes way enters Archived, which is not active.
             Event::Transitioned { model, version, to, cause: Cause::Direct | Cause::Request { .. }, .. }
                 if to.is_active() =>
             {

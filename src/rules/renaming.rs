@@ -1,4 +1,4 @@
-//! The rule of renames: a model's new name leads references to stages to versions that were approved under the old name.
+//! The rule of renames: a new name must not lead stage references to versions that were approved under the old name.
 
 use super::stage::source;
 use super::{Faults, Step};
@@ -6,20 +6,20 @@ use crate::entity::settings::StageRule;
 use crate::event::Event;
 use crate::tree::TreeError;
 
-/// What a rule asks of an entry that a model's new name cannot bring with it.
+/// Returns whether a stage rule demands something of an entry that a renamed model does not bring along.
 fn asks_for_entry(rule: &StageRule) -> bool {
     rule.needed() > 0 || !rule.frozen.is_empty()
 }
 
-/// Versions whose model takes a name, by which a reference `models:/NAME/STAGE` leads to them and did not before. The
-/// approvals that they have name the model by its former name.
+/// Checks versions that a reference `models:/NAME/STAGE` reaches only because their model takes the name. Their
+/// approvals name the model by its old name.
 pub(super) fn renamed(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()?.filter(|s| s.stages.values().any(asks_for_entry)) else {
         return Ok(());
     };
     for event in &step.diff.events {
         let Event::ModelRenamed { model, from } = event else { continue };
-        // A name that nobody had misleads nobody; what such a rename did in the past stays.
+        // A name without a former owner misleads nobody, so such a rename in the past stays valid.
         if step.is_past && step.before.model(model)?.is_none() {
             continue;
         }

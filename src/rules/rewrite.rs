@@ -1,4 +1,4 @@
-//! The rule of changes that no event tells of: comments and spacing of files, and the layout.
+//! The rule of changes without an event: comments and formatting of files, and the layout.
 
 use super::{Faults, Step};
 use crate::entity::Level;
@@ -50,23 +50,23 @@ pub(super) fn rewrites(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-/// Who may reword a file besides those who manage the registry.
+/// The person who may reword a file, apart from administrators.
 enum Rewriter {
-    /// Nobody.
+    /// Only administrators.
     Manager,
-    /// The person whose words it holds.
+    /// The person whose words the file holds.
     Person(UserName),
-    /// Who has this level on the model.
+    /// A person with this level on the model.
     Level(Level),
 }
 
-/// Who may reword a file: who may change what it says. Comments in a file that holds the words of one person would be
-/// read as that person's.
+/// Returns who may reword a file: the people who may change its content. Comments in a file with one person's words
+/// would be read as that person's.
 fn rewriter(step: &Step<'_>, place: &Location, path: &str) -> Result<Rewriter, TreeError> {
     let settings = step.before.settings()?;
     Ok(match place {
         Location::Person(person) => Rewriter::Person(person.clone()),
-        // What landed before there was this distinction stays.
+        // Steps before this distinction existed stay valid.
         _ if step.is_past && place.model().is_some() => Rewriter::Level(Level::CanEdit),
         Location::Comment(..) => match step.before.file::<Comment>(path)?.and_then(|f| f.value) {
             Some(comment) => Rewriter::Person(comment.created_by),
@@ -94,7 +94,7 @@ fn rewriter(step: &Step<'_>, place: &Location, path: &str) -> Result<Rewriter, T
     })
 }
 
-/// Whether a file says in one state what it says in the other.
+/// Returns whether a file has the same meaning in both states.
 pub(super) fn same_meaning(
     states: (&Snapshot<'_>, &Snapshot<'_>),
     place: &Location,
@@ -102,7 +102,7 @@ pub(super) fn same_meaning(
 ) -> Result<bool, TreeError> {
     match place {
         Location::Settings => same::<Settings>(states, path),
-        // No file of grants is the same as one without a grant.
+        // A missing file of grants means the same as a file without grants.
         Location::Access | Location::ModelAccess(_) => {
             let access = |s: &Snapshot<'_>| match s.file::<Access>(path) {
                 Ok(None) => Ok(Some(Access::default())),
@@ -120,7 +120,7 @@ pub(super) fn same_meaning(
         Location::Version(..) => same::<Version>(states, path),
         Location::Request(..) => same::<Request>(states, path),
         Location::Comment(..) => same::<Comment>(states, path),
-        // Every change of these has its event.
+        // Every change of these files has its event.
         Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_) => Ok(false),
     }
 }

@@ -1,7 +1,8 @@
-//! The rule of addresses in files: where a version says it comes from, the link to its run, and where webhooks go.
+//! The rule of URIs in files: the source of a version, the link to its run, and the targets of webhooks.
 //!
-//! One law for all ways: a command, a hand edit, a push and the server's API ask the functions of this module. An address
-//! is never opened because it stands in a file; but programs and people follow it, and history keeps it for ever.
+//! One rule for all ways: a command, a hand edit, a push and the server's API call the functions of this module.
+//! Greenroom never opens a URI because it stands in a file. But programs and people follow it, and history keeps it for
+//! ever.
 
 mod disguise;
 
@@ -14,7 +15,7 @@ use crate::reference::origin::{self, Origin};
 use crate::text::is_plain;
 use crate::tree::TreeError;
 
-/// Schemes that lead to no place of files, but carry content, run code or name an account.
+/// Schemes that lead to no files, but carry content, run code or name an account.
 const FOREIGN: &[&str] = &[
     "about",
     "blob",
@@ -30,11 +31,11 @@ const FOREIGN: &[&str] = &[
     "view-source",
 ];
 
-/// Schemes under which the part before an `@` is a password or token even if it has no colon.
+/// Schemes under which the part before an `@` is a password or token even without a colon.
 const WEB: &[&str] = &["http", "https"];
 
-/// Keys of a query that sign an address or hold a password, in lower case: of S3, Google Cloud Storage, Azure (SAS),
-/// Alibaba OSS, and what services in general call them.
+/// Keys of a query that sign a URI or hold a password, in lower case: those of S3, Google Cloud Storage, Azure (SAS)
+/// and Alibaba OSS, and common names.
 const SIGNED: &[&str] = &[
     "access_token",
     "api_key",
@@ -70,30 +71,30 @@ const SIGNED: &[&str] = &[
 /// Sources of prompts, which have no files.
 const OF_PROMPTS: [&str; 2] = ["dummy-source", "prompt-template"];
 
-/// How often an address is decoded, so that no spelling of a path is left.
+/// How often a URI is percent-decoded, so that nested encodings hide nothing.
 const DECODINGS: usize = 8;
 
-/// What is wrong with an address.
+/// What is wrong with a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadAddress {
-    /// `..` in a path, however it is spelt, or a NUL.
+    /// `..` in a path, in any spelling, or a NUL.
     Climbs,
     /// A control or invisible character, or bytes that are not UTF-8, also as `%0a`.
     Unreadable,
-    /// A fragment, a backslash in a `file:` address, or a store without a path in it.
+    /// A fragment, a backslash in a `file:` URI, or a store without a path.
     Vague,
     /// A scheme that leads to no files.
     Foreign,
     /// A user and password before the host.
     Password,
-    /// A query that signs the address or holds a token.
+    /// A query that signs the URI or holds a token.
     Signed,
-    /// What looks like a password, signature or token, in a disguise or by a form that providers give their tokens.
+    /// Text that looks like a password, signature or token: disguised, or in the form of a known provider's tokens.
     Disguised,
 }
 
 impl BadAddress {
-    /// What is wrong, as the end of a sentence.
+    /// Returns what is wrong, as the end of a sentence.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Climbs => "leads out of its folder: `..`, also as %2e%2e, and NUL are refused",
@@ -106,7 +107,7 @@ impl BadAddress {
         }
     }
 
-    /// What to write instead.
+    /// Returns what to write instead.
     const fn help(self) -> &'static str {
         match self {
             Self::Climbs | Self::Unreadable | Self::Vague => {
@@ -124,7 +125,7 @@ impl BadAddress {
         }
     }
 
-    /// The same for the link to a run.
+    /// Returns what to write instead in the link to a run.
     const fn help_for_link(self) -> &'static str {
         match self {
             Self::Climbs | Self::Unreadable | Self::Vague | Self::Foreign => {
@@ -134,17 +135,17 @@ impl BadAddress {
         }
     }
 
-    /// Whether it is a fault of the past, too; the others are asked of what comes now.
+    /// Returns whether the fault counts in past steps too; the others count in new steps only.
     pub(super) const fn is_grave(self) -> bool {
         match self {
             Self::Climbs | Self::Foreign | Self::Password | Self::Signed => true,
-            // An address of the past that only looks like it may hold none; who pushes it now can say it otherwise.
+            // A past URI that only looks suspicious may hold no secret. A new one can be written differently.
             Self::Unreadable | Self::Vague | Self::Disguised => false,
         }
     }
 }
 
-/// The scheme of an address, in lower case; a letter before a colon is a drive.
+/// Returns the scheme of a URI in lower case. A single letter before a colon is a drive, not a scheme.
 fn scheme(address: &str) -> Option<String> {
     let (scheme, _) = address.split_once(':')?;
     let starts = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
@@ -152,7 +153,7 @@ fn scheme(address: &str) -> Option<String> {
     (scheme.len() > 1 && starts && plain).then(|| scheme.to_ascii_lowercase())
 }
 
-/// Credentials in an address of any kind.
+/// Returns the kind of credentials that a URI contains, if any.
 pub fn credentials(address: &str) -> Option<BadAddress> {
     plain_credentials(address).or_else(|| disguise::credentials(address).then_some(BadAddress::Disguised))
 }
@@ -175,7 +176,7 @@ fn plain_credentials(address: &str) -> Option<BadAddress> {
     query.split(['&', ';', '?', '#']).any(signs).then_some(BadAddress::Signed)
 }
 
-/// What is wrong with the address of files, whatever the settings.
+/// Returns what is wrong with the URI of files, independent of the settings; `None` if it is acceptable.
 pub fn bad_address(address: &str) -> Option<BadAddress> {
     let mut text = Cow::Borrowed(address);
     for _ in 0..DECODINGS {
@@ -206,7 +207,7 @@ pub fn bad_address(address: &str) -> Option<BadAddress> {
     })
 }
 
-/// What is wrong with the link to a run, which people follow: MLflow writes the address of a page.
+/// Returns what is wrong with the link to a run, which must be a web page as in MLflow; `None` if it is acceptable.
 pub fn bad_link(address: &str) -> Option<BadAddress> {
     let scheme = scheme(address);
     if scheme.as_ref().is_some_and(|scheme| FOREIGN.contains(&scheme.as_str())) {
@@ -221,7 +222,7 @@ pub fn bad_link(address: &str) -> Option<BadAddress> {
     })
 }
 
-/// Text with its `%XX` decoded once; as it is where what comes out is no text.
+/// Decodes each `%XX` once; returns the text unchanged if the result is not UTF-8.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -248,7 +249,7 @@ fn decoded_bytes(text: &str) -> Vec<u8> {
     out
 }
 
-/// Whether an address lies under a prefix: at the start of a part of its path, not within one.
+/// Returns whether a URI lies under a prefix. The prefix must end at the end of a path segment.
 fn lies_under(address: &str, prefix: &str) -> bool {
     let at_part = |rest: &str| rest.is_empty() || prefix.ends_with(['/', ':']) || rest.starts_with('/');
     address.strip_prefix(prefix).is_some_and(at_part)
@@ -296,8 +297,9 @@ fn one(step: &Step<'_>, source: &Source, path: &str, faults: &mut Faults) -> Res
     allowed(step, source, origin.as_ref(), path, faults)
 }
 
-/// A source that names a version of this registry names one that is there, by its number; and the location beside it is
-/// the place of that version's files. A location beside any other source would send clients elsewhere than reviewers see.
+/// Checks a source that names a version of this registry: the version exists and is named by number, and `location` is
+/// the location of that version's files. Beside any other source, a location would send clients elsewhere than
+/// reviewers see.
 fn reference(
     step: &Step<'_>,
     source: &Source,
@@ -314,14 +316,15 @@ fn reference(
             "the location of the source may stand only beside a uri that names a version of this registry".to_owned(),
             "take the location out; the uri alone says where the files are".to_owned(),
         )),
-        // A version of the past may have been deleted since, or its model renamed: that is what the location is for.
+        // A version named in the past may be deleted or its model renamed since; the location is recorded for that
+        // case.
         None if step.is_past => None,
         None => Some((
             "uri",
             "the uri of the source names no version of this registry".to_owned(),
             "name a version that exists, such as models:/churn/3".to_owned(),
         )),
-        // Of a state by itself nobody knows what the name meant when the version was registered.
+        // A state alone does not tell what the name meant when the version was registered.
         Some(_) if step.founds()? => None,
         Some(origin) if !location.is_empty() && location != origin.place() => Some((
             "location",
@@ -345,8 +348,8 @@ fn reference(
     Ok(())
 }
 
-/// Whatever clients may load lies under a prefix that the settings allow: the uri, the location, and without a location the
-/// place of the version that the uri names.
+/// Checks that every URI that clients may load lies under a prefix of the settings: the uri and the location. Without a
+/// location, the location of the version that the uri names is checked.
 fn allowed(
     step: &Step<'_>,
     source: &Source,
@@ -356,7 +359,7 @@ fn allowed(
 ) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()?.filter(|s| !s.sources.allow.is_empty()) else { return Ok(()) };
     let allowed = |address: &str| settings.sources.allow.iter().any(|prefix| lies_under(address, prefix.as_str()));
-    // A logged model of a tracking server was no address of its own once.
+    // Older versions of this rule did not treat logged models of a tracking server as URIs of their own.
     let own = |address: &str| {
         let is_logged = !step.is_past && origin::registered(address).is_none();
         address.is_empty() || address.starts_with("models:/") && !is_logged || OF_PROMPTS.contains(&address)

@@ -1,4 +1,4 @@
-//! Rules of stages: from where, with whose approval, with what evidence, when.
+//! Rules of stages: the stages a version may come from, approvals, evidence and freezes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,19 +33,19 @@ pub(super) fn entries<'e>(step: &'e Step<'_>) -> impl Iterator<Item = Entry<'e>>
     })
 }
 
-/// Entries into stages whose rule (as it was before the step) says something.
+/// Returns entries into stages that have a rule, by the settings before the step.
 fn ruled<'e>(step: &'e Step<'_>) -> Result<Vec<(Entry<'e>, &'e StageRule)>, TreeError> {
     let Some(settings) = step.before.settings()? else { return Ok(Vec::new()) };
     Ok(entries(step).filter_map(|e| Some((settings.rule(e.to)?, e))).map(|(r, e)| (e, r)).collect())
 }
 
-/// The stage pointer that an entry is about.
+/// Returns the path of the stage pointer of an entry.
 pub(super) fn pointer(step: &Step<'_>, e: &Entry<'_>) -> Result<String, TreeError> {
     let stage = if *e.to == Stage::None { e.from } else { e.to };
     Ok(step.after.full_path(&format!("{}/stages/{stage}.toml", step.after.paths()?.model(e.model))))
 }
 
-/// Where a stage's rule stands, for the message.
+/// Returns the path and line of a stage rule, for the finding.
 pub(super) fn source(step: &Step<'_>, stage: &Stage) -> Result<String, TreeError> {
     let path = step.before.full_path("greenroom.toml");
     let line = line_of(step.before, &path, &format!("[stages.{stage}"))?;
@@ -72,7 +72,8 @@ pub(super) fn known(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
             faults.add(path, format!("'{}' is not a stage of this registry", request.to), help.clone());
         }
     }
-    // A declared stage that versions are in cannot be undeclared; only a change of settings makes this look worth it.
+    // A declared stage must not be undeclared while versions are in it. All models are read only if the settings
+    // changed.
     if let Some(Event::SettingsChanged { before, .. }) =
         step.diff.events.iter().find(|e| matches!(e, Event::SettingsChanged { .. }))
     {
@@ -111,7 +112,7 @@ fn touches_settings(step: &Step<'_>) -> bool {
 }
 
 pub(super) fn one(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    // By the files, not by events: a second pointer that readers overlook has no event.
+    // Reads the files, not the events: a second pointer that readers ignore has no event.
     let touched = step.touched()?;
     let dirs: BTreeSet<&ModelDir> =
         touched.iter().filter(|(p, _)| matches!(p, Location::Stage(..))).filter_map(|(p, _)| p.model()).collect();
@@ -193,7 +194,7 @@ pub(super) fn evidence(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeE
     Ok(())
 }
 
-/// What is recorded of a version; none where it is not there or cannot be read.
+/// Returns the record of a version; `None` if it does not exist or cannot be read.
 pub(super) fn version_of(
     snapshot: &Snapshot<'_>,
     model: &ModelName,
@@ -204,7 +205,8 @@ pub(super) fn version_of(
     Ok(version.file()?.and_then(|f| f.value))
 }
 
-/// What a version lacks of the evidence that a rule asks for: what is wrong, and what to do.
+/// Returns which evidence of a rule a version lacks: what is wrong, and what to do. `signed`: whether the committer
+/// signed.
 pub fn lacking(v: &Version, asked: &Evidence, signed: bool) -> Vec<(String, String)> {
     let mut out = Vec::new();
     if asked.description && v.description.is_empty() {
@@ -347,15 +349,15 @@ pub(super) fn approvals(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tree
     Ok(())
 }
 
-/// Whether the entry is what proven others asked for on a branch, which the actor, who may approve it, has merged:
-/// a pull request is a request, and its merge is one approval (design: four eyes).
+/// Returns whether the entry is a proven proposal of other people on a branch, merged by an actor who may approve it. A
+/// pull request counts as a request, and its merge as one approval.
 pub(super) fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
     let user = &step.actor.user;
     let Some(proposal) = step.proposal.filter(|p| p.is_proven(user)) else { return Ok(false) };
     if proposal.authors().contains(user) {
         return Ok(false);
     }
-    // A branch asks for what it changed since its merge base, and not for what its tree happens to hold.
+    // A branch proposes only the changes since its merge base, not all content of its tree.
     let (model, number) = (e.model, e.version);
     let moved = Event::Transitioned {
         model: model.clone(),
@@ -370,7 +372,7 @@ pub(super) fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> 
     let (Some(asked), Some(now)) = (proposal.state.model(model)?, step.after.model(model)?) else {
         return Ok(false);
     };
-    // A merge that was edited brings in something that nobody asked for.
+    // An edited merge would bring in something that was not proposed.
     let same =
         subject(&proposal.state, &asked, number, e.to)?.former == subject(step.after, &now, number, e.to)?.former;
     Ok(same
@@ -378,7 +380,7 @@ pub(super) fn merged(step: &Step<'_>, e: &Entry<'_>) -> Result<bool, TreeError> 
         && step.before.may_approve(user, &step.before_name(model), e.from, e.to)?)
 }
 
-/// Whether all that a merge changes of a version is as the branch changed it: then the requester saw it as well.
+/// Returns whether a merge changes the version exactly as the branch did, so that the requester saw all of it.
 fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry<'_>) -> Result<bool, TreeError> {
     let read = |snapshot: &Snapshot<'_>, name: &ModelName| match snapshot.model(name)? {
         Some(view) => content(snapshot, &view, e.version, (e.from, e.to)).map(Some),
@@ -389,12 +391,12 @@ fn only_asked_changes(step: &Step<'_>, proposal: &super::Proposal<'_>, e: &Entry
         return Ok(true);
     }
     let (base, tip) = (read(&proposal.base, &step.before_name(e.model))?, read(&proposal.state, e.model)?);
-    // The rule is that of the state before, and the name that by which the version is asked for: neither may change.
+    // The rule and the name are those of the state before the step; neither may change.
     let keeps = |name: &str| before.as_ref().is_none_or(|b| after.as_ref().is_some_and(|a| a.get(name) == b.get(name)));
     Ok(before == base && after == tip && keeps("rule") && keeps("name"))
 }
 
-/// What a step changes of a version that enters a stage, besides moving it. What was approved is what must land.
+/// Returns what a step changes of a version besides moving it. Only the approved content may enter.
 pub(super) fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) -> Result<Vec<String>, TreeError> {
     let Some(after) = step.after.model(e.model)? else { return Ok(Vec::new()) };
     let ends = (e.from, e.to);
@@ -402,7 +404,7 @@ pub(super) fn altered(step: &Step<'_>, before: &ModelView<'_>, e: &Entry<'_>) ->
     Ok(differences(&old, &new))
 }
 
-/// An approval that is recorded and cannot count would stand there as if somebody had approved.
+/// Refuses a recorded approval that cannot count, because readers would take it for a valid one.
 pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.before.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
     for event in &step.diff.events {
@@ -428,7 +430,8 @@ pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
                 ),
                 format!("look at the version as it is now, then approve it; {ask} with its subject"),
             ),
-            // Of whose approval counts a later rule may think otherwise; `request approve` and `request show` tell it.
+            // A later rule may decide differently about who can approve; `request approve` and `request show` report
+            // that.
             _ if later == now.current => continue,
             _ => (
                 "the approval cannot count: the same step changes what is approved".to_owned(),
@@ -440,16 +443,16 @@ pub(super) fn reviews(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
     Ok(())
 }
 
-/// Which end of a move approvals are counted for.
+/// The end of a transition for which approvals are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// The stage that is entered.
+    /// The stage that the version enters.
     In,
-    /// The stage that is left.
+    /// The stage that the version leaves.
     Out,
 }
 
-/// Whose approvals count and whose do not.
+/// The approvals that count, and those that do not, with the reason.
 pub(super) struct Tally {
     pub(super) counted: BTreeSet<UserName>,
     pub(super) void: Vec<(UserName, &'static str)>,
@@ -464,7 +467,7 @@ pub(super) fn tally(
     end: End,
 ) -> Result<Tally, TreeError> {
     let mut out = Tally { counted: BTreeSet::new(), void: Vec::new() };
-    // A claim that somebody else lands makes the one who lands it a requester too (design: four eyes).
+    // A person who commits a request in another person's name counts as a requester too, and must not approve it.
     let model = step.before_name(e.model);
     let landed_before =
         matches!(step.before.model(&model)?.map(|m| requests(&m, e.version)), Some(Ok(r)) if r.contains(&request.id));
@@ -475,7 +478,7 @@ pub(super) fn tally(
         let others = request.created_by != step.actor.user && created_by_another(step, &request.id)?;
         let lander = !landed_before && !others && review.by == step.actor.user && !settings.identity.self_approval;
         let why = if lander { Some(OWN) } else { objection(step.before, &model, e.from, request, review, subject)? };
-        // What landed before there was this reason stays.
+        // Steps before this reason existed stay valid.
         let why = why.filter(|why| !(step.is_past && *why == GONE));
         let has_right = match end {
             End::In => step.before.may_let_in(&review.by, &model, e.from, e.to)?,
@@ -489,7 +492,7 @@ pub(super) fn tally(
     Ok(out)
 }
 
-/// Whether the step creates a request that is proven to be somebody else's than the actor's.
+/// Returns whether the step creates a request that is proven to be another person's than the actor's.
 fn created_by_another(step: &Step<'_>, id: &Id) -> Result<bool, TreeError> {
     let created = step.diff.events.iter().find_map(|event| match event {
         Event::RequestCreated { request, .. } if request.id == *id => Some((event, &request.created_by)),
@@ -501,25 +504,28 @@ fn created_by_another(step: &Step<'_>, id: &Id) -> Result<bool, TreeError> {
     }
 }
 
-/// Why one's own approval does not count.
+/// The reason why an approval of one's own request does not count.
 pub const OWN: &str = "nobody approves an own request";
-/// Why an approval of something else does not count.
+/// The reason why an approval of an earlier state does not count.
 pub const CHANGED: &str = "the version, its stage or the rule changed since";
 
-/// Why the approval of somebody else does not count.
+/// The reason why the approval of a person without the right does not count.
 pub const NO_RIGHT: &str = "there is no right to approve this";
 
-/// Why no approval of a request counts whose author's id is nobody's any more: the same human may have another id now,
-/// and would approve an own request.
+/// The reason why no approval counts of a request whose requester was removed: the same human may have another user
+/// name now, and would approve their own request.
 pub const GONE: &str = "who asked is no longer a person of the registry; cancel the request and ask anew";
 
-/// Whether an id that acted stands for nobody in `people/`. Where the author's word counts, people need no file.
+/// Returns whether an actor is not in `people/` any more. With `authority = "author"` people need no file.
 fn is_gone(snapshot: &Snapshot<'_>, user: &UserName) -> Result<bool, TreeError> {
     let by_author = snapshot.settings()?.is_none_or(|s| s.identity.authority == Authority::Author);
     Ok(!by_author && snapshot.person(user)?.is_none())
 }
 
-/// Why an approval does not count towards its request as things are; none if it does.
+/// Returns why an approval does not count for its request in this state; `None` if it counts.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn objection(
     snapshot: &Snapshot<'_>,
     model: &ModelName,
@@ -549,7 +555,7 @@ fn requests(model: &ModelView<'_>, version: u64) -> Result<Vec<Id>, TreeError> {
     }
 }
 
-/// Who could approve, besides who acts, who asked, and those `besides`.
+/// Returns the people who can approve, except the actor, the authors of the branch, and the people of `besides`.
 pub(super) fn who(
     step: &Step<'_>,
     e: &Entry<'_>,

@@ -1,8 +1,10 @@
-//! What an approval is of: the part of a version, its stage and the stage's rule that reviewers decide about, as a digest.
+//! The subject of an approval, as a digest: the parts of a version, its stage and the stage rule that reviewers decide
+//! about.
 //!
-//! Two things are kept apart. The *digest* stands in each review and must still hold when the review is counted: it
-//! covers what decides about the transition, so that a tag which no rule asks for voids no approval. The *content* is all
-//! of a version; the step that uses approvals may change nothing of it, since nobody would have approved that.
+//! There are two sets. The *digest* is stored in each review and must still match when the review is counted. It covers
+//! only what decides about the transition, so a tag that no rule asks for voids no approval. The *content* is
+//! everything in a version. A step that uses approvals must not change any of it, because such a change would not be
+//! approved.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -16,13 +18,13 @@ use crate::snapshot::{ModelView, Snapshot};
 use crate::stage::Stage;
 use crate::tree::{Oid, TreeError};
 
-/// Maps whose entries are people's own words, where an empty value differs from none.
+/// Maps with free keys, in which an empty value differs from a missing one.
 const FREE_MAPS: [&str; 4] = ["tags", "params", "metrics", "flavors"];
 
-/// The subject of a review of a version for a stage, as a state holds it.
+/// Returns the subject of a review of a version for a stage, in one state.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object of the tree cannot be read.
 pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: &Stage) -> Result<Subject, TreeError> {
     let from = model.stage_of(number)?;
     let read = Read::of(snapshot, model, number, (&from, to))?;
@@ -31,10 +33,10 @@ pub fn subject(snapshot: &Snapshot<'_>, model: &ModelView<'_>, number: u64, to: 
     Ok(Subject { current: hashed(&current, model.tree)?, former: hashed(&former, model.tree)? })
 }
 
-/// The names of what the digests of two states differ by.
+/// Returns the names of the parts by which the digests of two states differ.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// If an object of the tree cannot be read.
 pub fn changes(
     (then, old): (&Snapshot<'_>, &ModelView<'_>),
     (now, new): (&Snapshot<'_>, &ModelView<'_>),
@@ -55,7 +57,7 @@ pub fn changes(
     Ok(differences(&one, &other).into_iter().map(named).collect())
 }
 
-/// All that a state holds of a version which somebody moves from one stage to another, by the names that people know.
+/// Returns everything that a state holds of a version that moves from one stage to another, by names that people know.
 pub(super) fn content(
     snapshot: &Snapshot<'_>,
     model: &ModelView<'_>,
@@ -65,7 +67,7 @@ pub(super) fn content(
     Ok(Read::of(snapshot, model, number, ends)?.content())
 }
 
-/// The names of what differs between two contents.
+/// Returns the names of the parts by which two contents differ.
 pub(super) fn differences(one: &Map<String, Value>, other: &Map<String, Value>) -> Vec<String> {
     one.iter().filter(|(name, value)| other.get(*name) != Some(*value)).map(|(name, _)| name.clone()).collect()
 }
@@ -76,7 +78,7 @@ fn hashed(value: &Value, place: Oid) -> Result<Digest, TreeError> {
     Digest::new(hex).map_err(|e| TreeError::Damaged { id: place, why: e.to_string() })
 }
 
-/// What is read of a version for its digests.
+/// The parts of a version that its digests are made of.
 struct Read {
     model: Option<Model>,
     folder: String,
@@ -85,7 +87,7 @@ struct Read {
     files: Option<Oid>,
     attributes: Option<Oid>,
     rule: StageRule,
-    /// The rule of the stage that is left, if leaving it takes approvals.
+    /// The rule of the stage that the version leaves, if leaving requires approvals.
     leaving: Option<StageRule>,
 }
 
@@ -115,7 +117,7 @@ impl Read {
         })
     }
 
-    /// The digest's format 2: unlike the former it covers the files themselves, the model's name and any description.
+    /// Returns format 2 of the digest. Unlike format 1, it covers the files, the model's name and every description.
     fn digest(&self, from: &Stage, to: &Stage) -> Value {
         let asked = &self.rule.require;
         let seen = self.version.as_ref().map(|v| {
@@ -141,8 +143,8 @@ impl Read {
         out
     }
 
-    /// The digest's format 1, as it was first written: reviews of then keep what they are worth. It may not change, so
-    /// the rule is spelled out here.
+    /// Returns format 1 of the digest, which old reviews hold. It must never change, so the fields of the rule are
+    /// spelled out.
     fn former(&self, from: &Stage, to: &Stage) -> Value {
         let StageRule { from: allowed, level, approvals, approvers, exclusive, require, frozen, .. } = &self.rule;
         let Evidence { description, artifacts, signed, tags, metrics, .. } = require;
@@ -202,7 +204,7 @@ fn hex(id: Option<Oid>) -> Option<String> {
     id.map(|id| id.to_string())
 }
 
-/// A metric with all that it holds; its number as text, since JSON has no words for some numbers.
+/// Returns all values of a metric; its number as text, because JSON cannot express some numbers.
 fn metric(metric: &Metric) -> Value {
     match metric {
         Metric::Value(value) => json!([value.to_string()]),
@@ -210,7 +212,7 @@ fn metric(metric: &Metric) -> Value {
     }
 }
 
-/// A value without what is empty or as if it were absent, so that a key which a later version adds changes no digest.
+/// Returns a value without empty parts, so that a key which a later program version adds changes no digest.
 fn pruned(value: Value) -> Value {
     match value {
         Value::Object(map) => {

@@ -1,10 +1,10 @@
-//! Freeze windows: what a rule of a stage or an alias says of them can hold.
+//! The rule of freezes: each freeze window of a stage or alias rule ends after it begins.
 
 use super::{Faults, Step, line_of};
 use crate::entity::settings::Freeze;
 use crate::tree::TreeError;
 
-/// A window that was written in this step ends after it begins. Those that were there stay.
+/// Checks the windows that this step adds. Older windows stay.
 pub(super) fn windows(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
     let Some(settings) = step.after.settings()?.filter(|_| !step.is_past) else { return Ok(()) };
     let path = step.after.full_path("greenroom.toml");

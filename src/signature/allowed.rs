@@ -1,4 +1,4 @@
-//! The people's SSH keys as git reads them: the file that `gpg.ssh.allowedSignersFile` names (ssh-keygen(1)).
+//! The SSH keys of people in git's format: the file of the setting `gpg.ssh.allowedSignersFile` (see ssh-keygen(1)).
 
 use super::PublicKey;
 use crate::entity::Person;
@@ -6,8 +6,10 @@ use crate::entity::person::SigningKey;
 use crate::name::UserName;
 use crate::time::Timestamp;
 
-/// The lines of git's allowed_signers file. A key is valid in it when [`super::check`] finds it good, so git's
-/// `verify-commit` agrees, which asks for the committer's time. OpenPGP keys have no place in it: each becomes a comment.
+/// Returns the lines of git's `allowed_signers` file.
+///
+/// A key is valid in the file when [`super::check`] accepts it, so `git verify-commit`, which uses the committer's
+/// time, agrees with the gate. The file cannot hold OpenPGP keys: each becomes a comment.
 pub fn allowed_signers<'p>(people: impl IntoIterator<Item = (&'p UserName, &'p Person)>) -> Vec<String> {
     let lines = people.into_iter().flat_map(|(user, person)| {
         person.keys.iter().filter_map(move |key| {
@@ -21,15 +23,16 @@ pub fn allowed_signers<'p>(people: impl IntoIterator<Item = (&'p UserName, &'p P
     lines.collect()
 }
 
-/// What names the person to ssh-keygen: the e-mail addresses; the id where none can be written.
+/// Returns the names of a person for ssh-keygen: the e-mail addresses, or the user name if no address can be written.
 fn principals(user: &UserName, person: &Person) -> String {
-    // The rest are wildcards, separators and quotes there.
+    // Other characters are wildcards, separators or quotes in this file.
     let plain = |e: &&str| e.chars().all(|c| c.is_ascii_alphanumeric() || "@.+-_%=/~&'^{}|$".contains(c));
     let emails: Vec<&str> = person.emails.iter().map(|e| e.as_str()).filter(plain).collect();
     if emails.is_empty() { user.to_string() } else { emails.join(",") }
 }
 
-/// From when to when the key counts. Both ends count in ssh-keygen, so the last second is the one before it goes.
+/// Returns the validity of a key. Both ends are inclusive in ssh-keygen, so the last second is the one before the
+/// revocation.
 fn validity(key: &SigningKey) -> String {
     let moment = |t: Timestamp| {
         let digits: String = t.to_string().chars().filter(char::is_ascii_digit).take(14).collect();

@@ -1,11 +1,11 @@
-//! ASCII armor as OpenPGP writes it (RFC 9580, section 6.2): strictly one block and nothing around it.
+//! ASCII armor of OpenPGP (RFC 9580, section 6.2): exactly one block with nothing around it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The bytes in a block with this label; none if the text is not exactly one such block.
+/// Returns the bytes in a block with this label; `None` if the text is not exactly one such block.
 ///
-/// The checksum at the end is left alone, as the RFC asks: what is inside is checked by its signature.
+/// The checksum at the end is not verified, as the RFC demands: the content is verified by its signature.
 pub(super) fn decode(text: &str, label: &str) -> Option<Vec<u8>> {
     let inner = text.trim_ascii().strip_prefix(&format!("-----BEGIN {label}-----"))?;
     let inner = inner.strip_suffix(&format!("\n-----END {label}-----"))?;

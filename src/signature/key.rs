@@ -1,52 +1,52 @@
-//! Public keys as a person's file holds them, told apart by fingerprint.
+//! Public keys as a person's file holds them, identified by fingerprint.
 
 use super::{openpgp, ssh};
 use crate::entity::person::SigningKey;
 
-/// The longest public key that is looked at, in bytes.
+/// The longest public key that is read, in bytes.
 pub const MAX_KEY: usize = 64 * 1024;
 
 /// A public key that can verify signatures.
 #[derive(Debug)]
 pub enum PublicKey {
-    /// As OpenSSH writes it.
+    /// An SSH key in OpenSSH's format.
     Ssh(Box<ssh::Key>),
     /// An OpenPGP certificate: a primary key with its subkeys.
     OpenPgp(Box<openpgp::Certificate>),
 }
 
-/// Why a text is no key that signatures could be verified with. None of them quotes the text.
+/// Why a text is not a key that can verify signatures. No error quotes the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// It must not be told to anybody.
+    /// The text is a private key, which must stay secret.
     #[error("this is a private key, which belongs into no repository; give the public one, and make a new pair")]
     Private,
-    /// It is too long.
+    /// The text is longer than [`MAX_KEY`].
     #[error(
         "the key has more than {MAX_KEY} bytes; export it without the signatures of others (gpg --export-options export-minimal)"
     )]
     TooLarge,
-    /// It is neither an SSH key nor an OpenPGP one.
+    /// The text is neither an SSH key nor an OpenPGP key.
     #[error(
         "this is no public key: give a line such as `ssh-ed25519 AAAA…` or a block that begins with \
          `-----BEGIN PGP PUBLIC KEY BLOCK-----`"
     )]
     Unreadable,
-    /// Its kind is not trusted or not known.
+    /// The kind of key is not trusted or not known.
     #[error("keys of this kind are not accepted; use Ed25519, ECDSA (NIST curves) or RSA")]
     Kind,
-    /// Its numbers are too short, or longer than can be used.
+    /// The RSA modulus is too short to be safe, or longer than the verifier can use.
     #[error("RSA keys need 2048 to {max} bits; this one has {bits}")]
     Bits {
-        /// What it has.
+        /// The size of the key in bits.
         bits: usize,
-        /// What can be used.
+        /// The largest size that can be used, in bits.
         max: usize,
     },
-    /// A file with several keys.
+    /// The block holds several keys.
     #[error("the block holds several keys; give each its own")]
     Several,
-    /// The primary key does not vouch for what its certificate says.
+    /// The primary key has no valid signature of its own on its properties.
     #[error("the OpenPGP key is not signed by itself, or with SHA-1 or MD5; renew it (gpg --quick-set-expire)")]
     SelfSignature,
     /// Neither the primary key nor a subkey may sign.
@@ -57,7 +57,11 @@ pub enum KeyError {
 impl PublicKey {
     /// Reads an SSH public key line or an armored OpenPGP public key block.
     ///
-    /// What an OpenPGP key says of itself is not verified yet; see [`Self::vet`].
+    /// The self-signatures of an OpenPGP key are not verified yet; see [`Self::vet`].
+    ///
+    /// # Errors
+    /// A [`KeyError`] if the text is too long, a private key, unreadable, or a key of a kind or size that is not
+    /// accepted.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.len() > MAX_KEY {
             return Err(KeyError::TooLarge);
@@ -73,7 +77,10 @@ impl PublicKey {
         }
     }
 
-    /// Verifies what the key says of itself, so that a key that can never sign is not taken.
+    /// Verifies the self-signatures of the key, so that a key that can never sign is refused when it is added.
+    ///
+    /// # Errors
+    /// [`KeyError::SelfSignature`] or [`KeyError::NotForSigning`] for an OpenPGP key; never for an SSH key.
     pub fn vet(&self) -> Result<(), KeyError> {
         match self {
             Self::Ssh(_) => Ok(()),
@@ -81,7 +88,7 @@ impl PublicKey {
         }
     }
 
-    /// What people compare: `SHA256:…` as `ssh-keygen -l` shows it, or the hexadecimal digits that gpg shows.
+    /// Returns the fingerprint: `SHA256:…` as `ssh-keygen -l` shows it, or the hexadecimal digits that `gpg` shows.
     pub fn fingerprint(&self) -> &str {
         match self {
             Self::Ssh(key) => key.fingerprint(),
@@ -89,7 +96,7 @@ impl PublicKey {
         }
     }
 
-    /// What kind it is: SSH's name for it, or `openpgp`.
+    /// Returns the kind of key: SSH's name of the algorithm, or `openpgp`.
     pub fn kind(&self) -> String {
         match self {
             Self::Ssh(key) => key.kind(),
@@ -97,7 +104,7 @@ impl PublicKey {
         }
     }
 
-    /// The key as OpenSSH writes it, without a comment; none for OpenPGP.
+    /// Returns the key in OpenSSH's format without a comment; `None` for an OpenPGP key.
     pub fn ssh_line(&self) -> Option<String> {
         match self {
             Self::Ssh(key) => key.line(),
@@ -105,7 +112,7 @@ impl PublicKey {
         }
     }
 
-    /// By what a signature names the keys here that may have made it.
+    /// Returns the identifiers by which a signature can name this key: the SSH fingerprint, or the OpenPGP key ids.
     pub(super) fn marks(&self) -> Vec<String> {
         match self {
             Self::Ssh(key) => vec![key.fingerprint().to_owned()],
@@ -114,7 +121,10 @@ impl PublicKey {
     }
 }
 
-/// The fingerprint of a person's key; see [`PublicKey::fingerprint`].
+/// Returns the fingerprint of a person's key; see [`PublicKey::fingerprint`].
+///
+/// # Errors
+/// The errors of [`PublicKey::parse`].
 pub fn fingerprint(key: &SigningKey) -> Result<String, KeyError> {
     PublicKey::parse(key.key.as_str()).map(|k| k.fingerprint().to_owned())
 }

@@ -1,8 +1,9 @@
-//! Who signed: signatures as git makes them, verified with the keys of the registry's people.
+//! Signatures as git makes them, verified with the keys of the registry's people.
 //!
-//! Bytes, keys and a time go in, a [`Finding`] comes out; nothing is read or run. A signature names the key that it
-//! is made with, so only that key is tried, however many people there are. Two ways to ask: [`check`] with the keys
-//! of those who probably signed, and a [`Ring`] of everybody's, which is built once and asked often.
+//! Input is bytes, keys and a time; output is a [`Finding`]. Nothing is read from disk or run. A signature names the
+//! key that made it, so only that key is tried, however many people there are. There are two ways to ask: [`check`]
+//! takes a few keys, such as those of the probable signer; a [`Ring`] holds the keys of all people and is built once
+//! for many questions.
 
 mod allowed;
 mod armor;
@@ -21,54 +22,54 @@ use crate::entity::person::SigningKey;
 use crate::name::UserName;
 use crate::time::Timestamp;
 
-/// The longest signature that is looked at, in bytes. One of RSA with 8192 bits has about 1.6 KiB.
+/// The longest signature that is read, in bytes. A signature by RSA with 8192 bits has about 1.6 KiB.
 pub const MAX_SIGNATURE: usize = 16 * 1024;
 
-/// What a signature proves.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// The person signed this with a key that counts.
+    /// The person signed this with a valid key.
     Good {
-        /// Who signed.
+        /// The signer.
         user: UserName,
-        /// The key, as [`fingerprint`] gives it.
+        /// The fingerprint of the key, as [`fingerprint`] returns it.
         fingerprint: String,
     },
-    /// The signature is made by the person's key, but the key did not count at that time.
+    /// The person's key made the signature, but the key was not valid at that time.
     Void {
-        /// Whose key it is.
+        /// The owner of the key.
         user: UserName,
-        /// The key.
+        /// The fingerprint of the key.
         fingerprint: String,
-        /// Why it does not count.
+        /// Why the key is not valid.
         why: Void,
     },
-    /// None of the people asked about has the key. Whether the signature is right was not asked.
+    /// No given person has the key. The signature itself was not verified.
     Unknown {
-        /// What the signature says of its key: a fingerprint, an OpenPGP key id, or `X.509` for certificates, which
-        /// people cannot have here.
+        /// The key that the signature names: a fingerprint, an OpenPGP key id, or `X.509` for certificates, which
+        /// people of a registry cannot have.
         key: String,
     },
-    /// It proves nothing.
+    /// The signature proves nothing.
     Bad(BadSignature),
 }
 
-/// Why a key did not count at a time.
+/// Why a key was not valid at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Void {
-    /// It was added to the person later.
+    /// The key was added to the person later.
     #[error("the key counts from {0} on only")]
     NotYet(Timestamp),
-    /// The registry revoked it.
+    /// The registry revoked the key.
     #[error("the key was revoked on {0}")]
     Revoked(Timestamp),
-    /// Its owner revoked it in the OpenPGP key itself.
+    /// The owner revoked the key in the OpenPGP key itself.
     #[error("the OpenPGP key says that it was revoked on {0}")]
     RevokedByOwner(Timestamp),
-    /// The OpenPGP key ran out.
+    /// The OpenPGP key expired.
     #[error("the OpenPGP key expired on {0}; renew it and give it anew (greenroom person set … --key FILE)")]
     Expired(Timestamp),
-    /// The OpenPGP key says that this part of it is not for signing, or does not vouch for it.
+    /// The OpenPGP key does not allow this part of it to sign, or has no valid binding signature for it.
     #[error("the OpenPGP key does not vouch for the part that signed, or not for signing")]
     NotForSigning,
 }
@@ -76,36 +77,36 @@ pub enum Void {
 /// Why a signature proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
-    /// Too long.
+    /// The signature is longer than [`MAX_SIGNATURE`].
     #[error("the signature has more than {MAX_SIGNATURE} bytes")]
     TooLarge,
-    /// Not what git writes.
+    /// The text is not one signature as git writes it.
     #[error("the signature cannot be read: it is damaged, or there are several")]
     Unreadable,
-    /// Made for something else than git.
+    /// The SSH signature was made for a namespace other than `git`.
     #[error("the SSH signature was not made for git")]
     Namespace,
-    /// A kind of key that is not trusted.
+    /// The kind of key is not trusted.
     #[error("the signature is made with a kind of key that is not accepted")]
     Kind,
-    /// A hash that can be forged.
+    /// The hash can be forged.
     #[error("the signature uses a weak hash such as SHA-1 or MD5")]
     Hash,
-    /// Something critical that this program does not know.
+    /// The signature has a critical condition that this program does not know.
     #[error("the signature has conditions that are not understood")]
     Conditions,
-    /// It was to hold for some time only.
+    /// The signature has an expiry time, which has passed.
     #[error("the signature expired on {0}")]
     Expired(Timestamp),
-    /// The content was changed, or it was made with another key.
+    /// The content was changed after signing, or another key made the signature.
     #[error("the signature does not fit the content: it was changed after it was signed, or the signature is made up")]
     Mismatch,
-    /// It would prove several people.
+    /// Several people have the key, so the signature identifies no one of them.
     #[error("several people have the key {0}, so it proves nobody")]
     Shared(String),
 }
 
-/// A signature that was read.
+/// A parsed signature.
 enum Signature {
     Ssh(ssh::Signature),
     OpenPgp(openpgp::Signature),
@@ -117,10 +118,10 @@ enum Refusal {
     Void(Void),
 }
 
-/// Says what a signature proves, given keys that may have made it.
+/// Returns what a signature proves, given keys that may have made it.
 ///
-/// `payload` and `signature` are as git takes them out of a commit or tag; `at` is when that landed.
-/// Keys that cannot be read are passed over: nothing can be proven with them.
+/// `payload` and `signature` are as git takes them out of a commit or tag. `at` is the time at which the commit or tag
+/// reached the branch. Keys that cannot be read are skipped, because they prove nothing.
 pub fn check<'k>(
     payload: &[u8],
     signature: &[u8],
@@ -130,14 +131,14 @@ pub fn check<'k>(
     Ring::new(keys).check(payload, signature, at)
 }
 
-/// The keys of many people, found by what a signature says of its key.
+/// The keys of many people, indexed by the identifiers that signatures use.
 #[derive(Debug, Default)]
 pub struct Ring {
     keys: Vec<Entry>,
     by_mark: HashMap<String, Vec<usize>>,
 }
 
-/// A key of a person.
+/// One key of one person.
 #[derive(Debug)]
 struct Entry {
     user: UserName,
@@ -147,7 +148,7 @@ struct Entry {
 }
 
 impl Ring {
-    /// Reads and indexes keys; those that cannot be read are left out.
+    /// Reads and indexes keys. Keys that cannot be read are skipped.
     pub fn new<'k>(keys: impl IntoIterator<Item = (&'k UserName, &'k SigningKey)>) -> Self {
         let mut ring = Self::default();
         for (user, given) in keys {
@@ -161,7 +162,7 @@ impl Ring {
         ring
     }
 
-    /// Says what a signature proves; as [`check`].
+    /// Returns what a signature proves; see [`check`].
     pub fn check(&self, payload: &[u8], signature: &[u8], at: Timestamp) -> Finding {
         if signature.len() > MAX_SIGNATURE {
             return Finding::Bad(BadSignature::TooLarge);
@@ -169,7 +170,8 @@ impl Ring {
         let Ok(text) = std::str::from_utf8(signature).map(str::trim) else {
             return Finding::Bad(BadSignature::Unreadable);
         };
-        // git takes these too, from gpgsm; which authority to trust is not for a repository to say.
+        // git accepts these signatures too (made by gpgsm), but which certificate authority to trust is not a decision
+        // of a repository.
         if text.starts_with("-----BEGIN SIGNED MESSAGE-----") {
             return Finding::Unknown { key: "X.509".to_owned() };
         }
@@ -211,7 +213,7 @@ impl Ring {
 }
 
 impl Entry {
-    /// Whether the signature names this very key, and not only one with the same short id.
+    /// Returns whether the signature names this very key, and not only a key with the same short id.
     fn may_have_made(&self, signature: &Signature) -> bool {
         match (&self.key, signature) {
             (PublicKey::Ssh(_), Signature::Ssh(_)) => true,
@@ -228,7 +230,8 @@ impl Entry {
                 Err(Refusal::Bad(BadSignature::Mismatch))
             }
         };
-        // Commits keep whole seconds. Within the second in which a key comes it counts; in which it goes, not.
+        // Commits keep whole seconds. A key is valid within the second of its addition, and not within that of its
+        // revocation.
         let second = at.as_seconds();
         match (own, self.added_at, self.revoked_at) {
             (Err(Refusal::Bad(bad)), ..) => Err(Refusal::Bad(bad)),

@@ -1,7 +1,7 @@
-//! OpenPGP (RFC 4880 and 9580): detached signatures as `gpg --detach-sign --armor` makes them, and certificates.
+//! OpenPGP (RFC 4880 and 9580): certificates, and detached signatures as `gpg --detach-sign --armor` makes them.
 //!
-//! Of a certificate only that counts which its primary key signed: when it ends, whether it is revoked, which subkeys
-//! may sign. A subkey that signs must also have signed that it belongs to the primary key, or anyone could adopt it.
+//! Only properties of a certificate that its primary key signed count: expiry, revocation, and which subkeys may sign.
+//! A signing subkey must also have signed that it belongs to the primary key; otherwise anyone could adopt it.
 //! Revocations by other keys (designated revokers) are not followed.
 
 use std::sync::OnceLock;
@@ -16,13 +16,13 @@ use super::key::KeyError;
 use super::{BadSignature, Refusal, Void, armor};
 use crate::time::Timestamp;
 
-/// The sizes of RSA keys that are taken, in bits.
+/// The accepted sizes of RSA keys, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// How many packets of a certificate are looked at: keys, names, signatures.
+/// How many packets of a certificate are read at most: keys, user ids, signatures.
 const MAX_PACKETS: usize = 1000;
 
-/// A public key with what it says of itself.
+/// A public key with its self-signatures.
 #[derive(Debug)]
 pub struct Certificate {
     key: SignedPublicKey,
@@ -30,7 +30,7 @@ pub struct Certificate {
     makers: OnceLock<Result<Vec<Maker>, KeyError>>,
 }
 
-/// A part of a certificate that may sign.
+/// A primary key or subkey that may sign.
 #[derive(Debug)]
 struct Maker {
     key: Part,
@@ -43,7 +43,7 @@ enum Part {
     Sub(packet::PublicSubkey),
 }
 
-/// From when to when a key holds.
+/// The validity period of a key.
 #[derive(Debug, Clone, Copy)]
 struct Life {
     created: Timestamp,
@@ -52,7 +52,7 @@ struct Life {
 }
 
 impl Life {
-    /// What holds for a part holds for no longer than the whole.
+    /// Limits the period of a subkey to the period of its primary key.
     fn within(self, whole: Self) -> Self {
         let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| a.into_iter().chain(b).min();
         Self {
@@ -64,7 +64,7 @@ impl Life {
 }
 
 impl Certificate {
-    /// Reads an armored block with one public key. What it says of itself is verified by [`Self::vet`].
+    /// Reads an armored block with one public key. [`Self::vet`] verifies its self-signatures.
     pub(super) fn parse(text: &str) -> Result<Self, KeyError> {
         let bytes = armor::decode(text, "PGP PUBLIC KEY BLOCK").ok_or(KeyError::Unreadable)?;
         count_keys(&bytes)?;
@@ -77,18 +77,18 @@ impl Certificate {
         Ok(Self { key, fingerprint, makers: OnceLock::new() })
     }
 
-    /// The primary key's fingerprint in capital hexadecimal digits.
+    /// Returns the fingerprint of the primary key in capital hexadecimal digits.
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The key ids of the primary key and of all subkeys.
+    /// Returns the key ids of the primary key and of all subkeys.
     pub(super) fn ids(&self) -> Vec<String> {
         let subs = self.key.public_subkeys.iter().map(|s| capitals(s.key.legacy_key_id()));
         std::iter::once(capitals(self.key.legacy_key_id())).chain(subs).collect()
     }
 
-    /// Verifies that the key vouches for itself and that some part of it may sign.
+    /// Verifies the self-signature of the primary key, and that the primary key or a subkey may sign.
     pub(super) fn vet(&self) -> Result<(), KeyError> {
         match self.makers() {
             Ok([]) => Err(KeyError::NotForSigning),
@@ -97,14 +97,14 @@ impl Certificate {
         }
     }
 
-    /// Whether the signature names a key of this certificate.
+    /// Returns whether the signature names a key of this certificate.
     pub(super) fn may_have_made(&self, signature: &Signature) -> bool {
         let Some(wanted) = &signature.fingerprint else { return true };
         let subs = self.key.public_subkeys.iter().map(|s| s.key.fingerprint());
         std::iter::once(self.key.fingerprint()).chain(subs).any(|f| f == *wanted)
     }
 
-    /// Whether a part of this certificate that might sign at the time made the signature over the payload.
+    /// Verifies that a key of this certificate made the signature over the payload, and could sign at the time `at`.
     pub(super) fn check(&self, signature: &Signature, payload: &[u8], at: Timestamp) -> Result<(), Refusal> {
         let makers = self.makers().unwrap_or_default();
         let Some(maker) = makers.iter().find(|m| m.key.id() == signature.key_id) else {
@@ -145,7 +145,7 @@ impl Certificate {
         Ok(makers)
     }
 
-    /// How long the primary key holds and whether it may sign, by the newest word it gave on that itself.
+    /// Returns the validity period of the primary key and whether it may sign, by its newest self-signature.
     fn primary(&self) -> Result<(Life, bool), KeyError> {
         let (key, details) = (&self.key.primary_key, &self.key.details);
         let direct = details
@@ -155,7 +155,7 @@ impl Certificate {
         let names = details.users.iter().filter_map(|user| {
             let own = user.signatures.iter().filter(|s| sound(s));
             let own = own.filter(|s| s.verify_certification(key, Tag::UserId, &user.id).is_ok());
-            // A name that is taken back says nothing any more.
+            // A revoked user id says nothing any more.
             newest(own).filter(|s| s.typ() != Some(SignatureType::CertRevocation))
         });
         let word = newest(direct.chain(names)).ok_or(KeyError::SelfSignature)?;
@@ -165,13 +165,14 @@ impl Certificate {
             expires: expiry(key.created_at(), word.key_expiration_time()),
             revoked: revocations.filter_map(revoked_from).min(),
         };
-        // Keys of old say nothing of their purpose: then the primary key may sign.
+        // Old keys have no key flags; then the primary key may sign.
         let silent =
             word.config().is_none_or(|c| !c.hashed_subpackets().any(|p| matches!(p.data, SubpacketData::KeyFlags(_))));
         Ok((life, silent || word.key_flags().sign()))
     }
 
-    /// How long a subkey holds, if it may sign: both keys must have signed that it belongs to the primary key.
+    /// Returns the validity period of a subkey that may sign. Both keys must have signed that the subkey belongs to the
+    /// primary key.
     fn signing_subkey(&self, sub: &SignedPublicSubKey) -> Option<Life> {
         let primary = &self.key.primary_key;
         accept(sub.key.public_params()).ok()?;
@@ -203,7 +204,7 @@ impl Part {
     }
 }
 
-/// A signature.
+/// A detached signature.
 #[derive(Debug)]
 pub(super) struct Signature {
     packet: packet::Signature,
@@ -215,7 +216,7 @@ pub(super) struct Signature {
 }
 
 impl Signature {
-    /// Reads the armored text: one signature over bytes, by a key that it names.
+    /// Reads the armored text: one signature over bytes, by one key that it names.
     pub(super) fn parse(text: &str) -> Result<Self, BadSignature> {
         let bytes = armor::decode(text, "PGP SIGNATURE").ok_or(BadSignature::Unreadable)?;
         let mut packets = PacketParser::new(bytes.as_slice());
@@ -234,7 +235,7 @@ impl Signature {
         }
         let created = packet.created().ok_or(BadSignature::Unreadable)?;
         let expires = expiry(created, packet.signature_expiration_time());
-        // What several issuers would mean is left open.
+        // RFC 9580 does not define the meaning of several issuers, so the first one counts.
         let (ids, prints) = (packet.issuer_key_id(), packet.issuer_fingerprint());
         let fingerprint = prints.first().map(|f| (*f).clone());
         let from_print = fingerprint.as_ref().and_then(key_id_in);
@@ -247,18 +248,18 @@ impl Signature {
         Ok(Self { created: time(created), expires, key_id, fingerprint, issuer, packet })
     }
 
-    /// The id of the key that it says it is made with.
+    /// Returns the id of the key that the signature names.
     pub(super) fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// The fingerprint of that key, or its id if there is no more.
+    /// Returns the fingerprint of that key, or its id if the signature has no fingerprint.
     pub(super) fn issuer(&self) -> &str {
         &self.issuer
     }
 }
 
-/// The key id that is part of a fingerprint.
+/// Returns the key id that is part of a fingerprint.
 fn key_id_in(fingerprint: &Fingerprint) -> Option<String> {
     let digits = capitals(fingerprint);
     match fingerprint {
@@ -268,7 +269,7 @@ fn key_id_in(fingerprint: &Fingerprint) -> Option<String> {
     }
 }
 
-/// Refuses secret keys and several keys, before anything is looked at more closely.
+/// Refuses secret keys and blocks of several keys before the block is parsed.
 fn count_keys(bytes: &[u8]) -> Result<(), KeyError> {
     let mut packets = PacketParser::new(bytes);
     let mut primaries = 0;
@@ -291,11 +292,11 @@ fn count_keys(bytes: &[u8]) -> Result<(), KeyError> {
     Err(KeyError::TooLarge)
 }
 
-/// Whether a kind of key is trusted: no DSA, no short RSA.
+/// Refuses kinds of keys that are not trusted, such as DSA and short RSA.
 fn accept(key: &PublicParams) -> Result<(), KeyError> {
     match key {
         PublicParams::RSA(rsa) => {
-            // The modulus comes first, after the number of its bits.
+            // The modulus comes first, after its bit count.
             let bytes = rsa.to_bytes().unwrap_or_default();
             let bits = bytes.first_chunk::<2>().map_or(0, |b| usize::from(u16::from_be_bytes(*b)));
             if RSA_BITS.contains(&bits) { Ok(()) } else { Err(KeyError::Bits { bits, max: *RSA_BITS.end() }) }
@@ -307,7 +308,7 @@ fn accept(key: &PublicParams) -> Result<(), KeyError> {
     }
 }
 
-/// Whether a hash is strong enough to stand for what is signed.
+/// Returns whether forging the hash is out of reach.
 fn is_strong(hash: HashAlgorithm) -> bool {
     matches!(
         hash,
@@ -319,7 +320,7 @@ fn is_strong(hash: HashAlgorithm) -> bool {
     )
 }
 
-/// Whether nothing in a signature is marked critical that this program does not act on.
+/// Returns whether this program knows all subpackets that the signature marks as critical.
 fn understood(signature: &packet::Signature) -> bool {
     signature.config().is_some_and(|c| {
         c.hashed_subpackets().filter(|p| p.is_critical).all(|p| {
@@ -328,7 +329,7 @@ fn understood(signature: &packet::Signature) -> bool {
     })
 }
 
-/// Whether a signature of a key over keys and names may be believed, if it fits.
+/// Returns whether a self-signature may be believed if it verifies.
 fn sound(signature: &packet::Signature) -> bool {
     signature.hash_alg().is_some_and(is_strong) && understood(signature)
 }
@@ -337,7 +338,8 @@ fn newest<'s>(signatures: impl Iterator<Item = &'s packet::Signature>) -> Option
     signatures.filter(|s| s.created().is_some()).max_by_key(|s| s.created())
 }
 
-/// From when on a revocation holds: from the beginning, unless the key was only given up.
+/// Returns from when a revocation holds: from the beginning, or from its date if the key was only superseded or
+/// retired.
 fn revoked_from(revocation: &packet::Signature) -> Option<Timestamp> {
     match revocation.revocation_reason_code() {
         Some(RevocationCode::KeySuperseded | RevocationCode::KeyRetired) => revocation.created().map(time),
@@ -354,7 +356,7 @@ fn time(t: pgp::types::Timestamp) -> Timestamp {
     Timestamp::from_seconds(i64::from(t.as_secs()))
 }
 
-/// As gpg shows ids and fingerprints.
+/// Formats ids and fingerprints as `gpg` shows them.
 fn capitals(id: impl std::fmt::Display) -> String {
     id.to_string().to_uppercase()
 }

@@ -6,13 +6,13 @@ use ssh_key::{Algorithm, EcdsaCurve, HashAlg, SshSig};
 use super::BadSignature;
 use super::key::KeyError;
 
-/// What git signs for; a signature made for something else must not count.
+/// The namespace that git signs for; a signature for another purpose must not count.
 const NAMESPACE: &str = "git";
 
-/// The sizes of RSA keys that are taken, in bits.
+/// The accepted sizes of RSA keys, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
-/// A public key.
+/// A public key in OpenSSH's format.
 #[derive(Debug)]
 pub struct Key {
     key: ssh_key::PublicKey,
@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Reads a line as `ssh-keygen` writes it.
+    /// Reads a public key line as `ssh-keygen` writes it.
     pub(super) fn parse(line: &str) -> Result<Self, KeyError> {
         if line.contains('\n') {
             return Err(KeyError::Unreadable);
@@ -31,23 +31,23 @@ impl Key {
         Ok(Self { key, fingerprint })
     }
 
-    /// `SHA256:…`
+    /// Returns the fingerprint: `SHA256:…`.
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// SSH's name for the kind of key.
+    /// Returns SSH's name of the algorithm.
     pub(super) fn kind(&self) -> String {
         self.key.algorithm().to_string()
     }
 
-    /// The line without its comment.
+    /// Returns the public key line without its comment.
     pub(super) fn line(&self) -> Option<String> {
         ssh_key::PublicKey::new(self.key.key_data().clone(), "").to_openssh().ok().map(|l| l.trim_end().to_owned())
     }
 }
 
-/// Whether a kind of key is trusted: no DSA, no short RSA, no certificates.
+/// Refuses kinds of keys that are not trusted: DSA, short RSA, certificates.
 fn accept(key: &KeyData) -> Result<(), KeyError> {
     match key.algorithm() {
         Algorithm::Ed25519 | Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256 => Ok(()),
@@ -62,7 +62,7 @@ fn accept(key: &KeyData) -> Result<(), KeyError> {
     }
 }
 
-/// A signature.
+/// An SSH signature.
 #[derive(Debug)]
 pub(super) struct Signature(SshSig);
 
@@ -80,12 +80,12 @@ impl Signature {
         }
     }
 
-    /// The fingerprint of the key that it says it is made with.
+    /// Returns the fingerprint of the key that the signature names.
     pub(super) fn fingerprint(&self) -> String {
         self.0.public_key().fingerprint(HashAlg::Sha256).to_string()
     }
 
-    /// Whether the key made it over the payload.
+    /// Verifies that the key made the signature over the payload.
     pub(super) fn verify(&self, key: &Key, payload: &[u8]) -> Result<(), BadSignature> {
         key.key.verify(NAMESPACE, payload, &self.0).map_err(|_| BadSignature::Mismatch)
     }

@@ -1,4 +1,4 @@
-//! What signatures prove, on small ones that `ssh-keygen` and `gpg` made, and on anything else.
+//! Tests of what signatures prove: small ones that `ssh-keygen` and `gpg` made, and random or mutated bytes.
 
 use proptest::prelude::*;
 use ssh_key::private::Ed25519Keypair;
@@ -10,7 +10,7 @@ use crate::text::Text;
 
 const PAYLOAD: &[u8] = b"hello\n";
 
-/// Bob's key and his signature of the payload, by `ssh-keygen`; Carol's, by `gpg`.
+/// Bob's key and signature of the payload are made by `ssh-keygen`, Carol's by `gpg`.
 const BOB: &str = include_str!("../../tests/data/signatures/bob.pub");
 const BOBS: &str = include_str!("../../tests/data/signatures/bob.sig");
 const CAROL: &str = include_str!("../../tests/data/signatures/carol.asc");
@@ -88,14 +88,14 @@ fn keys_that_cannot_sign_are_told_apart() {
     assert_eq!(PublicKey::parse(CAROL).map(|k| k.kind()), Ok("openpgp".to_owned()));
 }
 
-/// Signs bytes as they are.
+/// Signs bytes without any framing.
 fn raw(signer: &impl ssh_key::SigningKey, bytes: &[u8]) -> Vec<u8> {
     signer.try_sign(bytes).unwrap().as_bytes().to_vec()
 }
 
 #[test]
 fn a_security_key_proves_its_owner() {
-    // What the device does: it signs the hash of the application, flags, a counter, and the hash of what is asked.
+    // As a security key does: it signs the hash of the application, flags, a counter, and the hash of the challenge.
     let device = Ed25519Keypair::from_seed(&[7; 32]);
     let sha256 = |bytes: &[u8]| <ssh_key::sha2::Sha256 as ssh_key::sha2::Digest>::digest(bytes).to_vec();
     let asked = SshSig::signed_data("git", HashAlg::Sha512, PAYLOAD).unwrap();
@@ -112,7 +112,7 @@ fn a_security_key_proves_its_owner() {
     assert_eq!(at(b"else"), Finding::Bad(BadSignature::Mismatch));
 }
 
-/// A text with some bytes changed, taken out or put in.
+/// Returns a text with some characters changed, removed or inserted.
 fn mutated(text: &'static str) -> impl Strategy<Value = String> {
     let edit = (any::<prop::sample::Index>(), 0..3_u8, "[ -~\n]");
     prop::collection::vec(edit, 1..6).prop_map(move |edits| {
@@ -129,7 +129,7 @@ fn mutated(text: &'static str) -> impl Strategy<Value = String> {
     })
 }
 
-/// Armored text around bytes of a real signature or key, some of them changed.
+/// Returns armored text around the bytes of a real signature or key, with some bytes changed.
 fn mutated_bytes(text: &'static str, label: &'static str) -> impl Strategy<Value = String> {
     use base64::Engine as _;
     let base64 = base64::engine::general_purpose::STANDARD;
@@ -172,7 +172,7 @@ proptest! {
             mutated_bytes(CAROLS, "PGP SIGNATURE"),
         ],
     ) {
-        // Armor has some freedom, such as blank lines: then it proves the same, and never for another content.
+        // Armor allows some variants, such as blank lines. A variant proves the same person, and never another content.
         let people = people();
         match ask(PAYLOAD, &text) {
             Finding::Good { user, .. } => prop_assert!(people.iter().any(|(u, _)| *u == user)),

@@ -1,4 +1,5 @@
-//! Whose approval of a move counts: for the stage that a version enters, and for the one that it leaves.
+//! Approvers: whose approval of a transition counts, for the stage that a version enters and for the stage that it
+//! leaves.
 
 use super::Snapshot;
 use crate::name::{ModelName, UserName};
@@ -6,8 +7,11 @@ use crate::stage::Stage;
 use crate::tree::TreeError;
 
 impl Snapshot<'_> {
-    /// Whether a person's approval of a move of a model's version counts, for entering the one stage or for leaving the
-    /// other, whichever of the two takes approvals.
+    /// Returns whether a person's approval of a transition counts: for entering the stage `to`, or for leaving the stage
+    /// `from`. Only an end that requires approvals is considered; if neither end does, entering is considered.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn may_approve(&self, user: &UserName, model: &ModelName, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
         let Some(settings) = self.settings()? else { return Ok(false) };
         let leaves = settings.approvals_to_leave(from) > 0;
@@ -15,18 +19,25 @@ impl Snapshot<'_> {
         Ok(enters && self.may_let_in(user, model, from, to)? || leaves && self.may_let_out(user, model, from, to)?)
     }
 
-    /// Whether a person's approval counts for the stage that a version enters: the approvers that its rule names, else
-    /// those who may make the move.
+    /// Returns whether a person's approval counts for the stage that a version enters. Approvers are those that the
+    /// stage rule names, or else the people who may make the transition.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn may_let_in(&self, user: &UserName, model: &ModelName, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
         self.is_approver(user, model, to, (from, to))
     }
 
-    /// Whether a person's approval counts for the stage that a version leaves.
+    /// Returns whether a person's approval counts for the stage that a version leaves.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn may_let_out(&self, user: &UserName, model: &ModelName, from: &Stage, to: &Stage) -> Result<bool, TreeError> {
         self.is_approver(user, model, from, (from, to))
     }
 
-    /// Whether the rule of a stage names a person as an approver, or names nobody and the person may make the move.
+    /// Returns whether a stage rule names a person as an approver; without named approvers, whether the person may make
+    /// the transition.
     fn is_approver(
         &self,
         user: &UserName,

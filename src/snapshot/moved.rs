@@ -1,15 +1,18 @@
-//! The folder of a registry in a tree: which folders hold one, and where the registry of an id lies.
+//! The folder of a registry in a tree: which folders hold one, and which folder holds the registry with an id.
 
 use super::Snapshot;
 use super::places::OWN;
 use crate::name::Id;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
-/// The entries of a registry that may not stay behind where it is moved from.
+/// The entries of a registry that must move with it to another folder.
 const CORE: [&str; 7] = ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];
 
-/// The folders of a tree that hold a registry: its root, the folders at its top, and those of `named`. Each is empty for
-/// the root, or ends in a slash.
+/// Returns the folders of a tree that hold a registry: the root, folders at the top, and folders of `named`. A folder
+/// is empty for the root, or ends in a slash.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Result<Vec<String>, TreeError> {
     let Some(root) = root else { return Ok(Vec::new()) };
     let holds = |at: &str| -> Result<bool, TreeError> {
@@ -34,8 +37,11 @@ pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Re
     Ok(out)
 }
 
-/// The folder of the registry with an id among the folders that hold one; none where it is in no folder, or in several:
-/// then nobody can say which of the copies is the registry.
+/// Returns the folder of the registry with an id, among the folders that hold one. Returns `None` if no folder holds
+/// it, or several do: then it is undefined which of the copies is the registry.
+///
+/// # Errors
+/// If an object of the tree cannot be read.
 pub fn folder_of(
     objects: &dyn Objects,
     root: Option<Oid>,
@@ -52,7 +58,11 @@ pub fn folder_of(
 }
 
 impl<'o> Snapshot<'o> {
-    /// The registry with an id, in folder `at` if one lies there, or else in the folder where that one lies in this tree.
+    /// Opens the registry in folder `at`. If that folder holds no registry, opens the folder where the registry with
+    /// the id lies in this tree.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn follow(
         objects: &'o dyn Objects,
         root: Option<Oid>,
@@ -70,17 +80,26 @@ impl<'o> Snapshot<'o> {
         }
     }
 
-    /// The id of the registry; none where there is none, or its settings cannot be read.
+    /// Returns the id of the registry; `None` if there is no registry, or its settings cannot be read.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn id(&self) -> Result<Option<&Id>, TreeError> {
         Ok(self.settings()?.map(|s| &s.id))
     }
 
-    /// Whether this registry lay in another folder in an earlier state.
+    /// Returns whether this registry lay in another folder in an earlier snapshot.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn was_elsewhere(&self, before: &Snapshot<'_>) -> Result<bool, TreeError> {
         Ok(before.at != self.at && before.id()?.is_some() && before.id()? == self.id()?)
     }
 
-    /// What lies at a path from the root of the repository.
+    /// Returns the entry at a path from the root of the repository.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn entry_of_whole(&self, path: &str) -> Result<Option<Entry>, TreeError> {
         match &self.whole {
             Some(whole) => super::descend(self.objects, whole, path),
@@ -88,12 +107,17 @@ impl<'o> Snapshot<'o> {
         }
     }
 
-    /// The files and folders of a registry that lie in folder `at` of the repository, though the registry lies elsewhere.
+    /// Returns the registry's files and folders that remain in folder `at` of the repository although the registry
+    /// moved.
+    ///
+    /// # Errors
+    /// If an object of the tree cannot be read.
     pub fn left_at(&self, at: &str) -> Result<Vec<String>, TreeError> {
         let mut out = Vec::new();
         for name in CORE {
             let path = format!("{at}{name}");
-            // Where the registry moved to may lie in the folder that it left, but never in one of its own folders.
+            // The new folder of the registry may lie within the old one, but never within one of the registry's own
+            // folders.
             if self.entry_of_whole(&path)?.is_some() {
                 out.push(path);
             }
@@ -102,13 +126,13 @@ impl<'o> Snapshot<'o> {
     }
 }
 
-/// Whether an entry at the root of the repository is a registry's own, so that it moves with it. `.gitattributes`
-/// is not among them: it may be the repository's as well.
+/// Returns whether an entry at the root of the repository moves with its registry. `.gitattributes` does not, because
+/// it may belong to the repository as well.
 pub fn moves_from_root(name: &str) -> bool {
     CORE.contains(&name)
 }
 
-/// Whether a path leads into a folder of a registry's own.
+/// Returns whether a path leads into one of the registry's own folders.
 pub fn is_own_folder(path: &str) -> bool {
     path.split('/').next().is_some_and(|first| OWN.contains(&first))
 }

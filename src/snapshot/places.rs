@@ -1,25 +1,25 @@
-//! The folders of a repository that hold a registry, at any depth: of one tree, and of what differs between two.
+//! The folders of a repository that hold a registry, at any depth: in one tree, and in the difference of two.
 //!
-//! A registry is a folder with a file `greenroom.toml`. Within a registry its own folders are not searched: what lies
-//! there belongs to it.
+//! A registry is a folder with a file `greenroom.toml`. The registry's own folders are not searched for other
+//! registries.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
-/// Folders of a registry's own, in which no other registry lies.
+/// Folders that belong to a registry; no other registry is searched in them.
 pub(super) const OWN: [&str; 5] = ["models", "people", "webhooks", ".greenroom", ".github"];
 
-/// How deep folders are searched.
+/// How many levels deep folders are searched.
 const MAX_DEPTH: usize = 128;
 
-/// How many folders are searched; a subtree without a registry is searched once, however often it is there.
+/// How many folders are searched. A subtree without a registry is searched once, however often it occurs.
 const MAX_FOLDERS: usize = 500_000;
 
-/// All folders of a tree that hold a registry, sorted. Each is empty for the root, or ends in a slash.
+/// Returns all folders of a tree that hold a registry, sorted. A folder is empty for the root, or ends in a slash.
 ///
 /// # Errors
-/// [`TreeError::Vast`] for a tree that is too deep or large to be searched.
+/// [`TreeError::Vast`] for a tree that is too deep or large to be searched; other errors if a tree cannot be read.
 pub fn registries(objects: &dyn Objects, root: Option<Oid>) -> Result<Vec<String>, TreeError> {
     let mut search = Search { objects, barren: HashSet::new(), seen: 0 };
     let mut out = BTreeSet::new();
@@ -29,11 +29,11 @@ pub fn registries(objects: &dyn Objects, root: Option<Oid>) -> Result<Vec<String
     Ok(out.into_iter().collect())
 }
 
-/// The registries that differ between two trees: the folders that hold one before, and those that hold one after. Only
-/// folders that differ are searched, so the cost follows the change.
+/// Returns the folders that hold a registry in the first tree, and those in the second. Only folders that differ are
+/// searched, so the cost follows the size of the change.
 ///
 /// # Errors
-/// [`TreeError::Vast`] for a change that is too deep or large to be searched.
+/// [`TreeError::Vast`] for a change that is too deep or large to be searched; other errors if a tree cannot be read.
 pub fn changed_registries(
     objects: &dyn Objects,
     before: Option<Oid>,
@@ -47,13 +47,13 @@ pub fn changed_registries(
 
 struct Search<'o> {
     objects: &'o dyn Objects,
-    /// Subtrees in which no registry lies.
+    /// Subtrees without a registry.
     barren: HashSet<Oid>,
     seen: usize,
 }
 
 impl Search<'_> {
-    /// The subfolders of a tree in which registries may lie, and whether the tree itself holds one.
+    /// Returns whether a tree holds a registry, and its subfolders in which registries may lie.
     fn look(&mut self, tree: Oid, depth: usize) -> Result<(bool, Vec<Entry>), TreeError> {
         self.seen += 1;
         if self.seen > MAX_FOLDERS || depth > MAX_DEPTH {
@@ -65,7 +65,7 @@ impl Search<'_> {
         Ok((holds, entries.iter().filter(searched).cloned().collect()))
     }
 
-    /// Adds all registries of a tree; says whether there are any.
+    /// Adds all registries of a tree, and returns whether there are any.
     fn all(&mut self, at: &str, tree: Oid, depth: usize, out: &mut BTreeSet<String>) -> Result<bool, TreeError> {
         if self.barren.contains(&tree) {
             return Ok(false);
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// Trees by their names.
+    /// Trees in memory, with ids by number.
     #[derive(Default)]
     struct Trees(HashMap<Oid, Rc<[Entry]>>);
 
@@ -177,7 +177,7 @@ mod tests {
         let (one, two) = (("greenroom.toml", Kind::File, id(9_000)), ("greenroom.toml", Kind::File, id(9_001)));
         let (same, old, new) = (trees.add(&[one]), trees.add(&[one]), trees.add(&[two]));
         let (old, new) = (trees.add(&[("x", Kind::Tree, old)]), trees.add(&[("x", Kind::Tree, new)]));
-        // What is the same on both sides is not even there.
+        // The store does not even hold the tree that both sides share.
         let unread = ("unread", Kind::Tree, id(9_998));
         let before = trees.add(&[("gone", Kind::Tree, same), ("ml", Kind::Tree, old), unread]);
         let after = trees.add(&[("came", Kind::Tree, same), ("ml", Kind::Tree, new), unread]);

@@ -1,5 +1,5 @@
-//! Credentials in an address that are not where they usually stand: in nested or encoded addresses, in parameters of a path,
-//! under names that only some services use, and tokens by the forms that their providers give them.
+//! Credentials at unusual places of a URI: in nested or encoded URIs, in path parameters, under names that only some
+//! services use, and tokens in the form of known providers.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ const NAMES: &[&str] = &[
     "sign",
 ];
 
-/// What the names of such parameters end with, whatever a service puts before it; spelt as [`NAMES`].
+/// Endings of such names, whatever a service puts before them; spelt as in [`NAMES`].
 const NAME_ENDS: &[&str] = &[
     "accesskey",
     "accesskeyid",
@@ -45,7 +45,7 @@ const NAME_ENDS: &[&str] = &[
     "token",
 ];
 
-/// What the tokens of known services begin with, and how many letters, digits, `-` and `_` follow at least.
+/// Prefixes of the tokens of known services, and how many letters, digits, `-` and `_` follow at least.
 const TOKENS: &[(&str, usize)] = &[
     ("ghp_", 30),
     ("gho_", 30),
@@ -78,7 +78,7 @@ const TOKENS: &[(&str, usize)] = &[
     ("AIza", 35),
 ];
 
-/// Whether an address, or what it is when decoded, holds what looks like a credential.
+/// Returns whether a URI, or its decoded form, contains something that looks like a credential.
 pub(super) fn credentials(address: &str) -> bool {
     let mut text = Cow::Borrowed(address);
     for _ in 0..DECODINGS {
@@ -94,7 +94,7 @@ pub(super) fn credentials(address: &str) -> bool {
     false
 }
 
-/// A user with a password before a host: at the start, or behind any `//`.
+/// Returns whether there is a user with a password before a host: at the start, or behind any `//`.
 fn has_user(text: &str) -> bool {
     let with_password = |user: &str| user.split_once(':').is_some_and(|(_, password)| !password.is_empty());
     let authority = |part: &str| part.split(['/', '?', '#', '\\', '&', ';']).next().unwrap_or_default().to_owned();
@@ -110,7 +110,7 @@ fn has_user(text: &str) -> bool {
     })
 }
 
-/// A parameter of a query, a fragment or a part of the path that is called like a credential, and has a value.
+/// Returns whether a parameter of a query, fragment or path segment has the name of a credential, and a value.
 fn has_parameter(text: &str) -> bool {
     text.split(['?', '#', '&', ';']).skip(1).any(|pair| {
         let Some((name, value)) = pair.split_once('=') else { return false };
@@ -121,7 +121,7 @@ fn has_parameter(text: &str) -> bool {
     })
 }
 
-/// A token by its form, in any part of the text.
+/// Returns whether any part of the text has the form of a token.
 fn has_token(text: &str) -> bool {
     let of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let mut words = text.split(|c: char| !of_word(c)).filter(|word| !word.is_empty());
