@@ -19,7 +19,7 @@ pub enum GateError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The judgement exceeded the time limit.
+    /// Judging exceeded the time limit.
     #[error("judging took longer than {seconds} s; push less at once, or raise greenroom.maxSeconds")]
     Late {
         /// The limit in seconds.

@@ -24,7 +24,7 @@ pub struct GateLimits {
     pub depth: usize,
     /// The longest commit message, in bytes.
     pub message_bytes: usize,
-    /// The longest time that the judgement may take.
+    /// The longest time that judging a push may take.
     pub time: Duration,
 }
 

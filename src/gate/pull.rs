@@ -53,7 +53,7 @@ pub struct Pull<'r> {
     faults: Vec<Fault>,
 }
 
-/// The assumptions for the judgement of a pull request.
+/// The assumptions for judging a pull request.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// The merger; `None` to try everyone.

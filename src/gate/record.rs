@@ -30,7 +30,7 @@ pub fn record(
 }
 
 impl Gate {
-    /// Returns the pusher's person in the registry: as of the snapshot before the push, as for its judgement. For a new
+    /// Returns the pusher's person in the registry, as of the snapshot before the push, like the verdict. For a new
     /// branch, as of the pushed snapshot.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A cache of the objects that were read last: one change reads the same few objects again and again.
+//! A cache of the objects that were read last: one change reads the same few objects repeatedly.
 //!
 //! The cache has two halves. Objects that are read go to the newer half. When the newer half is full, it becomes the
 //! older half, and the previous older half is dropped. An object that is read again moves to the newer half.

@@ -4,7 +4,7 @@
 //!   second; else the start of that second. A trailer that contradicts the commit (after `git commit --amend`, a
 //!   rebase, a squash) is not an error: such a commit counts as made by hand.
 //! - The *commit time* of a step is the latest of its own time and the own times of all earlier steps of the
-//!   first-parent history. So a later step never has an earlier time, whoever made the commits.
+//!   first-parent history. So a later step never has an earlier time than the step before it.
 
 use super::{GitError, Repo};
 use crate::time::Timestamp;

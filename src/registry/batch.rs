@@ -37,7 +37,7 @@ impl Registry {
 
 impl Batch<'_> {
     /// Returns the same batch for authenticated requesters, such as the callers of a server: each change must count as
-    /// the action of its requester, whoever commits it.
+    /// the action of its requester, whichever account commits it.
     pub fn for_authenticated(self) -> Self {
         let mut batch = self;
         batch.is_authenticated = true;

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The store has none of these files until [`Uploads::take`] makes a version of them. Then the store gets hard links to
-//! the same files. So an unused upload can be removed at any time, and an object of the store, which another version,
-//! branch or clone might need, never has to be removed.
+//! the same files. So an unused upload can be removed at any time. An object of the store never has to be removed:
+//! another version, branch or clone might need it.
 
 mod error;
 mod id;

@@ -1,4 +1,4 @@
-//! Structural checks of every commit by itself, whoever made it and on whatever branch: its bytes, trees and files must
+//! Structural checks of every commit by itself, of every author and on every branch: its bytes, trees and files must
 //! be what git and the registry expect.
 //!
 //! No other code has checked pushed objects. So this module reads the bytes of commits and trees before any other code

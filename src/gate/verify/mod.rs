@@ -405,7 +405,7 @@ fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
         let (commit, at, subject) = (Some(judged.commit), Some(judged.at), judged.subject.clone());
         notes.find(Finding { commit, at, by: by.clone(), subject, fault });
     }
-    // The judgement already reports which assumption it made without a record.
+    // The gate already reports which assumption it made without a record.
     if is_gap && judged.unchecked.is_empty() {
         notes.unchecked("no push of it is recorded", 1, Some(judged.commit));
     }
