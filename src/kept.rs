@@ -26,7 +26,7 @@ pub enum KeptError {
     /// The file does not have greenroom's format.
     #[error("{} is no file of {what}: {why}; mend it, or remove it and make new {what}", .path.display())]
     Damaged {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The content that is expected, in the plural.
         what: &'static str,
@@ -36,7 +36,7 @@ pub enum KeptError {
     /// Accounts other than the owner may read the file.
     #[error("{} may be read by others (mode {mode:o}); `chmod 600` it", .path.display())]
     Open {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The file's mode.
         mode: u32,
@@ -47,7 +47,7 @@ pub enum KeptError {
         .path.display()
     )]
     Foreign {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The file's content, in the plural.
         what: &'static str,

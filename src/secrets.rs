@@ -54,7 +54,7 @@ pub enum SecretError {
     /// The file with the key cannot be read.
     #[error("cannot read the key of the secrets in {}", .path.display())]
     KeyFile {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         #[source]

@@ -47,7 +47,7 @@ pub enum InvalidEvidence {
         list: &'static str,
         /// The key, quoted.
         key: String,
-        /// Why.
+        /// The rule that the key breaks.
         why: String,
     },
     /// The value cannot be stored.
@@ -57,7 +57,7 @@ pub enum InvalidEvidence {
         list: &'static str,
         /// The key, quoted.
         key: String,
-        /// Why.
+        /// The rule that the value breaks.
         why: String,
     },
     /// There are more entries or bytes than the limits allow.

@@ -140,7 +140,7 @@ pub enum ArtifactError {
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A path is not allowed in a model folder.
@@ -187,7 +187,7 @@ pub enum ArtifactError {
     TooMuch {
         /// What the limit counts.
         what: &'static str,
-        /// The limit.
+        /// The largest allowed number.
         max: u64,
     },
     /// Two names are the same on some systems.
@@ -220,7 +220,7 @@ pub enum ArtifactError {
     Tree {
         /// Path in the version's artifacts; empty for their root.
         path: String,
-        /// Why.
+        /// The error of the object store.
         source: TreeError,
     },
     /// The bytes of some files are not on this machine.
@@ -254,7 +254,7 @@ pub enum ArtifactError {
     /// More or fewer bytes arrived than announced.
     #[error("{path} came with {got} bytes instead of {said}; try again")]
     Short {
-        /// The file.
+        /// The path in the model folder.
         path: FilePath,
         /// The announced number of bytes.
         said: u64,

@@ -44,7 +44,7 @@ pub enum InvalidPath {
     Character {
         /// The path, quoted.
         path: String,
-        /// The character.
+        /// The character that is not allowed.
         c: char,
     },
     /// A part is a drive name on Windows.

@@ -371,7 +371,7 @@ fn size(stat: &Stat) -> u64 {
 /// The size and the modification and status-change times of a file, which reveal a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// Its size in bytes.
+    /// The size of the file, in bytes.
     pub size: u64,
     times: [i64; 4],
 }

@@ -80,9 +80,9 @@ pub enum Assumption {
 pub struct Names<'c> {
     /// The commit; `None` if it does not exist yet.
     pub commit: Option<&'c Oid>,
-    /// The author.
+    /// The author's name, address and time.
     pub author: &'c Ident,
-    /// The committer.
+    /// The committer's name, address and time.
     pub committer: &'c Ident,
     /// Whether the commit is a merge; then its author did not make the merged changes.
     pub is_merge: bool,
@@ -98,7 +98,7 @@ impl<'c> From<&'c Commit> for Names<'c> {
 /// A commit of a merged branch, with its author.
 #[derive(Debug, Clone)]
 pub struct Contribution {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
     /// The author as a person of the registry.
     pub person: Option<UserName>,
@@ -106,9 +106,9 @@ pub struct Contribution {
     pub proven: bool,
     /// The author's time.
     pub authored: Timestamp,
-    /// The root tree.
+    /// The id of the root tree.
     pub tree: Oid,
-    /// The parents.
+    /// The ids of the parents.
     pub parents: Vec<Oid>,
 }
 

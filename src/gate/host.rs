@@ -53,7 +53,7 @@ pub enum NoPusher {
     /// The host's variable has a value that the host never writes.
     #[error("the git host says who pushes in {variable}, but {why}")]
     Malformed {
-        /// The variable.
+        /// The name of the variable.
         variable: &'static str,
         /// What is wrong with it.
         why: &'static str,

@@ -21,7 +21,7 @@ use crate::tree::{Limits, Oid};
 /// The result for one step.
 #[derive(Debug, Clone)]
 pub struct Judged {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
     /// The subject of the commit.
     pub subject: String,

@@ -57,7 +57,7 @@ pub struct Gate {
 pub struct Landing {
     /// The committer of the step.
     pub by: Lander,
-    /// The time.
+    /// The time at which the step reaches the branch.
     pub at: Timestamp,
     /// Whether the limits of a push apply; they do not apply to old steps.
     pub bounded: bool,

@@ -36,7 +36,7 @@ pub struct Refused<'j> {
     pub commit: Option<Oid>,
     /// The step, if the fault belongs to a step.
     pub step: Option<&'j Judged>,
-    /// The fault.
+    /// The broken rule and where it is broken.
     pub fault: &'j Fault,
 }
 

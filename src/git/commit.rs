@@ -23,7 +23,7 @@ const REAL_OFFSET: i64 = 15 * 60;
 /// A person and a time, as a commit names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ident {
-    /// The name.
+    /// The name as written; it may be empty.
     pub name: String,
     /// The e-mail address.
     pub email: String,
@@ -125,9 +125,9 @@ impl fmt::Display for Oddity {
 /// A commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// Its id.
+    /// The id of the commit.
     pub id: Oid,
-    /// Its root tree.
+    /// The id of the root tree.
     pub tree: Oid,
     /// The parent commits: none for a root commit, several for a merge.
     pub parents: Vec<Oid>,

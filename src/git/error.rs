@@ -24,7 +24,7 @@ pub enum GitError {
          if you trust it, run `git config --global --add safe.directory {0}`", .path.display()
     )]
     Untrusted {
-        /// The repository.
+        /// The folder of the repository.
         path: PathBuf,
     },
     /// A bare repository inside another work tree may have been cloned with it, including its settings.
@@ -44,7 +44,7 @@ pub enum GitError {
          run `git -C {0} refs migrate --ref-format=files` (git 2.48 or later if it keeps reflogs)", .path.display(), .format
     )]
     RefFormat {
-        /// The repository.
+        /// The git folder of the repository.
         path: PathBuf,
         /// The format's name.
         format: String,
@@ -55,7 +55,7 @@ pub enum GitError {
         .path.display()
     )]
     Format {
-        /// The repository.
+        /// The git folder of the repository.
         path: PathBuf,
         /// The unknown or unsupported feature.
         what: String,
@@ -79,7 +79,7 @@ pub enum GitError {
         remote: String,
         /// The number of missing objects.
         missing: usize,
-        /// Why.
+        /// The message of the git program, one line.
         why: String,
     },
     /// A pre-receive or update hook judges a push and must not write.
@@ -96,7 +96,7 @@ pub enum GitError {
     UnknownRevision {
         /// The text, quoted.
         rev: String,
-        /// Why.
+        /// The error of the git library, if there is one.
         #[source]
         source: Option<Cause>,
     },
@@ -118,7 +118,7 @@ pub enum GitError {
          (the lock is {})", .pid.map(|p| format!(" ({p})")).unwrap_or_default(), .seconds, .path.display()
     )]
     Busy {
-        /// The lock file.
+        /// The path of the lock file.
         path: PathBuf,
         /// The process that holds the lock, if the lock file names it.
         pid: Option<u32>,
@@ -131,7 +131,7 @@ pub enum GitError {
         .path.display()
     )]
     Locked {
-        /// The lock file.
+        /// The path of the lock file.
         path: PathBuf,
     },
     /// The repository is read-only for this user.
@@ -139,7 +139,7 @@ pub enum GitError {
     ReadOnly {
         /// The file or folder that refused the write.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system or the git library.
         #[source]
         source: Cause,
     },
@@ -149,7 +149,7 @@ pub enum GitError {
          run the command there, or run `git -C {0} switch --detach`", .path.display()
     )]
     CheckedOut {
-        /// The branch.
+        /// The full name of the branch.
         branch: String,
         /// The other work tree.
         path: PathBuf,
@@ -157,9 +157,9 @@ pub enum GitError {
     /// The settings demand a signature, and signing failed.
     #[error("the commit could not be signed: {why}; see user.signingKey and gpg.format, or set commit.gpgSign=false")]
     Signing {
-        /// What failed.
+        /// The step that failed, or the message of the signing program.
         why: String,
-        /// Why.
+        /// The underlying error, if there is one.
         #[source]
         source: Option<Cause>,
     },
@@ -170,7 +170,7 @@ pub enum GitError {
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
@@ -179,7 +179,7 @@ pub enum GitError {
     Git {
         /// The operation that failed, for the message.
         what: String,
-        /// Why.
+        /// The error of the git library or the git program.
         #[source]
         source: Cause,
     },
@@ -251,9 +251,9 @@ pub enum PublishError {
     /// The branch moved, but the disk did not confirm that the commits would survive a power cut.
     #[error("commit {commit} has landed, but the disk did not confirm it; check `git log` before trying again")]
     Unconfirmed {
-        /// The newest commit.
+        /// The newest of the published commits.
         commit: Oid,
-        /// Why.
+        /// The error of the flush.
         #[source]
         source: Cause,
     },

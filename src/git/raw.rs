@@ -41,9 +41,9 @@ const MAX_TAG: u64 = 1 << 20;
 /// The properties of an object that are known without reading all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The type.
+    /// The type of the object.
     pub kind: ObjectKind,
-    /// Its size in bytes.
+    /// The size of the object's content, in bytes.
     pub size: u64,
 }
 

@@ -10,7 +10,7 @@ use crate::tree::Oid;
 /// A remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// Its name.
+    /// The name in the settings, such as `origin`.
     pub name: String,
     /// The URL for pushes. It may contain a password, so it is never shown.
     url: String,

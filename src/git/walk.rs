@@ -14,9 +14,9 @@ const GRAPH_TIME: i64 = 1 << 33;
 /// One commit of the first-parent history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
-    /// Its root tree.
+    /// The id of the root tree.
     pub tree: Oid,
     /// The commit before it in this history; `None` for the first.
     pub parent: Option<Oid>,

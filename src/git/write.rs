@@ -34,7 +34,7 @@ pub struct Draft {
     pub author: Ident,
     /// The person who commits it.
     pub committer: Ident,
-    /// The whole message.
+    /// The whole message: subject, body and trailers.
     pub message: String,
 }
 

@@ -13,7 +13,7 @@ pub enum IndexError {
     /// damaged too: a failing disk.
     #[error("the index is damaged again after it was rebuilt ({what}); check the disk of {}", .folder.display())]
     Damaged {
-        /// The damage.
+        /// A description of the damage.
         what: String,
         /// The folder of the index.
         folder: PathBuf,

@@ -28,7 +28,7 @@ pub enum Subject {
 /// The filter of a log query.
 #[derive(Debug, Clone, Default)]
 pub struct LogFilter {
-    /// The subject.
+    /// The models and versions that the log covers.
     pub subject: Subject,
     /// Only entries up to and including this commit of the first-parent history.
     pub at: Option<Oid>,
@@ -51,7 +51,7 @@ pub struct LogFilter {
 pub struct Entry {
     /// The commit's number in the first-parent history, from 0.
     pub number: u64,
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
     /// The first parent; `None` for the first commit.
     pub parent: Option<Oid>,

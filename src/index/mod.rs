@@ -244,7 +244,7 @@ pub struct Status {
     pub tip: Option<Oid>,
     /// The number of indexed commits.
     pub commits: u64,
-    /// The size in bytes.
+    /// The size of all files of the index, in bytes.
     pub bytes: u64,
 }
 

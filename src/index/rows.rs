@@ -59,7 +59,7 @@ pub struct Alias<'a> {
 /// A registered model in a search result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRow<'a> {
-    /// The name.
+    /// The name of the model.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// The time of registration, in milliseconds.

@@ -44,7 +44,7 @@ pub enum PushesError {
     TooMany {
         /// The number of moved references.
         given: usize,
-        /// The limit.
+        /// The largest number of references in one record.
         max: usize,
     },
     /// Concurrent writers kept changing the record.

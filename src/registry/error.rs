@@ -51,7 +51,7 @@ pub enum RegistryError {
     /// An e-mail address does not belong to a person and cannot be an id.
     #[error("the address {} is nobody's in this registry; `greenroom person add ID --email {email}` adds someone", crate::text::quoted(.email))]
     NoPerson {
-        /// The address.
+        /// The address as git has it.
         email: String,
     },
     /// The text is neither a time nor a revision.
@@ -84,7 +84,7 @@ pub enum RegistryError {
     RefusedAt {
         /// The index of the action, from 0.
         index: usize,
-        /// Why.
+        /// Why that action cannot be applied.
         refusal: Refusal,
     },
     /// The rules refuse the change.
@@ -102,7 +102,7 @@ pub enum RegistryError {
     /// A pull request has too many commits to be judged.
     #[error("the branch brings more than {max} commits; split it, or merge its target into it first")]
     TooManyCommits {
-        /// The limit.
+        /// The largest number of commits.
         max: usize,
     },
     /// It cannot be determined which ids were used before.

@@ -50,7 +50,7 @@ pub enum State {
 pub struct Check {
     /// The name of the check; stable, for programs.
     pub name: &'static str,
-    /// The result.
+    /// Whether all is well.
     pub state: State,
     /// The finding, in one line.
     pub message: String,

@@ -21,7 +21,7 @@ const MAX_PUSHED: usize = 100_000;
 /// One step of the history.
 #[derive(Debug, Clone)]
 pub struct LogEntry {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
     /// The commit's own time.
     pub at: Timestamp,
@@ -37,7 +37,7 @@ pub struct LogEntry {
     pub signed: bool,
     /// The comment: the commit's body without trailers.
     pub comment: String,
-    /// The events.
+    /// The events of the step, in the registry only.
     pub events: Vec<Event>,
 }
 

@@ -102,7 +102,7 @@ pub struct Outcome {
     pub commit: Option<Oid>,
     /// The time of the commit, or the time it would have.
     pub at: Timestamp,
-    /// The events.
+    /// The difference between the snapshots before and after: events and files.
     pub diff: Diff,
     /// The verdict of the rules.
     pub verdict: Verdict,

@@ -33,14 +33,14 @@ const MAX_FOLDERS: usize = 1000;
 pub enum Origin {
     /// A folder below a named folder.
     Folder {
-        /// The named folder.
+        /// The folder that the administrator named.
         root: PathBuf,
         /// The path below it; `None` for the named folder itself.
         path: Option<FilePath>,
     },
     /// A folder behind the artifact proxy of a named server.
     Proxied {
-        /// The server.
+        /// The server, with the path of its artifact proxy.
         server: Base,
         /// The path on the server; `None` for the root.
         path: Option<FilePath>,
@@ -76,17 +76,17 @@ pub enum ImportError {
     /// A server cannot be reached, or the connection broke.
     #[error("{server} cannot be reached: {why}")]
     Unreachable {
-        /// The server.
+        /// The URL of the server.
         server: String,
-        /// Why.
+        /// The error of the connection, one line.
         why: String,
     },
     /// A server responds with an unexpected status.
     #[error("{server} answers with {status} when asked for {what}{}", hint(*.status))]
     Status {
-        /// The server.
+        /// The URL of the server.
         server: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
         /// The requested resource, for the message.
         what: String,
@@ -94,7 +94,7 @@ pub enum ImportError {
     /// A server's response is not in MLflow's format.
     #[error("{server} gives no usable answer when asked for {what}: {why}")]
     Answer {
-        /// The server.
+        /// The URL of the server.
         server: String,
         /// The requested resource, for the message.
         what: String,

@@ -19,19 +19,19 @@ pub enum UploadError {
     /// The upload exceeds the size limit.
     #[error("an upload may have {max} bytes in all; `greenroom serve --max-upload` sets how many")]
     TooLarge {
-        /// The limit.
+        /// The largest size of an upload, in bytes.
         max: u64,
     },
     /// The upload exceeds the limit of files.
     #[error("an upload may have {max} files; pack them, or register the model by its address")]
     TooMany {
-        /// The limit.
+        /// The largest number of files in an upload.
         max: u64,
     },
     /// There are too many uploads.
     #[error("there are {max} uploads that nobody has made a version of yet; remove some of yours or wait a day")]
     Full {
-        /// The limit.
+        /// The largest number of uploads.
         max: usize,
     },
     /// The number of received bytes is not the announced one.

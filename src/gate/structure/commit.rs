@@ -29,7 +29,7 @@ pub(super) struct Terms {
     pub id_len: usize,
     /// The longest message in bytes.
     pub message: usize,
-    /// The time now.
+    /// The time on the gate's clock.
     pub now: Timestamp,
 }
 

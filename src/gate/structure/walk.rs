@@ -25,9 +25,9 @@ pub(super) const MAX_FAULTS: usize = 100;
 pub(super) struct NewFile {
     /// The path from the repository's root.
     pub path: String,
-    /// The blob.
+    /// The id of the blob.
     pub id: Oid,
-    /// The size in bytes.
+    /// The size of the blob, in bytes.
     pub size: u64,
 }
 

@@ -67,7 +67,7 @@ pub struct Finding {
     pub by: Option<UserName>,
     /// The subject of the commit.
     pub subject: String,
-    /// The fault.
+    /// The broken rule and where it is broken.
     #[serde(flatten)]
     pub fault: Fault,
 }
@@ -75,7 +75,7 @@ pub struct Finding {
 /// A fault that was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Known {
-    /// The fault.
+    /// The finding, as it would be reported otherwise.
     #[serde(flatten)]
     pub finding: Finding,
     /// Why the fault may stay, according to a manager of the registry.
@@ -87,7 +87,7 @@ pub struct Known {
 pub struct Unchecked {
     /// The check, and why it could not be made.
     pub message: String,
-    /// How many times.
+    /// How many times the check could not be made.
     pub count: u64,
     /// The oldest commit concerned, if the check concerns commits.
     pub commit: Option<Oid>,
@@ -131,9 +131,9 @@ pub enum AuditError {
     /// An end of the range is not in the first-parent history.
     #[error("commit {} is not on the first-parent line of {branch}", .commit.short())]
     OffLine {
-        /// The commit.
+        /// The commit that was given.
         commit: Oid,
-        /// The branch.
+        /// The full name of the branch.
         branch: String,
     },
     /// The branch has no commit.
