@@ -27,7 +27,7 @@ pub enum Host {
     Http,
     /// sshd with a shared account, where each key's forced command sets `GREENROOM_USER`.
     ForcedCommand,
-    /// sshd with a shared account and `ExposeAuthInfo yes`: the file that `SSH_USER_AUTH` names tells the key.
+    /// sshd with a shared account and `ExposeAuthInfo yes`: the file that `SSH_USER_AUTH` names contains the key.
     SshKey,
     /// One account per person: `LOGNAME`, as sshd and login set it.
     Unix,

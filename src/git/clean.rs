@@ -16,7 +16,7 @@ use crate::tree::{Kind, Oid};
 /// The largest number of paths that a message lists.
 const LISTED: usize = 10;
 
-/// What stands at a path: its kind and its object.
+/// The kind and the object at a path.
 pub(super) type There = (Kind, Oid);
 
 /// One path that differs: its entry in the old tree and in the new tree. `None`: the tree has no such path.

@@ -14,7 +14,7 @@ use super::{GitError, Repo, stamp};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// The largest offset from UTC that is read as it stands, in minutes: git writes four digits.
+/// The largest offset from UTC that is read unchanged, in minutes: git writes four digits.
 const MAX_OFFSET: i64 = 99 * 60 + 59;
 
 /// The largest offset of any real time zone, in minutes.
@@ -68,7 +68,7 @@ fn clean(s: &str) -> String {
     s.trim_matches(crud).chars().filter(|c| !matches!(c, '<' | '>' | '\n' | '\r' | '\0')).collect()
 }
 
-/// The header of a commit that an identity stands in.
+/// The header of a commit that contains an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// The person who made the change.
@@ -319,7 +319,7 @@ struct Line<'b> {
     is_time: bool,
 }
 
-/// Reads `Name <address> seconds +hhmm` like git's `split_ident_line`: the address stands in the first pair of angle
+/// Reads `Name <address> seconds +hhmm` like git's `split_ident_line`: the address is in the first pair of angle
 /// brackets, the time after the last closing bracket.
 fn line(value: &[u8]) -> Line<'_> {
     let Some((name, rest)) = value.split_once_str(b"<") else { return Line::default() };

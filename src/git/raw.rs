@@ -12,7 +12,7 @@ use crate::tree::{Oid, TreeError};
 pub enum ObjectKind {
     /// A commit.
     Commit,
-    /// A folder.
+    /// The list of a folder's entries.
     Tree,
     /// The bytes of a file.
     Blob,

@@ -69,7 +69,7 @@ fn of_tag(bytes: &[u8]) -> Option<Signed> {
         at += line.len();
     }
     let (payload, signature) = bytes.split_at_checked(found?)?;
-    // Signatures for the other hash stand in headers and are not part of the payload.
+    // Signatures for the other hash are in headers and are not part of the payload.
     let other = |line: &[u8]| line.starts_with(b"gpgsig ") || line.starts_with(b"gpgsig-sha256 ");
     Some(Signed { payload: split(payload, |_| false, other).payload, signature: signature.to_vec() })
 }

@@ -28,7 +28,7 @@ pub struct Draft {
     /// Its root tree, staged or stored.
     pub tree: Oid,
     /// Parents after the first, for a merge; the first parent is the commit before it. On a new branch there is none
-    /// before it, and these are all parents: what the branch starts from.
+    /// before it, and these are all parents: the commits that the branch starts from.
     pub merged: Vec<Oid>,
     /// The person who made the change.
     pub author: Ident,

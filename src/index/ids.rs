@@ -221,7 +221,7 @@ pub fn used(
     if registry.head()? == Some(tip) {
         return Index::open(&registry, &mut |_| {})?.ask(|state| find_all(state, tip, ids));
     }
-    // A commit that is no tip of the branch: nothing of it is stored.
+    // The commit is not the branch's tip, so the result is not stored.
     let mut state = stored.ok().flatten().unwrap_or_else(|| State::empty(&folder));
     for _ in 0..2 {
         let target = Target { folder: &folder, locked: false };

@@ -64,7 +64,7 @@ pub struct ModelRow<'a> {
     pub name: Cow<'a, str>,
     /// The time of registration, in milliseconds.
     pub created: i64,
-    /// The time of the last change that counts (`event_times`), in milliseconds.
+    /// The time of the last change that counts (see `index::effect`), in milliseconds.
     pub updated: i64,
     /// The description; empty if it is longer than [`MAX_DESCRIPTION`].
     #[serde(borrow)]
@@ -137,7 +137,7 @@ pub struct VersionFacts<'a> {
     pub number: u64,
     /// The time of registration, in milliseconds.
     pub created: i64,
-    /// The time of the last change that counts (`event_times`), in milliseconds.
+    /// The time of the last change that counts (see `index::effect`), in milliseconds.
     pub updated: i64,
     /// The person who registered the version.
     #[serde(borrow)]
