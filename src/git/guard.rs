@@ -18,8 +18,8 @@ const FOLLOWED: [&str; 3] = ["noop-v1", "objectformat", "refstorage"];
 /// Extensions newer than git 2.41. The installed git must know them too, because it works on the same files.
 const YOUNG: [&str; 1] = ["relativeworktrees"];
 
-/// Further extensions that git knows in format 1 and this program does not support. In format 0 git refuses all of
-/// these.
+/// Further extensions that git knows in format 1 and this program does not support. In format 0 git refuses these,
+/// [`FOLLOWED`] and [`YOUNG`].
 const UNSUPPORTED: [&str; 2] = ["compatobjectformat", "submodulepathconfig"];
 
 impl Repo {
