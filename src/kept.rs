@@ -1,71 +1,71 @@
-//! Files of state beside the repository, such as tokens and secrets: read by their owner alone, changed by one process at
-//! a time, replaced as a whole, and on disk before the change is answered.
+//! Private data files next to the repository, such as tokens and secrets: only their owner can read them, only one
+//! process changes them at a time, and each change replaces the whole file and is on disk before the call returns.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long another process that changes the file is waited for.
+/// How long to wait for another process that changes the file.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// What went wrong with a file of state.
+/// Why a private file could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
     /// The file or its folder cannot be read or written.
     #[error("cannot {action} {}", .path.display())]
     Io {
-        /// `read`, `write`…
+        /// The operation: `read`, `write` …
         action: &'static str,
-        /// What.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// The file is not what greenroom wrote.
+    /// The file does not have greenroom's format.
     #[error("{} is no file of {what}: {why}; mend it, or remove it and make new {what}", .path.display())]
     Damaged {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What it is to hold.
+        /// The content that is expected, in the plural.
         what: &'static str,
-        /// What is wrong, without a word of the file.
+        /// What is wrong, without quoting the file.
         why: String,
     },
-    /// Others than its owner may read the file.
+    /// Accounts other than the owner may read the file.
     #[error("{} may be read by others (mode {mode:o}); `chmod 600` it", .path.display())]
     Open {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Its mode.
+        /// The file's mode.
         mode: u32,
     },
-    /// Another account keeps the file.
+    /// Another account owns the file.
     #[error(
         "{} is private to account {owner}, which keeps the {what} of this repository: run the command as that account",
         .path.display()
     )]
     Foreign {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What it holds.
+        /// The file's content, in the plural.
         what: &'static str,
-        /// The number of the account.
+        /// The numeric id of the account.
         owner: u32,
     },
-    /// Another process changes the file.
+    /// Another process is changing the file.
     #[error("another process is changing the {what}; try again")]
     Busy {
-        /// What the file holds.
+        /// The file's content, in the plural.
         what: &'static str,
     },
 }
 
-/// By what a file's change is noticed.
+/// Modification time, size and inode of a file, which reveal a change.
 pub type Stamp = (SystemTime, u64, u64);
 
-/// A file of state.
+/// A private data file.
 #[derive(Debug, Clone)]
 pub struct Kept {
     path: PathBuf,
@@ -74,17 +74,18 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The file of that name in a folder of state, which holds `what` (a word in the plural) in at most so many bytes.
+    /// Returns the file `name` in a data folder. `what` names its content (in the plural); `most` is its largest size
+    /// in bytes.
     pub fn new(folder: &Path, name: &str, what: &'static str, most: u64) -> Self {
         Self { path: folder.join(name), what, most }
     }
 
-    /// Where the file lies.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// That the file is not what it should be.
+    /// Returns the error for a file with an unexpected content.
     pub fn damaged(&self, why: impl Into<String>) -> KeptError {
         KeptError::Damaged { path: self.path.clone(), what: self.what, why: why.into() }
     }
@@ -94,7 +95,7 @@ impl Kept {
         move |source| KeptError::Io { action, path, source }
     }
 
-    /// Why the file cannot be read. In a repository that several accounts share, one of them keeps it.
+    /// Returns why the file cannot be read. In a repository that several accounts share, one of them owns the file.
     #[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix tells whose a file is"))]
     fn unread(&self, meta: &Metadata, e: io::Error) -> KeptError {
         #[cfg(unix)]
@@ -113,7 +114,10 @@ impl Kept {
         }
     }
 
-    /// By what a later change of the file is noticed; none while there is no file.
+    /// Returns the stamp of the file; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`KeptError::Io`] if the file cannot be examined.
     pub fn stamp(&self) -> Result<Option<Stamp>, KeptError> {
         let stamp = |meta: Metadata| {
             #[cfg(unix)]
@@ -125,7 +129,11 @@ impl Kept {
         Ok(self.metadata()?.map(stamp))
     }
 
-    /// The file's text; none where there is no file.
+    /// Returns the text of the file; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`KeptError::Open`] if other accounts may read it; [`KeptError::Foreign`] if another account owns it;
+    /// [`KeptError::Damaged`] if it is too large; [`KeptError::Io`] otherwise.
     pub fn read(&self) -> Result<Option<String>, KeptError> {
         let Some(meta) = self.metadata()? else { return Ok(None) };
         if meta.len() > self.most {
@@ -141,7 +149,11 @@ impl Kept {
         fs::read_to_string(&self.path).map(Some).map_err(|e| self.unread(&meta, e))
     }
 
-    /// Changes the file while no other process does: `change` gets the text that is there and gives the new one.
+    /// Changes the file under a lock: `change` receives the current text and returns the new one.
+    ///
+    /// # Errors
+    /// [`KeptError::Busy`] if another process holds the lock; the errors of [`Self::read`]; the error of `change`;
+    /// [`KeptError::Damaged`] if the new text is too large.
     pub fn change<E: From<KeptError>>(
         &self,
         change: impl FnOnce(Option<String>) -> Result<String, E>,
@@ -158,7 +170,7 @@ impl Kept {
     }
 
     fn replace(&self, folder: &Path, text: &str) -> Result<(), KeptError> {
-        // The library makes the file for its owner alone.
+        // The library creates the file for its owner only.
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(self.failed("write beside"))?;
         file.write_all(text.as_bytes()).map_err(self.failed("write"))?;
         file.as_file().sync_all().map_err(self.failed("write"))?;
@@ -166,7 +178,7 @@ impl Kept {
         File::open(folder).and_then(|f| f.sync_all()).map_err(self.failed("flush the folder of"))
     }
 
-    /// Takes the lock of who changes the file.
+    /// Takes the lock for changes.
     fn lock(&self) -> Result<File, KeptError> {
         let path = self.path.with_extension("lock");
         let failed = |source| KeptError::Io { action: "lock", path: path.clone(), source };

@@ -1,10 +1,10 @@
-//! Secrets: texts that must not stand in git, under names that may. A webhook's file says `secret = "release-channel"`;
-//! what it signs with lies here.
+//! Secrets: texts that must not be in git, under names that may be. A webhook's file says `secret = "release-channel"`;
+//! the secret that signs its requests is stored here.
 //!
-//! They are kept in `secrets.toml` in the repository's folder of state, for its owner alone, or come from the environment
-//! (`GREENROOM_SECRET_RELEASE_CHANNEL`), which counts first. With a key ([`KEY`], [`KEY_FILE`]) the file holds them
-//! encrypted (AES-256-GCM, bound to their names), so that a copy of the disk gives nothing away. No secret is ever
-//! printed: a [`Secret`] shows itself as `…`.
+//! Secrets are in `secrets.toml` in the repository's data folder, readable for its owner only. Environment variables
+//! (`GREENROOM_SECRET_RELEASE_CHANNEL`) take precedence. With a key ([`KEY`], [`KEY_FILE`]) the file holds them
+//! encrypted (AES-256-GCM, bound to their names), so that a copy of the disk reveals nothing. No secret is ever
+//! printed: the debug output of a [`Secret`] is `…`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,13 +21,13 @@ use crate::kept::{Kept, KeptError, Stamp};
 use crate::name::Key;
 use crate::time::Timestamp;
 
-/// What the names of the environment's secrets begin with.
+/// The prefix of environment variables with secrets.
 pub const VARIABLE: &str = "GREENROOM_SECRET_";
 
 /// The variable that holds the key of the file: 64 hexadecimal digits.
 pub const KEY: &str = "GREENROOM_SECRETS_KEY";
 
-/// The variable that names a file that holds the key.
+/// The variable that names a file with the key.
 pub const KEY_FILE: &str = "GREENROOM_SECRETS_KEY_FILE";
 
 /// The longest secret, in bytes.
@@ -36,69 +36,75 @@ pub const MAX_SECRET: usize = 8 << 10;
 /// The largest file of secrets, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// How many bytes a nonce has.
+/// The size of a nonce, in bytes.
 const NONCE: usize = 12;
 
-/// What went wrong with the secrets.
+/// Why a secret could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Their file cannot be read or written.
+    /// The file cannot be read or written.
     #[error(transparent)]
     Kept(#[from] KeptError),
-    /// The key is none.
+    /// The key is malformed.
     #[error("{from} is no key: it must hold 64 hexadecimal digits, as `openssl rand -hex 32` prints them")]
     NoKey {
-        /// Where it was to come from.
+        /// The variable or file of the key.
         from: String,
     },
-    /// The file that holds the key cannot be read.
+    /// The file with the key cannot be read.
     #[error("cannot read the key of the secrets in {}", .path.display())]
     KeyFile {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The secret is encrypted with a key that is not here.
+    /// The secret is encrypted, and no key is given.
     #[error("the secret '{name}' is encrypted: give the key in {KEY} or {KEY_FILE}")]
     Sealed {
-        /// Its name.
+        /// The name of the secret.
         name: String,
     },
-    /// The secret does not open with the key.
+    /// The secret cannot be decrypted with the given key.
     #[error("the secret '{name}' does not open with this key: give the right one, or set the secret anew")]
     WrongKey {
-        /// Its name.
+        /// The name of the secret.
         name: String,
     },
-    /// A text that cannot be a secret.
+    /// The text cannot be a secret.
     #[error("a secret has from 1 to {MAX_SECRET} bytes and no control characters")]
     Unfit,
-    /// The system gives no random bytes.
+    /// The system's random number generator failed.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
 }
 
-/// A text that nobody is shown.
+/// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text as a secret.
+    /// Accepts a text as a secret.
+    ///
+    /// # Errors
+    /// [`SecretError::Unfit`] if the text is empty, too long, or has control characters.
     pub fn new(text: &str) -> Result<Self, SecretError> {
         let fits = !text.is_empty() && text.len() <= MAX_SECRET && !text.chars().any(char::is_control);
         if fits { Ok(Self(text.to_owned())) } else { Err(SecretError::Unfit) }
     }
 
-    /// A new one for signing, as Standard Webhooks writes it: `whsec_` and 32 random bytes in base 64.
+    /// Generates a secret for signatures in the format of Standard Webhooks: `whsec_` and 32 random bytes in base64.
+    ///
+    /// # Errors
+    /// [`SecretError::Random`] if the system's random number generator fails.
     pub fn random() -> Result<Self, SecretError> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|e| SecretError::Random(e.to_string()))?;
         Ok(Self(format!("whsec_{}", BASE64.encode(bytes))))
     }
 
-    /// The text, for who has to use it.
+    /// Returns the text of the secret. Never print it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -110,16 +116,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret as lists show it: everything but what it says.
+/// A secret in a list: everything except its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name; of one that only the environment holds, the variable.
+    /// The name of the secret; the variable, if only the environment has it.
     pub name: String,
-    /// When it was set, where the file holds it.
+    /// When the secret was set; `None` if the file does not have it.
     pub changed: Option<Timestamp>,
     /// Whether the file holds it encrypted.
     pub sealed: bool,
-    /// Whether the environment holds it, which then counts.
+    /// Whether the environment has it, which takes precedence.
     pub environment: bool,
 }
 
@@ -134,7 +140,7 @@ struct Entry {
     changed: i64,
 }
 
-/// The file as it is written.
+/// The content of the file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -142,7 +148,7 @@ struct Stored {
     secret: BTreeMap<String, Entry>,
 }
 
-/// What was last read of the file.
+/// The content of the file when it was last read.
 type Known = Option<(Option<Stamp>, Arc<BTreeMap<String, Entry>>)>;
 
 /// The secrets of a repository.
@@ -159,13 +165,16 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// The secrets that are kept in a folder of state ([`crate::registry::Registry::state_dir`]), with the key that the
-    /// environment names, if it names one.
+    /// Opens the secrets in a data folder ([`crate::registry::Registry::state_dir`]), with the key that the environment
+    /// gives, if any.
+    ///
+    /// # Errors
+    /// [`SecretError::NoKey`] or [`SecretError::KeyFile`] if the key is malformed or unreadable.
     pub fn of(state_dir: &Path) -> Result<Self, SecretError> {
         Ok(Self::with_key(state_dir, key_of_environment()?.as_ref()))
     }
 
-    /// The secrets of a folder with this key, or in plain text without one.
+    /// Opens the secrets in a folder with this key, or in plain text without a key.
     pub fn with_key(state_dir: &Path, key: Option<&[u8; 32]>) -> Self {
         Self {
             kept: Kept::new(state_dir, "secrets.toml", "secrets", MAX_FILE),
@@ -174,17 +183,20 @@ impl Secrets {
         }
     }
 
-    /// Where the file lies.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         self.kept.path()
     }
 
-    /// Whether the file holds secrets encrypted from now on.
+    /// Whether secrets are encrypted when they are written.
     pub fn seals(&self) -> bool {
         self.key.is_some()
     }
 
-    /// A secret; none where neither the environment nor the file has it.
+    /// Returns a secret; `None` if neither the environment nor the file has it.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or the secret cannot be decrypted.
     pub fn get(&self, name: &Key) -> Result<Option<Secret>, SecretError> {
         if let Some(text) = std::env::var(variable(name)).ok().filter(|text| !text.is_empty()) {
             return Secret::new(&text).map(Some);
@@ -193,7 +205,10 @@ impl Secrets {
         entries.get(name.as_str()).map(|entry| self.open(name.as_str(), entry)).transpose()
     }
 
-    /// Sets a secret. Where there is a key, all others of the file are encrypted with it, too.
+    /// Sets a secret. If there is a key, all other secrets in the file are encrypted too.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or written.
     pub fn set(&self, name: &Key, secret: &Secret, now: Timestamp) -> Result<(), SecretError> {
         self.change(|entries| {
             entries.insert(
@@ -203,14 +218,20 @@ impl Secrets {
         })
     }
 
-    /// Deletes a secret of the file; says whether it was there.
+    /// Deletes a secret from the file. Returns whether it existed.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read or written.
     pub fn delete(&self, name: &Key) -> Result<bool, SecretError> {
         let mut was_there = false;
         self.change(|entries| was_there = entries.remove(name.as_str()).is_some())?;
         Ok(was_there)
     }
 
-    /// All secrets that there are, by name.
+    /// Lists all secrets: those of the file by name, then those that only the environment has.
+    ///
+    /// # Errors
+    /// [`SecretError`] if the file cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, SecretError> {
         let mut variables: Vec<String> = std::env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
@@ -244,7 +265,7 @@ impl Secrets {
         })
     }
 
-    /// The entries of the file, read anew when it changed.
+    /// Returns the entries of the file, which is read again if it changed.
     fn entries(&self) -> Result<Arc<BTreeMap<String, Entry>>, SecretError> {
         let stamp = self.kept.stamp()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,7 +280,7 @@ impl Secrets {
     }
 
     fn parse(&self, text: Option<String>) -> Result<Stored, SecretError> {
-        // The parser's own words would quote the file.
+        // The parser's own message would quote the file.
         let stored = toml::from_str(&text.unwrap_or_default());
         stored.map_err(|_| self.kept.damaged("it does not read as TOML of secrets").into())
     }
@@ -288,13 +309,14 @@ impl Secrets {
     }
 }
 
-/// The name under which the next secret lies while receivers are moved to it: `NAME.next`. None where `name` is too long.
+/// Returns the name of the next secret while receivers switch to it: `NAME.next`. Returns `None` if the name becomes
+/// too long.
 pub fn next_of(name: &Key) -> Option<Key> {
     Key::new(format!("{name}.next")).ok()
 }
 
-/// The variable of the environment that holds a secret: `GREENROOM_SECRET_` and the name in capital letters, every
-/// character that is no ASCII letter or digit as `_`.
+/// Returns the environment variable for a secret: `GREENROOM_SECRET_` and the name in capital letters, with `_` for
+/// each character that is not an ASCII letter or digit.
 pub fn variable(name: &Key) -> String {
     upper(name.as_str())
 }
@@ -304,7 +326,7 @@ fn upper(name: &str) -> String {
     VARIABLE.chars().chain(plain).collect()
 }
 
-/// The key that the environment names.
+/// Returns the key that the environment gives.
 fn key_of_environment() -> Result<Option<[u8; 32]>, SecretError> {
     if let Some(text) = std::env::var_os(KEY) {
         return key(text.to_str().unwrap_or_default(), KEY).map(Some);

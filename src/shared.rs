@@ -1,21 +1,25 @@
-//! Permissions of files that several accounts share: a new file or folder takes them from the folder it is made in.
+//! Permissions of files that several accounts share: a new file or folder takes them from its parent folder.
 //!
-//! In a repository with `core.sharedRepository` git gives each folder setgid and lets the group write. A folder of ours
-//! that is made in such a folder gets the same permissions, and a file what they mean for a file, whatever the umask says.
-//! Everywhere else the umask alone decides. Private files (secrets, tokens, the outbox) are not made with these functions.
+//! In a repository with `core.sharedRepository` git gives each folder setgid and group write permission. A folder that
+//! greenroom creates in such a folder gets the same permissions, and a file gets the corresponding ones, whatever the
+//! umask is. Everywhere else only the umask decides. Private files (secrets, tokens, the outbox) are not created with
+//! these functions.
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// The bit that makes the group of a folder that of what is made in it.
+/// The bit that passes a folder's group on to its new entries.
 const SET_GID: u32 = 0o2000;
 
-/// The bit that lets the group write.
+/// The bit for group write permission.
 const GROUP_WRITES: u32 = 0o020;
 
-/// Makes a folder and those above it that are missing.
+/// Creates a folder and its missing parents.
+///
+/// # Errors
+/// The error of the operating system.
 pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -29,14 +33,20 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives what was just made the permissions of the folder that it is in, where that folder is shared. What another
-/// account made is left as it is.
+/// Gives a new file or folder the permissions of its folder, if that folder is shared. Files of another account are
+/// left as they are.
+///
+/// # Errors
+/// The error of the operating system.
 pub fn adjust(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     adjust_as_in(path, folder)
 }
 
-/// As [`adjust`], for what is about to be moved into another folder.
+/// Works like [`adjust`], for a file that is about to be moved into another folder.
+///
+/// # Errors
+/// The error of the operating system.
 pub fn adjust_as_in(path: &Path, folder: &Path) -> io::Result<()> {
     let folder = fs::metadata(folder)?.permissions().mode();
     if folder & SET_GID == 0 || folder & GROUP_WRITES == 0 {
@@ -54,8 +64,8 @@ pub fn adjust_as_in(path: &Path, folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The mode of a file or folder in a shared folder: who may read there may read it, and who may write there may write it
-/// unless not even its owner may.
+/// Returns the mode of a file or folder in a shared folder: accounts that can read the folder can read it, and accounts
+/// that can write to the folder can write to it, unless its owner cannot.
 fn wanted(there: &Metadata, mode: u32, folder: u32) -> u32 {
     if there.is_dir() {
         return (mode & 0o700) | (folder & 0o077) | SET_GID;
@@ -88,7 +98,7 @@ mod tests {
         for (folder, sub, file, object, program) in [
             (0o2775, 0o2775, 0o664, 0o444, 0o775),
             (0o2770, 0o2770, 0o660, 0o440, 0o770),
-            // Nobody shares these, so what the umask gave stays.
+            // These folders are not shared, so the permissions from the umask stay.
             (0o2755, 0o700, 0o600, 0o400, 0o700),
             (0o775, 0o700, 0o600, 0o400, 0o700),
         ] {

@@ -1,4 +1,5 @@
-//! Taking in files that come from elsewhere as streams: straight into the store, checked against what was said of them.
+//! Receives files from another machine or folder as streams: straight into the store, checked against their announced
+//! size.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -14,17 +15,17 @@ use super::store::{Staged, Store};
 use super::{ArtifactError, Content, FileEntry, Limits, Progress, copy, summary, walk};
 use crate::format::attributes::may_be_inline;
 
-/// A file that comes from elsewhere.
+/// A file that is to be received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Coming {
-    /// Its path in the model folder.
+    /// The path in the model folder.
     pub(super) path: FilePath,
-    /// Its size in bytes, where that was said.
+    /// The announced size in bytes; `None` if the source does not announce it.
     pub(super) size: Option<u64>,
 }
 
-/// Takes in files that come from elsewhere, one after the other, each straight into the store. They are durable on
-/// return; files of another size than was said, or more than the limits allow, leave nothing behind.
+/// Receives files one after the other, each straight into the store. The files are durable on return. Files of another
+/// size than announced, or more files than the limits allow, leave nothing behind.
 pub(super) fn ingest_coming<E: From<ArtifactError>>(
     coming: Vec<Coming>,
     open: impl Fn(&Coming) -> Result<Box<dyn Read>, E>,
@@ -77,7 +78,7 @@ pub(super) fn ingest_coming<E: From<ArtifactError>>(
     Ok(Ingested { artifacts: summary(&files), files, empty_folders: Vec::new(), facts })
 }
 
-/// Reads one file that comes from elsewhere, into memory or into the store; at most one byte more than there is room for.
+/// Receives one file, into memory or into the store. Reads at most one byte more than there is room for.
 fn receive(
     coming: &Coming,
     from: &mut dyn Read,
@@ -116,7 +117,7 @@ mod tests {
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-    /// Takes in files of which more or less may be said than comes.
+    /// Receives files whose announced size may differ from their real size.
     fn take(
         store: &Store,
         files: &[(&str, Option<u64>, &'static [u8])],

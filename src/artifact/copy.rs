@@ -1,4 +1,4 @@
-//! Copy and hash in one pass: the hash is always that of the bytes that were written.
+//! Copies and hashes in one pass, so that the hash is always the hash of the written bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -10,38 +10,47 @@ use sha2::{Digest as _, Sha256};
 
 use crate::name::Digest;
 
-/// The size of a buffer in bytes: large enough to make system calls cheap, small enough to stay in the cache.
+/// The size of a buffer in bytes: large enough to make system calls cheap, small enough to stay in the CPU cache.
 const CHUNK: usize = 512 * 1024;
-/// Buffers that travel between the thread that copies and the one that hashes.
+/// The number of buffers that circulate between the copying thread and the hashing thread.
 const BUFFERS: usize = 4;
-/// From this size on a second thread pays.
+/// From this size on, in bytes, a second thread pays off.
 const OVERLAP_FROM: u64 = 2 * 1024 * 1024;
 
-/// What was copied.
+/// The hash and size of copied bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
     /// SHA-256 of the bytes.
     pub sha256: Digest,
-    /// Their number.
+    /// The number of bytes.
     pub size: u64,
 }
 
-/// Copies all of `from` to `to` and hashes what it copies; `seen` gets the number of bytes of each step.
+/// Copies all of `from` to `to` and hashes the copied bytes. `seen` receives the number of bytes of each step.
 ///
-/// `expected` is the likely size: it decides whether hashing gets a thread of its own. Memory use is flat.
+/// `expected` is the likely size in bytes; it decides whether hashing gets its own thread. Memory use is constant.
+///
+/// # Errors
+/// The error of a read or write.
 pub fn copy(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
     if expected < OVERLAP_FROM { copy_alone(from, to, expected, seen) } else { copy_overlapped(from, to, seen) }
 }
 
-/// Hashes all of `from`.
+/// Hashes all of `from`. The arguments are those of [`copy`].
+///
+/// # Errors
+/// The error of a read.
 pub fn hash(from: &mut dyn Read, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
     copy(from, &mut io::sink(), expected, seen)
 }
 
 /// Makes the new, empty file `to` a copy of `from` and hashes it.
 ///
-/// Where the file system can share blocks (XFS, Btrfs) nothing is copied: the clone is made at once and then hashed,
-/// so hash and bytes agree whatever happens to the source.
+/// Where the file system can share blocks (XFS, Btrfs), no bytes are copied: the clone is made atomically and then
+/// hashed, so hash and bytes agree whatever happens to the source.
+///
+/// # Errors
+/// The error of a read or write.
 pub fn copy_file(from: &mut File, to: &mut File, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
     if cloned(from, to) { hash(to, expected, seen) } else { copy(from, to, expected, seen) }
 }
@@ -57,7 +66,7 @@ fn cloned(_: &File, _: &File) -> bool {
 }
 
 fn copy_alone(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn Fn(u64)) -> io::Result<Copied> {
-    // One byte more than expected, so that the end shows without growing the buffer.
+    // One byte more than expected, so that the end of the file shows without a larger buffer.
     let room = usize::try_from(expected.saturating_add(1)).unwrap_or(CHUNK).clamp(4096, CHUNK);
     let mut buffer = vec![0; room];
     let mut hasher = Hasher::default();
@@ -73,7 +82,7 @@ fn copy_alone(from: &mut dyn Read, to: &mut dyn Write, expected: u64, seen: &dyn
     }
 }
 
-/// This thread reads and writes, another hashes; the buffers go round between them.
+/// This thread reads and writes, another one hashes. The buffers circulate between the two.
 fn copy_overlapped(from: &mut dyn Read, to: &mut dyn Write, seen: &dyn Fn(u64)) -> io::Result<Copied> {
     let (full, to_hash) = channel::<(Vec<u8>, usize)>();
     let (used, free) = channel::<Vec<u8>>();
@@ -90,7 +99,8 @@ fn copy_overlapped(from: &mut dyn Read, to: &mut dyn Write, seen: &dyn Fn(u64)) 
     })
 }
 
-/// Reads and writes until the end. Takes the sender, so that the other thread ends when this function does.
+/// Reads and writes until the end. Takes ownership of the sender, so that the other thread ends when this function
+/// returns.
 fn copy_all(
     from: &mut dyn Read,
     to: &mut dyn Write,
@@ -116,13 +126,13 @@ fn hash_all(full: &Receiver<(Vec<u8>, usize)>, back: &Sender<Vec<u8>>) -> Hasher
     let mut hasher = Hasher::default();
     for (buffer, n) in full {
         hasher.update(buffer.get(..n).unwrap_or_default());
-        // At the end nobody takes buffers back.
+        // At the end the receiver of used buffers is gone.
         let _ = back.send(buffer);
     }
     hasher
 }
 
-/// Reads until the buffer is full or the source ends; gives the number of bytes.
+/// Reads until the buffer is full or the source ends. Returns the number of bytes.
 fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut n = 0;
     while let Some(rest) = buffer.get_mut(n..).filter(|r| !r.is_empty()) {
@@ -136,7 +146,7 @@ fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(n)
 }
 
-/// A running SHA-256 with the number of bytes it saw.
+/// A running SHA-256 and the number of hashed bytes.
 #[derive(Debug, Default)]
 pub struct Hasher {
     state: Sha256,
@@ -144,24 +154,24 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// Takes some bytes.
+    /// Hashes further bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
         self.size += bytes.len() as u64;
     }
 
-    /// What all of them are.
+    /// Returns the hash and the number of all bytes.
     pub fn finish(self) -> Copied {
         Copied { sha256: digest(self.state), size: self.size }
     }
 }
 
-/// SHA-256 of bytes in memory.
+/// Returns the SHA-256 of bytes in memory.
 pub fn sha256(bytes: &[u8]) -> Digest {
     digest(Sha256::new().chain_update(bytes))
 }
 
-/// The end of a running SHA-256.
+/// Returns the digest of a running SHA-256.
 #[expect(clippy::expect_used, reason = "32 bytes are 64 lower-case hexadecimal digits")]
 pub(super) fn digest(state: Sha256) -> Digest {
     let hex: String = state.finalize().iter().map(|b| format!("{b:02x}")).collect();

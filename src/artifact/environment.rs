@@ -1,4 +1,4 @@
-//! What a model needs to run: `conda.yaml`, `python_env.yaml` and `requirements.txt`, read as data.
+//! The environment that a model needs: `conda.yaml`, `python_env.yaml` and `requirements.txt`, read as data.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +14,7 @@ struct Conda {
     dependencies: Option<Vec<Value>>,
 }
 
-/// A list; a lone text is one channel.
+/// A list of channels. A single string is one channel.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Channels {
@@ -28,9 +28,10 @@ struct PythonEnv {
     python: Option<String>,
 }
 
-/// Reads the conda file and `requirements.txt`; none when neither is there. What cannot be read is noted.
+/// Reads the conda file and `requirements.txt`. Returns `None` if neither exists. Adds a note for each part that cannot
+/// be read.
 ///
-/// Secrets in the addresses of channels and package indexes are taken out.
+/// Secrets in the URLs of channels and package indexes are replaced by `***`.
 pub fn environment(conda_file: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<Environment> {
     let conda: Option<Option<Conda>> = yaml_file(conda_file, read, notes);
     let requirements = file("requirements.txt", yaml::MAX_YAML, read, notes);
@@ -82,12 +83,12 @@ pub fn environment(conda_file: &str, read: Read<'_>, notes: &mut Vec<String>) ->
     Some(environment)
 }
 
-/// The version of Python in `python_env.yaml`.
+/// Reads the Python version from `python_env.yaml`.
 pub fn python(python_env_file: &str, read: Read<'_>, notes: &mut Vec<String>) -> Option<String> {
     yaml_file::<Option<PythonEnv>>(python_env_file, read, notes)??.python
 }
 
-/// The version of Python among conda dependencies: `python=3.11.7`.
+/// Returns the Python version among conda dependencies: `python=3.11.7`.
 pub fn conda_python(environment: &Environment) -> Option<&str> {
     environment.conda.iter().find_map(|dependency| {
         let pinned = dependency.as_str().strip_prefix("python")?.trim_start().strip_prefix('=')?;
@@ -101,13 +102,13 @@ fn yaml_file<T: serde::de::DeserializeOwned>(name: &str, read: Read<'_>, notes: 
     parsed.map_err(|why| notes.push(format!("{} cannot be read: {why}", crate::text::one_line(name)))).ok()
 }
 
-/// The bytes of a file, at most `max`; none if it is not there or, which is noted, cannot be read.
+/// Reads a file of at most `max` bytes. Returns `None` if it does not exist or cannot be read; the latter adds a note.
 pub(super) fn file(name: &str, max: u64, read: Read<'_>, notes: &mut Vec<String>) -> Option<Vec<u8>> {
     let bytes = read(name, max);
     bytes.map_err(|why| notes.push(format!("{} cannot be read: {why}", crate::text::one_line(name)))).ok()?
 }
 
-/// The lines of a requirements file: continued lines joined, comments and blank lines dropped.
+/// Returns the lines of a requirements file: continued lines joined, comments and blank lines dropped.
 fn requirement_lines(file: &str) -> Vec<String> {
     let joined = file.replace("\\\r\n", " ").replace("\\\n", " ");
     let code = |line: &str| {
@@ -117,7 +118,7 @@ fn requirement_lines(file: &str) -> Vec<String> {
     joined.lines().map(code).filter(|l| !l.is_empty()).collect()
 }
 
-/// A line without the user and password of an address, and without conda's `/t/<token>/`; and whether it had any.
+/// Returns a line without user and password in URLs and without conda's `/t/<token>/`, and whether it had any of these.
 fn without_secrets(line: &str) -> (String, bool) {
     let mut out = String::new();
     let mut rest = line;
@@ -128,7 +129,7 @@ fn without_secrets(line: &str) -> (String, bool) {
         let authority = address.find(['/', '?', '#']).unwrap_or(address.len());
         let (authority, path) = address.split_at(authority);
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        // `git+ssh://git@host` names a user everyone has.
+        // The user in `git+ssh://git@host` is the same for everyone.
         let user = authority.strip_suffix(host).unwrap_or_default();
         let secret = !matches!(user, "" | "git@");
         let (path, token) = without_token(path);

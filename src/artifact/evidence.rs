@@ -1,11 +1,11 @@
-//! Parameters and metrics of a run, as MLflow's REST API and this server's own write them in JSON.
+//! Parameters and metrics of a run, in the JSON form of MLflow's REST API and of greenroom's own API.
 //!
 //! ```json
 //! {"params": [{"key": "C", "value": "0.1"}],
 //!  "metrics": [{"key": "auc", "value": 0.91, "step": 3, "timestamp": 1772366400000}]}
 //! ```
-//! Timestamps are milliseconds since the epoch. JSON has no word for numbers that are none: `"NaN"`, `"Infinity"` and
-//! `"-Infinity"` stand for them, as protobuf writes them. Numbers may be written as texts.
+//! Timestamps are milliseconds since the epoch. JSON has no notation for non-finite numbers: the strings `"NaN"`,
+//! `"Infinity"` and `"-Infinity"` stand for them, as in protobuf's JSON. All numbers may be written as strings.
 
 use std::collections::BTreeMap;
 
@@ -16,28 +16,28 @@ use crate::name::Key;
 use crate::text::{Text, quoted};
 use crate::time::Timestamp;
 
-/// How many parameters, and how many metrics, are taken over: `version.toml` is to stay small.
+/// The largest number of recorded parameters, and of recorded metrics: `version.toml` must stay small.
 pub const MAX_ENTRIES: usize = 1000;
 
-/// The bytes that parameters and metrics may take in `version.toml`, about.
+/// The approximate number of bytes that parameters and metrics may take in `version.toml`.
 const MAX_BYTES: usize = 96 * 1024;
 
 /// The longest value of a parameter, in bytes; MLflow allows 6000 characters.
 const MAX_VALUE: usize = 24_000;
 
-/// What is known of a run.
+/// The known parameters and metrics of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
-    /// Its parameters.
+    /// The parameters of the run.
     pub params: BTreeMap<Key, Text>,
-    /// Its metrics, the latest value of each.
+    /// The latest value of each metric.
     pub metrics: BTreeMap<Key, Metric>,
 }
 
-/// Why an entry is not taken.
+/// Why an entry cannot be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEvidence {
-    /// It is not a list of objects with a key and a value.
+    /// The value is not a list of objects with a key and a value.
     #[error("'{0}' must be a list of objects with a key and a value")]
     Shape(&'static str),
     /// The key cannot be stored.
@@ -47,7 +47,7 @@ pub enum InvalidEvidence {
         list: &'static str,
         /// The key, quoted.
         key: String,
-        /// Why.
+        /// The rule that the key breaks.
         why: String,
     },
     /// The value cannot be stored.
@@ -57,10 +57,10 @@ pub enum InvalidEvidence {
         list: &'static str,
         /// The key, quoted.
         key: String,
-        /// Why.
+        /// The rule that the value breaks.
         why: String,
     },
-    /// There is more than is kept.
+    /// There are more entries or bytes than the limits allow.
     #[error(
         "there are more parameters or metrics than are recorded: at most {MAX_ENTRIES} of each, {MAX_BYTES} bytes in all"
     )]
@@ -68,13 +68,16 @@ pub enum InvalidEvidence {
 }
 
 impl Evidence {
-    /// Reads what a client sends; the first entry that cannot be taken is an error.
+    /// Reads the parameters and metrics in a request.
+    ///
+    /// # Errors
+    /// [`InvalidEvidence`] for the first entry that cannot be recorded.
     pub fn strict(params: Option<&Value>, metrics: Option<&Value>) -> Result<Self, InvalidEvidence> {
         let (found, faults) = Self::read(params, metrics);
         faults.into_iter().next().map_or(Ok(found), Err)
     }
 
-    /// Reads all that can be taken, and says what cannot.
+    /// Reads all entries that can be recorded, and returns an error for each other entry.
     pub fn read(params: Option<&Value>, metrics: Option<&Value>) -> (Self, Vec<InvalidEvidence>) {
         let (mut out, mut faults) = (Self::default(), Vec::new());
         let mut bytes = 0_usize;
@@ -99,13 +102,13 @@ impl Evidence {
         (out, faults)
     }
 
-    /// Whether nothing is known.
+    /// Whether there are no parameters and no metrics.
     pub fn is_empty(&self) -> bool {
         self.params.is_empty() && self.metrics.is_empty()
     }
 
-    /// Adds what is not known yet of the run of a logged model whose evidence this is. A measurement that both have is the
-    /// run's: MLflow keeps 0 for a NaN of a logged model.
+    /// Adds missing entries of the run to the evidence of a logged model. If both have the same measurement (step and
+    /// time), the run's value wins: MLflow stores 0 for a NaN of a logged model.
     pub fn fill_from_run(&mut self, run: Self) {
         for (key, value) in &run.metrics {
             let moment = |metric: &Metric| match metric {
@@ -121,7 +124,7 @@ impl Evidence {
         self.fill(run);
     }
 
-    /// Adds what is not known yet.
+    /// Adds missing entries.
     pub fn fill(&mut self, other: Self) {
         for (key, value) in other.params {
             self.params.entry(key).or_insert(value);
@@ -132,7 +135,7 @@ impl Evidence {
     }
 }
 
-/// The entries of a list, as many as are taken.
+/// Returns the entries of a list, at most [`MAX_ENTRIES`].
 fn entries<'v>(name: &'static str, list: Option<&'v Value>, faults: &mut Vec<InvalidEvidence>) -> &'v [Value] {
     let all = match list {
         None | Some(Value::Null) => return &[],

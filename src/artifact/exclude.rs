@@ -1,4 +1,4 @@
-//! What of a model folder is left out: patterns as git's ignore files have them, given by a person or standing in a
+//! Patterns that exclude files of a model folder, in the syntax of git's ignore files: from the command line or from a
 //! `.greenroomignore`.
 
 use ignore::Match;
@@ -8,34 +8,34 @@ use super::ArtifactError;
 use super::path::FilePath;
 use crate::text::{one_line, quoted};
 
-/// The name of a file of patterns, in any folder of a model. It is left out itself.
+/// The name of a file of patterns, in any folder of a model. The file itself is excluded too.
 pub const FILE: &str = ".greenroomignore";
 
 /// The largest file of patterns that is read, in bytes.
 pub const MAX_FILE: u64 = 64 * 1024;
 
-/// More patterns than this are refused.
+/// The largest number of patterns in one list.
 const MAX_PATTERNS: usize = 1000;
 
 /// Why a pattern is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
-    /// It is no pattern.
+    /// The pattern has a syntax error: the pattern, and the error.
     #[error("{0} is no pattern: {1}")]
     Syntax(String, String),
-    /// It is blank or a comment, so that nothing would be left out.
+    /// The pattern is blank or a comment, so it would exclude nothing.
     #[error("{0} matches nothing: it is blank or a comment; write \\# for a name that begins with #")]
     Nothing(String),
-    /// More than are taken.
+    /// There are more patterns than the limit.
     #[error("there are more than {MAX_PATTERNS} patterns")]
     TooMany,
 }
 
-/// Patterns of what is left out. The given ones come first, then those of the deepest folder.
+/// Patterns of excluded files. Patterns from the command line take precedence, then those of the deepest folder.
 #[derive(Debug, Clone)]
 pub struct Exclude {
     given: Gitignore,
-    /// With the folder that they stand in, empty for the top; deeper folders last.
+    /// Each file's patterns with its folder (empty for the top folder); deeper folders last.
     files: Vec<(String, Gitignore)>,
 }
 
@@ -46,7 +46,10 @@ impl Default for Exclude {
 }
 
 impl Exclude {
-    /// What a person names, relative to the model folder.
+    /// Compiles the patterns that a person gives, relative to the model folder.
+    ///
+    /// # Errors
+    /// [`InvalidPattern`] if a pattern is invalid, blank or a comment, or if there are too many.
     pub fn new(patterns: &[String]) -> Result<Self, InvalidPattern> {
         let given = compile(patterns.iter().map(String::as_str))?;
         if let Some(blank) = patterns.iter().find(|p| p.trim().is_empty() || p.starts_with('#')) {
@@ -55,7 +58,7 @@ impl Exclude {
         Ok(Self { given, files: Vec::new() })
     }
 
-    /// Adds what the file of patterns in a folder says (none: the top).
+    /// Adds the patterns of a folder's pattern file. `folder` is `None` for the top folder.
     pub(super) fn add(&mut self, folder: Option<&FilePath>, bytes: &[u8]) -> Result<(), ArtifactError> {
         let at = folder.map_or_else(|| FILE.to_owned(), |f| format!("{f}/{FILE}"));
         let wrong = |why: String| ArtifactError::Patterns { path: at.clone(), why };
@@ -71,7 +74,7 @@ impl Exclude {
         Ok(())
     }
 
-    /// Whether a file or folder is left out, by its own name: its folders are not looked at.
+    /// Whether a file or folder is excluded by its own path. Patterns that match its parent folders are not considered.
     pub(super) fn leaves_out(&self, path: &str, is_folder: bool) -> bool {
         let below = |(folder, patterns): &(String, Gitignore)| match path.strip_prefix(folder.as_str()) {
             Some(rest) => patterns.matched(rest, is_folder).map(|_| ()),
@@ -84,7 +87,7 @@ impl Exclude {
         found.is_ignore()
     }
 
-    /// Whether a file is left out, by its own name or with one of its folders.
+    /// Whether a file is excluded, by its own path or because one of its folders is.
     pub(super) fn leaves_out_file(&self, path: &FilePath) -> bool {
         let path = path.as_str();
         let mut folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));

@@ -1,4 +1,4 @@
-//! What a model folder says about itself, in the words of `version.toml`.
+//! Facts that a model folder states about itself, in the terms of `version.toml`.
 
 use super::environment::{conda_python, environment, file, python};
 use super::mlmodel::MlModel;
@@ -6,38 +6,38 @@ use super::yaml;
 use crate::entity::version::{Column, Environment, ModelInfo, Schema};
 use crate::text::{Text, one_line};
 
-/// A text longer than this many bytes is cut when it is taken over.
+/// The longest recorded text, in bytes; longer texts are truncated.
 const MAX_FACT: usize = 4096;
-/// A schema or environment with more text than this is not taken over: `version.toml` is to stay small.
+/// The largest recorded schema or environment, in bytes of text: `version.toml` must stay small.
 const MAX_PART: usize = 96 * 1024;
 
-/// More notes than this help nobody.
+/// The largest number of notes; more are of no use to a person.
 const MAX_NOTES: usize = 50;
 
-/// Facts about a model, as far as its folder tells. Faults are notes: any folder can be registered.
+/// The facts that a model's folder states. Faults become notes, because any folder can be registered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
-    /// What it takes and gives.
+    /// The inputs, outputs and parameters of the model.
     pub schema: Option<Schema>,
-    /// What made it; none without a readable `MLmodel`.
+    /// The flavors, versions and metadata from `MLmodel`. `None` if there is no readable `MLmodel` and no note.
     pub model: Option<ModelInfo>,
-    /// What it needs to run.
+    /// The packages that the model needs.
     pub environment: Option<Environment>,
-    /// The MLflow run that made it; empty if unknown.
+    /// The MLflow run that created the model; empty if unknown.
     pub run_id: Text,
-    /// The MLflow logged model; empty if unknown.
+    /// The id of the MLflow logged model; empty if unknown.
     pub model_id: Text,
-    /// Where the logged model's files were; empty if unknown.
+    /// The location of the logged model's files; empty if unknown.
     pub artifact_uri: Text,
-    /// What people should know: left out, unreadable, suspicious.
+    /// Notes for people: excluded, unreadable or suspicious parts.
     pub notes: Vec<String>,
 }
 
-/// Reads a file of the model folder by its path, of at most so many bytes; none if it is not there. The error is one
-/// line that says why not.
+/// A function that reads a file of the model folder by path, with a size limit in bytes. Returns `None` if the file
+/// does not exist, and else an error of one line.
 pub type Read<'r> = &'r dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, String>;
 
-/// Gathers the facts from `MLmodel` and the environment files.
+/// Collects the facts from `MLmodel` and the environment files.
 pub fn gather(read: Read<'_>) -> Facts {
     let mut notes = Vec::new();
     let parsed = file("MLmodel", yaml::MAX_MLMODEL, read, &mut notes).and_then(|bytes| {
@@ -57,7 +57,7 @@ pub fn gather(read: Read<'_>) -> Facts {
     let schema = schema.filter(|s| small("the schema", schema_text(s), &mut notes));
     let environment = environment.filter(|e| small("the environment", environment_text(e), &mut notes));
     notes.truncate(MAX_NOTES);
-    // What is wrong stays with the version, even where nothing else is known.
+    // Faults stay with the version, even if nothing else is known.
     info.findings = notes.iter().map(|note| text(note)).collect();
     Facts {
         schema,
@@ -70,7 +70,7 @@ pub fn gather(read: Read<'_>) -> Facts {
     }
 }
 
-/// Text from a model folder as it may be stored: one line, escaped; what is cut ends in `…`.
+/// Converts text from a model folder for storage: one line, escaped. Truncated text ends in `…`.
 pub(super) fn text(s: &str) -> Text {
     let shown = one_line(s);
     let cut = if shown.len() <= MAX_FACT {
@@ -91,7 +91,7 @@ pub(super) fn small(what: &str, bytes: usize, notes: &mut Vec<String>) -> bool {
     bytes <= MAX_PART
 }
 
-/// The bytes that a schema takes in `version.toml`, about.
+/// Returns the approximate size of a schema in `version.toml`, in bytes.
 fn schema_text(schema: &Schema) -> usize {
     let column = |c: &Column| 32 + c.name.as_str().len() + c.kind.as_str().len() + c.default.as_str().len();
     [&schema.inputs, &schema.outputs, &schema.params].into_iter().flatten().map(column).sum()
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// Pieces of these files, and noise, in any order.
+    /// Generates pieces of these files, and noise, in any order.
     fn yaml_like() -> impl Strategy<Value = String> {
         let pieces = prop::sample::select(vec![
             "flavors:",

@@ -1,4 +1,4 @@
-//! Writing a version's files to a folder: every byte is checked, and the folder appears whole or not at all.
+//! Writes a version's files to a folder: every byte is checked, and the folder appears complete or not at all.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -12,12 +12,16 @@ use super::{ArtifactError, FileEntry, Limits, Place, Progress, copy, missing, pa
 use crate::entity::version::Artifacts;
 use crate::tree::{Objects, Oid};
 
-/// Writes the files of a version's `artifacts` tree to the folder `out`, which may not exist or must be empty.
+/// Writes the files of a version's `artifacts` tree to the folder `out`, which must not exist or must be empty.
 ///
-/// The files must sum up to `expected`, what was registered. They are written to a new folder beside `out`, each
-/// compared with its size and SHA-256, and that folder is renamed at the end. On an error nothing is left. Files that
-/// are not on this machine are all named in [`ArtifactError::Missing`]. The result is not synced to disk: after a
-/// power failure, fetch again.
+/// The files must match `expected`, the registered summary. They are written to a new folder next to `out`, each
+/// compared with its size and SHA-256, and the folder is renamed at the end. After an error nothing is left. The result
+/// is not synced to disk: after a power failure, fetch again.
+///
+/// # Errors
+/// [`ArtifactError::Exists`] if `out` is taken; [`ArtifactError::Mismatch`] if the files are not the registered ones;
+/// [`ArtifactError::Missing`] with all files that are not on this machine; [`ArtifactError::Damaged`] or
+/// [`ArtifactError::Io`] if a file cannot be read or written.
 pub fn fetch(
     objects: &dyn Objects,
     tree: &Oid,
@@ -45,7 +49,7 @@ pub fn fetch(
     let private = Permissions::from_mode(0o700);
     let temp = tempfile::Builder::new().prefix(".greenroom-").permissions(private).tempdir_in(parent);
     let temp = temp.map_err(ArtifactError::io("create a folder in", parent))?;
-    // Within the private folder, so that the one that stays has the usual permissions.
+    // A subfolder of the private temporary folder, so that the final folder has the usual permissions.
     let folder = temp.path().join("model");
     write_all(objects, store, &files, &folder, progress)?;
     for empty in empty_folders.iter().map(|f| folder.join(f.as_str())) {
@@ -56,7 +60,7 @@ pub fn fetch(
     Ok(files)
 }
 
-/// Refuses anything but nothing and an empty folder.
+/// Returns an error unless the path is free or an empty folder.
 fn must_be_free(out: &Path) -> Result<(), ArtifactError> {
     let taken = || ArtifactError::Exists(out.to_owned());
     match fs::symlink_metadata(out) {
@@ -139,7 +143,7 @@ mod tests {
             Ok(Self { dir, store, objects: Memory::default() })
         }
 
-        /// Takes a folder into the registry and gives its tree.
+        /// Registers a folder and returns its tree.
         fn register(&self, files: &Files) -> Result<(Ingested, Oid), Box<dyn std::error::Error>> {
             let folder = self.dir.path().join("model");
             for (path, bytes) in files {
@@ -164,7 +168,7 @@ mod tests {
             fetch(&self.objects, tree, &self.store, &self.out(), expected, &Limits::default(), &|_, _| {})
         }
 
-        /// The folder that `out` lies in holds nothing else.
+        /// Returns the names of everything in the parent folder of `out`.
         fn left(&self) -> Vec<String> {
             let names = fs::read_dir(self.dir.path().join("to")).into_iter().flatten().flatten();
             names.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
@@ -271,7 +275,7 @@ mod tests {
     }
 
     fn some_files() -> impl Strategy<Value = Files> {
-        // Names that steer git and those that Windows cannot have are among them.
+        // Includes names that have a meaning for git and names that are invalid on Windows.
         let steering =
             prop::sample::select(vec![".git", ".gitignore", ".GitAttributes", ".lfsconfig", "aux", "e\u{301}"]);
         let segment = prop_oneof![

@@ -1,34 +1,34 @@
-//! Findings: what people should know about a model before they use it, derived from what was recorded of it.
+//! Findings: facts that people need to know about a model before they use it, derived from its recorded facts.
 
 use std::fmt;
 
 use crate::entity::version::{Environment, ModelInfo};
 use crate::text::one_line;
 
-/// Something that people should know about a version. It forces nothing.
+/// A finding about a version. Findings never block anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind of finding, for machines.
+    /// The kind of finding, for machines.
     pub id: &'static str,
-    /// How sure and how grave.
+    /// The certainty and severity.
     pub level: Level,
-    /// What was found and what to do, for people.
+    /// The fact and what to do, for people.
     pub message: String,
 }
 
-/// How sure and how grave a finding is.
+/// The certainty and severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Good to know.
+    /// Information only.
     Info,
-    /// It may be so, depending on settings elsewhere.
+    /// The fact may hold, depending on settings elsewhere.
     Possible,
-    /// It is so.
+    /// The fact holds.
     Warning,
 }
 
 impl Level {
-    /// As it is written.
+    /// Returns the name in output and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -44,15 +44,15 @@ impl fmt::Display for Level {
     }
 }
 
-/// The channel of Anaconda, whose terms of service ask larger organisations for a licence.
+/// The model uses a channel of Anaconda, whose terms of service demand a licence from larger organisations.
 pub const CONDA_DEFAULTS: &str = "conda-defaults-channel";
-/// pip is told to use other package indexes.
+/// The model's requirements tell pip to use other package indexes.
 pub const PIP_INDEX: &str = "pip-index";
 
-/// What the model says about itself is faulty; found at registration and kept with the version.
+/// The model's description of itself is faulty. Found at registration and stored with the version.
 pub const MODEL_FILE: &str = "model-file";
 
-/// What is to be known about a model: what was found at registration, and what follows from its environment.
+/// Returns the findings about a model: those stored at registration, and those that follow from its environment.
 pub fn findings(model: Option<&ModelInfo>, environment: Option<&Environment>) -> Vec<Finding> {
     let stored = model.into_iter().flat_map(|m| &m.findings);
     let stored = stored.map(|f| Finding { id: MODEL_FILE, level: Level::Warning, message: f.to_string() });
@@ -88,7 +88,7 @@ fn conda_defaults(model: Option<&ModelInfo>, environment: &Environment) -> Optio
 
 const DEFAULTS: [&str; 8] = ["defaults", "anaconda", "main", "r", "msys2", "pkgs/main", "pkgs/r", "pkgs/msys2"];
 
-/// Whether a channel is one of Anaconda's own, by name or address.
+/// Whether a channel belongs to Anaconda, by name or URL.
 fn is_defaults(channel: &str) -> bool {
     let channel = channel.trim().to_lowercase();
     let Some((_, address)) = channel.split_once("://") else {
@@ -101,7 +101,7 @@ fn is_defaults(channel: &str) -> bool {
 }
 
 fn of_anaconda(host: &str, path: &str) -> bool {
-    // A token may stand before the channel: `t/<token>/main`.
+    // A token may precede the channel: `t/<token>/main`.
     let path = path.strip_prefix("t/").and_then(|p| p.split_once('/')).map_or(path, |(_, path)| path);
     let first = path.split('/').next().unwrap_or_default();
     match host {
@@ -111,21 +111,21 @@ fn of_anaconda(host: &str, path: &str) -> bool {
     }
 }
 
-/// Whether a dependency names one of those channels: `defaults::numpy`, `conda-forge/linux-64::x` does not.
+/// Whether a dependency names such a channel: `defaults::numpy` does, `conda-forge/linux-64::x` does not.
 fn from_defaults(dependency: &str) -> bool {
     dependency.split_once("::").is_some_and(|(channel, _)| {
-        // A channel may be followed by a platform: `main/linux-64::numpy`.
+        // A platform may follow the channel: `main/linux-64::numpy`.
         is_defaults(channel) || channel.rsplit_once('/').is_some_and(|(channel, _)| is_defaults(channel))
     })
 }
 
-/// Whether a dependency is more than Python and pip themselves.
+/// Whether a dependency is a package other than Python and pip.
 fn is_package(dependency: &str) -> bool {
     let name = dependency.split(|c: char| c.is_whitespace() || "=<>!~[".contains(c)).next().unwrap_or_default();
     !matches!(name.to_lowercase().as_str(), "python" | "pip" | "")
 }
 
-/// A sentence for models of an MLflow that wrote the channel unasked, or that say nothing of theirs.
+/// Returns a sentence for models whose MLflow version added the channel by default or is unknown; else an empty string.
 fn age_hint(model: Option<&ModelInfo>) -> String {
     let version = model.map(|m| m.mlflow_version.as_str()).unwrap_or_default();
     let mut numbers = version.split('.').map(|n| n.parse::<u32>().ok());

@@ -1,6 +1,6 @@
 //! Folders that never become part of a model: a registry, its git folder, and greenroom's own folder in any git folder.
 //!
-//! A folder is known by its device and number, so that no symbolic link, other spelling or bind mount hides it.
+//! A folder is identified by device and inode number, so that no symbolic link, other spelling or bind mount hides it.
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
@@ -12,32 +12,32 @@ use super::ArtifactError;
 use super::path::FilePath;
 use super::walk::{Root, identity, is_folder};
 
-/// The name of the folder, in a git folder, in which greenroom keeps secrets, tokens and what it has derived.
+/// The name of greenroom's folder in a git folder. It holds secrets, tokens and derived data.
 const STATE: &str = "greenroom";
 
-/// How many folders lead to one at most.
+/// The largest number of parent folders.
 const MAX_DEPTH: usize = 1000;
 
-/// How many folders of a registry are compared at most where a mount may hide that a folder lies in it.
+/// The largest number of folders of a registry that are compared if a mount may hide that a folder lies in it.
 const MAX_COMPARED: usize = 200_000;
 
-/// Device and number of a folder.
+/// The device and inode number of a folder.
 type Identity = (u64, u64);
 
-/// Folders of which nothing is taken in.
+/// Folders from which nothing may be registered.
 #[derive(Debug, Clone, Default)]
 pub struct Guarded {
     folders: Vec<(Identity, PathBuf)>,
 }
 
 impl Guarded {
-    /// These folders and all in them. One that does not exist needs no guard.
+    /// Guards these folders and everything in them. Folders that do not exist need no guard.
     pub fn new(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         let known = |path: PathBuf| Some((identity(&statat(CWD, &path, AtFlags::empty()).ok()?), path));
         Self { folders: folders.into_iter().filter_map(known).collect() }
     }
 
-    /// Refuses a folder that is a guarded one.
+    /// Refuses a guarded folder.
     pub(super) fn refuse(&self, id: Identity, shown: &Path) -> Result<(), ArtifactError> {
         match self.folders.iter().find(|(guarded, _)| *guarded == id) {
             Some((_, registry)) => Err(in_registry(shown, registry)),
@@ -45,7 +45,7 @@ impl Guarded {
         }
     }
 
-    /// Refuses a folder that lies in a guarded one, or in greenroom's folder of any repository.
+    /// Refuses a folder that lies in a guarded folder, or in greenroom's folder of any repository.
     pub(super) fn refuse_within(&self, root: &Root) -> Result<(), ArtifactError> {
         let real = root.path().canonicalize().map_err(ArtifactError::io("read", root.path()))?;
         self.refuse_real(&real, root.path())?;
@@ -59,8 +59,8 @@ impl Guarded {
         Ok(())
     }
 
-    /// Refuses what lies at a path without links, for instance where a link leads, if it is or lies in a guarded folder, or
-    /// in greenroom's folder of any repository.
+    /// Refuses a path without links (such as the target of a link) if it is a guarded folder, lies in one, or lies in
+    /// greenroom's folder of any repository.
     pub(super) fn refuse_real(&self, real: &Path, shown: &Path) -> Result<(), ArtifactError> {
         for folder in real.ancestors() {
             let is_state = folder.file_name().is_some_and(|name| name == STATE);
@@ -75,7 +75,7 @@ impl Guarded {
     }
 }
 
-/// The identities of a folder and of those that it lies in, from the inside out.
+/// Returns the identities of a folder and its parents, from the inside out.
 fn above(root: &Root) -> Result<Vec<Identity>, ArtifactError> {
     let mut out: Vec<Identity> = Vec::new();
     let mut path = String::from(".");
@@ -91,14 +91,15 @@ fn above(root: &Root) -> Result<Vec<Identity>, ArtifactError> {
     Ok(out)
 }
 
-/// Whether one of some folders lies in a guarded one, but is reached by a mount from outside of it. Only where a mount
-/// stands between the two, which is rare, are the guarded folders listed.
+/// Whether a folder lies in a guarded folder, but is reached through a mount from outside of it. The guarded folders
+/// are searched only if there is a mount in between, which is rare. `above` holds the identities of the folder and its
+/// parents.
 fn is_hidden_within(above: &[Identity], guarded: Identity, path: &Path, real: &Path) -> bool {
     let mounted = real.ancestors().zip(above).find(|(folder, _)| is_mount(folder));
     let Some((_, mount)) = mounted.filter(|(_, (device, _))| *device == guarded.0) else { return false };
     let around = |folder: &Path| statat(CWD, folder, AtFlags::empty()).is_ok_and(|stat| identity(&stat) == *mount);
     if path.canonicalize().is_ok_and(|guarded| guarded.ancestors().any(around)) {
-        // Both lie in what is mounted, so the folders above tell.
+        // Both lie in the mounted folder, so the parents were compared already.
         return false;
     }
     let wanted: BTreeSet<Identity> = above.iter().take_while(|id| *id != mount).chain([mount]).copied().collect();
@@ -120,7 +121,7 @@ fn is_hidden_within(above: &[Identity], guarded: Identity, path: &Path, real: &P
     false
 }
 
-/// Whether something is mounted at a folder, other than the root of all.
+/// Whether a folder is a mount point, other than the root folder.
 #[cfg(target_os = "linux")]
 fn is_mount(folder: &Path) -> bool {
     use rustix::fs::{StatxAttributes, StatxFlags, statx};
@@ -133,7 +134,7 @@ fn is_mount(_folder: &Path) -> bool {
     false
 }
 
-/// Refuses greenroom's own folder in a git folder, by the folder that it lies in and its name.
+/// Refuses greenroom's own folder in a git folder, by its parent folder and name.
 pub(super) fn refuse_state(folder: &OwnedFd, name: &str, shown: &Path) -> Result<(), ArtifactError> {
     let has = |name: &str| statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
     match name == STATE && is_git_folder(has) {
@@ -142,7 +143,7 @@ pub(super) fn refuse_state(folder: &OwnedFd, name: &str, shown: &Path) -> Result
     }
 }
 
-/// Whether a folder is one that git keeps a repository in, by what it holds.
+/// Whether a folder is a git folder, judged by its content.
 fn is_git_folder(has: impl Fn(&str) -> Option<Stat>) -> bool {
     has("HEAD").is_some() && has("objects").is_some_and(|s| is_folder(&s)) && has("refs").is_some_and(|s| is_folder(&s))
 }
@@ -155,7 +156,7 @@ fn in_registry(folder: &Path, registry: &Path) -> ArtifactError {
     ArtifactError::Registry { path: folder.to_owned(), registry: registry.to_owned() }
 }
 
-/// Whether a path, by its names alone, leads into greenroom's folder of a repository.
+/// Whether a path leads into greenroom's folder of a repository, judged by the names in it.
 pub fn is_state(path: &FilePath) -> bool {
     let is_git = |name: &str| {
         let lower = name.to_ascii_lowercase();
@@ -165,8 +166,8 @@ pub fn is_state(path: &FilePath) -> bool {
     segments.windows(2).any(|pair| matches!(pair, [git, state] if is_git(git) && state.eq_ignore_ascii_case(STATE)))
 }
 
-/// Refuses files that come from elsewhere if one of them lies in greenroom's folder of a repository: by its name, or
-/// beside the files of a git folder.
+/// Refuses received files if one of them lies in greenroom's folder of a repository: by its name, or because the files
+/// of a git folder are next to it.
 pub(super) fn refuse_states<'p>(paths: impl Iterator<Item = &'p FilePath>) -> Result<(), ArtifactError> {
     let paths: Vec<&FilePath> = paths.collect();
     let named = |path: &str| paths.binary_search_by(|p| p.as_str().cmp(path)).is_ok();

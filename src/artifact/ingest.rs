@@ -1,4 +1,4 @@
-//! Taking in a model folder: walk it, hash it, keep its bytes, read its facts.
+//! Registers a model folder's files: walks the folder, hashes and stores the files, and reads the facts.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,35 +19,38 @@ use crate::format::attributes::{self, may_be_inline};
 use crate::format::model_file;
 use crate::tree::Patch;
 
-/// The largest text file in bytes that is committed as it is.
+/// The largest text file that is committed to the tree, in bytes.
 pub const MAX_INLINE: u64 = 8 * 1024;
 
-/// What becomes of the bytes of files that are not committed as they are.
+/// Where the bytes of files go that are not committed to the tree.
 #[derive(Debug, Clone, Copy)]
 pub enum Keep<'s> {
-    /// They are kept in the store.
+    /// The store.
     In(&'s Store),
-    /// They are hashed only: to see what would be registered.
+    /// Nowhere: the files are hashed only, to show what a registration would do.
     Nothing,
 }
 
-/// A model folder that was taken in.
+/// The files and facts of a model folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ingested {
-    /// Its files, sorted by path.
+    /// The files, sorted by path.
     pub files: Vec<FileEntry<Content>>,
-    /// Its folders in which nothing is, sorted by path.
+    /// The empty folders, sorted by path.
     pub empty_folders: Vec<FilePath>,
-    /// The sum of its files, for `version.toml`.
+    /// The summary of the files, for `version.toml`.
     pub artifacts: Artifacts,
-    /// What the model says about itself.
+    /// The facts that the model states about itself.
     pub facts: Facts,
 }
 
-/// Takes in a model folder, or a single file: every file is hashed, and kept unless it is small text.
+/// Reads a model folder, or a single file: hashes every file, and stores it unless it is small text.
 ///
-/// What is kept is durable on return. The bytes of each file are those that its hash names, and a file that changes
-/// meanwhile is an error. Nothing outside of `source` is read; symbolic links, devices and the like are errors.
+/// Stored files are durable on return. Nothing outside of `source` is read. Each file's bytes match its hash.
+///
+/// # Errors
+/// [`ArtifactError::Changed`] if a file changes while it is read; [`ArtifactError::NotAFile`] for symbolic links,
+/// devices and the like; other [`ArtifactError`]s for invalid names, limits and I/O errors.
 pub fn ingest(
     source: &Path,
     keep: Keep<'_>,
@@ -57,10 +60,13 @@ pub fn ingest(
     ingest_selected(source, &Selection::default(), keep, limits, progress)
 }
 
-/// Takes in what is selected of a model folder, as [`ingest`] does.
+/// Reads the selected files of a model folder, like [`ingest`].
 ///
-/// A snapshot in the cache of the Hugging Face hub is links into the folder `blobs` of its repository; these are
-/// followed, others as the selection says.
+/// A snapshot in the Hugging Face hub's cache consists of links into the `blobs` folder of its repository. These links
+/// are followed; for other links the selection decides.
+///
+/// # Errors
+/// The same as [`ingest`].
 pub fn ingest_selected(
     source: &Path,
     selection: &Selection,
@@ -78,7 +84,7 @@ pub fn ingest_selected(
     take_all(&root, walked, &selection, keep, limits, progress)
 }
 
-/// The folder of contents beside a snapshot of the Hugging Face hub: `…/blobs` for `…/snapshots/<revision>`.
+/// Returns the blob folder of a Hugging Face hub snapshot: `…/blobs` for `…/snapshots/<revision>`.
 fn hub_blobs(source: &Path) -> Option<PathBuf> {
     let real = source.canonicalize().ok()?;
     let snapshots = real.parent().filter(|p| p.file_name().is_some_and(|name| name == "snapshots"))?;
@@ -86,7 +92,7 @@ fn hub_blobs(source: &Path) -> Option<PathBuf> {
     blobs.is_dir().then_some(blobs)
 }
 
-/// Takes in a folder that is open, as [`ingest_selected`] does.
+/// Reads an open folder, like [`ingest_selected`].
 pub(super) fn ingest_below(
     root: &Root,
     selection: &Selection,
@@ -145,8 +151,8 @@ fn take_all(
     Ok(Ingested { artifacts: summary(&files), files, empty_folders: walked.empty_folders, facts })
 }
 
-/// What a folder with these files, which are kept already, is as a model: the same as if it were taken in by [`ingest`],
-/// but that no byte is hashed again. `open` opens a file by its entry.
+/// Builds the result of [`ingest`] for files that are already stored and hashed, without hashing them again. `open`
+/// opens a file by its entry.
 pub(super) fn assemble(
     kept: Vec<FileEntry<()>>,
     limits: &Limits,
@@ -214,12 +220,12 @@ pub(super) fn assemble(
     Ok(Ingested { artifacts: summary(&files), files, empty_folders: Vec::new(), facts })
 }
 
-/// The folder of a file; none for the top.
+/// Returns the folder of a file; `None` for the top folder.
 pub(super) fn folder_of(path: &FilePath) -> Option<FilePath> {
     path.as_str().rsplit_once('/').and_then(|(folder, _)| FilePath::new(folder).ok())
 }
 
-/// Opens a folder and lists its files; of a single file, its folder and that file alone.
+/// Opens a folder and lists its files. For a single file, opens its folder and lists that file only.
 fn find(source: &Path, selection: &Selection, limits: &Limits) -> Result<(Root, Walked), ArtifactError> {
     let mut meta = source.symlink_metadata().map_err(ArtifactError::io("read", source))?;
     let mut real = source.to_owned();
@@ -242,7 +248,7 @@ fn find(source: &Path, selection: &Selection, limits: &Limits) -> Result<(Root, 
     }
     let name = source.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let path = FilePath::new(&name)?;
-    // The folder is named by the user, so it may be reached through a symbolic link.
+    // The user named the folder, so its path may contain symbolic links.
     let folder = source.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(ArtifactError::io("open", folder))?;
     let real = (real != source).then_some(real);
@@ -255,7 +261,7 @@ fn find(source: &Path, selection: &Selection, limits: &Limits) -> Result<(Root, 
     Ok((root, Walked { files, ..Walked::default() }))
 }
 
-/// Takes the object that a pointer stands for.
+/// Copies or hashes the object that a Git LFS pointer stands for.
 fn take_object(
     found: &Found,
     pointer: &Pointer,
@@ -277,7 +283,7 @@ fn take_object(
     Ok((FileEntry { path, size: pointer.size, sha256, place: Content::Stored }, staged))
 }
 
-/// Reads one file, into memory or to where it is kept.
+/// Reads one file into memory or into the store.
 fn take(
     root: &Root,
     found: &Found,
@@ -288,7 +294,7 @@ fn take(
     let mut file = root.open_found(found)?;
     let failed = ArtifactError::io("read", &shown);
     let before = Stamp::of(&file).map_err(&failed)?;
-    // For Git LFS an empty file is its own pointer.
+    // Git LFS has no pointer for an empty file.
     let may_be_inline = before.size == 0 || may_be_inline(&found.path.stored());
     let text = if may_be_inline { read_text(&mut file, before.size) } else { Ok(None) };
     let (copied, place, staged) = match text.map_err(&failed)? {
@@ -315,7 +321,8 @@ fn take(
     Ok((FileEntry { path, size: copied.size, sha256: copied.sha256, place }, staged))
 }
 
-/// The bytes of a file that shall be committed as it is; else none, and the file is at its start again.
+/// Returns the bytes of a file that is to be committed to the tree. Else returns `None` with the file back at its
+/// start.
 fn read_text(file: &mut File, size: u64) -> io::Result<Option<Vec<u8>>> {
     if size > MAX_INLINE {
         return Ok(None);
@@ -329,16 +336,16 @@ fn read_text(file: &mut File, size: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// Whether a file is small text that git-lfs cannot take for a pointer.
+/// Whether a file is small text that git-lfs cannot mistake for a pointer.
 pub(super) fn is_inline(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes).is_ok_and(|t| !t.contains('\0'));
     text && bytes.len() as u64 <= MAX_INLINE && !mentions_lfs(bytes)
 }
 
-/// Opens a file that was taken in and is not in memory.
+/// A function that opens a stored file.
 pub(super) type Open<'o> = &'o dyn Fn(&FileEntry<Content>) -> Result<File, ArtifactError>;
 
-/// Reads what the model says about itself, and notes what was left out or looks wrong.
+/// Reads the facts that the model states about itself, and adds notes about excluded files and faults.
 pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[String], open: Open<'_>) -> Facts {
     let read = |path: &str, max: u64| match files.iter().find(|f| f.path.as_str() == path) {
         None => Ok(None),
@@ -358,7 +365,7 @@ pub(super) fn facts(files: &[FileEntry<Content>], left_out: &[String], open: Ope
     facts
 }
 
-/// Names what was left out, a few in full.
+/// Formats a note with the names of excluded files, at most ten of them.
 pub(super) fn left_out_note(why: &str, names: &[String]) -> Option<String> {
     const SHOWN: usize = 10;
     let shown = names.get(..SHOWN).unwrap_or(names).join(", ");
@@ -370,7 +377,8 @@ pub(super) fn left_out_note(why: &str, names: &[String]) -> Option<String> {
     }
 }
 
-/// Says that the model holds a git repository, which whoever fetches the model and works in it then uses.
+/// Returns a note if the model contains a git repository, whose settings and hooks apply to anyone who runs git in a
+/// fetched copy.
 pub(super) fn repository_note(files: &[FileEntry<Content>]) -> Option<String> {
     let inside = files.iter().filter(|f| f.path.segments().any(|s| s.eq_ignore_ascii_case(".git"))).count();
     (inside > 0).then(|| {
@@ -387,14 +395,15 @@ fn no_mlmodel(files: &[FileEntry<Content>]) -> String {
     format!("there is no MLmodel file at the top, so flavors, schema and environment are unknown{hint}")
 }
 
-/// What the version's own `.gitattributes` must say, so that git takes the files for what they are; none if nothing.
+/// Returns the version's own `.gitattributes`, which git needs to handle the files correctly; `None` if it needs none.
 pub fn attributes(ingested: &Ingested) -> Option<String> {
     let stored = ingested.files.iter().filter(|f| f.place == Content::Stored);
     let stored: Vec<String> = stored.map(|f| f.path.stored()).collect();
     attributes::version(stored.iter().map(String::as_str))
 }
 
-/// Puts the files under `<prefix>/`, or at the top without one: small texts as they are, the others as pointers.
+/// Adds the files to a patch under `<prefix>/`, or at the top if the prefix is empty: small text as it is, other files
+/// as pointers.
 pub fn add_to_patch(ingested: &Ingested, prefix: &str, patch: &mut Patch) {
     for file in &ingested.files {
         let bytes = match &file.place {

@@ -16,7 +16,7 @@ use crate::format::model_file;
 use crate::name::Digest;
 use crate::tree::{Kind, Objects, Oid, TreeError};
 
-/// Sums up files: their digest, size and number. The order does not matter.
+/// Returns the digest, total size and number of files. The order of `files` does not matter.
 ///
 /// The digest is SHA-256 over `path NUL size NUL sha256 LF` for each file, sorted by the bytes of the path.
 pub fn summary<P>(files: &[FileEntry<P>]) -> Artifacts {
@@ -30,21 +30,28 @@ pub fn summary<P>(files: &[FileEntry<P>]) -> Artifacts {
     Artifacts { digest: copy::digest(state), size, files: files.len() as u64 }
 }
 
-/// What a version's `artifacts` tree holds.
+/// The content of a version's `artifacts` tree.
 #[derive(Debug, Default)]
 pub struct Listed {
-    /// Its files, sorted by path.
+    /// The files, sorted by path.
     pub files: Vec<FileEntry<Place>>,
-    /// Folders in which nothing is, sorted by path. They are no part of the digest, which is of bytes.
+    /// The empty folders, sorted by path. They are not part of the digest, which covers bytes only.
     pub empty_folders: Vec<FilePath>,
 }
 
 /// Lists the files of a version's `artifacts` tree, sorted by path. Files in the store are not read.
+///
+/// # Errors
+/// [`ArtifactError`] if the tree is unreadable or too large, or has an invalid name, kind or pointer, or two names that
+/// clash.
 pub fn list(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Vec<FileEntry<Place>>, ArtifactError> {
     list_all(objects, tree, limits).map(|listed| listed.files)
 }
 
 /// Lists the files and the empty folders of a version's `artifacts` tree. Files in the store are not read.
+///
+/// # Errors
+/// The same as [`list`].
 pub fn list_all(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Listed, ArtifactError> {
     let mut listing = Listing {
         objects,
@@ -63,24 +70,24 @@ pub fn list_all(objects: &dyn Objects, tree: &Oid, limits: &Limits) -> Result<Li
     }
 }
 
-/// A listing under way.
+/// The state of a listing.
 struct Listing<'o> {
     objects: &'o dyn Objects,
     blob: u64,
     budget: Budget,
-    /// What each blob stands for: a hostile tree may name one blob many times, and it is read once.
+    /// The file that each blob stands for: a hostile tree may refer to one blob many times, and each blob is read once.
     known: HashMap<Oid, (u64, Digest, Place)>,
     found: Listed,
 }
 
 impl Listing<'_> {
-    /// The depth is bounded by that of a [`FilePath`].
+    /// Lists a folder. [`FilePath`] limits the depth of the recursion.
     fn folder(&mut self, tree: &Oid, at: Option<&FilePath>) -> Result<(), ArtifactError> {
         let entries = self.objects.tree(tree).map_err(unreadable(at.map_or("", FilePath::as_str)))?;
         for entry in entries.iter() {
             self.budget.take()?;
             if let (model_file::EMPTY_FOLDER, Some(folder), Kind::File) = (entry.name.as_str(), at, entry.kind) {
-                // It is as empty as the folder that it keeps.
+                // The file must be empty, like the folder that it preserves.
                 self.objects.blob(&entry.id, 0).map_err(unreadable(folder.as_str()))?;
                 self.found.empty_folders.push(folder.clone());
                 continue;
@@ -119,13 +126,14 @@ fn unreadable(path: &str) -> impl Fn(TreeError) -> ArtifactError {
     |source| ArtifactError::Tree { path: path.to_owned(), source }
 }
 
-/// The files whose bytes are not in the store, or are there with another size.
+/// Returns the files that are not in the store, or are there with another size.
 pub fn missing(files: &[FileEntry<Place>], store: &Store) -> Vec<FileEntry<Place>> {
     let away = |f: &&FileEntry<Place>| f.place == Place::Stored && !store.has(&f.sha256, f.size);
     files.iter().filter(away).cloned().collect()
 }
 
-/// Reads all bytes of files in the store with all cores, and gives what is wrong with which; nothing when all is well.
+/// Reads all files in the store in parallel, and returns each damaged or missing file with its error; an empty list if
+/// all are intact.
 ///
 /// Files in the tree are not read again: git checks its own objects.
 pub fn verify(
@@ -150,7 +158,11 @@ pub fn verify(
     }
 }
 
-/// Reads one file of at most `max` bytes and checks it, to show it.
+/// Reads and checks one file of at most `max` bytes, to show it.
+///
+/// # Errors
+/// [`ArtifactError::TooMuch`] if it is larger; [`ArtifactError::Missing`] or [`ArtifactError::Damaged`] if the stored
+/// object is missing or wrong; else [`ArtifactError::Tree`] or [`ArtifactError::Io`].
 pub fn read_file(
     objects: &dyn Objects,
     store: &Store,

@@ -1,5 +1,5 @@
-//! `MLmodel`: what MLflow wrote down about a model. Every field is optional, old and new forms are read, and a field that
-//! is faulty costs nothing but itself.
+//! `MLmodel`: MLflow's description of a model. Every field is optional, and old and new forms are read. A faulty field
+//! does not affect the others.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::entity::version::{Column, ModelInfo, Schema};
 use crate::name::Key;
 use crate::text::{Text, quoted};
 
-/// More flavors than this are not recorded.
+/// The largest number of recorded flavors.
 const MAX_FLAVORS: usize = 64;
 
-/// More entries of a list than this are not recorded.
+/// The largest number of recorded entries of a list.
 const MAX_LISTED: usize = 200;
 
-/// The keys under which flavors have the version of their library, where it is not `<flavor>_version`.
+/// The key of the library version for flavors that do not use `<flavor>_version`.
 const VERSION_KEYS: [(&str, &str); 5] = [
     ("crate", "version"),
     ("gluon", "mxnet_version"),
@@ -27,29 +27,32 @@ const VERSION_KEYS: [(&str, &str); 5] = [
     ("xgboost", "xgb_version"),
 ];
 
-/// What is of interest in `MLmodel`.
+/// The relevant content of `MLmodel`.
 #[derive(Debug, Default)]
 pub struct MlModel {
-    /// MLflow 1 and 2: the path within the run; MLflow 3: the address of the logged model's files.
+    /// MLflow 1 and 2: the path within the run. MLflow 3: the URI of the logged model's files.
     pub artifact_path: Option<String>,
-    /// The run that made the model.
+    /// The id of the run that created the model.
     pub run_id: Option<String>,
-    /// The logged model (MLflow 3).
+    /// The id of the logged model (MLflow 3).
     pub model_id: Option<String>,
     mlflow_version: Option<String>,
     utc_time_created: Option<String>,
-    /// Its name before MLflow 1.0.
+    /// The name of the same field before MLflow 1.0.
     time_created: Option<String>,
     flavors: BTreeMap<String, Map<String, Value>>,
     signature: Value,
-    /// All fields, for those that are read only to be recorded.
+    /// All fields, for those that are only recorded and not interpreted.
     fields: Map<String, Value>,
-    /// What is wrong with it.
+    /// Faults found while reading.
     faults: Vec<String>,
 }
 
 impl MlModel {
-    /// Reads `MLmodel`; the error is one line that says why not.
+    /// Parses an `MLmodel` file.
+    ///
+    /// # Errors
+    /// A message of one line that says why it cannot be read.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let Document { value, written, has_more } = yaml::document(bytes)?;
         let (fields, written) = match (value, written) {
@@ -76,7 +79,7 @@ impl MlModel {
         self.faults.push(format!("MLmodel: {what}"));
     }
 
-    /// A field that is a text, or a number as it is written.
+    /// Returns a field that is a string, or a number as it is written.
     fn plain(&mut self, fields: &Map<String, Value>, key: &str) -> Option<String> {
         match fields.get(key)? {
             Value::Null => None,
@@ -110,7 +113,7 @@ impl MlModel {
         }
     }
 
-    /// What made the model; what cannot be taken over is noted.
+    /// Returns the model's information for `version.toml`. Adds a note for each part that cannot be recorded.
     pub fn info(&self, notes: &mut Vec<String>) -> ModelInfo {
         notes.extend(self.faults.iter().cloned());
         let mut flavors = BTreeMap::new();
@@ -151,7 +154,7 @@ impl MlModel {
         }
     }
 
-    /// A list of texts: as YAML, or as JSON in a text.
+    /// Returns a list of strings: from YAML, or from JSON in a string.
     fn names(&self, field: &str, notes: &mut Vec<String>) -> Vec<String> {
         let given = self.fields.get(field);
         let parsed = given.and_then(Value::as_str).map(python_json::parse);
@@ -175,7 +178,7 @@ impl MlModel {
         out
     }
 
-    /// What the model uses elsewhere, one line each.
+    /// Returns the external resources that the model uses, one line each.
     fn resources(&self, notes: &mut Vec<String>) -> Vec<String> {
         self.fields.get("resources").map(|r| resources("resources", r, notes)).unwrap_or_default()
     }
@@ -221,7 +224,7 @@ impl MlModel {
         if small("metadata", bytes, notes) { out } else { BTreeMap::new() }
     }
 
-    /// What the model takes and gives; none without a signature. A part that is faulty is noted and left out.
+    /// Returns the model's schema; `None` if it has no signature. A faulty part is left out and noted.
     pub fn schema(&self, notes: &mut Vec<String>) -> Option<Schema> {
         let spec = match &self.signature {
             Value::Null => return None,
@@ -246,12 +249,12 @@ impl MlModel {
         if schema == Schema::default() { None } else { Some(schema) }
     }
 
-    /// The conda file: `env.conda`, or `env` itself in models of MLflow 1, or the usual name.
+    /// Returns the path of the conda file: `env.conda`, or `env` itself in models of MLflow 1, or else `conda.yaml`.
     pub fn conda_file(&self) -> &str {
         self.env("conda").unwrap_or("conda.yaml")
     }
 
-    /// The file of the Python environment.
+    /// Returns the path of the Python environment file.
     pub fn python_env_file(&self) -> &str {
         self.env("virtualenv").unwrap_or("python_env.yaml")
     }
@@ -268,13 +271,13 @@ impl MlModel {
         self.flavors.get("python_function")?.get(key)
     }
 
-    /// Where the files of the logged model are, where `artifact_path` is an address.
+    /// Returns the location of the logged model's files, if `artifact_path` is a URI; else an empty text.
     pub fn artifact_uri(&self) -> Text {
         text(self.artifact_path.as_deref().filter(|p| p.contains(":/")).unwrap_or_default())
     }
 }
 
-/// Resources as MLflow writes them: by platform, then by kind, then a list of objects with a name.
+/// Returns resources as MLflow writes them: by platform, then by kind, then a list of objects with a name.
 fn resources(field: &str, given: &Value, notes: &mut Vec<String>) -> Vec<String> {
     let mut out = Vec::new();
     let Some(platforms) = given.as_object() else {
@@ -301,10 +304,10 @@ fn resources(field: &str, given: &Value, notes: &mut Vec<String>) -> Vec<String>
     out
 }
 
-/// The version of a flavor's library: under the key that its flavor has for it, or else its only key that ends so.
-/// Versions of Python, of MLflow and of formats are not the library's.
+/// Returns the version of a flavor's library: the value of the flavor's version key, or else of its only key that ends
+/// in `_version`. Versions of Python, MLflow, APIs and formats do not count.
 fn library_version<'f>(name: &str, flavor: &'f Map<String, Value>) -> &'f str {
-    // Any library may be behind a function; what pickled it is not the one.
+    // Any library may be behind a Python function; the library that pickled it is not the model's library.
     if name == "python_function" {
         return "";
     }
@@ -421,7 +424,7 @@ mod tests {
         assert_eq!(notes, Vec::<String>::new());
     }
 
-    /// Flavors of MLflow 1.0 to 3.18 with the keys that they write, and the version of the library.
+    /// Flavors of MLflow 1.0 to 3.18 with the keys that they write, and the library version.
     const FLAVORS: &str = include_str!("flavors.txt");
 
     #[test]

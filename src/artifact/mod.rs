@@ -1,14 +1,14 @@
 //! The files of a model: from a folder into the registry and back, every byte checked by SHA-256.
 //!
-//! Small text files are committed as they are. The others go into a content store in Git LFS's own layout, with a
-//! pointer in the tree for each, so that the stock `git lfs` pushes and pulls them:
+//! Small text files are committed to the tree. The other files go into a content store in Git LFS's own layout, and the
+//! tree gets a pointer for each. So the stock `git lfs` can push and pull them:
 //!
 //! ```text
 //! folder ── ingest ──▶ store + Ingested ── add_to_patch ──▶ tree
 //! folder ◀── fetch ─── store + entries  ◀───── list ─────── tree
 //! ```
 //!
-//! Nothing in a model is ever run or unpickled; `MLmodel` and the environment files are read as data.
+//! No part of a model is ever run or unpickled; `MLmodel` and the environment files are read as data.
 
 mod coming;
 pub mod copy;
@@ -58,7 +58,7 @@ use crate::entity::version::Artifacts;
 use crate::name::Digest;
 use crate::tree::{Oid, TreeError};
 
-/// A file of a model: its path in the folder, its bytes by number and SHA-256, and where they are.
+/// A file of a model: its path, size and SHA-256, and where its bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry<P> {
     /// Path in the model folder.
@@ -67,20 +67,20 @@ pub struct FileEntry<P> {
     pub size: u64,
     /// SHA-256 of the bytes.
     pub sha256: Digest,
-    /// Where the bytes are: [`Content`] for a file that comes in, [`Place`] for one in a tree.
+    /// Where the bytes are: [`Content`] for a file that is being registered, [`Place`] for a file in a tree.
     pub place: P,
 }
 
-/// Where the bytes of a file that was taken in are.
+/// Where the bytes of a file are that is being registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Here: a small text, committed as it is.
+    /// In memory: small text, to be committed to the tree.
     Inline(Vec<u8>),
     /// In the content store; the tree gets a pointer.
     Stored,
 }
 
-/// Where the bytes of a file of a version are.
+/// Where the bytes of a version's file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// In the tree.
@@ -89,25 +89,26 @@ pub enum Place {
     Stored,
 }
 
-/// How much is taken from outside.
+/// Limits on input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Files and folders of a model.
+    /// The number of files and folders of a model.
     pub files: u64,
-    /// Bytes of a file that is committed as it is, when it is read back; ours have at most [`ingest::MAX_INLINE`].
+    /// The size in bytes of a file in the tree, when it is read back. Greenroom writes at most [`ingest::MAX_INLINE`].
     pub blob: u64,
-    /// Bytes of all files together.
+    /// The size of all files together, in bytes.
     pub total: u64,
 }
 
 impl Default for Limits {
-    /// 50 000 files and folders, 16 MiB a committed file, 16 TiB in all.
+    /// Returns limits of 50 000 files and folders, 16 MiB for a file in the tree, and 16 TiB in total.
     fn default() -> Self {
         Self { files: 50_000, blob: 16 << 20, total: 16 << 40 }
     }
 }
 
-/// How many files and folders may still come. Folders count, lest a tree of folders alone be endless.
+/// The number of further files and folders that are allowed. Folders count too, so that a tree of folders cannot be
+/// endless.
 #[derive(Debug)]
 struct Budget {
     left: u64,
@@ -126,45 +127,45 @@ impl Budget {
     }
 }
 
-/// Gets how many bytes are done, and of how many; called from several threads.
+/// A callback that receives the number of processed bytes and the total. Several threads call it.
 pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 
-/// Why files could not be taken in, listed or written.
+/// Why files could not be registered, listed or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// The file system failed.
     #[error("could not {doing} {}{}", path.display(), hint(source))]
     Io {
-        /// What was tried.
+        /// The operation that failed, for the message.
         doing: &'static str,
-        /// With which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A path that is not allowed in a model folder.
+    /// A path is not allowed in a model folder.
     #[error("a file cannot be part of a model")]
     Path(#[from] path::InvalidPath),
-    /// Not a file or folder.
+    /// An entry is not a file or folder.
     #[error("{} is a {kind}; a model folder may hold files and folders only: {}", path.display(), instead(kind))]
     NotAFile {
-        /// Where.
+        /// The path of the entry.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the entry.
         kind: &'static str,
     },
-    /// A registry, or a part of one.
+    /// The folder is a registry or a part of one.
     #[error(
         "{} belongs to the registry in {}: nothing of a registry or its git folder becomes part of a model, for secrets and \
          tokens lie there; give the model's own folder, outside of it", path.display(), registry.display()
     )]
     Registry {
-        /// What was to be taken in.
+        /// The folder or file that was to be registered.
         path: PathBuf,
         /// The registry's folder.
         registry: PathBuf,
     },
-    /// A file of patterns that cannot be used.
+    /// A file of patterns is invalid.
     #[error("the patterns in '{path}' cannot be used: {why}")]
     Patterns {
         /// Path in the model folder.
@@ -172,46 +173,46 @@ pub enum ArtifactError {
         /// What is wrong with it.
         why: String,
     },
-    /// Pointers of Git LFS instead of files.
+    /// Files are Git LFS pointers whose content is not on this machine: the folder, and path and size of each file.
     #[error("{}", pointers_text(.0, .1))]
     Pointers(PathBuf, Vec<(FilePath, u64)>),
-    /// A file was written to while it was read.
+    /// A file was modified while it was read.
     #[error("{} changed while it was read; wait until nothing writes to it and try again", .0.display())]
     Changed(PathBuf),
-    /// No file at all.
+    /// There is no file at all.
     #[error("{} holds no file; give the folder of a model, such as one that `mlflow.<flavor>.save_model` wrote", .0.display())]
     Empty(PathBuf),
-    /// More than a limit allows.
+    /// The model exceeds a limit.
     #[error("the model has more than {max} {what}; split it, or register it by address instead of copying it")]
     TooMuch {
-        /// What there is too much of.
+        /// What the limit counts.
         what: &'static str,
-        /// The limit.
+        /// The largest allowed number.
         max: u64,
     },
-    /// Two names that some systems take for one.
+    /// Two names are the same on some systems.
     #[error(
         "'{0}' and '{1}' differ only by case or Unicode form, so they cannot both exist on macOS or Windows: rename \
          one, or leave it out with `--exclude PATTERN`"
     )]
     Clash(String, String),
-    /// A file and a folder of one name.
+    /// A file and a folder have the same name.
     #[error("'{0}' is a file and also a folder of other files; rename one")]
     FileAndFolder(String),
-    /// Something else than a file in a version's tree.
+    /// An entry of a version's tree is not a file or folder.
     #[error("'{path}' is a {kind} in the version's artifacts; only files and folders may be there")]
     Kind {
         /// Path in the version's artifacts.
         path: String,
-        /// What it is.
+        /// The kind of the entry.
         kind: &'static str,
     },
-    /// A broken pointer.
+    /// A Git LFS pointer is invalid.
     #[error("'{path}' is damaged")]
     Pointer {
         /// Path in the version's artifacts.
         path: FilePath,
-        /// What is wrong with it.
+        /// The parser's error.
         source: pointer::InvalidPointer,
     },
     /// An object of the repository could not be read.
@@ -219,71 +220,71 @@ pub enum ArtifactError {
     Tree {
         /// Path in the version's artifacts; empty for their root.
         path: String,
-        /// Why.
+        /// The error of the object store.
         source: TreeError,
     },
-    /// Files whose bytes are not on this machine.
+    /// The bytes of some files are not on this machine.
     #[error("{}", missing_text(.0))]
     Missing(Vec<FileEntry<Place>>),
-    /// The bytes are not those that the SHA-256 names.
+    /// The bytes do not have the expected SHA-256.
     #[error(
         "the stored object {expected} is damaged: it has {size} bytes with SHA-256 {found}; move it away and run \
          `git lfs fetch` to get it again, or restore it from a backup"
     )]
     Damaged {
-        /// The SHA-256 it should have.
+        /// The expected SHA-256.
         expected: Digest,
-        /// The SHA-256 it has.
+        /// The actual SHA-256.
         found: Digest,
-        /// Its size in bytes.
+        /// The actual size in bytes.
         size: u64,
     },
-    /// An object went while it was needed.
+    /// An object was removed from the store while it was needed.
     #[error("the object {0} was removed from the store meanwhile, perhaps by `git lfs prune`; try again")]
     Removed(Digest),
-    /// Bytes that were sent are not those that were announced.
+    /// Received bytes are not the announced ones.
     #[error("the bytes received are not those announced: {} bytes with SHA-256 {} instead of {} bytes with {}",
         found.size, found.sha256, expected.size, expected.sha256)]
     Unexpected {
-        /// What was announced.
+        /// The announced size and SHA-256.
         expected: copy::Copied,
-        /// What came.
+        /// The received size and SHA-256.
         found: copy::Copied,
     },
-    /// More or fewer bytes came than were said.
+    /// More or fewer bytes arrived than announced.
     #[error("{path} came with {got} bytes instead of {said}; try again")]
     Short {
-        /// Which file.
+        /// The path in the model folder.
         path: FilePath,
-        /// How many bytes were said.
+        /// The announced number of bytes.
         said: u64,
-        /// How many came; of more than said only one is counted.
+        /// The received number of bytes; of excess bytes only one is counted.
         got: u64,
     },
-    /// The files are not those that were registered.
+    /// The files are not the registered files.
     #[error(
         "the files are not those that were registered: {} files, {} bytes, digest {} instead of {} files, {} bytes, \
          digest {}", found.files, found.size, found.digest, expected.files, expected.size, expected.digest
     )]
     Mismatch {
-        /// What was registered.
+        /// The registered summary.
         expected: Artifacts,
-        /// What is there.
+        /// The actual summary.
         found: Artifacts,
     },
-    /// The destination is taken.
+    /// The destination exists and is not an empty folder.
     #[error("{} exists already and is not an empty folder; give another destination, or remove it", .0.display())]
     Exists(PathBuf),
 }
 
 impl ArtifactError {
-    /// For `map_err`: what was tried, and with which path.
+    /// Returns a function for `map_err` that adds the operation and the path.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.to_owned(), source }
     }
 }
 
-/// What to do about the failures that people can mend.
+/// Returns advice for failures that people can fix.
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and try again",
@@ -292,7 +293,7 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// What to do about what is no file.
+/// Returns advice about an entry that is not a file.
 fn instead(kind: &str) -> &'static str {
     match kind {
         walk::LINK => {
@@ -302,7 +303,7 @@ fn instead(kind: &str) -> &'static str {
     }
 }
 
-/// Names the pointers, a few of them in full, and what to do.
+/// Lists the pointers, at most ten of them, and says what to do.
 fn pointers_text(folder: &Path, files: &[(FilePath, u64)]) -> String {
     const SHOWN: usize = 10;
     let mut text = match files {
@@ -323,7 +324,7 @@ fn pointers_text(folder: &Path, files: &[(FilePath, u64)]) -> String {
     text
 }
 
-/// Names the missing files, a few of them in full, and what to do.
+/// Lists the missing files, at most ten of them, and says what to do.
 fn missing_text(files: &[FileEntry<Place>]) -> String {
     const SHOWN: usize = 10;
     let mut text = match files {

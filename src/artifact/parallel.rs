@@ -1,13 +1,14 @@
-//! Work on many files with all cores: a queue, one thread a core, the first failure by position.
+//! Processes many files on all cores: a queue, one thread per core, and the first error by position.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// Applies `work` to each item and gives the results in the items' order.
+/// Applies `work` to each item and returns the results in the items' order.
 ///
-/// After a failure no further item is begun; of several failures the one with the lowest position is given.
+/// # Errors
+/// The error of the failed item with the lowest position. After an error no further item is started.
 pub fn map<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Result<R, E> + Sync) -> Result<Vec<R>, E> {
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);

@@ -1,6 +1,7 @@
-//! Paths of files in a model folder: which names may be registered, written and served (SEC-32).
+//! Paths of files in a model folder: which names may be registered, written and served.
 //!
-//! A name that steers git may be there: it is written only where a person fetches the folder, never into the tree.
+//! Names that have a meaning for git (such as `.gitattributes`) are allowed: they are written only where a person
+//! fetches the folder, never into the registry's tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,31 +12,31 @@ use crate::text::quoted;
 
 /// The longest path, in bytes.
 pub const MAX_PATH: usize = 1024;
-/// The deepest path, in segments.
+/// The largest depth of a path, in segments.
 pub const MAX_DEPTH: usize = 32;
 
-/// Where a file lies in a model folder: its true path, segments joined by `/`, relative, without `.` and `..`, in UTF-8.
+/// The path of a file in a model folder: segments joined by `/`, relative, without `.` and `..`, in UTF-8.
 ///
-/// In the registry's tree it may have another name, see [`model_file`].
+/// In the registry's tree the file may have another name, see [`model_file`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilePath(String);
 
 /// Why a path is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPath {
-    /// Nothing, or nothing between two slashes, or a path from the root.
+    /// The path is empty, absolute, or has an empty part.
     #[error("the path {0} has an empty part; write it relative to the model folder, with single slashes")]
     Empty(String),
-    /// `.` or `..`.
+    /// The path has a part `.` or `..`.
     #[error("the path {0} has a part '.' or '..', which would leave or repeat a folder")]
     Dots(String),
-    /// Too many bytes or segments.
+    /// The path has too many bytes or segments.
     #[error(
         "the path {0} is too long: at most 255 bytes a part (three for each of % : < > \" | ? *), {MAX_PATH} bytes and \
          {MAX_DEPTH} parts in all; rename it, or leave it out with `--exclude PATTERN`"
     )]
     TooLong(String),
-    /// A character that is not allowed.
+    /// The path has a character that is not allowed.
     #[error(
         "the path {path} has the character U+{:04X}; control and invisible characters and \\ are not allowed in the names \
          of model files: rename it, or leave it out with `--exclude PATTERN`", *.c as u32
@@ -43,25 +44,25 @@ pub enum InvalidPath {
     Character {
         /// The path, quoted.
         path: String,
-        /// The character.
+        /// The character that is not allowed.
         c: char,
     },
-    /// A name that Windows takes for a drive.
+    /// A part is a drive name on Windows.
     #[error(
         "the path {0} has a part that Windows takes for a drive, such as C:, so that a program there would write \
          elsewhere: rename it, or leave it out with `--exclude PATTERN`"
     )]
     Drive(String),
-    /// A name that reads as a path elsewhere once it is decoded.
+    /// A part becomes `..` or several parts when it is percent-decoded.
     #[error(
         "the path {0} has a part that reads as '..' or as several parts where it is decoded as an address: rename it, or \
          leave it out with `--exclude PATTERN`"
     )]
     Climbs(String),
-    /// A name that is not UTF-8.
+    /// The name is not UTF-8.
     #[error("the name {0} is not UTF-8: rename it, or leave it out with `--exclude PATTERN`")]
     Encoding(String),
-    /// A name in the registry's tree that is not the encoded form of any.
+    /// A name in the registry's tree is not the encoded form of any name.
     #[error(
         "{0} in the registry's tree is not the encoded name of a model's file: names that steer git and those that some \
          file system cannot hold are percent-encoded there; `greenroom register` writes them so"
@@ -70,7 +71,10 @@ pub enum InvalidPath {
 }
 
 impl FilePath {
-    /// Takes a path in a model folder if it follows the rules.
+    /// Checks a path in a model folder.
+    ///
+    /// # Errors
+    /// [`InvalidPath`] if the path breaks a rule.
     pub fn new(path: &str) -> Result<Self, InvalidPath> {
         if path.len() > MAX_PATH || path.split('/').count() > MAX_DEPTH {
             return Err(InvalidPath::TooLong(quoted(path)));
@@ -81,12 +85,19 @@ impl FilePath {
         Ok(Self(path.to_owned()))
     }
 
-    /// The path of `name` in the folder `self`.
+    /// Returns the path of `name` in the folder `self`.
+    ///
+    /// # Errors
+    /// [`InvalidPath`] if the result breaks a rule.
     pub fn join(&self, name: &str) -> Result<Self, InvalidPath> {
         Self::new(&format!("{}/{name}", self.0))
     }
 
-    /// The path in the folder `at`, or at the top without one, of what has the name `stored` in the registry's tree.
+    /// Returns the path of an entry of the registry's tree: `stored` is its encoded name, `at` its folder (`None`: the
+    /// top).
+    ///
+    /// # Errors
+    /// [`InvalidPath`] if the name is not an encoded name, or the path breaks a rule.
     pub fn from_stored(at: Option<&Self>, stored: &str) -> Result<Self, InvalidPath> {
         let name = model_file::decode(stored).ok_or_else(|| match model_file::encode(stored) {
             Ok(_) => InvalidPath::Stored(quoted(stored)),
@@ -95,23 +106,23 @@ impl FilePath {
         at.map_or_else(|| Self::new(&name), |folder| folder.join(&name))
     }
 
-    /// The path in the registry's tree.
+    /// Returns the path in the registry's tree.
     pub fn stored(&self) -> String {
-        // Each segment was encoded when the path was made.
+        // Each segment was encoded successfully when the path was made.
         model_file::encode_path(&self.0).unwrap_or_else(|_| self.0.clone())
     }
 
-    /// Whether no name in it has anything unusual, so that it stands everywhere as it is.
+    /// Whether the encoded path equals the path, so that it needs no encoding anywhere.
     pub fn is_plain(&self) -> bool {
         self.stored() == self.0
     }
 
-    /// The path as text.
+    /// Returns the path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its parts, the file's own name last.
+    /// Returns the segments; the last one is the file name.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
@@ -135,8 +146,8 @@ fn refused(path: &str, why: Unstorable) -> InvalidPath {
     }
 }
 
-/// Finds two files or folders whose paths differ only by case or Unicode normalisation: they could not both be
-/// checked out on macOS or Windows.
+/// Finds two files or folders whose paths differ only by case or Unicode normalisation. They could not both be checked
+/// out on macOS or Windows.
 pub fn clash<'p>(paths: impl IntoIterator<Item = &'p FilePath>) -> Option<(String, String)> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for path in paths {
@@ -151,7 +162,7 @@ pub fn clash<'p>(paths: impl IntoIterator<Item = &'p FilePath>) -> Option<(Strin
     None
 }
 
-/// Finds a path that is a file and, by another path, a folder: both cannot be.
+/// Finds a path that is both a file and the folder of another path, which is impossible.
 pub fn file_and_folder<'p>(paths: impl IntoIterator<Item = &'p FilePath>) -> Option<&'p str> {
     let all: BTreeSet<&str> = paths.into_iter().map(FilePath::as_str).collect();
     all.iter().find_map(|path| {

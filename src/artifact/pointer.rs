@@ -1,4 +1,4 @@
-//! Git LFS pointers: the small text that stands in a tree for a file in the content store.
+//! Git LFS pointers: small text that the tree holds instead of a file in the content store.
 //!
 //! Source: <https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>.
 
@@ -6,21 +6,21 @@ use std::fmt;
 
 use crate::name::Digest;
 
-/// A blob of this many bytes or more is no pointer (the specification's limit).
+/// A blob of this many bytes or more is never a pointer (limit of the specification).
 pub const MAX_POINTER: usize = 1024;
 
 const VERSION: &str = "version https://git-lfs.github.com/spec/v1";
 
-/// A pointer: which bytes belong in its place. Written, it is the canonical text of the specification.
+/// A Git LFS pointer. Its `Display` form is the canonical text of the specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer {
     /// SHA-256 of the file.
     pub sha256: Digest,
-    /// Its size in bytes, never 0: an empty file is its own pointer.
+    /// The size of the file in bytes, never 0: an empty file has no pointer.
     pub size: u64,
 }
 
-/// A text that git-lfs may take for a pointer and that is not in the canonical form.
+/// The error for a text that git-lfs may take for a pointer and that is not in canonical form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it looks like a Git LFS pointer and is not one in canonical form (three lines: version, oid sha256, size; no \
@@ -29,7 +29,10 @@ pub struct Pointer {
 pub struct InvalidPointer;
 
 impl Pointer {
-    /// Reads a blob: a pointer, or none for a file that is itself.
+    /// Parses a blob. Returns `None` if the blob is an ordinary file.
+    ///
+    /// # Errors
+    /// [`InvalidPointer`] if it resembles a pointer and is not in canonical form.
     pub fn parse(blob: &[u8]) -> Result<Option<Self>, InvalidPointer> {
         if blob.len() >= MAX_POINTER || !resembles(blob) {
             return Ok(None);
@@ -40,8 +43,9 @@ impl Pointer {
         if pointer.size > 0 && pointer.to_string() == text { Ok(Some(pointer)) } else { Err(InvalidPointer) }
     }
 
-    /// Reads what stands for a file in a clone without its large files, in any form that git-lfs writes or wrote: with
-    /// other line ends, with keys that are not known here. None for a file that is itself.
+    /// Parses a pointer in any form that git-lfs writes or wrote, as in a clone without its large files: with other
+    /// line ends, with unknown keys. Returns `None` if the blob is an ordinary file. The size is 0 if extensions
+    /// changed the file.
     pub fn parse_any(blob: &[u8]) -> Option<Self> {
         if blob.len() >= MAX_POINTER || !resembles(blob) {
             return None;
@@ -53,7 +57,7 @@ impl Pointer {
             match key {
                 "oid" => oid = Some(Digest::new(value.strip_prefix("sha256:")?).ok()?),
                 "size" => size = Some(value.parse().ok()?),
-                // What an extension made of the file is another file.
+                // An extension changes the file, so the size of the pointer is not the file's size.
                 _ => is_extended |= key.starts_with("ext-"),
             }
         }
@@ -73,13 +77,13 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// Whether a blob starts as a pointer of any version does. git-lfs skips white space before it.
+/// Whether a blob starts like a pointer of any version. git-lfs skips white space before it.
 fn resembles(blob: &[u8]) -> bool {
     blob.trim_ascii_start().starts_with(b"version ") && mentions_lfs(blob)
 }
 
-/// Whether git-lfs would look at a blob more closely: it searches the start of each for these words, the oldest
-/// forms of a pointer included. A file that has them is never committed as it is.
+/// Whether git-lfs would look at a blob more closely: it searches the start of each blob for these words, which include
+/// the oldest forms of a pointer. A file with these words is never committed to the tree.
 pub fn mentions_lfs(blob: &[u8]) -> bool {
     let head = blob.get(..MAX_POINTER).unwrap_or(blob);
     [&b"git-lfs"[..], b"git-media", b"hawser"].iter().any(|word| head.windows(word.len()).any(|w| w == *word))

@@ -1,5 +1,5 @@
-//! Git LFS pointers where files should be: the folder comes from a clone without its large files. A pointer whose object
-//! is on this machine is taken as that object; else the folder is refused, for a model of pointers is none.
+//! Git LFS pointers instead of files: the folder comes from a clone without its large files. If a pointer's object is
+//! on this machine, the object is registered; else the folder is refused, because a model of pointers is useless.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,33 +10,33 @@ use super::store::Store;
 use super::walk::{Found, Root};
 use super::{ArtifactError, parallel, path::FilePath};
 
-/// The smallest pointer has more bytes than this.
+/// Every pointer has at least this many bytes.
 const MIN_POINTER: u64 = 100;
 
-/// The pointers of a folder, each with where its object is.
+/// The pointers of a folder, each with the store that has its object.
 #[derive(Debug, Default)]
 pub(super) struct Resolved(BTreeMap<FilePath, (Pointer, Store)>);
 
 impl Resolved {
-    /// The object that a file stands for, if it is a pointer.
+    /// Returns the pointer and the store, if the file is a pointer.
     pub(super) fn get(&self, path: &FilePath) -> Option<&(Pointer, Store)> {
         self.0.get(path)
     }
 }
 
-/// Whether a file of that size may be a pointer.
+/// Whether a file of this size can be a pointer.
 pub(super) fn may_be(size: u64) -> bool {
     (MIN_POINTER..MAX_POINTER as u64).contains(&size)
 }
 
-/// The pointer in an open file, if it is one.
+/// Reads an open file; returns the pointer if it is one.
 pub(super) fn read(file: File) -> Option<Pointer> {
     let mut bytes = Vec::new();
     file.take(MAX_POINTER as u64).read_to_end(&mut bytes).ok()?;
     Pointer::parse_any(&bytes)
 }
 
-/// Finds the objects of all pointers of a folder in these stores; those that are missing are named in the error.
+/// Finds the objects of all pointers of a folder in these stores. The error names the missing ones.
 pub(super) fn resolve(root: &Root, files: &[Found], stores: &[Store]) -> Result<Resolved, ArtifactError> {
     let small: Vec<&Found> = files.iter().filter(|f| may_be(f.size)).collect();
     let found = parallel::map(&small, |found| Ok::<_, ArtifactError>(read(root.open_found(found)?)))?;

@@ -1,12 +1,15 @@
-//! JSON as Python's `json` writes it: `NaN`, `Infinity` and `-Infinity` are numbers there, and a lone half of a
-//! surrogate pair may stand in a string.
+//! JSON as Python's `json` writes it: with `NaN`, `Infinity` and `-Infinity` as numbers, and with lone surrogates in
+//! strings.
 
 use serde_json::Value;
 
-/// What stands in a parsed value for a number that JSON has no word for; no text of a model begins so.
+/// The prefix of strings that stand for non-finite numbers in a parsed value. No text of a model begins with it.
 const MARK: &str = "\u{1}";
 
-/// Reads JSON; the error is one line that says why not.
+/// Parses JSON.
+///
+/// # Errors
+/// A message of one line that says why it is invalid.
 pub fn parse(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
         Ok(value) => Ok(value),
@@ -14,7 +17,7 @@ pub fn parse(text: &str) -> Result<Value, String> {
     }
 }
 
-/// A value as Python would write it: numbers that are none by their words.
+/// Formats a value as Python would, with non-finite numbers as words.
 pub fn show(value: &Value) -> String {
     match word(value) {
         Some(word) => word.to_owned(),
@@ -29,12 +32,12 @@ pub fn show(value: &Value) -> String {
     }
 }
 
-/// `NaN`, `Infinity` or `-Infinity`, if that is the value.
+/// Returns `NaN`, `Infinity` or `-Infinity`, if the value is such a number.
 fn word(value: &Value) -> Option<&str> {
     value.as_str()?.strip_prefix(MARK)
 }
 
-/// The same as JSON: the words as marked strings, halves of pairs as the sign for an unknown character.
+/// Converts to strict JSON: the words become marked strings, lone surrogates become the replacement character.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let (mut rest, mut in_string) = (text, false);
@@ -60,7 +63,7 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Copies an escape in a string; gives how many bytes it has.
+/// Copies an escape of a string and returns its length in bytes.
 fn escape(rest: &str, out: &mut String) -> usize {
     let unit = |at: usize| {
         let digits = rest.get(at..)?.strip_prefix("\\u")?.get(..4)?;
@@ -72,7 +75,7 @@ fn escape(rest: &str, out: &mut String) -> usize {
             out.push_str("\\ufffd");
             return 6;
         }
-        // The mark is no text of a model.
+        // The mark must not occur in the text of a model.
         (Some(1), _) => {
             out.push_str("\\ufffd");
             return 6;

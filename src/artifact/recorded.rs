@@ -1,4 +1,4 @@
-//! Whether the files in a version's folder are those that `version.toml` says, by number, size and digest.
+//! Compares the files in a version's folder with `version.toml`: number, size and digest.
 
 use std::collections::BTreeSet;
 
@@ -10,28 +10,28 @@ use crate::rules::{Class, Fault};
 use crate::snapshot::{Snapshot, VersionView};
 use crate::tree::{Objects, TreeError};
 
-/// The files of a version, compared with what it says of them.
+/// The result of the comparison of a version's files with its `version.toml`.
 #[derive(Debug, Default)]
 pub struct Recorded {
-    /// The files, where they can be listed.
+    /// The files; empty if they cannot be listed.
     pub files: Vec<FileEntry<Place>>,
-    /// What is wrong: a pointer that is none, a name that cannot be, another digest, size or number.
+    /// Faults: an invalid pointer or name, or another digest, size or number.
     pub faults: Vec<Fault>,
-    /// Whether there are files and nothing is said of them.
+    /// Whether there are files that `version.toml` does not mention.
     pub is_silent: bool,
 }
 
-/// Compares the files of a version with what it says of them. Files in the store are not read.
+/// Compares the files of a version with its `version.toml`. Files in the store are not read.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// [`TreeError`] if an object cannot be read.
 pub fn recorded(objects: &dyn Objects, version: &VersionView<'_>) -> Result<Recorded, TreeError> {
     let said = version.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
     let mut out = Recorded::default();
     if let Some(tree) = version.artifacts()? {
         out.files = match list(objects, &tree, &Limits::default()) {
             Ok(files) => files,
-            // A file that is too large to be read is no reason to give up on all others.
+            // A file that is too large to read must not end the check of all other files.
             Err(ArtifactError::Tree { source, .. }) if !matches!(source, TreeError::TooLarge { .. }) => {
                 return Err(source);
             }
@@ -57,11 +57,11 @@ pub fn recorded(objects: &dyn Objects, version: &VersionView<'_>) -> Result<Reco
     Ok(out)
 }
 
-/// What is wrong with the files of all versions of a registry, and which files nothing is said of: those landed before
-/// that was refused, and are a warning.
+/// Checks the files of all versions of a registry. Returns faults, and warnings for files that `version.toml` does not
+/// mention: such files may date from before the gate refused them.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// [`TreeError`] if an object cannot be read.
 pub fn all(state: &Snapshot<'_>) -> Result<(Vec<Fault>, Vec<Problem>), TreeError> {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     for model in state.models()? {
@@ -74,11 +74,11 @@ pub fn all(state: &Snapshot<'_>) -> Result<(Vec<Fault>, Vec<Problem>), TreeError
     Ok((faults, warnings))
 }
 
-/// What is wrong with the files of the versions that a step touched: other files than the version says, or files that it
-/// says nothing of.
+/// Checks the files of the versions that a step changed. Returns other files than recorded, and files that
+/// `version.toml` does not mention.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// [`TreeError`] if an object cannot be read.
 pub fn brought(after: &Snapshot<'_>, events: &[Event]) -> Result<Vec<(VersionPath, Recorded)>, TreeError> {
     let mut out = Vec::new();
     for (model, number) in touched(events) {
@@ -90,15 +90,15 @@ pub fn brought(after: &Snapshot<'_>, events: &[Event]) -> Result<Vec<(VersionPat
     Ok(out)
 }
 
-/// The folder of a version, from the repository's root.
+/// The path of a version's folder, from the repository's root.
 pub type VersionPath = String;
 
-/// The versions whose files, or what is said of them, came or changed.
+/// Returns the versions whose files, or whose record of them, were added or changed.
 fn touched(events: &[Event]) -> BTreeSet<(&ModelName, u64)> {
     events.iter().filter_map(with_files).collect()
 }
 
-/// The version whose files, or what is said of them, an event brings or changes.
+/// Returns the version whose files, or whose record of them, an event adds or changes.
 fn with_files(event: &Event) -> Option<(&ModelName, u64)> {
     match event {
         Event::VersionCreated { model, version, created, artifacts } => {
@@ -118,7 +118,7 @@ fn fault(version: &VersionView<'_>, message: String) -> Fault {
     Fault { problem, class: Class::History }
 }
 
-/// The fault of files that the version says nothing of.
+/// Returns the fault for files that `version.toml` does not mention.
 fn silent(version: &VersionView<'_>) -> Fault {
     let message = format!("version {} has files, but its version.toml has no [artifacts]", version.number);
     let help = "`greenroom register` writes both; else take the files out";

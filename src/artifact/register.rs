@@ -1,12 +1,12 @@
-//! From files that were taken in to the version that they become.
+//! Turns ingested files into a new version.
 
 use super::findings::{self, findings};
 use super::{Ingested, add_to_patch, attributes};
 use crate::action::NewVersion;
 use crate::text::{Text, one_line};
 
-/// Adds to a version what its files are and what they say; what is given already stands. Gives what people should know,
-/// a line each.
+/// Adds files and facts to a new version. Values that the version already has stay. Returns notes for people, one line
+/// each.
 pub fn record(taken: Ingested, new: &mut NewVersion) -> Vec<String> {
     add_to_patch(&taken, "", &mut new.files);
     new.attributes = attributes(&taken);
@@ -22,7 +22,7 @@ pub fn record(taken: Ingested, new: &mut NewVersion) -> Vec<String> {
     or(&mut new.source.model_id, facts.model_id);
     let found = findings(facts.model.as_ref(), facts.environment.as_ref());
     (new.schema, new.info, new.environment) = (facts.schema, facts.model, facts.environment);
-    // What was found in the model's own files is among the notes.
+    // Faults in the model's own files are already among the notes.
     let found = found.into_iter().filter(|f| f.id != findings::MODEL_FILE);
     facts.notes.into_iter().chain(found.map(|f| f.message)).map(|s| one_line(&s).into_owned()).collect()
 }

@@ -1,4 +1,4 @@
-//! A model's signature: JSON of MLflow's own making, turned into columns with readable types.
+//! A model's signature: MLflow's own JSON, converted to columns with readable types.
 //!
 //! Source: `mlflow/types/schema.py` (`ColSpec`, `TensorSpec`, `ParamSpec`, `Object`, `Array`, `Map`).
 
@@ -8,17 +8,22 @@ use super::facts::text;
 use super::python_json;
 use crate::entity::version::Column;
 
-/// Types may be nested this deep.
+/// The largest nesting depth of types.
 const MAX_DEPTH: usize = 32;
 
-/// Columns of `signature.inputs` or `signature.outputs`: JSON in a string, or the same as YAML. Null gives none.
+/// Parses `signature.inputs` or `signature.outputs`: JSON in a string, or the same as YAML. Null yields no columns. A
+/// column that cannot be read gets the type `unknown`, and a fault.
 ///
-/// The error is one line that says why not. A column that cannot be read is one of an unknown type, and noted.
+/// # Errors
+/// A message of one line, if the value is not a list of columns.
 pub fn columns(value: &Value, faults: &mut Vec<String>) -> Result<Vec<Column>, String> {
     Ok(each(&list(value)?, column, faults))
 }
 
-/// Inference parameters, from `signature.params`.
+/// Parses inference parameters, from `signature.params`.
+///
+/// # Errors
+/// The same as [`columns`].
 pub fn params(value: &Value, faults: &mut Vec<String>) -> Result<Vec<Column>, String> {
     Ok(each(&list(value)?, param, faults))
 }
@@ -59,7 +64,7 @@ fn column(value: &Value) -> Result<Column, String> {
     Ok(Column { name: text(name(spec)), kind, optional: is_optional(spec), default: text("") })
 }
 
-/// A parameter is a scalar, or a list when it has a shape; it always has a default.
+/// Parses a parameter: a scalar, or a list if it has a shape. It always has a default.
 fn param(value: &Value) -> Result<Column, String> {
     let spec = value.as_object().ok_or("a parameter is no JSON object")?;
     let inner = kind(spec, MAX_DEPTH)?;
@@ -72,13 +77,13 @@ fn name(spec: &Map<String, Value>) -> &str {
     spec.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// `required: false`, or `optional: true` as MLflow 2.0 to 2.9 wrote it.
+/// Whether the spec has `required: false`, or `optional: true` as MLflow 2.0 to 2.9 wrote it.
 fn is_optional(spec: &Map<String, Value>) -> bool {
     let says = |key: &str| spec.get(key).and_then(Value::as_bool);
     says("required") == Some(false) || says("optional") == Some(true)
 }
 
-/// The type of a column as a text such as `array<object{a: double, b?: string}>`.
+/// Formats the type of a column, such as `array<object{a: double, b?: string}>`.
 fn kind(spec: &Map<String, Value>, depth: usize) -> Result<String, String> {
     let depth = depth.checked_sub(1).ok_or("a type is nested too deep")?;
     let within = |key: &str| -> Result<String, String> {
@@ -100,7 +105,7 @@ fn kind(spec: &Map<String, Value>, depth: usize) -> Result<String, String> {
             let properties: Vec<String> = properties.iter().map(one).collect::<Result<_, _>>()?;
             Ok(format!("object{{{}}}", properties.join(", ")))
         }
-        // Scalars, `any`, `sparkml vector` and what may come.
+        // Scalars, `any`, `sparkml vector` and future types.
         other => Ok(other.to_owned()),
     }
 }

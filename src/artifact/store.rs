@@ -1,8 +1,9 @@
 //! The content store: files by their SHA-256, in the layout of Git LFS.
 //!
-//! `<lfs>/objects/<aa>/<bb>/<sha256>`, where `<lfs>` is `<git common dir>/lfs` or what `lfs.storage` names. An object
-//! appears under its name only when it is complete, by a rename, and is never written to again: `git lfs` makes hard
-//! links to it. What is being written lies in `<lfs>/incoming` (git-lfs clears its own `tmp` of all it does not know).
+//! The path of an object is `<lfs>/objects/<aa>/<bb>/<sha256>`, where `<lfs>` is `<git common dir>/lfs` or the folder
+//! that `lfs.storage` names. An object appears under its name only when it is complete, by a rename, and is never
+//! modified: `git lfs` makes hard links to it. Unfinished files are in `<lfs>/incoming` (git-lfs removes unknown files
+//! from its own `tmp`).
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -20,11 +21,11 @@ use super::copy::{self, Copied};
 use crate::name::Digest;
 use crate::shared;
 
-/// A file of at most this size is read into memory first: if the store has it, nothing is written.
+/// A file of at most this size, in bytes, is read into memory first: if the store has it, nothing is written.
 const SMALL: u64 = 1 << 20;
-/// From this size on a file is synced as soon as it is written, while other threads go on.
+/// From this size on, in bytes, a file is synced as soon as it is written, while other threads continue.
 const SYNC_ALONE_FROM: u64 = 8 << 20;
-/// From this many files on one sync of the file system is cheaper than one for each file.
+/// From this number of files on, one sync of the file system is cheaper than a sync of each file.
 const SYNC_ALL_FROM: usize = 16;
 /// Leftovers of a crash are removed after this time.
 const STALE: Duration = Duration::from_hours(48);
@@ -34,15 +35,15 @@ const STALE: Duration = Duration::from_hours(48);
 pub struct Store {
     objects: PathBuf,
     incoming: PathBuf,
-    /// The claim that all who write by this value and its copies share.
+    /// The claim on `incoming`, shared by all writers of this value and its clones.
     claim: Arc<Mutex<Weak<Claim>>>,
 }
 
-/// The claim of a process on what lies in `incoming`: while one is held, nobody takes the files there for leftovers. The
-/// system lets go of it when the process ends, in whatever way.
+/// A process's claim on `incoming`: while any process holds a claim, no process removes recent files there as
+/// leftovers. The system releases the claim when the process ends for any reason.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// The folder, locked; none where the file system has no locks.
+    /// The locked folder; `None` if the file system has no locks.
     _folder: Option<File>,
 }
 
@@ -53,50 +54,56 @@ pub(super) struct Temp {
     pub(super) claim: Arc<Claim>,
 }
 
-/// Bytes that are in the store and not yet under their name. Dropped, they are gone.
+/// Bytes that are in the store but not yet under their name. Dropping the value removes them.
 #[derive(Debug)]
 #[must_use = "staged bytes are dropped unless they are committed"]
 pub struct Staged {
-    /// What they are.
+    /// The SHA-256 and size of the bytes.
     pub copied: Copied,
-    /// Where they are; none if the store has them already.
+    /// The temporary file; `None` if the store already has the object.
     temp: Option<TempPath>,
     synced: bool,
-    /// Lest another process takes it for a leftover.
+    /// Held so that no other process removes the file as a leftover.
     _claim: Option<Arc<Claim>>,
 }
 
 impl Store {
-    /// The store in `lfs`: `<git common dir>/lfs`, or the folder that `lfs.storage` names. Nothing is created yet.
+    /// Returns the store in `lfs`: `<git common dir>/lfs`, or the folder that `lfs.storage` names. Creates nothing.
     pub fn at(lfs: impl AsRef<Path>) -> Self {
         let lfs = lfs.as_ref();
         Self { objects: lfs.join("objects"), incoming: lfs.join("incoming"), claim: Arc::default() }
     }
 
-    /// The folder for uploads, beside the objects on their file system.
+    /// Returns the folder for uploads, which is on the same file system as the objects.
     pub(super) fn uploads(&self) -> PathBuf {
         self.objects.with_file_name("uploads")
     }
 
-    /// Where an object is, or would be.
+    /// Returns the path of an object, whether it exists or not.
     pub fn path(&self, sha256: &Digest) -> PathBuf {
         let hex = sha256.as_str();
         let [a, b] = [0..2, 2..4].map(|r| hex.get(r).unwrap_or_default());
         self.objects.join(a).join(b).join(hex)
     }
 
-    /// Whether an object of that SHA-256 and size is there. The bytes are not read; [`Store::verify`] does.
+    /// Whether an object with this SHA-256 and size exists. The bytes are not read; [`Store::verify`] reads them.
     pub fn has(&self, sha256: &Digest, size: u64) -> bool {
         fs::symlink_metadata(self.path(sha256)).is_ok_and(|m| m.is_file() && m.len() == size)
     }
 
-    /// Opens an object to read it. Whoever passes the bytes on must check them.
+    /// Opens an object for reading. The caller must check the bytes.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] if it cannot be opened.
     pub fn open(&self, sha256: &Digest) -> Result<File, ArtifactError> {
         let path = self.path(sha256);
         File::open(&path).map_err(ArtifactError::io("open the stored object", &path))
     }
 
-    /// Reads an object and checks that it has that SHA-256 and size.
+    /// Reads an object and checks its SHA-256 and size.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Damaged`] if they differ; [`ArtifactError::Io`] if it cannot be read.
     pub fn verify(&self, sha256: &Digest, size: u64) -> Result<(), ArtifactError> {
         let mut file = self.open(sha256)?;
         let path = self.path(sha256);
@@ -104,7 +111,11 @@ impl Store {
         check(sha256, size, found)
     }
 
-    /// Stores a file and gives its SHA-256 and size in bytes; durable on return. A symbolic link is followed.
+    /// Stores a file and returns its SHA-256 and size in bytes. The file is durable on return. A symbolic link is
+    /// followed.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] if the file cannot be read or stored.
     pub fn put_file(&self, path: &Path) -> Result<Copied, ArtifactError> {
         let mut file = File::open(path).map_err(ArtifactError::io("open", path))?;
         let size = file.metadata().map_err(ArtifactError::io("read", path))?.len();
@@ -114,9 +125,13 @@ impl Store {
         Ok(copied)
     }
 
-    /// Stores bytes that come in, such as an upload, if they are those that were announced; durable on return.
+    /// Stores received bytes, such as an upload, if they match the announced size and SHA-256. They are durable on
+    /// return.
     ///
-    /// Short, long or wrong bytes leave nothing behind, and reading stops one byte after the announced size.
+    /// After an error nothing is left. Reading stops one byte after the announced size.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Unexpected`] if the bytes do not match; [`ArtifactError::Io`] if they cannot be read or stored.
     pub fn receive(&self, from: &mut dyn Read, announced: &Copied) -> Result<(), ArtifactError> {
         let mut limited = from.take(announced.size.saturating_add(1));
         let staged = self.stage_with(announced.size, |to| {
@@ -128,9 +143,12 @@ impl Store {
         self.commit(vec![staged])
     }
 
-    /// Copies an open file of likely `size` bytes into the store, not yet under its name.
+    /// Copies an open file of about `size` bytes into the store, not yet under its name.
     ///
-    /// `origin` is for messages; `seen` gets the number of bytes of each step.
+    /// `origin` is for messages; `seen` receives the number of bytes of each step.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] if the file cannot be read or stored.
     pub fn stage_file(
         &self,
         file: &mut File,
@@ -151,13 +169,16 @@ impl Store {
                 return Ok(Staged { copied, temp: None, synced: true, _claim: None });
             }
         }
-        // A file that grew meanwhile goes on where the bytes in memory end.
+        // If the file grew, the copy continues where the bytes in memory end.
         self.stage_with(size, |to| copy::copy(&mut (&bytes[..]).chain(file), to, size, seen).map_err(&failed))
     }
 
-    /// Copies bytes that come from elsewhere into the store, not yet under their name.
+    /// Copies a stream into the store, not yet under its name.
     ///
-    /// `origin` is for messages; `size` is the likely one; `seen` gets the number of bytes of each step.
+    /// `origin` is for messages; `size` is the likely size in bytes; `seen` receives the number of bytes of each step.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] if the stream cannot be read or stored.
     pub fn stage_stream(
         &self,
         from: &mut dyn Read,
@@ -185,7 +206,7 @@ impl Store {
         Ok(Staged { copied, temp: Some(temp.into_temp_path()), synced, _claim: Some(claim) })
     }
 
-    /// A new file that only this user can read, under a name that nobody can guess.
+    /// Creates a file that only this user can read, with an unpredictable name.
     pub(super) fn temp_file(&self) -> io::Result<Temp> {
         private_dir(&self.incoming)?;
         let claim = self.claim()?;
@@ -193,23 +214,27 @@ impl Store {
         Ok(Temp { file, claim })
     }
 
-    /// The claim on `incoming`: the one that is held, or a new one.
+    /// Returns the claim on `incoming`: the current one, or a new one.
     fn claim(&self) -> io::Result<Arc<Claim>> {
         let mut held = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(claim) = held.upgrade() {
             return Ok(claim);
         }
         let folder = File::open(&self.incoming)?;
-        // Whoever sweeps holds its lock for a moment only.
+        // A sweep holds the exclusive lock for a moment only.
         let locked = flock(&folder, FlockOperation::LockShared).is_ok();
         let claim = Arc::new(Claim { _folder: locked.then_some(folder) });
         *held = Arc::downgrade(&claim);
         Ok(claim)
     }
 
-    /// Gives staged bytes their names. On return they are durable: data first, then names, then folders.
+    /// Moves staged bytes to their names. They are durable on return: data first, then names, then folders.
     ///
-    /// An object that is there with the right size is kept; one of another size is replaced.
+    /// An existing object with the right size stays; an object with another size is replaced.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Removed`] if an object that the store had was removed meanwhile; [`ArtifactError::Io`]
+    /// otherwise.
     pub fn commit(&self, staged: Vec<Staged>) -> Result<(), ArtifactError> {
         if staged.is_empty() {
             return Ok(());
@@ -237,8 +262,8 @@ impl Store {
         self.sync(folders.iter().map(PathBuf::as_path), all)
     }
 
-    /// Gives bytes that lie elsewhere on the same file system, whole and durable, their place in the store. They stay
-    /// where they are, too: both are names of one file.
+    /// Adds files on the same file system, which are complete and durable, to the store. The files also keep their own
+    /// paths: both are names of one file.
     pub(super) fn adopt(&self, files: &[(PathBuf, Copied)]) -> Result<(), ArtifactError> {
         let mut staged = Vec::with_capacity(files.len());
         for (from, copied) in files {
@@ -255,7 +280,7 @@ impl Store {
                 staged.push(Staged { copied: copied.clone(), temp: Some(temp), synced: true, _claim: Some(claim) });
                 continue;
             }
-            // A file system without hard links, or with as many as it can have of this file.
+            // The file system has no hard links, or this file has the largest possible number of them.
             let mut file = File::open(from).map_err(ArtifactError::io("open", from))?;
             let copy = self.stage_file(&mut file, from, copied.size, &|_| {})?;
             check(&copied.sha256, copied.size, copy.copied.clone())?;
@@ -264,7 +289,7 @@ impl Store {
         self.commit(staged)
     }
 
-    /// Makes files or folders durable: each, or at once all that the file system has.
+    /// Syncs files or folders: each of them, or the whole file system at once.
     fn sync<'p>(&self, paths: impl Iterator<Item = &'p Path>, all: bool) -> Result<(), ArtifactError> {
         if all && sync_file_system(&self.objects).map_err(ArtifactError::io("sync", &self.objects))? {
             return Ok(());
@@ -275,8 +300,9 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what an interrupted process left in `incoming`: all of it when no process is at work there, else what is
-    /// days old. Gives how many files went. Failures don't matter: the next call tries again.
+    /// Removes files that interrupted processes left in `incoming`: all of them if no other process writes there, else
+    /// those older than 48 hours. Returns the number of removed files. Failures are ignored, because the next call
+    /// tries again.
     pub fn sweep(&self, now: SystemTime) -> usize {
         let Ok(folder) = File::open(&self.incoming) else { return 0 };
         let is_alone = flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok();
@@ -293,7 +319,7 @@ impl Store {
     }
 }
 
-/// Compares what was read with what it should be.
+/// Compares the hash and size of read bytes with the expected ones.
 pub(super) fn check(sha256: &Digest, size: u64, found: Copied) -> Result<(), ArtifactError> {
     if found.sha256 == *sha256 && found.size == size {
         return Ok(());
@@ -301,7 +327,7 @@ pub(super) fn check(sha256: &Digest, size: u64, found: Copied) -> Result<(), Art
     Err(ArtifactError::Damaged { expected: sha256.clone(), found: found.sha256, size: found.size })
 }
 
-/// Makes a folder for its owner alone, or for all who share the folder above it.
+/// Creates a folder for its owner only, or for all accounts that share the folder above it.
 fn private_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -314,14 +340,15 @@ fn private_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a finished file read-only, as git's own objects are, and durable if asked to. The folders, which follow the umask,
-/// keep others out; the file itself does not, for `git lfs push` makes it a file of another repository by a hard link.
+/// Makes a finished file read-only, as git's own objects are, and syncs it if asked to. The folders, which follow the
+/// umask, keep other accounts out. The file itself does not, because `git lfs push` makes it a file of another
+/// repository by a hard link.
 pub(super) fn seal(file: &File, sync: bool) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o444))?;
     if sync { file.sync_all() } else { Ok(()) }
 }
 
-/// Syncs the whole file system of a folder; false where the system has no such call.
+/// Syncs the whole file system of a folder. Returns false if the system has no such call.
 #[cfg(target_os = "linux")]
 fn sync_file_system(folder: &Path) -> io::Result<bool> {
     rustix::fs::syncfs(File::open(folder)?)?;

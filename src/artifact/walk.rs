@@ -1,5 +1,5 @@
-//! Walking a folder without leaving it: everything is opened beneath a handle, and a symbolic link is an error unless a
-//! person said that links are followed.
+//! Walks a folder without leaving it: everything is opened relative to a handle, and a symbolic link is an error unless
+//! the selection allows it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,82 +17,85 @@ use super::store::Store;
 use super::{ArtifactError, Budget, Limits};
 use crate::text::quoted;
 
-/// A file that was found.
+/// A file that a walk found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its path beneath the root.
+    /// The path below the root.
     pub path: FilePath,
     /// Its size in bytes when it was found.
     pub size: u64,
-    /// Where it really lies, if a link that may be followed led to it.
+    /// The real path, if a followed link led to the file.
     pub real: Option<PathBuf>,
 }
 
-/// What is done about symbolic links beneath a folder.
+/// How symbolic links below a folder are handled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Links {
-    /// They are errors.
+    /// Every link is an error.
     #[default]
     Refuse,
-    /// Those that lead into a folder are taken for what they point to; others are errors.
+    /// Links into this folder are followed; other links are errors.
     Into(PathBuf),
-    /// All are taken for what they point to.
+    /// All links are followed.
     Follow,
 }
 
-/// What is taken of a folder.
+/// Selects the files of a folder.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// What is left out, besides what the folder's own files of patterns name.
+    /// Exclude patterns, in addition to the folder's own pattern files.
     pub exclude: Exclude,
-    /// What is done about symbolic links.
+    /// How symbolic links are handled.
     pub links: Links,
-    /// What is done about git's own folders.
+    /// How git's own folders are handled.
     pub git: GitFolders,
-    /// The folders of which nothing is taken.
+    /// Folders from which nothing may be registered.
     pub guarded: Guarded,
-    /// Where the objects of Git LFS pointers are looked for.
+    /// Stores that are searched for the objects of Git LFS pointers.
     pub objects: Vec<Store>,
 }
 
-/// What is done about a `.git` beneath a folder: it may hold credentials, and steers git wherever it is fetched to.
+/// How a `.git` below a folder is handled: it may hold credentials, and controls git wherever it is fetched to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum GitFolders {
-    /// It is left out.
+    /// Left out.
     #[default]
     LeaveOut,
-    /// It is taken as any other folder.
+    /// Treated like any other folder.
     Take,
 }
 
-/// A folder that was opened, and its path for messages.
+/// An open folder, and its path for messages.
 #[derive(Debug)]
 pub struct Root {
     handle: OwnedFd,
     path: PathBuf,
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Walked {
     /// The files, sorted by path.
     pub files: Vec<Found>,
-    /// Folders in which nothing is, sorted by path.
+    /// The empty folders, sorted by path.
     pub empty_folders: Vec<FilePath>,
-    /// What is left out, for people: by name, see [`left_out`] and [`GitFolders`].
+    /// Entries that are left out by name, for people: see [`left_out`] and [`GitFolders`].
     pub left_out: Vec<String>,
-    /// What is left out, for people: by a pattern. A folder ends in a slash.
+    /// Entries that are excluded by a pattern, for people. A folder ends in a slash.
     pub excluded: Vec<String>,
 }
 
-/// Whether a file is none of the model's: `registered_model_meta` at the top, which MLflow clients write into a
-/// folder that they load a registered model from, `.DS_Store`, which macOS writes anywhere, and files of patterns.
+/// Whether a file is not part of the model. These are: `registered_model_meta` at the top, which MLflow clients write
+/// into a folder when they load a registered model; `.DS_Store`, which macOS writes anywhere; and pattern files.
 pub fn left_out(path: &FilePath) -> bool {
     path.as_str() == "registered_model_meta" || matches!(path.segments().last(), Some(".DS_Store" | exclude::FILE))
 }
 
 impl Root {
-    /// Opens a folder. The folder itself may not be a symbolic link; its parents may.
+    /// Opens a folder. The folder itself must not be a symbolic link; its parents may be.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] if it cannot be opened.
     pub fn open(folder: &Path) -> Result<Self, ArtifactError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle =
@@ -100,12 +103,15 @@ impl Root {
         Ok(Self { handle, path: folder.to_owned() })
     }
 
-    /// The path of a file beneath, for messages.
+    /// Returns the path of a file below the root, for messages.
     pub fn display(&self, path: &FilePath) -> PathBuf {
         self.path.join(path.as_str())
     }
 
-    /// Opens a folder beneath, following no symbolic link on the way.
+    /// Opens a folder below the root. No symbolic link on the way is followed.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] if it cannot be opened.
     pub fn folder(&self, path: &FilePath) -> Result<Self, ArtifactError> {
         let failed = |e: rustix::io::Errno| ArtifactError::io("open the folder", &self.display(path))(e.into());
         let mut at = self.handle.try_clone().map_err(ArtifactError::io("open", &self.path))?;
@@ -115,17 +121,20 @@ impl Root {
         Ok(Self { handle: at, path: self.display(path) })
     }
 
-    /// The open folder.
+    /// Returns the handle of the open folder.
     pub(super) fn handle(&self) -> &OwnedFd {
         &self.handle
     }
 
-    /// Its path, for messages.
+    /// Returns the path of the folder, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens a regular file beneath, following no symbolic link on the way.
+    /// Opens a regular file below the root. No symbolic link on the way is followed.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotAFile`] if it is not a regular file; [`ArtifactError::Io`] if it cannot be opened.
     pub fn file(&self, path: &FilePath) -> Result<File, ArtifactError> {
         let failed = |e: rustix::io::Errno| ArtifactError::io("open", &self.display(path))(e.into());
         let mut at = self.handle.try_clone().map_err(ArtifactError::io("open", &self.path))?;
@@ -142,6 +151,9 @@ impl Root {
     }
 
     /// Opens a file that a walk found.
+    ///
+    /// # Errors
+    /// The same as [`Self::file`].
     pub fn open_found(&self, found: &Found) -> Result<File, ArtifactError> {
         let Some(real) = &found.real else { return self.file(&found.path) };
         let failed = |e: rustix::io::Errno| ArtifactError::io("open", real)(e.into());
@@ -152,8 +164,12 @@ impl Root {
         }
     }
 
-    /// Finds all files beneath, depth first; sockets, pipes and devices are errors, and symbolic links that may not be
-    /// followed.
+    /// Finds all files below the root, depth first.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotAFile`] for sockets, pipes, devices and symbolic links that must not be followed;
+    /// [`ArtifactError::Registry`] for guarded folders; other [`ArtifactError`]s for invalid names, limits and I/O
+    /// errors.
     pub fn walk(&self, selection: &Selection, limits: &Limits) -> Result<Walked, ArtifactError> {
         selection.guarded.refuse_within(self)?;
         let mut walk = Walk {
@@ -175,21 +191,21 @@ impl Root {
     }
 }
 
-/// A walk under way.
+/// The state of a walk.
 struct Walk<'w> {
     root: &'w Root,
     selection: &'w Selection,
     exclude: Exclude,
     links: &'w Links,
     budget: Budget,
-    /// The folders that lead here, so that no link leads back.
+    /// The folders on the path to the current one, to detect links that lead back.
     open: Vec<(u64, u64)>,
     out: Walked,
 }
 
 impl Walk<'_> {
-    /// Walks the folder `at` (none: the root), which really lies at `real` if a link led to it. The depth is bounded by
-    /// that of a [`FilePath`].
+    /// Walks the folder `at` (`None`: the root). `real` is its real path, if a link led to it. [`FilePath`] limits the
+    /// depth of the recursion.
     fn folder(&mut self, folder: &OwnedFd, at: Option<&FilePath>, real: Option<&Path>) -> Result<(), ArtifactError> {
         let here = at.map_or_else(|| self.root.path.clone(), |p| self.root.display(p));
         let failed = |e: rustix::io::Errno| ArtifactError::io("read the folder", &here)(e.into());
@@ -218,7 +234,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads the file of patterns of a folder, if it has one.
+    /// Reads the pattern file of a folder, if it has one.
     fn patterns(&mut self, folder: &OwnedFd, at: Option<&FilePath>, here: &Path) -> Result<(), ArtifactError> {
         let Ok(file) = openat(folder, exclude::FILE, flags(false), Mode::empty()) else { return Ok(()) };
         let failed = ArtifactError::io("read the patterns in", here);
@@ -242,7 +258,7 @@ impl Walk<'_> {
         let mut stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         let mut real = real.map(|folder| folder.join(name));
         let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        // What is left out may be anything and have any name.
+        // An excluded entry may have any kind and name.
         if self.is_excluded(at, name, &stat) {
             return Ok(());
         }
@@ -251,7 +267,7 @@ impl Walk<'_> {
             self.selection.guarded.refuse_real(&target, shown)?;
             stat = statat(CWD, &target, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
             real = Some(target);
-            // As a folder it may be left out by a pattern that is for folders alone.
+            // The target is a folder, so patterns for folders may exclude it.
             if is_folder(&stat) && self.is_excluded(at, name, &stat) {
                 return Ok(());
             }
@@ -280,7 +296,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether an entry is left out by a pattern, which is noted.
+    /// Whether a pattern excludes an entry. Records the entry if so.
     fn is_excluded(&mut self, at: Option<&FilePath>, name: &OsStr, stat: &Stat) -> bool {
         let name = name.to_string_lossy();
         let path = at.map_or_else(|| name.clone().into_owned(), |folder| format!("{folder}/{name}"));
@@ -292,7 +308,7 @@ impl Walk<'_> {
         is_excluded
     }
 
-    /// Where a link leads, if it may be followed.
+    /// Returns the target of a link that may be followed.
     fn target(&self, link: &Path) -> Result<PathBuf, ArtifactError> {
         let refused = || ArtifactError::NotAFile { path: link.to_owned(), kind: LINK };
         if *self.links == Links::Refuse {
@@ -307,20 +323,20 @@ impl Walk<'_> {
     }
 }
 
-/// The kind that [`ArtifactError::NotAFile`] gives of a link.
+/// The kind in [`ArtifactError::NotAFile`] for a link.
 pub(super) const LINK: &str = "symbolic link";
 
 pub(super) fn is_folder(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-/// What tells a folder from all others.
+/// Returns the identity of a folder: device and inode number.
 #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "types vary by system")]
 pub(super) fn identity(stat: &Stat) -> (u64, u64) {
     (u64::try_from(stat.st_dev).unwrap_or(0), u64::try_from(stat.st_ino).unwrap_or(0))
 }
 
-/// To open a file or folder: never through a symbolic link, never waiting for the other end of a pipe.
+/// Returns the flags to open a file or folder: symbolic links are not followed, and a pipe does not block.
 fn flags(folder: bool) -> OFlags {
     let always = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     always | if folder { OFlags::DIRECTORY } else { OFlags::NONBLOCK | OFlags::NOCTTY }
@@ -334,7 +350,7 @@ fn child(folder: Option<&FilePath>, name: &OsStr) -> Result<FilePath, InvalidPat
     }
 }
 
-/// What something is that is no regular file.
+/// Returns the kind of an entry that is not a regular file; `None` for a regular file.
 fn refused(stat: &Stat) -> Option<&'static str> {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => None,
@@ -347,21 +363,24 @@ fn refused(stat: &Stat) -> Option<&'static str> {
     }
 }
 
-/// The size of a file in bytes.
+/// Returns the size of a file in bytes.
 fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-/// What shows that a file was written to: its size, and when its bytes and its state changed.
+/// The size and the modification and status-change times of a file, which reveal a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// Its size in bytes.
+    /// The size of the file, in bytes.
     pub size: u64,
     times: [i64; 4],
 }
 
 impl Stamp {
-    /// Takes the stamp of an open file.
+    /// Reads the stamp of an open file.
+    ///
+    /// # Errors
+    /// The error of the operating system.
     pub fn of(file: &impl AsFd) -> io::Result<Self> {
         let s = fstat(file)?;
         #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions, reason = "types vary by system")]

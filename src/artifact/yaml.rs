@@ -1,4 +1,4 @@
-//! YAML from model folders: read with limits on size, depth, nodes and aliases, and never into anything but data.
+//! Reads YAML from model folders with limits on size, depth, nodes and aliases, and only into plain data.
 
 use std::fmt;
 
@@ -15,10 +15,13 @@ pub const MAX_YAML: u64 = 1 << 20;
 /// The largest `MLmodel` that is read, in bytes: a signature or metadata may be long.
 pub const MAX_MLMODEL: u64 = 16 << 20;
 
-/// Reads one YAML document; the error is one line that says why not.
+/// Parses one YAML document.
 ///
-/// As with the Python reader of MLflow, the last of two equal keys counts. Unknown tags are ignored. `yes` and `on` are
-/// text.
+/// As in MLflow's Python reader, the last of two equal keys counts. Unknown tags are ignored. `yes` and `on` are
+/// strings.
+///
+/// # Errors
+/// A message of one line that says why it cannot be read.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     if bytes.len() as u64 > MAX_YAML {
         return Err(format!("it has {} bytes, at most {MAX_YAML} are read", bytes.len()));
@@ -26,18 +29,21 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_saphyr::from_slice_with_options(bytes, options(1)).map_err(|e| said(&e))
 }
 
-/// A document as a value, and the same with numbers as they are written: `1.10` is a version and no number.
+/// A document as a value, and again with numbers as they are written: `1.10` is a version and not a number.
 #[derive(Debug)]
 pub struct Document {
-    /// As YAML reads it.
+    /// The values as YAML reads them.
     pub value: Value,
-    /// With each number as text.
+    /// The same with each number as a string.
     pub written: Value,
-    /// Whether other documents follow, which are not read.
+    /// Whether further documents follow, which are not read.
     pub has_more: bool,
 }
 
-/// Reads the first document of an `MLmodel`, of at most [`MAX_MLMODEL`] bytes.
+/// Parses the first document of an `MLmodel` of at most [`MAX_MLMODEL`] bytes.
+///
+/// # Errors
+/// A message of one line that says why it cannot be read.
 pub fn document(bytes: &[u8]) -> Result<Document, String> {
     if bytes.len() as u64 > MAX_MLMODEL {
         return Err(format!("it has {} bytes, at most {MAX_MLMODEL} are read", bytes.len()));
@@ -55,7 +61,7 @@ fn said(e: &serde_saphyr::Error) -> String {
     one_line(&e.to_string()).into_owned()
 }
 
-/// Limits of a document that may be `times` as large as usual.
+/// Returns the limits of a document that may be `times` as large as usual.
 fn options(times: usize) -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -80,7 +86,8 @@ fn options(times: usize) -> serde_saphyr::Options {
     }
 }
 
-/// The bytes up to the second document: a line `---` or `...` after the first content ends it, whatever it stands in.
+/// Returns the bytes up to the second document. After the first content a line `---` or `...` ends the document,
+/// wherever it stands.
 fn first_document(bytes: &[u8]) -> &[u8] {
     let (mut at, mut has_content) = (0, false);
     for line in bytes.split_inclusive(|b| *b == b'\n') {
@@ -100,7 +107,7 @@ fn first_document(bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Reads once more what is known as a value, each number as it is written.
+/// Reads a document again whose value is known, with each number as it is written.
 struct Shape<'v>(&'v Value);
 
 impl<'de> DeserializeSeed<'de> for Shape<'_> {
@@ -144,7 +151,7 @@ impl<'de> Visitor<'de> for Shape<'_> {
     }
 }
 
-/// The same with numbers as text, written as this program writes them.
+/// Converts numbers to strings, as this program writes them.
 fn as_text(value: &Value) -> Value {
     match value {
         Value::Number(n) => Value::String(n.to_string()),

@@ -1,4 +1,4 @@
-//! The former holder of a person's id: the file as it was last, before it was removed.
+//! The former holder of a person's id: their file before it was removed.
 
 use crate::entity::Person;
 use crate::format::{self, path};
@@ -7,12 +7,12 @@ use crate::name::{UserName, fold};
 use crate::snapshot::Snapshot;
 use crate::tree::{Objects as _, Oid};
 
-/// The file of the person who had an id last, in any case, on the first-parent line of a commit, that commit included.
-/// None where nobody had it, or the file cannot be read. `at` is the folder of the registry at that commit; before, it may have
-/// lain in another, such as those that `named` lists.
+/// Returns the file of the last person with an id, ignoring case, in the first-parent history of a commit, including
+/// that commit. Returns `None` if no person had the id, or if the file is unreadable. `at` is the folder of the
+/// registry at that commit; earlier, it may have been in another folder, such as one of `named`.
 ///
 /// # Errors
-/// When the history cannot be read, as in a shallow clone.
+/// [`GitError`] if the history cannot be read, as in a shallow clone.
 pub fn former_person(
     repo: &Repo,
     (at, named): (&str, &[String]),

@@ -1,5 +1,5 @@
-//! Who acts in a step: what its commit says, and what proves it. Commands, the server, the gate, the check of a pull
-//! request and the audit all ask here, so that what one of them lets pass, the others do.
+//! The actor of a step: the people whom its commit names, and the proof of their identity. Commands, the server, the
+//! gate, the check of a pull request and the audit all use this module, so that they reach the same verdict.
 
 mod former;
 mod people;
@@ -23,67 +23,68 @@ pub use people::People;
 pub use proof::Keys;
 use proof::Proof;
 
-/// Who pushed, as the transport authenticated him.
+/// The pusher, as the transport authenticated them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pusher {
-    /// The login at the host, if it has one.
+    /// The login at the host, if there is one.
     pub login: Option<String>,
-    /// The e-mail address, if the host tells it.
+    /// The e-mail address, if the host gives it.
     pub email: Option<String>,
-    /// The public key that he came with, as in a file of keys: `ssh-ed25519 AAAA…`; only where nothing else names him.
+    /// The public key of the connection, as in an authorized_keys file: `ssh-ed25519 AAAA…`. Set only if nothing else
+    /// identifies the pusher.
     pub key: Option<String>,
-    /// How the host knew him, for the record: `gitolite`, `http`, `ssh-key` …
+    /// How the host identified the pusher, for the record of pushes: `gitolite`, `http`, `ssh-key` …
     pub via: String,
-    /// What else belongs to the record: the key, the protocol, the page where a merge was made.
+    /// Further details for the record of pushes: the key, the protocol, the page where a merge was made.
     pub detail: Option<String>,
 }
 
 impl From<&Push> for Pusher {
-    /// Who pushed, as the record says what the host said.
+    /// Returns the pusher of a recorded push.
     fn from(push: &Push) -> Self {
         let Push { login, email, key, via, detail, .. } = push.clone();
         Self { login, email, key, via, detail }
     }
 }
 
-/// Who lands a step, before the registry is asked who that is.
+/// The committer of a step, before they are looked up in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lander {
-    /// Whom the host names.
+    /// The pusher that the host names.
     Pusher(Pusher),
     /// A person of the registry.
     Person(UserName),
-    /// The committer: the commit is made here, and lands here or is pushed from here.
+    /// The committer of the commit: it is made here, and is committed or pushed from here.
     Committer,
-    /// The host names nobody.
+    /// The host names no pusher.
     Nobody,
-    /// It landed long ago, and the record of pushes does not tell of it.
+    /// An old step without an entry in the record of pushes.
     Unrecorded,
-    /// It landed long ago, and there is no record of pushes here.
+    /// An old step; no record of pushes is available here.
     Unknown,
 }
 
-/// What is taken for proven although nothing here shows it.
+/// An assumption that replaces proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assumption {
-    /// Nothing.
+    /// No assumption.
     None,
-    /// What a record of pushes could show: for a history whose record is not here.
+    /// Everything that a record of pushes could prove: for a history without its record.
     Records,
     /// The authors of commits: the git host vouches for them.
     Authors,
 }
 
-/// The identities on a commit that was made, or is about to be.
+/// The identities on a commit, which may not exist yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Names<'c> {
-    /// The commit; none if it is not made yet.
+    /// The commit; `None` if it does not exist yet.
     pub commit: Option<&'c Oid>,
-    /// Its author.
+    /// The author's name, address and time.
     pub author: &'c Ident,
-    /// Its committer.
+    /// The committer's name, address and time.
     pub committer: &'c Ident,
-    /// Whether it is a merge; then its author made nothing of what it brings in.
+    /// Whether the commit is a merge; then its author did not make the merged changes.
     pub is_merge: bool,
 }
 
@@ -97,27 +98,27 @@ impl<'c> From<&'c Commit> for Names<'c> {
 /// A commit of a merged branch, with its author.
 #[derive(Debug, Clone)]
 pub struct Contribution {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
-    /// Its author as a person of the registry.
+    /// The author as a person of the registry.
     pub person: Option<UserName>,
-    /// Whether it is proven that this person made it.
+    /// Whether it is proven that this person made the commit.
     pub proven: bool,
-    /// When it was made, as it says.
+    /// The author's time.
     pub authored: Timestamp,
-    /// Its root tree.
+    /// The id of the root tree.
     pub tree: Oid,
-    /// The commits before it.
+    /// The ids of the parents.
     pub parents: Vec<Oid>,
 }
 
-/// Why the question cannot be answered.
+/// Why the actor could not be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// The record of pushes cannot be read.
     #[error(transparent)]
     Pushes(Box<PushesError>),
-    /// Git's side failed.
+    /// A git operation failed.
     #[error(transparent)]
     Git(#[from] GitError),
     /// An object cannot be read.
@@ -131,26 +132,30 @@ impl From<PushesError> for AuthorityError {
     }
 }
 
-/// What the commits of a step say of who made and landed it, by one state of people.
+/// Determines the authors and the committer of a step from its commits, as of one snapshot of people.
 pub struct Inquiry<'s, 'o> {
     repo: &'s Repo,
     keys: &'s Keys,
-    /// The people of the state before; of the one after where the registry is founded.
+    /// The people of the snapshot before the step; of the snapshot after it if the step founds the registry.
     pub people: People<'s, 'o>,
-    /// What proves who acts.
+    /// The registry's identity settings: what proves the actor.
     pub identity: Identity,
     before: &'s Snapshot<'o>,
     founds: bool,
     at: Timestamp,
     assumption: Assumption,
     step: Option<Oid>,
-    /// What is wrong.
+    /// The faults found so far.
     pub faults: Vec<Fault>,
-    /// What could not be checked, and why.
+    /// Checks that could not be made, and why.
     pub unchecked: Vec<String>,
 }
 
-/// Whose word counts, by the state before; by the one after where the registry is founded. None without a registry.
+/// Returns the identity settings of the snapshot before, or of the snapshot after if the registry is founded; `None`
+/// without a registry.
+///
+/// # Errors
+/// [`TreeError`] if the settings cannot be read.
 pub fn identity(before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Option<Identity>, TreeError> {
     let file = match before.settings_file()? {
         Some(file) => file,
@@ -160,14 +165,17 @@ pub fn identity(before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<Option<Id
         },
     };
     let identity = file.value.as_ref().map(|s| s.identity.clone()).unwrap_or_default();
-    // Settings with faults may ask for less than they mean to: then the host's word is asked for.
+    // Faulty settings may demand less than intended. So the pusher is required instead of the author.
     let doubtful = !file.problems.is_empty() && identity.authority == Authority::Author;
     let authority = if doubtful { Authority::Pusher } else { identity.authority };
     Ok(Some(Identity { authority, ..identity }))
 }
 
 impl<'s, 'o> Inquiry<'s, 'o> {
-    /// Begins to ask about a step from `before` to `after` that lands at a time; none if there is no registry.
+    /// Starts to examine a step from `before` to `after` at a time; `None` if there is no registry.
+    ///
+    /// # Errors
+    /// [`TreeError`] if an object cannot be read.
     pub fn new(
         (repo, keys): (&'s Repo, &'s Keys),
         (before, after): (&'s Snapshot<'o>, &'s Snapshot<'o>),
@@ -182,7 +190,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(Some(Self { repo, keys, people, identity, before, founds, at, assumption, step, faults, unchecked }))
     }
 
-    /// Notes a fault of a commit: of no file, and named where it is another than the step's own.
+    /// Adds a fault of a commit. The message names the commit if it is not the step's own.
     pub fn fault(&mut self, rule: &'static str, commit: Option<&Oid>, message: String, help: impl Into<String>) {
         let message = match commit {
             Some(commit) if Some(*commit) != self.step => format!("commit {}: {message}", commit.short()),
@@ -192,7 +200,10 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         self.faults.push(Fault { problem, class: Class::Permission });
     }
 
-    /// A commit of a merged branch: its author, and whether that is proven.
+    /// Returns a commit of a merged branch with its author, and whether the author is proven.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if the record of pushes or an object cannot be read.
     pub fn contribution(&mut self, commit: &Commit) -> Result<Contribution, AuthorityError> {
         let person = self.people.by_ident(&commit.author)?;
         let proven = match &person {
@@ -203,8 +214,8 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(Contribution { commit: commit.id, person, proven, authored: commit.author.time, tree, parents })
     }
 
-    /// Whether it is proven that a person made a commit of a merged branch: by the signature, or by the record that
-    /// this person was the first who pushed it here.
+    /// Whether it is proven that a person made a commit of a merged branch: by the signature, or by the record of
+    /// pushes, if this person pushed it first.
     fn proves(&mut self, commit: &Commit, person: &UserName) -> Result<bool, AuthorityError> {
         if self.identity.authority == Authority::Author {
             return Ok(true);
@@ -227,7 +238,10 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(pushed && self.people.by_ident(&commit.committer)?.as_ref() == Some(person))
     }
 
-    /// Who signed a commit, where that could be proven. A signature that is wrong is a fault.
+    /// Returns the signer of a commit, if that is proven. An invalid signature adds a fault.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if an object cannot be read.
     pub fn signer(&mut self, commit: &Commit) -> Result<Option<UserName>, AuthorityError> {
         if !commit.signed {
             return Ok(None);
@@ -238,7 +252,10 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(self.take(proof, Some(&commit.id)))
     }
 
-    /// Whose signature a commit will carry that is not made yet, by a specimen that was made with the same key.
+    /// Returns the signer of a commit that does not exist yet, from a specimen made with the same key.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if an object cannot be read.
     pub fn signer_of(&mut self, specimen: &Signed, names: &Names<'_>) -> Result<Option<UserName>, AuthorityError> {
         let idents = [names.committer, names.author];
         let proof = self.keys.check(specimen, idents, (&self.people, self.before), self.at)?;
@@ -261,8 +278,11 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         }
     }
 
-    /// Who acts; none, with faults, if that cannot be established. `signer` is who signed the commit, as
-    /// [`Self::signer`] found; `branch` is what a merge brings in.
+    /// Returns the actor. Returns `None` and adds faults if the actor cannot be determined. `signer` is the signer of
+    /// the commit, from [`Self::signer`]; `branch` are the commits that a merge adds.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if the record of pushes or an object cannot be read.
     pub fn actor(
         &mut self,
         names: &Names<'_>,
@@ -320,7 +340,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         self.fault("identity", names.commit, message, help);
     }
 
-    /// The author's word: the person with that address, or the address itself.
+    /// Returns the author: the person with that address, or else the address itself.
     fn author(&mut self, names: &Names<'_>) -> Result<Option<UserName>, AuthorityError> {
         if let Some(user) = self.people.by_ident(names.author)? {
             return Ok(Some(user));
@@ -333,7 +353,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(user)
     }
 
-    /// The host's word about who pushes.
+    /// Returns the pusher that the host names.
     fn pusher(&mut self, names: &Names<'_>, lander: &Lander) -> Result<Option<UserName>, AuthorityError> {
         let pusher = match lander {
             Lander::Person(user) => return Ok(Some(user.clone())),
@@ -359,7 +379,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         }
         let shown = [&pusher.login, &pusher.email, &pusher.key].into_iter().find_map(Option::as_deref).unwrap_or("?");
         let who = crate::text::quoted(shown);
-        // Who founds a registry may be in no file yet.
+        // The founder of a registry may not be in any file yet.
         if self.founds {
             return Ok(UserName::new(shown).ok());
         }
@@ -368,7 +388,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(None)
     }
 
-    /// The committer of a commit that is made here: nobody else can push it.
+    /// Returns the committer of a commit that is made here: no other person can push it.
     fn committer(&mut self, names: &Names<'_>) -> Result<Option<UserName>, AuthorityError> {
         if let Some(user) = self.people.by_ident(names.committer)? {
             return Ok(Some(user));
@@ -387,7 +407,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(None)
     }
 
-    /// Whether a commit names who lands it: as committer, and as author unless he lands another's work.
+    /// Whether a commit names its pusher: as committer, and as author unless they may commit another person's work.
     fn commits(
         &mut self,
         names: &Names<'_>,
@@ -428,17 +448,17 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         Ok(false)
     }
 
-    /// Whether an identity is one with which the git host itself commits.
+    /// Whether an identity is one that the git host itself commits with.
     pub fn is_web(&self, committer: &Ident) -> bool {
         self.identity.web.iter().any(|w| w.as_str().eq_ignore_ascii_case(&committer.email))
     }
 }
 
-/// How to bring in what cannot be landed from here.
+/// Advice for a change that cannot be committed from here.
 const PROPOSE: &str = "to ask others instead, `greenroom request create MODEL VERSION STAGE --branch` makes a branch";
 
-/// The actor of a step: who lands it, beside the authors of what it brings. `own` is the author of a commit that is no
-/// merge, and whether that author signed it.
+/// Builds the actor of a step: the committer, and the authors of merged commits. `own` is the author of a commit that
+/// is not a merge, and whether the author signed it.
 pub fn acting(user: UserName, own: Option<(UserName, bool)>, branch: &[Contribution], signed: bool) -> Actor {
     let mut authors: BTreeSet<UserName> = branch.iter().filter_map(|c| c.person.clone()).collect();
     let all_proven = |a: &UserName| branch.iter().filter(|c| c.person.as_ref() == Some(a)).all(|c| c.proven);

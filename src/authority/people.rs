@@ -1,4 +1,4 @@
-//! Who is who by one state of the registry: addresses and logins become people.
+//! Resolves addresses, logins and keys to people, as of one snapshot of the registry.
 
 use super::Pusher;
 use crate::git::{Ident, Mailmap};
@@ -9,15 +9,19 @@ use crate::tree::TreeError;
 /// The largest `.mailmap` that is read, in bytes.
 const MAX_MAILMAP: u64 = 1 << 20;
 
-/// The people of a state, with its own `.mailmap`: both are of the state before the change, so that nobody can make
-/// himself somebody else by what he pushes.
+/// The people of a snapshot, with its `.mailmap`. Both are from before the change, so that a push cannot turn its
+/// author into another person.
 pub struct People<'s, 'o> {
     state: &'s Snapshot<'o>,
     mailmap: Mailmap,
 }
 
 impl<'s, 'o> People<'s, 'o> {
-    /// The people of a state. Only a `.mailmap` in the registry's own folder counts, for only that one is guarded.
+    /// Reads the people of a snapshot. Only a `.mailmap` in the registry's own folder counts, because only that file is
+    /// protected.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the `.mailmap` cannot be read.
     pub fn of(state: &'s Snapshot<'o>) -> Result<Self, TreeError> {
         let mailmap = match state.entry(".mailmap")?.filter(|e| e.kind.is_file()) {
             Some(entry) => Mailmap::parse(&state.objects().blob(&entry.id, MAX_MAILMAP)?),
@@ -26,13 +30,19 @@ impl<'s, 'o> People<'s, 'o> {
         Ok(Self { state, mailmap })
     }
 
-    /// The person with an identity's address.
+    /// Returns the person with an identity's address.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the people cannot be read.
     pub fn by_ident(&self, who: &Ident) -> Result<Option<UserName>, TreeError> {
         self.state.person_by_email(&self.mailmap.email(who))
     }
 
-    /// The person with a login: the one whose file has that name, unless it names logins and this is none of them;
-    /// else the one who lists it.
+    /// Returns the person with a login: the person whose file has that name, unless the file lists other logins only;
+    /// else the person whose file lists the login.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the people cannot be read.
     pub fn by_login(&self, login: &str) -> Result<Option<UserName>, TreeError> {
         if let Ok(user) = UserName::new(login) {
             let person = self.state.person(&user)?.and_then(|f| f.value);
@@ -45,7 +55,7 @@ impl<'s, 'o> People<'s, 'o> {
         Ok(people.iter().find(|(_, f)| f.value.as_ref().is_some_and(lists)).map(|(user, _)| user.clone()))
     }
 
-    /// The person with a public key, as a line of a file of keys, that is not revoked; a comment behind it is free.
+    /// Returns the person with a public key that is not revoked. `key` is a line of a key file; its comment is ignored.
     fn by_key(&self, key: &str) -> Result<Option<UserName>, TreeError> {
         let words = |line: &str| line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
         let wanted = words(key);
@@ -56,7 +66,10 @@ impl<'s, 'o> People<'s, 'o> {
         Ok(people.iter().find(|(_, f)| f.value.as_ref().is_some_and(has)).map(|(user, _)| user.clone()))
     }
 
-    /// The person who pushed: by login, else by the key, else by the address that the host tells.
+    /// Returns the person who pushed: by login, else by key, else by the address that the host gives.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the people cannot be read.
     pub fn by_pusher(&self, pusher: &Pusher) -> Result<Option<UserName>, TreeError> {
         if let Some(login) = &pusher.login {
             return self.by_login(login);

@@ -1,4 +1,4 @@
-//! What a signature proves: which person of a state made it.
+//! What a signature proves: the person of a snapshot who made it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,22 +13,22 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// What a signature proves.
+/// The result of a signature check.
 pub(super) enum Proof {
-    /// A person signed it.
+    /// A person signed.
     Signed(UserName),
-    /// A key signed it that nobody has.
+    /// An unknown key signed; the text names the key.
     Unknown(String),
-    /// It is no proof, and why.
+    /// The signature is invalid; the text says why.
     Bad(String),
 }
 
-/// The keys of all people of one state, kept for the next commit: people rarely change.
+/// The keys of all people of one snapshot, cached for the next commit, because people rarely change.
 #[derive(Default)]
 pub struct Keys(RefCell<Option<(Oid, Rc<Ring>)>>);
 
 impl Keys {
-    /// What the signature of a commit proves by the keys of the state before.
+    /// Checks the signature of a commit with the keys of the snapshot before.
     pub(super) fn check_commit(
         &self,
         repo: &Repo,
@@ -43,8 +43,8 @@ impl Keys {
         }
     }
 
-    /// What a signature proves by the keys of the state before. Mostly it is by one of `idents`, the identities that
-    /// the commit names; then nobody else's keys are read.
+    /// Checks a signature with the keys of the snapshot before. Usually one of `idents`, the identities on the commit,
+    /// made it; then no other keys are read.
     pub(super) fn check(
         &self,
         signed: &Signed,

@@ -1,5 +1,5 @@
-//! What a push brings of model files: whether they are those that the versions say, and whether the objects that their
-//! pointers name have arrived in the store beside the repository.
+//! The model files of a push: checks that they match their versions' records, and that the objects of their Git LFS
+//! pointers have arrived in the store next to the repository.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -15,23 +15,24 @@ use crate::rules::{Class, Fault};
 use crate::snapshot::Snapshot;
 use crate::text::quoted;
 
-/// The setting of a served repository that says what becomes of a push whose model files did not arrive.
+/// The setting of a served repository for pushes whose model files did not arrive.
 const SETTING: &str = "greenroom.missing";
 
-/// How many bytes of objects are read and compared with their SHA-256 for one push; of more only the sizes are compared.
+/// How many bytes of objects per push are read and compared with their SHA-256. Of further objects only the size is
+/// compared.
 const READ: u64 = 1 << 30;
 
-/// How many files are named that did not arrive.
+/// The largest number of missing files that are named.
 const SHOWN: usize = 5;
 
-/// What becomes of a push whose model files did not arrive.
+/// The treatment of a push whose model files did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// It is refused.
+    /// The push is refused.
     Refuse,
-    /// It lands, and whoever pushes is told.
+    /// The push is accepted with a warning.
     Warn,
-    /// Nobody looks: the host keeps Git LFS's objects elsewhere.
+    /// Nothing is checked: the host stores Git LFS objects elsewhere.
     Ignore,
 }
 
@@ -49,15 +50,16 @@ impl FromStr for Missing {
 }
 
 impl Missing {
-    /// What a repository says; else by what is there. A host with a Git LFS server of its own keeps the objects out of
-    /// reach; a store beside the repository says that objects are to arrive there; without one nobody knows.
+    /// Returns the repository's setting, or else a default for the situation. A host with its own Git LFS server stores
+    /// the objects out of reach: ignore. If there is a store next to the repository, objects must arrive there: refuse.
+    /// Without a store: warn.
     pub(super) fn of(repo: &Repo, host: Option<Host>) -> Result<Self, GateError> {
         if let Some(text) = repo.own_setting(SETTING) {
             return text.parse().map_err(|why| GateError::Setting { key: SETTING, value: quoted(&text), why });
         }
         Ok(match host {
             Some(Host::GitLab | Host::Gitea | Host::GitHub | Host::Bitbucket) => Self::Ignore,
-            // An account for each person on this machine: git-lfs itself puts the objects beside the repository.
+            // Each person has an account on this machine, and git-lfs itself copies the objects next to the repository.
             Some(Host::Unix) => Self::Refuse,
             Some(Host::Gitolite | Host::Http | Host::ForcedCommand | Host::SshKey | Host::PushCertificate) | None => {
                 match repo.lfs_dir().join("objects").is_dir() {
@@ -69,7 +71,7 @@ impl Missing {
     }
 }
 
-/// The objects of a push that were looked for, so that each is read once.
+/// The objects that were checked for a push, so that each is read once.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     known: BTreeSet<(Digest, u64)>,
@@ -105,7 +107,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Why the object of a file is not what it should be; none if it is.
+    /// Returns what is wrong with a file's object; `None` if it is correct or was checked before.
     fn not_arrived(&self, file: &FileEntry<Place>, seen: &mut Seen) -> Option<&'static str> {
         if !seen.known.insert((file.sha256.clone(), file.size)) {
             return None;
@@ -124,7 +126,7 @@ impl Gate {
     }
 }
 
-/// The fault of a version whose files did not arrive.
+/// Returns the fault of a version whose files did not arrive.
 fn told(folder: &str, away: &[String]) -> Option<Fault> {
     let first = away.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
     let more = away.len().saturating_sub(SHOWN);

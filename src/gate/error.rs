@@ -1,4 +1,4 @@
-//! Why there is no verdict; then nothing may land.
+//! Errors of the gate. Without a verdict a push is refused.
 
 use crate::authority::AuthorityError;
 use crate::git::GitError;
@@ -6,32 +6,32 @@ use crate::index::IndexError;
 use crate::pushes::PushesError;
 use crate::tree::TreeError;
 
-/// Why a push could not be judged. It is refused all the same.
+/// Why a push could not be judged. The push is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// A setting of the served repository is wrong.
+    /// A setting of the served repository is invalid.
     #[error("the setting {key} is {value}: {why}; set it with `git config {key} …` in the served repository")]
     Setting {
-        /// Its name.
+        /// The name of the setting.
         key: &'static str,
-        /// Its value, quoted.
+        /// The value, quoted.
         value: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The judgement took too long.
+    /// Judging exceeded the time limit.
     #[error("judging took longer than {seconds} s; push less at once, or raise greenroom.maxSeconds")]
     Late {
         /// The limit in seconds.
         seconds: u64,
     },
-    /// Whether ids are new cannot be told.
+    /// It cannot be determined whether ids are new.
     #[error("it cannot be told whether the ids that come are new")]
     Ids(#[from] IndexError),
     /// The record of pushes cannot be read.
     #[error(transparent)]
     Pushes(#[from] PushesError),
-    /// Git's side failed.
+    /// A git operation failed.
     #[error(transparent)]
     Git(#[from] GitError),
     /// An object cannot be read.

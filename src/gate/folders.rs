@@ -1,4 +1,4 @@
-//! Where registries lie in a repository.
+//! The folders of registries in a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,8 @@ use crate::git::Repo;
 use crate::snapshot::{self, Snapshot};
 use crate::tree::{Entry, Kind, Objects as _, Oid, TreeError};
 
-/// Where the registries of a step lie before and after it. A registry whose folder holds none any more is looked for by
-/// its id.
+/// Returns the folder before and after a step for each registry of the step. A registry that is no longer in its folder
+/// is searched for by its id.
 pub(super) fn pairs(
     repo: &Repo,
     (before, there): (Option<Oid>, &[String]),
@@ -29,8 +29,8 @@ pub(super) fn pairs(
     Ok(out)
 }
 
-/// The folders, but those of `places`, to whose top files with a registry's names come in a step, each with the first of
-/// these files. Only what differs at the top of the repository is looked at.
+/// Returns the folders (except `places`) in which a step adds files with a registry's file names, each with the first
+/// such file. Only entries that differ at the top of the repository, and the named folders, are searched.
 pub(super) fn where_files_came(
     repo: &Repo,
     (before, after): (Oid, Oid),
@@ -54,9 +54,9 @@ pub(super) fn where_files_came(
     Ok(out)
 }
 
-/// The registries that a step is judged in, before and after it: those of [`snapshot::folders`], and any other that it
-/// changes, at whatever depth. Where a registry comes, all that are there count: another registry beside them needs
-/// CAN_MANAGE of theirs.
+/// Returns the folders of the registries in which a step is judged, before and after it: those of
+/// [`snapshot::folders`], and all other registries that the step changes, at any depth. If the step adds a registry,
+/// all existing registries are included, because adding one needs CAN_MANAGE on each of them.
 pub(super) fn of_step(
     repo: &Repo,
     (before, after): (Option<Oid>, Oid),

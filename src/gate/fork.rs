@@ -1,7 +1,8 @@
-//! Where a new protected branch begins: at a step of a protected branch that is there, so that what it holds was judged.
+//! The start of a new protected branch: it must be a step of an existing protected branch, so that its content was
+//! judged.
 //!
-//! An older step shows rights and rules that were changed since. A branch may begin there only if whoever manages the
-//! registry today makes it; from then on each branch is judged by its own states.
+//! An older step has permissions and rules that were changed since. Only a manager of the registry as it is today may
+//! start a branch there. From then on each branch is judged by its own snapshots.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,22 +16,22 @@ use crate::rules::{Class, Fault};
 use crate::snapshot::{self, Snapshot};
 use crate::tree::Oid;
 
-/// The first-parent lines of several commits, read as far as they are asked for.
+/// The first-parent histories of several commits, read lazily.
 pub(super) struct Lines<'r> {
     repo: &'r Repo,
-    /// The tips whose lines are not begun yet, the next one last.
+    /// The tips whose histories were not started yet; the next one is last.
     tips: Vec<Oid>,
     walk: Option<Walk<'r>>,
     seen: HashSet<Oid>,
 }
 
 impl<'r> Lines<'r> {
-    /// The lines that end in these commits; the first ones are read first.
+    /// Creates the histories that end in these commits; earlier tips are read first.
     pub(super) fn of(repo: &'r Repo, tips: &[Oid]) -> Self {
         Self { repo, tips: tips.iter().rev().copied().collect(), walk: None, seen: HashSet::new() }
     }
 
-    /// Whether a commit is a step of one of the lines. Each step is read once, however often this is asked.
+    /// Whether a commit is a step of one of the histories. Each step is read once, however often this is called.
     pub(super) fn hold(&mut self, commit: &Oid) -> Result<bool, GitError> {
         loop {
             if self.seen.contains(commit) {
@@ -38,7 +39,7 @@ impl<'r> Lines<'r> {
             }
             match self.walk.as_mut().and_then(Iterator::next).transpose()? {
                 Some(step) if self.seen.insert(step.commit) => {}
-                // The rest of this line was read with another.
+                // The rest of this history was already read with another one.
                 Some(_) | None => match self.tips.pop() {
                     Some(tip) => self.walk = Some(self.repo.first_parents(tip)?),
                     None => return Ok(false),
@@ -48,18 +49,18 @@ impl<'r> Lines<'r> {
     }
 }
 
-/// What a new protected branch would bring.
+/// The steps of a new protected branch.
 pub(super) enum Begin {
-    /// These steps, oldest first.
+    /// The steps, oldest first.
     Steps(Line),
-    /// More steps than one push may bring.
+    /// There are more steps than one push may contain.
     TooMany,
-    /// It may not begin where it does.
+    /// The branch may not start at this commit.
     Refused(Fault),
 }
 
 impl Gate {
-    /// The tips of the protected branches that are there, that of HEAD first.
+    /// Returns the tips of the existing protected branches, HEAD's branch first.
     pub(super) fn tips(&self) -> Result<Vec<Oid>, GateError> {
         let mut out = Vec::new();
         for name in self.protected.iter().filter(|name| !name.contains('*')) {
@@ -75,8 +76,9 @@ impl Gate {
         Ok(out)
     }
 
-    /// The steps of a protected branch that is not there yet, from where it leaves the line of another one. `tips` are
-    /// those of the others; without any the branch is the first one, and begins with its root.
+    /// Returns the steps of a new protected branch, from where it leaves the first-parent history of another one.
+    /// `tips` are the tips of the others. If there are none, this is the first protected branch, and it starts at its
+    /// root commit.
     pub(super) fn begin(
         &self,
         update: &Update,
@@ -85,7 +87,7 @@ impl Gate {
         pusher: Option<&Pusher>,
     ) -> Result<Begin, GateError> {
         let max = self.limits.commits;
-        // What cannot be reached from the others is no step of theirs.
+        // A commit that is not reachable from the others is not a step of theirs.
         let fresh: Option<HashSet<Oid>> = match tips {
             [] => None,
             tips => match self.repo.new_commits(new, tips, max)? {
@@ -119,8 +121,8 @@ impl Gate {
         Ok(Begin::Refused(fault(update, Class::History, message, help)))
     }
 
-    /// Why a branch may not begin at a step; none if that is a tip, or if whoever pushes manages the registry by its
-    /// newest state.
+    /// Returns why a branch may not start at a step; `None` if the step is a tip, or if the pusher manages the registry
+    /// as of its newest snapshot.
     fn why_not_from(
         &self,
         update: &Update,
@@ -143,8 +145,8 @@ impl Gate {
         Ok(Some(fault(update, Class::Permission, message, help)))
     }
 
-    /// Why whoever pushes may not do what needs a registry-wide level, by the newest state of the branch of HEAD, or
-    /// where that is not there of another one; none if it is allowed, or if there is no registry.
+    /// Returns why the pusher may not perform an action that needs a registry-wide level. HEAD's branch decides, or
+    /// `other` if HEAD's branch does not exist. Returns `None` if the action is allowed or there is no registry.
     pub(super) fn lacks(
         &self,
         pusher: Option<&Pusher>,

@@ -1,5 +1,6 @@
-//! Files outside a registry's folder by which git and Git LFS treat the files in it: they steer where model files are
-//! sent and how files are read, so that changing them needs what the same files need in the folder itself.
+//! Files outside of a registry's folder that control how git and Git LFS treat the files in it: where model files are
+//! sent, and how files are read. Changing them needs the same permission as the same files inside the registry's
+//! folder.
 
 use super::{Gate, GateError, Judged};
 use crate::entity::Level;
@@ -9,17 +10,18 @@ use crate::rules::{Class, Fault};
 use crate::snapshot::Snapshot;
 use crate::tree::{Kind, Objects as _, Oid, TreeError};
 
-/// What is read at the root of a repository only.
+/// Files that git reads only at the root of a repository.
 const AT_ROOT: [&str; 2] = [".gitmodules", ".lfsconfig"];
 
-/// What is read in each folder above a file.
+/// The file that git reads in each folder above a file.
 const ABOVE: &str = ".gitattributes";
 
-/// A file's name, what it is, and its bytes.
+/// The name, kind and id of a file.
 type Found = (String, Kind, Oid);
 
 impl Gate {
-    /// Who changes such a file must manage each registry that it steers, by the state before the step.
+    /// Adds a fault if the actor changes such a file without managing each registry that the file affects, as of the
+    /// snapshot before the step.
     pub(super) fn guard_git_settings(
         &self,
         registries: &[String],
@@ -48,7 +50,7 @@ impl Gate {
         Ok(())
     }
 
-    /// The files that steer the registry in folder `at` and differ.
+    /// Returns the files that affect the registry in folder `at` and differ.
     fn changed_settings(&self, at: &str, before: Option<Oid>, after: Oid) -> Result<Vec<String>, TreeError> {
         let mut out = Vec::new();
         let (mut old, mut new) = (before, Some(after));
@@ -69,7 +71,7 @@ impl Gate {
         Ok(out)
     }
 
-    /// The files of a folder that steer git. A file system may read a name in another case as the same.
+    /// Returns the files of a folder that control git. A file system may treat a name in another case as the same.
     fn settings_in(&self, tree: Option<Oid>, is_root: bool) -> Result<Vec<Found>, TreeError> {
         let Some(tree) = tree else { return Ok(Vec::new()) };
         let steers = |name: &str| name == ABOVE || is_root && AT_ROOT.contains(&name);

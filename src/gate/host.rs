@@ -1,7 +1,7 @@
-//! Who pushed, as the git host says: each kind of host names the pusher in its own way.
+//! The identity of the pusher according to the git host: each kind of host names the pusher in its own way.
 //!
-//! One kind is configured for a served repository, and only its variables are read, never the first that is found: a
-//! client can send some variables along (`SendEnv`), so those of the other kinds prove nothing.
+//! The kind is configured for a served repository, and only its variables are read. A client can set some variables
+//! (`SendEnv`), so the variables of other kinds prove nothing.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,10 +10,10 @@ use std::str::FromStr;
 use crate::authority::Pusher;
 use crate::text::{is_plain, one_line, quoted};
 
-/// A kind of git host, by how it tells its hooks who pushes.
+/// A kind of git host, by the way in which it names the pusher to its hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
-    /// GitLab on a server of one's own: `GL_USERNAME`.
+    /// A self-managed GitLab server: `GL_USERNAME`.
     GitLab,
     /// Gitea and Forgejo: `GITEA_PUSHER_NAME`. (`GITEA_REPO_USER_NAME` is the owner of the repository.)
     Gitea,
@@ -27,15 +27,15 @@ pub enum Host {
     Http,
     /// sshd with a shared account, where each key's forced command sets `GREENROOM_USER`.
     ForcedCommand,
-    /// sshd with a shared account and `ExposeAuthInfo yes`: the file that `SSH_USER_AUTH` names tells the key.
+    /// sshd with a shared account and `ExposeAuthInfo yes`: the file that `SSH_USER_AUTH` names contains the key.
     SshKey,
-    /// An account for each person: `LOGNAME`, as sshd and login set it.
+    /// One account per person: `LOGNAME`, as sshd and login set it.
     Unix,
-    /// Signed pushes (`git push --signed`) that git itself verifies: `GIT_PUSH_CERT_SIGNER`.
+    /// Signed pushes (`git push --signed`) that git verifies: `GIT_PUSH_CERT_SIGNER`.
     PushCertificate,
 }
 
-/// Why it is not known who pushes, or why nobody does.
+/// Why the pusher is unknown, or is not a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPusher {
     /// The host's variable is not set.
@@ -45,26 +45,26 @@ pub enum NoPusher {
          `greenroom hook install --host ...`"
     )]
     Absent {
-        /// The host that is configured.
+        /// The configured host.
         host: Host,
-        /// The variable that it ought to set.
+        /// The variable that the host should set.
         variable: &'static str,
     },
-    /// The host's variable holds what it never writes.
+    /// The host's variable has a value that the host never writes.
     #[error("the git host says who pushes in {variable}, but {why}")]
     Malformed {
-        /// The variable.
+        /// The name of the variable.
         variable: &'static str,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// A key or token that belongs to a repository or a program.
+    /// The push used a key or token that belongs to a repository or a program.
     #[error("{what} stands for no person, and so may not push to a registry. Push as yourself")]
     Nobody {
-        /// What it is, with its number.
+        /// The key or token, with its number.
         what: String,
     },
-    /// The push is not signed, or not as it must be.
+    /// The push is not signed, or its signature is not valid.
     #[error("the push is not signed as it must be: {why}. Use `git push --signed` with your own key")]
     Certificate {
         /// What is wrong with the certificate.
@@ -72,14 +72,14 @@ pub enum NoPusher {
     },
 }
 
-/// Gives variables of the environment by name.
+/// A function that returns an environment variable by name.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The longest login, e-mail address or key that is read, in bytes.
 const MAX_VALUE: usize = 1024;
 
 impl Host {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 10] = [
         Self::GitLab,
         Self::Gitea,
@@ -93,7 +93,7 @@ impl Host {
         Self::PushCertificate,
     ];
 
-    /// As it is written in `greenroom.host` and for `--host`.
+    /// Returns the name in `greenroom.host` and `--host`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::GitLab => "gitlab",
@@ -109,7 +109,7 @@ impl Host {
         }
     }
 
-    /// Whether people merge pull requests on pages of this host, from branches that they rewrite now and then.
+    /// Whether people merge pull requests on web pages of this host, from branches that they sometimes rewrite.
     pub const fn is_forge(self) -> bool {
         match self {
             Self::GitLab | Self::Gitea | Self::GitHub | Self::Bitbucket => true,
@@ -119,9 +119,12 @@ impl Host {
         }
     }
 
-    /// Who pushes, from the environment that the host gives its hooks.
+    /// Returns the pusher, from the environment that the host gives to its hooks.
     ///
-    /// `auth_info` is the text of the file that `SSH_USER_AUTH` names, which is needed for [`Self::SshKey`] only.
+    /// `auth_info` is the text of the file that `SSH_USER_AUTH` names; only [`Self::SshKey`] needs it.
+    ///
+    /// # Errors
+    /// [`NoPusher`] if the host does not name a person.
     pub fn pusher(self, env: Env<'_>, auth_info: Option<&str>) -> Result<Pusher, NoPusher> {
         let vars = Vars { host: self, env };
         match self {
@@ -148,7 +151,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// A word that names no kind of host.
+/// A text that does not name a kind of host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is no kind of git host; there are {}", quoted(.0), Host::ALL.map(Host::as_str).join(", "))]
 pub struct NoHost(pub String);
@@ -160,14 +163,14 @@ impl FromStr for Host {
     }
 }
 
-/// The environment, as one kind of host fills it.
+/// The environment of a hook under one kind of host.
 struct Vars<'a> {
     host: Host,
     env: Env<'a>,
 }
 
 impl Vars<'_> {
-    /// A variable; an empty one is none.
+    /// Returns a variable. An empty variable counts as unset.
     fn get(&self, variable: &'static str) -> Result<Option<String>, NoPusher> {
         let Some(value) = (self.env)(variable).filter(|v| !v.is_empty()) else { return Ok(None) };
         let malformed = |why| NoPusher::Malformed { variable, why };
@@ -181,17 +184,18 @@ impl Vars<'_> {
         Ok(Some(value))
     }
 
-    /// A variable that the host always sets.
+    /// Returns a variable that the host always sets.
     fn need(&self, variable: &'static str) -> Result<String, NoPusher> {
         self.get(variable)?.ok_or(NoPusher::Absent { host: self.host, variable })
     }
 
-    /// A number that is there and not 0: hosts set 0 where there is none.
+    /// Returns a number that is set and not 0: hosts set 0 for "none".
     fn number(&self, variable: &'static str) -> Result<Option<String>, NoPusher> {
         Ok(self.get(variable)?.filter(|v| v != "0"))
     }
 
-    /// The pusher whose login a variable holds; of the other variables, those that are set go to the record.
+    /// Returns the pusher whose login is in a variable. Those of the other variables that are set become the detail for
+    /// the record of pushes.
     fn named(&self, variable: &'static str, details: &[&'static str]) -> Result<Pusher, NoPusher> {
         let login = self.need(variable)?;
         let mut detail = Vec::new();
@@ -214,7 +218,7 @@ fn gitlab(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
     vars.named("GL_USERNAME", &["GL_PROTOCOL", "GL_ID"])
 }
 
-/// For a deploy key, and for a job of Actions, the pusher that Gitea names is a stand-in.
+/// For a deploy key or an Actions job, Gitea names a stand-in as the pusher.
 fn gitea(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
     if let Some(key) = vars.number("GITEA_DEPLOY_KEY_ID")? {
         return Err(NoPusher::Nobody { what: format!("deploy key {key}") });
@@ -236,7 +240,7 @@ fn github(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
     }
 }
 
-/// `LOGNAME` and `USER` are set by sshd and login alike; where they differ, somebody set one of them.
+/// sshd and login set `LOGNAME` and `USER` to the same value. If they differ, another program set one of them.
 fn unix(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
     let pusher = vars.named("LOGNAME", &["SSH_CONNECTION"])?;
     if vars.get("USER")?.is_some_and(|user| pusher.login.as_ref() != Some(&user)) {
@@ -248,7 +252,7 @@ fn unix(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
 /// The file has a line for each method that sshd accepted: `publickey ssh-ed25519 AAAA…`.
 fn ssh_key(vars: &Vars<'_>, auth_info: Option<&str>) -> Result<Pusher, NoPusher> {
     let variable = "SSH_USER_AUTH";
-    // sshd makes a new file for each connection, so its name is not worth recording.
+    // sshd creates a new file for each connection, so its name is not worth recording.
     vars.need(variable)?;
     let malformed = |why| NoPusher::Malformed { variable, why };
     let text = auth_info.ok_or(malformed("the file that it names cannot be read"))?;
@@ -270,7 +274,7 @@ fn ssh_key(vars: &Vars<'_>, auth_info: Option<&str>) -> Result<Pusher, NoPusher>
     Ok(Pusher { key: Some(format!("{kind} {body}")), via: vars.host.to_string(), detail, ..Pusher::default() })
 }
 
-/// Only a signature that git finds good by a key that it trusts, over the challenge that this server gave out.
+/// Accepts only a signature that git finds valid, by a key that it trusts, over the challenge of this server.
 fn push_certificate(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
     let wrong = |why: String| NoPusher::Certificate { why };
     if vars.get("GIT_PUSH_CERT")?.is_none() {
@@ -295,7 +299,7 @@ fn push_certificate(vars: &Vars<'_>) -> Result<Pusher, NoPusher> {
     }
     let signer = vars.need("GIT_PUSH_CERT_SIGNER")?;
     let detail = vars.get("GIT_PUSH_CERT_KEY")?.map(|key| format!("GIT_PUSH_CERT_KEY={key}"));
-    // OpenPGP: `Alice <alice@example.org>`; SSH: the name beside the key in git's file of allowed signers.
+    // OpenPGP: `Alice <alice@example.org>`. SSH: the name next to the key in git's file of allowed signers.
     let address = signer.strip_suffix('>').and_then(|s| s.rsplit_once('<')).map(|(_, address)| address.to_owned());
     let email = address.or_else(|| signer.contains('@').then(|| signer.clone()));
     let login = Some(signer).filter(|_| email.is_none());
@@ -313,7 +317,7 @@ mod tests {
         host.pusher(&env, Some(&format!("publickey {KEY}\n")))
     }
 
-    /// The variables with which each kind of host names Alice, as its documentation lists them.
+    /// Returns the variables with which each kind of host names Alice, according to its documentation.
     fn of_alice(host: Host) -> &'static [(&'static str, &'static str)] {
         match host {
             Host::GitLab => &[

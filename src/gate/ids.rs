@@ -1,5 +1,5 @@
-//! Which ids were used before a step: by the history up to where a push begins, which the index knows, and by the steps
-//! of the push itself.
+//! The ids that were used before a step: in the history before the push, from the index, and in the earlier steps of
+//! the push.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,28 +13,28 @@ use crate::name::{Id, UserName};
 use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by};
 use crate::tree::Oid;
 
-/// The ids that were used on a line of steps, as far as it was judged.
+/// The ids that were used in a sequence of steps, as far as it was judged.
 #[derive(Debug)]
 pub struct IdLine {
     history: History,
     brought: BTreeMap<(String, Id), Oid>,
-    /// For each folder to which a step moved a registry, the folder where it lay before the first step.
+    /// For each folder to which a step moved a registry: its folder before the first step.
     origins: BTreeMap<String, String>,
-    /// The stored objects that were looked for on this line.
+    /// The stored objects that were checked for these steps.
     pub(super) seen: Seen,
 }
 
-/// Who compares the ids with the history.
+/// The component that compares ids with the history.
 #[derive(Debug)]
 enum History {
-    /// The index of a branch, as of the commit before the first step; none where the first step begins the history.
+    /// The index of a branch as of the commit before the first step; `None` if the first step starts the history.
     Branch(String, Option<Oid>),
-    /// Whoever asks compares the ids of all steps with each other.
+    /// The caller, which compares the ids of all steps with each other.
     Elsewhere,
 }
 
 impl IdLine {
-    /// A line of steps that goes on from a commit of a branch.
+    /// Starts a sequence of steps that continues a branch from the commit `base`.
     pub fn after(branch: &str, base: Option<Oid>) -> Self {
         Self {
             history: History::Branch(branch.to_owned(), base),
@@ -44,12 +44,12 @@ impl IdLine {
         }
     }
 
-    /// Steps whose ids are compared by whoever judges the whole line, by [`crate::rules::repeated`].
+    /// Starts a sequence of steps whose ids the caller compares with [`crate::rules::repeated`].
     pub fn elsewhere() -> Self {
         Self { history: History::Elsewhere, brought: BTreeMap::new(), origins: BTreeMap::new(), seen: Seen::default() }
     }
 
-    /// Which of the ids that a step brings into the registry in folder `at` were used before it.
+    /// Returns which of the ids that a step adds to the registry in folder `at` were used before the step.
     pub(super) fn used(&self, repo: &Repo, at: &str, new: &[NewId]) -> Result<UsedIds, GateError> {
         let (branch, base) = match &self.history {
             History::Elsewhere => return Ok(UsedIds::new()),
@@ -69,19 +69,19 @@ impl IdLine {
         Ok(found.into_iter().map(|(id, commit)| (id, brought_by(commit))).collect())
     }
 
-    /// Notes that a step moved a registry.
+    /// Records that a step moved a registry.
     pub(super) fn moved(&mut self, from: &str, to: &str) {
         let origin = self.origins.remove(from).unwrap_or_else(|| from.to_owned());
         self.origins.insert(to.to_owned(), origin);
     }
 
-    /// The folder of a registry before the first step.
+    /// Returns the folder of a registry before the first step.
     fn origin<'s>(&'s self, at: &'s str) -> &'s str {
         self.origins.get(at).map_or(at, String::as_str)
     }
 
-    /// The people whom a step adds to the registry in folder `at` under an id that was used before it. `parent` is the
-    /// commit before the step.
+    /// Returns the people whom a step adds to the registry in folder `at` under an id that was used before. `parent` is
+    /// the commit before the step.
     pub(super) fn former(
         &self,
         repo: &Repo,
@@ -107,7 +107,7 @@ impl IdLine {
         Ok(out)
     }
 
-    /// Notes whom a step added.
+    /// Records the people whom a step added.
     pub(super) fn note_people(&mut self, at: &str, diff: &Diff, commit: Oid) {
         let at = self.origin(at).to_owned();
         for user in added_people(diff) {
@@ -115,7 +115,7 @@ impl IdLine {
         }
     }
 
-    /// Notes what a step brought.
+    /// Records the ids that a step added.
     pub(super) fn note(&mut self, at: &str, new: &[NewId], commit: Oid) {
         let at = self.origin(at).to_owned();
         for NewId { id, .. } in new {

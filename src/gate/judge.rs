@@ -1,4 +1,4 @@
-//! One step of a protected branch, judged: who acts, and what the rules of the state before say of it.
+//! Judges one step of a protected branch: determines the actor, and applies the rules of the snapshot before the step.
 
 use std::collections::BTreeSet;
 
@@ -18,48 +18,48 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid};
 
-/// What was found of one step.
+/// The result for one step.
 #[derive(Debug, Clone)]
 pub struct Judged {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
-    /// Its subject.
+    /// The subject of the commit.
     pub subject: String,
-    /// When it landed, or lands.
+    /// The time at which the step was, or will be, on the branch.
     pub at: Timestamp,
-    /// Who acts; none if that could not be established.
+    /// The person who acts; `None` if that could not be determined.
     pub actor: Option<Actor>,
-    /// What happened, over all registries of the repository.
+    /// The events of the step, over all registries of the repository.
     pub events: Vec<Event>,
-    /// The ids that came, each with the registry's folder.
+    /// The new ids, each with the registry's folder.
     pub new_ids: Vec<(String, NewId)>,
-    /// The registries that were moved: from which folder to which.
+    /// The registries that were moved: the old and the new folder.
     pub moved: Vec<(String, String)>,
     /// The people who were added, each with the registry's folder.
     pub people: Vec<(String, UserName)>,
-    /// Broken rules, sorted by place.
+    /// Broken rules, sorted by file.
     pub faults: Vec<Fault>,
-    /// What breaks no rule here and should be known, such as model files that did not arrive.
+    /// Findings that break no rule but should be known, such as model files that did not arrive.
     pub warnings: Vec<Fault>,
-    /// What could not be checked, and why.
+    /// Checks that could not be made, and why.
     pub unchecked: Vec<String>,
-    /// What is taken for granted of who acted, for nothing proves it; none where that is proven, or nothing happened.
+    /// The assumption about the actor, if nothing proves it; `None` if the actor is proven or the step has no events.
     pub on_word: Option<&'static str>,
-    /// Trailers of the commit that name what did not happen. Nothing is judged by them.
+    /// Trailers of the commit that name events that did not happen. They do not affect the verdict.
     pub false_trailers: Vec<String>,
 }
 
-/// What is odd about a commit and had to be read in some way. A gate refuses it; an earlier history may hold it.
+/// Returns messages about the oddities of a commit. The gate refuses such a commit; an earlier history may contain it.
 fn odd(commit: &Commit) -> impl Iterator<Item = String> + '_ {
     let id = commit.id.short();
     commit.oddities.iter().map(move |oddity| format!("{id}: what an odd commit says: {oddity}"))
 }
 
 impl Gate {
-    /// Judges a step of the first-parent line: a commit against its first parent.
+    /// Judges a step of the first-parent history: a commit compared with its first parent.
     ///
     /// # Errors
-    /// When an object cannot be read; then nobody can say whether the step may land.
+    /// [`GateError`] if an object cannot be read. Then it is unknown whether the step is allowed.
     pub fn judge_step(
         &self,
         commit: Oid,
@@ -102,7 +102,7 @@ impl Gate {
         if let Some(before) = root.filter(|before| *before != info.tree) {
             self.nothing_left(&pairs, (parent, before, info.tree), &mut judged)?;
         }
-        // What landed before there was this rule stays.
+        // Steps from before this rule existed stay valid.
         if landing.bounded {
             self.guard_git_settings(&there, (root, info.tree), &mut judged)?;
         }
@@ -112,7 +112,8 @@ impl Gate {
         Ok(judged)
     }
 
-    /// A second registry could take the place of the first in the eyes of readers: who manages that one may add it.
+    /// Refuses another registry in the repository unless the actor manages the existing ones: readers could take the
+    /// new registry for the old one. Refuses a copy of an existing registry.
     fn no_other_registry(
         &self,
         pairs: &[(String, String)],
@@ -147,8 +148,8 @@ impl Gate {
         Ok(())
     }
 
-    /// Files of a registry that come to a folder where it does not lie any more: as a branch brings them that was made
-    /// before the registry was moved. Only where such files come is the history asked where it lay.
+    /// Refuses files of a registry in a folder where the registry was earlier: a branch from before the registry was
+    /// moved adds such files. The history is searched only if such files are added.
     fn nothing_left(
         &self,
         pairs: &[(String, String)],
@@ -211,14 +212,14 @@ impl Gate {
         judged.actor = found.actor.or(judged.actor.take());
         judged.on_word = found.on_word.filter(|_| !diff.events.is_empty()).or(judged.on_word);
         if landing.bounded {
-            // What landed long ago is compared by the audit, which reads each file once.
+            // The audit compares the files of old steps: it reads each file once.
             self.judge_files(&after, &diff, &mut ids.seen, judged)?;
         }
         judged.events.extend(diff.events);
         Ok(())
     }
 
-    /// Finds out who acts in a step, and what the rules say of it; none if there is no registry.
+    /// Determines the actor of a step and applies the rules. Returns `None` if there is no registry.
     fn found(
         &self,
         info: &Commit,
@@ -257,7 +258,7 @@ impl Gate {
         }
         let mut step = Step::new(before, after, diff, &actor, landing.at);
         let made = branch.iter().map(|c| c.authored).chain([info.author.time]).min();
-        // What a founding brings in was made before.
+        // The content of a founding commit may be older.
         step.since = made.filter(|_| before.root().is_some());
         step.proposal = proposal.as_ref();
         step.is_past = !landing.bounded;
@@ -269,8 +270,8 @@ impl Gate {
         Ok(Some(found))
     }
 
-    /// What remains of the faults of a step whose record of pushes is not here: those that no record could dispel. The
-    /// others are not checked.
+    /// Reduces the faults of a step whose record of pushes is not available to those that no record could remove. The
+    /// others become unchecked.
     fn pardon(
         &self,
         info: &Commit,
@@ -284,13 +285,13 @@ impl Gate {
         }
         let mut landers = vec![Lander::Unknown];
         if strict.authority == Authority::Pusher && strict.is_web {
-            // The git host made the commit, so only the record tells for whom.
+            // The git host made the commit, so only the record of pushes says for whom.
             let people = states.0.people()?;
             landers.extend(people.keys().take(MAX_TRIED).map(|user| Lander::Person(user.clone())));
         }
         let mut best: Option<Found> = None;
         let later = Timestamp::from_millis(i64::MAX);
-        // A freeze may have been over by the time of the push.
+        // A freeze may have ended before the push.
         for (by, at_time) in landers.into_iter().flat_map(|by| [(by.clone(), landing.at), (by, later)]) {
             let landing = Landing { by, at: at_time, ..landing.clone() };
             let Some(found) = self.found(info, parent, states, &landing, Assumption::Records)? else { continue };
@@ -304,13 +305,13 @@ impl Gate {
             best.unchecked.push(format!("only the record of pushes, which is not here, can tell: {fault}"));
         }
         if best.faults.len() < strict.faults.len() {
-            // Nobody is named for what somebody else may have done.
+            // Names no person for an action that another person may have performed.
             best.actor = strict.actor;
         }
         Ok(best)
     }
 
-    /// The commits that a merge brings in, each with its author and whether that is proven.
+    /// Returns the commits that a merge adds, each with its author and whether the author is proven.
     fn branch(
         &self,
         inquiry: &mut Inquiry<'_, '_>,
@@ -335,7 +336,7 @@ impl Gate {
         Ok(out)
     }
 
-    /// The branch that a merge brings in. Of a merge of several branches nothing is told apart.
+    /// Returns the branch that a merge adds; `None` for a merge of several branches.
     fn proposal<'g>(
         &'g self,
         state: &Snapshot<'_>,
@@ -348,11 +349,10 @@ impl Gate {
     }
 }
 
-/// The states before and after a step, what happened between them, and which of the ids and people that came were there
-/// before.
+/// The snapshots before and after a step, the difference, and the ids and people of the step that were used before.
 type States<'s> = (&'s Snapshot<'s>, &'s Snapshot<'s>, &'s Diff, &'s (UsedIds, FormerPeople));
 
-/// What was found of a step in one registry.
+/// The result of a step for one registry.
 struct Found {
     actor: Option<Actor>,
     faults: Vec<Fault>,
@@ -363,7 +363,7 @@ struct Found {
     on_word: Option<&'static str>,
 }
 
-/// What is taken for granted of who acted, where the authority is the author's and neither a signature nor the record of
+/// Returns the assumption about the actor: the authority is the author, and neither a signature nor the record of
 /// pushes names the same person.
 fn on_word(
     authority: Authority,
@@ -383,5 +383,5 @@ fn on_word(
     }
 }
 
-/// How many people are tried for a step of which nothing tells who landed it.
+/// The largest number of people that are tried for a step whose committer is unknown.
 const MAX_TRIED: usize = 50;

@@ -1,4 +1,4 @@
-//! How much a push may bring, checked before the costly step.
+//! Limits on a push, checked before the costly steps.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use super::GateError;
 use crate::git::Repo;
 use crate::text::quoted;
 
-/// The limits of one push. They are settings of the served repository (`greenroom.maxCommits` and so on), never of
-/// the tree that is pushed.
+/// The limits on one push. They come from settings of the served repository (`greenroom.maxCommits` and so on), never
+/// from the pushed tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GateLimits {
-    /// The most references in one push.
+    /// The largest number of references in one push.
     pub refs: usize,
-    /// The most commits that are new to a protected branch.
+    /// The largest number of commits that are new to a protected branch.
     pub commits: usize,
-    /// The most files that may change over all these commits.
+    /// The largest number of files that change over all these commits.
     pub files: usize,
-    /// The largest model file that lies in git itself, in bytes; larger ones belong to Git LFS.
+    /// The largest model file in git itself, in bytes; larger files belong in Git LFS.
     pub file_bytes: u64,
-    /// The most tree entries looked at for one commit.
+    /// The largest number of tree entries that are read for one commit.
     pub entries: usize,
-    /// The deepest folder.
+    /// The largest depth of folders.
     pub depth: usize,
     /// The longest commit message, in bytes.
     pub message_bytes: usize,
-    /// How long the judgement may take.
+    /// The longest time that judging a push may take.
     pub time: Duration,
 }
 
@@ -44,7 +44,10 @@ impl Default for GateLimits {
 }
 
 impl GateLimits {
-    /// The limits that a served repository sets, the usual ones where it sets none.
+    /// Reads the limits from a served repository's settings; limits without a setting have their default.
+    ///
+    /// # Errors
+    /// [`GateError::Setting`] if a setting is invalid.
     pub fn of(repo: &Repo) -> Result<Self, GateError> {
         let usual = Self::default();
         let number = |key, usual: u64| number(repo, key, usual);
@@ -55,7 +58,7 @@ impl GateLimits {
             commits: count("greenroom.maxCommits", usual.commits)?,
             files,
             file_bytes: number("greenroom.maxFileSize", usual.file_bytes)?,
-            // Each file may lie in folders of its own.
+            // Each file may be in folders of its own.
             entries: usual.entries.max(files.saturating_mul(60)),
             time: Duration::from_secs(number("greenroom.maxSeconds", usual.time.as_secs())?),
             ..usual
@@ -63,7 +66,7 @@ impl GateLimits {
     }
 }
 
-/// A whole number, with git's endings k, m and g.
+/// Reads a whole number with git's suffixes k, m and g.
 fn number(repo: &Repo, key: &'static str, usual: u64) -> Result<u64, GateError> {
     let Some(text) = repo.own_setting(key) else { return Ok(usual) };
     let (digits, factor) = match text.as_bytes().last() {

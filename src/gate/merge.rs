@@ -1,27 +1,28 @@
-//! What merging two states comes to, file by file: cautious, so that a host which merges lines can do no more than this
-//! promises.
+//! Merges two snapshots file by file. The merge is cautious, so that a host which merges lines never does more than
+//! this merge predicts.
 //!
-//! A file that one side changed is taken from that side. A file that both changed to the same is that. Anything else
-//! is a conflict, even where git could merge the lines: nobody judged what comes out of it.
+//! A file that one side changed is taken from that side. A file that both sides changed in the same way has that
+//! content. Anything else is a conflict, even where git could merge the lines, because the merged content was never
+//! judged.
 
 use std::collections::BTreeMap;
 
 use crate::tree::{self, FileChange, Limits, Objects, Oid, Patch, TreeError};
 
-/// The two sides of a merge, compared file by file.
+/// The result of a merge.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// What the merge does to our side.
+    /// The changes to our side.
     pub patch: Patch,
-    /// The files that both sides changed differently, sorted; our side keeps them.
+    /// The files that both sides changed differently, sorted. Our side's version stays.
     pub conflicts: Vec<String>,
 }
 
-/// Compares what two root trees made of their common ancestor (none: they have nothing in common); `within` says which
-/// paths count.
+/// Merges two root trees with their common ancestor (`None`: there is no common ancestor). `within` selects the paths
+/// that are merged.
 ///
 /// # Errors
-/// When an object cannot be read.
+/// [`TreeError`] if an object cannot be read.
 pub fn three_way(
     objects: &dyn Objects,
     ancestor: Option<Oid>,
@@ -50,7 +51,7 @@ pub fn three_way(
     Ok(out)
 }
 
-/// Whether our side put a file where `path` needs a folder, or files into a folder where it is a file.
+/// Whether our side has a file where `path` needs a folder, or has files below `path`.
 fn in_the_way(mine: &BTreeMap<String, FileChange>, path: &str) -> bool {
     let folder = format!("{path}/");
     let below = mine.range(folder.clone()..).take_while(|(p, _)| p.starts_with(&folder));

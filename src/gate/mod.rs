@@ -1,8 +1,8 @@
-//! The gate: what a push, a pull request or a merge would make happen is judged before it happens.
+//! The gate judges the effect of a push, a pull request or a merge before it happens.
 //!
-//! The same judgement serves the hook ([`Gate::judge`]), the check of a pull request, and the audit of a history that
-//! landed long ago ([`Gate::judge_step`]). Each step of the first-parent line is judged by the rules and permissions of
-//! the state before it. It fails closed: what cannot be read or decided is refused.
+//! The hook ([`Gate::judge`]), the check of a pull request, and the audit of an existing history ([`Gate::judge_step`])
+//! use the same code. Each step of the first-parent history is judged by the rules and permissions of the snapshot
+//! before it. The gate fails closed: anything that cannot be read or decided is refused.
 
 mod arrived;
 mod error;
@@ -41,7 +41,7 @@ pub use push::{Judgement, Refused};
 pub use refs::{BadLine, Update};
 pub use report::{ascii, plain};
 
-/// A served repository and its settings of the gate.
+/// A served repository and its gate settings.
 pub struct Gate {
     repo: Repo,
     limits: GateLimits,
@@ -52,19 +52,22 @@ pub struct Gate {
     missing: Missing,
 }
 
-/// How a step comes in.
+/// How a step reaches the branch.
 #[derive(Debug, Clone)]
 pub struct Landing {
-    /// Who lands it.
+    /// The committer of the step.
     pub by: Lander,
-    /// When.
+    /// The time at which the step reaches the branch.
     pub at: Timestamp,
-    /// Whether the limits of a push hold; those of the past are over.
+    /// Whether the limits of a push apply; they do not apply to old steps.
     pub bounded: bool,
 }
 
 impl Gate {
-    /// The gate of a repository: its protected branches are the one that HEAD is on, and those of `greenroom.protected`.
+    /// Opens the gate of a repository. The protected branches are HEAD's branch and those in `greenroom.protected`.
+    ///
+    /// # Errors
+    /// [`GateError::Setting`] if a setting is invalid; [`GateError::Git`] if HEAD is on no branch or unreadable.
     pub fn open(repo: Repo) -> Result<Self, GateError> {
         let mut protected = vec![repo.branch()?];
         protected.extend(repo.own_settings("greenroom.protected").iter().map(|name| full(name)));
@@ -76,45 +79,48 @@ impl Gate {
         Ok(Self { repo, limits, protected, releases, folders, keys: Keys::default(), missing })
     }
 
-    /// The same with more protected branches, for where the repository's settings are out of reach.
+    /// Adds protected branches, for a repository whose settings cannot be changed.
     pub fn protecting(mut self, more: &[String]) -> Self {
         self.protected.extend(more.iter().map(|name| full(name)));
         self
     }
 
-    /// The same behind a host of a kind that the command line of its hook names.
+    /// Sets the kind of host, from the command line of the hook.
+    ///
+    /// # Errors
+    /// [`GateError::Setting`] if a setting is invalid.
     pub fn behind(mut self, host: Host) -> Result<Self, GateError> {
         self.missing = Missing::of(&self.repo, Some(host))?;
         Ok(self)
     }
 
-    /// The repository.
+    /// Returns the repository.
     pub fn repo(&self) -> &Repo {
         &self.repo
     }
 
-    /// The limits of a push.
+    /// Returns the limits of a push.
     pub fn limits(&self) -> &GateLimits {
         &self.limits
     }
 
-    /// The names that no others may resemble.
+    /// Returns the names that other references must not resemble.
     fn reserved(&self) -> namespace::Reserved<'_> {
         namespace::Reserved { protected: &self.protected, releases: &self.releases }
     }
 
-    /// Whether a branch is protected. A `*` in a pattern stands for any characters.
+    /// Whether a branch is protected. A `*` in a pattern matches any characters.
     pub fn protects(&self, name: &str) -> bool {
         self.protected.iter().any(|pattern| matches(pattern, name))
     }
 }
 
-/// The full name of a branch.
+/// Returns the full name of a branch.
 fn full(name: &str) -> String {
     if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
 }
 
-/// Whether a name fits a pattern in which `*` stands for any characters.
+/// Whether a name matches a pattern in which `*` matches any characters.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The names of references that a push may write (SEC-02, SEC-03): the protected ones stay, those of the gate are its
-//! own, and none can be taken for another.
+//! Checks the names of pushed references: protected references must stay, the gate's own references must not be pushed,
+//! and no name may be mistaken for another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,19 +10,19 @@ use crate::name::fold;
 use crate::rules::{Class, Fault};
 use crate::text::{is_plain, quoted};
 
-/// What only the gate and the server write, or what changes how git reads everything else.
+/// References that only the gate and the server write, or that change how git reads all other objects.
 const OWN: &[&str] =
     &["refs/greenroom", "refs/internal", "refs/notes/greenroom", "refs/replace", "refs/tags/greenroom"];
 
-/// The longest name of a reference, in bytes: each part becomes a file's name, with `.lock` behind it.
+/// The longest name of a reference, in bytes: each part becomes a file name with `.lock` appended.
 const MAX_NAME: usize = 240;
 
-/// Names that others may not resemble: full names, and patterns of them such as `refs/heads/release/*`.
+/// Names that other references must not resemble: full names, and patterns such as `refs/heads/release/*`.
 #[derive(Debug, Clone, Copy)]
 pub struct Reserved<'a> {
     /// The protected branches.
     pub protected: &'a [String],
-    /// The references that consumers read.
+    /// The release references.
     pub releases: &'a [String],
 }
 
@@ -35,22 +35,23 @@ impl<'a> Reserved<'a> {
         self.protects(name) || self.releases.iter().any(|p| matches(p, name))
     }
 
-    /// Whether a file system that confuses cases or normal forms would take the name for a protected branch's.
+    /// Whether a file system that ignores case or Unicode normalisation could confuse the name with a protected branch.
     fn resembles_protected(self, name: &str) -> bool {
         !self.covers(name) && resembles(self.protected, name)
     }
 
-    /// The same of a release reference's.
+    /// The same for release references.
     fn resembles_release(self, name: &str) -> bool {
         !self.covers(name) && resembles(self.releases, name)
     }
 
-    /// The names without a `*`.
+    /// Returns the names without a `*`.
     fn literal(list: &'a [String]) -> impl Iterator<Item = &'a str> {
         list.iter().map(String::as_str).filter(|p| !p.contains('*'))
     }
 
-    /// Names that a new reference may not lie in: those that are literal, and the folders of patterns.
+    /// Returns a reserved name that conflicts with a new reference, as its folder or below it. For a pattern, its
+    /// folder counts.
     fn in_the_way(self, folded: &str) -> Option<&'a str> {
         let all = self.protected.iter().chain(self.releases).map(String::as_str);
         let clash = |name: &&str| match name.split_once('*') {
@@ -65,19 +66,20 @@ fn resembles(patterns: &[String], name: &str) -> bool {
     patterns.iter().any(|p| matches(&fold(p), &fold(name)))
 }
 
-/// Judges the references of a push: their number, their names, and that protected ones name commits and stay.
+/// Judges the references of a push: their number and names, and that protected references point to commits and are not
+/// deleted.
 ///
-/// Whether a protected one moves forward only is for who knows the history.
+/// Whether a protected branch only moves forward is checked elsewhere, with the history.
 ///
 /// # Errors
-/// When a reference or an object cannot be read.
+/// [`GitError`] if a reference or an object cannot be read.
 pub fn judge(
     repo: &Repo,
     updates: &[Update],
     reserved: Reserved<'_>,
     limits: GateLimits,
 ) -> Result<Vec<Fault>, GitError> {
-    // Only a new name can be too like another.
+    // Only a new name can be too similar to another.
     let creates = updates.iter().any(|u| u.old.is_none());
     let existing = if creates { repo.reference_names()? } else { Vec::new() };
     let mut faults = names(updates, reserved, &existing, limits);
@@ -93,7 +95,7 @@ pub fn judge(
     Ok(faults)
 }
 
-/// What of it the names alone tell. `existing` are the full names of the references that there are.
+/// Judges the names alone. `existing` are the full names of the existing references.
 pub fn names(updates: &[Update], reserved: Reserved<'_>, existing: &[String], limits: GateLimits) -> Vec<Fault> {
     if updates.len() > limits.refs {
         let say = format!("the push moves {} references; at most {} are allowed", updates.len(), limits.refs);
@@ -127,7 +129,7 @@ fn one(update: &Update, reserved: Reserved<'_>, others: &Others<'_>) -> Option<F
         let say = "it differs from a protected branch only by case or normalisation".to_owned();
         return named(say, "give the branch a name of its own");
     }
-    // What is there already may go.
+    // An existing reference may be deleted.
     update.new.as_ref()?;
     if reserved.resembles_release(name) {
         let say = "it differs from a release reference only by case or normalisation".to_owned();
@@ -154,25 +156,25 @@ fn one(update: &Update, reserved: Reserved<'_>, others: &Others<'_>) -> Option<F
     named(say, "give it a name that differs by more than case, and that is no folder of the other")
 }
 
-/// A name without `refs/` and the folder after it.
+/// Returns a name without `refs/` and the folder after it.
 fn short(name: &str) -> Option<&str> {
     name.strip_prefix("refs/").and_then(|n| n.split_once('/')).map(|(_, short)| short)
 }
 
-/// What a reference of another kind is that has the same short name: programs would take one for the other.
+/// Returns the kind of a reserved reference with the same short name: programs could confuse the two.
 fn ambiguous(name: &str, reserved: Reserved<'_>) -> Option<&'static str> {
     let own = short(name)?;
     let branch = format!("refs/heads/{own}");
     if branch != name && (reserved.protects(&branch) || reserved.resembles_protected(&branch)) {
         return Some("protected branch");
     }
-    // A pattern of tags such as `v*` says nothing of branches.
+    // A pattern of tags such as `v*` says nothing about branches.
     let same = |release: &str| release != name && short(release).is_some_and(|other| fold(other) == fold(own));
     let is_release = !reserved.covers(name) && Reserved::literal(reserved.releases).any(same);
     is_release.then_some("release reference")
 }
 
-/// What is odd about a name; nothing that git itself refuses is asked again.
+/// Returns what is odd about a name. Names that git itself refuses are not checked.
 fn odd(name: &str) -> Option<&'static str> {
     let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
     let is_head = |part: &str| {
@@ -196,12 +198,12 @@ fn odd(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a name is a folder's or lies in it.
+/// Whether a name is a folder's name or below it.
 fn is_in(name: &str, folder: &str) -> bool {
     name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// All other references that there are or would be, by their folded names.
+/// All other references that exist or would exist, by their folded names.
 struct Others<'a> {
     names: BTreeMap<String, BTreeSet<&'a str>>,
     fixed: Vec<&'a str>,
@@ -220,7 +222,8 @@ impl<'a> Others<'a> {
         Self { names, fixed }
     }
 
-    /// Another that a new name cannot lie beside: they differ only by case, or one is the other's folder.
+    /// Returns another reference that conflicts with a new name: the two differ only by case, or one is the other's
+    /// folder.
     fn clash(&self, name: &str, is_new: bool) -> Option<&'a str> {
         let folded = fold(name);
         let fixed = self.fixed.iter().find(|f| **f != name && (is_in(&folded, &fold(f)) || is_in(&fold(f), &folded)));
@@ -359,7 +362,7 @@ mod tests {
         refused(create("refs/tags/prod"), "the name of a release reference");
         assert_eq!(judged(&[create("refs/heads/prod"), create("refs/tags/v2")]), Vec::<String>::new());
         assert_eq!(judged(&[create("refs/heads/vera/topic")]), Vec::<String>::new());
-        // What was taken before there was this rule can be deleted by who is in need of the name.
+        // A name from before this rule existed can be deleted by a person who needs the name.
         refused(create("refs/heads/live/1"), "cannot lie side by side");
         assert_eq!(judged(&[delete("refs/heads/Live"), create("refs/heads/live/1")]), Vec::<String>::new());
     }

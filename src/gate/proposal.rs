@@ -1,4 +1,5 @@
-//! The branch that a merge brings in, as the rules need it: its only merge base, its tip, and each of its commits.
+//! The branch that a merge adds, in the form that the rules need: its only merge base, its tip, and each of its
+//! commits.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +9,15 @@ use crate::rules::{BranchCommit, Proposal};
 use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
-/// Reads the branch that ends in `tip` and is merged into `onto`; `commits` are those that it brings. The registry is
-/// the one of the state `now`, in whatever folder it lay then; `named` are folders in which it may lie besides the usual.
+/// Reads the branch that ends in `tip` and is merged into `onto`. `commits` are the commits that it adds. The registry
+/// is that of the snapshot `now`, in whatever folder it was at each commit; `named` are further folders in which it may
+/// be.
 ///
-/// None where it is not certain what the branch changed: without a merge base, or with several. Then nothing of the
-/// merge is anybody else's than the merger's.
+/// Returns `None` if it is not certain what the branch changed: there is no merge base, or several. Then the whole
+/// merge counts as the merger's.
 ///
 /// # Errors
-/// [`GitError::Shallow`] where the clone ends before the merge base.
+/// [`GitError::Shallow`] if the clone ends before the merge base.
 pub(super) fn read<'r>(
     repo: &'r Repo,
     (now, named): (&Snapshot<'_>, &[String]),

@@ -1,7 +1,7 @@
-//! A pull request before it is merged: what the merge would make happen, and who may make it.
+//! Judges a pull request before it is merged: the effect of the merge, and who may merge it.
 //!
-//! The same rules judge it as the gate's. Only who will merge is not known yet, so each person who could is tried: the
-//! request passes if somebody may merge it.
+//! The rules are the gate's. Only the merger is not known yet, so each possible merger is tried: the request passes if
+//! at least one person may merge it.
 
 use std::collections::BTreeSet;
 
@@ -28,66 +28,69 @@ use super::proposal;
 use super::structure::{Place, Structure};
 use super::{GateLimits, merge};
 
-/// How many commits a pull request may have.
+/// The largest number of commits in a pull request.
 const MAX_COMMITS: usize = 5_000;
 
-/// How many people are tried. Who manages the registry is tried first.
+/// The largest number of people that are tried. Managers of the registry are tried first.
 const MAX_TRIED: usize = 200;
 
-/// A pull request: a branch that shall be merged, and what it shall be merged into.
+/// A pull request: a branch to be merged, and its target.
 pub struct Pull<'r> {
     registry: &'r Registry,
-    /// What it is merged into; none for what founds a registry.
+    /// The target commit; `None` if the branch founds a registry.
     pub base: Option<Oid>,
-    /// What was asked about.
+    /// The commit that was asked about.
     pub head: Oid,
-    /// The tip of the branch: `head`, or what `head` merges into `base`.
+    /// The tip of the branch: `head`, or the commit that `head` merges into `base`.
     pub tip: Oid,
-    /// The commits that the branch brings, newest first.
+    /// The commits that the branch adds, newest first.
     pub commits: Vec<Commit>,
-    /// Whether the clone was cut within the branch, so that there may be more commits, and more authors.
+    /// Whether the clone is cut within the branch, so that there may be more commits and authors.
     pub cut: bool,
-    /// The root tree that the merge gives.
+    /// The root tree of the merge.
     result: Oid,
-    /// Why there can be no merge.
+    /// Why the branch cannot be merged.
     faults: Vec<Fault>,
 }
 
-/// What to judge a pull request by.
+/// The assumptions for judging a pull request.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    /// Who merges; none to try everyone.
+    /// The merger; `None` to try everyone.
     pub merger: Option<UserName>,
-    /// Whether the host proves that the authors of the commits are who they say.
+    /// Whether the host proves that the authors of the commits are who they claim to be.
     pub authors_proven: bool,
-    /// When it would be merged.
+    /// The time of the merge.
     pub now: Timestamp,
 }
 
-/// What is to be said of a pull request.
+/// The result for a pull request.
 #[derive(Debug)]
 pub struct Judged {
-    /// The people who made the branch's commits, as these say.
+    /// The authors of the branch's commits, as the commits name them.
     pub authors: BTreeSet<UserName>,
-    /// Whether all of them are proven.
+    /// Whether all authors are proven.
     pub proven: bool,
-    /// What the merge would make happen.
+    /// The events of the merge.
     pub diff: Diff,
-    /// Who may merge it: the people tried whom no rule refuses, who manages the registry first.
+    /// The people who may merge: those that were tried and that no rule refuses, managers of the registry first.
     pub may_merge: Vec<UserName>,
-    /// Whether more people might who were not tried.
+    /// Whether there are more people who were not tried.
     pub more: bool,
-    /// Who comes nearest where nobody may.
+    /// The person with the fewest faults, if no person may merge.
     pub nearest: Option<UserName>,
-    /// The rules that refuse the merge to everyone; none if somebody may merge it.
+    /// The rules that refuse the merge to everyone; empty if at least one person may merge.
     pub faults: Vec<Fault>,
-    /// What breaks no rule and should be known.
+    /// Findings that break no rule but should be known.
     pub warnings: Vec<Problem>,
 }
 
 impl<'r> Pull<'r> {
-    /// Reads what a range of revisions means: `BASE..HEAD` or `BASE...HEAD` merging HEAD into BASE, where either may be
-    /// left out for `HEAD`; a single revision what it changed against its first parent.
+    /// Opens the pull request of a range of revisions. `BASE..HEAD` and `BASE...HEAD` merge HEAD into BASE; either may
+    /// be omitted and is then `HEAD`. A single revision is compared with its first parent.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if a revision is unknown, the branch has too many commits, or an object cannot be read.
     pub fn of_range(registry: &'r Registry, range: &str) -> Result<Self, RegistryError> {
         let repo = registry.repo();
         let resolve = |rev: &str| repo.resolve(if rev.is_empty() { "HEAD" } else { rev });
@@ -101,7 +104,11 @@ impl<'r> Pull<'r> {
         }
     }
 
-    /// Works out what merging `head` into `base` gives. `head` may be that merge itself, as hosts make it for CI.
+    /// Computes the result of merging `head` into `base`. `head` may be the merge itself, as hosts create it for CI.
+    ///
+    /// # Errors
+    /// [`RegistryError::TooManyCommits`] if the branch has more than 5,000 commits; other [`RegistryError`]s if an
+    /// object cannot be read.
     pub fn open(registry: &'r Registry, base: Option<Oid>, head: Oid) -> Result<Self, RegistryError> {
         let repo = registry.repo();
         let parents = repo.commit(&head)?.parents;
@@ -165,17 +172,26 @@ impl<'r> Pull<'r> {
         self.faults.push(Fault { problem, class: Class::History });
     }
 
-    /// The registry before the merge.
+    /// Returns the registry before the merge.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn before(&self) -> Result<Snapshot<'r>, RegistryError> {
         self.registry.snapshot_of(self.base)
     }
 
-    /// The registry after it.
+    /// Returns the registry after the merge.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn after(&self) -> Result<Snapshot<'r>, RegistryError> {
         self.registry.snapshot_in(Some(self.result))
     }
 
     /// Judges the merge by `terms`.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn judge(&self, terms: &Terms) -> Result<Judged, RegistryError> {
         let (before, after) = (self.before()?, self.after()?);
         let mut made = self.made((&before, &after), terms)?;
@@ -205,7 +221,7 @@ impl<'r> Pull<'r> {
         };
         if judged.faults.is_empty() {
             self.try_all(&before, &after, terms, &made, &mut judged)?;
-            // What is wrong with a commit is so whoever merges it.
+            // Faults of a commit do not depend on the merger.
             let files = recorded_files(&after, &judged.diff)?;
             let own: Vec<Fault> = made.faults.into_iter().chain(self.structure(terms.now)?).chain(files).collect();
             if !own.is_empty() {
@@ -219,7 +235,7 @@ impl<'r> Pull<'r> {
         Ok(judged)
     }
 
-    /// Which ids that the merge brings were used before; none where the clone was cut, so that nobody can say.
+    /// Returns which ids that the merge adds were used before; `None` if the clone is shallow, so that it is unknown.
     fn used_ids(&self, after: &Snapshot<'_>, diff: &Diff) -> Result<Option<UsedIds>, RegistryError> {
         let Some(base) = self.base else { return Ok(Some(UsedIds::new())) };
         let ids: BTreeSet<Id> = rules::new_ids(after, diff)?.into_iter().map(|new| new.id).collect();
@@ -233,10 +249,10 @@ impl<'r> Pull<'r> {
         }
     }
 
-    /// What is wrong with the branch's commits, each by itself.
+    /// Returns the faults of the branch's commits, each by itself.
     fn structure(&self, now: Timestamp) -> Result<Vec<Fault>, RegistryError> {
         let mut out = Vec::new();
-        // What is missing in a cut clone is no fault of the branch.
+        // Objects that are missing because the clone is shallow are not a fault of the branch.
         if self.cut {
             return Ok(out);
         }
@@ -249,7 +265,7 @@ impl<'r> Pull<'r> {
         Ok(out)
     }
 
-    /// Finds out who made the branch's commits, and who of them is proven: as the gate does at the merge.
+    /// Determines the authors of the branch's commits and which of them are proven, as the gate does at the merge.
     fn made(&self, (before, after): (&Snapshot<'_>, &Snapshot<'_>), terms: &Terms) -> Result<Made<'r>, RegistryError> {
         let repo = self.registry.repo();
         let keys = Keys::default();
@@ -312,7 +328,7 @@ impl<'r> Pull<'r> {
             if faults.is_empty() { judged.may_merge.push(user) } else { refused.push((user, faults)) }
         }
         if let Some(user) = judged.may_merge.first() {
-            // Who merges signs, or not, later; a rule that asks for it cannot be answered yet.
+            // The merge will be signed later, or not. A rule that demands a signature cannot be decided yet.
             let unsigned = self.judge_as(user, false, (before, after), terms, (made, &judged.diff))?;
             for fault in unsigned {
                 let message = "a rule asks that who merges sign the merge; the gate will see whether it is";
@@ -322,7 +338,7 @@ impl<'r> Pull<'r> {
         }
         let key = |f: &Fault| (f.problem.rule, f.problem.path.clone());
         let all: Vec<BTreeSet<_>> = refused.iter().map(|(_, faults)| faults.iter().map(key).collect()).collect();
-        // An author comes last, however near: an author asks somebody else.
+        // An author comes last, even with the fewest faults, because another person should merge.
         let nearest = refused.into_iter().min_by_key(|(u, faults)| (judged.authors.contains(u), faults.len()));
         if let Some((user, faults)) = nearest {
             let shared = |f: &&Fault| all.iter().all(|keys| keys.contains(&key(f)));
@@ -347,7 +363,7 @@ impl<'r> Pull<'r> {
             actor.vouched.clear();
         }
         let mut step = Step::new(before, after, diff, &actor, terms.now);
-        // What a founding brings in was made before.
+        // The content of a founding commit may be older.
         step.used.clone_from(&made.used);
         step.former.clone_from(&made.former);
         step.since = self.commits.iter().map(|c| c.author.time).min().filter(|_| before.root().is_some());
@@ -356,7 +372,8 @@ impl<'r> Pull<'r> {
         Ok(faults)
     }
 
-    /// The branch as the rules need it; none where it is not certain what it changed, as in a clone that was cut.
+    /// Returns the branch in the form that the rules need; `None` if it is not certain what it changed, as in a shallow
+    /// clone.
     fn proposal(&self, made: &Made<'_>) -> Result<Option<Proposal<'r>>, RegistryError> {
         let Some(base) = self.base.filter(|_| made.is_whole) else { return Ok(None) };
         let (after, named) = (self.after()?, self.registry.named());
@@ -367,23 +384,23 @@ impl<'r> Pull<'r> {
     }
 }
 
-/// What is wrong with the files of versions that come.
+/// Returns the faults of the files of added versions.
 fn recorded_files(after: &Snapshot<'_>, diff: &Diff) -> Result<Vec<Fault>, RegistryError> {
     Ok(brought(after, &diff.events)?.into_iter().flat_map(|(_, found)| found.faults).collect())
 }
 
-/// Who made a branch.
+/// The authors of a branch, and everything that is judged independently of the merger.
 #[derive(Default)]
 struct Made<'r> {
     authority: Authority,
     branch: Vec<Contribution>,
-    /// Whether all commits of the branch are here.
+    /// Whether all commits of the branch are available.
     is_whole: bool,
-    /// The branch as the rules need it.
+    /// The branch in the form that the rules need.
     proposal: Option<Proposal<'r>>,
     faults: Vec<Fault>,
     warnings: Vec<Problem>,
-    /// Which of the ids that the branch brings were used before; none where that could not be asked.
+    /// Which of the added ids were used before; `None` if that could not be checked.
     used: Option<UsedIds>,
     /// The people whom the branch adds under an id that was used before.
     former: FormerPeople,
@@ -398,7 +415,7 @@ impl Made<'_> {
         self.is_whole && !self.branch.is_empty() && self.branch.iter().all(|c| c.proven)
     }
 
-    /// Why the gate would take no merge from someone, whatever it brings in.
+    /// Returns why the gate would refuse any merge by a person.
     fn cannot_land(&self, user: &UserName, before: &Snapshot<'_>, now: Timestamp) -> Result<Vec<Fault>, TreeError> {
         if before.settings_file()?.is_none() {
             return Ok(Vec::new());
@@ -421,22 +438,23 @@ impl Made<'_> {
     }
 }
 
-/// The commits that can be reached from `tip` and not from `base`, and whether the clone was cut among them.
+/// Returns the commits that are reachable from `tip` and not from `base`, and whether the clone is cut among them.
 fn commits(repo: &Repo, base: Option<Oid>, tip: Oid) -> Result<(Vec<Commit>, bool), RegistryError> {
     let known: Vec<Oid> = base.into_iter().collect();
     let found = repo.new_commits_oldest_first(tip, &known, MAX_COMMITS)?;
     let mut ids = found.ok_or(RegistryError::TooManyCommits { max: MAX_COMMITS })?;
     ids.reverse();
     let commits: Vec<Commit> = ids.iter().map(|id| repo.commit(id)).collect::<Result<_, _>>()?;
-    // Where a clone was cut, a commit tells of parents that are not there; `base` may be one that is.
+    // At the cut of a clone, a commit names parents that are not available. `base` may be such a parent that is
+    // available.
     let edges: BTreeSet<Oid> = repo.cut_commits()?.into_iter().collect();
     let is_known = |parent: &Oid| Some(*parent) == base || ids.contains(parent);
     let cut = commits.iter().any(|c| edges.contains(&c.id) && !c.parents.iter().all(is_known));
     Ok((commits, cut))
 }
 
-/// Everyone who could merge, by rank in the registry: its people, and all whom grants name. Service accounts land what
-/// others do, and are nobody here.
+/// Returns everyone who could merge, by rank in the registry: its people, and all whom grants name. Service accounts
+/// are excluded, because they commit on behalf of others.
 fn candidates(
     before: &Snapshot<'_>,
     diff: &Diff,
@@ -459,7 +477,7 @@ fn candidates(
         all.retain(|u| !settings.identity.servers.contains(u));
     }
     if all.is_empty() {
-        // What founds a registry is its author's.
+        // The author founds a registry.
         all.extend(authors.iter().cloned());
     }
     let mut ranked = Vec::new();

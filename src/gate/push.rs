@@ -1,4 +1,5 @@
-//! A push as a whole: each reference by the rules of references, each step of a protected branch by all the others.
+//! Judges a push as a whole: references by the rules of references, and each step of a protected branch by all other
+//! rules.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -14,38 +15,38 @@ use crate::snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// Commits of a first-parent line with their first parents, oldest first.
+/// Commits of a first-parent history with their first parents, oldest first.
 pub(super) type Line = Vec<(Oid, Option<Oid>)>;
 
-/// What is said of a push.
+/// The result for a push.
 #[derive(Debug, Clone, Default)]
 pub struct Judgement {
-    /// Faults of references, with the reference as the path.
+    /// Faults of references; the path is the reference.
     pub references: Vec<Fault>,
-    /// Faults of commits by themselves, side branches included; with any, steps are not judged.
+    /// Faults of single commits, side branches included. If there are any, steps are not judged.
     pub commits: Vec<(Oid, Fault)>,
-    /// The steps that would land, oldest first.
+    /// The steps that the push would add, oldest first.
     pub steps: Vec<Judged>,
 }
 
-/// One thing that stands in the way of a push.
+/// One fault that blocks a push.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused<'j> {
-    /// The commit, if it is not a reference that is at fault.
+    /// The commit; `None` if a reference is at fault.
     pub commit: Option<Oid>,
-    /// The step, if it is one.
+    /// The step, if the fault belongs to a step.
     pub step: Option<&'j Judged>,
-    /// What is wrong.
+    /// The broken rule and where it is broken.
     pub fault: &'j Fault,
 }
 
 impl Judgement {
-    /// Whether all of it may land.
+    /// Whether the push is accepted.
     pub fn passes(&self) -> bool {
         self.faults().next().is_none()
     }
 
-    /// All that stands in the way: references first, then commits, then the steps in their order.
+    /// Returns all faults: references first, then commits, then the steps in their order.
     pub fn faults(&self) -> impl Iterator<Item = Refused<'_>> {
         let references = self.references.iter().map(|fault| Refused { commit: None, step: None, fault });
         let commits = self.commits.iter().map(|(id, fault)| Refused { commit: Some(*id), step: None, fault });
@@ -56,17 +57,17 @@ impl Judgement {
         references.chain(commits).chain(steps)
     }
 
-    /// What whoever pushes should know though it lands.
+    /// Returns warnings for the pusher, which do not block the push.
     pub fn warnings(&self) -> impl Iterator<Item = &Fault> {
         self.steps.iter().flat_map(|step| &step.warnings)
     }
 }
 
 impl Gate {
-    /// Judges a push: all references together, for a push lands as a whole or not at all.
+    /// Judges a push: all references together, because a push is accepted or refused as a whole.
     ///
     /// # Errors
-    /// When there can be no verdict: then the push is refused as well.
+    /// [`GateError`] if there can be no verdict. Then the push is refused as well.
     pub fn judge(&self, updates: &[Update], pusher: Option<&Pusher>, now: Timestamp) -> Result<Judgement, GateError> {
         let started = Instant::now();
         let by = pusher.map_or(Lander::Nobody, |p| Lander::Pusher(p.clone()));
@@ -80,7 +81,7 @@ impl Gate {
             return Ok(out);
         }
         let mut guarded: Vec<&Update> = updates.iter().filter(|u| self.protects(&u.name)).collect();
-        // What is there goes first, and the branch of HEAD: the others begin at steps of these.
+        // Existing branches go first, and HEAD's branch among equals: new branches start at steps of these.
         guarded.sort_by_key(|u| (u.old.is_none(), self.protected.first() != Some(&u.name)));
         let mut tips = if guarded.iter().any(|u| u.old.is_none()) { self.tips()? } else { Vec::new() };
         for update in guarded {
@@ -90,7 +91,7 @@ impl Gate {
                 None => self.first_steps(update, new, (&tips, pusher), &mut out)?,
             };
             let Some(steps) = steps else { break };
-            // What is not built as it must be is not read any further.
+            // A commit with structural faults is not read any further.
             let known = update.old.map_or_else(|| tips.clone(), |old| vec![old]);
             out.commits.extend(self.structure(update, new, (&steps, &known), now)?);
             if !out.commits.is_empty() {
@@ -107,7 +108,7 @@ impl Gate {
         Ok(out)
     }
 
-    /// What is wrong with the commits that are new to a protected branch, by themselves, side branches included.
+    /// Returns the structural faults of the commits that are new to a protected branch, side branches included.
     fn structure(
         &self,
         update: &Update,
@@ -127,13 +128,13 @@ impl Gate {
         for commit in &commits {
             match self.touched(commit) {
                 Ok(touched) => folders.extend(touched),
-                // What is missing or damaged is told by the checks of structure, if by anything.
+                // The structural checks report a missing or damaged object.
                 Err(e) => drop(unsearched.get_or_insert(e)),
             }
         }
         folders.sort();
         folders.dedup();
-        // Without a registry there is nothing to guard.
+        // Without a registry there is nothing to protect.
         if folders.is_empty() {
             return unsearched.map_or(Ok(Vec::new()), Err);
         }
@@ -150,7 +151,7 @@ impl Gate {
         }
     }
 
-    /// The folders of the registries that a commit changes.
+    /// Returns the folders of the registries that a commit changes.
     fn touched(&self, commit: &Oid) -> Result<impl Iterator<Item = String>, GateError> {
         let commit = self.repo.commit(commit)?;
         let parent = commit.parents.first().filter(|parent| self.repo.has(parent));
@@ -164,8 +165,8 @@ impl Gate {
         if started.elapsed() > limit { Err(GateError::Late { seconds: limit.as_secs() }) } else { Ok(()) }
     }
 
-    /// The steps that a protected branch would take, oldest first; none, with a fault, if the old tip is not on the
-    /// first-parent line of the new one.
+    /// Returns the steps that a protected branch would get, oldest first. Adds a fault and returns `None` if the old
+    /// tip is not in the first-parent history of the new one.
     fn steps(&self, update: &Update, (old, new): (Oid, Oid), out: &mut Judgement) -> Result<Option<Line>, GateError> {
         let max = self.limits.commits;
         let mut steps = Vec::new();
@@ -191,7 +192,7 @@ impl Gate {
         Ok(Some(steps).filter(|steps| reached && steps.len() <= max))
     }
 
-    /// The same of a protected branch that is new: it begins where it leaves the line of another one.
+    /// Returns the steps of a new protected branch: it starts where it leaves another branch's first-parent history.
     fn first_steps(
         &self,
         update: &Update,
@@ -207,7 +208,7 @@ impl Gate {
         Ok(None)
     }
 
-    /// Why a new tip does not continue the line of the old one.
+    /// Returns why a new tip does not continue the first-parent history of the old one.
     fn why_not(&self, old: Oid, new: Oid) -> Result<(&'static str, &'static str), GitError> {
         let max = self.limits.commits;
         let behind = |tip: Oid, known: Oid| self.repo.new_commits(tip, &[known], max);
@@ -233,7 +234,7 @@ fn too_many(update: &Update, max: usize) -> Fault {
     fault(update, "limit", &message, "push in parts, or raise greenroom.maxCommits in the served repository")
 }
 
-/// A fault of a reference.
+/// Returns a fault of a reference.
 fn fault(update: &Update, rule: &'static str, message: &str, help: &str) -> Fault {
     Fault { problem: Problem::of_file(update.name.clone(), rule, message).help(help), class: Class::History }
 }

@@ -1,4 +1,4 @@
-//! After a push was taken: it is written down.
+//! Records accepted pushes.
 
 use super::{Gate, GateError, GateLimits, People, Pusher, Update};
 use crate::git::Repo;
@@ -8,12 +8,13 @@ use crate::snapshot::{self, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// Records who pushed what, durably; gives the push's number, or none if nothing moved. Any two may run at once.
+/// Records durably who pushed what. Returns the push's number, or `None` if nothing moved. Concurrent calls are safe.
 ///
-/// `person` is who the pusher is in the registry, if that is known.
+/// `person` is the pusher's id in the registry, if it is known.
 ///
 /// # Errors
-/// The push stands all the same; what is missing of the record is seen by `greenroom verify`.
+/// [`PushesError`] if the record cannot be written. The push remains accepted; `greenroom verify` reports the gap in
+/// the record.
 pub fn record(
     repo: &Repo,
     updates: &[Update],
@@ -29,8 +30,11 @@ pub fn record(
 }
 
 impl Gate {
-    /// Who the pusher of a taken push is in the registry: by the state before, as when it was judged; for a branch
-    /// that was not there, by the one that came.
+    /// Returns the pusher's person in the registry, as of the snapshot before the push, like the verdict. For a new
+    /// branch, as of the pushed snapshot.
+    ///
+    /// # Errors
+    /// [`GateError`] if an object cannot be read.
     pub fn person(&self, pusher: &Pusher, updates: &[Update]) -> Result<Option<UserName>, GateError> {
         let update = updates.iter().find(|u| self.protects(&u.name));
         let commit = match update.and_then(|u| u.old.or(u.new)) {

@@ -1,19 +1,19 @@
-//! What git says of a push: one line for each reference, `<old> <new> <name>`.
+//! Git's description of a push: one line for each reference, `<old> <new> <name>`.
 
 use crate::tree::Oid;
 
 /// A reference that a push would move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
-    /// What it names now; none if it is to be created.
+    /// The current object; `None` if the reference is to be created.
     pub old: Option<Oid>,
-    /// What it is to name; none if it is to be deleted.
+    /// The new object; `None` if the reference is to be deleted.
     pub new: Option<Oid>,
-    /// Its full name: `refs/heads/main`.
+    /// The full name: `refs/heads/main`.
     pub name: String,
 }
 
-/// A line that git would not write.
+/// The error for a line that git would not write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("git's list of references is not what it should be: {0}")]
 pub struct BadLine(pub &'static str);
@@ -22,7 +22,10 @@ pub struct BadLine(pub &'static str);
 const MAX_LINE: usize = 4096;
 
 impl Update {
-    /// Reads `<old> <new> <name>`; an id of zeros means none.
+    /// Parses `<old> <new> <name>`. An id of zeros means "no object".
+    ///
+    /// # Errors
+    /// [`BadLine`] if the line is too long or malformed.
     pub fn parse(line: &[u8]) -> Result<Self, BadLine> {
         if line.len() > MAX_LINE {
             return Err(BadLine("a line is too long"));
@@ -35,7 +38,10 @@ impl Update {
         Self::of(old, new, name)
     }
 
-    /// From the three parts, as git gives them to an `update` hook as arguments.
+    /// Parses the three parts, which git passes to an `update` hook as arguments.
+    ///
+    /// # Errors
+    /// [`BadLine`] if an id or the name is malformed, or both ids are zeros.
     pub fn of(old: &str, new: &str, name: &str) -> Result<Self, BadLine> {
         let (old, new) = (id(old)?, id(new)?);
         if old.is_none() && new.is_none() {

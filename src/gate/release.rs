@@ -10,15 +10,15 @@ use crate::format::Problem;
 use crate::rules::{Class, Fault};
 use crate::tree::Oid;
 
-/// The setting that names them: patterns such as `refs/tags/v*` and `prod`; a short name is a branch's.
+/// The setting with their names: patterns such as `refs/tags/v*` and `prod`. A short name is a branch.
 pub(super) const SETTING: &str = "greenroom.release";
 
-/// The registry-wide level that sets them.
+/// The registry-wide level that is needed to set them.
 const LEVEL: Level = Level::CanManageProductionVersions;
 
 impl Gate {
-    /// What is wrong with the release references of a push: who pushes must be known and have the level, what they name
-    /// must be a state that was judged, and tags stay.
+    /// Returns the faults of a push's release references. The pusher must be known and have the level. A reference must
+    /// point to a commit that was judged as a step. Tags must not move.
     pub(super) fn releases(&self, updates: &[Update], pusher: Option<&Pusher>) -> Result<Vec<Fault>, GateError> {
         let is_release = |name: &str| self.releases.iter().any(|p| matches(p, name)) && !self.protects(name);
         let asked: Vec<&Update> = updates.iter().filter(|u| is_release(&u.name)).collect();
@@ -57,8 +57,8 @@ impl Gate {
         Ok(faults)
     }
 
-    /// Takes the commits out that are on the first-parent line of a protected branch, as it is or as this push, which
-    /// lands as a whole, would make it. A commit of a merged side branch is none of them: as a state it was never judged.
+    /// Removes the commits that are steps of a protected branch, as it is or as this push, which is accepted as a
+    /// whole, would leave it. A commit of a merged side branch does not count: its snapshot was never judged.
     fn keep_unjudged(&self, wanted: &mut BTreeSet<Oid>, updates: &[Update]) -> Result<(), GateError> {
         let mut tips = self.tips()?;
         tips.extend(updates.iter().filter(|u| self.protects(&u.name)).filter_map(|u| u.new));
@@ -73,7 +73,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Why who pushes may not set release references, and what to do; none if he may.
+    /// Returns why the pusher may not set release references, and what to do; `None` if they may.
     fn pusher_without_level(&self, pusher: Option<&Pusher>) -> Result<Option<(String, &'static str)>, GateError> {
         const ASK: &str = "let somebody with CAN_MANAGE_PRODUCTION_VERSIONS of the registry push it";
         let Some(pusher) = pusher else {

@@ -1,4 +1,4 @@
-//! What the one who pushes is told: which rule, where, why, and what would satisfy it.
+//! The message for the pusher: which rule, where, why, and what would satisfy it.
 //!
 //! The text travels through git to a terminal, so it is plain ASCII, short, and escaped.
 
@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 
 use super::push::{Judgement, Refused};
 
-/// The most that is said, in bytes.
+/// The longest message, in bytes.
 const MAX_TEXT: usize = 4096;
 
-/// The longest of one line, in characters.
+/// The longest line, in characters.
 const MAX_LINE: usize = 600;
 
 impl Judgement {
-    /// The refusal as text; empty if nothing stands in the way.
+    /// Formats the refusal as text; empty if nothing is refused.
     pub fn render(&self) -> String {
         let all: Vec<Refused<'_>> = self.faults().collect();
         let mut out = match all.len() {
@@ -35,7 +35,7 @@ impl Judgement {
     }
 }
 
-/// A fault, with the step it is in where that is another than the last one told.
+/// Formats a fault, with its commit unless that is the commit of the previous fault.
 fn told(one: &Refused<'_>, last: Option<crate::tree::Oid>) -> String {
     let mut out = String::new();
     match (one.commit.filter(|c| Some(*c) != last), one.step) {
@@ -59,7 +59,7 @@ fn told(one: &Refused<'_>, last: Option<crate::tree::Oid>) -> String {
     out
 }
 
-/// Foreign text as plain ASCII on one line, cut where it grows too long.
+/// Converts untrusted text to plain ASCII on one line, truncated if it is too long.
 pub fn ascii(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -72,7 +72,7 @@ pub fn ascii(text: &str) -> String {
     out
 }
 
-/// Adds a character as ASCII: signs of typography by their like, others by their number.
+/// Appends a character as ASCII: typographic characters by a similar one, others as an escape.
 pub fn plain(c: char, out: &mut String) {
     match c {
         ' '..='~' => out.push(c),

@@ -1,4 +1,4 @@
-//! Whether the work tree and the index have what a tree says, so that a change can be written over it.
+//! Checks that the work tree and the index match a tree, so that a change can overwrite it.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -13,16 +13,16 @@ use super::{GitError, PublishError, Repo};
 use crate::text::one_line;
 use crate::tree::{Kind, Oid};
 
-/// How many paths a message lists.
+/// The largest number of paths that a message lists.
 const LISTED: usize = 10;
 
-/// What is at a path: its kind and object.
+/// The kind and the object at a path.
 pub(super) type There = (Kind, Oid);
 
-/// One path that differs: what the old tree has there and what the new one has.
+/// One path that differs: its entry in the old tree and in the new tree. `None`: the tree has no such path.
 pub(super) type Difference = (Option<There>, Option<There>);
 
-/// Paths for a message: at most ten, escaped.
+/// Formats paths for a message: at most ten, with control characters escaped.
 pub(super) fn list(paths: &[String]) -> String {
     let mut text = paths.iter().take(LISTED).map(|p| one_line(p).into_owned()).collect::<Vec<_>>().join(", ");
     if paths.len() > LISTED {
@@ -31,7 +31,7 @@ pub(super) fn list(paths: &[String]) -> String {
     text
 }
 
-/// Lists the paths that stand in the way of a change.
+/// Returns [`PublishError::Dirty`] with the paths whose local state conflicts with a change.
 pub(super) fn refuse_dirty(
     repo: &Repo,
     root: &Path,
@@ -51,7 +51,7 @@ pub(super) fn refuse_dirty(
     if paths.is_empty() { Ok(()) } else { Err(PublishError::Dirty { paths }) }
 }
 
-/// Whether a path is as the old tree has it, in the index and in the work tree.
+/// Whether the index and the work tree both have the old tree's entry at a path.
 fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: There) -> Result<bool, GitError> {
     let Some(entry) = index.entry_by_path_and_stage(path.into(), Stage::Unconflicted) else { return Ok(false) };
     if !is_staged(repo, index, path, Some(old)) {
@@ -68,7 +68,7 @@ fn is_as(repo: &Repo, root: &Path, index: &gix::index::File, path: &str, old: Th
     is_on_disk(repo, root, index, path, Some(old))
 }
 
-/// Whether the index has this at a path, and nothing of a merge.
+/// Whether the index has this entry at a path, and no conflict stages of a merge.
 pub(super) fn is_staged(repo: &Repo, index: &gix::index::File, path: &str, there: Option<There>) -> bool {
     let Some((kind, id)) = there else { return index.entry_range(path.into()).is_none() };
     let entry = index.entry_by_path_and_stage(path.into(), Stage::Unconflicted);
@@ -76,7 +76,7 @@ pub(super) fn is_staged(repo: &Repo, index: &gix::index::File, path: &str, there
     entry.is_some_and(|e| repo.id(&id) == Some(e.id) && e.mode == mode_of(kind))
 }
 
-/// Whether the work tree has this at a path, by its bytes: as they are stored, or as git would check them out.
+/// Whether the work tree has these bytes at a path: as they are stored, or as git would check them out.
 pub(super) fn is_on_disk(
     repo: &Repo,
     root: &Path,
@@ -88,7 +88,7 @@ pub(super) fn is_on_disk(
         (None, None) => Ok(true),
         (Some((_, meta)), Some((kind, _))) if !has_kind(repo, &meta, kind) => Ok(false),
         (Some((file, meta)), Some((kind, id))) => {
-            // git-lfs checks out the content in place of the pointer.
+            // git-lfs checks out the content instead of the pointer.
             let checked_out = kind.is_file() && repo.is_content_of(&file, &id)?;
             Ok(checked_out || repo.has_bytes(index, path, (&file, &meta), (kind, id))?)
         }
@@ -107,7 +107,7 @@ fn has_kind(repo: &Repo, meta: &Metadata, kind: Kind) -> bool {
     }
 }
 
-/// Whether a path that the old tree does not have is free, or holds already what it shall hold.
+/// Whether a path that the old tree does not have is free, or already holds the new content.
 fn is_free(
     repo: &Repo,
     root: &Path,
@@ -147,8 +147,8 @@ fn is_free(
     }
 }
 
-/// Whether the file at a path is one that goes, under a name that differs by case only: where the disk ignores case,
-/// both names lead to it.
+/// Whether the file at a path is a file that the change removes, under a name that differs by case only. Where the file
+/// system ignores case, both names lead to the same file.
 fn goes_in_another_case(root: &Path, path: &str, meta: &Metadata, changes: &BTreeMap<String, Difference>) -> bool {
     let folded = path.to_lowercase();
     let mut gone = changes.iter().filter(|(old, (_, new))| new.is_none() && old.to_lowercase() == folded);
@@ -166,7 +166,7 @@ fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.created().ok(), a.modified().ok(), a.len()) == (b.created().ok(), b.modified().ok(), b.len())
 }
 
-/// Whether a folder holds nothing but files that go.
+/// Whether a folder holds only files that the change removes.
 fn only_holds(dir: &Path, path: &str, goes: &dyn Fn(&str) -> bool) -> Result<bool, GitError> {
     for entry in std::fs::read_dir(dir).map_err(|e| GitError::io("read", dir, e))? {
         let entry = entry.map_err(|e| GitError::io("read", dir, e))?;
@@ -180,7 +180,7 @@ fn only_holds(dir: &Path, path: &str, goes: &dyn Fn(&str) -> bool) -> Result<boo
     Ok(true)
 }
 
-/// The file at a path that is reached without following a symbolic link; none if there is nothing.
+/// Finds the file at a path without following symbolic links. Returns `None` if there is nothing.
 pub(super) fn find(root: &Path, path: &str) -> Result<Option<(PathBuf, Metadata)>, GitError> {
     let mut at = root.to_owned();
     let mut parts = path.split('/').peekable();
@@ -199,13 +199,13 @@ pub(super) fn find(root: &Path, path: &str) -> Result<Option<(PathBuf, Metadata)
     Ok(None)
 }
 
-/// What the index would note of a file.
+/// Returns the file metadata that the index would record.
 pub(super) fn stat(file: &Path) -> Result<Stat, GitError> {
     let meta = IndexMetadata::from_path_no_follow(file).map_err(|e| GitError::io("look at", file, e))?;
     Ok(Stat::from_fs(&meta).unwrap_or_default())
 }
 
-/// Whether a file may be run, where the system knows such a thing.
+/// Whether a file is executable. Returns `None` where the system has no such permission.
 #[cfg(unix)]
 #[expect(clippy::unnecessary_wraps, reason = "other systems do not know")]
 pub(super) fn executable(meta: &Metadata) -> Option<bool> {
@@ -218,7 +218,7 @@ pub(super) fn executable(_: &Metadata) -> Option<bool> {
     None
 }
 
-/// The mode of a kind in the index.
+/// Returns the index's mode for a kind.
 pub(super) fn mode_of(kind: Kind) -> Mode {
     match kind {
         Kind::Tree => Mode::DIR,
@@ -230,7 +230,7 @@ pub(super) fn mode_of(kind: Kind) -> Mode {
 }
 
 impl Repo {
-    /// Whether a file, or a link, holds the bytes of a blob: as they are, or after the conversion that git makes.
+    /// Whether a file or a symbolic link holds the bytes of a blob: as they are, or after git's conversion.
     pub(super) fn has_bytes(
         &self,
         index: &gix::index::State,
@@ -249,7 +249,7 @@ impl Repo {
         Ok(self.hash_bytes(file, &bytes)? == id)
     }
 
-    /// The id that a file or symbolic link would have as a blob.
+    /// Computes the id that a file or a symbolic link would have as a blob. Returns `None` for anything else.
     pub(super) fn hash_file(&self, file: &Path, meta: &Metadata) -> Result<Option<Oid>, GitError> {
         let bytes = if meta.is_symlink() {
             std::fs::read_link(file).map(|t| t.as_os_str().as_encoded_bytes().to_vec())

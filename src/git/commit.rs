@@ -1,9 +1,9 @@
-//! Commits as values: every commit that git can follow is read, however odd its headers are, and what is odd is said.
+//! Commits as values: every commit that git can follow is read, and oddities in its headers are reported.
 //!
-//! A history is not only written by git: imports, mirrors and broken programs leave commits without authors, with time
-//! zones of 99 hours and times beyond any calendar, and git reads on. So the headers are parsed here by git's own rules
-//! and not by those of a library that trusts them. Only what git cannot follow either is damage: a commit without a
-//! tree, or with a parent that is no id.
+//! Not only git writes histories. Imports, mirrors and faulty programs leave commits without authors, with time zones
+//! of 99 hours and with times beyond any calendar, and git still reads them. So this module parses headers by git's own
+//! rules and not with a library that trusts them. A commit is damaged only if git cannot follow it either: it has no
+//! tree, or a parent that is not an id.
 
 use std::fmt;
 
@@ -14,32 +14,32 @@ use super::{GitError, Repo, stamp};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// The largest offset from UTC that is taken as it stands, in minutes: git writes four digits.
+/// The largest offset from UTC that is read unchanged, in minutes: git writes four digits.
 const MAX_OFFSET: i64 = 99 * 60 + 59;
 
-/// The largest offset that any place on earth has, in minutes.
+/// The largest offset of any real time zone, in minutes.
 const REAL_OFFSET: i64 = 15 * 60;
 
-/// Who did something and when, as a commit says.
+/// A person and a time, as a commit names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ident {
-    /// The name.
+    /// The name as written; it may be empty.
     pub name: String,
     /// The e-mail address.
     pub email: String,
-    /// When; in commits whole seconds are kept.
+    /// The time; commits store whole seconds.
     pub time: Timestamp,
     /// The offset of the local time from UTC in seconds, east positive.
     pub offset: i32,
 }
 
 impl Ident {
-    /// An identity at a time in UTC.
+    /// Returns an identity at a time in UTC.
     pub fn new(name: impl Into<String>, email: impl Into<String>, time: Timestamp) -> Self {
         Self { name: name.into(), email: email.into(), time, offset: 0 }
     }
 
-    /// From the library's form. A time that cannot be read counts as 1970, as in git.
+    /// Converts from the library's form. A time that cannot be read counts as 1970, as in git.
     pub(super) fn from_git(who: gix::actor::SignatureRef<'_>) -> Self {
         let (time, offset) = moment(who.time.as_bytes()).unwrap_or_default();
         Self {
@@ -50,8 +50,8 @@ impl Ident {
         }
     }
 
-    /// To the library's form; characters that would break the commit's header are left out, as git does, and so is
-    /// what git cannot write of an offset.
+    /// Converts to the library's form. Like git, drops characters that would break the commit's header, and limits the
+    /// offset to what git can write.
     pub(super) fn to_git(&self) -> gix::actor::Signature {
         let offset = i64::from(self.offset).clamp(-60 * MAX_OFFSET, 60 * MAX_OFFSET);
         gix::actor::Signature {
@@ -62,18 +62,18 @@ impl Ident {
     }
 }
 
-/// Leaves out what git leaves out of names and addresses.
+/// Drops the characters that git drops from names and addresses.
 fn clean(s: &str) -> String {
     let crud = |c: char| c <= ' ' || matches!(c, '.' | ',' | ':' | ';' | '<' | '>' | '"' | '\\' | '\'');
     s.trim_matches(crud).chars().filter(|c| !matches!(c, '<' | '>' | '\n' | '\r' | '\0')).collect()
 }
 
-/// Whose header of a commit.
+/// The header of a commit that contains an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Of who made the change.
+    /// The person who made the change.
     Author,
-    /// Of who put it here.
+    /// The person who committed it.
     Committer,
 }
 
@@ -86,24 +86,24 @@ impl Role {
     }
 }
 
-/// What is odd about a commit that can be read all the same.
+/// An oddity of a commit that can be read all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Oddity {
-    /// There is no such header; the identity counts as empty.
+    /// The header is missing; the identity counts as empty.
     Missing(Role),
-    /// There are several such headers; the first counts.
+    /// The header appears more than once; the first one counts.
     Repeated(Role),
     /// The identity is not a name and an address; it counts as empty.
     Identity(Role),
-    /// The time is no time between the years 1970 and 9999; the nearest one counts, and 1970 where there is none.
+    /// The time is not between the years 1970 and 9999. The nearest such time counts, and 1970 if there is no time.
     Time(Role),
-    /// The offset from UTC is none that a place on earth has; it is only shown.
+    /// No time zone on earth has this offset from UTC. The offset is only shown.
     Zone(Role),
-    /// The commit is not UTF-8; what is no character is shown as a replacement.
+    /// The commit is not UTF-8. Invalid bytes are shown as replacement characters.
     Encoding,
-    /// There is a NUL byte in the commit.
+    /// The commit contains a NUL byte.
     Nul,
-    /// There is no empty line after the headers; the commit counts as one without a message.
+    /// No empty line follows the headers. The message counts as empty.
     NoMessage,
 }
 
@@ -125,28 +125,32 @@ impl fmt::Display for Oddity {
 /// A commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// Its id.
+    /// The id of the commit.
     pub id: Oid,
-    /// Its root tree.
+    /// The id of the root tree.
     pub tree: Oid,
-    /// The commits before it: none for the first, several for a merge.
+    /// The parent commits: none for a root commit, several for a merge.
     pub parents: Vec<Oid>,
-    /// Who made the change.
+    /// The person who made the change.
     pub author: Ident,
-    /// Who put it here; its time is the commit's own time, to the millisecond where a trailer says it.
+    /// The person who committed it. The time is the commit's own time, to the millisecond if a trailer gives it.
     pub committer: Ident,
     /// The first paragraph of the message, on one line.
     pub subject: String,
     /// The rest of the message.
     pub body: String,
-    /// Whether it carries a signature (which may be a bad one).
+    /// Whether the commit carries a signature. The signature may be invalid.
     pub signed: bool,
-    /// What is odd about it, sorted. The gate refuses a commit with any of these; a history may hold one all the same.
+    /// Oddities of the commit, sorted. The gate refuses a commit with any of them; an older history may hold such
+    /// commits.
     pub oddities: Vec<Oddity>,
 }
 
 impl Repo {
     /// Reads a commit.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] if the object is missing, unreadable or not a commit that git can follow.
     pub fn commit(&self, id: &Oid) -> Result<Commit, GitError> {
         let bytes = self.object(id, ObjectKind::Commit)?;
         let parts = self.parts(id, &bytes)?;
@@ -176,13 +180,16 @@ impl Repo {
         })
     }
 
-    /// The root tree of a commit.
+    /// Reads the root tree of a commit.
+    ///
+    /// # Errors
+    /// The same as [`Self::commit`].
     pub fn tree_of(&self, commit: &Oid) -> Result<Oid, GitError> {
         let bytes = self.object(commit, ObjectKind::Commit)?;
         Ok(self.parts(commit, &bytes)?.tree)
     }
 
-    /// What a commit leads to, and the second at which it was committed.
+    /// Reads the tree and the parents of a commit, and the second at which it was committed.
     pub(super) fn lead(&self, commit: &Oid) -> Result<(Oid, Vec<Oid>, Timestamp), GitError> {
         let bytes = self.object(commit, ObjectKind::Commit)?;
         let parts = self.parts(commit, &bytes)?;
@@ -191,7 +198,7 @@ impl Repo {
         Ok((parts.tree, parts.parents, time))
     }
 
-    /// The second at which a commit with these bytes was committed, and its message.
+    /// Reads the second at which a commit with these bytes was committed, and its message.
     pub(super) fn second_and_message<'b>(&self, id: &Oid, bytes: &'b [u8]) -> Result<(Timestamp, &'b [u8]), TreeError> {
         let parts = self.parts(id, bytes)?;
         let committer = header(parts.rest, b"committer").map(line).unwrap_or_default();
@@ -203,18 +210,18 @@ impl Repo {
     }
 }
 
-/// The parts of a commit's bytes that git must be able to read, and the rest.
+/// The parts of a commit that git must be able to read, and the remaining bytes.
 struct Parts<'b> {
     tree: Oid,
     parents: Vec<Oid>,
     rest: &'b [u8],
 }
 
-/// The headers of a commit that are one line, or the first line of several.
+/// Names and values of headers. Of a header with several lines, only the first line.
 type Headers<'b> = Vec<(&'b [u8], &'b [u8])>;
 
 impl<'b> Parts<'b> {
-    /// Reads the beginning as git does: the tree, and the parents that directly follow it.
+    /// Reads the start of a commit as git does: the tree, and the parents that directly follow.
     fn of(bytes: &'b [u8], hex: usize) -> Result<Self, &'static str> {
         let mut rest = bytes;
         let tree = take_id(&mut rest, b"tree ", hex).ok_or("it does not begin with the id of a tree")?;
@@ -225,7 +232,7 @@ impl<'b> Parts<'b> {
         Ok(Self { tree, parents, rest })
     }
 
-    /// The headers after the parents, and the message.
+    /// Returns the headers after the parents, and the message.
     fn rest(&self, oddities: &mut Vec<Oddity>) -> (Headers<'b>, &'b [u8]) {
         let mut headers = Headers::new();
         let mut rest = self.rest;
@@ -243,7 +250,7 @@ impl<'b> Parts<'b> {
     }
 }
 
-/// Takes a line with an id off the front.
+/// Takes a line with an id from the front.
 fn take_id(rest: &mut &[u8], name: &[u8], hex: usize) -> Option<Oid> {
     let mut after = *rest;
     let line = take_line(&mut after).strip_prefix(name)?;
@@ -252,7 +259,7 @@ fn take_id(rest: &mut &[u8], name: &[u8], hex: usize) -> Option<Oid> {
     Some(id)
 }
 
-/// Takes the next line off the front, without its end.
+/// Takes the next line from the front, without its line feed.
 fn take_line<'b>(rest: &mut &'b [u8]) -> &'b [u8] {
     let (line, after) = rest.split_once_str(b"\n").unwrap_or((*rest, b""));
     *rest = after;
@@ -263,7 +270,7 @@ fn split(line: &[u8]) -> (&[u8], &[u8]) {
     line.split_once_str(b" ").unwrap_or((line, b""))
 }
 
-/// The first header of a name.
+/// Returns the value of the first header with this name.
 fn header<'b>(mut rest: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
     while !rest.is_empty() {
         let line = take_line(&mut rest);
@@ -276,7 +283,7 @@ fn header<'b>(mut rest: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
     None
 }
 
-/// The identity of a role, and what is odd about it.
+/// Reads the identity of a role and records its oddities.
 fn ident(role: Role, headers: &[(&[u8], &[u8])], oddities: &mut Vec<Oddity>) -> Ident {
     let mut all = headers.iter().filter(|(name, _)| *name == role.as_str().as_bytes()).map(|(_, value)| *value);
     let Some(first) = all.next() else {
@@ -300,7 +307,7 @@ fn ident(role: Role, headers: &[(&[u8], &[u8])], oddities: &mut Vec<Oddity>) -> 
     Ident { name: text(read.name), email: text(read.email), time: read.time, offset: seconds(read.offset) }
 }
 
-/// An identity as it was read.
+/// An identity as it was read, before it is checked.
 #[derive(Default)]
 struct Line<'b> {
     name: &'b [u8],
@@ -312,8 +319,8 @@ struct Line<'b> {
     is_time: bool,
 }
 
-/// Reads `Name <address> seconds +hhmm` as git's `split_ident_line`: the address is what the first angle brackets hold,
-/// the time is what follows the last of them.
+/// Reads `Name <address> seconds +hhmm` like git's `split_ident_line`: the address is in the first pair of angle
+/// brackets, the time after the last closing bracket.
 fn line(value: &[u8]) -> Line<'_> {
     let Some((name, rest)) = value.split_once_str(b"<") else { return Line::default() };
     let Some((email, _)) = rest.split_once_str(b">") else { return Line::default() };
@@ -326,7 +333,8 @@ fn line(value: &[u8]) -> Line<'_> {
     Line { name, email, time, offset, is_identity: !email.is_empty() && !email.contains(&b'<'), is_time }
 }
 
-/// Seconds since 1970 and an offset in minutes; none where there are no digits. What is too large counts as the largest.
+/// Reads seconds since 1970 and an offset in minutes. Returns `None` without digits. Numbers that are too large
+/// saturate.
 fn moment(text: &[u8]) -> Option<(i64, i64)> {
     let text = text.trim();
     let (sign, digits) = match text.strip_prefix(b"-") {
@@ -343,12 +351,12 @@ fn moment(text: &[u8]) -> Option<(i64, i64)> {
     Some((sign * number, zone))
 }
 
-/// `hhmm` in minutes, as far as it is a number; at most what git can write.
+/// Reads the leading digits as `hhmm` and returns minutes, at most the largest offset that git can write.
 fn number_of_zone(zone: &[u8]) -> i64 {
     number(zone).map_or(0, |(n, _)| (n / 100).saturating_mul(60).saturating_add(n % 100).min(MAX_OFFSET))
 }
 
-/// The number at the beginning of a text, at most the largest there is, and what follows it.
+/// Reads the number at the start of a text, saturated at `i64::MAX`, and returns it with the remaining bytes.
 fn number(text: &[u8]) -> Option<(i64, &[u8])> {
     let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
@@ -356,7 +364,7 @@ fn number(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((digits.iter().fold(0, add), rest))
 }
 
-/// Minutes as seconds.
+/// Converts minutes to seconds.
 fn seconds(minutes: i64) -> i32 {
     i32::try_from(minutes.clamp(-MAX_OFFSET, MAX_OFFSET) * 60).unwrap_or_default()
 }
@@ -367,7 +375,7 @@ mod tests {
 
     const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
-    /// The identity of the author of a commit with this line.
+    /// Reads the identity of the author from a commit with this line.
     fn author(value: &str) -> (Ident, Vec<Oddity>) {
         let mut oddities = Vec::new();
         let bytes = format!("tree {TREE}\nauthor {value}\n\nm\n");
@@ -414,7 +422,7 @@ mod tests {
         ] {
             let (who, oddities) = author(value);
             assert_eq!((who.time.as_seconds(), who.offset, oddities), (seconds, offset, said), "{value}");
-            // And it can be written again, and resolved by a mailmap.
+            // The identity can be written again, and a mailmap can resolve it.
             let mut buf = gix::date::parse::TimeBuf::default();
             assert!(who.to_git().to_ref(&mut buf).time.len() <= 28, "{value}");
         }

@@ -1,7 +1,7 @@
 //! Conversion between the bytes of a commit and those of a work tree, as git does it: line ends, `$Id$`, encodings.
 //!
-//! Which conversion a file gets, its attributes and the user's settings say (`core.autocrlf`, `core.eol`,
-//! `core.attributesFile`). Filters are programs and never run here: a Git LFS pointer stays the pointer.
+//! A file's attributes and the user's settings choose the conversion (`core.autocrlf`, `core.eol`,
+//! `core.attributesFile`). Filters are programs and never run here: a Git LFS pointer stays a pointer.
 
 use std::path::Path;
 
@@ -16,16 +16,16 @@ use super::{GitError, Repo, program};
 /// The attribute that names the encoding of a file in the work tree.
 const ENCODING: &str = "working-tree-encoding";
 
-/// The attribute that puts the id of a file in place of `$Id$`.
+/// The attribute that expands `$Id$` to the id of the file.
 const IDENT: &str = "ident";
 
-/// What converts files. The attributes are those of an index and of the `.gitattributes` in the work tree.
+/// Converts files. Attributes come from an index and from the `.gitattributes` files in the work tree.
 pub struct Converter<'r> {
     repo: &'r Repo,
     pipeline: gix::filter::plumbing::Pipeline,
     stack: gix::worktree::Stack,
     attributes: gix::attrs::search::Outcome,
-    /// The index that converts files on their way into git: what has CRLF there keeps it.
+    /// The index, for files on their way into git: a file that is stored with CRLF keeps its CRLF.
     index: Option<gix::index::State>,
 }
 
@@ -36,7 +36,10 @@ impl std::fmt::Debug for Converter<'_> {
 }
 
 impl Repo {
-    /// For files of the work tree that are read or written by hand.
+    /// Returns a converter for work tree files that are read or written without a publish.
+    ///
+    /// # Errors
+    /// [`GitError`] if the index or the settings cannot be read.
     pub fn converter(&self) -> Result<Converter<'_>, GitError> {
         let index = self.read_index()?;
         Converter::into_git(self, &index)
@@ -44,12 +47,12 @@ impl Repo {
 }
 
 impl<'r> Converter<'r> {
-    /// For files that are compared with commits, or become a part of one.
+    /// Returns a converter for files that are compared with commits or go into a commit.
     pub(super) fn into_git(repo: &'r Repo, index: &gix::index::State) -> Result<Self, GitError> {
         Self::new(repo, index, Source::WorktreeThenIdMapping, Some(index.clone()))
     }
 
-    /// For files that are written as an index has them, which holds the attributes of the new state.
+    /// Returns a converter for files that are written from an index. That index holds the attributes of the new state.
     pub(super) fn out_of_git(repo: &'r Repo, index: &gix::index::State) -> Result<Self, GitError> {
         Self::new(repo, index, Source::IdMappingThenWorktree, None)
     }
@@ -72,7 +75,11 @@ impl<'r> Converter<'r> {
         Ok(Self { repo, pipeline, stack, attributes, index: kept })
     }
 
-    /// What a commit would hold of a file with these bytes. None if its attributes promise an encoding that it is not in.
+    /// Returns the bytes that a commit would hold for a file with these bytes. Returns `None` if the attributes name an
+    /// encoding that does not fit the bytes.
+    ///
+    /// # Errors
+    /// [`GitError`] if the attributes cannot be read.
     pub fn to_git(&mut self, path: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>, GitError> {
         let objects = &self.repo.inner.objects;
         let there = self.stack.at_entry(BStr::new(path), None, objects);
@@ -94,12 +101,16 @@ impl<'r> Converter<'r> {
         Ok(match converted {
             Ok(ToGitOutcome::Unchanged(_)) => Some(bytes.to_vec()),
             Ok(ToGitOutcome::Buffer(converted)) => Some(converted.to_vec()),
-            // Without programs nothing comes from one, and what remains is an encoding.
+            // No filter program runs, so `Process` cannot occur. The only cause that is left for an error is an
+            // encoding.
             Ok(ToGitOutcome::Process(_)) | Err(_) => None,
         })
     }
 
-    /// What a checkout would write of a file with these bytes.
+    /// Returns the bytes that a checkout would write for a file with these stored bytes.
+    ///
+    /// # Errors
+    /// [`GitError`] if the attributes cannot be read, or the conversion fails.
     pub fn to_work_tree(&mut self, path: &str, bytes: Vec<u8>) -> Result<Vec<u8>, GitError> {
         let there = self.stack.at_entry(BStr::new(path), None, &self.repo.inner.objects);
         let there = there.map_err(|e| GitError::io("read the attributes of", path, e))?;
@@ -108,7 +119,7 @@ impl<'r> Converter<'r> {
         let mut found = self.attributes.iter_selected().map(|m| m.assignment.state);
         let (encoding, ident) = (found.next(), found.next());
         if encoding.is_some_and(|state| state.as_bstr().is_some()) {
-            // The library cannot write all that git can, such as UTF-16.
+            // The library cannot write all encodings that git can, such as UTF-16.
             return self.by_program(path, &bytes);
         }
         let ident = ident.is_some_and(|state| state.is_set());
@@ -128,12 +139,12 @@ impl<'r> Converter<'r> {
         }
     }
 
-    /// What git itself would write of a file that is committed, its filters left out.
+    /// Runs git to convert a committed file as a checkout would, with all filters switched off.
     fn by_program(&self, path: &str, bytes: &[u8]) -> Result<Vec<u8>, GitError> {
         let root = self.repo.work_dir().unwrap_or_else(|| self.repo.git_dir().to_owned());
         let failed =
             |why: String| GitError::Git { what: format!("convert {}", crate::text::quoted(path)), source: why.into() };
-        // Git converts what is stored; mostly it is already.
+        // `git cat-file` converts stored objects only. Mostly the object is already stored.
         let id = program::tell(&root, ["hash-object", "-w", "-t", "blob", "--stdin"], bytes).map_err(failed)?;
         let (id, path_flag) = (String::from_utf8_lossy(&id).trim().to_owned(), format!("--path={path}"));
         let filters = self.repo.filters();
@@ -147,7 +158,7 @@ impl<'r> Converter<'r> {
     }
 }
 
-/// Ids as git puts them in place of `$Id$`, with a space before the second dollar sign, which the library leaves out.
+/// Adds the space before the second dollar sign that git writes in `$Id: …$` and the library leaves out.
 fn spaced(bytes: &[u8]) -> Vec<u8> {
     const START: &[u8] = b"$Id: ";
     let mut out = Vec::with_capacity(bytes.len() + 8);
@@ -168,7 +179,7 @@ fn spaced(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Repo {
-    /// The names of the filters that the settings know.
+    /// Returns the names of the filters in the settings.
     fn filters(&self) -> Vec<String> {
         let settings = self.inner.config_snapshot();
         let sections = settings.plumbing().sections_by_name("filter").into_iter().flatten();
@@ -176,13 +187,13 @@ impl Repo {
         names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Whether the work tree tells which files can be run, as `core.fileMode` says.
+    /// Whether the work tree records which files are executable (`core.fileMode`).
     pub(super) fn trusts_modes(&self) -> bool {
         self.inner.config_snapshot().boolean("core.fileMode") != Some(false)
     }
 
-    /// Whether the work tree can hold symbolic links, as `core.symlinks` says. Where it cannot, git writes a file with
-    /// the target in it.
+    /// Whether the work tree can hold symbolic links (`core.symlinks`). If not, git writes a file that contains the
+    /// target.
     pub(super) fn has_links(&self) -> bool {
         self.inner.config_snapshot().boolean("core.symlinks") != Some(false)
     }

@@ -1,16 +1,16 @@
-//! What can go wrong with a repository, each with what to do about it.
+//! Errors of a repository, each with advice on what to do.
 
 use std::path::PathBuf;
 
 use crate::tree::{Oid, StageError, TreeError};
 
-/// The error of a library below, kept as the cause.
+/// The error of an underlying library, kept as the cause.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why something could not be done with the repository.
+/// Why an operation on the repository failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// Nothing here is a repository.
+    /// There is no repository at or above the path.
     #[error(
         "{} is not in a git repository; go to one, or make one with `git init`", .path.display()
     )]
@@ -18,16 +18,16 @@ pub enum GitError {
         /// Where the search began.
         path: PathBuf,
     },
-    /// The repository belongs to somebody else, so its settings might run their programs.
+    /// The repository belongs to another user, so its settings could run that user's programs.
     #[error(
         "the repository at {0} belongs to another user (git calls this dubious ownership); \
          if you trust it, run `git config --global --add safe.directory {0}`", .path.display()
     )]
     Untrusted {
-        /// The repository.
+        /// The folder of the repository.
         path: PathBuf,
     },
-    /// A bare repository inside the work tree of another may have come with it, settings and all.
+    /// A bare repository inside another work tree may have been cloned with it, including its settings.
     #[error(
         "{0} is a bare repository inside the work tree of {1} and may have come with it; \
          if it is yours, name it: GIT_DIR={0}", .git_dir.display(), .outer.display()
@@ -38,29 +38,29 @@ pub enum GitError {
         /// The work tree around it.
         outer: PathBuf,
     },
-    /// References are kept in a format that is not read here.
+    /// The repository stores references in a format that is not supported.
     #[error(
         "{0} keeps its references in the format `{1}`, which is not supported; \
          run `git -C {0} refs migrate --ref-format=files` (git 2.48 or later if it keeps reflogs)", .path.display(), .format
     )]
     RefFormat {
-        /// The repository.
+        /// The git folder of the repository.
         path: PathBuf,
         /// The format's name.
         format: String,
     },
-    /// The repository's settings ask for what git, or this program, does not know.
+    /// The repository's settings demand a format or extension that git or this program does not know.
     #[error(
         "the repository at {} cannot be used: {what}; see `git config --local --get-regexp '^extensions|^core.repo'`",
         .path.display()
     )]
     Format {
-        /// The repository.
+        /// The git folder of the repository.
         path: PathBuf,
-        /// What is not known.
+        /// The unknown or unsupported feature.
         what: String,
     },
-    /// The user's settings want bare repositories to be named.
+    /// The user's settings allow bare repositories only when they are named explicitly.
     #[error(
         "{0} is a bare repository, and safe.bareRepository says that those are used only when named: GIT_DIR={0}",
         .git_dir.display()
@@ -69,7 +69,7 @@ pub enum GitError {
         /// The bare repository.
         git_dir: PathBuf,
     },
-    /// What a partial clone left out could not be fetched.
+    /// Objects that a partial clone left out could not be fetched.
     #[error(
         "this is a partial clone, and {missing} objects of the registry that it left out could not be fetched from \
          {remote}: {why}; try again, or run `git fetch --refetch --no-filter {remote}`"
@@ -77,30 +77,30 @@ pub enum GitError {
     Partial {
         /// The remote that promised them.
         remote: String,
-        /// How many.
+        /// The number of missing objects.
         missing: usize,
-        /// Why.
+        /// The message of the git program, one line.
         why: String,
     },
-    /// A hook judges a push; it may not write.
+    /// A pre-receive or update hook judges a push and must not write.
     #[error("a push is being judged, so nothing can be written: a hook must not change the repository")]
     Quarantined,
-    /// The history ends before its beginning.
+    /// The clone is shallow, so the history is incomplete.
     #[error("the repository is a shallow clone and this needs its history; run `git fetch --unshallow`")]
     Shallow,
     /// HEAD is on no branch.
     #[error("HEAD is on no branch (detached), so there is no branch to write to; run `git switch <branch>`")]
     Detached,
-    /// The text names no commit.
+    /// The text does not name a commit.
     #[error("{} is no commit of this repository", .rev)]
     UnknownRevision {
         /// The text, quoted.
         rev: String,
-        /// Why.
+        /// The error of the git library, if there is one.
         #[source]
         source: Option<Cause>,
     },
-    /// Git does not know who commits.
+    /// Git has no identity for the committer.
     #[error(
         "git does not know who you are: run `git config --global user.name \"Your Name\"` and \
          `git config --global user.email you@example.org`"
@@ -112,74 +112,74 @@ pub enum GitError {
     /// A change could not be staged.
     #[error(transparent)]
     Stage(StageError),
-    /// Another process of ours is writing.
+    /// Another greenroom process is writing.
     #[error(
         "another process{} is writing to this repository and did not finish within {} s; try again \
          (the lock is {})", .pid.map(|p| format!(" ({p})")).unwrap_or_default(), .seconds, .path.display()
     )]
     Busy {
-        /// The lock file.
+        /// The path of the lock file.
         path: PathBuf,
-        /// The process that holds it, if it said so.
+        /// The process that holds the lock, if the lock file names it.
         pid: Option<u32>,
-        /// How long it was waited for.
+        /// How long this process waited, in seconds.
         seconds: u64,
     },
-    /// A lock of git's own stays.
+    /// One of git's own locks is held.
     #[error(
         "git's lock {0} is held; when no git process is running here, one was killed: remove it with `rm '{0}'`",
         .path.display()
     )]
     Locked {
-        /// The lock file.
+        /// The path of the lock file.
         path: PathBuf,
     },
-    /// It may not be written to.
+    /// The repository is read-only for this user.
     #[error("the repository cannot be written to: {} is read-only for this user", .path.display())]
     ReadOnly {
-        /// What refused.
+        /// The file or folder that refused the write.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system or the git library.
         #[source]
         source: Cause,
     },
-    /// The branch is checked out somewhere else, where it would seem to be reverted.
+    /// Another work tree has the branch checked out. Moving the branch would look like a revert there.
     #[error(
         "{branch} is checked out in the work tree {0}, which would seem to undo the change; \
          run the command there, or run `git -C {0} switch --detach`", .path.display()
     )]
     CheckedOut {
-        /// The branch.
+        /// The full name of the branch.
         branch: String,
         /// The other work tree.
         path: PathBuf,
     },
-    /// Signing was asked for by git's settings and failed.
+    /// The settings demand a signature, and signing failed.
     #[error("the commit could not be signed: {why}; see user.signingKey and gpg.format, or set commit.gpgSign=false")]
     Signing {
-        /// What failed.
+        /// The step that failed, or the message of the signing program.
         why: String,
-        /// Why.
+        /// The underlying error, if there is one.
         #[source]
         source: Option<Cause>,
     },
-    /// The disk refused.
+    /// The file system returned an error.
     #[error("could not {what} {}", .path.display())]
     Io {
-        /// The verb.
+        /// The verb for the message.
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// Git's data refused.
+    /// The git library or the git program failed.
     #[error("could not {what}")]
     Git {
-        /// What was tried.
+        /// The operation that failed, for the message.
         what: String,
-        /// Why.
+        /// The error of the git library or the git program.
         #[source]
         source: Cause,
     },
@@ -195,12 +195,12 @@ impl From<StageError> for GitError {
 }
 
 impl GitError {
-    /// Wraps an error of the git library; a file system that is read-only or refuses access is told apart.
+    /// Wraps an error of the git library.
     pub(super) fn git(what: impl Into<String>, source: gix::Error) -> Self {
         Self::Git { what: what.into(), source: Box::new(source) }
     }
 
-    /// Wraps an error of the file system.
+    /// Wraps an error of the file system. Missing write permission becomes [`Self::ReadOnly`].
     pub(super) fn io(what: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         let path = path.into();
         if is_read_only(&source) {
@@ -210,7 +210,8 @@ impl GitError {
         }
     }
 
-    /// Wraps an error of the git library while writing below `path`.
+    /// Wraps an error of the git library while writing below `path`. Missing write permission becomes
+    /// [`Self::ReadOnly`].
     pub(super) fn write(what: impl Into<String>, path: impl Into<PathBuf>, source: gix::Error) -> Self {
         if io_cause(&source).is_some_and(is_read_only) {
             Self::ReadOnly { path: path.into(), source: Box::new(source) }
@@ -224,21 +225,21 @@ fn is_read_only(e: &std::io::Error) -> bool {
     matches!(e.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// The error of the operating system behind an error of the git library.
+/// Returns the operating system's error behind an error of the git library.
 pub(super) fn io_cause(e: &gix::Error) -> Option<&std::io::Error> {
     e.iter_errors().find_map(|e| e.downcast_ref::<std::io::Error>())
 }
 
-/// Why commits were not published. Unless said otherwise nothing of them can be seen.
+/// Why commits were not published. Unless a variant says otherwise, none of the commits is visible.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Somebody else was faster: read again, apply again.
+    /// Another writer moved the branch first. Read again and apply the change again.
     #[error("the branch moved meanwhile")]
     Moved {
-        /// Where it is now; none if it is gone.
+        /// The branch's commit now; `None` if the branch is gone.
         actual: Option<Oid>,
     },
-    /// Files that the change touches have changes of their own in the work tree or index.
+    /// Files that the change touches have uncommitted changes in the work tree or the index.
     #[error(
         "the change touches files with changes that are not committed: {}; commit, stash or move them first",
         crate::git::clean::list(.paths)
@@ -247,16 +248,16 @@ pub enum PublishError {
         /// The files, sorted.
         paths: Vec<String>,
     },
-    /// The branch was moved, but the disk did not confirm that this would survive a power cut.
+    /// The branch moved, but the disk did not confirm that the commits would survive a power cut.
     #[error("commit {commit} has landed, but the disk did not confirm it; check `git log` before trying again")]
     Unconfirmed {
-        /// The newest commit.
+        /// The newest of the published commits.
         commit: Oid,
-        /// Why.
+        /// The error of the flush.
         #[source]
         source: Cause,
     },
-    /// Something failed before the branch moved.
+    /// An operation failed before the branch moved.
     #[error(transparent)]
     Git(#[from] GitError),
 }

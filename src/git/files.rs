@@ -1,7 +1,7 @@
-//! The work tree as it is now: which files lie in it, and which of them are as the index has them.
+//! The current work tree: its files, and which of them match the index.
 //!
-//! Only the untracked files need the `git` program, which knows what is ignored; nothing that the repository's
-//! settings name is run.
+//! The `git` program is used only to list untracked files, because git knows what is ignored. Programs that the
+//! repository's settings name never run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,23 @@ use super::clean::{executable, find, stat};
 use super::{GitError, Repo, oid, program};
 use crate::tree::{Kind, Oid};
 
-/// A file of the work tree.
+/// The state of a file in the work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkFile {
-    /// As the index has it.
+    /// The file matches the index.
     Recorded(Kind, Oid),
-    /// Changed or new; its bytes are on disk. What is not a file or symbolic link counts as a submodule.
+    /// The file is changed or new; its bytes are on disk. Anything but a file or symbolic link counts as a submodule.
     Changed(Kind, PathBuf),
 }
 
 impl Repo {
-    /// The files beneath `at` (empty, or ending in a slash) that a commit of all changes would hold, by path from the
-    /// repository's root: tracked ones that are there, and untracked ones that git does not ignore.
+    /// Lists the files below `at` that a commit of all changes would hold, by path from the repository's root. `at` is
+    /// empty or ends in a slash. The list has tracked files that exist, and untracked files that git does not ignore.
     ///
-    /// A name that is not UTF-8 is kept with replacement characters. None in a bare repository.
+    /// Bytes of a name that are not UTF-8 become replacement characters. Returns `None` for a bare repository.
+    ///
+    /// # Errors
+    /// [`GitError`] if the index or a folder cannot be read, or git cannot list the untracked files.
     pub fn work_files(&self, at: &str) -> Result<Option<BTreeMap<String, WorkFile>>, GitError> {
         let Some(root) = self.work_dir() else { return Ok(None) };
         let index = self.read_index()?;
@@ -54,7 +57,7 @@ impl Repo {
         }
         for path in self.untracked(&root, at)? {
             let path = BStr::new(&path);
-            // Git lists a repository of its own as a folder.
+            // Git lists a nested repository as a folder.
             let name = path.to_str_lossy().trim_end_matches('/').to_owned();
             if let Some((file, meta)) = look(&root, BStr::new(path.strip_suffix(b"/").unwrap_or(path)))? {
                 out.insert(name, WorkFile::Changed(self.kind_on_disk(&meta, None), file));
@@ -63,7 +66,7 @@ impl Repo {
         Ok(Some(out))
     }
 
-    /// What lies there, where it is recorded as a file or link of a kind. What the disk cannot tell, the record says.
+    /// Returns the kind of a file on disk. Where the file system cannot tell, the recorded kind counts.
     fn kind_on_disk(&self, meta: &std::fs::Metadata, recorded: Option<Kind>) -> Kind {
         let as_recorded = |kind: Kind| recorded.filter(|r| *r == kind);
         if meta.is_symlink() {
@@ -89,7 +92,8 @@ impl Repo {
     }
 }
 
-/// What lies at a path of the index; none if nothing does, or a name cannot be one of this system.
+/// Finds the file at a path of the index. Returns `None` if there is no file, or if the system cannot represent the
+/// name.
 fn look(root: &Path, path: &BStr) -> Result<Option<(PathBuf, std::fs::Metadata)>, GitError> {
     match path.to_str() {
         Ok(path) => find(root, path),

@@ -1,28 +1,29 @@
-//! Repositories that git itself would refuse to open: of a newer format, with extensions that are unknown here, or found
-//! where the user wants them named.
+//! Repositories that git itself would refuse to open: a newer format, unknown extensions, or a bare repository that was
+//! not named although the user's settings require it.
 
 use gix::config::file::Metadata;
 use gix::config::source::Kind;
 
 use super::{GitError, Repo, program};
 
-/// The newest format of a repository that is known.
+/// The newest known repository format.
 const NEWEST: i64 = 1;
 
-/// Extensions that count in every format and change nothing here.
+/// Extensions that are valid in every format and need no handling here.
 const ALWAYS: [&str; 4] = ["noop", "partialclone", "preciousobjects", "worktreeconfig"];
 
-/// Extensions that need format 1. What they change is followed.
+/// Extensions that need format 1 and are supported.
 const FOLLOWED: [&str; 3] = ["noop-v1", "objectformat", "refstorage"];
 
-/// Extensions that the git program must know as well, for it works on the same files: those younger than git 2.41.
+/// Extensions newer than git 2.41. The installed git must know them too, because it works on the same files.
 const YOUNG: [&str; 1] = ["relativeworktrees"];
 
-/// Further extensions that git knows from format 1 on. With format 0 it refuses them all.
+/// Further extensions that git knows in format 1 and this program does not support. In format 0 git refuses these,
+/// [`FOLLOWED`] and [`YOUNG`].
 const UNSUPPORTED: [&str; 2] = ["compatobjectformat", "submodulepathconfig"];
 
 impl Repo {
-    /// Refuses a repository that git would refuse, or whose extensions ask for what is not done here.
+    /// Refuses a repository that git would refuse, or that needs an unsupported extension.
     pub(super) fn refuse_unknown_format(inner: &gix::Repository) -> Result<(), GitError> {
         let settings = inner.config_snapshot();
         let settings = settings.plumbing();
@@ -58,7 +59,7 @@ impl Repo {
         Ok(())
     }
 
-    /// Refuses a bare repository that was found rather than named, where the user's `safe.bareRepository` says so.
+    /// Refuses a bare repository that was found by search if `safe.bareRepository` is `explicit`.
     pub(super) fn refuse_implicit_bare(&self) -> Result<(), GitError> {
         if self.inner.workdir().is_some() {
             return Ok(());

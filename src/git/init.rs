@@ -1,15 +1,15 @@
-//! Making a repository fit for a registry: new or already there, with the settings that a registry wants.
+//! Prepares a new or existing repository for a registry, with the settings that a registry needs.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{GitError, Repo, program};
 
-/// The log of the branch is evidence, in bare repositories too.
+/// The log of the branch is evidence, so bare repositories keep logs too.
 const LOG: &str = "core.logAllRefUpdates";
 
-/// Settings of a bare repository, which is pushed to: what git itself can refuse, it refuses, and what it writes, it
-/// flushes. History is never rewound, and what was pushed can be traced.
+/// Settings of a bare repository that people push to. Git itself refuses what it can and flushes what it writes.
+/// History is never rewound, and pushes can be traced.
 const SERVED: [(&str, &str); 13] = [
     ("core.fsync", "all"),
     ("core.useReplaceRefs", "false"),
@@ -26,7 +26,7 @@ const SERVED: [(&str, &str); 13] = [
     ("gc.reflogExpire", "never"),
 ];
 
-/// Faults of objects that git only warns of unless told otherwise.
+/// Faults of objects that git only warns about by default.
 const FSCK_ERRORS: [&str; 17] = [
     "zeroPaddedFilemode",
     "hasDot",
@@ -47,10 +47,13 @@ const FSCK_ERRORS: [&str; 17] = [
     "missingTaggerEntry",
 ];
 
-/// What a repository that is pushed to should set: what git itself can refuse, and of the faults of objects those that
-/// the installed git knows.
+/// Returns the settings for a repository that people push to: a fixed list, and each fault check that the installed git
+/// knows.
 ///
-/// Runs `git fsck` in an empty repository, as git has no way to ask which faults it knows.
+/// Runs `git fsck` in an empty repository, because git has no command that lists the faults it knows.
+///
+/// # Errors
+/// [`GitError`] if no temporary repository can be created.
 pub fn served() -> Result<Vec<(String, &'static str)>, GitError> {
     let empty = tempfile::tempdir().map_err(|e| GitError::io("create a folder in", std::env::temp_dir(), e))?;
     gix::init_bare(empty.path()).map_err(|e| GitError::write("make a repository", empty.path(), e))?;
@@ -73,8 +76,9 @@ pub fn served() -> Result<Vec<(String, &'static str)>, GitError> {
         .collect())
 }
 
-/// The work tree that a folder lies in, without being its root; none where there is none. A folder that is not there yet
-/// lies where it will be made. The environment is not asked.
+/// Returns the work tree that contains a folder below its root. Returns `None` if there is no such work tree, or if the
+/// folder is its root. A folder that does not exist yet counts at the path where it would be created. Environment
+/// variables are ignored.
 pub fn enclosing(folder: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(folder).ok()?;
     let there = absolute.ancestors().find(|f| f.is_dir())?;
@@ -90,11 +94,15 @@ pub fn enclosing(folder: &Path) -> Option<PathBuf> {
 }
 
 impl Repo {
-    /// Opens the repository at `dir`, or makes one there (bare or with a work tree), and sets what a registry wants.
+    /// Opens the repository at `dir`, or creates one there (bare or with a work tree), and adds the settings that a
+    /// registry needs.
     ///
-    /// It is made by `git init`, so that `init.templateDir`, `init.defaultObjectFormat`, `init.defaultBranch` (or `main`) and
-    /// `core.sharedRepository` of the user count; references are kept as files. What the repository already sets
-    /// is left as it is, but for a log of references that is switched off.
+    /// `git init` creates the repository, so the user's `init.templateDir`, `init.defaultObjectFormat`,
+    /// `init.defaultBranch` (else `main`) and `core.sharedRepository` apply. References are stored as files. Settings
+    /// that the repository already has stay, except that a disabled log of references is switched on.
+    ///
+    /// # Errors
+    /// [`GitError`] if the repository cannot be opened, created or written to.
     pub fn init(dir: &Path, bare: bool) -> Result<Self, GitError> {
         let repo = match Self::open(dir) {
             Ok(repo) => repo,
@@ -110,7 +118,7 @@ impl Repo {
         Self::open(dir)
     }
 
-    /// Adds the settings that are missing.
+    /// Adds the missing settings.
     fn configure(&self) -> Result<(), GitError> {
         let path = self.common_dir().join("config");
         let failed = |e: gix::Error| GitError::write("read or change the repository's settings", &path, e);

@@ -1,4 +1,4 @@
-//! Git LFS in a work tree: a file there may be the content that the committed pointer stands for.
+//! Git LFS in a work tree: a file there may be the content that a committed pointer stands for.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,8 +13,8 @@ use crate::tree::{Objects as _, Oid, TreeError};
 const MAX_POINTER: u64 = 1024;
 
 impl Repo {
-    /// Whether a file holds the content of the Git LFS pointer that a blob is. Only a file of the size that the pointer
-    /// names is read.
+    /// Whether a file holds the content that a blob, a Git LFS pointer, stands for. The file is read only if its size
+    /// equals the size in the pointer.
     pub(super) fn is_content_of(&self, file: &Path, blob: &Oid) -> Result<bool, GitError> {
         let pointer = match self.blob(blob, MAX_POINTER) {
             Ok(bytes) => bytes,

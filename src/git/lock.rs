@@ -1,15 +1,15 @@
-//! The lock around read, apply and publish, for processes of ours; git's own processes are met by compare-and-swap.
+//! The lock around read, apply and publish for greenroom processes. Compare-and-swap protects against git processes.
 //!
-//! It is an advisory lock on a file, so the system frees it when its holder dies. While it is held, the file notes
-//! which locks of git's own kind (`….lock` files) the holder takes, and which trees its work tree goes between. Git's
-//! locks do survive a SIGKILL and then stop every later write. So whoever takes our lock and finds a note knows that
-//! the writer before it died, and removes the noted locks that are that writer's:
+//! The lock is an advisory lock on a file, so the system releases it when its holder dies. While a process holds it,
+//! the file notes which git locks (`….lock` files) the process takes, and between which trees its work tree moves.
+//! Git's locks survive a SIGKILL and then block every later write. A process that takes the greenroom lock and finds a
+//! note knows that the previous writer died. It removes those noted locks that belong to that writer:
 //! - the very file that was noted (inode and time),
-//! - one that holds the commit id that was to be published, which nobody else can know,
-//! - an empty one that was made within a second after the note and has been there for two: the writer was killed
-//!   between making the lock and noting it.
+//! - a lock that contains the commit id that was to be published, which no other process can know,
+//! - an empty lock that was created within a second after the note and is at least two seconds old: the writer was
+//!   killed after it created the lock and before it noted it.
 //!
-//! Any other lock is left alone and named in the error. If the commits had landed, the work tree is brought after.
+//! All other locks stay and are named in the error. If the commits were published, the work tree is brought up to date.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -19,61 +19,62 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{GitError, Repo};
 use crate::tree::Oid;
 
-/// How old an empty lock must be to be a dead writer's.
+/// How old an empty lock must be to count as a dead writer's lock.
 const EMPTY_AGE: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(2) };
 
-/// How long after the note a dead writer can have made an empty lock.
+/// How long after the note a dead writer can have created an empty lock.
 const AFTER_NOTE: Duration = Duration::from_secs(1);
 
-/// How coarse the times of files are.
+/// The resolution that is assumed for file times.
 const TICK: Duration = Duration::from_millis(20);
 
 /// The longest pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What the file says while nobody holds the lock. It is never empty: to give its last block back costs the disk more
-/// than all else that is written here.
+/// The content of the file while no process holds the lock. The file is never empty: freeing its last block costs the
+/// disk more time than all other writes here.
 const FREE: &str = "free\n";
 
-/// The largest note that is believed, in bytes.
+/// The largest note that is read, in bytes.
 const MAX_NOTE: u64 = 16 * 1024;
 
-/// Held while one process of ours reads, applies and publishes. Freed when dropped, or when the process dies.
+/// The lock that a greenroom process holds while it reads, applies and publishes. Dropping it releases it; so does the
+/// death of the process.
 #[derive(Debug)]
 pub struct RepoLock {
     file: File,
     path: PathBuf,
-    /// How long what is written in it is, in bytes.
+    /// The length of the file's content, in bytes.
     len: u64,
-    /// The locks that were noted last.
+    /// The git locks that were noted last.
     held: Vec<Held>,
-    /// Whether the note stays when the lock is let go, for the next one to act on.
+    /// Whether the note stays after release, for the next holder to act on.
     keep: bool,
 }
 
-/// A lock file of git's kind that the holder takes.
+/// A git lock file that the holder takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     /// The `….lock` file.
     pub(super) path: PathBuf,
-    /// What is written in it, if known beforehand.
+    /// The id that the lock file will contain, if it is known in advance.
     pub(super) oid: Option<Oid>,
-    /// Which file it is, once it is there.
+    /// The identity of the lock file, once it exists.
     pub(super) file: Option<FileId>,
 }
 
-/// A work tree that shall follow from one tree to another.
+/// A work tree that must be updated from one tree to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Left {
     /// The git folder of the work tree.
     pub(super) git_dir: PathBuf,
-    /// The tree it has.
+    /// The tree that it has.
     pub(super) old: Option<Oid>,
-    /// The tree it shall have.
+    /// The tree that it must get.
     pub(super) new: Oid,
 }
 
-/// What the writer before noted.
+/// The note of the previous writer.
 #[derive(Debug, Default)]
 struct Note {
     pid: Option<u32>,
@@ -82,18 +83,18 @@ struct Note {
 }
 
 impl Held {
-    /// A lock that is about to be taken, and the id that will be in it.
+    /// Describes a lock that is about to be taken, and the id that it will contain.
     pub(super) fn planned(path: PathBuf, oid: Option<Oid>) -> Self {
         Self { path, oid, file: None }
     }
 
-    /// A lock that is there and is ours; none if there is none.
+    /// Describes an existing lock that this process holds. Returns `None` if the file does not exist.
     pub(super) fn taken(path: PathBuf) -> Option<Self> {
         let file = FileId::of(&std::fs::symlink_metadata(&path).ok()?);
         Some(Self { path, oid: None, file: Some(file) })
     }
 
-    /// Whether the very file that was noted is still there.
+    /// Whether the file that was noted still exists, by inode and time.
     fn is_there(&self) -> bool {
         self.file.is_some_and(|file| std::fs::symlink_metadata(&self.path).is_ok_and(|m| FileId::of(&m) == file))
     }
@@ -145,7 +146,7 @@ impl Note {
     }
 }
 
-/// Tells one file from another that comes later under the same name.
+/// Distinguishes a file from a later file with the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId {
     inode: u64,
@@ -158,7 +159,7 @@ impl FileId {
         let inode = std::os::unix::fs::MetadataExt::ino(m);
         #[cfg(not(unix))]
         let inode = 1;
-        // The time it was made, where the file system knows: that of the last change moves when the lock is filled.
+        // The creation time, where the file system has one: the modification time changes when the lock is filled.
         let time =
             m.created().or_else(|_| m.modified()).ok().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
         Self { inode, time: time.unwrap_or_default().as_nanos() }
@@ -166,7 +167,11 @@ impl FileId {
 }
 
 impl Repo {
-    /// Takes the lock, waiting at most so long, and clears what a writer that was killed has left.
+    /// Takes the lock and removes what a killed writer left. Waits for `wait` at most.
+    ///
+    /// # Errors
+    /// [`GitError::Busy`] if another process still holds the lock after `wait`; [`GitError::ReadOnly`] or
+    /// [`GitError::Io`] if the lock file cannot be opened.
     pub fn lock(&self, wait: Duration) -> Result<RepoLock, GitError> {
         let folder = self.common_dir().join("greenroom");
         let path = folder.join("lock");
@@ -182,11 +187,11 @@ impl Repo {
         self.sharing()?.adjust_up_to(&path, self.common_dir())?;
         wait_for(&mut file, &path, wait)?;
         let len = file.metadata().map_err(|e| GitError::io("look at", &path, e))?.len();
-        // What the dead writer noted stays until it was acted on.
+        // The dead writer's note stays until it has been acted on.
         let mut lock = RepoLock { file, path, len, held: Vec::new(), keep: true };
         let left = lock.heal(self.common_dir())?;
         if let Some(left) = left {
-            // What cannot be brought after is found by the next look at the work tree; the lock is good all the same.
+            // If the update fails, the next check of the work tree finds the files. The lock is valid all the same.
             let _ = self.redo_follow(&mut lock, &left);
         }
         lock.let_go(None)?;
@@ -194,7 +199,7 @@ impl Repo {
     }
 }
 
-/// Takes the advisory lock. Waiting is polling, because the system's own waiting has no end.
+/// Takes the advisory lock by polling, because the system call that waits has no timeout.
 fn wait_for(file: &mut File, path: &Path, wait: Duration) -> Result<(), GitError> {
     let start = Instant::now();
     let mut pause = Duration::from_micros(200);
@@ -222,7 +227,7 @@ fn read_note(file: &mut File) -> std::io::Result<Note> {
 }
 
 impl RepoLock {
-    /// Notes this process, which locks of git's kind it takes from here on, and what its work tree has yet to do.
+    /// Notes this process, the git locks that it takes from now on, and the pending update of its work tree.
     pub(super) fn note(&mut self, held: &[Held], left: Option<&Left>) -> Result<(), GitError> {
         let mut text = format!("pid {}\n", std::process::id());
         text.extend(held.iter().filter_map(Held::line));
@@ -232,8 +237,8 @@ impl RepoLock {
         self.write(&text).map_err(|e| GitError::io("write", &self.path, e))
     }
 
-    /// Notes that the locks were let go, and what the work tree has yet to do. One that could not be removed stays noted:
-    /// the next writer tries again.
+    /// Notes that the git locks are released, and the pending update of the work tree. A lock that could not be removed
+    /// stays noted, and the next writer tries again.
     pub(super) fn let_go(&mut self, left: Option<&Left>) -> Result<(), GitError> {
         let stuck: Vec<Held> = std::mem::take(&mut self.held).into_iter().filter(Held::is_there).collect();
         self.note(&stuck, left)?;
@@ -241,7 +246,7 @@ impl RepoLock {
         Ok(())
     }
 
-    /// Replaces what is written in the file.
+    /// Replaces the content of the file.
     fn write(&mut self, text: &str) -> std::io::Result<()> {
         self.file.rewind()?;
         self.file.write_all(text.as_bytes())?;
@@ -249,7 +254,7 @@ impl RepoLock {
         if std::mem::replace(&mut self.len, len) > len { self.file.set_len(len) } else { Ok(()) }
     }
 
-    /// Removes the locks that a dead writer noted and left, and says what its work tree had yet to do.
+    /// Removes the locks that a dead writer noted and left. Returns the pending update of its work tree.
     fn heal(&mut self, common_dir: &Path) -> Result<Option<Left>, GitError> {
         let read = |e| GitError::io("read", &self.path, e);
         let noted = self.file.metadata().and_then(|m| m.modified()).map_err(read)?;
@@ -265,7 +270,7 @@ impl RepoLock {
 }
 
 impl Drop for RepoLock {
-    /// Leaves no note behind, unless there is work left; the system frees the lock when the file closes.
+    /// Clears the note, unless work is pending. The system releases the lock when the file closes.
     fn drop(&mut self) {
         if !self.keep {
             let _ = self.write(FREE);
@@ -273,7 +278,7 @@ impl Drop for RepoLock {
     }
 }
 
-/// Whether the lock that stands there is that of the dead writer, who made its note at a time.
+/// Whether the existing lock belongs to the dead writer, who wrote its note at `noted`.
 fn is_dead(held: &Held, noted: SystemTime) -> bool {
     let Ok(there) = std::fs::symlink_metadata(&held.path) else { return false };
     let same = |m: &Metadata| FileId::of(m) == FileId::of(&there);

@@ -1,29 +1,29 @@
-//! Who is who by a `.mailmap`.
+//! `.mailmap` files: the canonical name and address of a person.
 
 use gix::bstr::ByteSlice as _;
 
 use super::Ident;
 use crate::time::Timestamp;
 
-/// What a `.mailmap` says: which names and addresses are the same person's.
+/// The mapping in a `.mailmap`: which names and addresses belong to the same person.
 #[derive(Debug, Clone, Default)]
 pub struct Mailmap {
     inner: gix::mailmap::Snapshot,
 }
 
 impl Mailmap {
-    /// Reads the text of a `.mailmap`; lines that say nothing are skipped, as git does.
+    /// Parses the text of a `.mailmap`. Like git, skips lines that it cannot parse.
     pub fn parse(text: &[u8]) -> Self {
         Self { inner: gix::mailmap::Snapshot::from_bytes(text) }
     }
 
-    /// The address that stands for an identity.
+    /// Returns the canonical address of an identity.
     pub fn email(&self, who: &Ident) -> String {
         resolved(&self.inner, who).1
     }
 }
 
-/// The name and the address that stand for an identity. Its time has no part in that, and may be any.
+/// Returns the canonical name and address of an identity. The identity's time does not matter and may be invalid.
 pub(super) fn resolved(mailmap: &gix::mailmap::Snapshot, who: &Ident) -> (String, String) {
     let given = Ident { time: Timestamp::from_seconds(0), offset: 0, ..who.clone() }.to_git();
     let mut buf = gix::date::parse::TimeBuf::default();

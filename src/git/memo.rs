@@ -1,7 +1,7 @@
-//! What was read last is remembered: one change asks for the same few objects again and again.
+//! A cache of the objects that were read last: one change reads the same few objects repeatedly.
 //!
-//! It is in two halves. What is read goes to the newer one; when that is full it becomes the older one, and what was
-//! there is forgotten. What is asked for again moves to the newer one.
+//! The cache has two halves. Objects that are read go to the newer half. When the newer half is full, it becomes the
+//! older half, and the previous older half is dropped. An object that is read again moves to the newer half.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,22 +10,22 @@ use gix::objs::Kind as ObjectKind;
 
 use crate::tree::{Entry, Oid};
 
-/// How many bytes each half of a whole memory takes, more or less.
+/// The approximate size of each half of a full cache, in bytes.
 pub(super) const WHOLE: usize = 6 << 20;
 
-/// The same for one of many threads.
+/// The same for a repository that one of many threads opens.
 pub(super) const SPARING: usize = 512 << 10;
 
-/// The largest object that is remembered as it is, in bytes; trees are remembered whatever their size.
+/// The largest object that is cached, in bytes. Trees are cached whatever their size.
 const LARGEST: usize = 64 << 10;
 
-/// What it takes to remember anything at all, in bytes.
+/// The overhead of a cache entry, in bytes.
 const OVERHEAD: usize = 96;
 
 type Tree = Rc<[Entry]>;
 type Object = (ObjectKind, Rc<[u8]>);
 
-/// Trees, and small objects as they are, by id.
+/// Trees and small objects, by id.
 #[derive(Debug)]
 pub(super) struct Memo {
     half: usize,
@@ -45,12 +45,12 @@ fn size_of_tree(tree: &Tree) -> usize {
 }
 
 impl Memo {
-    /// A memory of which each half takes so many bytes.
+    /// Creates a cache whose halves hold `half` bytes each.
     pub(super) fn new(half: usize) -> Self {
         Self { half, newer: Half::default(), older: Half::default() }
     }
 
-    /// A tree, if it is remembered.
+    /// Returns a tree, if it is cached.
     pub(super) fn tree(&mut self, id: &Oid) -> Option<Tree> {
         if let Some(tree) = self.newer.trees.get(id) {
             return Some(Rc::clone(tree));
@@ -60,7 +60,7 @@ impl Memo {
         Some(tree)
     }
 
-    /// An object, if it is remembered.
+    /// Returns an object, if it is cached.
     pub(super) fn object(&mut self, id: &Oid) -> Option<Object> {
         if let Some((kind, bytes)) = self.newer.objects.get(id) {
             return Some((*kind, Rc::clone(bytes)));
@@ -92,14 +92,14 @@ impl Memo {
         }
     }
 
-    /// The older half gives way where the newer one has no room for so many bytes.
+    /// Turns the newer half into the older one if it has no room for `size` bytes.
     fn make_room(&mut self, size: usize) {
         if self.newer.bytes > 0 && self.newer.bytes + size > self.half {
             self.older = std::mem::take(&mut self.newer);
         }
     }
 
-    /// Forgets objects that are nowhere any more.
+    /// Removes objects that no longer exist anywhere.
     pub(super) fn forget(&mut self, ids: impl Iterator<Item = Oid>) {
         for id in ids {
             for half in [&mut self.newer, &mut self.older] {
@@ -110,7 +110,7 @@ impl Memo {
         }
     }
 
-    /// Forgets all.
+    /// Removes everything.
     pub(super) fn clear(&mut self) {
         *self = Self::new(self.half);
     }

@@ -1,11 +1,11 @@
-//! The git repository: the only place that knows the git library.
+//! The git repository. Only this module uses the git library.
 //!
-//! Reading never starts a program and never asks more than the objects it needs. Writing goes through memory:
-//! [`Stage`](crate::tree::Stage) builds trees that nobody else can see, [`Repo::publish`] makes them commits of a
-//! branch by compare-and-swap, on disk before it answers.
+//! Reading never starts a program and reads only the objects that it needs. Writing goes through memory:
+//! [`Stage`](crate::tree::Stage) builds trees that no other process can see. [`Repo::publish`] commits them to a branch
+//! by compare-and-swap, and returns after they are on disk.
 //!
-//! Settings of the repository are read as git reads them, with two exceptions: replacement objects are never
-//! followed, and programs (to sign) are taken from the user's settings only, never from the repository's.
+//! The settings of the repository apply as in git, with two exceptions: replacement objects are never followed, and
+//! programs for signing are taken from the user's settings only, never from the repository's.
 
 mod clean;
 mod commit;
@@ -63,26 +63,26 @@ pub use write::{Draft, Durability, Published};
 
 use crate::tree::Oid;
 
-/// Settings that hold whatever the repository says.
+/// Settings that override those of the repository.
 const OVERRIDES: [&str; 3] =
     ["core.useReplaceRefs=false", "core.deltaBaseCacheLimit=96m", "gitoxide.objects.allocLimit=256m"];
 
-/// How long locks of git's own are waited for.
+/// How long to wait for git's own locks.
 const GIT_LOCK_WAIT: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 
-/// What is kept of packs by each of several threads.
+/// The pack cache of a repository that one of several threads opens.
 const SPARING: &str = "core.deltaBaseCacheLimit=16m";
 
-/// An open repository. Objects that are staged live in its memory; nothing else is kept between calls but caches.
+/// An open repository. Its memory holds staged objects; apart from that, only caches persist between calls.
 ///
-/// It is for one thread; opening another costs about 0.1 ms.
+/// A `Repo` is for one thread. Opening another one costs about 0.1 ms.
 pub struct Repo {
     inner: gix::Repository,
     git_dir: PathBuf,
     common_dir: PathBuf,
     memo: RefCell<memo::Memo>,
     mailmap: OnceCell<gix::mailmap::Snapshot>,
-    /// The store that leads to the objects in quarantine, kept as long as they are read.
+    /// The object store that refers to the quarantined objects. It must exist as long as they are read.
     quarantine: Option<tempfile::TempDir>,
 }
 
@@ -93,8 +93,13 @@ impl std::fmt::Debug for Repo {
 }
 
 impl Repo {
-    /// Finds the repository that `start` lies in, as git does: GIT_DIR, GIT_WORK_TREE and GIT_CEILING_DIRECTORIES
-    /// are honoured. A bare repository inside another's work tree is refused unless GIT_DIR names it.
+    /// Finds the repository that contains `start`, as git does: GIT_DIR, GIT_WORK_TREE and GIT_CEILING_DIRECTORIES
+    /// apply. A bare repository inside another work tree is refused unless GIT_DIR names it.
+    ///
+    /// # Errors
+    /// [`GitError::NotARepository`], [`GitError::Untrusted`], [`GitError::Embedded`], [`GitError::ImplicitBare`],
+    /// [`GitError::RefFormat`] or [`GitError::Format`] if the repository cannot be used, else [`GitError::Git`] or
+    /// [`GitError::Io`].
     pub fn discover(start: &Path) -> Result<Self, GitError> {
         let ceilings = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
         let trust = gix::sec::trust::Mapping { full: options(), reduced: options() };
@@ -109,14 +114,22 @@ impl Repo {
         Ok(repo)
     }
 
-    /// Opens the repository at `path`: a work tree, its `.git`, or a bare repository. The environment is not asked.
+    /// Opens the repository at `path`: a work tree, its `.git`, or a bare repository. Environment variables are
+    /// ignored.
+    ///
+    /// # Errors
+    /// [`GitError::NotARepository`], [`GitError::Untrusted`], [`GitError::RefFormat`] or [`GitError::Format`] if the
+    /// repository cannot be used, else [`GitError::Git`] or [`GitError::Io`].
     pub fn open(path: &Path) -> Result<Self, GitError> {
         let path = &std::path::absolute(path).map_err(|e| GitError::io("find", path, e))?;
         let repo = options().open(path).map_err(|e| cannot_open(path, e))?;
         Self::new(repo.to_thread_local(), memo::WHOLE)
     }
 
-    /// Opens the repository at `path` once more, for a thread that reads it beside others: little is kept in memory.
+    /// Opens the repository at `path` with small caches, for one of several threads that read it.
+    ///
+    /// # Errors
+    /// The same as [`Self::open`].
     pub fn open_beside(path: &Path) -> Result<Self, GitError> {
         let sparing = options().config_overrides(OVERRIDES.into_iter().chain([SPARING]));
         let repo = sparing.open(path).map_err(|e| cannot_open(path, e))?;
@@ -135,7 +148,8 @@ impl Repo {
         Ok(Self { inner, git_dir, common_dir, memo, mailmap: OnceCell::new(), quarantine: None })
     }
 
-    /// Security: a cloned work tree may hold a bare repository whose settings are the attacker's.
+    /// Refuses a bare repository inside a work tree: it may have been cloned with it, and then an attacker wrote its
+    /// settings.
     fn refuse_embedded(&self) -> Result<(), GitError> {
         let (None, Some(above)) = (self.inner.workdir(), self.git_dir.parent()) else { return Ok(()) };
         match gix::discover::upwards(above) {
@@ -146,46 +160,51 @@ impl Repo {
         }
     }
 
-    /// The folder with HEAD and the index: of a linked work tree its own. Absolute, without symbolic links.
+    /// Returns the folder with HEAD and the index; a linked work tree has its own. Absolute, without symbolic links.
     pub fn git_dir(&self) -> &Path {
         &self.git_dir
     }
 
-    /// The folder with objects, branches and settings, which all linked work trees share. Absolute as well.
+    /// Returns the folder with objects, branches and settings, which all linked work trees share. Absolute, without
+    /// symbolic links.
     pub fn common_dir(&self) -> &Path {
         &self.common_dir
     }
 
-    /// The folder of Git LFS's objects: `lfs` in [`Self::common_dir`], or what `lfs.storage` names.
+    /// Returns the folder of Git LFS objects: `lfs` in [`Self::common_dir`], or the folder that `lfs.storage` names.
     pub fn lfs_dir(&self) -> PathBuf {
         let set = self.inner.config_snapshot().string("lfs.storage").filter(|s| !s.is_empty());
         let named = set.and_then(|s| gix::path::from_bstring(s).ok());
-        // Like git-lfs: a relative path is relative to the repository, and joining an absolute one gives that.
+        // Like git-lfs: a relative path is relative to the repository. Joining an absolute path yields that path.
         self.common_dir().join(named.unwrap_or_else(|| PathBuf::from("lfs")))
     }
 
-    /// The folder of the checked-out files; none if bare.
+    /// Returns the root of the checked-out files; `None` for a bare repository.
     pub fn work_dir(&self) -> Option<PathBuf> {
         self.inner.workdir().map(Path::to_owned)
     }
 
-    /// Whether the history was cut when it was cloned.
+    /// Whether the clone is shallow.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if the list of shallow commits cannot be read.
     pub fn is_shallow(&self) -> Result<bool, GitError> {
         self.inner.is_shallow().map_err(|e| GitError::git("read which commits are shallow", e))
     }
 
-    /// The git library's form of an id; none if it has the other hash's length and so can be nothing of ours.
+    /// Converts an id to the git library's form. Returns `None` if it has the length of another hash, so that no object
+    /// here can have it.
     fn id(&self, id: &Oid) -> Option<gix::ObjectId> {
         gix::ObjectId::try_from(id.as_bytes()).ok().filter(|i| i.kind() == self.inner.object_hash())
     }
 }
 
-/// How repositories are opened: those of others are refused, and some settings hold whatever they say.
+/// Returns the options to open repositories: other users' repositories are refused, and [`OVERRIDES`] apply.
 fn options() -> gix::open::Options {
     gix::open::Options::default().bail_if_untrusted(true).config_overrides(OVERRIDES)
 }
 
-/// Our form of an id.
+/// Converts an id from the git library's form.
 fn oid(id: impl AsRef<gix::oid>) -> Oid {
     #[expect(clippy::expect_used, reason = "the library knows ids of 20 and 32 bytes only")]
     Oid::from_bytes(id.as_ref().as_bytes()).expect("20 or 32 bytes")

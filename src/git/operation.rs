@@ -1,4 +1,4 @@
-//! A merge, rebase or the like that stands half done in a work tree.
+//! A merge, rebase or similar operation that is in progress in a work tree.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use gix::state::InProgress;
 
 use super::Repo;
 
-/// What git has begun in a work tree and not finished.
+/// An operation that git has started in a work tree and not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// `git merge`, or `git pull` that merges.
@@ -22,7 +22,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// How it is finished or given up.
+    /// Returns advice on how to finish or abort the operation.
     pub const fn way_out(self) -> &'static str {
         match self {
             Self::Merge => {
@@ -53,7 +53,8 @@ impl fmt::Display for Operation {
 }
 
 impl Repo {
-    /// What stands half done in the work tree; none in a bare repository. A bisection changes nothing, so it is none.
+    /// Returns the operation in progress in the work tree; `None` in a bare repository. A bisection does not count,
+    /// because it changes nothing.
     pub fn operation(&self) -> Option<Operation> {
         self.work_dir()?;
         Some(match self.inner.state()? {

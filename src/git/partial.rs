@@ -1,21 +1,21 @@
-//! Partial clones: a clone that left objects out, which its remote promised to give, and how they are fetched.
+//! Partial clones: clones without some objects, which the remote promised to serve, and how these objects are fetched.
 //!
-//! Git fetches such objects one by one when they are read; the git library does not. So the git program lists all that
-//! the registry's history lacks, and fetches them at once.
+//! Git fetches such objects one by one when they are read; the git library does not. So this module lets the git
+//! program list all objects that the registry's history lacks, and fetches them at once.
 
 use std::path::PathBuf;
 
 use super::{GitError, Repo, program};
 use crate::tree::{Oid, TreeError};
 
-/// The file, in greenroom's folder, that names the commits whose objects are all here.
+/// The file in greenroom's folder that lists the commits whose objects are all present.
 const COMPLETE: &str = "complete";
 
 /// The largest such file that is read, in bytes.
 const MAX_COMPLETE: u64 = 64 << 10;
 
 impl Repo {
-    /// The remote that promised the objects that this clone left out; none if it left none out.
+    /// Returns the remote that promised the missing objects of this clone; `None` if the clone is not partial.
     pub fn promisor(&self) -> Option<String> {
         let settings = self.inner.config_snapshot();
         let mut sections = settings.plumbing().sections_by_name("remote").into_iter().flatten();
@@ -27,13 +27,17 @@ impl Repo {
         named.or_else(|| self.own_setting("extensions.partialClone"))
     }
 
-    /// The objects that these commits need and that are not here, of a folder (empty, or ending in a slash) or of all.
+    /// Lists the missing objects that these commits need and `known` commits do not, in a folder or everywhere. `at` is
+    /// empty (everywhere) or ends in a slash.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if the git program fails.
     pub fn left_out(&self, commits: &[Oid], known: &[Oid], at: &str) -> Result<Vec<Oid>, GitError> {
         let mut words = vec!["rev-list".to_owned(), "--objects".into(), "--missing=print".into()];
         words.extend(commits.iter().map(Oid::to_string));
         words.extend(known.iter().map(|c| format!("^{c}")));
         let limited = [words.as_slice(), &["--".to_owned(), at.to_owned()]].concat();
-        // Where folders are missing, too, only all can be listed.
+        // If folders are missing too, git can only list all objects.
         let listed = if at.is_empty() { None } else { self.git_program(&limited, &[]).ok() };
         let listed = match listed {
             Some(listed) => listed,
@@ -46,7 +50,12 @@ impl Repo {
         Ok(listed.lines().filter_map(|line| Oid::from_hex(line.strip_prefix('?')?.trim())).collect())
     }
 
-    /// Fetches what the history of `commits` lacks, as far as it was not fetched before. Gives how many objects came.
+    /// Fetches the objects that the history of `commits` lacks, unless an earlier call fetched them. Returns how many
+    /// objects were fetched.
+    ///
+    /// # Errors
+    /// [`GitError::Partial`] if the fetch fails or `GIT_NO_LAZY_FETCH` forbids it; [`TreeError::Missing`] if the remote
+    /// lacks an object.
     pub fn fetch_left_out(&self, remote: &str, commits: &[Oid], at: &str) -> Result<usize, GitError> {
         let complete = self.complete();
         let known: Vec<Oid> = complete.iter().copied().filter(|c| self.has(c)).collect();
@@ -60,9 +69,10 @@ impl Repo {
             if std::env::var_os("GIT_NO_LAZY_FETCH").is_some_and(|v| v != "0") {
                 return Err(failed(missing.len(), "GIT_NO_LAZY_FETCH forbids to fetch".to_owned()));
             }
-            // As git itself fetches what a partial clone lacks: without a negotiation, in which the remote would leave out
-            // again what the commits that are here need; and with a filter, since otherwise git asks whether all that the
-            // objects lead to is here now. Of folders come the folders in them; their files are listed then.
+            // The options are those of git's own lazy fetch. Without negotiation: with it, the remote would again leave
+            // out objects that the present commits need. With a filter: without it, git checks that all objects
+            // reachable from the fetched ones are present. Fetching a folder brings its subfolders; the next round
+            // lists their files.
             let fetch = [
                 "-c",
                 "fetch.negotiationAlgorithm=noop",
@@ -81,7 +91,7 @@ impl Repo {
             fetched += missing.len();
             let left = self.left_out(commits, &known, at)?;
             let asked: std::collections::BTreeSet<Oid> = missing.iter().copied().collect();
-            // What was asked for and is still not here will not come.
+            // Objects that were requested and are still missing do not exist on the remote.
             if let Some(gone) = left.iter().find(|id| asked.contains(id)) {
                 return Err(TreeError::Missing(*gone).into());
             }
@@ -89,7 +99,7 @@ impl Repo {
         }
         let text: String = commits.iter().map(|c| format!("{c}\n")).collect();
         let folder = self.common_dir().join("greenroom");
-        // Without the note the next run looks again.
+        // Without this note the next run checks again.
         let _ = self.make_state_dir(&folder).and_then(|()| {
             std::fs::write(self.complete_file(), text).map_err(|e| GitError::io("write", self.complete_file(), e))
         });
@@ -100,7 +110,7 @@ impl Repo {
         self.common_dir().join("greenroom").join(COMPLETE)
     }
 
-    /// The commits whose objects are all here, as was noted.
+    /// Reads the noted commits whose objects are all present.
     fn complete(&self) -> Vec<Oid> {
         use std::io::Read as _;
         let mut text = String::new();
@@ -109,7 +119,7 @@ impl Repo {
         if read.is_err() { Vec::new() } else { text.lines().filter_map(Oid::from_hex).collect() }
     }
 
-    /// Asks the git program about this repository, named by its folder.
+    /// Runs the git program on this repository, named by its git folder.
     fn git_program(&self, words: &[String], input: &[u8]) -> Result<Vec<u8>, String> {
         let dir = format!("--git-dir={}", self.git_dir().to_str().ok_or("the path of the repository is not UTF-8")?);
         program::tell(self.common_dir(), std::iter::once(dir.as_str()).chain(words.iter().map(String::as_str)), input)

@@ -1,4 +1,4 @@
-//! The `git` program, for the few questions that the library does not answer.
+//! The `git` program, for the few operations that the library does not support.
 
 use std::io::{Seek as _, Write as _};
 use std::path::Path;
@@ -6,22 +6,29 @@ use std::process::{Command, Stdio};
 
 use crate::text::one_line;
 
-/// Runs git in a folder, without a shell and with nothing on its standard input; gives what it printed.
+/// Runs git in a folder, without a shell and without standard input, and returns its standard output.
 ///
-/// Hooks and file system monitors, which a repository's settings may name, are off; ask nothing that runs filters.
-/// The error says in one line why there is no answer.
+/// Hooks and file system monitors that the repository's settings may name are off. Do not run commands that use
+/// filters.
+///
+/// # Errors
+/// A message of one line that says why git failed.
 pub fn ask<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Vec<u8>, String> {
     tell(dir, args, &[])
 }
 
-/// As [`ask`], with these bytes on its standard input.
+/// Runs git like [`ask`], with these bytes as its standard input.
+///
+/// # Errors
+/// The same as [`ask`].
 pub fn tell<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>, input: &[u8]) -> Result<Vec<u8>, String> {
     run(command(dir, args), input)
 }
 
-/// Makes a repository in a folder with `git init`, whatever repository the environment names. References are files.
+/// Creates a repository in a folder with `git init`, whatever repository the environment names. References are stored
+/// as files.
 pub(super) fn init(dir: &Path, bare: bool) -> Result<(), String> {
-    // Git's own default is `master`, with a hint that it will change.
+    // Without a configured name, git would use `master` and print a hint that the default will change.
     let named = ask(dir, ["config", "--get", "init.defaultBranch"]).is_ok_and(|name| !name.trim_ascii().is_empty());
     let branch = if named { None } else { Some("--initial-branch=main") };
     let words = ["init", "--quiet"].into_iter().chain(bare.then_some("--bare")).chain(branch);
@@ -46,7 +53,7 @@ fn run(mut command: Command, input: &[u8]) -> Result<Vec<u8>, String> {
     let output = if input.is_empty() {
         command.output().map_err(failed)?
     } else {
-        // Git reads all of it before it prints much, but a pipe is small: a file is not.
+        // Git reads its whole input before it prints much, but a pipe is small. A file is not limited.
         let mut file = tempfile::tempfile().map_err(failed)?;
         file.write_all(input).and_then(|()| file.rewind()).map_err(failed)?;
         command.stdin(file).output().map_err(failed)?

@@ -1,29 +1,29 @@
-//! Reading what is being pushed: before git accepts a push, its objects lie in a folder of their own (quarantine).
+//! Reading a push before git accepts it: git keeps the objects of a push in a separate folder (quarantine) until then.
 //!
-//! The git library does not look there. So an empty object store is made that names the quarantine and the
-//! repository's own objects as its alternates, and all is read through it. Nothing is written to the quarantine: git
-//! would take it over with the push.
+//! The git library does not look there. So this module creates an empty object store that names the quarantine and the
+//! repository's own objects as its alternates, and reads all objects through it. Nothing is written to the quarantine,
+//! because git would accept it together with the push.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::{GitError, Repo, cannot_open, options};
 
-/// What of the environment says where a hook's objects lie.
+/// The environment variables that say where a hook finds the objects of a push.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HookEnv {
-    /// `GIT_DIR`: the repository, seen from the hook's working folder.
+    /// `GIT_DIR`: the repository, relative to the hook's working folder.
     pub git_dir: PathBuf,
-    /// `GIT_QUARANTINE_PATH` and `GIT_OBJECT_DIRECTORY`: where new objects lie.
+    /// `GIT_QUARANTINE_PATH` and `GIT_OBJECT_DIRECTORY`: the folders of new objects.
     pub objects: Vec<PathBuf>,
-    /// `GIT_ALTERNATE_OBJECT_DIRECTORIES`: where older ones lie, as a list.
+    /// `GIT_ALTERNATE_OBJECT_DIRECTORIES`: the folders of existing objects, as a list.
     pub alternates: OsString,
 }
 
 impl HookEnv {
-    /// Reads the environment; none if this is no hook of git's before which objects are in quarantine.
+    /// Reads the environment. Returns `None` outside of a git hook that runs while objects are in quarantine.
     ///
-    /// Git sets both variables. A server that starts hooks itself (GitLab's) may set the second alone.
+    /// Git sets both variables. A server that starts hooks itself (GitLab) may set only the second one.
     pub fn read() -> Option<Self> {
         let named = ["GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY"].map(std::env::var_os);
         let objects: Vec<PathBuf> = named.into_iter().flatten().map(PathBuf::from).collect();
@@ -39,9 +39,12 @@ impl HookEnv {
 }
 
 impl Repo {
-    /// Opens a repository as a hook sees it: with the objects in quarantine. It can be read only.
+    /// Opens a repository as a hook sees it: with the objects in quarantine. The repository is read-only.
     ///
-    /// Every folder that the environment names must be there: to overlook one would mean to judge half a push.
+    /// Every folder that the environment names must exist. Ignoring one would mean judging half of a push.
+    ///
+    /// # Errors
+    /// [`GitError`] if the repository cannot be opened, a folder is missing, or a path cannot be represented.
     pub fn open_quarantined(env: &HookEnv) -> Result<Self, GitError> {
         let git_dir = canonical(&env.git_dir)?;
         let opened = options().open_path_as_is(true).open(&git_dir).map_err(|e| cannot_open(&git_dir, e))?;
@@ -70,7 +73,8 @@ fn canonical(path: &Path) -> Result<PathBuf, GitError> {
     path.canonicalize().map_err(|e| GitError::io("find", path, e))
 }
 
-/// Makes an empty store whose alternates are these folders; gives its folder to keep and the path to open.
+/// Creates an empty store whose alternates are these folders. Returns its temporary folder, to be kept, and the path to
+/// open.
 fn alternates_of(dirs: &[PathBuf]) -> Result<(tempfile::TempDir, PathBuf), GitError> {
     let store = tempfile::tempdir().map_err(|e| GitError::io("create a folder in", std::env::temp_dir(), e))?;
     let mut text = Vec::new();
@@ -89,7 +93,7 @@ fn alternates_of(dirs: &[PathBuf]) -> Result<(tempfile::TempDir, PathBuf), GitEr
     Ok((store, path))
 }
 
-/// Splits git's list of folders. One that git had to quote (it begins with `"`) is refused.
+/// Splits git's list of folders. A path that git had to quote (it starts with `"`) is refused.
 fn split_list(list: &OsStr) -> Result<Vec<PathBuf>, GitError> {
     let dirs: Vec<PathBuf> = std::env::split_paths(list).filter(|p| !p.as_os_str().is_empty()).collect();
     match dirs.iter().find(|d| d.as_os_str().as_encoded_bytes().starts_with(b"\"")) {

@@ -1,4 +1,4 @@
-//! Objects as they are, byte for byte: for who judges them before anything else trusts them.
+//! Objects byte for byte, for code that judges them before any other code trusts them.
 
 use gix::objs::Kind;
 use gix::odb::Header as _;
@@ -7,12 +7,12 @@ use super::read::unreadable;
 use super::{GitError, Repo};
 use crate::tree::{Oid, TreeError};
 
-/// What an object is.
+/// The type of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectKind {
     /// A commit.
     Commit,
-    /// A folder.
+    /// The list of a folder's entries.
     Tree,
     /// The bytes of a file.
     Blob,
@@ -21,7 +21,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// For messages, in git's word.
+    /// Returns git's name of the type, for messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Commit => "commit",
@@ -32,32 +32,35 @@ impl ObjectKind {
     }
 }
 
-/// How many tags may name one another before a commit.
+/// How many annotated tags may point to one another before a commit.
 const MAX_TAGS: usize = 10;
 
 /// The largest tag that is read, in bytes.
 const MAX_TAG: u64 = 1 << 20;
 
-/// What can be known of an object without reading it.
+/// The properties of an object that are known without reading all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// What it is.
+    /// The type of the object.
     pub kind: ObjectKind,
-    /// Its size in bytes.
+    /// The size of the object's content, in bytes.
     pub size: u64,
 }
 
-/// Which names of files are asked for.
+/// The file systems that the name of a tree entry must be safe for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// Those that do not steer git on any system: no spelling of `.git`.
+    /// The name is no spelling of `.git` on any system.
     Harmless,
-    /// Those that every file system can hold as well.
+    /// In addition, every file system can hold the name.
     Portable,
 }
 
 impl Repo {
-    /// What an object is and how large, at the cost of its first bytes; none if it is not there.
+    /// Reads the type and size of an object, at the cost of its first bytes. Returns `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the object is unreadable.
     pub fn header(&self, id: &Oid) -> Result<Option<Header>, TreeError> {
         let Some(git_id) = self.id(id) else { return Ok(None) };
         if git_id.is_empty_tree() {
@@ -75,18 +78,27 @@ impl Repo {
         }))
     }
 
-    /// The bytes of a commit, checked against its id. Look at its size first: see [`Self::header`].
+    /// Reads the bytes of a commit and checks them against its id. Check the size with [`Self::header`] first.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the object is missing, damaged or not a commit.
     pub fn raw_commit(&self, id: &Oid) -> Result<Vec<u8>, TreeError> {
         self.object(id, Kind::Commit)
     }
 
-    /// The bytes of a tree, checked against its id. Look at its size first: see [`Self::header`].
+    /// Reads the bytes of a tree and checks them against its id. Check the size with [`Self::header`] first.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the object is missing, damaged or not a tree.
     pub fn raw_tree(&self, id: &Oid) -> Result<Vec<u8>, TreeError> {
         self.object(id, Kind::Tree)
     }
 
-    /// The commit that an object is, or that an annotated tag names, through other tags if need be; none if it names
-    /// something else.
+    /// Returns the commit that an object is or that an annotated tag points to, through other tags if necessary.
+    /// Returns `None` for any other object.
+    ///
+    /// # Errors
+    /// [`TreeError`] if an object on the way is unreadable.
     pub fn peel(&self, id: &Oid) -> Result<Option<Oid>, TreeError> {
         let mut id = *id;
         for _ in 0..MAX_TAGS {
@@ -105,12 +117,15 @@ impl Repo {
         Ok(None)
     }
 
-    /// The length of the repository's ids in bytes: 20 (SHA-1) or 32 (SHA-256).
+    /// Returns the length of the repository's ids in bytes: 20 (SHA-1) or 32 (SHA-256).
     pub fn id_len(&self) -> usize {
         self.inner.object_hash().len_in_bytes()
     }
 
-    /// The full names of all references, sorted. A name that is not UTF-8 is kept with replacement characters.
+    /// Returns the full names of all references, sorted. Bytes that are not UTF-8 become replacement characters.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if the references cannot be listed.
     pub fn reference_names(&self) -> Result<Vec<String>, GitError> {
         let failed = |e: gix::Error| GitError::git("list the references", e);
         let references = self.inner.references().map_err(failed)?;
@@ -122,7 +137,7 @@ impl Repo {
         Ok(out)
     }
 
-    /// What is wrong with the name of an entry of a tree, in words; none if nothing is.
+    /// Returns what is wrong with the name of a tree entry, in words; `None` if the name is valid.
     pub fn name_fault(name: &[u8], is_link: bool, wanted: Names) -> Option<String> {
         let options = gix::validate::path::component::Options {
             protect_windows: wanted == Names::Portable,
@@ -131,7 +146,7 @@ impl Repo {
         };
         let mode = is_link.then_some(gix::validate::path::component::Mode::Symlink);
         let fault = |part: &[u8]| gix::validate::path::component(part.into(), mode, options).err();
-        // On Windows a backslash parts folders, so that each part is a name there.
+        // On Windows a backslash separates folders, so each part is a name there.
         let parts = name.split(|b| *b == b'\\').filter(|part| !part.is_empty());
         fault(name).or_else(|| parts.into_iter().find_map(fault)).map(|e| e.to_string())
     }

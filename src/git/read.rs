@@ -1,4 +1,4 @@
-//! Reading: objects, revisions, identities. Every object is checked against its id.
+//! Reading objects, revisions and identities. Every object is checked against its id.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -13,11 +13,14 @@ use super::{GitError, Ident, Repo, oid};
 use crate::text::quoted;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
-/// How long a revision may be, in bytes.
+/// The longest revision that is resolved, in bytes.
 const MAX_REVISION: usize = 1024;
 
 impl Repo {
-    /// The branch that HEAD is on, in full: `refs/heads/main`. It need not exist yet.
+    /// Returns the full name of HEAD's branch, such as `refs/heads/main`. The branch need not exist yet.
+    ///
+    /// # Errors
+    /// [`GitError::Detached`] if HEAD is on no branch; [`GitError::Git`] if HEAD is unreadable.
     pub fn branch(&self) -> Result<String, GitError> {
         match self.inner.head_name() {
             Ok(Some(name)) => Ok(name.as_bstr().to_string()),
@@ -26,7 +29,7 @@ impl Repo {
         }
     }
 
-    /// Whether HEAD is on this branch. A HEAD that cannot be read is an error, not another branch.
+    /// Whether HEAD is on this branch. An unreadable HEAD is an error and does not count as another branch.
     pub(super) fn is_on(&self, reference: &str) -> Result<bool, GitError> {
         match self.branch() {
             Ok(branch) => Ok(branch == reference),
@@ -35,13 +38,19 @@ impl Repo {
         }
     }
 
-    /// The newest commit of HEAD; none if nothing was committed yet.
+    /// Returns HEAD's commit; `None` if there is no commit yet.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if HEAD is unreadable.
     pub fn head(&self) -> Result<Option<Oid>, GitError> {
         let head = self.inner.head().map_err(|e| GitError::git("read HEAD", e))?;
         Ok(head.id().map(|id| oid(id.detach())))
     }
 
-    /// The object that a reference such as `refs/heads/main` names; none if there is no such reference.
+    /// Returns the object that a reference such as `refs/heads/main` points to; `None` if there is no such reference.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if the reference is unreadable.
     pub fn reference(&self, name: &str) -> Result<Option<Oid>, GitError> {
         let what = || format!("read the reference {}", quoted(name));
         let Some(mut found) = self.inner.try_find_reference(name).map_err(|e| GitError::git(what(), e))? else {
@@ -51,7 +60,11 @@ impl Repo {
         Ok(Some(oid(id.detach())))
     }
 
-    /// The commit that any revision git knows stands for: a branch, a tag, an id or its beginning, `HEAD~3`.
+    /// Resolves any revision that git knows to a commit: a branch, a tag, an id or its prefix, `HEAD~3`.
+    ///
+    /// # Errors
+    /// [`GitError::UnknownRevision`] if the text does not name a commit; [`GitError::Object`] if the object is
+    /// unreadable.
     pub fn resolve(&self, rev: &str) -> Result<Oid, GitError> {
         let unknown = |source: Option<gix::Error>| GitError::UnknownRevision {
             rev: quoted(rev),
@@ -72,7 +85,11 @@ impl Repo {
         }
     }
 
-    /// The author and the committer as git would take them now: from GIT_AUTHOR_*, GIT_COMMITTER_* and settings.
+    /// Returns the author and the committer that git would use now, from GIT_AUTHOR_*, GIT_COMMITTER_* and the
+    /// settings.
+    ///
+    /// # Errors
+    /// [`GitError::NoIdentity`] if git has no name or address; [`GitError::Git`] if a value is invalid.
     pub fn identity(&self) -> Result<(Ident, Ident), GitError> {
         let get = |who: Option<gix::Result<gix::actor::SignatureRef<'_>>>| match who {
             Some(Ok(who)) if !who.name.trim().is_empty() => Ok(Ident::from_git(who)),
@@ -82,14 +99,15 @@ impl Repo {
         Ok((get(self.inner.author())?, get(self.inner.committer())?))
     }
 
-    /// The name and address that `.mailmap` gives a person who appears under several.
+    /// Returns the identity with the canonical name and address from `.mailmap`.
     pub fn resolve_ident(&self, who: &Ident) -> Ident {
         let mailmap = self.mailmap.get_or_init(|| self.inner.open_mailmap());
         let (name, email) = resolved(mailmap, who);
         Ident { name, email, ..who.clone() }
     }
 
-    /// What `.mailmap` says, as bytes that differ where it says something else: for what is derived from it.
+    /// Returns the content of `.mailmap` in a normal form, which differs if the mapping differs. Derived data uses it
+    /// as a key.
     pub fn mailmap_text(&self) -> Vec<u8> {
         let mailmap = self.mailmap.get_or_init(|| self.inner.open_mailmap());
         let mut out = Vec::new();
@@ -102,7 +120,7 @@ impl Repo {
         out
     }
 
-    /// The bytes of an object of the kind that is wanted, checked against its id.
+    /// Reads the bytes of an object of the wanted type and checks them against its id.
     pub(super) fn object(&self, id: &Oid, want: ObjectKind) -> Result<Vec<u8>, TreeError> {
         match self.any(id)? {
             (kind, bytes) if kind == want => Ok(bytes),
@@ -110,7 +128,7 @@ impl Repo {
         }
     }
 
-    /// The kind and bytes of an object, checked against its id.
+    /// Reads the type and bytes of an object and checks them against its id.
     pub(super) fn any(&self, id: &Oid) -> Result<(ObjectKind, Vec<u8>), TreeError> {
         if let Some((kind, bytes)) = self.memo.borrow_mut().object(id) {
             return Ok((kind, bytes.to_vec()));
@@ -130,7 +148,7 @@ impl Repo {
     }
 }
 
-/// Tells a disk that fails from an object that is wrong.
+/// Distinguishes a failing disk from a damaged object.
 pub(super) fn unreadable(id: &Oid, e: gix::Error) -> TreeError {
     match io_cause(&e).map(|e| e.raw_os_error()) {
         Some(Some(_)) => TreeError::Io { id: *id, source: Box::new(e) },

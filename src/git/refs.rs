@@ -1,4 +1,4 @@
-//! References: which commits they name.
+//! References and the commits that they point to.
 
 use gix::objs::{Exists as _, Kind as ObjectKind};
 
@@ -6,9 +6,12 @@ use super::{GitError, Repo, oid};
 use crate::tree::{Oid, TreeError};
 
 impl Repo {
-    /// All references that lead to a commit, with that commit; annotated tags are followed.
+    /// Returns all references that lead to a commit, with that commit. Annotated tags are followed.
     ///
-    /// What names no commit is left out, and so is what cannot be read: a broken reference leads nowhere.
+    /// References that lead to something else or cannot be read are left out.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if the references cannot be listed.
     pub fn tips(&self) -> Result<Vec<(String, Oid)>, GitError> {
         let failed = |e: gix::Error| GitError::git("list the references", e);
         let references = self.inner.references().map_err(failed)?;
@@ -24,7 +27,10 @@ impl Repo {
         Ok(out)
     }
 
-    /// The commit that an object is, or that an annotated tag leads to; none if it is or leads to anything else.
+    /// Returns the commit that an object is or that an annotated tag leads to; `None` for any other object.
+    ///
+    /// # Errors
+    /// [`GitError`] if the object is missing or unreadable.
     pub fn commit_of(&self, id: &Oid) -> Result<Option<Oid>, GitError> {
         let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
         let unreadable = |e: gix::Error| GitError::git(format!("read object {id}"), e);
@@ -33,7 +39,7 @@ impl Repo {
         Ok((object.kind == ObjectKind::Commit).then(|| oid(object.id)))
     }
 
-    /// Whether an object is there.
+    /// Whether an object exists.
     pub fn has(&self, id: &Oid) -> bool {
         self.id(id).is_some_and(|i| self.inner.objects.exists(&i))
     }

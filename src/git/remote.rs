@@ -1,4 +1,4 @@
-//! The remote that a push goes to, and where a clone came from.
+//! The remote that a push goes to, and the commit that a clone started from.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use crate::tree::Oid;
 /// A remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// Its name.
+    /// The name in the settings, such as `origin`.
     pub name: String,
-    /// Where a push goes. It may hold a password, so it is never shown.
+    /// The URL for pushes. It may contain a password, so it is never shown.
     url: String,
 }
 
 impl Remote {
-    /// The folder of the repository, if it is on this machine.
+    /// Returns the folder of the remote repository, if it is on this machine.
     pub fn folder(&self) -> Option<PathBuf> {
         let url = gix::url::parse(self.url.as_bytes().as_bstr()).ok()?;
         (url.scheme == gix::url::Scheme::File).then(|| gix::path::from_bstr(url.path).ok().map(|p| p.into_owned()))?
@@ -25,12 +25,12 @@ impl Remote {
 }
 
 impl Repo {
-    /// Whether the repository knows another one.
+    /// Whether the repository has a remote.
     pub fn has_remote(&self) -> bool {
         self.inner.config_snapshot().plumbing().sections_by_name("remote").into_iter().flatten().next().is_some()
     }
 
-    /// Whether it is a work tree of this user's that knows another repository.
+    /// Whether the repository belongs to this user, has a work tree and has a remote.
     pub fn is_own_clone(&self) -> bool {
         #[cfg(unix)]
         let own = std::fs::metadata(&self.common_dir)
@@ -40,7 +40,8 @@ impl Repo {
         own && self.inner.workdir().is_some() && self.has_remote()
     }
 
-    /// The remote that `git push` goes to on a branch (in full), as git chooses it; none if there is none.
+    /// Returns the remote that `git push` uses on a branch (full name), chosen as git chooses it; `None` if there is
+    /// none.
     pub fn push_remote(&self, branch: &str) -> Option<Remote> {
         let short = branch.strip_prefix("refs/heads/").unwrap_or(branch);
         let settings = self.inner.config_snapshot();
@@ -58,13 +59,13 @@ impl Repo {
         let said = program::ask(&folder, ["remote", "get-url", "--push", "--", &name]).ok()?;
         let mut url = String::from_utf8(said).ok()?.trim_end().to_owned();
         if !url.contains(':') && !url.starts_with('/') {
-            // A relative path is one from the work tree.
+            // A relative path is relative to the work tree.
             url = folder.join(&url).canonicalize().ok()?.to_str()?.to_owned();
         }
         Some(Remote { name, url })
     }
 
-    /// By what the pre-push hook notes a remote: a hash of its URL as git hands it to hooks.
+    /// Returns the key under which the pre-push hook notes a remote: a hash of the URL that git passes to hooks.
     pub fn remote_key(&self, remote: &Remote) -> Option<Oid> {
         let folder = self.work_dir().unwrap_or_else(|| self.git_dir.clone());
         let said = program::ask(&folder, ["remote", "get-url", "--push", "--", &remote.name]).ok()?;
@@ -72,7 +73,10 @@ impl Repo {
         gix::objs::compute_hash(self.inner.object_hash(), gix::objs::Kind::Blob, url).ok().map(super::oid)
     }
 
-    /// The commit that the repository was cloned with, as HEAD's log tells; none if it was not cloned.
+    /// Returns the commit that the repository was cloned at, from HEAD's log; `None` if it was not cloned.
+    ///
+    /// # Errors
+    /// [`GitError::Io`] if the log is unreadable.
     pub fn cloned_at(&self) -> Result<Option<Oid>, GitError> {
         use std::io::BufRead as _;
         let log = self.git_dir().join("logs/HEAD");
@@ -89,7 +93,10 @@ impl Repo {
         Ok(line.split(' ').nth(1).filter(|_| cloned).and_then(Oid::from_hex))
     }
 
-    /// Whether files of a folder in the work tree are committed, or about to be.
+    /// Whether the index has files below a folder of the work tree.
+    ///
+    /// # Errors
+    /// [`GitError`] if the index is unreadable.
     pub fn tracks_folder(&self, folder: &std::path::Path) -> Result<bool, GitError> {
         let Some(root) = self.work_dir() else { return Ok(false) };
         let real = |p: &std::path::Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());

@@ -1,4 +1,5 @@
-//! Settings of a repository that its server relies on: read from its own file only, so that no push can bring others.
+//! Settings that a server relies on. They are read only from the repository's own file, so that no push can change
+//! them.
 
 use std::path::PathBuf;
 
@@ -7,18 +8,18 @@ use gix::config::source::Kind;
 
 use super::{GitError, Repo, program};
 
-/// The folder from which git takes hooks.
+/// The folder from which git runs hooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HooksDir {
-    /// Where it is.
+    /// The path of the folder.
     pub path: PathBuf,
-    /// Whether settings of the user or the system name it, so that other repositories take theirs from there, too.
+    /// Whether the user's or the system's settings name the folder, so that other repositories use it too.
     pub shared: bool,
 }
 
 impl Repo {
-    /// The values of a setting in the repository's own file, in order. The user's and the system's settings, and
-    /// those of the environment, don't count.
+    /// Returns the values of a setting in the repository's own file, in order. The settings of the user, the system and
+    /// the environment do not count.
     pub fn own_settings(&self, key: &str) -> Vec<String> {
         let settings = self.inner.config_snapshot();
         let own = |m: &Metadata| m.source.kind() == Kind::Repository;
@@ -26,32 +27,36 @@ impl Repo {
         found.into_iter().map(|value| value.to_string()).collect()
     }
 
-    /// The last value of a setting in the repository's own file, which is the one that counts.
+    /// Returns the last value of a setting in the repository's own file, which is the effective one.
     pub fn own_setting(&self, key: &str) -> Option<String> {
         self.own_settings(key).pop()
     }
 
-    /// Whether a file in the form of git's settings switches something on; none if it does not say, or is none.
+    /// Returns the boolean value of a setting in the text of a git config file; `None` if the setting is missing or the
+    /// text is invalid.
     pub fn setting_in(&self, text: &[u8], key: &str) -> Option<bool> {
         let meta = Metadata::from(gix::config::Source::Local);
         let file = gix::config::File::from_bytes_no_includes(text, meta, Default::default()).ok()?;
         file.boolean(key).ok().flatten()
     }
 
-    /// Where git looks for hooks: `hooks`, or what `core.hooksPath` names.
+    /// Returns the folder in which git looks for hooks: `hooks`, or the folder that `core.hooksPath` names.
     pub fn hooks_dir(&self) -> HooksDir {
         let key = "core.hooksPath";
         let set = self.inner.config_snapshot().trusted_path(key).ok().flatten();
         let Some(named) = set.filter(|p| !p.as_os_str().is_empty()) else {
             return HooksDir { path: self.common_dir.join("hooks"), shared: false };
         };
-        // A relative path is one from where git runs hooks: the work tree, or the bare repository.
+        // A relative path starts where git runs hooks: at the work tree, or at the bare repository.
         let base = self.work_dir().unwrap_or_else(|| self.git_dir.clone());
         HooksDir { path: base.join(named), shared: self.own_setting(key).is_none() }
     }
 
-    /// Sets a setting in the repository's own file to these values, or removes it where there are none. It is seen
-    /// by those who open the repository afterwards.
+    /// Sets a setting in the repository's own file to these values, or removes it if there are none. Repositories that
+    /// are opened afterwards see the change.
+    ///
+    /// # Errors
+    /// [`GitError::Io`] if git cannot change the file.
     pub fn set_own(&self, key: &str, values: &[&str]) -> Result<(), GitError> {
         let file = self.common_dir.join("config");
         let failed = |why: String| GitError::io("change a setting in", &file, std::io::Error::other(why));
@@ -59,7 +64,7 @@ impl Repo {
         let git =
             |rest: &[&str]| program::ask(&self.common_dir, ["config", "--file", name].iter().chain(rest).copied());
         let Some((first, rest)) = values.split_first() else {
-            // Git fails to remove what is not there.
+            // Git fails to remove a setting that does not exist.
             return if git(&["--get-all", key]).is_ok() {
                 git(&["--unset-all", key]).map(drop).map_err(failed)
             } else {

@@ -1,7 +1,7 @@
 //! Signing commits as git is configured: `commit.gpgSign`, `gpg.format`, `user.signingKey`.
 //!
-//! Which key to use may stand in the repository's settings; which program to run may not. A repository that came from
-//! elsewhere must not be able to name one, so programs are taken from the user's and the system's settings.
+//! The repository's settings may name the key, but not the program. A repository from elsewhere must not choose a
+//! program to run, so programs come from the user's and the system's settings.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use gix::objs::WriteTo as _;
 use super::{GitError, Ident, Repo, Signed, signed};
 use crate::text::one_line;
 
-/// Makes signatures with one key.
+/// Signs with one key.
 pub(super) struct Signer {
     options: Options,
 }
 
 impl Signer {
-    /// The commit with its signature. Runs `ssh-keygen` or `gpg`, without a shell.
+    /// Returns the commit with its signature. Runs `ssh-keygen` or `gpg`, without a shell.
     pub(super) fn sign(&self, commit: gix::objs::Commit) -> Result<gix::objs::Commit, GitError> {
         commit.sign(self.options.clone()).map_err(|e| {
             let said = e.metadata_merged().get("stderr").map(|v| one_line(v.to_string().trim()).into_owned());
@@ -32,12 +32,16 @@ impl Signer {
 }
 
 impl Repo {
-    /// Whether commits are signed here.
+    /// Whether the settings demand that commits are signed.
     pub fn signs(&self) -> bool {
         self.inner.config_snapshot().boolean("commit.gpgSign") == Some(true)
     }
 
-    /// Signs a commit that is never kept, to learn whose signature commits get here; none if the settings ask for none.
+    /// Signs a commit that is never stored, to find out whose signature commits get here. Returns `None` if the
+    /// settings do not demand signatures.
+    ///
+    /// # Errors
+    /// [`GitError::Signing`] if the commit cannot be signed.
     pub fn specimen(&self, committer: &Ident) -> Result<Option<Signed>, GitError> {
         let Some(signer) = self.signer(Some(committer))? else { return Ok(None) };
         let commit = signer.sign(gix::objs::Commit {
@@ -54,7 +58,7 @@ impl Repo {
         Ok(signed::of_commit(&bytes, self.signature_header()))
     }
 
-    /// Who signs for a committer; none if the settings do not ask for signatures.
+    /// Returns the signer for a committer; `None` if the settings do not demand signatures.
     pub(super) fn signer(&self, committer: Option<&Ident>) -> Result<Option<Signer>, GitError> {
         let settings = self.inner.config_snapshot();
         if settings.boolean("commit.gpgSign") != Some(true) {
@@ -93,14 +97,14 @@ impl Repo {
         Ok(Some(Signer { options }))
     }
 
-    /// A setting that does not come from the repository.
+    /// Reads a setting of the user or the system, never of the repository.
     fn users(&self, key: &str) -> Option<BString> {
         let settings = self.inner.config_snapshot();
         let not_repository = |m: &gix::config::file::Metadata| m.source.kind() != gix::config::source::Kind::Repository;
         settings.plumbing().string_filter(key, not_repository).filter(|v| !v.is_empty())
     }
 
-    /// The first key that `gpg.ssh.defaultKeyCommand` prints, such as `ssh-add -L`.
+    /// Returns the first key that `gpg.ssh.defaultKeyCommand` (such as `ssh-add -L`) prints.
     fn default_ssh_key(&self) -> Result<OsString, GitError> {
         let none = || wrong("user.signingKey is not set".to_owned());
         let command = self.users("gpg.ssh.defaultKeyCommand").ok_or_else(none)?.to_string();
@@ -126,7 +130,7 @@ fn native(text: &gix::bstr::BStr) -> OsString {
     text.to_os_str_lossy().into_owned()
 }
 
-/// A path in which `~/` stands for the home folder.
+/// Expands a leading `~/` to the home folder.
 fn home_path(text: &gix::bstr::BStr) -> OsString {
     match (text.strip_prefix(b"~/"), std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(PathBuf::from(native(rest.as_bstr()))).into_os_string(),

@@ -1,11 +1,11 @@
-//! Signatures in commits and tags, and what they are made over: the same bytes as git takes.
+//! Signatures in commits and tags, and the signed bytes: the same bytes that git takes.
 
 use gix::objs::Kind as ObjectKind;
 
 use super::{GitError, Repo};
 use crate::tree::{Oid, TreeError};
 
-/// How the signatures begin that git finds at the end of a tag.
+/// The first lines of signatures that git looks for at the end of a tag.
 const BEGINNINGS: [&[u8]; 4] = [
     b"-----BEGIN PGP SIGNATURE-----",
     b"-----BEGIN PGP MESSAGE-----",
@@ -13,20 +13,20 @@ const BEGINNINGS: [&[u8]; 4] = [
     b"-----BEGIN SSH SIGNATURE-----",
 ];
 
-/// A signature and what it is made over.
+/// A signature and the bytes that it signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// The bytes that were signed.
     pub payload: Vec<u8>,
-    /// The signature as armored text. Several signatures follow each other here, as for git; they prove nothing.
+    /// The signature as armored text. Several signatures are concatenated, as in git; they prove nothing.
     pub signature: Vec<u8>,
 }
 
 impl Repo {
-    /// The signature of a commit or of an annotated tag; none if there is none.
+    /// Returns the signature of a commit or an annotated tag; `None` if it has none.
     ///
     /// # Errors
-    /// When the object is not there, damaged, or neither a commit nor a tag.
+    /// [`GitError::Object`] if the object is missing, damaged, or neither a commit nor a tag.
     pub fn signature_of(&self, id: &Oid) -> Result<Option<Signed>, GitError> {
         let header = self.signature_header();
         match self.any(id)? {
@@ -41,7 +41,7 @@ impl Repo {
 }
 
 impl Repo {
-    /// The header of signatures. Of a repository with SHA-256 it has another name, so that a commit may carry both.
+    /// Returns the header of signatures. It has another name in SHA-256 repositories, so that a commit can carry both.
     pub(super) fn signature_header(&self) -> &'static [u8] {
         match self.inner.object_hash() {
             gix::hash::Kind::Sha1 => b"gpgsig",
@@ -50,14 +50,15 @@ impl Repo {
     }
 }
 
-/// As git's `parse_buffer_signed_by_header`: all signatures are taken out, those in our header are joined.
+/// Extracts a signature like git's `parse_buffer_signed_by_header`: all signatures are removed from the payload, and
+/// those in our header are joined.
 pub(super) fn of_commit(bytes: &[u8], header: &[u8]) -> Option<Signed> {
     let ours = |line: &'_ [u8]| line.strip_prefix(header).is_some_and(|l| l.starts_with(b" "));
     let signed = split(bytes, ours, |line| line.starts_with(b"gpgsig"));
     Some(signed).filter(|s| !s.signature.is_empty())
 }
 
-/// As git's `parse_signature`: the last line that begins a signature ends the payload.
+/// Extracts a signature like git's `parse_signature`: the payload ends at the last line that begins a signature.
 fn of_tag(bytes: &[u8]) -> Option<Signed> {
     let (mut at, mut found) = (0, None);
     let mut rest = bytes;
@@ -68,12 +69,12 @@ fn of_tag(bytes: &[u8]) -> Option<Signed> {
         at += line.len();
     }
     let (payload, signature) = bytes.split_at_checked(found?)?;
-    // Signatures for the other hash stand in headers and are no part of what is signed.
+    // Signatures for the other hash are in headers and are not part of the payload.
     let other = |line: &[u8]| line.starts_with(b"gpgsig ") || line.starts_with(b"gpgsig-sha256 ");
     Some(Signed { payload: split(payload, |_| false, other).payload, signature: signature.to_vec() })
 }
 
-/// Takes our signature headers out of an object, and leaves others out.
+/// Separates our signature headers from an object and drops signature headers for the other hash.
 fn split(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, theirs: impl Fn(&[u8]) -> bool) -> Signed {
     let (mut payload, mut signature) = (Vec::with_capacity(bytes.len()), Vec::new());
     let mut within = Within::Signed;
@@ -86,13 +87,13 @@ fn split(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, theirs: impl Fn(&[u8]) -> b
             _ => Within::Signed,
         };
         match within {
-            // What follows the header's name, or the blank before a further line.
+            // The value after the header's name, or after the space of a continuation line.
             Within::Ours => signature.extend(line.iter().skip_while(|b| **b != b' ').skip(1)),
             Within::Theirs => {}
             Within::Signed => payload.extend_from_slice(line),
         }
         if line == b"\n" {
-            // The message: nothing in it is a header.
+            // The message follows, which contains no headers.
             payload.extend_from_slice(rest);
             break;
         }
@@ -100,18 +101,18 @@ fn split(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, theirs: impl Fn(&[u8]) -> b
     Signed { payload, signature }
 }
 
-/// What a line belongs to.
+/// The part that a line belongs to.
 #[derive(Clone, Copy)]
 enum Within {
     /// Our signature.
     Ours,
     /// A signature for the other hash.
     Theirs,
-    /// What is signed.
+    /// The payload.
     Signed,
 }
 
-/// Takes the next line with its line feed off the front.
+/// Takes the next line, with its line feed, from the front.
 fn next_line<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
     let all = *rest;
     let end = all.iter().position(|b| *b == b'\n').map_or(all.len(), |i| i + 1);

@@ -1,7 +1,7 @@
 //! Building trees in memory: a patch becomes a root tree that only this [`Repo`] can read.
 //!
-//! Trees are edited as bytes: the lines that stay are copied as they are, so a folder of ten thousand models costs
-//! one pass, and entries that we would never write (odd modes, names that are no UTF-8) are kept.
+//! Trees are edited as bytes: entries that stay are copied unchanged. So a folder of ten thousand models costs one
+//! pass, and entries that greenroom never writes (odd modes, names that are not UTF-8) survive.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use super::{Repo, oid};
 use crate::text::quoted;
 use crate::tree::{Change, Kind, Oid, Patch, Stage, StageError, TreeError};
 
-/// How many folders deep a path may go.
+/// The largest number of path components.
 const MAX_DEPTH: usize = 64;
 
-/// How long a path may be, in bytes.
+/// The longest path, in bytes.
 const MAX_PATH: usize = 4096;
 
-/// One change with what is left of its path.
+/// A change, and the rest of its path.
 type Left<'p> = (&'p [&'p str], &'p Change);
 
-/// An entry that a tree shall have: its mode and object.
+/// An entry that the new tree gets: its mode and object.
 type Wanted = (EntryMode, gix::ObjectId);
 
-/// One line of a tree as it is stored.
+/// An entry of a tree as it is stored.
 struct Line<'t> {
     name: &'t [u8],
     folder: bool,
@@ -33,7 +33,7 @@ struct Line<'t> {
 }
 
 impl Line<'_> {
-    /// Git sorts a folder as if its name ended in a slash.
+    /// Compares in git's order: a folder sorts as if its name ended in a slash.
     fn cmp_to(&self, name: &str, folder: bool) -> std::cmp::Ordering {
         let mine = self.name.iter().copied().chain(self.folder.then_some(b'/'));
         mine.cmp(name.bytes().chain(folder.then_some(b'/')))
@@ -60,12 +60,15 @@ impl Stage for Repo {
 }
 
 impl Repo {
-    /// Keeps a file's bytes in memory and gives their id, for a [`Change::Link`].
+    /// Stages a blob in memory and returns its id, for a [`Change::Link`].
+    ///
+    /// # Errors
+    /// [`TreeError::Io`] if the object cannot be hashed or kept.
     pub fn stage_blob(&self, bytes: &[u8]) -> Result<Oid, TreeError> {
         self.put(ObjectKind::Blob, bytes, None).map(oid)
     }
 
-    /// Why a file could not be staged under a path, in words; none if it could.
+    /// Returns why a path cannot be staged, in words; `None` if it can.
     pub fn path_fault(path: &str) -> Option<String> {
         match parts(path, &Change::Write(Vec::new())) {
             Err(StageError::Path { why, .. }) => Some(why),
@@ -73,13 +76,13 @@ impl Repo {
         }
     }
 
-    /// Forgets all that was staged and not published.
+    /// Drops all objects that were staged and not published.
     pub fn discard_staged(&self) {
         let staged = self.inner.objects.reset_object_memory().unwrap_or_default();
         self.memo.borrow_mut().forget(staged.keys().map(oid));
     }
 
-    /// Applies changes, sorted by path, to a tree; none if nothing is left in it.
+    /// Applies changes, sorted by path, to a tree. Returns `None` if the tree becomes empty.
     fn edit(&self, tree: Option<gix::ObjectId>, changes: &[Left<'_>]) -> Result<Option<gix::ObjectId>, TreeError> {
         let groups: Vec<&[Left<'_>]> = changes.chunk_by(|a, b| a.0.first() == b.0.first()).collect();
         let old = match tree {
@@ -101,7 +104,7 @@ impl Repo {
         if bytes.is_empty() { Ok(None) } else { self.put(ObjectKind::Tree, &bytes, tree).map(Some) }
     }
 
-    /// The lines of a tree that stay as they are; those whose names are keys of `current` are put there instead.
+    /// Returns the entries of a tree that stay. Entries whose names are keys of `current` are stored there instead.
     fn split<'t>(
         &self,
         id: Option<gix::ObjectId>,
@@ -125,10 +128,10 @@ impl Repo {
         Ok(kept)
     }
 
-    /// What shall be under a name, given what is there and the changes at it and below it.
+    /// Returns the new entry for a name, given the current entry and the changes at the name and below it.
     ///
-    /// The change at the name itself comes first; then, if that leaves a folder, the changes within. A file is not
-    /// disturbed by removals below it, which belong to a folder that gave way to it.
+    /// The change at the name itself comes first; then, if a folder results, the changes below it. Removals below a
+    /// file do not affect the file: they belong to a folder that the file replaced.
     fn entry(&self, now: Option<Wanted>, group: &[Left<'_>]) -> Result<Option<Wanted>, TreeError> {
         let mut entry = now;
         let mut below = Vec::new();
@@ -151,7 +154,7 @@ impl Repo {
         Ok(self.edit(folder, &below)?.map(|id| (EntryKind::Tree.into(), id)))
     }
 
-    /// The object that a link names, which must be there.
+    /// Returns the object that a link points to. The object must exist, unless the link is a submodule.
     fn linked(&self, kind: Kind, id: &Oid) -> Result<gix::ObjectId, TreeError> {
         let git_id = self.id(id).ok_or(TreeError::Missing(*id))?;
         let elsewhere = matches!(kind, Kind::Submodule);
@@ -162,12 +165,12 @@ impl Repo {
         }
     }
 
-    /// The id of an object that does not exist yet.
+    /// Returns the null id, for errors about objects that do not exist yet.
     fn no_id(&self) -> Oid {
         oid(self.inner.object_hash().null())
     }
 
-    /// Keeps an object in memory and gives its id; nothing is kept if it is `known`.
+    /// Stores an object in memory and returns its id. An object with the id `known` is not stored again.
     fn put(&self, kind: ObjectKind, bytes: &[u8], known: Option<gix::ObjectId>) -> Result<gix::ObjectId, TreeError> {
         let failed = |source: gix::Error| TreeError::Io { id: self.no_id(), source: Box::new(source) };
         let id = gix::objs::compute_hash(self.inner.object_hash(), kind, bytes).map_err(failed)?;
@@ -178,12 +181,12 @@ impl Repo {
     }
 }
 
-/// The name that a group of changes has in common.
+/// Returns the first path component, which all changes of a group share.
 fn name_of<'p>(group: &[Left<'p>]) -> Option<&'p str> {
     group.first().and_then(|(path, _)| path.first().copied())
 }
 
-/// Puts the lines that stay and the entries that shall be there in git's order.
+/// Merges the entries that stay with the new entries in git's order.
 fn merge(kept: &[Line<'_>], mut wanted: Vec<(&str, Wanted)>, size: usize) -> Vec<u8> {
     let folder = |(mode, _): &Wanted| mode.is_tree();
     wanted.sort_by(|a, b| {
@@ -218,7 +221,7 @@ fn mode_of(kind: Kind) -> EntryMode {
     .into()
 }
 
-/// The parts of a path. What is written must be a safe name on every system; what is removed may have any name.
+/// Splits a path. A path that is written must be a safe name on every system; a path that is removed may have any name.
 fn parts<'p>(path: &'p str, change: &Change) -> Result<Vec<&'p str>, StageError> {
     let refuse = |why: String| StageError::Path { path: quoted(path), why };
     let parts: Vec<&str> = path.split('/').collect();

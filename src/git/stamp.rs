@@ -1,10 +1,10 @@
-//! When a commit was made, to the millisecond: commits keep whole seconds, so ours say the rest in a trailer.
+//! Commit times to the millisecond: commits store whole seconds, so greenroom adds the rest in a trailer.
 //!
-//! - A commit's *own time* is what its trailer `Greenroom-Time` says, if that lies within the committer's second; else
-//!   the start of that second. A trailer that contradicts the commit (after `git commit --amend`, a rebase, a squash) is
-//!   no error: such a commit is one that was made by hand.
-//! - A step *landed* at the latest of its own time and those of all steps before it on the first-parent line. So what
-//!   happened later is never told as earlier, whoever made the commits.
+//! - A commit's *own time* is the time in its trailer `Greenroom-Time`, if that time lies within the committer's
+//!   second; else the start of that second. A trailer that contradicts the commit (after `git commit --amend`, a
+//!   rebase, a squash) is not an error: such a commit counts as made by hand.
+//! - The *commit time* of a step is the latest of its own time and the own times of all earlier steps of the
+//!   first-parent history. So a later step never has an earlier time than the step before it.
 
 use super::{GitError, Repo};
 use crate::time::Timestamp;
@@ -13,29 +13,29 @@ use crate::tree::Oid;
 /// The name of the trailer.
 const TRAILER: &str = "Greenroom-Time";
 
-/// How far back is looked for the time at which a commit landed, in commits without the trailer.
+/// How many commits without the trailer are read back to find a commit's time.
 const BACK: usize = 1000;
 
-/// How far a new commit follows a clock that is ahead of ours, in milliseconds: as far as the gate takes two clocks for
-/// the same. One commit that is dated years ahead must not take all that follow with it.
+/// How far a new commit follows a clock that is ahead of the local one, in milliseconds: the tolerance within which the
+/// gate treats two clocks as equal. A commit that is dated years ahead must not shift all later commits.
 const LEAD: i64 = 300_000;
 
-/// The line that says when a commit is made.
+/// Returns the trailer line for a time.
 pub fn trailer(time: Timestamp) -> String {
     format!("{TRAILER}: {time}")
 }
 
-/// A commit's own time, by its committer's second and its message.
+/// Returns a commit's own time, from its committer's second and its message.
 pub fn own_time(second: Timestamp, message: &[u8]) -> Timestamp {
     stated(second, message).unwrap_or(second)
 }
 
-/// When a step landed, by its own time and when the step before it landed.
+/// Returns the time of a step, from its own time and the time of the step before it.
 pub fn landed(own: Timestamp, before: Option<Timestamp>) -> Timestamp {
     before.map_or(own, |before| before.max(own))
 }
 
-/// The time of a new commit: now, and after what it follows.
+/// Returns the time for a new commit: now, or later than the commit that it follows.
 pub fn next(now: Timestamp, before: Option<Timestamp>) -> Timestamp {
     match before {
         Some(before) if before >= now && before <= now.plus_millis(LEAD) => before.plus_millis(1),
@@ -43,11 +43,11 @@ pub fn next(now: Timestamp, before: Option<Timestamp>) -> Timestamp {
     }
 }
 
-/// What the trailer in the last paragraph of a message says, if it lies within the second.
+/// Returns the trailer's time from the last paragraph of a message, if it lies within the second.
 fn stated(second: Timestamp, message: &[u8]) -> Option<Timestamp> {
     let mut lines = message.trim_ascii_end().rsplit(|b| *b == b'\n').take_while(|l| !l.trim_ascii().is_empty());
     let value = lines.find_map(|line| line.strip_prefix(TRAILER.as_bytes())?.strip_prefix(b": "))?;
-    // Written in one way only, so that reading it costs little.
+    // Only one notation is valid, so that parsing is cheap.
     if value.len() != "2026-03-01T12:00:00.123Z".len() {
         return None;
     }
@@ -56,16 +56,19 @@ fn stated(second: Timestamp, message: &[u8]) -> Option<Timestamp> {
 }
 
 impl Repo {
-    /// When a commit landed on its first-parent line.
+    /// Returns the time of a commit in its first-parent history.
     ///
-    /// Looks back only over commits that were made by hand, a thousand at most: one with a trailer was made after all
-    /// that it follows, unless a clock was minutes ahead. What the index knows is exact in that case, too.
+    /// Reads back only over commits that were made by hand, a thousand at most. A commit with a trailer is later than
+    /// all commits that it follows, unless a clock was minutes ahead. In that case the index has the exact time.
+    ///
+    /// # Errors
+    /// [`GitError`] if a commit is unreadable. The end of a shallow clone is not an error.
     pub fn landing_time(&self, commit: &Oid) -> Result<Timestamp, GitError> {
         let mut out: Option<Timestamp> = None;
         for step in self.first_parents(*commit)?.take(BACK) {
             let step = match step {
                 Ok(step) => step,
-                // What a clone was cut from cannot be looked at.
+                // Commits beyond the end of a shallow clone are not available.
                 Err(GitError::Shallow) => break,
                 Err(e) => return Err(e),
             };
@@ -78,7 +81,7 @@ impl Repo {
         Ok(out.unwrap_or_else(|| Timestamp::from_millis(i64::MIN)))
     }
 
-    /// A commit's own time, and whether its trailer says it.
+    /// Returns a commit's own time, and whether its trailer gives it.
     fn stated_time(&self, commit: &Oid) -> Result<(Timestamp, bool), GitError> {
         let bytes = self.object(commit, gix::objs::Kind::Commit)?;
         let (second, message) = self.second_and_message(commit, &bytes)?;
@@ -86,7 +89,10 @@ impl Repo {
         Ok((stated.unwrap_or(second), stated.is_some()))
     }
 
-    /// A commit's own time.
+    /// Returns a commit's own time.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] if the commit is unreadable.
     pub fn time_of(&self, commit: &Oid) -> Result<Timestamp, GitError> {
         Ok(self.stated_time(commit)?.0)
     }
@@ -134,8 +140,8 @@ mod tests {
     }
 
     proptest! {
-        /// Along a line no step lands before the one that it follows, whatever its commit says; and what is made by us
-        /// lands later than that.
+        /// In a first-parent history no step is earlier than the step before it, whatever the commits say. A commit
+        /// that greenroom makes is later than the one before it.
         #[test]
         fn what_follows_is_never_earlier(
             steps in prop::collection::vec((-3_000_i64..3_000, prop::option::of(0_i64..2_000), any::<bool>()), 1..40),

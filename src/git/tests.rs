@@ -1,4 +1,4 @@
-//! The repository against stock `git`: what we write, git reads; what git writes, we read.
+//! Tests the repository against stock `git`: each reads what the other writes.
 
 mod disk;
 mod follow;
@@ -14,7 +14,7 @@ use super::*;
 use crate::time::Timestamp;
 use crate::tree::{Patch, Stage as _};
 
-/// A folder of its own with a home of its own, gone afterwards.
+/// A temporary folder with its own home folder.
 struct Sandbox {
     dir: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Sandbox {
             .unwrap()
     }
 
-    /// Runs git and gives what it prints; it must succeed.
+    /// Runs git, which must succeed, and returns its output.
     #[track_caller]
     fn git(&self, dir: &Path, args: &[&str]) -> String {
         let out = self.output(dir, args);
@@ -52,7 +52,7 @@ impl Sandbox {
         String::from_utf8_lossy(&out.stdout).trim_end().to_owned()
     }
 
-    /// A repository that git made.
+    /// Creates a repository with git.
     fn init(&self, name: &str, args: &[&str]) -> PathBuf {
         let dir = self.path(name);
         std::fs::create_dir_all(&dir).unwrap();
@@ -60,7 +60,7 @@ impl Sandbox {
         dir
     }
 
-    /// A work tree with one commit that git made.
+    /// Creates a work tree with one commit, with git.
     fn with_commit(&self, name: &str) -> PathBuf {
         let dir = self.init(name, &[]);
         std::fs::create_dir_all(dir.join("models/a")).unwrap();
@@ -71,7 +71,7 @@ impl Sandbox {
         dir
     }
 
-    /// What git has to say against the repository: nothing.
+    /// Asserts that `git fsck` finds nothing.
     #[track_caller]
     fn sound(&self, dir: &Path) {
         assert_eq!(self.git(dir, &["fsck", "--strict", "--no-dangling"]), "");
@@ -83,7 +83,7 @@ impl Sandbox {
     }
 }
 
-/// Opens a repository without the settings of whoever runs the tests.
+/// Opens a repository without the settings of the user who runs the tests.
 fn open(dir: &Path) -> Repo {
     let options = options().permissions(gix::open::Permissions::isolated());
     Repo::new(options.open(dir).unwrap().to_thread_local(), super::memo::WHOLE).unwrap()

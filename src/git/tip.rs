@@ -1,29 +1,29 @@
-//! A cheap look at where a branch is, for readers that must notice each move of it.
+//! A cheap read of a branch's commit, for readers that must notice each move of the branch.
 
 use std::path::PathBuf;
 
 use super::Repo;
 use crate::tree::Oid;
 
-/// The largest reference that is read, in bytes.
+/// The largest reference file that is read, in bytes.
 const MAX_REF: u64 = 256;
 
-/// Where a branch's own file lies. It can be shared between threads.
+/// The path of a branch's own file. A `Tip` can be shared between threads.
 #[derive(Debug, Clone)]
 pub struct Tip {
     file: PathBuf,
 }
 
 impl Repo {
-    /// For looks at a branch, named in full.
+    /// Returns the [`Tip`] of a branch (full name).
     pub fn tip(&self, reference: &str) -> Tip {
         Tip { file: self.common_dir().join(reference) }
     }
 }
 
 impl Tip {
-    /// The branch's newest commit; none if its own file does not say, as when the reference is packed: then
-    /// [`Repo::reference`] knows.
+    /// Returns the branch's newest commit. Returns `None` if its own file has none, for instance because the reference
+    /// is packed: then use [`Repo::reference`].
     pub fn look(&self) -> Option<Oid> {
         use std::io::Read as _;
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! History: the first-parent line, what had landed by a time, and what is new to a branch.
+//! History: the first-parent history, its commit as of a time, and the commits that are new to a branch.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -7,23 +7,24 @@ use super::{GitError, Repo, oid};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// Later times than this in a commit-graph are not believed: it keeps 34 bits, and what is negative or larger is cut.
+/// Times from this one on are not trusted in a commit-graph: it stores 34 bits, and truncates negative and larger
+/// values.
 const GRAPH_TIME: i64 = 1 << 33;
 
-/// One commit of the first-parent line.
+/// One commit of the first-parent history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
-    /// Its root tree.
+    /// The id of the root tree.
     pub tree: Oid,
-    /// The commit before it on the line; none for the first.
+    /// The commit before it in this history; `None` for the first.
     pub parent: Option<Oid>,
-    /// When its committer says it was made, as a whole second; [`Repo::time_of`] knows the rest.
+    /// The committer's time, as a whole second; [`Repo::time_of`] returns milliseconds.
     pub time: Timestamp,
 }
 
-/// The first-parent line, newest first. Ends with an error where a shallow clone was cut.
+/// Iterates over the first-parent history, newest first. Ends with an error at the end of a shallow clone.
 pub struct Walk<'r> {
     repo: &'r Repo,
     graph: Option<gix::commitgraph::Graph>,
@@ -39,13 +40,20 @@ impl std::fmt::Debug for Walk<'_> {
 }
 
 impl Repo {
-    /// The commits from `tip` back along first parents. Git's commit-graph is used where there is one.
+    /// Iterates over the commits from `tip` back along first parents. Uses git's commit-graph if there is one.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if the list of shallow commits is unreadable. The iterator yields [`GitError::Shallow`] and
+    /// read errors.
     pub fn first_parents(&self, tip: Oid) -> Result<Walk<'_>, GitError> {
         let graph = self.inner.commit_graph_if_enabled().ok().flatten();
         self.walk(tip, graph)
     }
 
-    /// The same, each commit read and checked against its id: for an audit.
+    /// Like [`Self::first_parents`], but reads each commit and checks it against its id: for an audit.
+    ///
+    /// # Errors
+    /// The same as [`Self::first_parents`].
     pub fn first_parents_checked(&self, tip: Oid) -> Result<Walk<'_>, GitError> {
         self.walk(tip, None)
     }
@@ -55,15 +63,18 @@ impl Repo {
         Ok(Walk { repo: self, graph, cut, next: Some(tip), from_cut: false })
     }
 
-    /// The newest commit on the first-parent line of `tip` that had landed by `time`; none if none had.
+    /// Returns the newest commit in the first-parent history of `tip` as of `time`; `None` if there was none yet.
     ///
-    /// A commit landed when the latest of its own and all earlier committer times had come, so that a clock that went
-    /// wrong once changes the answer for that moment only. Looks at the whole line.
+    /// A commit counts from the latest of its own and all earlier committer times on. So a clock that was wrong once
+    /// changes the answer for that moment only. Reads the whole history.
+    ///
+    /// # Errors
+    /// [`GitError::Shallow`] in a shallow clone; else [`GitError`] if a commit is unreadable.
     pub fn landed_at(&self, tip: Oid, time: Timestamp) -> Result<Option<Oid>, GitError> {
         let mut newest = None;
         for step in self.first_parents(tip)? {
             let step = step?;
-            // Within the second in question the commit itself has to be asked.
+            // Within the second in question the commit itself has the exact time.
             let is_close = step.time.as_seconds() == time.as_seconds();
             let own = if is_close { self.time_of(&step.commit)? } else { step.time };
             newest = if own > time { None } else { newest.or(Some(step.commit)) };
@@ -71,11 +82,15 @@ impl Repo {
         Ok(newest)
     }
 
-    /// The commits that can be reached from `tip` and from none of `known`, newest first; none if more than `max`.
+    /// Returns the commits that are reachable from `tip` and from none of `known`, newest first; `None` if there are
+    /// more than `max`.
     ///
-    /// `known` commits that do not exist are an error. The cost follows what is new, not the length of the history: as
-    /// git does, commits are looked at by their times, newest first, until all that are left are known. Where clocks
-    /// were wrong, a commit that is known may be given as well; one that is new never lacks.
+    /// `known` commits that do not exist are an error. The cost depends on the number of new commits, not on the length
+    /// of the history. As in git, commits are read by time, newest first, until all remaining commits are known. If
+    /// clocks were wrong, the result may contain known commits; it never lacks a new commit.
+    ///
+    /// # Errors
+    /// [`GitError::Object`] if a commit is missing or unreadable.
     pub fn new_commits(&self, tip: Oid, known: &[Oid], max: usize) -> Result<Option<Vec<Oid>>, GitError> {
         let mut paint = Paint { cut: self.cut_commits()?.into_iter().collect(), ..Paint::default() };
         paint.put(self, tip, false)?;
@@ -84,14 +99,14 @@ impl Repo {
         }
         let mut found = Vec::new();
         let mut oldest = None;
-        // Known commits that are as old as what was found may lead to it: many are made within one second.
+        // Known commits that are as old as the found ones may lead to them: many commits can have the same second.
         while paint.unknown > 0 || paint.queue.peek().is_some_and(|(time, _)| oldest.is_some_and(|o| *time >= o)) {
             let Some((time, commit)) = paint.queue.pop() else { break };
             let Some((is_known, parents)) = paint.take(&commit) else { continue };
             if !is_known {
                 found.push(commit);
                 oldest = Some(oldest.map_or(time, |o: Timestamp| o.min(time)));
-                // Some of these may turn out to be known yet.
+                // Some of these may still turn out to be known.
                 if found.len() > max.saturating_mul(2).saturating_add(64) {
                     return Ok(None);
                 }
@@ -106,17 +121,17 @@ impl Repo {
 }
 
 impl Repo {
-    /// The best common ancestors of two commits: none for unrelated histories, several where branches were merged
-    /// crosswise.
+    /// Returns the best common ancestors of two commits: none for unrelated histories, several after criss-cross
+    /// merges.
     ///
     /// # Errors
-    /// [`GitError::Shallow`] where none is found and the history was cut when it was cloned.
+    /// [`GitError::Shallow`] if there is none and the clone is shallow; [`GitError::Object`] if a commit is missing.
     pub fn merge_bases(&self, one: &Oid, other: &Oid) -> Result<Vec<Oid>, GitError> {
         let id = |o: &Oid| self.id(o).ok_or(TreeError::Missing(*o));
         let (one, other) = (id(one)?, id(other)?);
         let found: Vec<Oid> = match self.inner.merge_bases_many(one, &[other]) {
             Ok(found) => found.into_iter().map(|id| oid(id.detach())).collect(),
-            // The library reads no commit whose headers are odd; where the cause is another one, it shows again.
+            // The library does not read commits with odd headers. If the cause is another one, it shows again here.
             Err(_) => self.best_common(oid(one), oid(other))?,
         };
         if found.is_empty() && self.is_shallow()? {
@@ -125,7 +140,7 @@ impl Repo {
         Ok(found)
     }
 
-    /// The common ancestors of which no other one descends, found by a look at all of both histories.
+    /// Returns the common ancestors that are not ancestors of another common ancestor. Reads both histories completely.
     pub(super) fn best_common(&self, one: Oid, other: Oid) -> Result<Vec<Oid>, GitError> {
         let cut: BTreeSet<Oid> = self.cut_commits()?.into_iter().collect();
         let mut known: HashMap<Oid, Vec<Oid>> = HashMap::new();
@@ -146,12 +161,15 @@ impl Repo {
         };
         let of_one = ancestors(one)?;
         let common: BTreeSet<Oid> = ancestors(other)?.intersection(&of_one).copied().collect();
-        // What is an ancestor of a common ancestor is the parent of one, too.
+        // An ancestor of a common ancestor is also a parent of one.
         let behind: BTreeSet<Oid> = common.iter().filter_map(|c| known.get(c)).flatten().copied().collect();
         Ok(common.difference(&behind).copied().collect())
     }
 
-    /// The commits whose parents a shallow clone left out.
+    /// Returns the commits whose parents a shallow clone left out.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] if the list of shallow commits is unreadable.
     pub fn cut_commits(&self) -> Result<Vec<Oid>, GitError> {
         let cut = self.inner.shallow_commits().map_err(|e| GitError::git("read which commits are shallow", e))?;
         Ok(cut.map(|c| c.iter().map(oid).collect()).unwrap_or_default())
@@ -159,12 +177,15 @@ impl Repo {
 }
 
 impl Repo {
-    /// The same commits as [`Self::new_commits`], each after its parents.
+    /// Returns the same commits as [`Self::new_commits`], each after its parents.
+    ///
+    /// # Errors
+    /// The same as [`Self::new_commits`].
     pub fn new_commits_oldest_first(&self, tip: Oid, known: &[Oid], max: usize) -> Result<Option<Vec<Oid>>, GitError> {
         let Some(found) = self.new_commits(tip, known, max)? else { return Ok(None) };
         let new: BTreeSet<Oid> = found.iter().copied().collect();
         let (mut out, mut seen) = (Vec::with_capacity(found.len()), BTreeSet::new());
-        // Depth first without recursion: a commit is listed when it is met again after its parents.
+        // Depth first without recursion: a commit is listed when it is popped again after its parents.
         let mut stack = vec![(tip, false)];
         while let Some((commit, parents_done)) = stack.pop() {
             if parents_done {
@@ -178,18 +199,18 @@ impl Repo {
     }
 }
 
-/// Commits on the way to being told apart: those that are known, and those that are not or not yet.
+/// The state of [`Repo::new_commits`]: commits that are known, and commits that are not known or not yet.
 #[derive(Default)]
 struct Paint {
-    /// Where a shallow clone was cut: what lies behind is not here.
+    /// The commits at the end of a shallow clone, whose parents are not available.
     cut: BTreeSet<Oid>,
     queue: BinaryHeap<(Timestamp, Oid)>,
     seen: HashMap<Oid, Seen>,
-    /// How many in the queue are not known.
+    /// How many commits in the queue are not known.
     unknown: usize,
 }
 
-/// A commit that was met.
+/// A commit that was visited.
 struct Seen {
     known: bool,
     waits: bool,
@@ -198,7 +219,7 @@ struct Seen {
 }
 
 impl Paint {
-    /// Puts a commit into the queue, or what is known of it where it was met before.
+    /// Queues a commit, or marks it as known if it was visited before.
     fn put(&mut self, repo: &Repo, commit: Oid, known: bool) -> Result<(), GitError> {
         match self.seen.get_mut(&commit) {
             None => {
@@ -213,7 +234,7 @@ impl Paint {
                 if seen.waits {
                     self.unknown -= 1;
                 } else {
-                    // Met too early, by a clock that was wrong: what lies behind it is known as well.
+                    // Visited too early because of a wrong clock: the commits behind it are known as well.
                     seen.waits = true;
                     self.queue.push((seen.time, commit));
                 }
@@ -223,7 +244,7 @@ impl Paint {
         Ok(())
     }
 
-    /// Takes a commit out of the queue: whether it is known, and its parents.
+    /// Takes a commit out of the queue. Returns whether it is known, and its parents.
     fn take(&mut self, commit: &Oid) -> Option<(bool, Vec<Oid>)> {
         let seen = self.seen.get_mut(commit).filter(|s| s.waits)?;
         seen.waits = false;
@@ -243,7 +264,7 @@ impl Walk<'_> {
         if let Some((graph, c)) = known {
             let damaged = |e: gix::Error| GitError::git("read the commit-graph; run `git commit-graph write`", e);
             let parent = c.parent1().map_err(damaged)?.map(|p| oid(graph.id_at(p)));
-            // A time that the graph has no room for is cut in it.
+            // The commit-graph truncates a time that does not fit.
             if let Some(seconds) = i64::try_from(c.committer_timestamp()).ok().filter(|s| *s < GRAPH_TIME) {
                 return Ok(Step {
                     commit,

@@ -1,10 +1,10 @@
-//! The work tree follows: files that a change touches are written or removed, and the index with them.
+//! Updates of the work tree: files that a change touches are written or removed, and the index with them.
 //!
-//! Only paths that differ between the two trees are looked at. Before anything is published each of them must be as
-//! the old tree has it, in the index and on disk; afterwards each is as the new tree has it. The index stays locked
-//! in between, as git locks it. Files are written as git would check them out ([`Converter`]), but for filters, which are
-//! programs: a Git LFS pointer is written as the pointer, which `git lfs checkout` replaces. Symbolic links on the way
-//! are never followed.
+//! Only paths that differ between the two trees are read. Before the commits are published, each path must have the old
+//! tree's entry, in the index and on disk. Afterwards each has the new tree's entry. The index stays locked in between,
+//! as git locks it. Files are written as git would check them out ([`Converter`]), except that filters, which are
+//! programs, do not run: a Git LFS pointer is written as the pointer, which `git lfs checkout` replaces. Symbolic links
+//! on the way are never followed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write as _};
@@ -30,9 +30,14 @@ pub(super) struct Follow {
 }
 
 impl Repo {
-    /// Whether the work tree could follow from one tree to another: `Dirty` lists the files that stand in the way.
+    /// Checks that the work tree can be updated from one tree to another. Without a work tree there is nothing to
+    /// check.
     ///
-    /// Fine without a work tree. [`Repo::publish`] asks this itself; asking before saves work.
+    /// [`Repo::publish`] makes the same check. An early check saves work.
+    ///
+    /// # Errors
+    /// [`PublishError::Dirty`] with the files that are in the way; [`PublishError::Git`] if files or objects are
+    /// unreadable.
     pub fn check_clean(&self, old: Option<&Oid>, new: &Oid) -> Result<(), PublishError> {
         let Some(root) = self.work_dir() else { return Ok(()) };
         let changes = self.differences(old, new)?;
@@ -40,7 +45,8 @@ impl Repo {
         refuse_dirty(self, &root, &index, &changes)
     }
 
-    /// Locks the index and makes sure that the work tree can follow; none if it is not on this branch.
+    /// Locks the index and checks that the work tree can be updated. Returns `None` if the work tree is not on this
+    /// branch.
     pub(super) fn prepare_follow(
         &self,
         lock: &mut RepoLock,
@@ -85,9 +91,9 @@ impl Repo {
         Ok((index_lock, self.read_index()?))
     }
 
-    /// Finishes what a killed writer began: its commits have landed, but its work tree has not followed.
+    /// Finishes the work of a killed writer: its commits are published, but its work tree is not updated.
     ///
-    /// Only paths that are as the old tree has them in the index, and as one of the two on disk, are touched.
+    /// Changes only paths that have the old tree's entry in the index, and the content of one of the two trees on disk.
     pub(super) fn redo_follow(&self, lock: &mut RepoLock, left: &Left) -> Result<(), GitError> {
         let (Some(root), Some(head)) = (self.work_dir().filter(|_| self.git_dir() == left.git_dir), self.head()?)
         else {
@@ -108,7 +114,7 @@ impl Repo {
         follow.apply(self)
     }
 
-    /// Where the index is, without symbolic links; `GIT_INDEX_FILE` may say.
+    /// Returns the path of the index, without symbolic links. `GIT_INDEX_FILE` applies.
     fn index_path(&self) -> PathBuf {
         let path = self.inner.index_path();
         let folder = path.parent().and_then(|p| p.canonicalize().ok());
@@ -128,14 +134,14 @@ impl Repo {
         Ok(index)
     }
 
-    /// The files that differ between two trees, by path.
+    /// Returns the files that differ between two trees, by path.
     fn differences(&self, old: Option<&Oid>, new: &Oid) -> Result<BTreeMap<String, Difference>, GitError> {
         let there = |e: Option<Entry>| e.map(|e| (e.kind, e.id));
         let found = changes((self, old.copied()), (self, Some(*new)), Limits::default())?;
         Ok(found.into_iter().map(|c| (c.path, (there(c.before), there(c.after)))).collect())
     }
 
-    /// Refuses to move a branch under another work tree's feet, as git refuses a push to it.
+    /// Refuses to move a branch that another work tree has checked out, as git refuses a push to it.
     fn refuse_other_work_trees(&self, reference: &str) -> Result<(), GitError> {
         let on_branch = |dir: &Path| {
             let head = read_if_there(&dir.join("HEAD"))?.unwrap_or_default();
@@ -162,7 +168,7 @@ impl Repo {
                 continue;
             }
             let dot_git = dir.join(read_if_there(&dir.join("gitdir"))?.unwrap_or_default().trim_end());
-            // One that was deleted without `git worktree remove` harms nobody.
+            // A work tree that was deleted without `git worktree remove` does not matter.
             if let Some(path) = dot_git.parent().filter(|_| dot_git.exists()) {
                 return refuse(path);
             }
@@ -172,17 +178,17 @@ impl Repo {
 }
 
 impl Follow {
-    /// The lock on the index, for the note of the repository's lock.
+    /// Returns the lock on the index, for the note of the repository's lock.
     pub(super) fn held(&self) -> Option<Held> {
         Held::taken(self.lock.lock_path().to_owned())
     }
 
-    /// What is left to do until it has followed, for the same note.
+    /// Returns the pending update, for the same note.
     pub(super) fn left(&self, repo: &Repo) -> Left {
         Left { git_dir: repo.git_dir().to_owned(), old: self.trees.0, new: self.trees.1 }
     }
 
-    /// Brings the files and the index to the new tree, which is published by now.
+    /// Updates the files and the index to the new tree, which is published by now.
     pub(super) fn apply(mut self, repo: &Repo) -> Result<(), GitError> {
         let touched: BTreeSet<&str> = self.changes.keys().map(String::as_str).collect();
         let stamp = stamp_of(self.lock.lock_path())?;
@@ -202,7 +208,7 @@ impl Follow {
             self.index.dangerously_push_entry(Stat::default(), id, flags, mode_of(*kind), BStr::new(path));
         }
         self.index.sort_entries();
-        // The attributes of the new state count.
+        // The attributes of the new tree apply.
         let mut converter = Converter::out_of_git(repo, &self.index)?;
         for (path, (_, new)) in &self.changes {
             let Some((kind, id)) = new.as_ref().filter(|_| !skipped.contains(path.as_str())) else { continue };
@@ -211,7 +217,7 @@ impl Follow {
                 entry.stat = stat;
             }
         }
-        // The cached trees would be stale, and the next `git commit` would believe them.
+        // The cached trees would be stale, and the next `git commit` would use them.
         self.index.remove_tree();
         self.write_index(repo, stamp)
     }
@@ -236,7 +242,7 @@ impl Follow {
     }
 }
 
-/// The text of a small file of git's; none if there is no such file.
+/// Reads a small file of git; `None` if it does not exist.
 fn read_if_there(path: &Path) -> Result<Option<String>, GitError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -245,15 +251,15 @@ fn read_if_there(path: &Path) -> Result<Option<String>, GitError> {
     }
 }
 
-/// The time that the new index shall have: that of its lock, which is older than all that is written under it.
+/// Returns the time for the new index: the time of its lock, which is older than everything written while it is held.
 fn stamp_of(lock: &Path) -> Result<SystemTime, GitError> {
     std::fs::metadata(lock).and_then(|m| m.modified()).map_err(|e| GitError::io("look at", lock, e))
 }
 
-/// Makes git look again at files that may have changed in the very second in which the index was last written.
+/// Makes git check files again that may have changed in the same second in which the index was last written.
 ///
-/// Git tells them by a time that is not older than the index. Those that are not older than the new index either, it
-/// tells all the same; so each file is looked at once, not at each of the many changes within a second.
+/// Git recognises such files by a time that is not older than the index. Files that are not older than the new index
+/// either, git recognises anyway. So each file is checked once, not at each of many changes within a second.
 fn smudge_racy(
     repo: &Repo,
     root: &Path,
@@ -263,10 +269,10 @@ fn smudge_racy(
 ) -> Result<(), GitError> {
     let written = index.timestamp();
     let stays_racy = stamp.duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-    // Git compares seconds only, we know more: where the whole time is that of the index's entry, and before the index
-    // was written, the file is the same.
+    // Git compares seconds only. Here nanoseconds are known: if the whole time equals the index entry's time and lies
+    // before the write of the index, the file is the same.
     let exact = gix::index::entry::stat::Options { use_nsec: true, ..Default::default() };
-    // What git overlooks depends on core.trustctime and core.checkStat.
+    // The settings core.trustctime and core.checkStat decide which changes git misses.
     let as_git = repo.inner.stat_options().map_err(|e| GitError::git("read how files are compared", e))?;
     let mut again = Vec::new();
     for (i, entry) in index.entries().iter().enumerate() {
@@ -298,11 +304,11 @@ fn smudge_racy(
     Ok(())
 }
 
-/// Removes a file, and the folders above it that are empty then.
+/// Removes a file, and the folders above it that become empty.
 fn remove(root: &Path, path: &str) -> Result<(), GitError> {
     let Some((file, meta)) = find(root, path)? else { return Ok(()) };
     if meta.is_dir() {
-        // A submodule's folder is git's to keep or remove.
+        // Git keeps or removes a submodule's folder.
         return Ok(());
     }
     std::fs::remove_file(&file).map_err(|e| GitError::io("remove", &file, e))?;
@@ -314,7 +320,7 @@ fn remove(root: &Path, path: &str) -> Result<(), GitError> {
     Ok(())
 }
 
-/// Writes a file and gives what the index notes of it.
+/// Writes a file and returns the metadata for the index.
 fn put(
     repo: &Repo,
     root: &Path,
@@ -348,7 +354,7 @@ fn put(
     stat(&file)
 }
 
-/// The folder at a path, made where it is missing; a symbolic link on the way is refused.
+/// Returns the folder at a path and creates missing parts. A symbolic link on the way is refused.
 fn folder_at(root: &Path, path: &str) -> Result<PathBuf, GitError> {
     let mut at = root.to_owned();
     for part in path.split('/').filter(|p| !p.is_empty()) {
@@ -365,7 +371,7 @@ fn folder_at(root: &Path, path: &str) -> Result<PathBuf, GitError> {
     Ok(at)
 }
 
-/// Removes a folder that holds nothing but folders.
+/// Removes a folder that contains only folders.
 fn remove_empty(dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
@@ -376,9 +382,9 @@ fn remove_empty(dir: &Path) -> std::io::Result<()> {
     std::fs::remove_dir(dir)
 }
 
-/// Writes a file beside its place and moves it there, with the rights that the user's umask gives.
+/// Writes a temporary file in the same folder and renames it, with the permissions that the user's umask gives.
 ///
-/// The name beside it is always the same, so what a killed process left is written over when its work is redone.
+/// The temporary name is always the same, so a file that a killed process left is overwritten when its work is redone.
 fn write_file(folder: &Path, file: &Path, bytes: &[u8], executable: bool) -> std::io::Result<()> {
     let beside = folder.join(".greenroom-new");
     let mut options = std::fs::OpenOptions::new();
@@ -407,7 +413,7 @@ fn link(target: &[u8], file: &Path) -> std::io::Result<()> {
     link_as_file(target, file)
 }
 
-/// A link where there can be none: a file with the target in it.
+/// Writes a file with the target as its content, for systems without symbolic links.
 fn link_as_file(target: &[u8], file: &Path) -> std::io::Result<()> {
     let _ = std::fs::remove_file(file);
     std::fs::write(file, target)

@@ -1,8 +1,8 @@
-//! Publishing: staged trees become commits of a branch, all of them or none, on disk before the answer.
+//! Publishing: staged trees become commits of a branch, all of them or none, on disk before the call returns.
 //!
-//! The order is what makes it safe. Commits are made (and signed) in memory. The branch is locked as git locks it and
-//! compared with what is expected, so who lost a race has written nothing. Objects are written, then flushed. Only
-//! then does the branch move, and its file and folder are flushed too.
+//! The order makes this safe. Commits are made (and signed) in memory. The branch is locked as git locks it and
+//! compared with the expected commit, so a process that loses a race has written nothing. Objects are written, then
+//! flushed. Only then does the branch move, and its file and folder are flushed too.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -22,42 +22,43 @@ use super::{GIT_LOCK_WAIT, GitError, Ident, PublishError, Repo, RepoLock, oid};
 use crate::text::quoted;
 use crate::tree::{Oid, TreeError};
 
-/// A commit to be.
+/// A commit that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Its root tree, staged or already there.
+    /// Its root tree, staged or stored.
     pub tree: Oid,
-    /// Parents after the first, for a merge; the first is the commit before it. Where none is before it, on a new
-    /// branch, these are all: what the branch grows from.
+    /// Parents after the first, for a merge; the first parent is the commit before it. On a new branch there is none
+    /// before it, and these are all parents: the commits that the branch starts from.
     pub merged: Vec<Oid>,
-    /// Who made the change.
+    /// The person who made the change.
     pub author: Ident,
-    /// Who puts it here.
+    /// The person who commits it.
     pub committer: Ident,
-    /// The whole message.
+    /// The whole message: subject, body and trailers.
     pub message: String,
 }
 
-/// What an answer promises.
+/// What a successful return guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// The commits survive a power cut.
     Full,
-    /// They survive the death of the process; the system writes them when it sees fit, as git itself does.
+    /// The commits survive the death of the process. The system writes them to disk when it chooses, as with git
+    /// itself.
     Relaxed,
 }
 
-/// Commits that landed.
+/// Published commits.
 #[derive(Debug)]
 #[must_use = "the work tree may not have followed"]
 pub struct Published {
     /// Their ids, oldest first.
     pub commits: Vec<Oid>,
-    /// Why the work tree could not follow, if so. The commits stand all the same; who takes the lock next tries again,
-    /// and `git restore --staged --worktree <path>` does it by hand.
+    /// Why the work tree could not be updated, if so. The commits are valid all the same. The next process that takes
+    /// the lock tries again; `git restore --staged --worktree <path>` does the update by hand.
     pub left_behind: Option<GitError>,
-    /// The file that the branch had before, held open: where a disk is told of what is freed, freeing it takes longer than
-    /// much else here. So it is freed when this is dropped, for which an answer need not wait.
+    /// The branch's previous file, held open: on disks that are told of freed blocks, freeing it takes longer than most
+    /// other steps. It is freed when this value is dropped, and a response need not wait for that.
     #[expect(dead_code, reason = "it is held, not read")]
     replaced: Option<File>,
 }
@@ -69,11 +70,15 @@ impl Published {
 }
 
 impl Repo {
-    /// Makes the drafts commits of `reference` (in full, as [`Repo::branch`] gives it), each on top of the one before,
-    /// the first on top of `expected` (none: the branch does not exist yet).
+    /// Commits the drafts to `reference` (full name, as [`Repo::branch`] returns it). Each commit's parent is the one
+    /// before; the first commit's parent is `expected`. `expected` is `None` for a branch that does not exist yet.
     ///
-    /// Whatever the outcome, nothing stays staged. If the branch is checked out here, its touched files and the index
-    /// follow; if they have changes of their own, nothing happens.
+    /// Whatever the result, nothing stays staged. If the branch is checked out here, its changed files and the index
+    /// are updated. If those files have uncommitted changes, nothing happens.
+    ///
+    /// # Errors
+    /// [`PublishError::Moved`] if the branch is not at `expected`; [`PublishError::Dirty`] for uncommitted changes;
+    /// [`PublishError::Unconfirmed`] if the branch moved but could not be flushed; [`PublishError::Git`] otherwise.
     pub fn publish(
         &self,
         lock: &mut RepoLock,
@@ -100,7 +105,7 @@ impl Repo {
         let published = self.try_publish(lock, reference, expected, drafts, (durability, announce));
         self.discard_staged();
         if published.is_err() {
-            // It may know of objects that were not written.
+            // The cache may hold objects that were not written.
             self.memo.borrow_mut().clear();
         }
         if matches!(published, Err(PublishError::Git(_) | PublishError::Moved { .. } | PublishError::Dirty { .. })) {
@@ -142,7 +147,7 @@ impl Repo {
         if durability == Durability::Full {
             self.flush_objects()?;
         }
-        // A work tree may need the room that it takes.
+        // The update of a work tree may need the disk space.
         let replaced = if follow.is_none() { File::open(self.common_dir().join(reference)).ok() } else { None };
         announce(&commits);
         self.move_branch(edit, last)?;
@@ -152,13 +157,13 @@ impl Repo {
             Durability::Relaxed => Ok(()),
         };
         let left_behind = follow.and_then(|f| f.apply(self).err());
-        // Who takes the lock next tries once more.
+        // The next process that takes the lock tries again.
         let _ = lock.let_go(left.as_ref().filter(|_| left_behind.is_some()));
         flushed.map_err(|e| PublishError::Unconfirmed { commit: tip, source: e.into() })?;
         Ok(Published { commits, left_behind, replaced })
     }
 
-    /// Makes the commits in memory, each the parent of the next, signed if the settings ask for it.
+    /// Makes the commits in memory, each the parent of the next, signed if the settings demand it.
     fn make_commits(&self, expected: Option<Oid>, drafts: &[Draft]) -> Result<Vec<Oid>, GitError> {
         let known = |id: &Oid| self.id(id).filter(|i| self.inner.objects.exists(i)).ok_or(TreeError::Missing(*id));
         let signer = self.signer(drafts.first().map(|d| &d.committer))?;
@@ -187,7 +192,7 @@ impl Repo {
         Ok(made)
     }
 
-    /// The lock files that moving the branch takes.
+    /// Returns the lock files that moving the branch takes.
     fn locks_for(&self, reference: &str, tip: Oid) -> Vec<Held> {
         let lock_of = |dir: &Path, name: &str| dir.join(format!("{name}.lock"));
         vec![
@@ -197,7 +202,7 @@ impl Repo {
         ]
     }
 
-    /// Locks the branch and compares it with what is expected; none of it can be seen yet.
+    /// Locks the branch and compares it with the expected commit. Nothing is visible yet.
     fn prepare(
         &self,
         reference: &str,
@@ -209,8 +214,8 @@ impl Repo {
         let name = FullName::try_from(reference).map_err(|e| bad_name(gix::Error::from_error(e)))?;
         let old = expected.map(|id| self.id(&id).ok_or(TreeError::Missing(id))).transpose().map_err(GitError::from)?;
         let new = self.id(&tip).ok_or(TreeError::Missing(tip)).map_err(GitError::from)?;
-        // Through HEAD, if it is on the branch and somebody may care: HEAD's own log tells of the change too, and HEAD
-        // cannot leave the branch whose files the work tree is about to get.
+        // Goes through HEAD if HEAD is on the branch and there is a work tree or a log. Then HEAD's own log records the
+        // change too, and HEAD cannot leave the branch whose files the work tree is about to get.
         let through_head = (self.work_dir().is_some() || self.keeps_logs()) && self.is_on(reference)?;
         let edit = RefEdit {
             change: Change::Update {
@@ -234,13 +239,13 @@ impl Repo {
         let prepared = self.inner.refs.transaction().prepare([edit], wait, wait);
         let prepared = prepared.map_err(|e| self.refused(reference, tip, e))?;
         if through_head && !self.is_on(reference)? {
-            // HEAD went elsewhere between the look and the lock.
+            // HEAD moved to another branch between the check and the lock.
             return Err(PublishError::Moved { actual: self.reference(reference)? });
         }
         Ok(prepared)
     }
 
-    /// Whether the movements of references are logged.
+    /// Whether moves of references are logged.
     fn keeps_logs(&self) -> bool {
         match self.inner.refs.write_reflog {
             WriteReflog::Disable => false,
@@ -248,7 +253,7 @@ impl Repo {
         }
     }
 
-    /// Says why the branch could not be locked or was not as expected.
+    /// Returns why the branch could not be locked or was not at the expected commit.
     fn refused(&self, reference: &str, tip: Oid, e: gix::Error) -> PublishError {
         use gix::refs::file::transaction::prepare::{MustNotExist, ReferenceOutOfDate};
         let out_of_date = e.downcast_any_ref::<ReferenceOutOfDate>().map(|e| &e.actual);
@@ -272,15 +277,15 @@ impl Repo {
         Ok(())
     }
 
-    /// Lets other accounts write to the logs of references, where they may. The branch has moved by now, so that a
-    /// failure is theirs to meet: the next write of theirs names the log.
+    /// Lets other accounts write to the logs of references, if the setting allows it. The branch has moved by now, so a
+    /// failure is ignored here: the next write of another account reports the log.
     fn share_logs(&self, reference: &str, sharing: Sharing) {
         for (root, log) in [(self.common_dir(), reference), (self.git_dir(), "HEAD")] {
             let _ = sharing.adjust_up_to(&root.join("logs").join(log), root);
         }
     }
 
-    /// Writes what the commits need of the staged objects, parts before the whole.
+    /// Writes the staged objects that the commits need, each after the objects that it refers to.
     fn write_objects(&self, staged: &Storage, commits: &[Oid]) -> Result<(), GitError> {
         let store = gix::odb::loose::Store::at(self.objects_dir(), self.inner.object_hash());
         let sharing = self.sharing()?;
@@ -297,7 +302,7 @@ impl Repo {
         Ok(())
     }
 
-    /// The staged objects that one needs, itself last.
+    /// Returns the staged objects that one object needs, itself last.
     fn needed(
         &self,
         staged: &Storage,
@@ -332,18 +337,19 @@ impl Repo {
         self.inner.objects.store_ref().path().to_owned()
     }
 
-    /// Puts all that was written so far on disk, for good.
+    /// Flushes all written objects to disk.
     fn flush_objects(&self) -> Result<(), GitError> {
         let dir = self.objects_dir();
         flush(&dir).map_err(|e| GitError::io("flush", dir, e))
     }
 
-    /// Puts the branch's new place in its folder on disk, for good; where its file is new, the folders above may be, too.
+    /// Flushes the branch's entry in its folder to disk. If the branch is new, also the folders above, which may be new
+    /// too.
     fn flush_reference(&self, reference: &str, is_new: bool) -> Result<(), GitError> {
         let file = self.common_dir().join(reference);
         let above = file.ancestors().skip(1).take_while(|p| p.starts_with(self.common_dir()));
         let folders = above.take(if is_new { usize::MAX } else { 1 });
-        // What the file says was written when the branch was locked, and so flushed with all else.
+        // The content of the file was written when the branch was locked, so it is flushed with everything else.
         let own = if FLUSHES_ALL { None } else { Some(file.as_path()) };
         for path in own.into_iter().chain(folders) {
             File::open(path).and_then(|f| f.sync_all()).map_err(|e| GitError::io("flush", path, e))?;
@@ -352,11 +358,11 @@ impl Repo {
     }
 }
 
-/// Writes a loose object, unless it is there and whole.
+/// Writes a loose object, unless it exists and is intact.
 ///
-/// An object that exists may be torn (a power cut before its flush), so it is compared. And it may be old and about
-/// to be pruned, so its time is renewed, as git does. Objects in packs are not asked for: a second copy is harmless,
-/// while an unreachable one might go with the next repack.
+/// An existing object may be torn (a power cut before its flush), so it is compared. It may be old and about to be
+/// pruned, so its time is renewed, as git does. Packs are not searched: a second copy does no harm, while an
+/// unreachable packed object may vanish with the next repack.
 fn write_object(
     store: &gix::odb::loose::Store,
     id: gix::ObjectId,
@@ -377,7 +383,7 @@ fn write_object(
     loop {
         match store.write_buf_with_known_id(kind, bytes, id) {
             Ok(_) => return Ok(()),
-            // `git gc` removes folders that it finds empty, perhaps the one that was just made for this object.
+            // `git gc` removes empty folders, perhaps the one that was just created for this object.
             Err(e) if io_cause(&e).is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) && tries < 10 => {
                 tries += 1;
             }
@@ -386,16 +392,16 @@ fn write_object(
     }
 }
 
-/// Whether [`flush`] flushes all that was written, not the objects alone.
+/// Whether [`flush`] flushes everything that was written, and not only the objects.
 const FLUSHES_ALL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Flushes the whole file system that a folder is on: one call for any number of new files and folders.
+/// Flushes the whole file system of a folder: one call for any number of new files and folders.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn flush(dir: &Path) -> std::io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(dir)?)?)
 }
 
-/// Flushes the loose objects of the last minutes and their folders, one by one.
+/// Flushes the loose objects of the last ten minutes and their folders, one by one.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn flush(dir: &Path) -> std::io::Result<()> {
     let recent = |m: &std::fs::Metadata| {
@@ -418,7 +424,7 @@ fn flush(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// The message as git keeps it: no NUL, no spaces at line ends, one line feed at the end.
+/// Returns the message as git stores it: no NUL, no spaces at line ends, one line feed at the end.
 fn message(text: &str) -> String {
     let lines: Vec<&str> = text.trim().lines().map(str::trim_end).collect();
     format!("{}\n", lines.join("\n").replace('\0', ""))

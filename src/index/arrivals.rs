@@ -1,4 +1,4 @@
-//! When people came: the commit since which the file of a person is there without a break.
+//! When people were added: the time since which a person's file exists without a break.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,11 @@ use crate::name::UserName;
 use crate::time::Timestamp;
 
 impl Index<'_> {
-    /// When each of these people came who are there now: when the commit landed that added the person last. Nobody who
-    /// is in no commit. Only for people who were removed before the history is searched.
+    /// Returns when each of these people was added for the last time. People in no commit are left out. The history is
+    /// searched only for people who were removed before.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn arrivals<'u>(
         &mut self,
         users: impl Iterator<Item = &'u UserName> + Clone,
@@ -35,13 +38,13 @@ impl Index<'_> {
     }
 }
 
-/// When a commit landed.
+/// Returns the time of a step.
 fn landed(log: &Log<'_>, number: u64) -> Option<Timestamp> {
     let place = usize::try_from(number).ok()?;
     StepRow::landed(&log.steps, place).map(Timestamp::from_millis)
 }
 
-/// The newest commit that added a person.
+/// Returns the number of the newest commit that added a person.
 fn last_addition(log: &mut Log<'_>, count: u64, user: &UserName) -> Result<Option<u64>, Fault> {
     let text = crate::phrase::person_added(user);
     for number in (0..count).rev() {

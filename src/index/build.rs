@@ -1,5 +1,6 @@
-//! Steps of history become records, and the registry at a commit becomes rows: the work of building, on all cores where
-//! there is much of it. It is done block by block and taken in order, so that memory does not grow with the history.
+//! Builds the index: steps of the history become records, and the registry at a commit becomes rows. Large jobs use all
+//! cores. They are processed block by block and their results are taken in order, so memory does not grow with the
+//! history.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -20,13 +21,13 @@ use crate::registry::Registry;
 use crate::snapshot::{Snapshot, VersionView};
 use crate::tree::Oid;
 
-/// How many jobs make it worth to start threads.
+/// The smallest number of jobs that is worth threads.
 const MANY: usize = 4;
 
-/// The most threads that build.
+/// The largest number of threads.
 const THREADS: usize = 8;
 
-/// Does the jobs, each with a registry of the thread that does it, and takes their results in order.
+/// Runs the jobs, each with its thread's own registry, and takes their results in order.
 pub(super) fn in_order<J: Sync, R: Send>(
     registry: &Registry,
     jobs: &[J],
@@ -49,7 +50,7 @@ pub(super) fn in_order<J: Sync, R: Send>(
                         Err(e) => return drop(send.send(Err(e))),
                     };
                     for job in jobs.iter().skip(thread).step_by(threads) {
-                        // Nobody receives any more once another job has failed.
+                        // Once another job has failed, the receiver is gone.
                         if send.send(work(&own, job)).is_err() {
                             return;
                         }
@@ -65,7 +66,7 @@ pub(super) fn in_order<J: Sync, R: Send>(
     })
 }
 
-/// A run of steps and the root tree before the first.
+/// A range of steps and the root tree before the first one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'s> {
     pub(super) before: Option<Oid>,
@@ -73,7 +74,7 @@ pub(super) struct Block<'s> {
 }
 
 impl<'s> Block<'s> {
-    /// Cuts steps, oldest first, into blocks.
+    /// Splits steps, oldest first, into blocks.
     pub(super) fn cut(steps: &'s [Step], before: Option<Oid>, size: usize) -> Vec<Self> {
         let befores = [before].into_iter().chain(steps.chunks(size).map(|block| block.last().map(|s| s.tree)));
         befores.zip(steps.chunks(size)).map(|(before, steps)| Block { before, steps }).collect()
@@ -83,19 +84,19 @@ impl<'s> Block<'s> {
 /// The records of a block.
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
-    /// The commits with their own times, and length and checksum of the record.
+    /// The commits with their own times, and length and checksum of each record.
     pub(super) steps: Vec<(Step, u32, u32)>,
-    /// The records one after the other.
+    /// The concatenated records.
     pub(super) records: Vec<u8>,
-    /// The postings, with numbers counted from the block's first step.
+    /// The postings; numbers count from the block's first step.
     pub(super) postings: Vec<Posting>,
-    /// The ids that came, with numbers like those of the postings.
+    /// The new ids; numbers count from the block's first step.
     pub(super) ids: Vec<([u8; 16], u64)>,
-    /// What it means for the rows, each with the place of its step in `steps`.
+    /// The effects on the rows, each with the index of its step in `steps`.
     pub(super) effects: Vec<(usize, Effect)>,
 }
 
-/// Under which id it is found that a person came or went.
+/// Returns the id under which the index records that a person was added or removed.
 fn mark(event: &Event) -> Option<Id> {
     match event {
         Event::PersonAdded { user, .. } => Some(user.arrival_mark()),
@@ -104,7 +105,7 @@ fn mark(event: &Event) -> Option<Id> {
     }
 }
 
-/// Finds out what each step of a block did.
+/// Computes the events of each step of a block.
 pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, Fault> {
     let mut out = Encoded::default();
     let mut before = block.before;
@@ -131,19 +132,19 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
     Ok(out)
 }
 
-/// The chunks that an index holds already.
+/// The chunks of an existing index.
 pub(super) struct Stored<'s> {
     rows: Reader<'s>,
     directory: &'s Directory,
 }
 
 impl<'s> Stored<'s> {
-    /// The chunks of an index.
+    /// Opens the chunks of an index.
     pub(super) fn of(state: &'s State, directory: &'s Directory) -> Result<Self, Fault> {
         Ok(Self { rows: state.rows.reader()?, directory })
     }
 
-    /// The chunks of a model; all are looked at.
+    /// Returns the chunks of a model. Searches the whole directory.
     fn of_model(&self, model: [u8; 16]) -> Vec<ChunkKey> {
         let mut out: Vec<_> = self.directory.keys().filter(|k| k.model == model).copied().collect();
         out.sort_unstable();
@@ -158,7 +159,7 @@ impl<'s> Stored<'s> {
     }
 }
 
-/// The chunks of a model that are other than what is stored; without anything stored: all of them.
+/// Returns the chunks of a model that differ from the stored ones; all of them if nothing is stored.
 pub(super) fn chunks(
     snapshot: &Snapshot<'_>,
     name: &ModelName,
@@ -168,8 +169,8 @@ pub(super) fn chunks(
     let key = key_of(name);
     let view = snapshot.model(name)?;
     let file = view.as_ref().map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
-    // What the rules refuse has no rows: a folder without a model's file, or with one that cannot be read or names
-    // another model.
+    // Folders that the rules refuse have no rows: a folder without a model's file, or with a file that cannot be read
+    // or that names another model.
     let found = view.zip(file.filter(|m| m.name == *name));
     let mut out = Vec::new();
     if change.fresh || found.is_none() {
@@ -209,7 +210,7 @@ pub(super) fn chunks(
     Ok(out)
 }
 
-/// The names of all models that have rows.
+/// Returns the names of all models that have rows.
 pub(super) fn names(snapshot: &Snapshot<'_>) -> Result<Vec<ModelName>, Fault> {
     let mut out = Vec::new();
     for view in snapshot.models()? {

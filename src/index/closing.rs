@@ -1,14 +1,15 @@
-//! Which commit closed a transition request: the rule and the rights of the state before it decided.
+//! Finds the commit that closed a transition request: the rule and the permissions of the snapshot before that commit
+//! decided.
 
 use super::history::{Entry, LogFilter, Subject};
 use super::{Index, IndexError};
 use crate::name::{Id, ModelName};
 
 impl Index<'_> {
-    /// The commit that closed a request of a version; none where the index knows of none.
+    /// Returns the commit that closed a request of a version; `None` if the index has none.
     ///
     /// # Errors
-    /// When the index can neither be read nor built.
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn closing_of(&mut self, model: &ModelName, version: u64, request: &Id) -> Result<Option<Entry>, IndexError> {
         let filter = LogFilter {
             subject: Subject::Version(model.clone(), version),
@@ -22,7 +23,7 @@ impl Index<'_> {
     }
 }
 
-/// The id of the request that an event is about.
+/// Returns the id of the request in an event.
 fn of(json: &str) -> Option<Id> {
     let event: serde_json::Value = serde_json::from_str(json).ok()?;
     Id::new(event["request"]["id"].as_str()?).ok()

@@ -1,8 +1,8 @@
-//! What events mean for the rows of searches: which change, and when a model or version "last changed".
+//! The effects of events on the rows of searches: which rows change, and when a model or version "last changed".
 //!
-//! That time is when the newest event that counts landed (see [`stamp`](crate::git::stamp)), and never before the creation. Which events count
-//! is MLflow's rule: what is made, described, moved or deleted counts for the version or the model as [`effects`] says;
-//! tags, aliases, comments and requests count for nothing.
+//! That time is the time of the newest event that counts (see [`stamp`](crate::git::stamp)), and never before the
+//! creation. MLflow's rule decides which events count: creation, descriptions, transitions and deletion count for the
+//! version or the model as [`effects`] says. Tags, aliases, comments and requests do not count.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,22 +10,22 @@ use crate::event::Event;
 use crate::format::path::{Location, ModelDir};
 use crate::name::ModelName;
 
-/// What one event means for the rows.
+/// The effect of one event on the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// A model's own row changed; `changed` if that counts.
+    /// A model's own row changed; `changed` is set if the event counts.
     Model { model: ModelName, changed: Option<i64> },
-    /// A model is new, or gone: what is stored of the name says nothing any more.
+    /// A model was created or deleted: the stored rows of that name are invalid.
     Fresh { model: ModelName, changed: Option<i64> },
-    /// A model has another name; that counts for all its versions.
+    /// A model was renamed; this counts for all its versions.
     Renamed { from: ModelName, to: ModelName, at: i64 },
-    /// A version's row changed; `changed` if that counts.
+    /// A version's row changed; `changed` is set if the event counts.
     Version { model: ModelName, number: u64, changed: Option<i64> },
-    /// It cannot be told which rows changed.
+    /// It is unknown which rows changed.
     Unknown,
 }
 
-/// Lists what an event at a time means. `place` tells what lies at a path of the registry.
+/// Returns the effects of an event at a time in milliseconds. `place` returns the location of a path of the registry.
 pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Location>) -> Vec<Effect> {
     let model = |m: &ModelName, changed| Effect::Model { model: m.clone(), changed };
     let version = |m: &ModelName, number, changed| Effect::Version { model: m.clone(), number, changed };
@@ -41,7 +41,7 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
         | Event::ModelTagDeleted { model: m, .. }
         | Event::AliasSet { model: m, .. }
         | Event::AliasDeleted { model: m, .. } => vec![model(m, None)],
-        // A file that names another model than its folder does is no row, and which row it was is not said.
+        // A file that names another model than its folder has no row, and the event does not say which row it had.
         Event::ModelAltered { before, after, .. } if before.name != after.name => vec![Effect::Unknown],
         Event::ModelAltered { model: m, .. } => vec![model(m, None)],
         Event::VersionCreated { model: m, version: n, created, .. } => {
@@ -59,7 +59,7 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
         | Event::ParamAdded { model: m, version: n, .. }
         | Event::MetricAdded { model: m, version: n, .. } => vec![version(m, *n, None)],
         Event::FileUnreadable { path } => of_file(place(path)),
-        // With the model's own file its versions are back, and what was known of them is forgotten.
+        // When the model's own file is repaired, its versions are back; their stored rows were dropped.
         Event::FileRepaired { path } => match place(path) {
             Some(Location::Model(_)) => vec![Effect::Unknown],
             other => of_file(other),
@@ -94,7 +94,7 @@ pub(super) fn effects(event: &Event, at: i64, place: impl Fn(&str) -> Option<Loc
     }
 }
 
-/// What it means that a file can be read no longer, or again.
+/// Returns the effects of a file that became unreadable or readable.
 fn of_file(place: Option<Location>) -> Vec<Effect> {
     let named = |dir: &ModelDir, effect: &dyn Fn(ModelName) -> Effect| dir.name().map_or(Effect::Unknown, effect);
     match place {
@@ -104,8 +104,8 @@ fn of_file(place: Option<Location>) -> Vec<Effect> {
         Some(Location::Version(dir, number)) => {
             vec![named(&dir, &|model| Effect::Version { model, number, changed: None })]
         }
-        // Settings that cannot be read may change the layout by which everything is found; a stage file that cannot be
-        // read comes with transitions.
+        // Unreadable settings may change the layout, by which everything is found. An unreadable stage file arrives
+        // together with transitions.
         Some(Location::Settings) | None => vec![Effect::Unknown],
         Some(
             Location::Access
@@ -123,7 +123,7 @@ fn of_file(place: Option<Location>) -> Vec<Effect> {
 }
 
 impl Effect {
-    /// The same for a step that landed later than its own time says.
+    /// Raises the time to `landed`, for a step whose own time is earlier than the time of a step before it.
     pub(super) fn not_before(self, landed: i64) -> Self {
         let late = |changed: Option<i64>| changed.map(|at| at.max(landed));
         match self {
@@ -136,44 +136,44 @@ impl Effect {
     }
 }
 
-/// What became of a model since the index was written.
+/// The changes of a model since the index was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelChange {
-    /// What is stored of the model says nothing any more.
+    /// Whether the stored rows of the model are invalid.
     pub fresh: bool,
-    /// When the model last changed, if it did by what counts.
+    /// When the model last changed, if an event counts; in milliseconds.
     pub changed: Option<i64>,
-    /// When all versions last changed together.
+    /// When all versions last changed together, in milliseconds.
     pub all: Option<i64>,
-    /// The versions whose rows changed, and when by what counts.
+    /// The versions whose rows changed, and when, if an event counts; in milliseconds.
     pub versions: BTreeMap<u64, Option<i64>>,
 }
 
 impl ModelChange {
-    /// When a version last changed, as far as the events since then say.
+    /// Returns when a version last changed, according to these events; in milliseconds.
     pub fn version(&self, number: u64) -> Option<i64> {
         self.versions.get(&number).copied().flatten().or(self.all)
     }
 }
 
-/// What became of the rows since the index was written.
+/// The changes of the rows since the index was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// By model.
+    /// The changes by model.
     pub models: HashMap<ModelName, ModelChange>,
-    /// Some rows changed, and nobody knows which.
+    /// Whether unknown rows changed.
     pub unknown: bool,
 }
 
 impl Changes {
-    /// What events mean that landed at a time, in milliseconds; `place` tells what lies at a path of the registry.
+    /// Returns the effects of events at a time in milliseconds. `place` returns the location of a path of the registry.
     pub fn of(events: &[Event], at: i64, place: impl Fn(&str) -> Option<Location>) -> Self {
         let mut out = Self::default();
         events.iter().flat_map(|e| effects(e, at, &place)).for_each(|e| out.apply(e));
         out
     }
 
-    /// Takes in what happened next.
+    /// Adds the next effect.
     pub(super) fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Model { model, changed } => {

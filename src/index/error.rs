@@ -1,4 +1,4 @@
-//! What can go wrong with the index.
+//! Errors of the index.
 
 use std::path::PathBuf;
 
@@ -6,37 +6,37 @@ use crate::git::GitError;
 use crate::registry::RegistryError;
 use crate::tree::TreeError;
 
-/// Why the index could not answer.
+/// Why the index could not answer a query.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// A part of the index is not what was written. It is rebuilt when that is noticed, so this is seen only where the
-    /// rebuilt one is damaged again: a failing disk.
+    /// A part of the index is damaged. A damaged index is rebuilt, so this error means that the rebuilt index is
+    /// damaged too: a failing disk.
     #[error("the index is damaged again after it was rebuilt ({what}); check the disk of {}", .folder.display())]
     Damaged {
-        /// What was found.
+        /// A description of the damage.
         what: String,
-        /// Where the index lies.
+        /// The folder of the index.
         folder: PathBuf,
     },
     /// The index cannot be stored.
     #[error("the index cannot be written to {}", .folder.display())]
     Unwritable {
-        /// Where it would lie.
+        /// The folder of the index.
         folder: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
     /// Another process is writing the index.
     #[error("another process is writing the index in {}; try again when it is done", .folder.display())]
     Busy {
-        /// Where it lies.
+        /// The folder of the index.
         folder: PathBuf,
     },
     /// The registry changed between two pages of a search.
     #[error("the registry changed since the page before this one; start the search again without a page token")]
     Moved,
-    /// A commit is not on the line that the index follows.
+    /// The commit is not in the first-parent history of the indexed branch.
     #[error("commit {} is not on the first-parent line of the registry's branch", .0.short())]
     OffLine(crate::tree::Oid),
     /// The history cannot be read.
@@ -56,12 +56,12 @@ impl From<TreeError> for IndexError {
     }
 }
 
-/// Why a part of the index could not be used: it is damaged, or the history behind it cannot be read.
+/// Why a part of the index could not be used: it is damaged, or the history cannot be read.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Truncated, changed, missing: build it anew.
+    /// Truncated, changed or missing data: the index must be rebuilt.
     Damaged(String),
-    /// Not the index's fault.
+    /// Another error, which a rebuild does not fix.
     Other(IndexError),
 }
 
@@ -71,7 +71,7 @@ impl<E: Into<IndexError>> From<E> for Fault {
     }
 }
 
-/// A shorthand for damage.
+/// Returns a [`Fault::Damaged`].
 pub(super) fn damaged(what: impl Into<String>) -> Fault {
     Fault::Damaged(what.into())
 }

@@ -1,5 +1,5 @@
-//! The head: the small file that says what of the other files counts. It is replaced as a whole, so a reader finds the
-//! old or the new one.
+//! The head: the small file that says which bytes of the other files are valid. It is replaced as a whole, so a reader
+//! finds the old or the new one.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -18,7 +18,7 @@ const MAGIC: &[u8; 8] = b"greenidx";
 /// The largest head that is read, in bytes.
 const MAX_HEAD: u64 = 64 * 1024;
 
-/// What the index says it is, and how far it reaches.
+/// The identity of the index, and the extents of its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Head {
     key: String,
@@ -36,35 +36,35 @@ struct Head {
     live_chunks: u64,
 }
 
-/// The index as far as it is read: its parts, and what counts of them.
+/// The state of the index: its parts and their valid extents.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The newest commit that is in it; none in an empty one.
+    /// The newest indexed commit; `None` in an empty index.
     pub(super) tip: Option<Oid>,
-    /// How many commits are in it.
+    /// The number of indexed commits.
     pub(super) count: u64,
-    /// When the newest commit landed: the latest committer time so far, in milliseconds.
+    /// The time of the newest commit: the latest committer time so far, in milliseconds.
     pub(super) landed: i64,
     /// One row of fixed size for each commit, oldest first.
     pub(super) steps: Part,
-    /// One row of fixed size for each subject of each commit, oldest first.
+    /// One row of fixed size for each model or version that a commit touches, oldest first.
     pub(super) postings: Part,
-    /// What each commit did.
+    /// The record of each commit.
     pub(super) records: Part,
-    /// Models and versions as they are at the tip, in chunks; older forms of a chunk stay until there are too many.
+    /// Models and versions as of the tip, in chunks. Outdated chunks stay until there are too many of them.
     pub(super) rows: Part,
-    /// Where the chunks are; a later row of the same chunk counts.
+    /// The positions of the chunks; the last row of a chunk is valid.
     pub(super) directory: Part,
-    /// Which commit brought which id.
+    /// The commit that first used each id.
     pub(super) ids: Ids,
-    /// The bytes of the chunks that count.
+    /// The size of the valid chunks, in bytes.
     pub(super) live_bytes: u64,
-    /// How many chunks count.
+    /// The number of valid chunks.
     pub(super) live_chunks: u64,
 }
 
 impl State {
-    /// An index of nothing.
+    /// Creates an empty index.
     pub(super) fn empty(folder: &Path) -> Self {
         let part = |name: &str| Part::empty(folder, name, generation());
         Self {
@@ -82,7 +82,7 @@ impl State {
         }
     }
 
-    /// Reads the head in a folder; none if there is none, or one of another key.
+    /// Reads the head in a folder. Returns `None` if there is no head, or if it has another key.
     pub(super) fn load(folder: &Path, key: &str) -> Result<Option<Self>, Fault> {
         let path = folder.join("head");
         let bytes = match std::fs::metadata(&path) {
@@ -114,7 +114,7 @@ impl State {
         }))
     }
 
-    /// Writes the parts and then the head. Whoever calls this holds the lock.
+    /// Writes the parts and then the head. The caller must hold the lock.
     pub(super) fn store(&mut self, folder: &Path, key: &str) -> io::Result<()> {
         let Some(tip) = self.tip else { return Ok(()) };
         self.parts_mut().into_iter().try_for_each(Part::flush)?;
@@ -140,7 +140,7 @@ impl State {
         self.sweep(folder)
     }
 
-    /// Removes files of earlier generations; who still reads them has them open, or finds them gone and reads the head
+    /// Removes files of earlier generations. Concurrent readers have them open, or find them gone and read the head
     /// again.
     fn sweep(&self, folder: &Path) -> io::Result<()> {
         for entry in std::fs::read_dir(folder)? {
@@ -153,22 +153,22 @@ impl State {
         Ok(())
     }
 
-    /// The size of all parts in bytes.
+    /// Returns the size of all parts, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.parts().iter().map(|p| p.extent().len).sum()
     }
 
-    /// How many bytes are in memory only.
+    /// Returns the number of bytes that are only in memory.
     pub(super) fn unflushed(&self) -> usize {
         self.parts().iter().map(|p| p.unflushed()).sum()
     }
 
-    /// Writes the parts ahead of the head, to free memory. Whoever calls this holds the lock.
+    /// Writes the parts before the head, to free memory. The caller must hold the lock.
     pub(super) fn spill(&mut self) -> io::Result<()> {
         self.parts_mut().into_iter().try_for_each(Part::flush)
     }
 
-    /// Reads all of it and checks it against the checksums.
+    /// Reads all parts and compares them with their checksums.
     pub(super) fn check(&self) -> Result<(), Fault> {
         self.parts().iter().try_for_each(|p| p.whole().map(drop))
     }
@@ -183,13 +183,13 @@ impl State {
     }
 }
 
-/// A number that no other file of the same part has.
+/// Returns a random number that distinguishes files of the same part.
 pub(super) fn generation() -> u64 {
     let bytes = crate::registry::random_bytes();
     bytes.iter().take(8).fold(0, |n, b| (n << 8) | u64::from(*b))
 }
 
-/// A new file for the head, which others may read as far as the user's mask allows, like the parts.
+/// Creates a new file for the head. Like the parts, it is readable for others as far as the umask allows.
 fn new_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("head-");

@@ -1,4 +1,4 @@
-//! Questions about the past: the log of a model or version, and which commit had landed by a time.
+//! Queries about the past: the log of a model or version, and the commit as of a time.
 
 use super::error::{Fault, damaged};
 use super::head::State;
@@ -9,76 +9,84 @@ use crate::registry::{Registry, RegistryError};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// How many commits an index may be behind to help with a question about the past without being brought up to date.
+/// The largest number of commits that the index may be behind and still be used, without an update, for a query as of a
+/// time.
 const BEHIND: usize = 1000;
 
-/// What a log is about.
+/// The subject of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Subject {
     /// Everything.
     #[default]
     All,
-    /// A model and its versions, under the names that it had before, too.
+    /// A model and its versions, including the model's former names.
     Model(ModelName),
     /// One version.
     Version(ModelName, u64),
 }
 
-/// Which entries of the log are wanted.
+/// The filter of a log query.
 #[derive(Debug, Clone, Default)]
 pub struct LogFilter {
-    /// What about.
+    /// The models and versions that the log covers.
     pub subject: Subject,
-    /// As of this commit of the first-parent line, it included.
+    /// Only entries up to and including this commit of the first-parent history.
     pub at: Option<Oid>,
-    /// What landed then or later.
+    /// Only entries at or after this time.
     pub since: Option<Timestamp>,
-    /// What had landed by then.
+    /// Only entries at or before this time.
     pub until: Option<Timestamp>,
-    /// What this person did, asked for by a merged branch, or landed.
+    /// Only entries that this person authored, contributed to through a merged branch, or committed.
     pub by: Option<UserName>,
-    /// Events of this name, in which `*` stands for any text.
+    /// Only events of this name; `*` stands for any text.
     pub event: Option<String>,
-    /// The newest so many.
+    /// Return at most this many entries, newest first.
     pub limit: Option<usize>,
     /// Only entries with a smaller [`Entry::number`]: for the next page.
     pub before: Option<u64>,
 }
 
-/// A commit in the log, with the events that were asked for.
+/// A commit in the log, with the selected events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The commit's number on the first-parent line, from 0.
+    /// The commit's number in the first-parent history, from 0.
     pub number: u64,
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
-    /// Its first parent; none for the first commit.
+    /// The first parent; `None` for the first commit.
     pub parent: Option<Oid>,
-    /// When it landed, as [`stamp`](crate::git::stamp) says.
+    /// The time of the commit, see [`stamp`](crate::git::stamp).
     pub at: Timestamp,
-    /// Who made the change, as a person of the registry.
+    /// The author as a person of the registry.
     pub by: String,
     /// The author's name as written.
     pub author: String,
-    /// The committer as a person, where it is somebody else.
+    /// The committer as a person, if it is another person.
     pub landed_by: Option<String>,
-    /// Of a merge: the authors of what it brought in.
+    /// For a merge: the authors of the merged commits.
     pub asked_by: Vec<String>,
     /// Whether the commit carries a signature.
     pub signed: bool,
-    /// What was said besides.
+    /// The comment: the commit's body without trailers.
     pub comment: String,
-    /// What happened; never empty.
+    /// The events; never empty.
     pub acts: Vec<Act>,
 }
 
 impl Index<'_> {
-    /// The entries of the log that are wanted, newest first. Commits without such events are left out.
+    /// Returns the log entries that match a filter, newest first. Commits without matching events are left out.
+    ///
+    /// # Errors
+    /// [`IndexError::OffLine`] if `filter.at` is not in the history; other [`IndexError`]s if the index can neither be
+    /// read nor built.
     pub fn log(&mut self, filter: &LogFilter) -> Result<Vec<Entry>, IndexError> {
         self.ask(|state| log(state, filter))
     }
 
-    /// The entries of the commits of these numbers, oldest first. Commits without events are left out.
+    /// Returns the entries of the commits with these numbers, oldest first. Commits without events are left out.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn entries(&mut self, numbers: std::ops::Range<u64>) -> Result<Vec<Entry>, IndexError> {
         self.ask(|state| {
             if state.tip.is_none() {
@@ -90,7 +98,11 @@ impl Index<'_> {
         })
     }
 
-    /// The number of a commit of the first-parent line.
+    /// Returns the number of a commit in the first-parent history.
+    ///
+    /// # Errors
+    /// [`IndexError::OffLine`] if the commit is not in the history; other [`IndexError`]s if the index can neither be
+    /// read nor built.
     pub fn number(&mut self, commit: Oid) -> Result<u64, IndexError> {
         self.ask(|state| match state.tip {
             None => Err(Fault::Other(IndexError::OffLine(commit))),
@@ -98,7 +110,10 @@ impl Index<'_> {
         })
     }
 
-    /// The commit of a number; none beyond the newest.
+    /// Returns the commit with a number; `None` beyond the newest.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn commit(&mut self, number: u64) -> Result<Option<Oid>, IndexError> {
         self.ask(|state| match number < state.count {
             true => Ok(Some(row(&state.steps.whole()?, number)?.commit)),
@@ -106,13 +121,19 @@ impl Index<'_> {
         })
     }
 
-    /// When the newest commit landed; none without one.
+    /// Returns the time of the newest commit; `None` if there is no commit.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn landed(&mut self) -> Result<Option<Timestamp>, IndexError> {
         self.ask(|state| Ok(state.tip.map(|_| Timestamp::from_millis(state.landed))))
     }
 
-    /// The newest commit that had landed by a time; none if none had. The same as
-    /// [`Repo::landed_at`](crate::git::Repo::landed_at) finds by looking at each commit.
+    /// Returns the newest commit as of a time; `None` if there was none yet. The result equals that of
+    /// [`Repo::landed_at`](crate::git::Repo::landed_at), which reads each commit.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn landed_at(&mut self, time: Timestamp) -> Result<Option<Oid>, IndexError> {
         self.ask(|state| match state.tip {
             None => Ok(None),
@@ -121,8 +142,11 @@ impl Index<'_> {
     }
 }
 
-/// Finds what had landed by a time with the help of the stored index, if there is one that is not far behind `tip`;
-/// otherwise by a look at each commit. Changes nothing on disk.
+/// Returns the newest commit as of a time, with the help of the stored index if it is not far behind `tip`, else by
+/// reading each commit. Changes nothing on disk.
+///
+/// # Errors
+/// [`RegistryError`] if the history cannot be read.
 pub fn landed(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<Oid>, RegistryError> {
     match landed_with_index(registry, tip, time) {
         Ok(Some(answer)) => Ok(answer),
@@ -132,7 +156,7 @@ pub fn landed(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<O
     }
 }
 
-/// The same; none if the index is of no help.
+/// Tries to answer with the index; returns `None` if the index cannot help.
 fn landed_with_index(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<Option<Oid>>, Fault> {
     let Some(state) = State::load(&folder(registry), &key(registry))? else { return Ok(None) };
     let mut newer = Vec::new();
@@ -162,7 +186,7 @@ fn landed_with_index(registry: &Registry, tip: Oid, time: Timestamp) -> Result<O
     Ok(Some(found))
 }
 
-/// The last commit of the steps that had landed by a time.
+/// Returns the last of the steps as of a time.
 fn landed_in(steps: &[u8], count: u64, time: Timestamp) -> Result<Option<Oid>, Fault> {
     match first_after(steps, count, time)? {
         0 => Ok(None),
@@ -170,7 +194,7 @@ fn landed_in(steps: &[u8], count: u64, time: Timestamp) -> Result<Option<Oid>, F
     }
 }
 
-/// The number of the first commit that had not landed by a time.
+/// Returns the number of the first commit after a time.
 fn first_after(steps: &[u8], count: u64, time: Timestamp) -> Result<u64, Fault> {
     let (mut low, mut high) = (0, count);
     while low < high {
@@ -230,7 +254,7 @@ impl<'s> Log<'s> {
         Ok(Self { state, steps: state.steps.whole()?, records: state.records.reader()? })
     }
 
-    /// The number of a commit.
+    /// Returns the number of a commit.
     pub(super) fn number(&self, commit: Oid) -> Result<u64, Fault> {
         for number in (0..self.state.count).rev() {
             if row(&self.steps, number)?.commit == commit {
@@ -246,7 +270,7 @@ impl<'s> Log<'s> {
         Record::decode(&bytes)
     }
 
-    /// The entry of a number with the events that are wanted; none if there are none.
+    /// Returns the entry of a number with the wanted events; `None` if it has none.
     fn entry(
         &mut self,
         number: u64,
@@ -274,7 +298,8 @@ impl<'s> Log<'s> {
         Ok(Some(Entry { number, commit, parent, at, by, author, landed_by, asked_by, signed, comment, acts }))
     }
 
-    /// The entries of a model, or of one of its versions. Going back, the model's name is the one it had then.
+    /// Collects the entries of a model, or of one of its versions. Reads backwards and follows the model's former
+    /// names.
     fn of_model(
         &mut self,
         model: &ModelName,

@@ -1,4 +1,4 @@
-//! Which commit brought which id: sorted runs in a file that grows, searched block by block, so that the cost of asking
+//! The commit that first used each id: sorted runs in a growing file, searched block by block. So the cost of checking
 //! whether an id is new hardly grows with the history.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +18,16 @@ use crate::name::Id;
 use crate::registry::{Registry, RegistryError};
 use crate::tree::Oid;
 
-/// How many rows a block has; each block has its own checksum.
+/// The number of rows in a block; each block has its own checksum.
 const BLOCK: usize = 128;
 
-/// The bytes of a checksum.
+/// The size of a checksum, in bytes.
 const CRC: usize = 4;
 
-/// How many bytes of merged runs are kept, beyond as many as are of use, before the file is written anew.
+/// How many bytes of merged runs are kept, in addition to twice the valid bytes, before the file is rewritten.
 const SLACK: u64 = 1 << 20;
 
-/// That a commit brought an id.
+/// An id and the number of the commit that used it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     id: [u8; 16],
@@ -35,7 +35,7 @@ struct Row {
 }
 
 impl Row {
-    /// Its size in bytes.
+    /// The size of an encoded row, in bytes.
     const SIZE: usize = 24;
 
     fn encode(&self) -> [u8; Self::SIZE] {
@@ -50,7 +50,7 @@ impl Row {
     }
 }
 
-/// Rows in the order of their ids, in blocks.
+/// Rows sorted by id, in blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Run {
     at: u64,
@@ -76,27 +76,27 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// None.
+    /// Creates an empty set.
     pub(super) fn empty(folder: &Path) -> Self {
         Self { part: Part::empty(folder, "ids", generation()), runs: Vec::new(), waiting: Vec::new() }
     }
 
-    /// Those that a head speaks of.
+    /// Opens the ids of a head.
     pub(super) fn at(folder: &Path, extent: Extent, runs: Vec<Run>) -> Self {
         Self { part: Part::at(folder, "ids", extent), runs, waiting: Vec::new() }
     }
 
-    /// The runs, for the head.
+    /// Returns the runs, for the head.
     pub(super) fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Notes that the commit of a number brought an id; [`Ids::settle`] takes it in.
+    /// Notes that the commit with a number used an id. [`Ids::settle`] stores the note.
     pub(super) fn note(&mut self, id: [u8; 16], number: u64) {
         self.waiting.push(Row { id, number });
     }
 
-    /// Takes in what was noted. Runs of like size are merged, so that there are few.
+    /// Stores the notes. Runs of similar size are merged, so that there are few.
     pub(super) fn settle(&mut self, folder: &Path) -> Result<(), Fault> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -111,7 +111,7 @@ impl Ids {
             self.runs.pop();
         }
         rows.sort_unstable();
-        // The first commit that brought an id counts.
+        // The first commit that used an id counts.
         rows.dedup_by_key(|row| row.id);
         let at = self.part.push(&encode(&rows));
         self.runs.push(Run { at, rows: rows.len() as u64 });
@@ -122,7 +122,7 @@ impl Ids {
         Ok(())
     }
 
-    /// Leaves out what was merged.
+    /// Rewrites the file without merged runs.
     fn rewrite(&mut self, folder: &Path) -> Result<(), Fault> {
         let mut new = Part::empty(folder, "ids", generation());
         let mut runs = Vec::new();
@@ -139,7 +139,7 @@ impl Ids {
         Ok(())
     }
 
-    /// The number of the first commit that brought an id.
+    /// Returns the number of the first commit that used an id.
     pub(super) fn find(&self, id: [u8; 16]) -> Result<Option<u64>, Fault> {
         let mut reader = self.part.reader()?;
         let mut found: Option<u64> = None;
@@ -166,7 +166,7 @@ impl Ids {
     }
 }
 
-/// Rows as bytes, in blocks.
+/// Encodes rows in blocks.
 fn encode(rows: &[Row]) -> Vec<u8> {
     let mut out = Vec::with_capacity(rows.len() * Row::SIZE + rows.len().div_ceil(BLOCK) * CRC);
     for block in rows.chunks(BLOCK) {
@@ -177,7 +177,7 @@ fn encode(rows: &[Row]) -> Vec<u8> {
     out
 }
 
-/// One block of a run.
+/// Reads one block of a run.
 fn read(reader: &mut Reader<'_>, run: Run, block: u64) -> Result<Vec<Row>, Fault> {
     let whole = (BLOCK * Row::SIZE + CRC) as u64;
     let rows = run.rows.saturating_sub(block * BLOCK as u64).min(BLOCK as u64);
@@ -192,14 +192,14 @@ fn read(reader: &mut Reader<'_>, run: Run, block: u64) -> Result<Vec<Row>, Fault
     rows.ok_or_else(|| damaged("a block of ids cannot be read"))
 }
 
-/// Which of some ids were used on the first-parent line of a commit, that commit included, and which commit brought each
-/// first. What was deleted since counts.
+/// Returns which of these ids were used in the first-parent history of a commit, including that commit, each with the
+/// first commit that used it. Ids of deleted objects count.
 ///
-/// The stored index of the branch is used where it knows the commit. One that is absent, damaged or behind is brought up
-/// to date first, and never passed over.
+/// The branch's stored index is used if it has the commit. An index that is missing, damaged or behind is updated
+/// first, and never ignored.
 ///
 /// # Errors
-/// When the history cannot be read, as in a shallow clone: then nobody can say whether an id is new.
+/// [`IndexError`] if the history cannot be read, as in a shallow clone. Then it is unknown whether an id is new.
 pub fn used(
     repo: &Repo,
     at: &str,
@@ -221,7 +221,7 @@ pub fn used(
     if registry.head()? == Some(tip) {
         return Index::open(&registry, &mut |_| {})?.ask(|state| find_all(state, tip, ids));
     }
-    // A commit that is no tip of the branch: nothing of it is stored.
+    // The commit is not the branch's tip, so the result is not stored.
     let mut state = stored.ok().flatten().unwrap_or_else(|| State::empty(&folder));
     for _ in 0..2 {
         let target = Target { folder: &folder, locked: false };
@@ -236,7 +236,10 @@ pub fn used(
     Err(IndexError::Damaged { what: "the ids cannot be read".to_owned(), folder })
 }
 
-/// The same for a registry, of which the newest commits are asked for again and again.
+/// Like [`used`], for a registry.
+///
+/// # Errors
+/// [`RegistryError`] if the history cannot be read; [`RegistryError::Ids`] if the index fails.
 pub fn used_in(registry: &Registry, tip: Oid, ids: &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, RegistryError> {
     used(registry.repo(), registry.at(), registry.branch(), tip, ids).map_err(|e| match e {
         IndexError::Registry(e) => e,
@@ -244,7 +247,7 @@ pub fn used_in(registry: &Registry, tip: Oid, ids: &BTreeSet<Id>) -> Result<BTre
     })
 }
 
-/// Looks for ids in an index, as of a commit that it knows.
+/// Searches ids in an index, as of a commit that it contains.
 fn find_all(state: &State, tip: Oid, ids: &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, Fault> {
     let newest = match state.tip == Some(tip) {
         true => u64::MAX,
@@ -268,7 +271,7 @@ mod tests {
     use super::*;
 
     fn id(n: u64) -> [u8; 16] {
-        // Spread, as the ids of many machines are.
+        // Scattered, like ids from many machines.
         let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut out = [0; 16];
         out[..8].copy_from_slice(&mixed.to_be_bytes());

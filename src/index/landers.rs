@@ -1,4 +1,5 @@
-//! Who landed what the files say that somebody made: the committer or merger of the step that brought it.
+//! The committers of changes whose files name another person: the committer or merger of the step that added the
+//! change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +12,25 @@ use crate::entity::Review;
 use crate::name::{Id, ModelName, UserName};
 use crate::tree::Oid;
 
-/// Who landed a version, its comments, requests and reviews, where that is another than the files name.
+/// The committers of a version and its comments, requests and reviews, if they differ from the people in the files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Landers {
     by_key: BTreeMap<String, String>,
 }
 
 impl Landers {
-    /// Who landed the version, comment or request with this id, if that is somebody else than who made it.
+    /// Returns the committer of the version, comment or request with this id, if it is not the person who made it.
     pub fn of(&self, id: &Id) -> Option<&str> {
         self.by_key.get(id.as_str()).map(String::as_str)
     }
 
-    /// Who landed a review of a request, if that is somebody else than the reviewer.
+    /// Returns the committer of a review, if it is not the reviewer.
     pub fn of_review(&self, request: &Id, review: &Review) -> Option<&str> {
         let key = review_key(request.as_str(), review.by.as_str(), &review.at.to_string());
         self.by_key.get(&key).map(String::as_str)
     }
 
-    /// Notes who landed what an event brought. The first that is met counts, which is the newest.
+    /// Records the committers of an event. The first record of a key counts; entries are read newest first.
     fn note(&mut self, entry: &Entry, act: &Act, servers: &BTreeSet<UserName>) {
         for (key, maker) in made(act) {
             if let Some(lander) = lander(entry, &maker, servers) {
@@ -39,7 +40,8 @@ impl Landers {
     }
 }
 
-/// Who landed an entry's change of `maker`, if that is somebody else. A server that lands for its callers is nobody.
+/// Returns the committer of an entry for a change that `maker` made, if it is another person. Service accounts do not
+/// count.
 pub fn lander<'e>(entry: &'e Entry, maker: &str, servers: &BTreeSet<UserName>) -> Option<&'e str> {
     if entry.by != maker {
         return Some(&entry.by);
@@ -48,7 +50,7 @@ pub fn lander<'e>(entry: &'e Entry, maker: &str, servers: &BTreeSet<UserName>) -
     committer.filter(|by| !servers.iter().any(|server| server.as_str() == *by))
 }
 
-/// What an event brought, as keys, each with the person whom the file names.
+/// Returns the keys of the objects that an event added, each with the person whom the file names.
 fn made(act: &Act) -> Vec<(String, String)> {
     let field = match act.name.as_str() {
         "model.created" | "version.created" => "created",
@@ -79,19 +81,25 @@ fn review_key(request: &str, by: &str, at: &str) -> String {
 }
 
 impl Index<'_> {
-    /// The service accounts that land changes for their callers.
+    /// Returns the service accounts that commit on behalf of their callers.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the settings cannot be read.
     pub fn servers(&self) -> Result<BTreeSet<UserName>, IndexError> {
         Ok(self.registry.servers(None)?)
     }
 
-    /// Who landed what was made of a version, as of a commit, or as of now.
+    /// Returns the committers for a version, as of a commit or as of now.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn landers(&mut self, model: &ModelName, version: u64, at: Option<Oid>) -> Result<Landers, IndexError> {
         let filter = LogFilter { subject: Subject::Version(model.clone(), version), at, ..LogFilter::default() };
         let servers = self.registry.servers(at)?;
         let mut out = Landers::default();
         for entry in self.log(&filter)? {
             entry.acts.iter().for_each(|act| out.note(&entry, act, &servers));
-            // What is older happened to another version of the same number, of a model that was deleted.
+            // Older events belong to another version with the same number, of a model that was deleted.
             if entry.acts.iter().any(|act| act.name == "version.created") {
                 break;
             }

@@ -1,23 +1,24 @@
-//! The derived index: who did what when, and what each model and version is, without a walk of the history.
+//! The derived index: events with person and time, and the current models and versions, without walking the history.
 //!
-//! It lies in the repository's git folder, in `greenroom/index/`, one folder for each branch. Everything in it follows
-//! from the commits, so that deleting it costs time and never truth. It is files that only grow, and a *head* that says
-//! how far they count, with a checksum for all that is read at once and for each record and chunk:
+//! The index is in the repository's git folder, in `greenroom/index/`, with one folder for each branch. All its content
+//! is derived from commits, so deleting it costs time but no data. It consists of files that only grow, and a *head*
+//! that says how many bytes of each file are valid. All data has checksums: data that is read at once, and each record
+//! and chunk:
 //!
 //! ```text
-//! head          which commit is the last; how far each of the others counts. Replaced as a whole.
-//! steps-…       for each commit of the first-parent line: its id, when it landed, where its record is
-//! records-…     for each commit: who, when, why, what happened
+//! head          the newest indexed commit; the valid length of the other files. Replaced as a whole.
+//! steps-…       for each commit of the first-parent history: its id, time, and the position of its record
+//! records-…     for each commit: person, time, comment, events
 //! postings-…    for each model and version that a commit touches: the commit's number
-//! rows-…        models and versions as searches need them, in chunks
-//! directory-…   where each chunk is
-//! ids-…         for each id that ever was: the number of the commit that brought it first
+//! rows-…        models and versions for searches, in chunks
+//! directory-…   the position of each chunk
+//! ids-…         for each id ever used: the number of the commit that used it first
 //! lock          held by the process that writes
 //! ```
 //!
-//! Readers take no lock. Whoever opens an index that is behind brings it up to date by the differences of the trees
-//! since then, and stores that if nobody else is writing; otherwise it is kept in memory. What does not match its
-//! checksum is built anew, and so is an index of another version of greenroom, or of another history.
+//! Readers take no lock. A process that opens an outdated index updates it with the differences of the trees since
+//! then. It stores the update unless another process is writing; then the update stays in memory. Data that does not
+//! match its checksum is rebuilt. So is an index of another version of greenroom, or of another history.
 
 mod arrivals;
 mod build;
@@ -56,21 +57,21 @@ use error::Fault;
 use head::State;
 use update::Target;
 
-/// The version of what the files hold. It goes up when their form changes, or what is derived.
+/// The version of the file format. It increases when the format or the derived content changes.
 const FORMAT: u32 = 7;
 
-/// How far the building of an index is.
+/// The progress of building an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// How many are done.
+    /// The number of finished units.
     pub done: u64,
-    /// Of how many.
+    /// The total number of units.
     pub total: u64,
-    /// What is counted: `commits`, then `models`.
+    /// The unit: `commits`, then `models`.
     pub what: &'static str,
 }
 
-/// The index of a registry's branch, up to date when it was opened or last refreshed.
+/// The index of a registry's branch, as of when it was opened or last refreshed.
 pub struct Index<'r> {
     registry: &'r Registry,
     folder: PathBuf,
@@ -86,21 +87,23 @@ impl std::fmt::Debug for Index<'_> {
 }
 
 impl<'r> Index<'r> {
-    /// Opens the index and brings it up to the newest commit. `progress` hears about work as it is done; there is little
-    /// unless the index is new.
+    /// Opens the index and updates it to the newest commit. `progress` reports the work; there is little unless the
+    /// index is new.
     ///
     /// # Errors
-    /// When the history cannot be read, as in a shallow clone. An index that is damaged or cannot be stored is no error.
+    /// [`IndexError`] if the history cannot be read, as in a shallow clone. An index that is damaged or cannot be
+    /// stored is not an error.
     pub fn open(registry: &'r Registry, progress: &mut dyn FnMut(Progress)) -> Result<Self, IndexError> {
         let mut index = Self::unread(registry);
         index.bring_up(false, progress)?;
         Ok(index)
     }
 
-    /// Builds the index from nothing and stores it.
+    /// Builds the index from scratch and stores it.
     ///
     /// # Errors
-    /// Also when it cannot be stored, or while another process writes it.
+    /// [`IndexError::Busy`] if another process writes the index; [`IndexError::Unwritable`] if it cannot be stored;
+    /// else the same as [`Self::open`].
     pub fn rebuild(registry: &'r Registry, progress: &mut dyn FnMut(Progress)) -> Result<Self, IndexError> {
         let mut index = Self::unread(registry);
         let folder = || index.folder.clone();
@@ -122,22 +125,26 @@ impl<'r> Index<'r> {
         Self { registry, key: key(registry), state, folder, unstored: None }
     }
 
-    /// Brings the index up to the newest commit: for a process that stays. Costs next to nothing if nothing happened.
+    /// Updates the index to the newest commit, for a long-running process. The cost is minimal if nothing changed.
+    ///
+    /// # Errors
+    /// The same as [`Self::open`].
     pub fn refresh(&mut self) -> Result<(), IndexError> {
         self.bring_up(false, &mut |_| {})
     }
 
-    /// The commit that the answers are of; none before the first.
+    /// Returns the commit that query results refer to; `None` before the first commit.
     pub fn tip(&self) -> Option<Oid> {
         self.state.tip
     }
 
-    /// How many commits it knows.
+    /// Returns the number of indexed commits.
     pub fn commits(&self) -> u64 {
         self.state.count
     }
 
-    /// Why what it knows is in memory only, if so: the repository cannot be written to, or another process writes.
+    /// Returns why the newest state is only in memory, if so: the repository is not writable, or another process
+    /// writes.
     pub fn unstored(&self) -> Option<&str> {
         self.unstored.as_deref()
     }
@@ -181,7 +188,7 @@ impl<'r> Index<'r> {
         Ok(())
     }
 
-    /// Takes what is stored, if that can be used. Who will not write keeps what is in memory if that is ahead.
+    /// Loads the stored index if it is usable. Without `to_write`, keeps the state in memory if that is newer.
     fn reload(&mut self, to_write: bool) {
         match State::load(&self.folder, &self.key) {
             Ok(Some(state)) if to_write || state.count >= self.state.count => self.state = state,
@@ -209,8 +216,8 @@ impl<'r> Index<'r> {
         Err(IndexError::Damaged { what: "it cannot be built".to_owned(), folder: self.folder.clone() })
     }
 
-    /// Answers a question. When a part turns out to be damaged, the stored index is read again, for another process may
-    /// just have replaced it; then it is built anew.
+    /// Runs a query. If a part is damaged, the stored index is loaded again, because another process may just have
+    /// replaced it; then the index is rebuilt.
     fn ask<T>(&mut self, question: impl Fn(&State) -> Result<T, Fault>) -> Result<T, IndexError> {
         let mut found = String::new();
         for anew in [false, true, true] {
@@ -226,35 +233,38 @@ impl<'r> Index<'r> {
     }
 }
 
-/// What is known of a stored index without using it.
+/// Information about a stored index, which is read without being updated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Where it lies.
+    /// The folder of the index.
     pub folder: PathBuf,
-    /// Whether it can be used.
+    /// Whether the index is usable.
     pub health: Health,
-    /// The newest commit that is in it.
+    /// The newest indexed commit.
     pub tip: Option<Oid>,
-    /// How many commits are in it.
+    /// The number of indexed commits.
     pub commits: u64,
-    /// Its size in bytes.
+    /// The size of all files of the index, in bytes.
     pub bytes: u64,
 }
 
-/// Whether a stored index can be used.
+/// Whether a stored index is usable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// There is none, or one of another version of greenroom; the next question builds it.
+    /// There is no index, or it belongs to another version of greenroom; the next query builds it.
     Absent,
-    /// It is up to date.
+    /// The index is up to date.
     Current,
-    /// History went on; the next question brings it up to date.
+    /// The index lacks newer commits; the next query updates it.
     Behind,
-    /// Its files are not what was written; the next question builds it anew.
+    /// The files are damaged; the next query rebuilds the index.
     Damaged(String),
 }
 
-/// Reads all of the stored index and checks it, without changing anything.
+/// Reads and checks the whole stored index, without changing anything.
+///
+/// # Errors
+/// [`IndexError`] if the history cannot be read.
 pub fn status(registry: &Registry) -> Result<Status, IndexError> {
     let folder = folder(registry);
     let none = |health| Status { folder: folder.clone(), health, tip: None, commits: 0, bytes: 0 };
@@ -273,24 +283,24 @@ pub fn status(registry: &Registry) -> Result<Status, IndexError> {
     Ok(Status { health, tip: state.tip, commits: state.count, bytes: state.bytes(), folder })
 }
 
-/// Where the index of a registry's branch lies.
+/// Returns the folder of the index for a registry's branch.
 fn folder(registry: &Registry) -> PathBuf {
     folder_of(registry.repo(), registry.at(), registry.branch())
 }
 
-/// Where the index of a branch lies, of the registry in a folder.
+/// Returns the folder of the index for a branch and the registry in folder `at`.
 fn folder_of(repo: &Repo, at: &str, branch: &str) -> PathBuf {
     let hash = Sha256::new().chain_update(at).chain_update([0]).chain_update(branch).finalize();
     let name: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
     repo.common_dir().join("greenroom/index").join(name)
 }
 
-/// What the stored index must be of: the form of its files, this version's words, the registry, its `.mailmap`.
+/// Returns the key that the stored index must have: file format, version of greenroom, `.mailmap`, branch and registry.
 fn key(registry: &Registry) -> String {
     key_of(registry.repo(), registry.at(), registry.branch())
 }
 
-/// The same of a branch, of the registry in a folder.
+/// Returns the same key for a branch and the registry in folder `at`.
 fn key_of(repo: &Repo, at: &str, branch: &str) -> String {
     let mailmap = Sha256::digest(repo.mailmap_text());
     let mailmap: String = mailmap.iter().take(8).map(|b| format!("{b:02x}")).collect();
@@ -298,12 +308,12 @@ fn key_of(repo: &Repo, at: &str, branch: &str) -> String {
     format!("{FORMAT} {version} {mailmap} {branch} {at}")
 }
 
-/// A registry that answers questions about the past with the help of its index.
+/// Returns the registry with an index for queries about the past.
 pub fn indexed(registry: Registry) -> Registry {
     registry.with_landed(landed).with_used(used_in)
 }
 
-/// Takes the lock of the writer; none if another process has it.
+/// Takes the writer's lock. Returns `None` if another process holds it.
 fn lock(folder: &Path) -> std::io::Result<Option<File>> {
     shared::create_dir_all(folder)?;
     let path = folder.join("lock");

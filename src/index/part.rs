@@ -1,5 +1,5 @@
-//! Files that only grow: what the index is made of. A part is used as far as the head says, and bytes behind that do
-//! not count, so that a reader never sees half of a write.
+//! The files of the index, which only grow. The head says how many bytes of a part are valid, and further bytes are
+//! ignored. So a reader never sees a partial write.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::error::{Fault, damaged};
 use crate::shared;
 
-/// How far a part reaches, and the checksum of all of it.
+/// The valid length of a part, and the checksum of these bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Extent {
-    /// Tells files of the same part apart: a part that is written anew gets a new file.
+    /// Distinguishes files of the same part: a rewritten part gets a new file.
     pub(super) generation: u64,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub(super) len: u64,
-    /// CRC-32 of all its bytes.
+    /// The CRC-32 of all bytes.
     pub(super) crc: u32,
 }
 
-/// A part: bytes on disk, and bytes behind them that are in memory only.
+/// A part: bytes on disk, followed by bytes that are only in memory.
 #[derive(Debug)]
 pub(super) struct Part {
     path: PathBuf,
@@ -31,33 +31,33 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// An empty part under a generation that no other has.
+    /// Creates an empty part with a new generation.
     pub(super) fn empty(folder: &Path, name: &str, generation: u64) -> Self {
         Self::at(folder, name, Extent { generation, len: 0, crc: 0 })
     }
 
-    /// The part that a head speaks of. Nothing is read yet.
+    /// Returns the part that a head describes. Nothing is read yet.
     pub(super) fn at(folder: &Path, name: &str, extent: Extent) -> Self {
         let path = folder.join(format!("{name}-{:016x}", extent.generation));
         Self { path, extent, flushed: extent.len, tail: Vec::new() }
     }
 
-    /// How far it reaches.
+    /// Returns the extent of the part.
     pub(super) fn extent(&self) -> Extent {
         self.extent
     }
 
-    /// The file's name.
+    /// Returns the name of the file.
     pub(super) fn file_name(&self) -> Option<&std::ffi::OsStr> {
         self.path.file_name()
     }
 
-    /// How many bytes are in memory only.
+    /// Returns the number of bytes that are only in memory.
     pub(super) fn unflushed(&self) -> usize {
         self.tail.len()
     }
 
-    /// Adds bytes and gives where they begin.
+    /// Appends bytes and returns their position.
     pub(super) fn push(&mut self, bytes: &[u8]) -> u64 {
         let at = self.extent.len;
         let mut crc = crc32fast::Hasher::new_with_initial(self.extent.crc);
@@ -68,7 +68,8 @@ impl Part {
         at
     }
 
-    /// Writes what is in memory only. Whoever calls this holds the lock; bytes of a writer that died are cut off.
+    /// Writes the bytes that are only in memory. The caller must hold the lock. Bytes that a dead writer left are cut
+    /// off.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if self.tail.is_empty() && self.flushed > 0 {
             return Ok(());
@@ -83,7 +84,7 @@ impl Part {
         Ok(())
     }
 
-    /// Opens it for reading.
+    /// Opens the part for reading.
     pub(super) fn reader(&self) -> Result<Reader<'_>, Fault> {
         let file = match self.flushed {
             0 => None,
@@ -92,7 +93,7 @@ impl Part {
         Ok(Reader { part: self, file })
     }
 
-    /// All of it, checked against the checksum.
+    /// Reads all valid bytes and compares them with the checksum.
     pub(super) fn whole(&self) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::new();
         let len = usize::try_from(self.extent.len).map_err(|_| damaged("a length that cannot be"))?;
@@ -119,7 +120,7 @@ pub(super) struct Reader<'p> {
 }
 
 impl Reader<'_> {
-    /// Reads `len` bytes from `at` on into the buffer, which is overwritten.
+    /// Reads `len` bytes from position `at` into the buffer, which is overwritten.
     pub(super) fn read(&mut self, at: u64, len: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let beyond = || damaged(format!("{} is shorter than it should be", self.part.shown()));
         let end = at.checked_add(len as u64).filter(|end| *end <= self.part.extent.len).ok_or_else(beyond)?;
@@ -138,7 +139,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads bytes that have a checksum of their own.
+    /// Reads bytes that have their own checksum.
     pub(super) fn checked(&mut self, at: u64, len: u32, crc: u32, out: &mut Vec<u8>) -> Result<(), Fault> {
         self.read(at, len as usize, out)?;
         if crc32fast::hash(out) != crc {

@@ -1,5 +1,5 @@
-//! What a commit did, as the index keeps it: a record, a row of fixed size that finds it by number, and postings that
-//! find it by model and version.
+//! The stored form of a commit's events: a record, a row of fixed size that finds it by number, and postings that find
+//! it by model and version.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -11,7 +11,7 @@ use crate::phrase;
 use crate::registry::LogEntry;
 use crate::tree::Oid;
 
-/// What a commit did. Its id and parent are in the row that finds it.
+/// The record of a commit. The commit's id and parent are in its row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) at: i64,
@@ -29,19 +29,19 @@ pub(super) struct Record {
 pub struct Act {
     /// The event's dotted name.
     pub name: String,
-    /// The model that it happened to.
+    /// The model that the event concerns.
     pub model: Option<String>,
-    /// The version that it happened to.
+    /// The version that the event concerns.
     pub version: Option<u64>,
-    /// The name that the model had before, if it was renamed.
+    /// The model's former name, if it was renamed.
     pub renamed_from: Option<String>,
-    /// What happened, without who did it.
+    /// The event in words, without the person.
     pub text: String,
-    /// What belongs to it: who asked, who approved, what was said.
+    /// Further details: requester, approvers, comment.
     pub details: Vec<String>,
     /// The event as JSON.
     pub json: String,
-    /// Which of the commit's events it is, from 0.
+    /// The position of the event in its commit, from 0.
     #[serde(skip)]
     pub ordinal: u32,
 }
@@ -67,7 +67,7 @@ impl Act {
 }
 
 impl Record {
-    /// The record of a step.
+    /// Creates the record of a step.
     pub(super) fn of(entry: &LogEntry) -> Self {
         Self {
             at: entry.at.as_millis(),
@@ -81,12 +81,12 @@ impl Record {
         }
     }
 
-    /// As bytes.
+    /// Encodes the record.
     pub(super) fn encode(&self) -> Result<Vec<u8>, Fault> {
         postcard::to_stdvec(self).map_err(|e| damaged(format!("a record cannot be written: {e}")))
     }
 
-    /// From bytes.
+    /// Decodes a record.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Fault> {
         let mut record: Self =
             postcard::from_bytes(bytes).map_err(|e| damaged(format!("a record cannot be read: {e}")))?;
@@ -96,7 +96,7 @@ impl Record {
         Ok(record)
     }
 
-    /// The postings of the record of this number.
+    /// Returns the postings of the record with this number.
     pub(super) fn postings(&self, number: u64) -> Vec<Posting> {
         let mut out: Vec<Posting> = Vec::new();
         for act in &self.acts {
@@ -117,42 +117,41 @@ impl Record {
     }
 }
 
-/// A key of a model by its name, long enough that no two names share one.
+/// Returns the key of a model's name: a hash that is long enough to be unique.
 pub(super) fn key(model: &str) -> [u8; 16] {
     let hash = Sha256::digest(model.as_bytes());
     hash.first_chunk::<16>().copied().unwrap_or_default()
 }
 
-/// The start of a model's key. Two models may share it, so what it finds is compared by name.
+/// Returns the first eight bytes of a model's key. Two models may share them, so results must be compared by name.
 pub(super) fn short_key(model: &str) -> u64 {
     key(model).first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b))
 }
 
-/// The key of a model's name.
+/// Returns the key of a model's name.
 pub(super) fn key_of(model: &ModelName) -> [u8; 16] {
     key(model.as_str())
 }
 
-/// Where the record of a commit is.
+/// A row: the commit, its time, and the position of its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StepRow {
-    /// The commit.
     pub(super) commit: Oid,
-    /// When it had landed: the latest of its own time and those before it, in milliseconds.
+    /// The time of the commit: the latest of its own time and all earlier ones, in milliseconds.
     pub(super) landed: i64,
-    /// Where its record is.
+    /// The position of the record.
     pub(super) at: u64,
-    /// The record's length.
+    /// The length of the record, in bytes.
     pub(super) len: u32,
-    /// The record's checksum.
+    /// The checksum of the record.
     pub(super) crc: u32,
 }
 
 impl StepRow {
-    /// Its size in bytes.
+    /// The size of an encoded row, in bytes.
     pub(super) const SIZE: usize = 57;
 
-    /// As bytes.
+    /// Encodes the row.
     pub(super) fn encode(&self) -> [u8; Self::SIZE] {
         let mut out = Fixed::new();
         let id = self.commit.as_bytes();
@@ -166,7 +165,7 @@ impl StepRow {
         out.done()
     }
 
-    /// The row of a number in the whole part.
+    /// Decodes the row with a number from the whole part.
     pub(super) fn get(part: &[u8], number: usize) -> Option<Self> {
         let mut row = part.get(number.checked_mul(Self::SIZE)?..)?.get(..Self::SIZE)?;
         let len = usize::from(take::<1>(&mut row)?[0]);
@@ -180,31 +179,31 @@ impl StepRow {
         })
     }
 
-    /// When the commit of a number had landed, without a look at the rest.
+    /// Reads only the time of the commit with a number.
     pub(super) fn landed(part: &[u8], number: usize) -> Option<i64> {
         let mut row = part.get(number.checked_mul(Self::SIZE)?.checked_add(33)?..)?;
         take(&mut row).map(i64::from_le_bytes)
     }
 }
 
-/// That a commit did something to a model or version.
+/// A reference from a model or version to a commit that touches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Posting {
-    /// The start of the model's key.
+    /// The first bytes of the model's key.
     pub(super) model: u64,
     /// The version; 0 for the model itself.
     pub(super) version: u64,
-    /// The record's number.
+    /// The number of the commit.
     pub(super) number: u64,
-    /// Whether the model got its name there; what came before is found under its old name.
+    /// Whether the model got its name in this commit; older commits are found under its former name.
     pub(super) renames: bool,
 }
 
 impl Posting {
-    /// Its size in bytes.
+    /// The size of an encoded posting, in bytes.
     pub(super) const SIZE: usize = 25;
 
-    /// As bytes.
+    /// Encodes the posting.
     pub(super) fn encode(&self) -> [u8; Self::SIZE] {
         let mut out = Fixed::new();
         out.put(&self.model.to_le_bytes());
@@ -214,7 +213,7 @@ impl Posting {
         out.done()
     }
 
-    /// The posting in a row of the part.
+    /// Decodes a posting from a row of the part.
     pub(super) fn decode(mut row: &[u8]) -> Option<Self> {
         Some(Self {
             model: u64::from_le_bytes(take(&mut row)?),
@@ -224,13 +223,13 @@ impl Posting {
         })
     }
 
-    /// Whether a row of the part is of a model, without a look at the rest.
+    /// Whether a row of the part belongs to a model, without decoding the rest.
     pub(super) fn is_of(row: &[u8], model: u64) -> bool {
         row.first_chunk::<8>().is_some_and(|b| u64::from_le_bytes(*b) == model)
     }
 }
 
-/// Bytes of a row, filled from the left.
+/// The bytes of a row, filled from the left.
 pub(super) struct Fixed<const N: usize> {
     bytes: [u8; N],
     used: usize,

@@ -1,5 +1,5 @@
-//! Models and versions as searches need them, in chunks of a model's versions by the hundred, and the directory that
-//! says where each chunk is.
+//! Models and versions for searches: in chunks of a hundred versions of a model, with a directory of the chunks'
+//! positions.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,19 +17,20 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::TreeError;
 
-/// The longest description that a row holds, in bytes; a longer one is read from the registry where it is shown.
+/// The longest description in a row, in bytes; a longer one is read from the registry when it is shown.
 pub const MAX_DESCRIPTION: usize = 256;
 
-/// The longest parameters and metrics that a row holds, in bytes; longer ones are read from the registry where they decide.
+/// The longest parameters and metrics in a row, in bytes; longer ones are read from the registry when a filter needs
+/// them.
 const MAX_EVIDENCE: usize = 2048;
 
 /// A tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tag<'a> {
-    /// Its key.
+    /// The key of the tag.
     #[serde(borrow)]
     pub key: Cow<'a, str>,
-    /// Its value.
+    /// The value of the tag.
     #[serde(borrow)]
     pub value: Cow<'a, str>,
 }
@@ -48,41 +49,41 @@ impl Tag<'_> {
 /// An alias of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alias<'a> {
-    /// Its name.
+    /// The name of the alias.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// The version that it points at.
+    /// The version that the alias points to.
     pub version: u64,
 }
 
-/// A registered model as a search finds it.
+/// A registered model in a search result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRow<'a> {
-    /// The name.
+    /// The name of the model.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// When it was registered, in milliseconds.
+    /// The time of registration, in milliseconds.
     pub created: i64,
-    /// When it last changed by what counts (`event_times`), in milliseconds.
+    /// The time of the last change that counts (see `index::effect`), in milliseconds.
     pub updated: i64,
-    /// Its description; empty if that is longer than [`MAX_DESCRIPTION`].
+    /// The description; empty if it is longer than [`MAX_DESCRIPTION`].
     #[serde(borrow)]
     pub description: Cow<'a, str>,
-    /// Whether its description is too long for a row.
+    /// Whether the description is too long for a row.
     pub is_long: bool,
-    /// Its tags.
+    /// The tags of the model.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
-    /// Its aliases.
+    /// The aliases of the model.
     #[serde(borrow)]
     pub aliases: Vec<Alias<'a>>,
-    /// The stages that versions of it are in, besides `None`, one a line.
+    /// The stages that versions of the model are in, except `None`, one per line.
     #[serde(borrow)]
     pub stages: Cow<'a, str>,
 }
 
 impl ModelRow<'_> {
-    /// The row of a model that last changed at `bumped`, as far as is known.
+    /// Creates the row of a model whose last known change was at `bumped`.
     pub(super) fn of(model: &Model, view: &ModelView<'_>, bumped: Option<i64>) -> Result<ModelRow<'static>, TreeError> {
         let alias = |(name, version): (AliasName, u64)| Alias { name: Cow::Owned(name.to_string()), version };
         Ok(ModelRow {
@@ -110,12 +111,12 @@ impl ModelRow<'_> {
     }
 }
 
-/// The aliases of a model, as far as their files can be read.
+/// Returns the aliases of a model, as far as their files are readable.
 fn aliases(view: &ModelView<'_>) -> Result<Vec<(AliasName, u64)>, TreeError> {
     Ok(view.aliases()?.into_iter().filter_map(|(name, file)| Some((name, file.value?.version))).collect())
 }
 
-/// The stages that versions of a model are in, by the files that say so.
+/// Returns the stages that versions of a model are in, according to the stage files.
 fn stages(view: &ModelView<'_>) -> Result<Vec<String>, TreeError> {
     let occupied = |(stage, file): (Stage, crate::snapshot::File<_>)| {
         let pointer: crate::entity::StagePointer = file.value?;
@@ -124,75 +125,75 @@ fn stages(view: &ModelView<'_>) -> Result<Vec<String>, TreeError> {
     Ok(view.stages()?.into_iter().filter_map(occupied).collect())
 }
 
-/// A description that a row holds.
+/// Returns a description if it fits into a row.
 fn short(description: &crate::text::Text) -> Option<String> {
     Some(description.as_str()).filter(|d| d.len() <= MAX_DESCRIPTION).map(str::to_owned)
 }
 
-/// A version as its chunk holds it: without the name of its model.
+/// A version as its chunk stores it: without the name of its model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionFacts<'a> {
-    /// Its number.
+    /// The version number.
     pub number: u64,
-    /// When it was registered, in milliseconds.
+    /// The time of registration, in milliseconds.
     pub created: i64,
-    /// When it last changed by what counts (`event_times`), in milliseconds.
+    /// The time of the last change that counts (see `index::effect`), in milliseconds.
     pub updated: i64,
-    /// Who registered it.
+    /// The person who registered the version.
     #[serde(borrow)]
     pub created_by: Cow<'a, str>,
-    /// The stage it is in.
+    /// The stage of the version.
     #[serde(borrow)]
     pub stage: Cow<'a, str>,
-    /// Whether it can be used: as MLflow writes it.
+    /// Whether the version is ready, in MLflow's words.
     #[serde(borrow)]
     pub status: Cow<'a, str>,
-    /// Why it cannot be used.
+    /// Why the version is not ready.
     #[serde(borrow)]
     pub status_message: Cow<'a, str>,
-    /// Its description; none if that is longer than [`MAX_DESCRIPTION`].
+    /// The description; `None` if it is longer than [`MAX_DESCRIPTION`].
     pub description: Option<String>,
-    /// Its source as it was registered.
+    /// The source as it was registered.
     #[serde(borrow)]
     pub source: Cow<'a, str>,
-    /// The run that made it.
+    /// The id of the run that created the version.
     #[serde(borrow)]
     pub run_id: Cow<'a, str>,
     /// A link to the run.
     #[serde(borrow)]
     pub run_link: Cow<'a, str>,
-    /// The MLflow logged model.
+    /// The id of the MLflow logged model.
     #[serde(borrow)]
     pub model_id: Cow<'a, str>,
-    /// Whether its files are in the registry.
+    /// Whether the version's files are in the registry.
     pub has_files: bool,
-    /// Where its files are, when the source leads there through another version.
+    /// The location of the files, if the source refers to another version.
     #[serde(borrow)]
     pub location: Cow<'a, str>,
-    /// Its tags.
+    /// The tags of the version.
     #[serde(borrow)]
     pub tags: Vec<Tag<'a>>,
-    /// Its parameters and metrics, to be read where a search asks for them; none if they are longer than a row holds.
+    /// The parameters and metrics, which are decoded when a filter needs them; `None` if they are too long for a row.
     #[serde(borrow)]
     pub evidence: Option<Evidence<'a>>,
 }
 
-/// Values by their keys.
+/// Pairs of key and value.
 type Pairs<'a, V> = Vec<(&'a str, V)>;
 
-/// The parameters and metrics of a version, in few bytes.
+/// The parameters and metrics of a version in a compact encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence<'a>(#[serde(borrow)] Cow<'a, [u8]>);
 
 impl Evidence<'_> {
-    /// Of a version.
+    /// Encodes the parameters and metrics of a version.
     pub fn of(version: &Version) -> Evidence<'static> {
         let params = version.params.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>();
         let metrics = version.metrics.iter().map(|(k, v)| (k.as_str(), v.value())).collect::<Vec<_>>();
         if params.is_empty() && metrics.is_empty() {
             return Evidence(Cow::Borrowed(&[]));
         }
-        // Texts and numbers can always be written.
+        // Strings and numbers can always be encoded.
         Evidence(Cow::Owned(postcard::to_stdvec(&(params, metrics)).unwrap_or_default()))
     }
 
@@ -200,13 +201,13 @@ impl Evidence<'_> {
         if self.0.is_empty() { Default::default() } else { postcard::from_bytes(&self.0).unwrap_or_default() }
     }
 
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     pub fn param(&self, key: &str) -> search::Fact<&str> {
         let found = self.read().0.into_iter().find(|(k, _)| *k == key);
         found.map_or(search::Fact::Absent, |(_, value)| search::Fact::Known(value))
     }
 
-    /// The value of a metric.
+    /// Returns the value of a metric.
     pub fn metric(&self, key: &str) -> search::Fact<f64> {
         let found = self.read().1.into_iter().find(|(k, _)| *k == key);
         found.map_or(search::Fact::Absent, |(_, value)| search::Fact::Known(value))
@@ -218,7 +219,7 @@ impl Evidence<'_> {
 }
 
 impl VersionFacts<'_> {
-    /// The facts of a version that last changed at `bumped`, as far as is known.
+    /// Creates the facts of a version whose last known change was at `bumped`.
     pub fn of(number: u64, version: &Version, stage: &Stage, bumped: Option<i64>) -> VersionFacts<'static> {
         let owned = |s: &str| Cow::Owned(s.to_owned());
         let evidence = Some(Evidence::of(version)).filter(|e| e.0.len() <= MAX_EVIDENCE);
@@ -242,18 +243,18 @@ impl VersionFacts<'_> {
         }
     }
 
-    /// Takes in what a row leaves out because it is long.
+    /// Adds the values that the row leaves out because they are too long.
     pub fn complete(&mut self, version: &Version) {
         self.description = Some(version.description.as_str().to_owned());
         self.evidence = Some(Evidence::of(version));
     }
 
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     pub fn param(&self, key: &str) -> search::Fact<&str> {
         self.evidence.as_ref().map_or(search::Fact::Unknown, |e| e.param(key))
     }
 
-    /// The value of a metric.
+    /// Returns the value of a metric.
     pub fn metric(&self, key: &str) -> search::Fact<f64> {
         self.evidence.as_ref().map_or(search::Fact::Unknown, |e| e.metric(key))
     }
@@ -276,16 +277,16 @@ impl VersionFacts<'_> {
     }
 }
 
-/// A version as a search finds it.
+/// A version in a search result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionRow<'a> {
-    /// The model's name.
+    /// The name of the model.
     pub model: Cow<'a, str>,
-    /// What is known of the version.
+    /// The facts of the version.
     pub facts: VersionFacts<'a>,
-    /// Whether its model is a prompt.
+    /// Whether the model is a prompt.
     pub of_prompt: bool,
-    /// Its aliases, where the search asks for them.
+    /// The aliases of the version, if the filter needs them.
     pub aliases: Vec<String>,
 }
 
@@ -379,44 +380,44 @@ pub(super) struct Versions<'a> {
 }
 
 impl<'a> Versions<'a> {
-    /// From the bytes of a chunk.
+    /// Decodes a chunk.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
         postcard::from_bytes(bytes).map_err(|e| damaged(format!("versions cannot be read: {e}")))
     }
 
-    /// Whether a version of it makes the model a prompt.
+    /// Whether one of the versions makes the model a prompt.
     fn has_prompt(&self) -> bool {
         self.rows.iter().any(|r| tag(&r.tags, search::IS_PROMPT) == Some("true"))
     }
 }
 
 impl<'a> ModelRow<'a> {
-    /// From the bytes of a chunk.
+    /// Decodes a chunk.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
         postcard::from_bytes(bytes).map_err(|e| damaged(format!("a model cannot be read: {e}")))
     }
 }
 
-/// What a chunk is of.
+/// The key of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ChunkKey {
-    /// The model's key.
+    /// The key of the model.
     pub(super) model: [u8; 16],
-    /// Which hundred of its versions; [`Self::MODEL`] for the model itself.
+    /// The hundred of the versions; [`Self::MODEL`] for the model's own row.
     pub(super) hundred: u64,
 }
 
 impl ChunkKey {
-    /// In the place of a hundred: the chunk is the model's own row.
+    /// The value of `hundred` for the chunk with the model's own row.
     pub(super) const MODEL: u64 = u64::MAX;
 
-    /// The hundred of a version.
+    /// Returns the hundred of a version.
     pub(super) const fn hundred(number: u64) -> u64 {
         number / 100
     }
 }
 
-/// A chunk's bytes before they have a place; none take the chunk away.
+/// An encoded chunk without a position yet. Without bytes, it removes the chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chunk {
     pub(super) key: ChunkKey,
@@ -425,18 +426,18 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// No chunk any more.
+    /// Removes a chunk.
     pub(super) fn gone(key: ChunkKey) -> Self {
         Self { key, bytes: Vec::new(), of_prompt: false }
     }
 
-    /// The chunk of a model's own row.
+    /// Encodes the chunk with a model's own row.
     pub(super) fn model(model: [u8; 16], row: &ModelRow<'_>) -> Result<Self, Fault> {
         let key = ChunkKey { model, hundred: ChunkKey::MODEL };
         Ok(Self { key, bytes: encode(row)?, of_prompt: false })
     }
 
-    /// The chunk of versions; without versions it is gone.
+    /// Encodes a chunk of versions; without versions the chunk is removed.
     pub(super) fn versions(key: ChunkKey, versions: &Versions<'_>) -> Result<Self, Fault> {
         if versions.rows.is_empty() {
             return Ok(Self::gone(key));
@@ -449,20 +450,20 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, Fault> {
     postcard::to_stdvec(value).map_err(|e| damaged(format!("rows cannot be written: {e}")))
 }
 
-/// Where a chunk is.
+/// The position of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) at: u64,
-    /// The chunk's length; 0 where it is gone.
+    /// The length of the chunk; 0 if the chunk was removed.
     pub(super) len: u32,
     pub(super) crc: u32,
     pub(super) of_prompt: bool,
 }
 
-/// The size of a row of the directory in bytes.
+/// The size of a row of the directory, in bytes.
 pub(super) const DIRECTORY_ROW: usize = 41;
 
-/// A row of the directory.
+/// Encodes a row of the directory.
 pub(super) fn directory_row(key: ChunkKey, place: Place) -> [u8; DIRECTORY_ROW] {
     let mut out = Fixed::new();
     out.put(&key.model);
@@ -485,10 +486,10 @@ fn read_row(mut row: &[u8]) -> Option<(ChunkKey, Place)> {
     Some((key, place))
 }
 
-/// The places of all chunks that count.
+/// The positions of all valid chunks.
 pub(super) type Directory = HashMap<ChunkKey, Place, BuildHasherDefault<KeyHasher>>;
 
-/// Reads the whole directory; a later row of a chunk replaces an earlier one.
+/// Decodes the whole directory; a later row of a chunk replaces an earlier one.
 pub(super) fn directory(part: &[u8]) -> Result<Directory, Fault> {
     let rows = part.chunks_exact(DIRECTORY_ROW);
     if !rows.remainder().is_empty() {
@@ -506,7 +507,7 @@ pub(super) fn directory(part: &[u8]) -> Result<Directory, Fault> {
     Ok(out)
 }
 
-/// Keys start with a cryptographic hash, so their bytes need no further mixing.
+/// A hasher that does not mix: keys start with a cryptographic hash.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
 

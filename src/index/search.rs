@@ -10,14 +10,17 @@ use super::{Index, IndexError};
 use crate::search::{Models, Page, PageSize, Query};
 use crate::tree::Oid;
 
-/// How many bytes of rows are read at once.
+/// The number of bytes that are read at once.
 const WINDOW: u64 = 1 << 20;
 
-/// How many bytes of rows are worth a second thread.
+/// The size of rows that is worth a second thread, in bytes.
 const MUCH: u64 = 4 << 20;
 
 impl Index<'_> {
-    /// Answers a search of models: a page of those that match, in order.
+    /// Searches models and returns a page of the matches, sorted.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn search_models(
         &mut self,
         query: &Query<Models>,
@@ -43,7 +46,10 @@ impl Index<'_> {
         Ok(query.page(rows, offset, size))
     }
 
-    /// Answers a search of versions: a page of those that match, in order.
+    /// Searches versions and returns a page of the matches, sorted.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn search_versions(
         &mut self,
         query: &Query<crate::search::Versions>,
@@ -76,7 +82,7 @@ impl Index<'_> {
         Ok(query.page(rows, offset, size))
     }
 
-    /// The aliases of all models that have some, by the name of the model.
+    /// Returns the aliases of all models that have any, by model name.
     fn aliases(&mut self) -> Result<HashMap<String, Vec<Alias<'static>>>, IndexError> {
         let rows = self.ask(|state| {
             let is_model = |key: &ChunkKey| key.hundred == ChunkKey::MODEL;
@@ -117,7 +123,10 @@ impl Index<'_> {
         Ok(())
     }
 
-    /// All models, and all versions.
+    /// Returns all models and all versions.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn rows(&mut self) -> Result<(Vec<ModelRow<'static>>, Vec<VersionRow<'static>>), IndexError> {
         let models = self.ask(|state| {
             let is_model = |key: &ChunkKey| key.hundred == ChunkKey::MODEL;
@@ -139,18 +148,21 @@ impl Index<'_> {
         Ok((models, versions))
     }
 
-    /// Makes sure that the answers are of the commit that an earlier page was read at.
+    /// Checks that results refer to the same commit as an earlier page.
+    ///
+    /// # Errors
+    /// [`IndexError::Moved`] if the registry changed since then.
     pub fn expect(&self, commit: Option<&str>) -> Result<(), IndexError> {
         let now = self.tip().as_ref().map(Oid::to_string).unwrap_or_default();
         if commit.is_none_or(|then| then == now) { Ok(()) } else { Err(IndexError::Moved) }
     }
 }
 
-/// What a scan does with a chunk: whether its model is a prompt, its bytes, and where what is found goes.
+/// A function that processes a chunk: whether its model is a prompt, its bytes, and the list for results.
 trait Look<R>: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync {}
 impl<R, F: Fn(bool, &[u8], &mut Vec<R>) -> Result<(), Fault> + Sync> Look<R> for F {}
 
-/// Looks at all chunks of a kind, on two threads if there are many.
+/// Processes all chunks of a kind, on two threads if there is much data.
 fn scan<R: Send>(state: &State, of_kind: impl Fn(&ChunkKey) -> bool, look: impl Look<R>) -> Result<Vec<R>, Fault> {
     if state.tip.is_none() {
         return Ok(Vec::new());
@@ -178,7 +190,7 @@ fn scan<R: Send>(state: &State, of_kind: impl Fn(&ChunkKey) -> bool, look: impl 
     })
 }
 
-/// Looks at chunks that are sorted by place; neighbours are read at once.
+/// Processes chunks that are sorted by position; adjacent chunks are read at once.
 fn some<R>(state: &State, places: &[Place], look: &impl Look<R>) -> Result<Vec<R>, Fault> {
     let mut reader = state.rows.reader()?;
     let (mut window, mut out) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Questions of who is told: who follows a version by what he did with it, and which names a model had.
+//! Queries for notifications: the people who follow a version because of their actions, and the names of a model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,11 @@ use crate::name::{ModelName, UserName};
 use crate::tree::Oid;
 
 impl Index<'_> {
-    /// Who did something with a version that makes him follow it, as of a commit: the newest such thing of each. A
-    /// commit that is not on the first-parent line (the history was rewritten) means now.
+    /// Returns the people who follow a version because of an action, as of a commit, each with their newest such
+    /// action. A commit that is not in the first-parent history (the history was rewritten) means now.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn ties(
         &mut self,
         model: &ModelName,
@@ -32,7 +35,7 @@ impl Index<'_> {
             for (user, tie) in entry.acts.iter().filter_map(|act| tie(entry, act)) {
                 out.entry(user).or_insert(tie);
             }
-            // What is older happened to another version of the same number, of a model that was deleted.
+            // Older events belong to another version with the same number, of a model that was deleted.
             if entry.acts.iter().any(|act| act.name == "version.created") {
                 break;
             }
@@ -40,11 +43,15 @@ impl Index<'_> {
         Ok(out)
     }
 
-    /// What a person did with versions that makes him follow them, by model and version: the newest of each. The models
-    /// have the names that they have now.
+    /// Returns the newest action of a person that makes them follow a version, by model and version. Models have their
+    /// current names.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn ties_of(&mut self, user: &UserName) -> Result<BTreeMap<ModelName, BTreeMap<u64, Tie>>, IndexError> {
         let mut out: BTreeMap<ModelName, BTreeMap<u64, Tie>> = BTreeMap::new();
-        // Going back in time, a model is first met under its newest name, and a version last when it is registered.
+        // Reading backwards, a model appears under its newest name first, and a version appears last when it is
+        // registered.
         let (mut now, mut begun) = (BTreeMap::<String, String>::new(), BTreeSet::new());
         for entry in self.log(&LogFilter::default())? {
             let newest = |now: &BTreeMap<String, String>, name: &String| now.get(name).unwrap_or(name).clone();
@@ -73,8 +80,10 @@ impl Index<'_> {
         Ok(out)
     }
 
-    /// The names of a model: the one that it has, then those that it had before and no other model has now, newest
-    /// first.
+    /// Returns the names of a model: the current one, then former names that no other model has now, newest first.
+    ///
+    /// # Errors
+    /// [`IndexError`] if the index can neither be read nor built.
     pub fn names_of(&mut self, model: &ModelName) -> Result<Vec<ModelName>, IndexError> {
         let former = self.ask(|state| former_names(state, model))?;
         let tip = self.registry.snapshot_of(self.tip())?;
@@ -89,8 +98,8 @@ impl Index<'_> {
     }
 }
 
-/// Who is tied to the version that an act happened to, and how. A comment and a request say whose they are; a version is
-/// moved by who acts. What only made way for another was not moved by anybody's wish.
+/// Returns the person and the tie that an event creates to its version. For a comment or request, the file names the
+/// person; for a transition, it is the actor. A version that only made way for another one was not moved on purpose.
 fn tie(entry: &Entry, act: &Act) -> Option<(UserName, Tie)> {
     let (tie, place) = match act.name.as_str() {
         "comment.created" => (Tie::Commented, "comment"),

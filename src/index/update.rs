@@ -1,4 +1,4 @@
-//! Bringing the index up to date: what history added since it was written, or all of it.
+//! Updates the index: adds the steps since it was written, or builds it from scratch.
 
 use std::path::Path;
 
@@ -15,30 +15,30 @@ use crate::name::ModelName;
 use crate::registry::Registry;
 use crate::tree::Oid;
 
-/// How many steps are worked on at a time.
+/// The number of steps in a block.
 const STEPS: usize = 256;
 
-/// How many models are worked on at a time.
+/// The number of models that are processed at a time.
 const MODELS: usize = 64;
 
-/// How many bytes wait in memory before they are written ahead of the head.
+/// The number of bytes in memory from which parts are written before the head.
 const WAITING: usize = 16 << 20;
 
-/// How many bytes and chunks of no use are kept, beyond as many as are of use, before the rows are written anew.
+/// How many outdated bytes and chunks are kept, in addition to as many as are valid, before the rows are rewritten.
 const SLACK: (u64, u64) = (1 << 20, 1000);
 
-/// Where an update writes.
+/// The target of an update.
 pub(super) struct Target<'a> {
     /// The folder of the index.
     pub(super) folder: &'a Path,
-    /// Whether this process may write there now.
+    /// Whether this process may write to the folder now.
     pub(super) locked: bool,
 }
 
-/// Brings an index up to a commit of the first-parent line. When the last commit that it knows is not on that line,
-/// or when it cannot be told which rows changed, it begins from nothing.
+/// Updates an index to a commit of the first-parent history. If the last indexed commit is not in that history, or if
+/// it is unknown which rows changed, the index is built from scratch.
 ///
-/// After an error the state is of no use.
+/// After an error the state is invalid.
 pub(super) fn catch_up(
     state: &mut State,
     registry: &Registry,
@@ -62,7 +62,7 @@ pub(super) fn catch_up(
         bar.done += block.steps.len() as u64;
         append(state, block, &mut changes);
         if target.locked && state.unflushed() > WAITING {
-            // If the disk is full, what is in memory still answers; the final write reports it.
+            // If the disk is full, the data in memory remains usable; the final write reports the error.
             let _ = state.spill();
         }
         progress(bar);
@@ -82,7 +82,8 @@ pub(super) fn catch_up(
     compact(state, target.folder)
 }
 
-/// The steps from after `known` to `tip`, oldest first; all steps, and false, if `known` is not on the line.
+/// Returns the steps after `known` up to `tip`, oldest first. If `known` is not in the history, returns all steps and
+/// false.
 fn missing(registry: &Registry, tip: Oid, known: Option<Oid>) -> Result<(Vec<Step>, bool), Fault> {
     let mut steps = Vec::new();
     for step in registry.repo().first_parents(tip)? {
@@ -97,7 +98,7 @@ fn missing(registry: &Registry, tip: Oid, known: Option<Oid>) -> Result<(Vec<Ste
     Ok((steps, false))
 }
 
-/// Adds the records of a block.
+/// Appends the records of a block.
 fn append(state: &mut State, block: build::Encoded, changes: &mut Changes) {
     let mut at = state.records.push(&block.records);
     for posting in block.postings {
@@ -118,7 +119,7 @@ fn append(state: &mut State, block: build::Encoded, changes: &mut Changes) {
     }
 }
 
-/// Writes the rows of all models as they are at the tip.
+/// Writes the rows of all models as of the tip.
 fn all_rows(
     state: &mut State,
     registry: &Registry,
@@ -148,7 +149,7 @@ fn all_rows(
     })
 }
 
-/// Writes the rows that changed.
+/// Writes the changed rows.
 fn some_rows(state: &mut State, registry: &Registry, tip: Oid, changes: &Changes) -> Result<(), Fault> {
     if changes.models.is_empty() {
         return Ok(());
@@ -165,7 +166,7 @@ fn some_rows(state: &mut State, registry: &Registry, tip: Oid, changes: &Changes
     Ok(())
 }
 
-/// Puts a chunk in the place of the one that was there.
+/// Replaces a chunk.
 fn put(state: &mut State, directory: &mut Directory, chunk: Chunk) {
     let old = directory.remove(&chunk.key);
     if old.is_none() && chunk.bytes.is_empty() {
@@ -173,7 +174,7 @@ fn put(state: &mut State, directory: &mut Directory, chunk: Chunk) {
     }
     state.live_bytes = state.live_bytes.saturating_sub(old.map_or(0, |p| u64::from(p.len)));
     state.live_chunks = state.live_chunks.saturating_sub(u64::from(old.is_some()));
-    // A hundred versions of some megabytes each are the most that a chunk can have.
+    // A chunk has at most a hundred versions of a few megabytes each.
     let len = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
     let crc = crc32fast::hash(&chunk.bytes);
     let place = Place { at: state.rows.push(&chunk.bytes), len, crc, of_prompt: chunk.of_prompt };
@@ -185,7 +186,7 @@ fn put(state: &mut State, directory: &mut Directory, chunk: Chunk) {
     }
 }
 
-/// Writes the rows anew when more of them are of no use than are of use.
+/// Rewrites the rows when more of them are outdated than valid.
 fn compact(state: &mut State, folder: &Path) -> Result<(), Fault> {
     let chunks = state.directory.extent().len / rows::DIRECTORY_ROW as u64;
     if state.rows.extent().len <= 2 * state.live_bytes + SLACK.0 && chunks <= 2 * state.live_chunks + SLACK.1 {

@@ -1,16 +1,16 @@
-//! Who pushed what: the record of a served repository, kept in git itself.
+//! Who pushed what: the record of pushes of a served repository, stored in git itself.
 //!
-//! It lies under [`REFERENCE`] in the form of git's notes, so that `git notes --ref=greenroom/pushes show <commit>` and
-//! `git log --notes=greenroom/pushes` tell who pushed a commit. Each push adds one commit to that reference, on top of
-//! the one before:
+//! The record is at [`REFERENCE`] in the form of git's notes. So `git notes --ref=greenroom/pushes show <commit>` and
+//! `git log --notes=greenroom/pushes` show who pushed a commit. Each push adds one commit to that reference, on top of
+//! the previous one:
 //!
-//! - its message is the record of the push: one `[[push]]` table for each reference that moved, deletions and rewinds
-//!   included;
-//! - its tree has a note for each commit that the push brought to the repository, and for each one that it put on the
-//!   first-parent line of a branch. What a note says is never changed; later pushes add to it.
+//! - its message is the record of the push: one `[[push]]` table for each reference that moved, including deletions and
+//!   rewinds;
+//! - its tree has a note for each commit that the push added to the repository or to the first-parent history of a
+//!   branch. Notes are never changed; later pushes append to them.
 //!
-//! Nobody may push to the reference. The numbers of the pushes leave no gap, and each record names the commits before
-//! and after, so what is missing shows ([`Pushes::in_order`] and `greenroom verify`).
+//! Pushing to the reference is forbidden. The numbers of the pushes have no gaps, and each record names the commits
+//! before and after. So missing records are detected ([`Pushes::in_order`] and `greenroom verify`).
 
 mod push;
 mod read;
@@ -24,30 +24,30 @@ use crate::format::Problem;
 use crate::git::{GitError, PublishError};
 use crate::tree::{StageError, TreeError};
 
-/// Where the record lies.
+/// The reference of the record.
 pub const REFERENCE: &str = "refs/notes/greenroom/pushes";
 
-/// The command that brings a clone the record that the host keeps.
+/// The command that fetches the host's record into a clone.
 pub const FETCH: &str = "git fetch origin 'refs/notes/greenroom/*:refs/notes/greenroom/*'";
 
 /// Why the record could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PushesError {
-    /// A note or message is not what was recorded.
+    /// A note or message differs from what was recorded.
     #[error("the record of pushes is damaged: {}; fetch it from the server anew, or restore it from a backup", .problem)]
     Damaged {
-        /// Where, and what is wrong.
+        /// The location, and what is wrong.
         problem: Problem,
     },
-    /// A push moved more references than one record holds.
+    /// A push moved more references than one record can hold.
     #[error("the push moved {given} references; a record holds at most {max}")]
     TooMany {
-        /// How many it moved.
+        /// The number of moved references.
         given: usize,
-        /// The limit.
+        /// The largest number of references in one record.
         max: usize,
     },
-    /// Other writers were faster again and again.
+    /// Concurrent writers kept changing the record.
     #[error("the record of pushes changed again and again while it was written; its last push is not recorded")]
     Contended,
     /// The record could not be published.
@@ -65,13 +65,13 @@ pub enum PushesError {
 }
 
 impl PushesError {
-    /// Damage at a place, by the first of its problems.
+    /// Returns an error for a damaged text, with the first of its problems.
     fn damaged(place: &str, problems: Vec<Problem>) -> Self {
         let unknown = || Problem::of_file(place, "record", "it cannot be read");
         Self::Damaged { problem: problems.into_iter().next().unwrap_or_else(unknown) }
     }
 
-    /// Damage at a place, in words.
+    /// Returns an error for a damaged text, with a message.
     fn wrong(place: &str, why: impl Into<String>) -> Self {
         Self::Damaged { problem: Problem::of_file(place, "record", why) }
     }

@@ -1,4 +1,4 @@
-//! One push of one reference, and its form as TOML.
+//! One push of one reference, and its TOML form.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,42 +11,42 @@ use crate::text::is_plain;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// The longest word, in bytes: a public key of RSA is long.
+/// The longest value, in bytes: an RSA public key is long.
 const MAX_WORD: usize = 4096;
 
-/// The most tables that one text may hold.
+/// The largest number of tables in one text.
 pub(super) const MAX_TABLES: usize = 1000;
 
-/// What moved a reference: one `[[push]]` table of a record.
+/// One moved reference of a push: one `[[push]]` table of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Push {
-    /// The push's number: 1, 2, 3 … without a gap. References that one push moved share it.
+    /// The push's number: 1, 2, 3 … without a gap. All references of one push share it.
     pub number: u64,
-    /// The reference in full: `refs/heads/main`.
+    /// The full name of the reference: `refs/heads/main`.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// What it named before; none if the push created it.
+    /// The object before the push; absent if the push created the reference.
     pub old: Option<Oid>,
-    /// What it names since; none if the push deleted it.
+    /// The object after the push; absent if the push deleted the reference.
     pub new: Option<Oid>,
-    /// When the push was recorded, by the clock of the machine that took it.
+    /// When the push was recorded, by the clock of the machine that accepted it.
     pub at: Timestamp,
-    /// The person of the registry that the pusher is, if known.
+    /// The pusher as a person of the registry, if known.
     pub by: Option<UserName>,
-    /// The login at the host, if it has one.
+    /// The login at the host, if there is one.
     pub login: Option<String>,
-    /// The e-mail address that the host tells where there is no login.
+    /// The e-mail address that the host gives, if there is no login.
     pub email: Option<String>,
-    /// How the host knew who pushed: `gitolite`, `http`, `ssh-key` …
+    /// How the host identified the pusher: `gitolite`, `http`, `ssh-key` …
     pub via: String,
-    /// The public key that the pusher came with, where nothing else named him.
+    /// The public key of the connection, if nothing else identifies the pusher.
     pub key: Option<String>,
-    /// What else the host said: the protocol, the page of a merge.
+    /// Further details from the host: the protocol, the page of a merge.
     pub detail: Option<String>,
 }
 
 impl Push {
-    /// Whether two tables tell of the same push: they differ in what moved only.
+    /// Whether two tables belong to the same push: they differ only in the reference and its objects.
     pub(super) fn is_of_same_push(&self, other: &Self) -> bool {
         let Self { reference, old, new, .. } = self.clone();
         Self { reference, old, new, ..other.clone() } == *self
@@ -70,7 +70,7 @@ fn print_one(push: &Push) -> String {
     format!("[[push]]\n{table}")
 }
 
-/// Reads what [`print`] printed; `place` names the text in the problems. Anything else is refused.
+/// Parses the output of [`print`]; problems name the text by `place`. Any other text is refused.
 pub(super) fn parse(place: &str, text: &[u8]) -> Result<Vec<Push>, Vec<Problem>> {
     if text.len() as u64 > MAX_FILE {
         let message = format!("it has {} bytes; at most {MAX_FILE} are read", text.len());
@@ -86,7 +86,7 @@ pub(super) fn parse(place: &str, text: &[u8]) -> Result<Vec<Push>, Vec<Problem>>
     }
 }
 
-/// A word that may stand in a record: what is not plain is replaced, what is too long is cut.
+/// Converts text to a value for a record: characters that are not plain are replaced, long text is truncated.
 pub(super) fn word(text: &str) -> String {
     let plain: String = text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect();
     let mut end = plain.len().min(MAX_WORD);
@@ -99,7 +99,7 @@ pub(super) fn word(text: &str) -> String {
 /// An object id in a record.
 struct Id(Oid);
 
-/// A word in a record.
+/// A value in a record.
 struct Word(String);
 
 impl FromToml for Id {

@@ -1,4 +1,4 @@
-//! Reading the record: the pushes of a commit, and all pushes one after the other.
+//! Reads the record of pushes: the pushes of a commit, and all pushes in order.
 
 use super::push::{self, Push};
 use super::{PushesError, REFERENCE};
@@ -6,7 +6,7 @@ use crate::format::MAX_FILE;
 use crate::git::Repo;
 use crate::tree::{self, FileChange, Kind, Limits, Objects as _, Oid};
 
-/// The record of pushes as it is now.
+/// The current record of pushes.
 #[derive(Debug)]
 pub struct Pushes<'r> {
     repo: &'r Repo,
@@ -14,40 +14,44 @@ pub struct Pushes<'r> {
     root: Option<Oid>,
 }
 
-/// One commit of the record: what one push moved.
+/// One commit of the record: the references that one push moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The commit of the record, not of the branch.
     pub commit: Oid,
-    /// The one before it; none for the first.
+    /// The parent; `None` for the first.
     pub parent: Option<Oid>,
-    /// What moved: at least one reference. All have the same number, time and pusher.
+    /// The moved references, at least one. All have the same number, time and pusher.
     pub pushes: Vec<Push>,
 }
 
-/// A note's place in the tree, and its bytes if it is there.
+/// The path of a note in the tree, and its bytes if it exists.
 pub(super) struct Found {
     pub(super) path: String,
     pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl<'r> Pushes<'r> {
-    /// Opens the record of a repository. One that keeps none is no error: then nothing is known of any commit.
+    /// Opens the record of a repository. A missing record is not an error: then no commit has a recorded push.
+    ///
+    /// # Errors
+    /// [`PushesError`] if the reference cannot be read.
     pub fn open(repo: &'r Repo) -> Result<Self, PushesError> {
         let tip = repo.reference(REFERENCE)?;
         let root = tip.map(|t| repo.tree_of(&t)).transpose()?;
         Ok(Self { repo, tip, root })
     }
 
-    /// The newest commit of the record; none if there is no record.
+    /// Returns the newest commit of the record; `None` if there is no record.
     pub fn tip(&self) -> Option<Oid> {
         self.tip
     }
 
-    /// The pushes that brought a commit or put it on a branch, oldest first; none if none was recorded.
+    /// Returns the pushes that added a commit to the repository or to a branch, oldest first; empty if none was
+    /// recorded.
     ///
     /// # Errors
-    /// When a note is there and cannot be read: that is never taken for a missing one.
+    /// [`PushesError`] if a note exists and cannot be read. Such a note never counts as missing.
     pub fn of(&self, commit: &Oid) -> Result<Vec<Push>, PushesError> {
         let place = place_of(commit);
         match self.find(commit)?.bytes {
@@ -56,17 +60,23 @@ impl<'r> Pushes<'r> {
         }
     }
 
-    /// The push with which a commit first came to the repository, as far as that is recorded.
+    /// Returns the recorded push that first added a commit to the repository.
+    ///
+    /// # Errors
+    /// The same as [`Self::of`].
     pub fn first(&self, commit: &Oid) -> Result<Option<Push>, PushesError> {
         Ok(self.of(commit)?.into_iter().min_by_key(|p| p.number))
     }
 
-    /// The push that put a commit on a branch, named in full.
+    /// Returns the push that added a commit to a branch (full name).
+    ///
+    /// # Errors
+    /// The same as [`Self::of`].
     pub fn landing(&self, commit: &Oid, branch: &str) -> Result<Option<Push>, PushesError> {
         Ok(self.of(commit)?.into_iter().find(|p| p.reference == branch))
     }
 
-    /// All pushes, newest first.
+    /// Iterates over all pushes, newest first.
     pub fn in_order(&self) -> InOrder<'r> {
         InOrder { repo: self.repo, next: self.tip, number: None }
     }
@@ -100,12 +110,12 @@ impl<'r> Pushes<'r> {
     }
 }
 
-/// The pushes of a record, newest first. Ends after the first error.
+/// The pushes of a record, newest first. The iterator ends after the first error.
 #[derive(Debug)]
 pub struct InOrder<'r> {
     repo: &'r Repo,
     next: Option<Oid>,
-    /// The number that the next one must have; none before the first.
+    /// The number that the next entry must have; `None` before the first.
     number: Option<u64>,
 }
 
@@ -156,7 +166,10 @@ pub(super) fn entry(repo: &Repo, commit: Oid) -> Result<Entry, PushesError> {
 }
 
 impl Entry {
-    /// Checks that a push only added its own tables to notes: nothing else was changed, and nothing taken away.
+    /// Checks that the push only appended its own tables to notes, and changed or removed nothing else.
+    ///
+    /// # Errors
+    /// [`PushesError::Damaged`] if it did; other [`PushesError`]s if an object cannot be read.
     pub fn check_notes(&self, repo: &Repo) -> Result<(), PushesError> {
         let before = self.parent.map(|p| repo.tree_of(&p)).transpose()?;
         let after = repo.tree_of(&self.commit)?;
@@ -185,12 +198,12 @@ impl Entry {
     }
 }
 
-/// A note as the problems name it.
+/// Returns the name of a note for problems.
 fn place_of(commit: &Oid) -> String {
     format!("{REFERENCE}: the note of {commit}")
 }
 
-/// A commit of the record as the problems name it.
+/// Returns the name of a commit of the record for problems.
 fn place_of_entry(commit: &Oid) -> String {
     format!("{REFERENCE}: the message of {commit}")
 }

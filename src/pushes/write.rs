@@ -1,9 +1,9 @@
-//! Recording a push, after it was taken.
+//! Records a push after it was accepted.
 //!
-//! Several pushes may be recorded at once: the lock puts them in order, not necessarily in that in which git took them,
-//! so who reads the record goes by its ids and not by its numbers. A recording that is killed leaves the record as it
-//! was. Where two pushes bring one commit at the same moment, each may find it in the other's branch and take it for
-//! old: then no note vouches for its author, while what moved is recorded all the same.
+//! Several pushes may be recorded concurrently. The lock orders them, but not necessarily in the order in which git
+//! accepted them, so readers must rely on the object ids and not on the numbers. An interrupted recording leaves the
+//! record unchanged. If two pushes add the same commit at the same moment, each may find it in the other's branch and
+//! treat it as old. Then no note proves its author, but the moved references are recorded all the same.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,50 +16,54 @@ use crate::name::UserName;
 use crate::time::Timestamp;
 use crate::tree::{Oid, Patch, Stage as _, TreeError};
 
-/// How long other writers are waited for.
+/// How long to wait for other writers.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
-/// How often the record is written anew because it changed without our lock.
+/// How often writing is retried because the record changed without our lock.
 const ATTEMPTS: usize = 10;
 
-/// The most bytes of a note; a commit that came and went more often keeps its first pushes.
+/// The largest note, in bytes; a commit that was pushed more often keeps its first pushes only.
 const MAX_NOTE: usize = 64 << 10;
 
-/// Who commits the record.
+/// The identity that commits the record.
 const SERVICE: (&str, &str) = ("greenroom", "greenroom@localhost");
 
-/// Who pushed.
+/// The pusher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct By {
     /// The person of the registry, if known.
     pub person: Option<UserName>,
-    /// The login at the host, if it has one.
+    /// The login at the host, if there is one.
     pub login: Option<String>,
-    /// The e-mail address, if the host tells it; it is recorded where there is no login.
+    /// The e-mail address, if the host gives it; it is recorded only if there is no login.
     pub email: Option<String>,
-    /// How the host knew who pushed.
+    /// How the host identified the pusher.
     pub via: String,
-    /// The public key that he came with, where nothing else names him.
+    /// The public key of the connection, if nothing else identifies the pusher.
     pub key: Option<String>,
-    /// What else the host said.
+    /// Further details from the host.
     pub detail: Option<String>,
 }
 
-/// A reference that a push moved: what it named before, and what it names since.
+/// A reference that a push moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// Its name in full.
+    /// The full name of the reference.
     pub name: String,
-    /// What it named; none if it was created.
+    /// The old object; `None` if the reference was created.
     pub old: Option<Oid>,
-    /// What it names; none if it was deleted.
+    /// The new object; `None` if the reference was deleted.
     pub new: Option<Oid>,
 }
 
-/// Records a push that was taken, durably; gives its number, or none if nothing moved.
+/// Records an accepted push durably. Returns its number, or `None` if nothing moved.
 ///
-/// Each commit that is new with the push gets a note, unless there are more than `max`: then the newest alone does.
-/// The commit is by the service, and signed if the repository's settings ask for signatures.
+/// Each commit that the push adds gets a note. If there are more than `max` such commits, only the newest one gets a
+/// note. The service commits the record, with a signature if the repository's settings demand it.
+///
+/// # Errors
+/// [`PushesError::TooMany`] for too many references; [`PushesError::Contended`] if concurrent writers kept changing the
+/// record; other [`PushesError`]s if the repository cannot be read or written.
 pub fn record(repo: &Repo, moved: &[Moved], by: &By, now: Timestamp, max: usize) -> Result<Option<u64>, PushesError> {
     if moved.is_empty() {
         return Ok(None);
@@ -80,7 +84,7 @@ pub fn record(repo: &Repo, moved: &[Moved], by: &By, now: Timestamp, max: usize)
     Err(PushesError::Contended)
 }
 
-/// For each reference that moved the commits that get a note.
+/// Returns the commits that get a note, for each moved reference.
 fn touched(repo: &Repo, moved: &[Moved], max: usize) -> Result<Vec<BTreeSet<Oid>>, PushesError> {
     let others =
         repo.tips()?.into_iter().filter(|(name, _)| name != REFERENCE && moved.iter().all(|m| m.name != *name));
@@ -95,7 +99,7 @@ fn touched(repo: &Repo, moved: &[Moved], max: usize) -> Result<Vec<BTreeSet<Oid>
 
 fn touched_by(repo: &Repo, moved: &Moved, known: &[Oid], max: usize) -> Result<BTreeSet<Oid>, PushesError> {
     let Some(new) = moved.new else { return Ok(BTreeSet::new()) };
-    // A push that came after may have moved it on, and what this one brought may be gone already.
+    // A later push may have moved the reference on, and this push's objects may be gone already.
     let tip = match repo.commit_of(&new) {
         Ok(Some(tip)) => tip,
         Ok(None) => return Ok(BTreeSet::new()),
@@ -112,7 +116,8 @@ fn touched_by(repo: &Repo, moved: &Moved, known: &[Oid], max: usize) -> Result<B
     Ok(out)
 }
 
-/// The first-parent line from a new tip to the old one; only the tip where that is not on it within `max` steps.
+/// Returns the first-parent history from a new tip to the old one; only the tip if the old one is not within `max`
+/// steps.
 fn line(repo: &Repo, tip: Oid, old: Oid, max: usize) -> Result<Vec<Oid>, PushesError> {
     let mut out = Vec::new();
     for step in repo.first_parents(tip)?.take(max.saturating_add(1)) {
@@ -126,7 +131,7 @@ fn line(repo: &Repo, tip: Oid, old: Oid, max: usize) -> Result<Vec<Oid>, PushesE
     Ok(vec![tip])
 }
 
-/// The commit that adds the push to the record as it is now: on top of what, with which number, and what.
+/// Drafts the commit that adds the push to the current record. Returns its parent, the push's number and the draft.
 fn draft(
     repo: &Repo,
     moved: &[Moved],
@@ -188,7 +193,7 @@ fn table(moved: &Moved, number: u64, by: &By, at: Timestamp) -> Push {
     }
 }
 
-/// What `git log` shows of a push.
+/// Returns the subject of the commit, for `git log`.
 fn subject(tables: &[Push]) -> String {
     let Some(first) = tables.first() else { return String::new() };
     let who = first

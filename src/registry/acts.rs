@@ -1,4 +1,4 @@
-//! Who acts when something is changed here: the same judgement as the gate's, made before there is a commit.
+//! Determines the actor of a change that is made here: the gate's own check, before the commit exists.
 
 use std::cell::RefCell;
 
@@ -12,17 +12,21 @@ use crate::rules::{Actor, Class, Fault};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-/// What is kept from one change to the next, to establish who acts.
+/// Cached data for determining the actor of later changes.
 #[derive(Default)]
 pub(super) struct Proofs {
     keys: Keys,
-    /// A signature such as commits get here, and the address of the committer that it was made for.
+    /// A specimen of the signatures that commits get here, and the address of the committer it was made for.
     specimen: RefCell<Option<(String, Option<Signed>)>>,
 }
 
 impl Registry {
-    /// The person that an identity stands for in a state: the one with its e-mail address (after the state's own
+    /// Returns the person of an identity in a snapshot: the person with its e-mail address (after the snapshot's own
     /// `.mailmap`, as the gate reads it), else the address.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoPerson`] if the address cannot be a person's id; other [`RegistryError`]s if an object cannot
+    /// be read.
     pub fn person_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
         if let Some(user) = People::of(snapshot)?.by_ident(who)? {
             return Ok(user);
@@ -31,8 +35,8 @@ impl Registry {
         UserName::new(email.to_lowercase()).map_err(|_| RegistryError::NoPerson { email: email.clone() })
     }
 
-    /// Who acts when `asker`'s commit lands, or why that could not be established afterwards. Who commits here is
-    /// taken for who pushes, for the gate takes a commit from nobody else.
+    /// Returns the actor of `asker`'s commit, or the faults that prevent it from being determined later. The local
+    /// committer counts as the pusher, because the gate accepts the commit from no other person.
     pub(super) fn actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
@@ -57,7 +61,7 @@ impl Registry {
         })
     }
 
-    /// The same for edits that are not committed yet: where commits are signed, the committer is taken for the signer.
+    /// Does the same for edits that are not committed yet: if commits are signed, the committer counts as the signer.
     pub(super) fn presumed_actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
@@ -79,7 +83,7 @@ impl Registry {
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
         let with = (&self.repo, &self.proofs.keys);
         let Some(mut inquiry) = Inquiry::new(with, (before, after), None, now, Assumption::None)? else {
-            // Where there is no registry before or after, the rules have their say without an authority.
+            // Without a registry before or after the change, the rules are applied without an authority.
             return Ok(Ok(Actor { signed: self.repo.signs(), ..Actor::of(asker.user.clone()) }));
         };
         let names = Names { commit: None, author: &asker.author, committer: &asker.committer, is_merge: false };
@@ -91,7 +95,8 @@ impl Registry {
         })
     }
 
-    /// A signature such as the committer's commits get here; none if they get none. It is made once.
+    /// Returns a specimen of the signature that the committer's commits get here; `None` if they are not signed. It is
+    /// made once.
     fn specimen(&self, committer: &Ident) -> Result<Option<Signed>, RegistryError> {
         if let Some((_, known)) = self.proofs.specimen.borrow().as_ref().filter(|(of, _)| *of == committer.email) {
             return Ok(known.clone());
@@ -102,7 +107,8 @@ impl Registry {
     }
 }
 
-/// The commit of an authenticated caller would count as the act of somebody else, with that one's rights.
+/// Returns the fault of an authenticated caller's commit that would count as another person's action, with that
+/// person's permissions.
 fn not_the_callers(asker: &Asker, actor: &UserName) -> Fault {
     let message = format!(
         "{} asks for it, but the commit would count as the act of {actor}: the account that commits is not one of \

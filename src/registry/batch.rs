@@ -1,4 +1,4 @@
-//! Several changes that land together: each a step of its own, on the result of the one before, all with one flush.
+//! Several changes in one publication: each is a step of its own on top of the previous one, and all share one flush.
 
 use super::{Asker, DETACHED, Outcome, Registry, RegistryError, stamped};
 use crate::action::Action;
@@ -7,7 +7,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// Changes that are built in memory on top of the head, and not yet to be seen by anybody. Dropped, they are forgotten.
+/// Changes that are built in memory on top of the head and not visible yet. Dropping the batch discards them.
 pub struct Batch<'b> {
     registry: &'b Registry,
     lock: &'b mut RepoLock,
@@ -15,12 +15,15 @@ pub struct Batch<'b> {
     root: Option<Oid>,
     drafts: Vec<Draft>,
     is_authenticated: bool,
-    /// When the newest of it landed.
+    /// The time of the newest change.
     landed: Option<Timestamp>,
 }
 
 impl Registry {
-    /// Begins a batch on top of the head, which must be on a branch.
+    /// Starts a batch on top of the head, which must be on a branch.
+    ///
+    /// # Errors
+    /// [`GitError::Detached`] if HEAD is on no branch; other [`RegistryError`]s if an object cannot be read.
     pub fn batch<'b>(&'b self, lock: &'b mut RepoLock) -> Result<Batch<'b>, RegistryError> {
         if self.branch == DETACHED {
             return Err(GitError::Detached.into());
@@ -33,20 +36,20 @@ impl Registry {
 }
 
 impl Batch<'_> {
-    /// The same for askers who are known by more than the names on the commit, as the callers of a server are: each
-    /// change has to count as the act of its asker and of nobody else, whoever commits it.
+    /// Returns the same batch for authenticated requesters, such as the callers of a server: each change must count as
+    /// the action of its requester, whichever account commits it.
     pub fn for_authenticated(self) -> Self {
         let mut batch = self;
         batch.is_authenticated = true;
         batch
     }
 
-    /// The commit that the batch is built on; none before the first.
+    /// Returns the commit that the batch is based on; `None` before the first commit.
     pub fn base(&self) -> Option<Oid> {
         self.base
     }
 
-    /// How many commits the batch will make.
+    /// Returns the number of commits that the batch will make.
     pub fn len(&self) -> usize {
         self.drafts.len()
     }
@@ -56,16 +59,20 @@ impl Batch<'_> {
         self.drafts.is_empty()
     }
 
-    /// The registry as it will be after what was added so far.
+    /// Returns the registry as it will be after the changes that were added so far.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, RegistryError> {
         self.registry.snapshot_in(self.root)
     }
 
-    /// Adds a change as a step of its own, judged on the result of those before; `comment` goes to the commit's body.
-    /// Nothing is added where nothing would change.
+    /// Adds a change as a step, judged on the result of the previous ones. `comment` goes to the commit's body. Adds
+    /// nothing if nothing would change.
     ///
     /// # Errors
-    /// A change that cannot be applied or that the rules refuse leaves the batch as it was.
+    /// [`RegistryError::Refused`] or [`RegistryError::RefusedAt`] if an action cannot be applied,
+    /// [`RegistryError::Denied`] if the rules refuse it. The batch stays as it was.
     pub fn add(
         &mut self,
         asker: &Asker,
@@ -92,11 +99,12 @@ impl Batch<'_> {
         Ok(outcome)
     }
 
-    /// Makes the changes commits of the branch, all of them or none; their ids are in the order of the additions that
+    /// Commits the changes to the branch, all of them or none. The returned ids are in the order of the additions that
     /// changed something.
     ///
     /// # Errors
-    /// [`PublishError::Moved`] if somebody else was faster: begin again on the new head.
+    /// [`PublishError::Moved`] if another writer was faster: start again on the new head. Other [`PublishError`]s as
+    /// for [`Repo::publish`](crate::git::Repo::publish).
     pub fn publish(self, durability: Durability) -> Result<Published, PublishError> {
         self.publish_announced(durability, &mut |_| {})
     }
@@ -117,7 +125,7 @@ impl Batch<'_> {
 }
 
 impl Drop for Batch<'_> {
-    /// What is not published must not stay in memory.
+    /// Removes unpublished objects from memory.
     fn drop(&mut self) {
         self.registry.repo.discard_staged();
     }

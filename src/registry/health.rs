@@ -1,6 +1,6 @@
-//! Is everything as it should be around a registry: the programs, who you are, the repository, the stored files.
+//! Health checks around a registry: the programs, the user's identity, the repository, the stored files.
 //!
-//! Each check gives one line and, unless all is well, what to do. The content is judged by [`crate::rules::lint`].
+//! Each check returns one line and, unless all is well, advice. The content is judged by [`crate::rules::lint`].
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -17,44 +17,44 @@ use crate::rules;
 use crate::snapshot::Snapshot;
 use crate::text::{one_line, with_causes};
 
-/// From this many models on the sharded layout pays.
+/// The number of models from which the sharded layout pays off.
 const MANY_MODELS: usize = 500;
 
-/// As git's own `gc.auto`: from this many loose objects on they should be packed.
+/// The number of loose objects from which they should be packed, as in git's own `gc.auto`.
 const MANY_LOOSE: usize = 6_700;
 
-/// From this many commits on walking the history is slow without a commit-graph.
+/// The number of commits from which walking the history is slow without a commit-graph.
 const MANY_COMMITS: u64 = 5_000;
 
-/// A lock of git's that is older than this was left by a process that was killed.
+/// The age from which one of git's locks counts as left behind by a killed process.
 const OLD_LOCK: Duration = Duration::from_secs(600);
 
-/// How many files that keep a group out are looked for.
+/// The largest number of files that are searched for missing group permissions.
 #[cfg(unix)]
 const MANY_KEPT: usize = 100;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// As it should be.
+    /// All is well.
     Ok,
-    /// It works, and could be better.
+    /// It works, but could be better.
     Warn,
     /// It does not work, or soon will not.
     Fail,
 }
 
-/// The outcome of one check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
-    /// What was looked at; stable, for programs.
+    /// The name of the check; stable, for programs.
     pub name: &'static str,
-    /// How it came out.
+    /// Whether all is well.
     pub state: State,
-    /// What was found, in one line.
+    /// The finding, in one line.
     pub message: String,
-    /// What to do; empty if all is well.
+    /// The advice; empty if all is well.
     pub help: String,
 }
 
@@ -72,7 +72,7 @@ impl Check {
     }
 }
 
-/// The checks that need no registry: the programs.
+/// Runs the checks that need no registry: the programs.
 pub fn programs(dir: &Path) -> Vec<Check> {
     let text = |bytes: Vec<u8>| one_line(String::from_utf8_lossy(&bytes).trim()).into_owned();
     let git = match program::ask(dir, ["--version"]) {
@@ -92,10 +92,10 @@ pub fn programs(dir: &Path) -> Vec<Check> {
     vec![git, lfs]
 }
 
-/// The oldest git that greenroom works with in full, as README says.
+/// The oldest git that greenroom fully supports, see README.
 const OLDEST_GIT: (u32, u32) = (2, 41);
 
-/// Whether a git is new enough, by what `git --version` says.
+/// Checks whether git is new enough, from the output of `git --version`.
 fn of_version(said: &str) -> Check {
     let number = said.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     let mut parts = number.unwrap_or_default().split('.').map(|part| part.parse::<u32>().ok());
@@ -113,7 +113,10 @@ fn of_version(said: &str) -> Check {
 }
 
 impl Registry {
-    /// All checks of a registry, in the order in which they are to be read; with `verify` every stored byte is read.
+    /// Runs all checks of a registry, in reading order. With `verify`, every stored byte is read.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the newest snapshot cannot be read. A check that fails is a result, not an error.
     pub fn health(&self, verify: bool, progress: Progress<'_>) -> Result<Vec<Check>, RegistryError> {
         let state = self.snapshot()?;
         Ok(vec![
@@ -169,7 +172,7 @@ impl Registry {
             }
         }
         let dir = self.repo.common_dir();
-        // A linked work tree has the commits in the folder that all share.
+        // The common git folder has the commits of a linked work tree.
         let git_dir = format!("--git-dir={}", dir.display());
         let tip = self.head()?.map_or_else(|| self.branch().to_owned(), |tip| tip.to_string());
         let counted = program::ask(dir, [&git_dir, "rev-list", "--count", tip.as_str()]);
@@ -216,7 +219,7 @@ impl Registry {
         Check::fail("locks", format!("{} lock(s) stand since more than ten minutes", old.len()), help)
     }
 
-    /// Whether the store has the files that pointers of the newest state name.
+    /// Checks that the store has the files of the newest snapshot's pointers.
     fn files(&self, state: &Snapshot<'_>, verify: bool, progress: Progress<'_>) -> Result<Check, RegistryError> {
         let name = "files";
         let store = Store::at(self.repo.lfs_dir());
@@ -278,7 +281,7 @@ impl Registry {
         }
     }
 
-    /// Whether the accounts that share the repository can all write to it.
+    /// Checks that all accounts that share the repository can write to it.
     #[cfg(unix)]
     fn sharing(&self) -> Check {
         let name = "sharing";
@@ -317,14 +320,14 @@ impl Registry {
     }
 }
 
-/// Collects what is in folders of a shared repository and keeps its group out.
+/// Collects files in a shared repository that the group cannot write to.
 #[cfg(unix)]
 fn kept_from_group(dir: &Path, depth: usize, out: &mut Vec<String>) {
     use std::os::unix::fs::PermissionsExt as _;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
         let mode = meta.permissions().mode();
-        // What the owner may do the group may do; a folder hands its group on.
+        // The group needs the owner's permissions, and a folder must pass its group on.
         let wanted = if meta.is_dir() { 0o2070 } else { (mode & 0o600) >> 3 };
         if !meta.is_symlink() && mode & wanted != wanted {
             out.push(one_line(&path.to_string_lossy()).into_owned());
@@ -334,7 +337,7 @@ fn kept_from_group(dir: &Path, depth: usize, out: &mut Vec<String>) {
     }
 }
 
-/// A check that could not be made has failed; the others go on.
+/// Converts an error to a failed check, so that the other checks still run.
 fn told(name: &'static str, made: Result<Check, RegistryError>) -> Check {
     let help = "git fsck lists what is damaged; fetch it from another clone or restore it from a backup";
     made.unwrap_or_else(|e| Check::fail(name, one_line(&with_causes(&e)).into_owned(), help))
@@ -377,7 +380,7 @@ fn content(state: &Snapshot<'_>) -> Result<Check, RegistryError> {
     })
 }
 
-/// Collects lock files that are old, in a folder and, for references, the folders in it.
+/// Collects old lock files in a folder and, for references, in its subfolders.
 fn old_locks(dir: &Path, depth: usize, deep: bool, out: &mut Vec<String>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };

@@ -1,4 +1,4 @@
-//! The past: what a time or revision means, and each step of history as events.
+//! The past: resolving times and revisions, and each step of the history as events.
 
 use std::collections::BTreeSet;
 
@@ -12,45 +12,50 @@ use crate::snapshot::Snapshot;
 use crate::time::{Calendar, Timestamp};
 use crate::tree::{Limits, Oid};
 
-/// The most commits of a merged branch whose authors are looked at.
+/// The largest number of commits of a merged branch whose authors are read.
 const MERGED: usize = 1000;
 
-/// The most steps of one push that are looked at for the one before them.
+/// The largest number of steps of one push that are searched for the step before them.
 const MAX_PUSHED: usize = 100_000;
 
-/// One step of history.
+/// One step of the history.
 #[derive(Debug, Clone)]
 pub struct LogEntry {
-    /// The commit.
+    /// The id of the commit.
     pub commit: Oid,
-    /// When it was made: the commit's own time.
+    /// The commit's own time.
     pub at: Timestamp,
-    /// Who made the change, as a person of the registry.
+    /// The author as a person of the registry.
     pub by: UserName,
     /// The author's name as written.
     pub author: String,
-    /// The committer as a person, where it is somebody else.
+    /// The committer as a person, if it is another person.
     pub landed_by: Option<UserName>,
-    /// Of a merge: the authors of what it brought in.
+    /// For a merge: the authors of the merged commits.
     pub asked_by: BTreeSet<UserName>,
     /// Whether the commit carries a signature.
     pub signed: bool,
-    /// What was said besides: the commit's body without trailers.
+    /// The comment: the commit's body without trailers.
     pub comment: String,
-    /// What happened.
+    /// The events of the step, in the registry only.
     pub events: Vec<Event>,
 }
 
-/// The steps of history, newest first.
+/// Iterates over the steps of the history, newest first.
 pub struct Steps<'r> {
     registry: &'r Registry,
     walk: Walk<'r>,
 }
 
 impl Registry {
-    /// The commit that a time or git revision means. A time means what had landed by then; it is read by the calendar of
-    /// this registry, if it has one, and else as RFC 3339. The reflog's forms are refused: they would be read differently
-    /// in each clone.
+    /// Resolves a time or git revision to a commit. A time means the newest commit as of then. The registry's calendar
+    /// parses the time, or else it must be RFC 3339. Reflog notation is refused, because each clone would resolve it
+    /// differently.
+    ///
+    /// # Errors
+    /// [`RegistryError::Reflog`], [`RegistryError::AmbiguousMoment`], [`RegistryError::Ahead`],
+    /// [`RegistryError::BeforeHistory`] or [`RegistryError::NoMoment`] if the text cannot be resolved; other
+    /// [`RegistryError`]s if an object cannot be read.
     pub fn moment(&self, moment: &str) -> Result<Oid, RegistryError> {
         if is_reflog(moment) {
             return Err(RegistryError::Reflog(crate::text::quoted(moment)));
@@ -64,7 +69,7 @@ impl Registry {
                 return Err(RegistryError::AmbiguousMoment(moment.to_owned()));
             }
             let head = self.head()?.ok_or_else(|| RegistryError::BeforeHistory(moment.to_owned()))?;
-            // Of this very second some is still to come, and the newest commit may be ahead of this clock.
+            // Part of the given second may be in the future, and the newest commit may be ahead of this clock.
             if self.calendar.as_ref().is_some_and(|c| c.read(moment).is_ok_and(|time| c.is_ahead(time)))
                 && self.repo().commit(&head)?.committer.time < time
             {
@@ -77,17 +82,18 @@ impl Registry {
         commit.map_err(|_| RegistryError::NoMoment(crate::text::quoted(moment)))
     }
 
-    /// The newest step up to `commit` that the branch had at a time, by the record of pushes; none if it had none of them.
+    /// Returns the newest step up to `commit` that the branch had at a time, according to the record of pushes; `None`
+    /// if it had none of them.
     ///
-    /// A commit says itself when it was made, and whoever makes it may write any time. Where the record tells of the push
-    /// that put it on the branch, it landed then. The push that created the branch brought a history from elsewhere, and
-    /// tells nothing of the time before; nor does anything else where a step has no record.
+    /// A commit's time is written by its author, who may write any time. If the push that added it to the branch is
+    /// recorded, the time of the push counts. The push that created the branch added a history from elsewhere and
+    /// proves nothing about earlier times; neither does a step without a record.
     fn recorded_by(&self, commit: Oid, time: Timestamp) -> Result<Option<Oid>, RegistryError> {
         let pushes = Pushes::open(self.repo())?;
         let mut at = commit;
         while let Some(push) = pushes.landing(&at, self.branch())?.filter(|push| push.at > time) {
             let Some(before) = push.old else { return Ok(Some(at)) };
-            // A record that does not lead back along the line is for `greenroom verify` to tell.
+            // `greenroom verify` reports a record that does not lead back along the history.
             let mut earlier = self.repo().first_parents(at)?.skip(1).take(MAX_PUSHED);
             if !earlier.any(|step| step.is_ok_and(|step| step.commit == before)) {
                 break;
@@ -97,7 +103,10 @@ impl Registry {
         Ok(Some(at))
     }
 
-    /// The registry as of a moment, or as of now.
+    /// Returns the registry as of a moment, or as of now.
+    ///
+    /// # Errors
+    /// The same as [`Self::moment`].
     pub fn as_of(&self, moment: Option<&str>) -> Result<Snapshot<'_>, RegistryError> {
         match moment {
             Some(moment) => self.snapshot_of(Some(self.moment(moment)?)),
@@ -105,7 +114,10 @@ impl Registry {
         }
     }
 
-    /// The service accounts that land changes for their callers, as of a commit or as of now.
+    /// Returns the service accounts that commit on behalf of their callers, as of a commit or as of now.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn servers(&self, at: Option<Oid>) -> Result<BTreeSet<UserName>, RegistryError> {
         let snapshot = match at {
             Some(commit) => self.snapshot_of(Some(commit))?,
@@ -114,23 +126,36 @@ impl Registry {
         Ok(snapshot.settings()?.map(|s| s.identity.servers.clone()).unwrap_or_default())
     }
 
-    /// What differs between two commits; none stands for the time before the first.
+    /// Compares two commits; `None` stands for the empty registry before the first commit.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn diff(&self, before: Option<Oid>, after: Option<Oid>) -> Result<Diff, RegistryError> {
         Ok(diff::diff(&self.snapshot_of(before)?, &self.snapshot_of(after)?, Limits::default())?)
     }
 
-    /// The steps of the first-parent line from `tip` back. Steps without events of the registry are left out.
+    /// Iterates over the first-parent history from `tip` back. Steps without events of the registry are left out.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the list of shallow commits cannot be read.
     pub fn steps(&self, tip: Oid) -> Result<Steps<'_>, RegistryError> {
         Ok(Steps { registry: self, walk: self.repo().first_parents(tip)? })
     }
 
-    /// One step of history: what a commit changed against its first parent.
+    /// Returns one step of the history: a commit compared with its first parent.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn step(&self, commit: Oid, parent: Option<Oid>) -> Result<LogEntry, RegistryError> {
         let root = |c: Oid| self.repo().tree_of(&c);
         self.step_between(commit, parent.map(root).transpose()?, root(commit)?)
     }
 
-    /// One step of history whose root trees are known: `before` that of the first parent, `after` that of the commit.
+    /// Returns one step of the history from its root trees: `before` is that of the first parent, `after` that of the
+    /// commit.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn step_between(&self, commit: Oid, before: Option<Oid>, after: Oid) -> Result<LogEntry, RegistryError> {
         let after = self.snapshot_in(Some(after))?;
         let events = diff::diff(&self.snapshot_in(before)?, &after, Limits::default())?.events;
@@ -151,7 +176,7 @@ impl Registry {
         })
     }
 
-    /// The authors of the commits that a merge brought in; of very many, those of the newest.
+    /// Returns the authors of the commits that a merge added; if there are too many, only the author of the newest.
     fn askers(&self, after: &Snapshot<'_>, info: &Commit) -> Result<BTreeSet<UserName>, RegistryError> {
         let [first, merged @ ..] = info.parents.as_slice() else { return Ok(BTreeSet::new()) };
         let mut out = BTreeSet::new();
@@ -164,7 +189,8 @@ impl Registry {
         Ok(out)
     }
 
-    /// The person of an identity; an address that can be nobody's id is shown with what an id may hold.
+    /// Returns the person of an identity. An address that cannot be an id is reduced to the characters that an id may
+    /// have.
     fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
         let email = self.repo().resolve_ident(who).email;
         if let Some(user) = snapshot.person_by_email(&email)? {
@@ -195,14 +221,14 @@ impl Iterator for Steps<'_> {
     }
 }
 
-/// Whether git would look a moment up in a reflog: `main@{1}`, or between the braces of a reference `1`, `-1`, `u`.
+/// Whether git would resolve a text with a reflog: `main@{1}`, or the text between such braces: `1`, `-1`, `u`.
 fn is_reflog(moment: &str) -> bool {
     let number = moment.strip_prefix('-').unwrap_or(moment);
     let short = number.len() < 7 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
     short || moment.contains("@{") || matches!(moment, "u" | "upstream" | "push")
 }
 
-/// The body of a commit without the trailers at its end.
+/// Returns the body of a commit without its trailers.
 fn without_trailers(body: &str) -> String {
     let body = body.trim();
     let is_trailer = |line: &str| {

@@ -1,4 +1,4 @@
-//! Looking at a whole registry as it lies there, uncommitted edits included, and saying all that is wrong with it.
+//! Checks a whole registry as it is in the work tree, including uncommitted edits, and returns all faults.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -16,23 +16,23 @@ use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Limits, Oid, Patch, Stage as _, TreeError};
 
-/// The largest file that is read into memory, in bytes; larger ones are no files of a registry.
+/// The largest file that is read into memory, in bytes; larger ones cannot be files of a registry.
 const MAX_READ: u64 = 128 << 20;
 
-/// What is wrong with a registry, and what should be known about it.
+/// The faults and warnings of a registry.
 #[derive(Debug, Default)]
 pub struct Lint {
-    /// How many files were looked at.
+    /// The number of checked files.
     pub files: usize,
     /// The files that differ from the last commit, by path from the repository's root.
     pub changed: Vec<String>,
-    /// Broken rules, sorted by place.
+    /// Broken rules, sorted by file.
     pub faults: Vec<Fault>,
-    /// What breaks no rule and deserves a look, sorted by place.
+    /// Warnings, which break no rule, sorted by file.
     pub warnings: Vec<Problem>,
 }
 
-/// A root tree of the files of a work tree, in memory.
+/// A root tree of the work tree's files, in memory.
 struct Staged {
     tree: Oid,
     files: usize,
@@ -40,11 +40,14 @@ struct Staged {
 }
 
 impl Registry {
-    /// Judges the registry as a whole, with the edits of the work tree that are not committed yet.
+    /// Judges the registry as a whole, including uncommitted edits of the work tree.
     ///
-    /// All files are judged by the rules that hold of a state. What differs from the last commit is judged besides as
-    /// a step by `asker` at `now`, as committing it would be; without one nobody's permission is asked for. In a bare
-    /// repository the last commit is judged. Of the edits nothing stays in the repository.
+    /// All files are judged by the rules for snapshots. Differences from the last commit are also judged as a step by
+    /// `asker` at `now`, like a commit of them; without `asker`, permissions are not checked. In a bare repository the
+    /// last commit is judged. No edits stay in the repository.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if files or objects cannot be read.
     pub fn lint(&self, asker: Option<&Asker>, now: Timestamp) -> Result<Lint, RegistryError> {
         let found = self.lint_all(asker, now);
         self.repo.discard_staged();
@@ -66,7 +69,7 @@ impl Registry {
             let message = format!("{operation} is in progress; what it brings is judged when it is committed");
             lint.warnings.push(Problem::of_file("", "merge", message).help(operation.way_out()));
         }
-        // Half of a merge is nobody's step.
+        // A half-finished merge is not a step.
         if let Some(asker) = asker.filter(|_| !diff.is_empty() && operation.is_none()) {
             match self.presumed_actor((&head, &after), asker, now)? {
                 Ok(actor) => {
@@ -80,7 +83,7 @@ impl Registry {
         }
         let (faults, silent) = artifact::recorded::all(&after)?;
         lint.faults.extend(faults);
-        // What the edits bring is refused by the gate; what lies there since before is told, and nobody need mend it.
+        // The gate refuses faults that the edits add. Older ones are warnings that need not be fixed.
         let brought = artifact::recorded::brought(&after, &diff.events)?;
         lint.faults.extend(brought.into_iter().flat_map(|(_, found)| found.faults));
         if lint.files == 0 {
@@ -97,7 +100,10 @@ impl Registry {
         Ok(lint)
     }
 
-    /// CODEOWNERS of the work tree, else of the last commit, by path from the repository's root.
+    /// Returns the CODEOWNERS files of the work tree, or else of the last commit, by path from the repository's root.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if a file or object cannot be read.
     pub fn codeowners(&self) -> Result<Vec<(String, String)>, RegistryError> {
         let Some(dir) = self.repo.work_dir() else {
             let root = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()?;
@@ -116,8 +122,11 @@ impl Registry {
         Ok(out)
     }
 
-    /// Gives what `look` makes of the registry as it lies in the work tree, uncommitted edits included; in a bare
-    /// repository of the last commit. Of the edits nothing stays in the repository.
+    /// Runs `look` on the registry as it is in the work tree, including uncommitted edits; in a bare repository, on the
+    /// last commit. No edits stay in the repository.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if files or objects cannot be read, or `look` fails.
     pub fn edited<T>(&self, look: impl FnOnce(&Snapshot<'_>) -> Result<T, RegistryError>) -> Result<T, RegistryError> {
         let seen = match self.stage_work_tree() {
             Ok(Some(staged)) => self.snapshot_in(Some(staged.tree)).and_then(|s| look(&s)),
@@ -128,13 +137,13 @@ impl Registry {
         seen
     }
 
-    /// What the last commit has at a path from the repository's root.
+    /// Returns the last commit's entry at a path from the repository's root.
     fn committed(&self, path: &str) -> Result<Option<Entry>, RegistryError> {
         let root = self.head()?.map(|commit| self.repo.tree_of(&commit)).transpose()?;
         Ok(Snapshot::new(&self.repo, root, "")?.entry(path)?)
     }
 
-    /// Makes a tree of the files in the work tree; none without one.
+    /// Builds a tree of the files in the work tree; `None` without a work tree.
     fn stage_work_tree(&self) -> Result<Option<Staged>, RegistryError> {
         let Some(found) = self.repo.work_files(&self.at)? else { return Ok(None) };
         let head = self.snapshot()?;
@@ -150,7 +159,7 @@ impl Registry {
             }
             match file {
                 WorkFile::Recorded(kind, id) => patch.link(path, kind, id),
-                // A repository of its own, a pipe or a device: whichever, no file of a registry.
+                // A nested repository, a pipe or a device: not a file of a registry.
                 WorkFile::Changed(Kind::Submodule | Kind::Tree, _) => {
                     let id = self.repo.stage_blob(&[])?;
                     patch.link(path, Kind::Submodule, id);
@@ -159,7 +168,7 @@ impl Registry {
                     let size = std::fs::metadata(&disk).map_or(0, |m| m.len());
                     let message = format!("the file has {size} bytes; at most {MAX_FILE} are allowed");
                     faults.push(Fault { problem: Problem::of_file(&path, "file", message), class: Class::Format });
-                    // Something must lie there, or what belongs to it would seem to have lost it.
+                    // A placeholder must exist, or files that belong to it would seem to have lost it.
                     patch.link(path, kind, self.repo.stage_blob(&[])?);
                 }
                 WorkFile::Changed(kind, disk) if is_as_committed(&head, &path, kind, &disk)? => {
@@ -178,7 +187,7 @@ impl Registry {
                     }
                     if let Some(line) = conflict(&path, &bytes) {
                         faults.push(conflicted(&path, line));
-                        // Judged as it is in the last commit: one word on the conflict is enough.
+                        // Judged as in the last commit: one message about the conflict is enough.
                         match self.committed(&path)? {
                             Some(entry) => patch.link(path, entry.kind, entry.id),
                             None => drop(path),
@@ -193,8 +202,8 @@ impl Registry {
     }
 }
 
-/// The line of the first conflict that a merge left in a file of the registry; none in files of models, which may hold any
-/// text.
+/// Returns the line of the first merge conflict in a file of the registry; `None` for model files, which may contain
+/// any text.
 fn conflict(path: &str, bytes: &[u8]) -> Option<usize> {
     let lines = || bytes.split(|b| *b == b'\n');
     let begins = lines().position(|line| line.starts_with(b"<<<<<<< ")).filter(|_| !is_model_file(path))?;
@@ -212,13 +221,13 @@ fn is_model_file(path: &str) -> bool {
     path.contains("/versions/") && path.contains("/artifacts/")
 }
 
-/// Whether a file is too large to be read; those of models are hashed instead, whatever their size.
+/// Whether a file is too large to be read. Model files are hashed instead, whatever their size.
 fn is_endless(path: &str, kind: Kind, disk: &Path) -> bool {
     kind.is_file() && !is_model_file(path) && std::fs::metadata(disk).is_ok_and(|m| m.len() > MAX_READ)
 }
 
-/// Whether a model file that a commit would store with Git LFS was committed as itself, and still has those bytes: then it
-/// is no edit, whatever a registration would make of it.
+/// Whether a model file that a commit would store with Git LFS was committed directly and still has those bytes. Then
+/// it is not an edit, even if a registration would store it differently.
 fn is_as_committed(head: &Snapshot<'_>, path: &str, kind: Kind, disk: &Path) -> Result<bool, RegistryError> {
     if !kind.is_file() || !is_model_file(path) || attributes::may_be_inline(path) {
         return Ok(false);
@@ -239,7 +248,7 @@ fn is_as_committed(head: &Snapshot<'_>, path: &str, kind: Kind, disk: &Path) -> 
     }
 }
 
-/// What a commit would hold of a file: its bytes, or for a file of a model that is Git LFS's, its pointer.
+/// Returns the bytes that a commit would store for a file: its bytes, or the pointer if it is a model file for Git LFS.
 fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u8>> {
     if kind == Kind::Symlink && disk.is_symlink() {
         return std::fs::read_link(disk).map(|to| to.as_os_str().as_encoded_bytes().to_vec());
@@ -261,7 +270,8 @@ fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u
     Ok(bytes)
 }
 
-/// What breaks no rule: files for editors that an older greenroom wrote, environments that people should know about.
+/// Returns warnings that break no rule: files for editors from an older greenroom, environments that people should know
+/// about.
 fn warnings(state: &Snapshot<'_>) -> Result<Vec<Problem>, RegistryError> {
     let mut out = Vec::new();
     let for_editors = |path: &str| path == ".taplo.toml" || path.starts_with(".greenroom/schema/");
@@ -289,7 +299,8 @@ fn warnings(state: &Snapshot<'_>) -> Result<Vec<Problem>, RegistryError> {
     Ok(out)
 }
 
-/// The requests of a version that have all approvals and are open: a review that was added by hand moves nothing.
+/// Returns warnings for open requests of a version that have all approvals: a review that is written by hand moves
+/// nothing.
 fn open_though_approved(
     state: &Snapshot<'_>,
     model: &ModelView<'_>,

@@ -1,7 +1,8 @@
-//! The transaction: read, apply, judge, commit; again if the head moved meanwhile. And reading: as of, history.
+//! The transaction: read, apply, judge, commit, and retry if the head moved meanwhile. Also reading: as of a moment,
+//! history.
 //!
-//! This is the one way in which greenroom changes a registry. The state is built in memory and judged before any of
-//! it is written, so a refused change leaves nothing behind.
+//! Greenroom changes a registry only in this way. The new snapshot is built in memory and judged before any of it is
+//! written, so a refused change leaves nothing behind.
 
 mod acts;
 mod batch;
@@ -42,13 +43,14 @@ pub use place::Place;
 pub use propose::Proposal;
 pub use sent::Unsent;
 
-/// The setting that names folders deeper in the repository in which registries lie, so that they are found at once.
+/// The setting that names further folders with registries deeper in the repository, so that they are found without a
+/// search.
 pub const NAMED_FOLDERS: &str = "greenroom.registry";
 
-/// How often an action is applied anew because the head moved.
+/// How often a change is retried because the head moved.
 const ATTEMPTS: usize = 20;
 
-/// How long another of our writers is waited for.
+/// How long to wait for another greenroom writer.
 pub const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// A registry in a git repository.
@@ -63,54 +65,60 @@ pub struct Registry {
     past: past::Past,
 }
 
-/// How the commit is found that had landed by a time on the first-parent line of a tip; none if none had.
+/// A function that returns the newest commit as of a time in the first-parent history of a tip; `None` if there was
+/// none yet.
 pub type Landed = fn(&Registry, Oid, Timestamp) -> Result<Option<Oid>, RegistryError>;
 
-/// How it is found which ids were used on the first-parent line of a tip, and by which commit first.
+/// A function that returns which ids were used in the first-parent history of a tip, each with the first commit that
+/// used it.
 pub type Used = fn(&Registry, Oid, &BTreeSet<Id>) -> Result<BTreeMap<Id, Oid>, RegistryError>;
 
-/// Who asks for a change.
+/// The requester of a change.
 #[derive(Debug, Clone)]
 pub struct Asker {
     /// The person in the registry.
     pub user: UserName,
-    /// The commit's author.
+    /// The author for the commit.
     pub author: Ident,
-    /// The commit's committer.
+    /// The committer for the commit.
     pub committer: Ident,
 }
 
-/// How a change is made.
+/// Options of a change.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// What to say in the commit's body: why.
+    /// The comment for the commit's body: why the change is made.
     pub comment: String,
-    /// Only show what would happen.
+    /// Only show the effect and commit nothing.
     pub dry_run: bool,
-    /// Answer before the disk confirms.
+    /// Return before the disk confirms the commit.
     pub relaxed: bool,
 }
 
-/// What a change did, or would do.
+/// The effect of a change.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The commit; none if nothing changed or nothing was to be written.
+    /// The commit; `None` if nothing changed, or for a dry run.
     pub commit: Option<Oid>,
-    /// When it was made, or would be.
+    /// The time of the commit, or the time it would have.
     pub at: Timestamp,
-    /// What happened.
+    /// The difference between the snapshots before and after: events and files.
     pub diff: Diff,
-    /// What the rules say.
+    /// The verdict of the rules.
     pub verdict: Verdict,
     /// The commit's message.
     pub message: String,
-    /// Why the work tree did not follow, if it did not.
+    /// Why the work tree was not updated, if so.
     pub left_behind: Option<String>,
 }
 
 impl Registry {
-    /// Finds the registry that a folder lies in: at the root of the repository, in a folder above `dir`, in the one
-    /// folder that holds a registry of those at the top and those that a setting names, or else in the one at any depth.
+    /// Finds the registry for a folder. Searches in this order: the root of the repository; the folders above `dir`;
+    /// the top folders and the folders that a setting names; the whole tree.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotARegistry`] if there is none; [`RegistryError::SeveralRegistries`] if there are several;
+    /// other [`RegistryError`]s if the repository cannot be read.
     pub fn discover(dir: &Path) -> Result<Self, RegistryError> {
         let repo = Repo::discover(dir)?;
         let branch = branch(&repo)?;
@@ -119,7 +127,11 @@ impl Registry {
         Ok(Self { at, ..found })
     }
 
-    /// Takes a repository whose registry lies, or shall lie, in folder `at` (empty, or ending in a slash).
+    /// Opens the registry in folder `at` of a repository (empty, or ending in a slash). The registry need not exist
+    /// yet.
+    ///
+    /// # Errors
+    /// [`RegistryError::Git`] if HEAD cannot be read.
     pub fn with(repo: Repo, at: &str) -> Result<Self, RegistryError> {
         let branch = branch(&repo)?;
         Ok(Self::on_branch(repo, branch, at))
@@ -130,19 +142,20 @@ impl Registry {
         Self { repo, branch, at: at.to_owned(), landed: walk, proofs, used: None, calendar: None, past }
     }
 
-    /// The same registry with another way to find what had landed by a time: with the help of an index, which must
-    /// give what [`Repo::landed_at`] gives.
+    /// Sets another function for the commit as of a time, for instance one that uses an index. It must return the same
+    /// as [`Repo::landed_at`].
     pub fn with_landed(self, landed: Landed) -> Self {
         Self { landed, ..self }
     }
 
-    /// The same registry with a way to ask the history which ids were used; without one only the state before is asked.
+    /// Sets the function that checks which ids were used before. Without it, only the snapshot before a change is
+    /// checked.
     pub fn with_used(self, used: Used) -> Self {
         Self { used: Some(used), ..self }
     }
 
-    /// Which ids that a step brings were used before it, by what is known of the history up to `tip`; none where that
-    /// cannot be asked, as in a shallow clone: then the rules look at the state before.
+    /// Returns which new ids of a step were used before it, in the history up to `tip`. Returns `None` if the history
+    /// cannot be checked, as in a shallow clone: then the rules check the snapshot before.
     fn used_before(&self, tip: Option<Oid>, diff: &Diff) -> Result<Option<UsedIds>, RegistryError> {
         let new: BTreeSet<Id> = diff.events.iter().filter_map(Event::new_id).cloned().collect();
         let (Some(tip), false) = (tip, new.is_empty()) else { return Ok(Some(UsedIds::new())) };
@@ -154,8 +167,11 @@ impl Registry {
         }
     }
 
-    /// The people whom a step adds under an id that was used before it, by what is known of the history up to `tip`;
-    /// nobody where that cannot be asked, as in a shallow clone: then the gate asks it.
+    /// Returns the people whom a step adds under an id that was used before it, in the history up to `tip`. Returns
+    /// none if the history cannot be checked, as in a shallow clone: then the gate checks it.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the history cannot be read for another reason.
     pub fn former_people(&self, tip: Option<Oid>, diff: &Diff) -> Result<FormerPeople, RegistryError> {
         let marks: BTreeMap<Id, &UserName> = rules::added_people(diff).map(|u| (u.arrival_mark(), u)).collect();
         let (Some(tip), Some(used), false) = (tip, self.used, marks.is_empty()) else {
@@ -171,12 +187,12 @@ impl Registry {
             .collect()
     }
 
-    /// The same registry with a calendar, so that moments may be written as people do: `yesterday`, `7d`, a local time.
+    /// Sets a calendar, so that moments can be written informally: `yesterday`, `7d`, a local time.
     pub fn with_calendar(self, calendar: Calendar) -> Self {
         Self { calendar: Some(calendar), ..self }
     }
 
-    /// The same registry on another branch than that of HEAD, named in full: for who goes on with a branch whatever is
+    /// Returns the same registry on another branch than HEAD's (full name), to continue with a branch whatever is
     /// checked out.
     pub fn following(self, branch: &str) -> Self {
         Self { branch: branch.to_owned(), past: past::Past::default(), ..self }
@@ -218,7 +234,7 @@ impl Registry {
         }
     }
 
-    /// The folders from `dir` up to the work tree's root, as paths in the repository that end in a slash.
+    /// Returns the folders from `dir` up to the work tree's root, as paths in the repository that end in a slash.
     fn folders_above(&self, dir: &Path) -> Vec<String> {
         let real = |p: &Path| p.canonicalize().unwrap_or_else(|_| p.to_owned());
         let Some(root) = self.repo.work_dir().map(|r| real(&r)) else { return Vec::new() };
@@ -228,33 +244,37 @@ impl Registry {
         above.filter_map(|p| p.to_str()).map(|p| format!("{p}/")).collect()
     }
 
-    /// The folders that are the registry's own: where its files are checked out, and those of git.
+    /// Returns the registry's own folders: the folder of its checked-out files, and the git folders.
     pub fn own_folders(&self) -> Vec<PathBuf> {
         let git = [self.repo.git_dir(), self.repo.common_dir()].map(Path::to_owned);
         self.repo.work_dir().map(|dir| dir.join(&self.at)).into_iter().chain(git).collect()
     }
 
-    /// The repository.
+    /// Returns the repository.
     pub fn repo(&self) -> &Repo {
         &self.repo
     }
 
-    /// The branch that holds the registry, in full; `HEAD` where HEAD is on none, as in a CI job: then it can be read.
+    /// Returns the full name of the registry's branch; `HEAD` if HEAD is detached, as in a CI job: then the registry is
+    /// read-only.
     pub fn branch(&self) -> &str {
         &self.branch
     }
 
-    /// The registry's folder in the repository: empty, or ending in a slash.
+    /// Returns the registry's folder in the repository: empty, or ending in a slash.
     pub fn at(&self) -> &str {
         &self.at
     }
 
-    /// Where greenroom keeps what is not in git: the index, and later secrets and cursors.
+    /// Returns the folder for greenroom's data outside of git history: the index, secrets and cursors.
     pub fn state_dir(&self) -> PathBuf {
         self.repo.common_dir().join("greenroom")
     }
 
-    /// The newest commit; none before the first.
+    /// Returns the newest commit; `None` before the first.
+    ///
+    /// # Errors
+    /// [`RegistryError::Git`] if the reference cannot be read.
     pub fn head(&self) -> Result<Option<Oid>, RegistryError> {
         let own = self.branch.starts_with("refs/heads/").then(|| self.repo.tip(&self.branch).look());
         match own.flatten() {
@@ -263,25 +283,40 @@ impl Registry {
         }
     }
 
-    /// The registry as of the newest commit.
+    /// Returns the registry as of the newest commit.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, RegistryError> {
         self.snapshot_of(self.head()?)
     }
 
-    /// The registry as of a commit; empty without one.
+    /// Returns the registry as of a commit; empty for `None`.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn snapshot_of(&self, commit: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
         let root = commit.map(|c| self.repo.tree_of(&c)).transpose()?;
         self.snapshot_in(root)
     }
 
-    /// The registry in a root tree, in whatever folder it lies there.
+    /// Returns the registry in a root tree, in whatever folder it is there.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn snapshot_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
         self.follow_in(root)
     }
 
-    /// Makes a change: applies the actions one after the other, judges what they come to, and commits it as one step.
+    /// Makes a change: applies the actions one after the other, judges the result, and commits it as one step.
     ///
-    /// When the head moved meanwhile, all of it is done again on the new head.
+    /// If the head moves meanwhile, the change is applied again to the new head.
+    ///
+    /// # Errors
+    /// [`RegistryError::Refused`] or [`RegistryError::RefusedAt`] if an action cannot be applied;
+    /// [`RegistryError::Denied`] if the rules refuse the change; [`RegistryError::InProgress`] during a merge or
+    /// rebase; [`RegistryError::Contended`] if the head kept moving; [`RegistryError::Publish`] and others if the
+    /// commit cannot be made.
     pub fn change(
         &self,
         asker: &Asker,
@@ -289,7 +324,7 @@ impl Registry {
         now: Timestamp,
         options: &Options,
     ) -> Result<Outcome, RegistryError> {
-        // A commit now would stand between what git has begun and what it goes on with.
+        // A commit now would disturb git's unfinished operation.
         if let Some(operation) = self.repo.operation() {
             return Err(RegistryError::InProgress(operation));
         }
@@ -317,8 +352,7 @@ impl Registry {
         Err(RegistryError::Contended)
     }
 
-    /// Builds the state that the actions lead to from a root tree, in memory, and judges it. No tree where nothing would
-    /// change.
+    /// Applies the actions to a root tree in memory and judges the result. Returns no tree if nothing would change.
     fn prepare(
         &self,
         root: Option<Oid>,
@@ -328,7 +362,7 @@ impl Registry {
         comment: &str,
     ) -> Result<(Option<Oid>, Outcome), RegistryError> {
         let before = self.snapshot_in(root)?;
-        // Ids that are made here of chance are nobody else's; only others have to be looked for in the history.
+        // Random ids that are generated here are unique; only other ids must be checked against the history.
         let mut made = BTreeSet::new();
         let mut random = || {
             let bytes = random_bytes();
@@ -374,8 +408,8 @@ impl Registry {
     }
 }
 
-/// Where a change is refused: whether the grants that decided it could be read, the registry's and those of the models that
-/// it is about. A file that cannot be read grants nothing, and then it is the reason.
+/// For a refused change: returns an error if the grants that decided it, those of the registry and of the models
+/// concerned, were unreadable. An unreadable file grants nothing, and is then the real reason.
 fn readable_grants(before: &Snapshot<'_>, diff: &Diff) -> Result<(), RegistryError> {
     let mut files: Vec<_> = before.access_file()?.cloned().into_iter().collect();
     for name in diff.events.iter().filter_map(Event::model).collect::<BTreeSet<_>>() {
@@ -387,10 +421,10 @@ fn readable_grants(before: &Snapshot<'_>, diff: &Diff) -> Result<(), RegistryErr
     }
 }
 
-/// The name under which a registry is read where HEAD is on no branch.
+/// The branch name for reading a registry while HEAD is detached.
 const DETACHED: &str = "HEAD";
 
-/// The branch that HEAD is on, or [`DETACHED`].
+/// Returns HEAD's branch, or [`DETACHED`].
 fn branch(repo: &Repo) -> Result<String, RegistryError> {
     match repo.branch() {
         Err(GitError::Detached) => Ok(DETACHED.to_owned()),
@@ -398,12 +432,12 @@ fn branch(repo: &Repo) -> Result<String, RegistryError> {
     }
 }
 
-/// Finds what had landed by a look at the whole line.
+/// Finds the commit as of a time by reading the whole history.
 fn walk(registry: &Registry, tip: Oid, time: Timestamp) -> Result<Option<Oid>, RegistryError> {
     Ok(registry.repo.landed_at(tip, time)?)
 }
 
-/// The message of a commit: what happened, why, and trailers for people who read `git log`.
+/// Formats the message of a commit: the events, the comment, and trailers for readers of `git log`.
 fn message(diff: &Diff, comment: &str) -> String {
     let subject = if diff.events.is_empty() {
         "Rearrange the registry's files".to_owned()
@@ -415,14 +449,14 @@ fn message(diff: &Diff, comment: &str) -> String {
     parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The message of a commit that is made at a time: with the time as a trailer.
+/// Adds the time of the commit to its message, as a trailer.
 fn stamped(message: &str, diff: &Diff, at: Timestamp) -> String {
     let gap = if phrase::trailers(&diff.events).is_empty() { "\n\n" } else { "\n" };
     format!("{message}{gap}{}", stamp::trailer(at))
 }
 
-/// Ten random bytes for an id. The system's source of randomness does not fail once the machine is up; if it ever
-/// does, the time and process id keep ids apart well enough, and the rules refuse one that is used twice.
+/// Returns ten random bytes for an id. The system's source of randomness does not fail once the machine is up. If it
+/// does, the time and process id make ids unique enough, and the rules refuse an id that is used twice.
 pub fn random_bytes() -> [u8; 10] {
     let mut bytes = [0; 10];
     if getrandom::fill(&mut bytes).is_err() {

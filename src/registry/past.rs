@@ -1,7 +1,7 @@
-//! The folder of a registry in other states than the newest: where it lay before it was moved, or will lie after.
+//! The folder of a registry in other snapshots than the newest: before or after the registry was moved.
 //!
-//! A registry is its id. Where its folder holds no registry, the id is looked for in the folders in which a gate looks for
-//! registries: so the cost is only paid for states in which the registry lay elsewhere.
+//! A registry is identified by its id. If its folder has no registry, the folders that a gate searches for registries
+//! are searched for the id. So the cost arises only for snapshots in which the registry was elsewhere.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -13,24 +13,24 @@ use crate::name::Id;
 use crate::snapshot::{self, Snapshot};
 use crate::tree::{Oid, Patch, Stage as _};
 
-/// How many of the newest commits are searched for the id of a registry whose folder is empty in the newest of all.
+/// How many of the newest commits are searched for the registry's id if its folder is empty in the newest one.
 const MAX_BACK: usize = 1_000;
 
-/// What is known of the registry besides its folder.
+/// Cached data of the registry.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     id: OnceCell<Id>,
     named: OnceCell<Vec<String>>,
 }
 
-/// The folders that the settings of a repository name.
+/// Returns the folders that the settings of a repository name.
 pub fn named_folders(repo: &Repo) -> Vec<String> {
     let slash = |at: String| format!("{}/", at.trim_matches('/'));
     repo.own_settings(NAMED_FOLDERS).into_iter().map(slash).collect()
 }
 
 impl Registry {
-    /// The registry in a root tree: in its folder, or where else in that tree it lies.
+    /// Returns the registry in a root tree: in its folder, or wherever it is in that tree.
     pub(super) fn follow_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
         let here = Snapshot::new(&self.repo, root, &self.at)?;
         if root.is_none() || here.entry("greenroom.toml")?.is_some() {
@@ -43,12 +43,13 @@ impl Registry {
         }
     }
 
-    /// The folders in which the gate of this repository looks for registries besides the root and the top.
+    /// Returns the folders in which this repository's gate searches for registries, besides the root and the top
+    /// folders.
     pub fn named(&self) -> &[String] {
         self.past.named.get_or_init(|| named_folders(&self.repo))
     }
 
-    /// The id of the registry, by the newest commit that has one in its folder.
+    /// Returns the id of the registry, from the newest commit that has one in its folder.
     fn own_id(&self) -> Result<Option<&Id>, RegistryError> {
         if let Some(id) = self.past.id.get() {
             return Ok(Some(id));
@@ -68,7 +69,7 @@ impl Registry {
         Ok(None)
     }
 
-    /// Makes the sections of CODEOWNERS anew where a registry was moved: they name its files by their paths.
+    /// Updates the sections of CODEOWNERS after a registry was moved, because they name its files by path.
     pub(super) fn renew_owners(&self, tree: Oid, after: &Snapshot<'_>) -> Result<Oid, RegistryError> {
         let mut patch = Patch::default();
         for (path, text) in codeowners::files_in(&self.repo, Some(tree))? {
@@ -82,7 +83,10 @@ impl Registry {
     }
 }
 
-/// The folders in which the registry that lies in folder `at` at a commit lay before, as far as the history is here.
+/// Returns the earlier folders of the registry that is in folder `at` at a commit, as far as the history is available.
+///
+/// # Errors
+/// [`GitError`] if an object cannot be read.
 pub fn past_folders(repo: &Repo, tip: Oid, at: &str, named: &[String]) -> Result<BTreeSet<String>, GitError> {
     let mut out = BTreeSet::new();
     let Some(id) = Snapshot::new(repo, Some(repo.tree_of(&tip)?), at)?.id()?.cloned() else { return Ok(out) };

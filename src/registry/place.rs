@@ -1,47 +1,48 @@
-//! Finding a registry again whose branch was renamed, or whose folder was moved, while somebody follows it.
+//! Finds a registry again after its branch was renamed or its folder was moved while a process follows it.
 //!
-//! Whoever follows a registry for long holds a branch and a folder. A branch that is gone is followed to the branch that
-//! HEAD is on, if the history of that one goes on from what was seen; a folder that is gone is looked for by the id of
-//! the registry. Anything else is an error with its reason, and never an empty registry.
+//! A long-running process holds a branch and a folder. If the branch is gone, the process continues with HEAD's branch,
+//! if that branch's history contains the last seen commit. If the folder is gone, the registry is searched for by its
+//! id. Anything else is an error with a reason, and never an empty registry.
 
 use super::{DETACHED, Registry, RegistryError, branch};
 use crate::snapshot::{self, Snapshot};
 use crate::tree::Oid;
 
-/// How many steps of another branch are searched for what was seen.
+/// The largest number of steps of another branch that are searched for the last seen commit.
 const MAX_STEPS: usize = 100_000;
 
-/// Where a registry is in its repository.
+/// The location of a registry in its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The branch, in full.
+    /// The full name of the branch.
     pub branch: String,
     /// The folder: empty, or ending in a slash.
     pub at: String,
 }
 
 impl Registry {
-    /// The branch and the folder that are followed.
+    /// Returns the current branch and folder.
     pub fn place(&self) -> Place {
         Place { branch: self.branch.clone(), at: self.at.clone() }
     }
 
-    /// The same repository, followed at another place.
+    /// Returns the same repository with another branch and folder.
     pub fn at_place(self, place: &Place) -> Self {
         Self { branch: place.branch.clone(), at: place.at.clone(), past: super::past::Past::default(), ..self }
     }
 
-    /// Follows the registry to another place.
+    /// Switches to another branch and folder.
     pub fn follow_to(&mut self, place: &Place) {
         self.branch.clone_from(&place.branch);
         self.at.clone_from(&place.at);
         self.past = super::past::Past::default();
     }
 
-    /// The place where the registry is now of which a commit was seen last; none if it is where it was.
+    /// Returns the registry's new location, given the last seen commit; `None` if the location did not change.
     ///
     /// # Errors
-    /// [`RegistryError::BranchGone`] and [`RegistryError::RegistryGone`] where it cannot be found.
+    /// [`RegistryError::BranchGone`] or [`RegistryError::RegistryGone`] if it cannot be found; other [`RegistryError`]s
+    /// if an object cannot be read.
     pub fn new_place(&self, seen: Oid) -> Result<Option<Place>, RegistryError> {
         let (branch, tip) = match self.head()? {
             Some(tip) => (self.branch.clone(), tip),
@@ -52,7 +53,7 @@ impl Registry {
         Ok(Some(place).filter(|place| *place != self.place()))
     }
 
-    /// The branch that HEAD is on, if it goes on from what was seen.
+    /// Returns HEAD's branch, if its history contains the last seen commit.
     fn renamed(&self, seen: Oid) -> Result<(String, Oid), RegistryError> {
         let head = branch(&self.repo)?;
         let gone = || RegistryError::BranchGone { branch: self.branch.clone(), head: head.clone() };
@@ -68,7 +69,7 @@ impl Registry {
         Err(gone())
     }
 
-    /// The folder of the registry in the newest commit.
+    /// Returns the folder of the registry in the newest commit.
     fn folder_now(&self, branch: &str, tip: Oid, seen: Oid) -> Result<String, RegistryError> {
         let root = self.repo.tree_of(&tip)?;
         let has = |root: Oid, at: &str| -> Result<bool, RegistryError> {
@@ -78,7 +79,7 @@ impl Registry {
             return Ok(self.at.clone());
         }
         let before = self.repo.tree_of(&seen)?;
-        // Where nothing was seen of a registry, there is none to be missed.
+        // If there was no registry at the last seen commit, none is missing.
         if !has(before, &self.at)? {
             return Ok(self.at.clone());
         }
@@ -92,7 +93,7 @@ impl Registry {
                     found.push(at);
                 }
             }
-            // Two copies: neither is known to be the registry.
+            // If there are two copies, neither is known to be the registry.
             if let [one] = found.as_slice() {
                 return Ok(one.clone());
             }
@@ -100,7 +101,10 @@ impl Registry {
         Err(RegistryError::RegistryGone { branch: branch.to_owned(), at: self.at.clone() })
     }
 
-    /// The folders in a commit that hold a registry, at any depth.
+    /// Returns the folders in a commit that contain a registry, at any depth.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if an object cannot be read.
     pub fn folders(&self, commit: Oid) -> Result<Vec<String>, RegistryError> {
         Ok(snapshot::registries(&self.repo, Some(self.repo.tree_of(&commit)?))?)
     }

@@ -1,4 +1,4 @@
-//! A change put on a branch of its own, for others to review and merge: nothing lands by it.
+//! Puts a change on its own branch, for others to review and merge. The registry's branch stays unchanged.
 
 use super::{Asker, DETACHED, LOCK_WAIT, Options, Registry, RegistryError, message, random_bytes, stamped};
 use crate::action::Action;
@@ -11,26 +11,30 @@ use crate::rules::{self, Actor, Step, UsedIds};
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, Stage as _};
 
-/// A branch that was made, or would be.
+/// A branch that was created, or would be.
 #[derive(Debug)]
 pub struct Proposal {
-    /// The branch, without `refs/heads/`.
+    /// The branch name without `refs/heads/`.
     pub branch: String,
-    /// The commit that it grows from.
+    /// The commit that the branch starts from.
     pub base: Oid,
-    /// Its one commit; none for a dry run.
+    /// The branch's only commit; `None` for a dry run.
     pub commit: Option<Oid>,
-    /// What merging it would make happen.
+    /// The events of a merge of the branch.
     pub diff: Diff,
     /// The commit's message.
     pub message: String,
 }
 
-/// Rules that do not bind who asks: they are for who merges.
+/// Rules that do not bind the requester, because they apply to the merger.
 const FOR_THE_MERGE: [&str; 4] = ["permission", "stage-approvals", "stage-leaving", "alias-approval"];
 
 impl Registry {
-    /// The commit that a branch of changes should grow from: what the remote `origin` holds, else the registry's head.
+    /// Returns the commit that a branch with changes should start from: that of the remote `origin`, else the
+    /// registry's head.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if a reference cannot be read.
     pub fn upstream(&self) -> Result<Option<Oid>, RegistryError> {
         let named = self.branch.strip_prefix("refs/heads/").map(|b| format!("refs/remotes/origin/{b}"));
         for name in std::iter::once("refs/remotes/origin/HEAD".to_owned()).chain(named) {
@@ -41,15 +45,15 @@ impl Registry {
         self.head()
     }
 
-    /// Puts an action that someone asks for on a new branch `name` that grows from `base`; the work tree and every
-    /// other branch stay as they are.
+    /// Puts a requested action on a new branch `name` that starts from `base`. The work tree and all other branches
+    /// stay as they are.
     ///
-    /// It is judged beforehand, but for the permission to land it and the approvals, which are asked of who merges:
-    /// who may see the model may ask.
+    /// The action is judged before, except for the permission to commit it and the approvals, which apply to the
+    /// merger. Everyone who can read the model can request a change.
     ///
     /// # Errors
-    /// [`RegistryError::BranchExists`] where there is such a branch, here or at `origin`, and
-    /// [`RegistryError::Denied`] where no merge of it could land.
+    /// [`RegistryError::BranchExists`] if the branch exists, here or at `origin`; [`RegistryError::Denied`] if no merge
+    /// of it would be accepted; other [`RegistryError`]s if the commit cannot be made.
     pub fn propose(
         &self,
         asker: &Asker,
@@ -87,11 +91,11 @@ impl Registry {
         let diff = diff::diff(&before, &after, Limits::default())?;
         let actor = Actor { signed: true, ..Actor::of(asker.user.clone()) };
         let mut step = Step::new(&before, &after, &diff, &actor, now);
-        // All ids that come were made here of chance.
+        // All new ids are random and were generated here.
         step.used = Some(UsedIds::new());
         let mut verdict = rules::judge(&step)?;
         drop(step);
-        // Nobody asks for what he may not even see.
+        // A person cannot request a change of a model that they cannot read.
         if before.level(&asker.user, model)? >= Some(Level::CanRead) {
             verdict.faults.retain(|f| !FOR_THE_MERGE.contains(&f.problem.rule));
         }

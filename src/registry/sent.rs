@@ -1,7 +1,7 @@
-//! Which files of models have not been sent to the remote that their pointers are pushed to.
+//! Model files that were not sent to the remote that their pointers are pushed to.
 //!
-//! Where the remote is on this machine its store is asked. Elsewhere the note of the pre-push hook counts: all files of a
-//! commit that is noted have arrived, and so have those that the repository was cloned with.
+//! If the remote is on this machine, its store is checked. Elsewhere the notes of the pre-push hook count: all files of
+//! a noted commit have arrived, and so have the files that the repository was cloned with.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,25 +15,28 @@ use crate::text::one_line;
 use crate::tree::Objects as _;
 use crate::tree::Oid;
 
-/// The file in which the pre-push hook notes what was sent: lines of the hash of a URL and a commit.
+/// The file in which the pre-push hook notes sent commits: lines with the hash of a URL and a commit id.
 pub const RECORD: &str = "sent";
 
-/// The most bytes that are read of that file, from its end.
+/// How many bytes of that file are read, from its end.
 const MAX_RECORD: u64 = 64 << 10;
 
-/// How many of the newest notes of a remote are looked at.
+/// The largest number of noted commits of a remote that are compared.
 const MAX_TIPS: usize = 20;
 
-/// How clones treat missing files, by the `.lfsconfig` at the root of the newest commit.
+/// How clones handle missing files, according to `.lfsconfig` at the root of the newest commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LfsConfig {
-    /// They are told, and the clone ends well.
+    /// The clone reports them and succeeds.
     Lenient,
     /// The clone fails.
     Strict,
 }
 
-/// How clones of the newest state treat files that are missing on the remote.
+/// Returns how clones of the newest commit handle files that are missing on the remote.
+///
+/// # Errors
+/// [`RegistryError`] if an object cannot be read.
 pub fn lfs_config(registry: &Registry) -> Result<LfsConfig, RegistryError> {
     let Some(commit) = registry.head()? else { return Ok(LfsConfig::Strict) };
     let root = Snapshot::new(&registry.repo, Some(registry.repo.tree_of(&commit)?), "")?;
@@ -43,31 +46,34 @@ pub fn lfs_config(registry: &Registry) -> Result<LfsConfig, RegistryError> {
     Ok(if set == Some(true) { LfsConfig::Lenient } else { LfsConfig::Strict })
 }
 
-/// What is still to be sent.
+/// The files that are still to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsent {
-    /// The remote.
+    /// The name of the remote.
     pub remote: String,
-    /// How many different stored files.
+    /// The number of different stored files.
     pub files: usize,
-    /// The versions that have such files, as `model/number`.
+    /// The versions with such files, as `model/number`.
     pub versions: Vec<String>,
 }
 
-/// How it is known what a remote has.
+/// How it is determined which files a remote has.
 enum Arrived<'r> {
-    /// Its own store.
+    /// By the remote's own store.
     Store(Store),
-    /// Commits whose files have arrived.
+    /// By commits whose files have arrived.
     Commits(Vec<Snapshot<'r>>),
 }
 
 impl Registry {
-    /// The stored files of the newest state that are here and have not been sent to the remote that a push goes to; none
-    /// where there is no remote.
+    /// Returns the stored files of the newest commit that are here and were not sent to the push remote; `None` if
+    /// there is no remote.
     ///
-    /// With `by_git_lfs` a hook of git-lfs sends the files, which notes nothing: what the remote's branches were pushed
-    /// with counts as sent.
+    /// With `by_git_lfs` a hook of git-lfs sends the files and notes nothing. Then everything that was pushed to the
+    /// remote's branches counts as sent.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the registry or the notes cannot be read.
     pub fn unsent(&self, by_git_lfs: bool) -> Result<Option<Unsent>, RegistryError> {
         let Some(remote) = self.repo.push_remote(&self.branch) else { return Ok(None) };
         let arrived = match remote.folder().and_then(|folder| Repo::open(&folder).ok()) {
@@ -89,7 +95,7 @@ impl Registry {
         Ok(Some(Unsent { remote: remote.name, files: files.len(), versions }))
     }
 
-    /// The stored files of a version that are here and have not arrived.
+    /// Returns the stored files of a version that are here and have not arrived.
     fn left(
         &self,
         version: &VersionView<'_>,
@@ -106,7 +112,7 @@ impl Registry {
                 }
             }
         }
-        // What cannot be listed is told by another check.
+        // Another check reports files that cannot be listed.
         let Ok(mut files) = artifact::list(&self.repo, &tree, &Limits::default()) else { return Ok(Vec::new()) };
         files.retain(|f| f.place == Place::Stored && here.has(&f.sha256, f.size));
         if let Arrived::Store(far) = arrived {
@@ -115,7 +121,7 @@ impl Registry {
         Ok(files)
     }
 
-    /// The states whose files have all arrived at a remote, the newest first.
+    /// Returns the snapshots whose files have all arrived at a remote, newest first.
     fn sent_states(&self, remote: &Remote, by_git_lfs: bool) -> Result<Vec<Snapshot<'_>>, RegistryError> {
         let mut commits = Vec::new();
         if let Some(key) = self.repo.remote_key(remote) {
@@ -132,7 +138,7 @@ impl Registry {
     }
 }
 
-/// The newest commits that are noted for a remote. A file that cannot be read notes nothing.
+/// Returns the newest noted commits of a remote. An unreadable file counts as empty.
 fn noted(record: &Path, key: &Oid) -> Vec<Oid> {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! Asking MLflow's servers over HTTP: the host that an administrator named and no other, without redirects or proxies,
-//! within limits (SEC-36).
+//! An HTTP client for MLflow servers. It connects only to the host that an administrator named, without redirects or
+//! proxies, and within limits.
 
 use std::fmt;
 use std::io::Read;
@@ -19,16 +19,16 @@ use ureq::{Agent, Body};
 use super::super::path::FilePath;
 use super::{Base, ImportError};
 
-/// How long to look for a host and to connect to it, in all.
+/// The timeout to resolve a host name, and the timeout to connect.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long an answer may take to begin, and how long nothing may come of it.
+/// The timeout for the start of a response, and the longest pause within one.
 const STALL: Duration = Duration::from_secs(30);
 
-/// How long a small answer may take in all.
+/// The timeout for a complete JSON response.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// The largest answer in JSON that is read, in bytes.
+/// The largest JSON response that is read, in bytes.
 const MAX_JSON: u64 = 16 << 20;
 
 /// The value of an `Authorization` header. It is never shown.
@@ -36,12 +36,12 @@ const MAX_JSON: u64 = 16 << 20;
 pub struct Credentials(String);
 
 impl Credentials {
-    /// A token.
+    /// Creates credentials from a token.
     pub fn token(token: &str) -> Self {
         Self(format!("Bearer {token}"))
     }
 
-    /// A name and a password.
+    /// Creates credentials from a name and a password.
     pub fn password(name: &str, password: &str) -> Self {
         Self(format!("Basic {}", BASE64.encode(format!("{name}:{password}"))))
     }
@@ -53,7 +53,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Finds the addresses of one host at one port, and refuses all others.
+/// A resolver that resolves one host at one port, and refuses all others.
 #[derive(Debug)]
 pub struct Named {
     host: String,
@@ -61,14 +61,15 @@ pub struct Named {
 }
 
 impl Named {
-    /// For this server alone.
+    /// Creates a resolver for this server only.
     pub fn new(server: &Base) -> Self {
         Self { host: server.host().to_owned(), port: server.port() }
     }
 
-    /// Whether this machine may connect to an address that the host's name led to. The name is the administrator's, and
-    /// internal networks are where tracking servers are; but no name may lead to where this machine's own services
-    /// answer, unless it says so itself, nor to what answers on the local link, such as a cloud's metadata.
+    /// Whether this machine may connect to an address of the host. The administrator chose the name, and tracking
+    /// servers are in internal networks. But the name must not resolve to this machine's loopback addresses, unless the
+    /// name itself is a loopback name. It must not resolve to link-local addresses either, such as a cloud's metadata
+    /// service.
     pub fn permits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
@@ -102,17 +103,17 @@ impl Resolver for Named {
     }
 }
 
-/// An entry of a folder behind a server.
+/// An entry of a folder on a server.
 pub(super) struct Listed {
-    /// The last part of its path.
+    /// The name: the last part of the path.
     pub(super) name: String,
     /// Whether it is a folder.
     pub(super) is_folder: bool,
-    /// Its size in bytes, where the server says it.
+    /// The size in bytes; `None` if the server does not give it.
     pub(super) size: Option<u64>,
 }
 
-/// A server that is asked.
+/// A client for one server.
 pub(super) struct Client {
     agent: Agent,
     server: Base,
@@ -147,7 +148,8 @@ impl Client {
         }
     }
 
-    /// Asks for an address below the server's; `path` begins with a slash or is empty, `what` is for people.
+    /// Sends a GET request. `path` is appended to the server's URL; it starts with a slash or is empty. `what` names
+    /// the resource in messages.
     fn get(&self, path: &str, what: &str, within: Option<Duration>) -> Result<ureq::http::Response<Body>, ImportError> {
         let mut request = self.agent.get(format!("{}{path}", self.server)).config().timeout_global(within).build();
         if let Some(Credentials(value)) = &self.credentials {
@@ -160,7 +162,7 @@ impl Client {
         }
     }
 
-    /// A small answer in JSON.
+    /// Requests a JSON document.
     pub(super) fn json(&self, path: &str, what: &str) -> Result<Value, ImportError> {
         let response = self.get(path, what, Some(ANSWER))?;
         let mut bytes = Vec::new();
@@ -173,7 +175,7 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))
     }
 
-    /// What is in a folder; this server is an artifact proxy.
+    /// Lists a folder. The server must be an artifact proxy.
     pub(super) fn list(&self, folder: Option<&FilePath>) -> Result<Vec<Listed>, ImportError> {
         let shown = folder.map_or("the list of files".to_owned(), |f| format!("the files of {f}"));
         let answer = self.json(&format!("?path={}", folder.map_or_else(String::new, encoded)), &shown)?;
@@ -190,7 +192,7 @@ impl Client {
             let name = file.get("path")?.as_str()?.to_owned();
             let size = match file.get("file_size") {
                 None | Some(Value::Null) => None,
-                // protobuf writes 64 bits as a text.
+                // protobuf writes 64-bit numbers as strings.
                 Some(Value::String(text)) => Some(text.parse().ok()?),
                 Some(other) => Some(other.as_u64()?),
             };
@@ -200,15 +202,15 @@ impl Client {
         files.iter().map(|file| entry(file).ok_or_else(bad)).collect()
     }
 
-    /// Opens a file; this server is an artifact proxy.
+    /// Opens a file. The server must be an artifact proxy.
     pub(super) fn open(&self, file: &FilePath) -> Result<Box<dyn Read>, ImportError> {
-        // A large model takes as long as it takes, but never stands still.
+        // A large model may take any time in total, but each read has a timeout.
         let response = self.get(&format!("/{}", encoded(file)), file.as_str(), None)?;
         Ok(Box::new(response.into_body().into_reader()))
     }
 }
 
-/// A path as it stands in an address.
+/// Percent-encodes a path for a URL.
 fn encoded(path: &FilePath) -> String {
     let mut out = String::with_capacity(path.as_str().len());
     for byte in path.as_str().bytes() {

@@ -1,7 +1,7 @@
-//! Copying models from elsewhere: from places that an administrator named, and from no other (SEC-33).
+//! Copies models from other locations: only from locations that an administrator named.
 //!
-//! A source is text that a caller gave. It is parsed once, into an [`Origin`], and that only if it lies below one of the
-//! named places; all that happens afterwards works with the parsed value. What is no origin is never opened.
+//! A source is text from a caller. It is parsed once, into an [`Origin`], and only if it lies below one of the named
+//! locations. All later steps use the parsed value. A source that is not an origin is never opened.
 
 mod client;
 mod place;
@@ -22,42 +22,42 @@ use super::{ArtifactError, Guarded, Ingested, Keep, Limits, Progress, Store};
 use client::{Client, Listed};
 use tracking::Tracking;
 
-/// Where MLflow's servers hand out artifacts.
+/// The path of the artifact proxy on MLflow servers.
 const API: &str = "api/2.0/mlflow-artifacts/artifacts";
 
-/// How many folders of a server are listed for one model.
+/// The largest number of a server's folders that are listed for one model.
 const MAX_FOLDERS: usize = 1000;
 
-/// Where a model is that may be copied.
+/// The location of a model that may be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// In a folder below one that was named.
+    /// A folder below a named folder.
     Folder {
-        /// The named folder.
+        /// The folder that the administrator named.
         root: PathBuf,
-        /// Where in it; none: the folder itself.
+        /// The path below it; `None` for the named folder itself.
         path: Option<FilePath>,
     },
-    /// Behind the artifact proxy of a server that was named.
+    /// A folder behind the artifact proxy of a named server.
     Proxied {
-        /// The server.
+        /// The server, with the path of its artifact proxy.
         server: Base,
-        /// Where the server has it; none: at its root.
+        /// The path on the server; `None` for the root.
         path: Option<FilePath>,
     },
-    /// A logged model, which the tracking server finds.
+    /// A logged model, which the tracking server locates.
     LoggedModel(String),
-    /// An artifact of a run, which the tracking server finds.
+    /// An artifact of a run, which the tracking server locates.
     OfRun {
-        /// The run.
+        /// The run id.
         run: String,
-        /// The artifact.
+        /// The artifact's path.
         path: FilePath,
     },
 }
 
 impl Origin {
-    /// The run and the logged model that it names by itself; empty where it names none.
+    /// Returns the run id and the logged model's id in the origin; empty if it has none.
     pub fn ids(&self) -> (&str, &str) {
         match self {
             Self::LoggedModel(id) => ("", id),
@@ -70,44 +70,44 @@ impl Origin {
 /// Why a model could not be copied.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The files cannot be taken in.
+    /// The files cannot be registered.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// A server cannot be reached, or broke off.
+    /// A server cannot be reached, or the connection broke.
     #[error("{server} cannot be reached: {why}")]
     Unreachable {
-        /// The server.
+        /// The URL of the server.
         server: String,
-        /// Why.
+        /// The error of the connection, one line.
         why: String,
     },
-    /// A server answers with something else.
+    /// A server responds with an unexpected status.
     #[error("{server} answers with {status} when asked for {what}{}", hint(*.status))]
     Status {
-        /// The server.
+        /// The URL of the server.
         server: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// What it was asked for.
+        /// The requested resource, for the message.
         what: String,
     },
-    /// A server's answer is not what MLflow's servers say.
+    /// A server's response is not in MLflow's format.
     #[error("{server} gives no usable answer when asked for {what}: {why}")]
     Answer {
-        /// The server.
+        /// The URL of the server.
         server: String,
-        /// What it was asked for.
+        /// The requested resource, for the message.
         what: String,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         why: String,
     },
-    /// The tracking server says that the files are where nothing may be copied from.
+    /// The tracking server stores the files at a location that is not allowed.
     #[error(
         "the tracking server keeps the files at {0}, from where greenroom may not copy; `--import-from PREFIX` of `greenroom \
          serve` or `greenroom register` allows it"
     )]
     NotAllowed(String),
-    /// The source lies nowhere that is allowed any more.
+    /// The origin is no longer allowed.
     #[error("this server may no longer copy from {0}; `greenroom serve --import-from` allows it")]
     Revoked(String),
 }
@@ -123,7 +123,7 @@ fn hint(status: u16) -> &'static str {
 }
 
 impl ImportError {
-    /// Whether the same may succeed a little later.
+    /// Whether the same request may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
@@ -138,14 +138,14 @@ impl ImportError {
     }
 }
 
-/// A place that models may be copied from.
+/// A location that models may be copied from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Folder(PathBuf),
     Server { server: Base, below: Option<FilePath> },
 }
 
-/// The places that models may be copied from, and the tracking server that is asked.
+/// The locations that models may be copied from, and the tracking server.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     places: Vec<Place>,
@@ -154,8 +154,11 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads the places that an administrator names: folders, as paths or `file:` addresses, and servers by the address
-    /// of their artifact proxy. With a tracking server, what it serves is such a place, too.
+    /// Parses the locations that an administrator names: folders, as paths or `file:` URLs, and servers by the URL of
+    /// their artifact proxy. The artifacts of the tracking server, if there is one, are allowed too.
+    ///
+    /// # Errors
+    /// [`InvalidPlace`] if a text is not a location.
     pub fn new(
         places: &[String],
         tracking: Option<&str>,
@@ -174,34 +177,38 @@ impl Sources {
         Ok(out)
     }
 
-    /// The same places, of which nothing in these folders is copied.
+    /// Guards folders: nothing in them is copied.
     pub fn guarding(self, guarded: Guarded) -> Self {
         Self { guarded, ..self }
     }
 
-    /// Refuses a named place that is or lies in a guarded folder: nothing could be copied from there.
+    /// Returns an error for a named folder that is guarded or lies in a guarded folder: nothing could be copied from
+    /// there.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Registry`] for such a folder; [`ArtifactError::Io`] if a folder is unreadable.
     pub fn refuse_guarded(&self) -> Result<(), ArtifactError> {
         self.places.iter().try_for_each(|place| match place {
             Place::Folder(folder) => match folder.canonicalize() {
                 Ok(real) => self.guarded.refuse_within(&Root::open(&real)?),
-                // It may be made, or mounted, later.
+                // The folder may be created or mounted later.
                 Err(_) => Ok(()),
             },
             Place::Server { .. } => Ok(()),
         })
     }
 
-    /// Whether nothing is ever copied and nobody asked.
+    /// Whether no location and no tracking server is configured.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty() && self.tracking.is_none()
     }
 
-    /// Whether there is a tracking server to ask for evidence.
+    /// Whether there is a tracking server that can supply evidence.
     pub fn asks(&self) -> bool {
         self.tracking.is_some()
     }
 
-    /// The origin that a source names, if it may be copied from there.
+    /// Parses a source. Returns `None` unless it may be copied.
     pub fn origin(&self, uri: &str) -> Option<Origin> {
         if let Some(tracking) = &self.tracking
             && let Some(found) = tracking.origin(uri)
@@ -211,7 +218,7 @@ impl Sources {
         self.placed(uri)
     }
 
-    /// A source that says itself where the files are.
+    /// Parses a source that gives the location of the files itself.
     fn placed(&self, uri: &str) -> Option<Origin> {
         let wanted = place(uri).ok()?;
         self.places.iter().find_map(|allowed| match (allowed, &wanted) {
@@ -228,7 +235,10 @@ impl Sources {
         })
     }
 
-    /// Copies a model into the store. What comes back is durable.
+    /// Copies a model into the store. The files are durable on return.
+    ///
+    /// # Errors
+    /// [`ImportError`] if a server fails, the location is not allowed, or the files cannot be registered.
     pub fn copy(
         &self,
         origin: &Origin,
@@ -262,13 +272,17 @@ impl Sources {
         }
     }
 
-    /// Asks the tracking server for the parameters and metrics of a run and a logged model; either may be empty.
+    /// Requests the parameters and metrics of a run and a logged model from the tracking server. Either id may be
+    /// empty. Without a tracking server the result is empty.
+    ///
+    /// # Errors
+    /// [`ImportError`] if the tracking server fails.
     pub fn evidence(&self, run_id: &str, model_id: &str) -> Result<Evidence, ImportError> {
         self.tracking.as_ref().map_or_else(|| Ok(Evidence::default()), |t| t.evidence(run_id, model_id))
     }
 }
 
-/// Reads a place: a folder, or what lies behind a server's artifact proxy.
+/// Parses a location: a folder, or a path behind a server's artifact proxy.
 fn place(text: &str) -> Result<Place, InvalidPlace> {
     place::check(text)?;
     let is_web = text.starts_with("http://") || text.starts_with("https://");
@@ -277,12 +291,12 @@ fn place(text: &str) -> Result<Place, InvalidPlace> {
         return Ok(Place::Server { server, below: path });
     }
     let path = match text.strip_prefix("file:") {
-        // An authority would be another machine.
+        // A host part would name another machine.
         Some(rest) => rest.strip_prefix("//").unwrap_or(rest),
         None => text,
     };
     let path = path.strip_suffix('/').unwrap_or(path);
-    // Not all that this machine has is a place.
+    // The root folder is not allowed as a location.
     if !path.starts_with('/') || path.starts_with("//") {
         return Err(InvalidPlace::Kind(crate::text::quoted(text)));
     }
@@ -291,14 +305,15 @@ fn place(text: &str) -> Result<Place, InvalidPlace> {
     Ok(Place::Folder(folder.to_owned()))
 }
 
-/// A path below a place: nothing for the place itself; none where it is no path of model files.
+/// Parses a path below a location: `Some(None)` for the location itself, `None` if the path is not valid for model
+/// files.
 #[expect(clippy::option_option, reason = "no path, and a path to the place itself, are two things")]
 fn below(path: &Path) -> Option<Option<FilePath>> {
     let text = path.to_str()?.trim_end_matches('/');
     if text.is_empty() { Some(None) } else { place::plain(text).map(Some) }
 }
 
-/// Whether a path lies below another, or is it; nothing is the root.
+/// Whether a path equals another path or lies below it. `None` is the root.
 fn is_below(path: Option<&FilePath>, root: Option<&FilePath>) -> bool {
     let Some(root) = root else { return true };
     let Some(path) = path else { return false };
@@ -314,7 +329,7 @@ fn copy_folder(
     limits: &Limits,
     progress: Progress<'_>,
 ) -> Result<Ingested, ArtifactError> {
-    // The named folder may be reached through a symbolic link; nothing below it may.
+    // The named folder itself may be a symbolic link; folders below it must not.
     let real = root.canonicalize().map_err(ArtifactError::io("open", root))?;
     let opened = Root::open(&real)?;
     let model = match path {
@@ -324,7 +339,7 @@ fn copy_folder(
     ingest_below(&model, selection, Keep::In(store), limits, progress)
 }
 
-/// Lists a server's files, folder by folder, then streams each into the store.
+/// Lists a server's files, folder by folder, then streams each file into the store.
 fn copy_proxied(
     client: &Client,
     path: Option<&FilePath>,
@@ -343,7 +358,7 @@ fn copy_proxied(
     ingest_coming(files, open, store, limits, progress)
 }
 
-/// Lists the files of a model behind a server, their paths relative to the model's folder.
+/// Lists the files of a model on a server, by path relative to the model's folder.
 fn list(client: &Client, model: Option<&FilePath>, limits: &Limits) -> Result<Vec<Coming>, ImportError> {
     let mut files = Vec::new();
     let mut folders: Vec<Option<FilePath>> = vec![None];
@@ -362,7 +377,7 @@ fn list(client: &Client, model: Option<&FilePath>, limits: &Limits) -> Result<Ve
             (model, folder) => model.or(folder.as_ref()).cloned(),
         };
         for Listed { name, is_folder, size } in client.list(asked.as_ref())? {
-            // A name is one part of a path, whatever the server says (CVE-2024-0520).
+            // A name must be a single part of a path, whatever the server sends (CVE-2024-0520).
             let path = if name.contains('/') { FilePath::new("..") } else { join(&name) };
             let path = path.map_err(ArtifactError::from)?;
             if is_folder {

@@ -1,32 +1,32 @@
-//! Addresses as administrators and clients write them, parsed once.
+//! URLs and paths that administrators and clients write, parsed once.
 
 use std::fmt;
 
 use super::super::path::FilePath;
 use crate::text::quoted;
 
-/// Why a text names no place.
+/// Why a text is not a valid location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPlace {
-    /// A character that means something else in some address.
+    /// It contains a character that has a special meaning in some URLs.
     #[error(
         "{0} has a character that is not allowed in the address of a place: white space, control characters and any of % # ; ? \\ @"
     )]
     Character(String),
-    /// Neither a folder nor a server.
+    /// It is neither a folder nor a server.
     #[error(
         "{0} is no place to copy from: give a folder as file:///folder, or the artifacts of a server as http(s)://HOST/api/2.0/mlflow-artifacts/artifacts"
     )]
     Kind(String),
-    /// The path climbs, or has a part that no model file may have.
+    /// The path contains `..` or a part that no model file may have.
     #[error("{0} has a path that is not allowed")]
     Path(String),
-    /// No host, or a port that is no number.
+    /// It has no host, or an invalid port.
     #[error("{0} names no host")]
     Host(String),
 }
 
-/// A server: its scheme, host and port, and where on it its API begins.
+/// A server: scheme, host and port, and the base path of its API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
     https: bool,
@@ -36,19 +36,23 @@ pub struct Base {
     path: String,
 }
 
-/// Refuses what could be read as something else later: escapes, queries, fragments, parameters, user names, backslashes.
+/// Refuses characters that another parser could interpret: escapes, queries, fragments, parameters, user names,
+/// backslashes.
 pub(super) fn check(text: &str) -> Result<(), InvalidPlace> {
     let odd = |c: char| c.is_whitespace() || !crate::text::is_plain(c) || "%#;?\\@".contains(c);
     if text.contains(odd) { Err(InvalidPlace::Character(quoted(text))) } else { Ok(()) }
 }
 
-/// A path in which nothing could be read as something else by whoever reads it next.
+/// Parses a path that every later reader interprets in the same way.
 pub(super) fn plain(path: &str) -> Option<FilePath> {
     FilePath::new(path).ok().filter(FilePath::is_plain)
 }
 
 impl Base {
-    /// Reads `http(s)://host[:port][/path]`.
+    /// Parses `http(s)://host[:port][/path]`.
+    ///
+    /// # Errors
+    /// [`InvalidPlace`] if the text is not such a URL.
     pub fn parse(text: &str) -> Result<Self, InvalidPlace> {
         check(text)?;
         let (https, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
@@ -65,7 +69,7 @@ impl Base {
         Ok(Self { https, host, port: port.unwrap_or(if https { 443 } else { 80 }), path: path.to_owned() })
     }
 
-    /// Reads an address below an API of a server: the server with that API, and what follows.
+    /// Parses a URL below an API of a server. Returns the server with that API, and the rest of the path.
     pub(super) fn parse_with(text: &str, api: &str) -> Result<(Self, Option<FilePath>), InvalidPlace> {
         let whole = Self::parse(text)?;
         let marker = format!("/{api}");
@@ -82,28 +86,27 @@ impl Base {
         Ok((Self { path: root, ..whole }, rest))
     }
 
-    /// The same server further down.
+    /// Returns the same server with a longer base path.
     pub(super) fn below(&self, path: &str) -> Self {
         Self { path: format!("{}/{path}", self.path), ..self.clone() }
     }
 
-    /// Whether two are one server, wherever on it.
+    /// Whether two values name the same server, whatever the base path.
     pub(super) fn is_same_server(&self, other: &Self) -> bool {
         (self.https, &self.host, self.port) == (other.https, &other.host, other.port)
     }
 
-    /// Whether `host[:port]` is this server.
+    /// Whether `host[:port]` names this server.
     pub(super) fn is_at(&self, authority: &str) -> bool {
         let default = if self.https { 443 } else { 80 };
         authority_of(authority).is_some_and(|(host, port)| host == self.host && port.unwrap_or(default) == self.port)
     }
 
-    /// The host, in lower case; of IPv6 with brackets.
+    /// Returns the host, in lower case; an IPv6 address in brackets.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
     pub(super) fn port(&self) -> u16 {
         self.port
     }
@@ -116,7 +119,7 @@ impl fmt::Display for Base {
     }
 }
 
-/// Host and port of `host[:port]` or `[v6][:port]`.
+/// Splits `host[:port]` or `[v6][:port]` into host and port.
 fn authority_of(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {

@@ -1,4 +1,4 @@
-//! Sources are parsed into what may be copied, and into nothing else; folders are copied and never left.
+//! Sources are parsed only if they may be copied; copying a folder never leaves it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -185,7 +185,7 @@ fn a_folder_is_copied_and_no_link_leads_out_of_it() -> Outcome {
     for bad in ["link", "link/key", "inner", "file", "missing"] {
         assert!(copy(bad).is_err(), "{bad}");
     }
-    // The named folder itself may be reached through a link.
+    // The named folder itself may be a symbolic link.
     symlink(&named, root.join("alias"))?;
     let by_link = super::Sources::new(&[root.join("alias").display().to_string()], None, None)?;
     let origin = by_link.origin(&format!("{}/alias/good", root.display())).ok_or("below the named folder")?;

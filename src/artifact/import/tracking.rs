@@ -1,4 +1,4 @@
-//! The tracking server: where the files of its models are, and what its runs measured.
+//! The tracking server: the location of its models' files, and the metrics of its runs.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::super::path::FilePath;
 use super::client::{Client, Credentials};
 use super::{API, Base, ImportError, Origin, place};
 
-/// A tracking server that an administrator named.
+/// The tracking server that an administrator named.
 #[derive(Debug, Clone)]
 pub(super) struct Tracking {
     server: Base,
@@ -19,12 +19,12 @@ impl Tracking {
         Self { server, credentials }
     }
 
-    /// The credentials for a server, which are those of this one and for no other.
+    /// Returns the credentials, but only for the tracking server itself.
     pub(super) fn credentials_for(&self, server: &Base) -> Option<Credentials> {
         self.credentials.clone().filter(|_| self.server.is_same_server(server))
     }
 
-    /// What a source of MLflow's own schemes names, as far as this server knows such.
+    /// Parses a source with one of MLflow's own schemes, if this server can have it.
     pub(super) fn origin(&self, uri: &str) -> Option<Origin> {
         place::check(uri).ok()?;
         if let Some(id) = uri.strip_prefix("models:/") {
@@ -38,7 +38,7 @@ impl Tracking {
         self.proxied(uri)
     }
 
-    /// What `mlflow-artifacts:/path` names, or `mlflow-artifacts://host:port/path` if that is this server.
+    /// Parses `mlflow-artifacts:/path`, or `mlflow-artifacts://host:port/path` if that host is this server.
     pub(super) fn proxied(&self, uri: &str) -> Option<Origin> {
         place::check(uri).ok()?;
         let rest = uri.strip_prefix("mlflow-artifacts:")?;
@@ -53,7 +53,7 @@ impl Tracking {
             None => rest.strip_prefix('/')?,
         };
         let path = FilePath::new(path.trim_end_matches('/')).ok()?;
-        // Uploads to a registry are no artifacts of a tracking server.
+        // Uploads to a registry are not artifacts of a tracking server.
         let is_upload = path.segments().next() == Some("uploads");
         (!is_upload).then(|| Origin::Proxied { server: self.server.below(API), path: Some(path) })
     }
@@ -62,14 +62,14 @@ impl Tracking {
         Client::new(&self.server, self.credentials.clone())
     }
 
-    /// Where the files of a logged model or of an artifact of a run are, as the server says.
+    /// Asks the server for the location of the files of a logged model or of a run's artifact.
     pub(super) fn locate(&self, origin: &Origin) -> Result<String, ImportError> {
         let client = self.client();
         match origin {
             Origin::LoggedModel(id) => self.text(&logged_model(&client, id)?, "/model/info/artifact_uri", id),
             Origin::OfRun { run, path } => {
                 let found = run_of(&client, run)?;
-                // Since MLflow 3 a model that a run logged lies apart from its other artifacts.
+                // Since MLflow 3 a model that a run logged is stored apart from the run's other artifacts.
                 let outputs = found.pointer("/run/outputs/model_outputs").and_then(Value::as_array);
                 let ids = outputs.into_iter().flatten().filter_map(|o| o.get("model_id")?.as_str());
                 for id in ids.filter(|id| id.strip_prefix("m-").is_some_and(is_id)) {
@@ -94,7 +94,7 @@ impl Tracking {
         })
     }
 
-    /// The parameters and metrics of a logged model and of the run that made it.
+    /// Requests the parameters and metrics of a logged model and of the run that created it.
     pub(super) fn evidence(&self, run_id: &str, model_id: &str) -> Result<Evidence, ImportError> {
         let (client, mut found) = (self.client(), Evidence::default());
         let mut run_id = run_id.to_owned();
@@ -113,7 +113,8 @@ impl Tracking {
     }
 }
 
-/// What can be recorded of an answer; the rest is not worth losing it for.
+/// Returns the entries of a response that can be recorded. Invalid entries are ignored, because the others are worth
+/// keeping.
 fn evidence_at(answer: &Value, pointer: &str) -> Evidence {
     let data = answer.pointer(pointer);
     Evidence::read(data.and_then(|d| d.get("params")), data.and_then(|d| d.get("metrics"))).0
@@ -127,7 +128,7 @@ fn run_of(client: &Client, run: &str) -> Result<Value, ImportError> {
     client.json(&format!("/api/2.0/mlflow/runs/get?run_id={run}"), &format!("the run {run}"))
 }
 
-/// Whether a text is an id as MLflow makes them: letters, digits, dashes and underscores.
+/// Whether a text is an MLflow id: letters, digits, dashes and underscores.
 fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }

@@ -1,4 +1,4 @@
-//! What a folder gives, what is refused, and that nothing is left of it.
+//! What a folder yields, what is refused, and that a refused folder leaves nothing behind.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -37,7 +37,7 @@ impl Bench {
         ingest(&self.model(), Keep::In(&self.store), &Limits::default(), &|_, _| {})
     }
 
-    /// The names of all files in the store, below `objects` and `incoming`.
+    /// Returns the names of all files in the store, below `objects` and `incoming`.
     fn stored(&self) -> Vec<String> {
         let all =
             Root::open(&self.dir.path().join("lfs")).and_then(|r| r.walk(&Selection::default(), &Limits::default()));
@@ -58,7 +58,7 @@ fn a_real_model_is_taken_in() -> Outcome {
         taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.path.as_str()).collect();
     assert_eq!(stored, ["model.skops"]);
     assert_eq!(taken.artifacts.files, 7);
-    // Made independently: printf 'path\0size\0sha256\n' for each file, sorted, through sha256sum.
+    // Computed independently: printf 'path\0size\0sha256\n' for each file, sorted, through sha256sum.
     assert_eq!(taken.artifacts.digest.as_str(), "d8218a113d84a3902af34772cc6f259ce99422ce3688be121a93f5cdcebd97d2");
 
     let facts = taken.facts;
@@ -301,7 +301,7 @@ fn progress_ends_at_the_total() -> Outcome {
     Ok(())
 }
 
-/// Takes in what is selected of the model.
+/// Reads the selected files of the model.
 fn select(bench: &Bench, patterns: &[&str], links: Links) -> Result<Ingested, ArtifactError> {
     let patterns: Vec<String> = patterns.iter().map(|&p| p.to_owned()).collect();
     let exclude =

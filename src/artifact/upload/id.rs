@@ -2,12 +2,12 @@
 
 use crate::text::quoted;
 
-/// The id of an upload, chosen by who sends it: 32 to 64 hexadecimal digits, dashes as in a UUID among them.
+/// The id of an upload, chosen by the client: 32 to 64 hexadecimal digits, with up to 8 dashes as in a UUID.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UploadId(String);
 
 impl UploadId {
-    /// Takes an id, in lower case; none if it is none.
+    /// Parses an id and converts it to lower case. Returns `None` if it is invalid.
     pub fn new(id: &str) -> Option<Self> {
         let digits = id.bytes().filter(u8::is_ascii_hexdigit).count();
         let dashes = id.bytes().filter(|b| *b == b'-').count();
@@ -15,13 +15,13 @@ impl UploadId {
         good.then(|| Self(id.to_ascii_lowercase()))
     }
 
-    /// As text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Shows an id that is none, for messages.
+/// Returns the message for an invalid id.
 pub fn no_id(given: &str) -> String {
     format!("{} is no id of an upload: give 32 to 64 hexadecimal digits, such as a UUID", quoted(given))
 }

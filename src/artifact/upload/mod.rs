@@ -1,16 +1,16 @@
-//! Uploads: files that somebody sends one by one, on their way to becoming a version.
+//! Uploads: files that a client sends one by one, to become a version later.
 //!
-//! An upload is a folder beside the objects of the store, on the same file system:
+//! An upload is a folder next to the store's objects, on the same file system:
 //!
 //! ```text
-//! <lfs>/uploads/<id>/owner                                  who sends it
-//! <lfs>/uploads/<id>/bytes-<SHA-256 of the path>-<SHA-256>  the bytes of a file: complete, durable, never written to again
-//! <lfs>/uploads/<id>/file-<SHA-256 of the path>             which path has which bytes
+//! <lfs>/uploads/<id>/owner                                  the person who sends the upload
+//! <lfs>/uploads/<id>/bytes-<SHA-256 of the path>-<SHA-256>  the bytes of a file: complete, durable, never modified
+//! <lfs>/uploads/<id>/file-<SHA-256 of the path>             the record: path, size and SHA-256 of the file
 //! ```
 //!
-//! Nothing of it is in the store until a version is made of it ([`Uploads::take`]): then the bytes get their place there
-//! as a second name of the same file. So an upload that nobody uses can be removed at any time, and no object of the
-//! store ever has to be, which another version, branch or clone might need.
+//! The store has none of these files until [`Uploads::take`] makes a version of them. Then the store gets hard links to
+//! the same files. So an unused upload can be removed at any time. An object of the store never has to be removed:
+//! another version, branch or clone might need it.
 
 mod error;
 mod id;
@@ -37,20 +37,20 @@ use crate::name::{Digest, UserName};
 pub use error::UploadError;
 pub use id::{UploadId, no_id};
 
-/// How many uploads there are at a time.
+/// The largest number of uploads at a time.
 const MAX_UPLOADS: usize = 10_000;
-/// An upload that was not used for so long is removed.
+/// An upload that is unused for this long is removed.
 pub const UNUSED: Duration = Duration::from_hours(24);
 /// The longest record of a file, in bytes.
 const MAX_RECORD: u64 = 8 * 1024;
 
-/// The file `owner`.
+/// The content of the file `owner`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Owner {
     owner: String,
 }
 
-/// A file `file-…`.
+/// The content of a `file-…` record.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     path: String,
@@ -58,14 +58,14 @@ struct Record {
     sha256: String,
 }
 
-/// An upload that is known in this process.
+/// The state of an upload in this process.
 #[derive(Debug)]
 struct Live {
     owner: UserName,
-    /// Files, and the bytes of them and of those that are on their way.
+    /// The number of files, and the number of bytes of files and of requests in progress.
     files: AtomicU64,
     bytes: AtomicU64,
-    /// Whoever reads files keeps others from putting or removing some meanwhile.
+    /// Readers of files hold this lock, so that no file is added or removed meanwhile.
     names: RwLock<()>,
 }
 
@@ -78,7 +78,7 @@ impl Live {
         self.names.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A file that is there no longer counts no longer.
+    /// Subtracts a removed file.
     fn discount(&self, file: &FileEntry<()>) {
         self.files.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(file.size, Ordering::Relaxed);
@@ -91,27 +91,27 @@ pub struct Uploads {
     store: Store,
     root: PathBuf,
     limits: Limits,
-    /// Whoever works on an upload holds its entry, too; one that nobody else holds may be removed.
+    /// A request holds the `Arc` of its upload; an upload whose `Arc` no request holds may be removed.
     live: Mutex<BTreeMap<UploadId, Arc<Live>>>,
 }
 
-/// A file on its way into an upload. Dropped, it is gone.
+/// A file that is being received for an upload. Dropping the value discards it.
 #[derive(Debug)]
 #[must_use = "what came is dropped unless it is finished"]
 pub struct Incoming {
     folder: PathBuf,
     path: FilePath,
     temp: NamedTempFile,
-    /// Lest another process takes it for a leftover.
+    /// Held so that no other process removes the file as a leftover.
     _claim: Arc<Claim>,
     hasher: copy::Hasher,
     reserved: Reserved,
-    /// The bytes of the file that it takes the place of.
+    /// The size in bytes of the file that it replaces.
     replaced: u64,
     limits: Limits,
 }
 
-/// Bytes that count towards the size of an upload until they are dropped.
+/// Bytes that count towards the size of an upload until this value is dropped.
 #[derive(Debug)]
 struct Reserved {
     live: Arc<Live>,
@@ -125,7 +125,7 @@ impl Drop for Reserved {
 }
 
 impl Uploads {
-    /// The uploads beside a store. Nothing is created yet.
+    /// Returns the uploads of a store. Creates nothing.
     pub fn of(store: Store, limits: Limits) -> Self {
         let root = store.uploads();
         Self { store, root, limits, live: Mutex::default() }
@@ -139,7 +139,7 @@ impl Uploads {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An upload of this person, kept from removal while the value lives.
+    /// Returns an upload of this person. It is not removed while the returned value lives.
     fn of_user(&self, id: &UploadId, user: &UserName) -> Result<Arc<Live>, UploadError> {
         let unknown = || UploadError::Unknown(id.as_str().to_owned());
         let mut live = self.lock();
@@ -154,7 +154,7 @@ impl Uploads {
         if known.owner == *user { Ok(known) } else { Err(unknown()) }
     }
 
-    /// Reads what is on disk of an upload.
+    /// Reads an upload's state from disk.
     fn load(&self, id: &UploadId) -> Result<Option<Live>, UploadError> {
         let folder = self.folder(id);
         let Some(owner) = read_json::<Owner>(&folder.join("owner"))? else { return Ok(None) };
@@ -169,7 +169,7 @@ impl Uploads {
         }))
     }
 
-    /// An upload of this person, who becomes its owner if it is new.
+    /// Returns an upload of this person, or creates it with this person as owner.
     fn claim(&self, id: &UploadId, user: &UserName) -> Result<Arc<Live>, UploadError> {
         match self.of_user(id, user) {
             Err(UploadError::Unknown(_)) if !self.folder(id).exists() => {}
@@ -188,7 +188,7 @@ impl Uploads {
         let owner = Owner { owner: user.as_str().to_owned() };
         write_json(fresh.path(), "owner", &owner).map_err(&failed)?;
         sync(fresh.path())?;
-        // Somebody else may be faster; then the rename fails, and the folder is theirs.
+        // Another process may create the upload first. Then the rename fails, and the folder belongs to that process.
         if fs::rename(fresh.path(), self.folder(id)).is_ok() {
             let _ = fresh.keep();
             sync(&self.root)?;
@@ -196,8 +196,8 @@ impl Uploads {
         self.of_user(id, user)
     }
 
-    /// What is known of an upload may be of a folder that somebody removed by hand. One that is there may be somebody's who
-    /// was faster, and is at work on it.
+    /// Drops the state of an upload whose folder was removed by hand. If the folder exists, it may belong to a
+    /// concurrent request that created it first, and its state stays.
     fn forget_removed(&self, id: &UploadId) {
         let mut live = self.lock();
         if !self.folder(id).exists() {
@@ -205,7 +205,11 @@ impl Uploads {
         }
     }
 
-    /// Begins to take in a file of an upload, which is this person's or new.
+    /// Starts to receive a file. Creates the upload for this person if it does not exist.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`] for another person's upload; [`UploadError::Full`], [`UploadError::TooMany`] at a
+    /// limit; [`UploadError::Artifact`] if the path leads into greenroom's own folder, or for an I/O error.
     pub fn begin(&self, id: &UploadId, user: &UserName, path: FilePath) -> Result<Incoming, UploadError> {
         if guarded::is_state(&path) {
             let path = PathBuf::from(path.as_str());
@@ -225,14 +229,21 @@ impl Uploads {
         Ok(Incoming { folder, path, temp, _claim, hasher, reserved, replaced, limits: self.limits })
     }
 
-    /// The files of an upload, sorted by path.
+    /// Returns the files of an upload, sorted by path.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`] if this person has no such upload; [`UploadError::Artifact`] for an I/O error.
     pub fn files(&self, id: &UploadId, user: &UserName) -> Result<Vec<FileEntry<()>>, UploadError> {
         let live = self.of_user(id, user)?;
         let _reading = live.reading();
         records(&self.folder(id))
     }
 
-    /// A file of an upload, opened.
+    /// Opens a file of an upload.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`] or [`UploadError::NoFile`] if it does not exist; [`UploadError::Artifact`] for an I/O
+    /// error.
     pub fn open(&self, id: &UploadId, user: &UserName, path: &FilePath) -> Result<(FileEntry<()>, File), UploadError> {
         let live = self.of_user(id, user)?;
         let _reading = live.reading();
@@ -244,7 +255,12 @@ impl Uploads {
         Ok((entry, file))
     }
 
-    /// Removes a file or folder of an upload, or all of it. What is not there is no error.
+    /// Removes a file or folder of an upload, or all of it if `path` is `None`. A path that does not exist is not an
+    /// error.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`] if this person has no such upload; [`UploadError::Busy`] if all of it is to be removed
+    /// and another request uses it; [`UploadError::Artifact`] for an I/O error.
     pub fn remove(&self, id: &UploadId, user: &UserName, path: Option<&FilePath>) -> Result<(), UploadError> {
         let live = self.of_user(id, user)?;
         let folder = self.folder(id);
@@ -264,8 +280,12 @@ impl Uploads {
         Ok(sync(&folder)?)
     }
 
-    /// Makes the files of an upload, or those of one of its folders, those of a version: their bytes have their place in
-    /// the store, durably, on return. The upload stays, and may be used again until it is removed.
+    /// Adds the files of an upload, or of its folder `sub`, to the store for a new version. They are durable on return.
+    /// The upload stays and can be used again until it is removed.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`] or [`UploadError::NoFile`] if there are no such files; [`UploadError::Artifact`] if
+    /// they cannot form a model, or for an I/O error.
     pub fn take(&self, id: &UploadId, user: &UserName, sub: Option<&FilePath>) -> Result<Ingested, UploadError> {
         let live = self.of_user(id, user)?;
         let _reading = live.reading();
@@ -294,14 +314,15 @@ impl Uploads {
         let stored: Vec<_> =
             stored.map(|f| (bytes(&f.path, &f.sha256), Copied { sha256: f.sha256.clone(), size: f.size })).collect();
         self.store.adopt(&stored)?;
-        // To be used is to be young again.
+        // The use counts as activity, so the upload is not removed for another day.
         let owner = folder.join("owner");
         let touched = File::options().append(true).open(&owner).and_then(|f| f.set_modified(SystemTime::now()));
         touched.map_err(ArtifactError::io("write to", &owner))?;
         Ok(taken)
     }
 
-    /// Removes the uploads that were not used for [`UNUSED`], and what crashes left behind; gives how many uploads.
+    /// Removes the uploads that were not used for [`UNUSED`], and the leftovers of crashes. Returns the number of
+    /// removed uploads.
     pub fn sweep(&self, now: SystemTime) -> usize {
         self.store.sweep(now);
         let Ok(entries) = fs::read_dir(&self.root) else { return 0 };
@@ -317,14 +338,14 @@ impl Uploads {
             }
             match entry.file_name().to_str().and_then(UploadId::new) {
                 Some(id) => removed += usize::from(self.discard(&id).is_ok()),
-                // What a crash left of an upload that began or ended.
+                // A crash left this while an upload was created or removed.
                 None => drop(fs::remove_dir_all(&path)),
             }
         }
         removed
     }
 
-    /// Removes an upload on which nobody works.
+    /// Removes an upload that no request uses.
     fn discard(&self, id: &UploadId) -> Result<(), UploadError> {
         let gone = {
             let mut live = self.lock();
@@ -343,7 +364,10 @@ impl Uploads {
 }
 
 impl Incoming {
-    /// Takes some bytes.
+    /// Appends bytes to the file.
+    ///
+    /// # Errors
+    /// [`UploadError::TooLarge`] if the upload exceeds its size limit; [`UploadError::Artifact`] for an I/O error.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
         let n = bytes.len() as u64;
         self.reserved.bytes += n;
@@ -356,13 +380,19 @@ impl Incoming {
         Ok(())
     }
 
-    /// Another handle of the file, to bring to disk what is written so far while more comes.
+    /// Returns another handle of the file, to sync the written bytes while more arrive.
+    ///
+    /// # Errors
+    /// The error of the operating system.
     pub fn handle(&self) -> io::Result<File> {
         self.temp.as_file().try_clone()
     }
 
-    /// Ends the file: if all that was announced came, it is durable and part of the upload on return, in the place of
-    /// one of the same path.
+    /// Completes the file. On return it is durable and part of the upload, and replaces a file with the same path.
+    ///
+    /// # Errors
+    /// [`UploadError::Short`] or [`UploadError::Digest`] if the bytes are not the announced ones;
+    /// [`UploadError::Artifact`] for an I/O error.
     pub fn finish(self, length: Option<u64>, sha256: Option<&Digest>) -> Result<Copied, UploadError> {
         let Self { folder, path, temp, _claim, hasher, mut reserved, replaced: _, limits: _ } = self;
         let copied = hasher.finish();
@@ -383,12 +413,12 @@ impl Incoming {
             let before = recorded(&folder, &name)?;
             temp.persist(&bytes).map_err(|e| failed(e.error))?;
             record.persist(folder.join(&name)).map_err(|e| failed(e.error))?;
-            // From now on they count as long as the file is there.
+            // From now on the bytes count as long as the file exists.
             reserved.bytes = 0;
             live.files.fetch_add(1, Ordering::Relaxed);
             if let Some(before) = before {
                 live.discount(&before);
-                // The same bytes have the same name, and are the new ones.
+                // Equal bytes have the same name: that file is the new one.
                 if before.sha256 != copied.sha256 {
                     let _ = fs::remove_file(folder.join(bytes_of(before.path.as_str(), &before.sha256)));
                 }
@@ -399,23 +429,23 @@ impl Incoming {
     }
 }
 
-/// The name of the record of a path. A path may have any case and length; this has not.
+/// Returns the name of a path's record. A path may have any case and length; the name has a fixed form.
 fn name_of(path: &str) -> String {
     format!("file-{}", copy::sha256(path.as_bytes()))
 }
 
-/// The name of the bytes of a path: no other path's, so that they go with it.
+/// Returns the name of a path's bytes. It is unique to the path, so the bytes can be removed together with the record.
 fn bytes_of(path: &str, sha256: &Digest) -> String {
     format!("bytes-{}-{sha256}", copy::sha256(path.as_bytes()))
 }
 
-/// A record as a file of a model; none if nobody of ours wrote it.
+/// Converts a record to a file of a model. Returns `None` if greenroom did not write it.
 fn entry(record: Record) -> Option<FileEntry<()>> {
     let path = FilePath::new(&record.path).ok()?;
     Some(FileEntry { path, size: record.size, sha256: Digest::new(record.sha256).ok()?, place: () })
 }
 
-/// The files that an upload's folder tells of and has the bytes of, sorted by path.
+/// Returns the files of an upload's folder that have a record and bytes, sorted by path.
 fn records(folder: &Path) -> Result<Vec<FileEntry<()>>, UploadError> {
     let failed = ArtifactError::io("read", folder);
     let mut files = Vec::new();
@@ -430,17 +460,17 @@ fn records(folder: &Path) -> Result<Vec<FileEntry<()>>, UploadError> {
     Ok(files)
 }
 
-/// The file that a record of an upload's folder tells of; none if there is no record or it lacks the bytes.
+/// Reads the record with this name. Returns `None` if there is no record or the bytes are missing.
 fn recorded(folder: &Path, name: &str) -> Result<Option<FileEntry<()>>, UploadError> {
     let file = read_json::<Record>(&folder.join(name))?.and_then(entry);
-    // After a power failure the record may be there and the bytes not, in spite of their order.
+    // After a power failure the record may exist without the bytes, although it is written later.
     Ok(file.filter(|file| {
         let bytes = fs::symlink_metadata(folder.join(bytes_of(file.path.as_str(), &file.sha256)));
         bytes.is_ok_and(|m| m.is_file() && m.len() == file.size)
     }))
 }
 
-/// Reads a small file of JSON; none where it is not there or not whole.
+/// Reads a small JSON file. Returns `None` if it does not exist or is incomplete.
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, UploadError> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|f| f.take(MAX_RECORD).read_to_end(&mut bytes));
@@ -451,12 +481,12 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, UploadError>
     }
 }
 
-/// Writes a small file of JSON under its name at once, in the place of an older one. The folder is not synced.
+/// Writes a small JSON file atomically, and replaces an older one. The folder is not synced.
 fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
     json_in(folder, value)?.persist(folder.join(name)).map(drop).map_err(|e| e.error)
 }
 
-/// Writes a small file of JSON that has no name yet.
+/// Writes a small JSON file to a temporary name.
 fn json_in(folder: &Path, value: &impl Serialize) -> io::Result<NamedTempFile> {
     let mut temp = tempfile::Builder::new().prefix(".put-").tempfile_in(folder)?;
     temp.write_all(serde_json::to_string(value)?.as_bytes())?;

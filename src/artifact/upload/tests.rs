@@ -1,4 +1,4 @@
-//! What an upload takes in, counts, keeps and gives up.
+//! What an upload accepts, counts, stores and removes.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn an_unused_upload_goes_and_what_was_made_of_it_stays() -> Outcome {
     assert!(matches!(bench.names(), Err(UploadError::Unknown(_))));
     bench.store().verify(&put.sha256, put.size)?;
     assert!(!bench.uploads.folder(&bench.id).exists());
-    // The id is free again, for anybody.
+    // The id is free again, for any person.
     bench.put("other", b"x")?;
     assert_eq!(bench.names()?, ["other"]);
     Ok(())
@@ -183,7 +183,7 @@ fn files_of_the_same_bytes_do_not_share_their_fate() -> Outcome {
 fn who_is_too_late_to_make_an_upload_works_on_the_one_that_is_there() -> Outcome {
     let bench = Bench::new(Limits::default())?;
     let first = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("a")?)?;
-    // The second looked for the upload before the first had made it, and goes on here.
+    // The second request looked for the upload before the first one had created it, and continues here.
     bench.uploads.forget_removed(&bench.id);
     let second = bench.uploads.begin(&bench.id, &bench.alice, FilePath::new("b")?)?;
     assert!(Arc::ptr_eq(&first.reserved.live, &second.reserved.live), "one would not know of the other's files");

@@ -1,18 +1,17 @@
-//! A commit's own bytes: which headers it has and in which order, who made it and when, what its message holds (SEC-26,
-//! SEC-12, SEC-13).
+//! Checks a commit's own bytes: its headers and their order, its author, committer and times, and its message.
 
 use super::secret;
 use crate::text::{self, quoted};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// How far clocks may differ, in seconds.
+/// The largest difference between clocks, in seconds.
 pub(super) const SKEW: i64 = 300;
 
-/// The most bytes of headers: signatures and signed tags are the long ones.
+/// The largest size of the headers, in bytes: signatures and signed tags are long.
 pub(super) const MAX_HEADERS: usize = 64 << 10;
 
-/// What a commit leads to.
+/// The tree and parents of a commit, and its committer time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parts {
     pub tree: Oid,
@@ -20,21 +19,21 @@ pub(super) struct Parts {
     pub committed: Timestamp,
 }
 
-/// What is wrong: the rule, the sentence, the way out.
+/// A fault: the rule, the message, the advice.
 pub(super) type Finding = (&'static str, String, &'static str);
 
-/// What the checks know besides the bytes.
+/// The context of the checks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     /// The length of an id in bytes.
     pub id_len: usize,
     /// The longest message in bytes.
     pub message: usize,
-    /// The time now.
+    /// The time on the gate's clock.
     pub now: Timestamp,
 }
 
-/// Judges the bytes of a commit. Its parts are given if it has them, whatever else is wrong with it.
+/// Judges the bytes of a commit. Returns its parts if they can be read, whatever other faults there are.
 pub(super) fn judge(bytes: &[u8], terms: Terms) -> (Option<Parts>, Vec<Finding>) {
     let mut found = Vec::new();
     let Some(end) = bytes.windows(2).position(|w| w == b"\n\n") else {
@@ -64,7 +63,7 @@ fn odd(what: impl Into<String>) -> Finding {
     ("commit", what.into(), AS_GIT)
 }
 
-/// Splits headers into name and value; a line that begins with a space continues the value before it.
+/// Splits headers into name and value; a line that begins with a space continues the previous value.
 fn headers(head: &str) -> Vec<(&str, String)> {
     let mut out: Vec<(&str, String)> = Vec::new();
     for line in head.split_terminator('\n') {
@@ -127,7 +126,7 @@ fn take<'h>(rest: &mut &'h [(&str, String)], name: &str) -> Option<&'h str> {
     Some(value)
 }
 
-/// The headers that may follow: signatures, and the signed tags that were merged.
+/// Judges the optional headers: signatures, and the signed tags that were merged.
 fn judge_rest(rest: &[(&str, String)], parents: &[Oid], found: &mut Vec<Finding>) {
     for (i, (name, value)) in rest.iter().enumerate() {
         match *name {
@@ -153,7 +152,7 @@ fn judge_rest(rest: &[(&str, String)], parents: &[Oid], found: &mut Vec<Finding>
     }
 }
 
-/// Judges `Name <email> seconds +hhmm`; gives the time if it can be read.
+/// Judges `Name <email> seconds +hhmm` and returns the time, if it can be read.
 fn judge_ident(who: &str, line: &str, now: Timestamp, found: &mut Vec<Finding>) -> Option<Timestamp> {
     let Some((name, email, when)) = split_ident(line) else {
         found.push(odd(format!("the commit's {who} is not written as a name, an e-mail address in < > and a time")));
@@ -193,7 +192,7 @@ fn split_ident(line: &str) -> Option<(&str, &str, &str)> {
     Some((name.strip_suffix(' ')?, email, when.strip_prefix(' ')?)).filter(|_| fine)
 }
 
-/// Reads `seconds +hhmm`: no sign, no leading zeros, a time zone that there is, no later than the year 9999.
+/// Parses `seconds +hhmm`: no sign, no leading zeros, an existing time zone, no later than the year 9999.
 fn read_time(when: &str) -> Option<i64> {
     const YEAR_10000: i64 = 253_402_300_800;
     let (seconds, zone) = when.split_once(' ')?;
@@ -219,7 +218,7 @@ fn judge_message(message: &[u8], terms: Terms, found: &mut Vec<Finding>) {
     if message.trim().is_empty() {
         found.push(("commit", "the commit has no message".to_owned(), reword));
     }
-    // Web pages send lines that end in CR LF, and hosts put them into merges as they are.
+    // Web pages send lines that end in CR LF, and hosts write them into merge commits unchanged.
     if let Err(e) = text::check(&message.replace("\r\n", "\n"), usize::MAX) {
         found.push(("commit", format!("the commit's message cannot be shown: {e}"), reword));
     }
@@ -238,7 +237,7 @@ mod tests {
     const TWO: &str = "2222222222222222222222222222222222222222";
     const NOW: i64 = 1_800_000_000;
 
-    /// A commit that nothing is wrong with, in which one text is another.
+    /// Builds a correct commit in which `old` is replaced by `new`.
     fn with(old: &str, new: &str) -> Vec<u8> {
         let good = format!(
             "tree {TREE}\nparent {ONE}\nauthor Ada <ada@example.org> {NOW} +0100\n\

@@ -1,5 +1,5 @@
-//! What the new files of the registry hold: how large they are, whether a secret lies in them, and for commits that
-//! nobody else judges the rules of a state.
+//! Checks the content of new files of a registry: their size, secrets in them, and, for commits that no other check
+//! covers, the rules for snapshots.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -16,16 +16,16 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, TreeError};
 
-/// The most entries of both trees that are compared for the rules of a state. What comes in anew was counted before;
-/// this bounds what goes.
+/// The largest number of entries of both trees that are compared for the rules for snapshots. New entries were counted
+/// before; this limits removed entries.
 const MAX_COMPARED: usize = 2_000_000;
 
-/// The files whose bytes were searched already.
+/// The files whose bytes were already searched.
 #[derive(Default)]
 pub(super) struct Searched(HashSet<Oid>);
 
 impl Searched {
-    /// Judges new files by size, and searches their bytes for secrets, each once.
+    /// Judges the size of new files, and searches their bytes for secrets, each file once.
     pub(super) fn judge<'f>(
         &mut self,
         after: &Snapshot<'_>,
@@ -68,13 +68,14 @@ impl Searched {
     }
 }
 
-/// Judges what a commit leads to by the rules that hold of a state; where no registry is and none was, by none.
+/// Judges the snapshot of a commit by the rules for snapshots. Without a registry before and after the commit, no rule
+/// applies.
 pub(super) fn judge_state(before: &Snapshot<'_>, after: &Snapshot<'_>, depth: usize) -> Result<Vec<Fault>, TreeError> {
     if before.settings_file()?.is_none() && after.settings_file()?.is_none() {
         return Ok(Vec::new());
     }
     let diff = diff::diff(before, after, Limits { entries: MAX_COMPARED, depth })?;
-    // No rule of a state asks who acted or when.
+    // No rule for snapshots depends on the actor or the time.
     let nobody = Actor::of(UserName::nobody());
     let step = Step::new(before, after, &diff, &nobody, Timestamp::from_millis(0));
     Ok(rules::judge_state(&step)?.faults)

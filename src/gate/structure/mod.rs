@@ -1,9 +1,9 @@
-//! What is asked of every commit by itself, whoever made it and on whatever branch: that its bytes, its trees and its
-//! files are what git and the registry take them for (design §8, *structure*).
+//! Structural checks of every commit by itself, of every author and on every branch: its bytes, trees and files must
+//! be what git and the registry expect.
 //!
-//! Objects that are pushed were looked at by nobody. So the bytes of commits and trees are read here before any other
-//! part trusts them: first the headers of objects, then trees by the ids that differ, then small files, never a large
-//! one. What a commit's parents have was judged with them.
+//! No other code has checked pushed objects. So this module reads the bytes of commits and trees before any other code
+//! trusts them: first the headers of objects, then trees with new ids, then small files, but no large files. The
+//! content of a commit's parents was judged with the parents.
 
 mod commit;
 mod content;
@@ -27,7 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// The names of the rules of structure, and what each asks.
+/// The names of the structural rules, and what each demands.
 pub const RULES: &[(&str, &str)] = &[
     ("commit", "A commit has the headers that git writes, well-formed identities, and a message that can be shown."),
     (
@@ -40,16 +40,17 @@ pub const RULES: &[(&str, &str)] = &[
     ("tree", "Trees are as git writes them, with names that mean the same on every system."),
 ];
 
-/// Which rules of files a commit is judged by here.
+/// The rules for files that apply to a commit here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// It is a step of the first-parent line: all rules judge it elsewhere, so none of a state does here.
+    /// The commit is a step of the first-parent history: all rules are applied elsewhere, so the rules for snapshots
+    /// are not applied here.
     Line,
-    /// It comes with a merge, and nobody else looks at what it leads to: the rules that hold of a state judge it.
+    /// The commit arrives with a merge, and no other code checks its snapshot: the rules for snapshots apply.
     Side,
 }
 
-/// The checks of structure over the commits of one push.
+/// The structural checks of the commits of one push.
 pub struct Structure<'r> {
     repo: &'r Repo,
     folders: Vec<String>,
@@ -59,13 +60,13 @@ pub struct Structure<'r> {
     trees: Trees<'r>,
     searched: Searched,
     known: HashMap<Oid, Parts>,
-    /// Commits with a tree that is not what it should be, and those that follow: no state is read by way of them.
+    /// Commits with an invalid tree, and their descendants: no snapshot is read through them.
     broken: HashSet<Oid>,
 }
 
 impl<'r> Structure<'r> {
-    /// Begins with a push. `folders` are those of the registries before and after it (each empty, or ending in a slash),
-    /// `now` is the time on the gate's clock. The time that the limits allow runs from here.
+    /// Starts the checks for a push. `folders` are those of the registries before and after it (each empty, or ending
+    /// in a slash). `now` is the time on the gate's clock. The time limit starts here.
     pub fn new(repo: &'r Repo, folders: &[String], limits: GateLimits, now: Timestamp) -> Self {
         let deadline = Instant::now() + limits.time;
         Self {
@@ -81,16 +82,16 @@ impl<'r> Structure<'r> {
         }
     }
 
-    /// Whether the time that the limits allow is over. Then every further commit is refused unseen.
+    /// Whether the time limit is exceeded. Then every further commit is refused unread.
     pub fn is_late(&self) -> bool {
         Instant::now() >= self.deadline
     }
 
-    /// Judges a commit; its parents must have been judged before it, or have landed. Gives all that is wrong, sorted by
-    /// place.
+    /// Judges a commit. Its parents must have been judged before, or be on the branch. Returns all faults, sorted by
+    /// file.
     ///
     /// # Errors
-    /// When an object cannot be read although it is there: then nothing may land.
+    /// [`GitError`] if an existing object cannot be read. Then the push must be refused.
     pub fn commit(&mut self, id: &Oid, place: Place) -> Result<Vec<Fault>, GitError> {
         if self.is_late() {
             return Ok(vec![fault("limit", late(self.limits), LATE_HELP)]);
@@ -149,14 +150,14 @@ impl<'r> Structure<'r> {
         }
         for at in &self.folders {
             let after = Snapshot::new(self.repo, Some(parts.tree), at)?;
-            // A registry within another's folder has its files to itself.
+            // A registry within another registry's folder owns its files.
             let nearest =
                 |path: &str| self.folders.iter().filter(|f| path.starts_with(f.as_str())).max_by_key(|f| f.len());
             let files = brought.files.iter().filter(|file| nearest(&file.path) == Some(at));
             faults.extend(self.searched.judge(&after, files, self.limits, self.deadline)?);
             if place == Place::Side && faults.is_empty() && !follows_broken {
                 let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
-                // A branch may move it; then it is whole where it lies after the commit.
+                // A branch may move the registry; then it is complete in its folder after the commit.
                 let id = before.id()?;
                 let after = Snapshot::follow(self.repo, Some(parts.tree), at, (id, &self.folders))?;
                 faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
@@ -165,7 +166,7 @@ impl<'r> Structure<'r> {
         Ok(faults)
     }
 
-    /// The tree and the committer's time of a parent.
+    /// Returns the tree and the committer time of a parent.
     fn parent(&self, id: &Oid) -> Result<(Oid, Timestamp), GitError> {
         match self.known.get(id) {
             Some(parts) => Ok((parts.tree, parts.committed)),
@@ -198,7 +199,7 @@ fn late(limits: GateLimits) -> String {
     format!("the push could not be judged within {} s", limits.time.as_secs())
 }
 
-/// A fault that lies in no file.
+/// Returns a fault that belongs to no file.
 fn fault(rule: &'static str, say: impl Into<String>, help: &str) -> Fault {
     Fault { problem: Problem::of_file("", rule, say).help(help), class: Class::Format }
 }

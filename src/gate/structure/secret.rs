@@ -1,32 +1,32 @@
-//! Secrets by their shape: keys and tokens that services mark so that they can be found where they do not belong
-//! (SEC-21). What is found is never repeated.
+//! Detects secrets by their shape: keys and tokens that services mark so that they can be found. A found secret is
+//! never repeated in a message.
 
-/// Something that looks like a secret.
+/// A match that looks like a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hit {
-    /// What it looks like, in words.
+    /// The kind of secret, in words.
     pub what: &'static str,
-    /// The line it stands on, counted from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// Its column in bytes, counted from 1.
+    /// The column in bytes, from 1.
     pub column: usize,
 }
 
-/// What to do about one.
+/// The advice for a secret.
 pub(super) const HELP: &str =
     "take it out of every commit that is pushed, and revoke it: what was in a commit must count as known";
 
-/// The most that are named for one text.
+/// The largest number of matches that are reported for one text.
 const MAX_HITS: usize = 10;
 
-/// A token that begins with a mark and goes on with characters of an alphabet.
+/// A token that consists of a mark and characters of an alphabet.
 struct Token {
     what: &'static str,
     mark: &'static str,
     alphabet: fn(u8) -> bool,
-    /// How many characters at least follow the mark.
+    /// The smallest number of characters after the mark.
     least: usize,
-    /// How many at most, if the shape has a fixed length.
+    /// The largest number of characters after the mark.
     most: usize,
 }
 
@@ -81,7 +81,7 @@ const TOKENS: &[Token] = &[
     token("a webhook's secret", "whsec_", base64, 24, ANY),
 ];
 
-/// Finds what looks like a secret, each on its line.
+/// Finds text that looks like a secret.
 pub(super) fn find(bytes: &[u8]) -> Vec<Hit> {
     let mut hits = Vec::new();
     let mut at = 0;
@@ -124,12 +124,12 @@ fn token_at(bytes: &[u8], at: usize) -> Found {
     let token = TOKENS.iter().find(|t| rest.starts_with(t.mark.as_bytes()))?;
     let len = run(rest, token.mark.len(), token.alphabet);
     let whole = rest.get(..token.mark.len() + len)?;
-    // AWS's own documentation uses keys that end so.
+    // AWS's own documentation uses keys that end in `EXAMPLE`.
     let example = whole.ends_with(b"EXAMPLE");
     (len >= token.least && len <= token.most && !example).then_some((token.what, whole.len()))
 }
 
-/// Two objects of JSON in base64 and a signature, joined by dots.
+/// Matches two JSON objects in base64 and a signature, joined by dots.
 fn jwt_at(bytes: &[u8], at: usize) -> Found {
     let rest = bytes.get(at..).filter(|r| r.starts_with(b"eyJ"))?;
     let head = run(rest, 0, dashed);
@@ -142,7 +142,7 @@ fn jwt_at(bytes: &[u8], at: usize) -> Found {
     whole.then_some(("a signed token (JWT)", end + 1 + signature))
 }
 
-/// The first line of a private key.
+/// Matches the first line of a private key.
 fn private_key_at(bytes: &[u8], at: usize) -> Found {
     let rest = bytes.get(at..)?.strip_prefix(b"-----BEGIN ")?;
     let kind = rest.iter().take(40).take_while(|b| b.is_ascii_uppercase() || **b == b' ').count();
@@ -151,7 +151,7 @@ fn private_key_at(bytes: &[u8], at: usize) -> Found {
         .then_some(("a private key", kind.len() + 11))
 }
 
-/// `scheme://user:password@`; a password that names a variable or is blotted out is none.
+/// Matches `scheme://user:password@`. A password that names a variable or is masked does not count.
 fn password_at(bytes: &[u8], at: usize) -> Found {
     const LONGEST: usize = 1024;
     let rest = bytes.get(at..)?.strip_prefix(b"://")?;
@@ -170,7 +170,7 @@ fn password_at(bytes: &[u8], at: usize) -> Found {
 mod tests {
     use super::*;
 
-    /// Texts that look like secrets, put together here so that this file holds none.
+    /// Returns texts that look like secrets. They are assembled here, so that this file contains none.
     fn secrets() -> Vec<String> {
         let (x, h) = ("a1B2c3D4".repeat(6), "0123456789abcdef".repeat(2));
         vec![

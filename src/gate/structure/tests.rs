@@ -1,4 +1,4 @@
-//! Objects made by hand, as git itself would not make them, against the checks of structure; and what must pass.
+//! Tests the structural checks with handmade objects that git itself would not create, and with correct ones.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const NOW: i64 = 1_800_000_000;
 const FILE: &str = "100644";
 const FOLDER: &str = "40000";
 
-/// A repository into which any bytes can be put, and a registry in it.
+/// A repository that accepts objects of any bytes, with a registry in it.
 struct Bench {
     dir: tempfile::TempDir,
     repo: Repo,
@@ -33,7 +33,7 @@ impl Bench {
         Self { dir, repo, limits: GateLimits::default() }
     }
 
-    /// Puts an object of any bytes.
+    /// Stores an object of any bytes.
     fn put(&self, kind: &str, bytes: &[u8]) -> Oid {
         let mut git = Command::new("git")
             .arg("--git-dir")
@@ -53,7 +53,7 @@ impl Bench {
         self.put("blob", text.as_bytes())
     }
 
-    /// Puts a tree with these entries in this order.
+    /// Stores a tree with these entries in this order.
     fn tree<N: AsRef<[u8]>>(&self, entries: &[(&str, N, Oid)]) -> Oid {
         let mut bytes = Vec::new();
         for (mode, name, id) in entries {
@@ -76,7 +76,7 @@ impl Bench {
         self.put("commit", format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n\nChange it\n").as_bytes())
     }
 
-    /// The tree of a registry without fault.
+    /// Returns the tree of a registry without faults.
     fn registry(&self) -> Oid {
         let mut patch = Patch::default();
         for (path, bytes) in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/base")) {
@@ -85,18 +85,18 @@ impl Bench {
         self.repo.stage(None, &patch).unwrap()
     }
 
-    /// A commit of a registry without fault.
+    /// Returns a commit of a registry without faults.
     fn begun(&self) -> Oid {
         self.commit(self.registry(), &[])
     }
 
-    /// A commit on top of another, with files changed.
+    /// Commits changed files on top of another commit.
     fn change(&self, parent: Oid, patch: &Patch) -> Oid {
         let tree = self.repo.stage(Some(self.repo.tree_of(&parent).unwrap()), patch).unwrap();
         self.commit(tree, &[parent])
     }
 
-    /// A commit on top of another that also has this entry in its root tree, last.
+    /// Commits on top of another commit, with this entry as the last one of the root tree.
     fn add(&self, parent: Oid, mode: &str, name: &str, id: Oid) -> Oid {
         let mut bytes = self.repo.raw_tree(&self.repo.tree_of(&parent).unwrap()).unwrap();
         bytes.extend_from_slice(format!("{mode} {name}\0").as_bytes());
@@ -118,7 +118,7 @@ impl Bench {
         assert_eq!(self.judge(commits), Vec::<String>::new());
     }
 
-    /// Demands a fault that holds these words.
+    /// Asserts a fault that contains these words.
     #[track_caller]
     fn refuses(&self, commits: &[Oid], words: &str) {
         let found = self.judge(commits);
@@ -150,7 +150,7 @@ fn writes(path: &str, text: &str) -> Patch {
     patch
 }
 
-/// Put together here, so that this file holds no secret.
+/// Assembled here, so that this file contains no secret.
 fn token() -> String {
     format!("{}{}", "ghp_", "a1B2c3D4".repeat(5))
 }
@@ -401,7 +401,7 @@ fn too_many_files_are_refused_within_a_second() {
     let started = Instant::now();
     bench.refuses(&[begun, many], "more than 15000 files");
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    // Over several commits they count together.
+    // Several commits count together.
     bench.limits.files = 60;
     let two = bench.change(begun, &writes("README.md", "x"));
     let rest: Vec<_> = entries.iter().take(59).copied().collect();

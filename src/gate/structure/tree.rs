@@ -1,4 +1,4 @@
-//! A tree's own bytes: order, modes, names, ids (SEC-07, SEC-08, SEC-09). Nothing else has looked at them before.
+//! Checks a tree's own bytes: order, modes, names, ids. No other code has checked them before.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use crate::name::fold;
 use crate::text::{is_plain, quoted};
 use crate::tree::Oid;
 
-/// An entry as its bytes have it.
+/// An entry as its bytes state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Raw<'b> {
     pub mode: &'b [u8],
@@ -16,7 +16,7 @@ pub(super) struct Raw<'b> {
     pub id: Oid,
 }
 
-/// What an entry is, if its mode is one that git writes.
+/// The kind of an entry, if git writes its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Tree,
@@ -26,12 +26,12 @@ pub(super) enum Mode {
 }
 
 impl Raw<'_> {
-    /// What it is; none for a mode that git does not write.
+    /// Returns the kind; `None` for a mode that git does not write.
     pub(super) fn kind(&self, inside: bool) -> Option<Mode> {
         match self.mode {
             b"40000" => Some(Mode::Tree),
             b"100644" | b"100755" => Some(Mode::File),
-            // An early git wrote it, and git's own check lets it pass in old histories.
+            // An early git wrote this mode, and git's own check accepts it in old histories.
             b"100664" if !inside => Some(Mode::File),
             b"120000" => Some(Mode::Link),
             b"160000" => Some(Mode::Submodule),
@@ -39,7 +39,7 @@ impl Raw<'_> {
         }
     }
 
-    /// Its name for people and paths.
+    /// Returns the name for messages and paths.
     pub(super) fn shown(&self) -> String {
         String::from_utf8_lossy(self.name).into_owned()
     }
@@ -48,7 +48,7 @@ impl Raw<'_> {
         matches!(self.mode, b"40000" | b"040000")
     }
 
-    /// Git's order: a folder as if its name ended in a slash.
+    /// Compares in git's order: a folder sorts as if its name ended in a slash.
     pub(super) fn order(&self, other: &Self) -> Ordering {
         let common = self.name.len().min(other.name.len());
         let next = |e: &Self| e.name.get(common).copied().unwrap_or(if e.is_tree() { b'/' } else { 0 });
@@ -57,12 +57,12 @@ impl Raw<'_> {
     }
 }
 
-/// Splits the bytes of a tree into its entries; none if they are cut off or hold something else.
+/// Splits the bytes of a tree into its entries. Returns `None` if they are truncated or malformed.
 pub(super) fn entries(bytes: &[u8], id_len: usize) -> Option<Vec<Raw<'_>>> {
     let mut out = Vec::with_capacity(bytes.len() / 40);
     let mut rest = bytes;
     while !rest.is_empty() {
-        // The longest mode has seven bytes with a leading zero.
+        // The longest mode has seven bytes, including a leading zero.
         let space = rest.iter().take(8).position(|b| *b == b' ')?;
         let (mode, after) = (rest.get(..space)?, rest.get(space + 1..)?);
         let nul = after.iter().position(|b| *b == 0)?;
@@ -73,11 +73,10 @@ pub(super) fn entries(bytes: &[u8], id_len: usize) -> Option<Vec<Raw<'_>>> {
     Some(out)
 }
 
-/// What is wrong with an entry, or with the tree as a whole (then without a name).
+/// A fault of an entry (with its name), or of the whole tree (without a name).
 pub(super) type Finding = (Option<String>, String);
 
-/// Judges the entries of a tree among themselves. Inside the registry's folder more is asked of names than that they
-/// do not steer git.
+/// Judges the entries of a tree. Inside a registry's folder, names must satisfy more than that they do not control git.
 pub(super) fn judge(entries: &[Raw<'_>], inside: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if entries.windows(2).any(|w| matches!(w, [a, b] if a.order(b) != Ordering::Less)) {
@@ -93,7 +92,7 @@ pub(super) fn judge(entries: &[Raw<'_>], inside: bool) -> Vec<Finding> {
     found
 }
 
-/// The name of a folder that a file has as well, in a tree that is in order.
+/// Returns a name that is both a folder and a file, in a tree that is in order.
 fn twice(entries: &[Raw<'_>]) -> Option<String> {
     let (folders, files): (Vec<&Raw<'_>>, Vec<&Raw<'_>>) = entries.iter().partition(|e| e.is_tree());
     let (few, many) = if folders.len() < files.len() { (folders, files) } else { (files, folders) };
@@ -124,9 +123,9 @@ fn entry_fault(entry: &Raw<'_>, inside: bool) -> Option<String> {
     if inside { name_fault(entry.name) } else { None }
 }
 
-/// What people, terminals and file systems would take for something else.
+/// Returns what people, terminals and file systems could misinterpret in a name.
 fn name_fault(name: &[u8]) -> Option<String> {
-    // The usual name, without a closer look.
+    // Fast path for ordinary names.
     if name.len() <= 255 && name.iter().all(|b| b.is_ascii_graphic() && *b != b'\\') {
         return None;
     }
@@ -140,8 +139,8 @@ fn name_fault(name: &[u8]) -> Option<String> {
     (!unicode_normalization::is_nfc(name)).then(|| "its name is not in Unicode's composed form (NFC)".to_owned())
 }
 
-/// Finds among new names one that differs from another of its folder only by case or Unicode normalisation: the two
-/// could not both be checked out on every system. Gives both, the new one first.
+/// Finds a new name that differs from another name of its folder only by case or Unicode normalisation: the two could
+/// not both be checked out on every system. Returns both, the new one first.
 pub(super) fn clash(new: &[&[u8]], entries: &[Raw<'_>]) -> Option<(String, String)> {
     let folded = |name: &[u8]| fold(&String::from_utf8_lossy(name));
     let same = |a: &[u8], b: &[u8]| {

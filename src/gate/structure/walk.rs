@@ -1,4 +1,4 @@
-//! The trees that a commit brings: found by the ids that differ from those of its parents, judged, and counted.
+//! Walks the trees that a commit adds: finds them by ids that its parents do not have, judges and counts them.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -11,27 +11,27 @@ use crate::git::{Header, ObjectKind, Repo};
 use crate::rules::{Class, Fault};
 use crate::tree::{Oid, TreeError};
 
-/// The largest tree that is read, in bytes: some 400,000 entries in one folder.
+/// The largest tree that is read, in bytes: about 400,000 entries in one folder.
 const MAX_TREE: u64 = 16 << 20;
 
-/// How many bytes of trees are kept, as the next commit is compared with this one's.
+/// The size of the tree cache, in bytes: the next commit is compared with this commit's trees.
 const MEMO: usize = 32 << 20;
 
-/// How many faults are listed before the rest is left unseen.
+/// The largest number of listed faults; checking stops there.
 pub(super) const MAX_FAULTS: usize = 100;
 
-/// A file of a registry that a commit brings.
+/// A new file of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewFile {
-    /// Its path from the repository's root.
+    /// The path from the repository's root.
     pub path: String,
-    /// Its bytes.
+    /// The id of the blob.
     pub id: Oid,
-    /// How many bytes.
+    /// The size of the blob, in bytes.
     pub size: u64,
 }
 
-/// What is known of a push's trees so far.
+/// The trees of a push, as far as they were read.
 pub(super) struct Trees<'r> {
     repo: &'r Repo,
     /// The registries' folders: each empty, or ending in a slash.
@@ -45,15 +45,15 @@ pub(super) struct Trees<'r> {
     files: usize,
 }
 
-/// What one commit brings.
+/// The new content of one commit.
 #[derive(Default)]
 pub(super) struct Brought {
-    /// Its new files in the registries' folders.
+    /// The new files in the registries' folders.
     pub files: Vec<NewFile>,
-    /// What is wrong with its trees.
+    /// The faults of the trees.
     pub faults: Vec<Fault>,
     entries: usize,
-    /// Nothing more is looked at: there is too much, or enough is wrong.
+    /// Whether to stop: there are too many entries or faults.
     stop: bool,
 }
 
@@ -87,14 +87,14 @@ impl<'r> Trees<'r> {
         }
     }
 
-    /// Looks at all that the tree `root` has and none of the trees `parents` has at the same path.
+    /// Walks everything in the tree `root` that none of the trees `parents` has at the same path.
     pub(super) fn bring(&mut self, root: &Oid, parents: &[Oid]) -> Result<Brought, TreeError> {
         let mut brought = Brought::default();
         self.folder("", root, parents, 0, &mut brought)?;
         Ok(brought)
     }
 
-    /// What an object is; none if it is not there.
+    /// Returns the header of an object; `None` if the object does not exist.
     pub(super) fn header(&mut self, id: &Oid) -> Result<Option<Header>, TreeError> {
         if let Some(known) = self.headers.get(id) {
             return Ok(*known);
@@ -108,7 +108,7 @@ impl<'r> Trees<'r> {
         self.folders.iter().any(|at| folder.starts_with(at.as_str()))
     }
 
-    /// `path` is empty or ends in a slash.
+    /// Walks a folder. `path` is empty or ends in a slash.
     fn folder(
         &mut self,
         path: &str,
@@ -157,7 +157,7 @@ impl<'r> Trees<'r> {
         self.entries(path, &entries, &before, depth, out)
     }
 
-    /// Looks at the entries that no parent has alike.
+    /// Walks the entries that differ from those of all parents.
     fn entries(
         &mut self,
         path: &str,
@@ -195,7 +195,7 @@ impl<'r> Trees<'r> {
                     self.folder(&format!("{full}/"), &entry.id, &parents, depth + 1, out)?;
                 }
                 Some(Mode::File | Mode::Link) => self.file(full, &entry.id, inside, out)?,
-                // Another repository's commit is not here; an odd mode was told of already.
+                // Another repository's commit is not available. An odd mode was already reported.
                 Some(Mode::Submodule) | None => {}
             }
         }
@@ -226,7 +226,7 @@ impl<'r> Trees<'r> {
         Ok(())
     }
 
-    /// Whether an object is there and is what its entry says.
+    /// Whether an object exists and has the type of its entry.
     fn expect(&mut self, path: &str, id: &Oid, want: ObjectKind, out: &mut Brought) -> Result<bool, TreeError> {
         let say = match self.header(id)? {
             Some(header) if header.kind == want => return Ok(true),
@@ -242,7 +242,7 @@ impl<'r> Trees<'r> {
         self.read(id)?.ok_or(TreeError::TooLarge { id: *id, size, max: MAX_TREE })
     }
 
-    /// The bytes of a tree; none if there are too many.
+    /// Returns the bytes of a tree; `None` if it is too large.
     fn read(&mut self, id: &Oid) -> Result<Option<Rc<[u8]>>, TreeError> {
         if let Some(known) = self.memo.get(id) {
             return Ok(Some(Rc::clone(known)));
@@ -261,8 +261,8 @@ impl<'r> Trees<'r> {
     }
 }
 
-/// The entry of this name in a list in git's order, from `at` on. In a list that is not in order some are not found,
-/// and so count as new.
+/// Returns the entry with this name from a list in git's order, starting at `at`. If the list is not in order, some
+/// entries are not found and count as new.
 fn advance<'a, 'b>(list: &'a [Raw<'b>], at: &mut usize, entry: &Raw<'_>) -> Option<&'a Raw<'b>> {
     while let Some(old) = list.get(*at) {
         match old.order(entry) {

@@ -1,4 +1,5 @@
-//! What a step brought besides the files that the rules read: the files of versions, and files beside the registry.
+//! The content of a step besides the files that the rules read: the files of versions, and files outside of the
+//! registries.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +14,10 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{self, FileChange, Limits, Objects as _, Oid, TreeError};
 
-/// The largest file beside the registry that is read, in bytes.
+/// The largest file outside of a registry that is read, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// A stored file that a version names; in the order of what it is, so that each is looked at once.
+/// A stored file of a version. Ordered by content, so that each content is checked once.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) sha256: Digest,
@@ -25,7 +26,7 @@ pub(super) struct Stored {
     pub(super) path: FilePath,
     /// The version's folder.
     folder: String,
-    /// The step that brought it.
+    /// The step that added it.
     pub(super) commit: Oid,
     pub(super) at: Timestamp,
 }
@@ -35,12 +36,12 @@ impl Stored {
         (&self.sha256, self.size)
     }
 
-    /// Where it belongs.
+    /// Returns the path from the repository's root.
     pub(super) fn shown(&self) -> String {
         format!("{}/artifacts/{}", self.folder, self.path)
     }
 
-    /// As the store knows it.
+    /// Returns the entry for the store.
     pub(super) fn entry(&self) -> FileEntry<Place> {
         let Self { sha256, size, path, .. } = self.clone();
         FileEntry { path, size, sha256, place: Place::Stored }
@@ -67,18 +68,18 @@ impl Ord for Stored {
     }
 }
 
-/// What was found.
+/// The faults and unchecked parts of a step.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) faults: Vec<Fault>,
     pub(super) unchecked: Vec<String>,
 }
 
-/// A version of a registry: the registry's folder, the model's, the number.
+/// A version: the registry's folder, the model's folder, the number.
 type Touched = (String, ModelDir, u64);
 
-/// Compares the files of each version that a step touched with the digest in its `version.toml`, and reads what lies
-/// beside the registry, so that every object the step brought was read. Notes the stored files.
+/// Compares the files of each changed version with the digest in its `version.toml`, and reads files outside of
+/// registries, so that every object of the step was read. Collects the stored files.
 pub(super) fn check(gate: &Gate, step: &Step, stored: &mut BTreeSet<Stored>) -> Result<Found, GateError> {
     let repo = &gate.repo;
     let before = step.parent.map(|p| repo.tree_of(&p)).transpose()?;
@@ -103,7 +104,7 @@ pub(super) fn check(gate: &Gate, step: &Step, stored: &mut BTreeSet<Stored>) -> 
     Ok(found)
 }
 
-/// The version that a changed file belongs to: as its description, or as one of its files.
+/// Returns the version that a changed file belongs to, as its `version.toml` or as one of its files.
 fn place(registries: &[Snapshot<'_>], change: &FileChange) -> Result<Option<Touched>, TreeError> {
     for state in registries {
         let Some(path) = change.path.strip_prefix(state.at()) else { continue };
@@ -114,7 +115,7 @@ fn place(registries: &[Snapshot<'_>], change: &FileChange) -> Result<Option<Touc
     Ok(None)
 }
 
-/// Reads a file, which compares it with its id.
+/// Reads a file, which checks it against its id.
 fn read(gate: &Gate, change: &FileChange, found: &mut Found) -> Result<(), TreeError> {
     let Some(entry) = change.after.as_ref().filter(|e| e.kind.is_file()) else { return Ok(()) };
     match gate.repo.blob(&entry.id, MAX_FILE) {

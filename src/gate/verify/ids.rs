@@ -1,4 +1,4 @@
-//! The ids of all steps compared with each other, and with the history before the first of them.
+//! Compares the ids of all steps with each other, and with the history before the first of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ use crate::rules::{self, NewId, brought_by};
 use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
-/// Puts the ids of registries that were moved under the folder where each lies last, so that they are compared with those
-/// of its past. Moves are in the order of their steps.
+/// Assigns the ids of moved registries to each registry's last folder, so that they are compared with its past. Moves
+/// are in the order of their steps.
 pub(super) fn follow(new: &mut [(usize, String, NewId)], moved: &[(usize, String, String)]) {
     for (number, at, _) in new {
         for (step, from, to) in moved {
@@ -27,7 +27,7 @@ pub(super) fn follow(new: &mut [(usize, String, NewId)], moved: &[(usize, String
     }
 }
 
-/// Tells of ids that were used a second time. `before` is the step before the first that was judged.
+/// Reports ids that were used twice. `before` is the step before the first judged one.
 pub(super) fn check(
     repo: &Repo,
     line: &Line,
@@ -68,7 +68,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Tells of people who were added under the id of somebody else who had been removed.
+/// Reports people who were added under the id of another person who had been removed.
 pub(super) fn check_people(
     repo: &Repo,
     line: &Line,
@@ -82,7 +82,7 @@ pub(super) fn check_people(
         let Some(before) = before else { continue };
         match index::used(repo, at, branch, before, &marks) {
             Ok(used) => known.extend(used.into_keys().map(|mark| (at, mark))),
-            // That nothing older can be compared is told of the ids.
+            // The check of ids already reports that older history is not available.
             Err(IndexError::Registry(RegistryError::Git(GitError::Shallow))) => {}
             Err(e) => return Err(GateError::Ids(e).into()),
         }

@@ -1,4 +1,4 @@
-//! The line of the branch, and which push put each step on it.
+//! The first-parent history of the branch, and the push that added each step.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,32 +10,32 @@ use crate::text::with_causes;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// How far the clocks of two machines may be apart, in milliseconds.
+/// The largest difference between the clocks of two machines, in milliseconds.
 const SKEW: i64 = 300_000;
 
-/// What to do about a history that is not the one that was recorded.
+/// The advice about a history that differs from the recorded one.
 const REWRITTEN: &str = "compare it with another clone or a backup: the history was rewritten or shortened";
 
-/// The first-parent line of a branch, oldest step first, and the pushes that made it.
+/// The first-parent history of a branch, oldest step first, and the pushes that added the steps.
 pub(super) struct Line {
     pub(super) steps: Vec<Step>,
     places: HashMap<Oid, usize>,
-    /// Whether the steps begin where the history does.
+    /// Whether the history is complete.
     whole: bool,
-    /// The first step that can be judged: the state before it is here.
+    /// The first step that can be judged: the snapshot before it is available.
     first: usize,
-    /// The recorded pushes of this branch.
+    /// The recorded pushes to this branch.
     recorded: Vec<Push>,
-    /// For each step the push among these that put it there.
+    /// For each step, the index of the push in `recorded` that added it.
     by: Vec<Option<usize>>,
-    /// Whether there is a record of pushes here, if only a damaged one.
+    /// Whether a record of pushes exists here, even a damaged one.
     pub(super) has_record: bool,
-    /// How many pushes are recorded, to whichever branch.
+    /// The number of recorded pushes, to any branch.
     pub(super) pushes: u64,
 }
 
 impl Line {
-    /// Reads the line and the record of pushes, compares them, and looks for the checkpoints.
+    /// Reads the history and the record of pushes, compares them, and looks for the checkpoints.
     pub(super) fn read(repo: &Repo, scope: &Scope, notes: &mut Notes) -> Result<Self, AuditError> {
         let tip = repo.reference(&scope.branch)?.ok_or_else(|| AuditError::Empty(scope.branch.clone()))?;
         let mut line = Self::walk(repo, tip, notes)?;
@@ -83,17 +83,17 @@ impl Line {
         Ok(Self { steps, places, whole, first, recorded: Vec::new(), by, has_record: true, pushes: 0 })
     }
 
-    /// The place of a step on the line, from 0.
+    /// Returns the index of a step, from 0.
     pub(super) fn place(&self, commit: &Oid) -> Option<usize> {
         self.places.get(commit).copied()
     }
 
-    /// The push that put a step on the branch, if one is recorded.
+    /// Returns the recorded push that added a step.
     pub(super) fn push_of(&self, number: usize) -> Option<&Push> {
         self.by.get(number).copied().flatten().and_then(|n| self.recorded.get(n))
     }
 
-    /// The places of the steps to be judged.
+    /// Returns the indices of the steps to judge.
     pub(super) fn range(&self, scope: &Scope) -> Result<Range<usize>, AuditError> {
         let off = |commit: Oid| AuditError::OffLine { commit, branch: scope.branch.clone() };
         let place = |commit: Oid| self.place(&commit).ok_or_else(|| off(commit));
@@ -102,7 +102,7 @@ impl Line {
         Ok(start.min(end)..end)
     }
 
-    /// Reads the record of pushes; gives its commits.
+    /// Reads the record of pushes and returns its commits.
     fn read_record(
         &mut self,
         repo: &Repo,
@@ -144,7 +144,7 @@ impl Line {
             }
             entries.push(entry);
         }
-        // Oldest first: a step was put on the branch by the first push that brought it.
+        // Oldest first: the first push that contains a step added it.
         let mut pushes: Vec<Push> = entries.into_iter().flat_map(|entry| entry.pushes).collect();
         pushes.sort_by_key(|push| push.number);
         for push in pushes.into_iter().filter(|p| p.reference == scope.branch) {
@@ -153,13 +153,13 @@ impl Line {
         Ok(log)
     }
 
-    /// A step of the line, as the place of a fault: then the fault can be acknowledged.
+    /// Returns a step as the location of a fault, so that the fault can be acknowledged.
     fn place_of(&self, commit: Option<Oid>) -> Option<(Oid, Timestamp)> {
         let number = self.place(&commit?)?;
         self.steps.get(number).map(|step| (step.commit, step.time))
     }
 
-    /// Notes which steps a push put on the branch.
+    /// Records which steps a push added.
     fn take(&mut self, repo: &Repo, push: Push, notes: &mut Notes) {
         let said = format!("push {} of {}", push.number, push.at.short());
         let Some(new) = push.new else {
@@ -170,7 +170,7 @@ impl Line {
         let end = self.place(&new);
         let begin = push.old.map(|old| (old, self.place(&old)));
         let lost = [end.is_none().then_some(new), begin.filter(|b| b.1.is_none()).map(|b| b.0)];
-        // In a clone that was cut, what is not here at all may lie before the cut.
+        // In a shallow clone, a commit that is not available may be older than the cut.
         let lost: Vec<Oid> = lost.into_iter().flatten().filter(|l| self.whole || repo.has(l)).collect();
         for commit in &lost {
             let message = format!(
@@ -210,8 +210,8 @@ impl Line {
         self.recorded.push(push);
     }
 
-    /// Compares the times of the steps with those of the pushes: nothing can be older than what it came after, nor
-    /// newer than the push that brought it.
+    /// Compares the times of the steps with those of the pushes: a step must not be older than a step before it, nor
+    /// newer than the push that added it.
     fn check_times(&self, notes: &mut Notes) {
         let mut pushed: Option<&Push> = None;
         for (number, step) in self.steps.iter().enumerate() {
@@ -239,16 +239,16 @@ impl Line {
     }
 }
 
-/// What to do about a branch that was deleted.
+/// The advice about a branch that was deleted.
 const DELETED: &str = "compare the history with another clone; who knows why it was deleted can acknowledge it (`greenroom \
      settings acknowledge COMMIT push-record -m WHY`)";
 
 impl Line {
-    /// Remarks on steps that say that they were made long before the push that brought them: work without a network, or a
-    /// date written by hand. Which of the two cannot be told; what had landed by a time goes by the push.
+    /// Adds remarks on steps that claim to be made long before their push: either work without a network, or a date
+    /// written by hand. The two cannot be distinguished. Questions as of a time use the time of the push.
     fn note_late(&self, notes: &mut Notes) {
         for (number, step) in self.steps.iter().enumerate() {
-            // The push that created the branch brought a history from elsewhere.
+            // The push that created the branch added a history from elsewhere.
             let push = self.push_of(number).filter(|push| push.old.is_some());
             if push.is_some_and(|push| step.time < push.at.plus_millis(-LATE)) {
                 notes.remark(LATE_STEP, step.commit);
@@ -257,17 +257,17 @@ impl Line {
     }
 }
 
-/// How long before its push a step may have been made without a remark, in milliseconds.
+/// How long before its push a step may be made without a remark, in milliseconds.
 const LATE: i64 = 24 * 60 * 60 * 1000;
 
-/// That a step is older, as it says, than its push.
+/// The remark on a step that claims to be older than its push.
 const LATE_STEP: &str = "it says that it was made more than a day before the push that landed it; as of a time in between, \
                          it had not landed";
 
-/// What to do about a time that cannot be.
+/// The advice about an impossible time.
 const BACKDATED: &str = "a clock was wrong, or a date was written by hand";
 
-/// A time less what clocks may be apart.
+/// Returns a time minus the largest difference between clocks.
 fn earlier(time: Timestamp) -> Timestamp {
     time.plus_millis(-SKEW)
 }

@@ -1,9 +1,9 @@
-//! The audit: the judgement replayed over the history that landed, under the rules of each moment.
+//! The audit: judges the existing history again, under the rules of each moment.
 //!
-//! Each step of the first-parent line is judged as the gate would have judged it when it landed, whether a gate was
-//! there or not. Who landed it, and when, is taken from the record of pushes where that tells. Every object that a
-//! step brought is read and compared with its id, and the files of versions with the digest that was registered. What
-//! cannot be checked with what is on this machine is said, and never taken for good.
+//! Each step of the first-parent history is judged as the gate would have judged it when it was pushed, whether there
+//! was a gate or not. Committer and time are taken from the record of pushes, if it has them. Every object of a step is
+//! read and compared with its id, and the files of versions with the registered digest. Parts that cannot be checked on
+//! this machine are reported, and never count as correct.
 
 mod files;
 mod ids;
@@ -32,114 +32,114 @@ use crate::tree::{Oid, TreeError};
 use files::Stored;
 use line::Line;
 
-/// The most findings that are kept; further ones are counted.
+/// The largest number of findings that are listed; further ones are counted.
 const MAX_FINDINGS: usize = 10_000;
 
-/// How many steps a thread takes at a time; those next to each other share their trees.
+/// How many steps a thread takes at a time; adjacent steps share their trees.
 const BLOCK: usize = 128;
 
-/// The most threads.
+/// The largest number of threads.
 const THREADS: usize = 8;
 
-/// What is to be verified.
+/// The scope of an audit.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
-    /// The branch, in full.
+    /// The full name of the branch.
     pub branch: String,
-    /// The steps after this one; none for all.
+    /// Judge the steps after this one; `None` for all.
     pub from: Option<Oid>,
-    /// The steps up to this one; none for the newest.
+    /// Judge the steps up to this one; `None` for the newest.
     pub to: Option<Oid>,
-    /// Checkpoints that were kept elsewhere, as they were given, with the commit that each names, if that is known here.
+    /// Checkpoints that were recorded elsewhere, as they were given, each with its commit if it is known here.
     pub expected: Vec<(String, Option<Oid>)>,
     /// Whether to read every byte of the stored files.
     pub files: bool,
 }
 
-/// Something that is wrong.
+/// A fault found by the audit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Finding {
-    /// The step, where it is one step's.
+    /// The commit of the step, if the fault belongs to a step.
     pub commit: Option<Oid>,
-    /// When that step landed.
+    /// The time of the step.
     pub at: Option<Timestamp>,
-    /// Who landed it, if that could be established.
+    /// The person who committed the step to the branch, if known.
     pub by: Option<UserName>,
-    /// The subject of its commit.
+    /// The subject of the commit.
     pub subject: String,
-    /// What is wrong.
+    /// The broken rule and where it is broken.
     #[serde(flatten)]
     pub fault: Fault,
 }
 
-/// Something that is wrong and was acknowledged.
+/// A fault that was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Known {
-    /// What is wrong.
+    /// The finding, as it would be reported otherwise.
     #[serde(flatten)]
     pub finding: Finding,
-    /// Why it may stay, by whoever manages the registry.
+    /// Why the fault may stay, according to a manager of the registry.
     pub reason: String,
 }
 
-/// Something that could not be checked.
+/// A check that could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unchecked {
-    /// What, and why.
+    /// The check, and why it could not be made.
     pub message: String,
-    /// How often.
+    /// How many times the check could not be made.
     pub count: u64,
-    /// The oldest commit that it is said of, where it is said of commits.
+    /// The oldest commit concerned, if the check concerns commits.
     pub commit: Option<Oid>,
 }
 
-/// The outcome of an audit.
+/// The result of an audit.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Audit {
-    /// The branch, in full.
+    /// The full name of the branch.
     pub branch: String,
-    /// The step before the first that was judged; none if that is the first of all.
+    /// The step before the first judged one; null if there is none.
     pub from: Option<Oid>,
-    /// The last step that was judged.
+    /// The last judged step.
     pub to: Option<Oid>,
-    /// How many steps were judged.
+    /// The number of judged steps.
     pub steps: u64,
-    /// How many of them have a record of who pushed them.
+    /// The number of judged steps with a recorded push.
     pub recorded: u64,
-    /// How many pushes the record tells of.
+    /// The number of recorded pushes.
     pub pushes: u64,
-    /// How many different stored files the versions name.
+    /// The number of different stored files in the versions.
     pub stored_files: u64,
-    /// How many of those were read.
+    /// The number of stored files that were read.
     pub read_files: u64,
-    /// What is wrong, in the order of the steps.
+    /// The faults, in the order of the steps.
     pub findings: Vec<Finding>,
-    /// What is wrong and known: whoever manages the registry acknowledged it in its settings, with the reason.
+    /// The faults that a manager acknowledged in the registry's settings, with the reason.
     pub acknowledged: Vec<Known>,
-    /// How many more findings there are.
+    /// The number of further faults that are not listed.
     pub more_findings: u64,
-    /// What could not be checked.
+    /// The checks that could not be made.
     pub unchecked: Vec<Unchecked>,
-    /// What readers of messages may take for true and is not; no rule is broken by it.
+    /// Statements in messages that are not true. They break no rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<Unchecked>,
 }
 
-/// Why there is no audit.
+/// Why an audit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// An end of the range is not on the line.
+    /// An end of the range is not in the first-parent history.
     #[error("commit {} is not on the first-parent line of {branch}", .commit.short())]
     OffLine {
-        /// The commit.
+        /// The commit that was given.
         commit: Oid,
-        /// The branch.
+        /// The full name of the branch.
         branch: String,
     },
     /// The branch has no commit.
     #[error("{0} has no commit yet, so there is nothing to verify")]
     Empty(String),
-    /// The gate could not be opened, or the disk fails.
+    /// The gate could not be opened, or a read failed.
     #[error(transparent)]
     Gate(#[from] GateError),
 }
@@ -151,16 +151,21 @@ impl From<GitError> for AuditError {
 }
 
 impl Audit {
-    /// Whether all that could be checked holds.
+    /// Whether there are no unacknowledged faults.
     pub fn holds(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
-/// Hears how much is done, of how much; from several threads.
+/// A callback that receives the number of finished units and the total. Several threads call it.
 pub type Progress<'p> = &'p (dyn Fn(u64, u64) + Sync);
 
-/// Verifies a branch of the repository whose git folder is given. `stepped` hears of steps, `read` of bytes of files.
+/// Verifies a branch of the repository with this git folder. `stepped` receives the progress in steps, `read` in bytes
+/// of files.
+///
+/// # Errors
+/// [`AuditError::Empty`], [`AuditError::OffLine`] for an invalid scope; [`AuditError::Gate`] if the repository cannot
+/// be read. A damaged object is a finding, not an error.
 pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progress<'_>) -> Result<Audit, AuditError> {
     let repo = Repo::open_beside(git_dir)?;
     let mut notes = Notes::default();
@@ -196,12 +201,12 @@ pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progre
     Ok(audit)
 }
 
-/// What the newest steps of a branch broke and the files as they are do not show: rules of history. Permissions and
-/// policies depend on who lands what when, and a fault of form is seen in the file. The steps are those that `origin`
-/// does not have; without one, the newest `max`. What the registry acknowledges is left out.
+/// Returns the faults of a branch's newest steps that the current files do not show: broken rules of history.
+/// Permissions and policies depend on the committer and the time, and format faults are visible in the files. The steps
+/// are those that `origin` does not have; without `origin`, the newest `max`. Acknowledged faults are left out.
 ///
 /// # Errors
-/// As [`verify`]. A clone that is cut is looked at as far as it goes.
+/// The same as [`verify`]. A shallow clone is checked as far as it goes.
 pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fault)>, AuditError> {
     let repo = registry.repo();
     let upstream = registry.upstream().ok().flatten().filter(|known| *known != tip);
@@ -219,7 +224,7 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
     }
     let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(tip), ..Scope::default() };
     let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
-    // What is damaged or missing is told by other checks.
+    // Other checks report damaged or missing objects.
     let of_history = |fault: &Fault| {
         let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
         let of_history = rule.is_some_and(|rule| rule.class == Class::History);
@@ -229,7 +234,7 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
     Ok(told.filter_map(|f| Some((f.commit?, f.fault))).collect())
 }
 
-/// What is noted on the way.
+/// The collected results.
 #[derive(Default)]
 struct Notes {
     findings: Vec<Finding>,
@@ -251,7 +256,7 @@ impl Notes {
         }
     }
 
-    /// A fault of the history as a whole, or of one step.
+    /// Adds a fault of the history as a whole, or of one step.
     fn fault(&mut self, commit: Option<(Oid, Timestamp)>, rule: &'static str, message: String, help: &str) {
         let fault = Fault { problem: Problem::of_file("", rule, message).help(help), class: Class::History };
         let (at, commit) = (commit.map(|c| c.1), commit.map(|c| c.0));
@@ -274,7 +279,7 @@ impl Notes {
         }
     }
 
-    /// Puts all into the audit: what is said of the line as a whole first, then step by step.
+    /// Moves everything into the audit: faults of the whole history first, then step by step.
     fn finish(mut self, line: &Line, audit: &mut Audit) {
         let place = |f: &Finding| f.commit.map(|c| line.place(&c).map_or(0, |n| n + 1));
         self.findings.sort_by_cached_key(|f| (place(f), f.fault.clone()));
@@ -287,20 +292,20 @@ impl Notes {
     }
 }
 
-/// What was found of a run of steps.
+/// The results of a block of steps.
 struct Part {
     first: usize,
     notes: Notes,
     stored: BTreeSet<Stored>,
-    /// The ids that came: in which step, and into the registry of which folder.
+    /// The new ids: the index of the step, and the registry's folder.
     new_ids: Vec<(usize, String, NewId)>,
-    /// The registries that were moved: in which step, from which folder to which.
+    /// The moved registries: the index of the step, the old folder, the new folder.
     moved: Vec<(usize, String, String)>,
-    /// The people who were added: in which step, and to the registry of which folder.
+    /// The added people: the index of the step, and the registry's folder.
     people: Vec<(usize, String, UserName)>,
 }
 
-/// Judges the steps of a range with all cores; the parts are in order.
+/// Judges the steps of a range on all cores; the results are in order.
 fn judge_all(
     git_dir: &Path,
     line: &Line,
@@ -377,10 +382,10 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
     Ok(())
 }
 
-/// That a partial clone lacks what a step is judged by.
+/// The message for a step whose objects a partial clone lacks.
 const LEFT_OUT: &str = "the clone is partial: objects of the step are not here (`git fetch --refetch --no-filter`)";
 
-/// Whether an object is not what it should be, rather than the disk failing.
+/// Whether an object is missing, damaged or too large, and not just unreadable because of the disk.
 fn is_damage(e: &TreeError) -> bool {
     match e {
         TreeError::Missing(_) | TreeError::Damaged { .. } | TreeError::TooLarge { .. } => true,
@@ -400,7 +405,7 @@ fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
         let (commit, at, subject) = (Some(judged.commit), Some(judged.at), judged.subject.clone());
         notes.find(Finding { commit, at, by: by.clone(), subject, fault });
     }
-    // The judge says already whose word was taken for want of a record.
+    // The gate already reports which assumption it made without a record.
     if is_gap && judged.unchecked.is_empty() {
         notes.unchecked("no push of it is recorded", 1, Some(judged.commit));
     }
@@ -413,7 +418,7 @@ fn tell(judged: Judged, files: files::Found, is_gap: bool, notes: &mut Notes) {
     }
 }
 
-/// Judges the last state as a whole, by the rules that need no step.
+/// Judges the last snapshot as a whole, by the rules that need no step.
 fn whole(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<(), AuditError> {
     let found = (|| -> Result<Vec<Fault>, GateError> {
         let root = Some(repo.tree_of(&tip)?);
@@ -433,14 +438,14 @@ fn whole(repo: &Repo, tip: Oid, notes: &mut Notes) -> Result<(), AuditError> {
             }
             Ok(())
         }
-        // The step that brought it has told of it.
+        // The step that added the object has already been reported.
         Err(GateError::Tree(e) | GateError::Git(GitError::Object(e))) if is_damage(&e) => Ok(()),
         Err(e) => Err(e.into()),
     }
 }
 
-/// Sets apart what the settings of the last state acknowledge: a fault of a step by its commit and rule, never one of the
-/// state as it is.
+/// Separates the faults that the settings of the last snapshot acknowledge. A fault of a step is acknowledged by commit
+/// and rule; a fault of the current snapshot cannot be acknowledged.
 fn set_apart(repo: &Repo, audit: &mut Audit) -> Result<(), AuditError> {
     let Some(tip) = audit.to.filter(|_| !audit.findings.is_empty()) else { return Ok(()) };
     let Ok(root) = repo.tree_of(&tip) else { return Ok(()) };
@@ -455,7 +460,7 @@ fn set_apart(repo: &Repo, audit: &mut Audit) -> Result<(), AuditError> {
     }
     for finding in std::mem::take(&mut audit.findings) {
         let key = finding.commit.map(|c| (c.to_string(), finding.fault.problem.rule.to_owned()));
-        // What is told of the state as it is has no time: that can be mended, and is not of the past.
+        // A fault of the current snapshot has no time: it can be fixed, and does not belong to the past.
         match key.filter(|_| finding.at.is_some()).and_then(|key| known.get(&key)) {
             Some(reason) => audit.acknowledged.push(Known { finding, reason: reason.clone() }),
             None => audit.findings.push(finding),
@@ -464,7 +469,7 @@ fn set_apart(repo: &Repo, audit: &mut Audit) -> Result<(), AuditError> {
     Ok(())
 }
 
-/// Looks for the stored files that versions name, and reads them if asked to.
+/// Checks that the stored files of versions exist, and reads them if `all_bytes` is set.
 fn check_stored(
     repo: &Repo,
     stored: &BTreeSet<Stored>,
@@ -501,5 +506,5 @@ fn check_stored(
     }
 }
 
-/// What to do about a stored object that is not what it should be.
+/// The advice about a damaged stored object.
 const RESTORE: &str = "restore it from a backup, or move it away and `git lfs fetch` it again";

@@ -1,22 +1,22 @@
-//! Work trees on disks that cannot tell all, and files that git converts: what git calls clean is clean, and what is
-//! written is what git would check out.
+//! Work trees on file systems that lack features, and files that git converts: published files are clean for git, and
+//! have the bytes that git would check out.
 
 use super::*;
 use crate::tree::Kind;
 
-/// Lets git check out all files anew, under the settings that hold now.
+/// Lets git check out all files again, under the current settings.
 fn check_out_anew(sandbox: &Sandbox, dir: &Path) {
     sandbox.git(dir, &["rm", "-rq", "--cached", "."]);
     sandbox.git(dir, &["reset", "-q", "--hard"]);
 }
 
-/// Publishes over the file of a model and gives what is on disk then; git must call it clean.
+/// Publishes over a model's file and returns its bytes on disk. Git must call the file clean.
 #[track_caller]
 fn written(sandbox: &Sandbox, dir: &Path, text: &str) -> Vec<u8> {
     let repo = open(dir);
     commit(&repo, &patch(&[("models/a/model.toml", text)]), "change");
     sandbox.clean(dir);
-    // git looks at the bytes, whatever the index thinks of the file.
+    // Git looks at the bytes, whatever the index says about the file.
     sandbox.git(dir, &["update-index", "--really-refresh"]);
     sandbox.git(dir, &["add", "--renormalize", "."]);
     sandbox.clean(dir);
@@ -47,7 +47,7 @@ fn line_ends_are_as_git_would_write_them() {
             sandbox.git(&dir, &["config", key, value]);
         }
         check_out_anew(&sandbox, &dir);
-        // As no stat of the index fits, the bytes decide.
+        // No stat in the index matches now, so the bytes decide.
         std::fs::write(dir.join("models/a/model.toml"), std::fs::read(dir.join("models/a/model.toml")).unwrap())
             .unwrap();
         assert_eq!(written(&sandbox, &dir, "a\nb\n"), expected.as_bytes(), "{settings:?} {attributes}");
@@ -73,7 +73,7 @@ fn ids_and_encodings_are_as_git_would_write_them() {
         if let Some(expected) = expected {
             assert_eq!(found, expected, "{attributes}");
         }
-        // And once more over what was converted.
+        // The same again over the converted file.
         written(&sandbox, &dir, &format!("{text}# more\n"));
     }
 }
@@ -128,7 +128,7 @@ fn modes_and_links_that_the_disk_cannot_tell_do_not_count() {
 fn a_name_may_change_its_case_where_the_disk_ignores_it() {
     let sandbox = Sandbox::new();
     let dir = sandbox.with_commit("r");
-    // On such a disk both names lead to one file; here two names of one file do so.
+    // On such a file system both names lead to one file. Here a hard link has the same effect.
     std::fs::hard_link(dir.join("README.md"), dir.join("readme.md")).unwrap();
     let repo = open(&dir);
     let mut change = patch(&[("readme.md", "other\n")]);
@@ -137,7 +137,7 @@ fn a_name_may_change_its_case_where_the_disk_ignores_it() {
     assert_eq!(std::fs::read_to_string(dir.join("readme.md")).unwrap(), "other\n");
     assert!(!dir.join("README.md").exists());
     sandbox.clean(&dir);
-    // A file of its own stands in the way as ever.
+    // A separate file is still in the way.
     std::fs::write(dir.join("ReadMe.md"), "mine\n").unwrap();
     let mut change = patch(&[("ReadMe.md", "theirs\n")]);
     change.remove("readme.md");
@@ -153,7 +153,7 @@ fn what_is_assumed_unchanged_is_so() {
     sandbox.clean(&dir);
     let files = open(&dir).work_files("").unwrap().unwrap();
     assert!(matches!(files.get("README.md"), Some(WorkFile::Recorded(Kind::File, _))));
-    // Yet it is not written over.
+    // But the file is not overwritten.
     let over = try_commit(&open(&dir), &patch(&[("README.md", "x\n")]), "change");
     assert!(matches!(over, Err(PublishError::Dirty { .. })));
 }

@@ -1,4 +1,4 @@
-//! The work tree and index.
+//! Updates of the work tree and the index.
 
 use super::*;
 
@@ -109,12 +109,12 @@ fn an_edit_within_the_second_of_the_index_is_not_overlooked() {
         std::fs::File::options().write(true).open(dir.join(file)).unwrap().set_modified(time).unwrap();
     };
     let now = std::fs::metadata(dir.join("README.md")).unwrap().modified().unwrap();
-    // The index is written anew within the same second, or a minute later.
+    // The index is written again within the same second, or a minute later.
     for time in [now, now - Duration::from_secs(60)] {
         std::fs::write(dir.join("README.md"), "hello\n").unwrap();
         set_time("README.md", time);
         sandbox.git(&dir, &["add", "README.md"]);
-        // Same size, same time: only the second in which the index was written gives the edit away.
+        // Same size, same time: only the second in which the index was written reveals the edit.
         std::fs::write(dir.join("README.md"), "HELLO\n").unwrap();
         set_time("README.md", time);
         set_time(".git/index", time);
@@ -260,7 +260,7 @@ fn the_work_tree_of_a_writer_that_was_killed_is_brought_after() {
     all.remove("README.md");
     let old = repo.tree_of(&repo.head().unwrap().unwrap()).unwrap();
     let new = repo.tree_of(&commit(&repo, &all, "all")).unwrap();
-    // As if it had been killed when some files had followed and others, and the index, had not.
+    // As if a writer was killed after it updated some files, but not the others and not the index.
     sandbox.git(&dir, &["read-tree", &old.to_string()]);
     std::fs::write(dir.join("README.md"), "hello\n").unwrap();
     std::fs::remove_file(dir.join("later")).unwrap();
@@ -284,8 +284,8 @@ fn a_work_tree_that_cannot_follow_says_so_and_is_brought_after_by_the_next() {
     let sandbox = Sandbox::new();
     let dir = sandbox.with_commit("r");
     let repo = open(&dir);
-    // The folder may not be written to; for the superuser, who may, the file is in use as a mount would be: a
-    // folder stands where the new file is prepared.
+    // The folder is not writable. For the superuser, who can write everywhere, a folder stands at the path of the
+    // temporary file, so the file cannot be replaced.
     let folder = dir.join("models/a");
     std::fs::create_dir(folder.join(".greenroom-new")).unwrap();
     let set = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();

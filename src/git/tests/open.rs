@@ -1,4 +1,4 @@
-//! Finding, refusing and making repositories.
+//! Finding, refusing and creating repositories.
 
 use super::*;
 
@@ -43,7 +43,7 @@ fn the_repository_of_another_user_is_refused_as_git_does() {
     let sandbox = Sandbox::new();
     let dir = sandbox.with_commit("r");
     if std::os::unix::fs::chown(&dir, Some(4_242), None).is_err() {
-        // Only the superuser can give a folder away.
+        // Only the superuser can change the owner of a folder.
         return;
     }
     std::os::unix::fs::chown(dir.join(".git"), Some(4_242), None).unwrap();

@@ -209,7 +209,7 @@ fn many_writers_lose_no_update() {
                 let repo = open(dir);
                 for i in 0..EACH {
                     loop {
-                        // Every other writer holds no lock while it reads, as a foreign program would.
+                        // Every second writer reads without the lock, like a foreign program.
                         let head = repo.head().unwrap();
                         let root = head.map(|h| repo.tree_of(&h).unwrap());
                         let tree = repo.stage(root, &patch(&[(&format!("w{writer}/{i}"), "x")])).unwrap();
@@ -254,7 +254,7 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
     let first = commit(&repo, &patch(&[("a", "1")]), "one");
     let main = dir.join("refs/heads/main.lock");
     let file = dir.join("greenroom/lock");
-    // What a writer that is killed leaves: its note stays, as nobody clears it.
+    // What a killed writer leaves: its note stays, because nothing clears it.
     let note = |held: Option<Held>| {
         let mut lock = repo.lock(WAIT).unwrap();
         lock.note(held.as_slice(), None).unwrap();
@@ -264,15 +264,15 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
     };
     let planned = || note(Some(Held::planned(main.clone(), Some(first))));
 
-    // Killed between the lock and the move: it holds the id that was to be published.
+    // Killed between the lock and the move: the lock contains the id that was to be published.
     planned();
     std::fs::write(&main, format!("{first}\n")).unwrap();
     commit(&repo, &patch(&[("a", "2")]), "healed");
-    // Killed right after the lock was made, before anything was in it.
+    // Killed right after the lock was created, before anything was in it.
     planned();
     std::fs::write(&main, "").unwrap();
     commit(&repo, &patch(&[("a", "3")]), "healed");
-    // The same file as the writer noted, whatever is in it.
+    // The same file as the writer noted, whatever its content.
     std::fs::write(&main, "whatever").unwrap();
     note(Held::taken(main.clone()));
     commit(&repo, &patch(&[("a", "4")]), "healed");
@@ -281,11 +281,11 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
         Err(PublishError::Git(e @ GitError::Locked { .. })) => assert!(e.to_string().contains("main.lock"), "{e}"),
         other => panic!("{other:?}"),
     };
-    // Somebody else's: another id in it.
+    // Another process's lock: it contains another id.
     planned();
     std::fs::write(&main, "0123456789012345678901234567890123456789\n").unwrap();
     refused();
-    // Somebody else's: empty, but made much later than the note, or long before it.
+    // Another process's lock: empty, but created much later than the note, or long before it.
     for age in [-60, 60] {
         planned();
         std::fs::write(&main, "").unwrap();
@@ -294,13 +294,13 @@ fn locks_of_a_killed_writer_are_removed_and_others_are_named() {
         std::fs::File::options().write(true).open(&main).unwrap().set_modified(time).unwrap();
         refused();
     }
-    // Another file than the one that was noted.
+    // Another file than the noted one.
     note(Held::taken(main.clone()));
     std::fs::remove_file(&main).unwrap();
     std::fs::write(dir.join("in the way of the same inode"), "").unwrap();
     std::fs::write(&main, "").unwrap();
     refused();
-    // Outside the repository nothing is touched, whatever the note says.
+    // Files outside the repository are never touched, whatever the note says.
     let outside = sandbox.path("precious.lock");
     std::fs::write(&outside, format!("{first}\n")).unwrap();
     note(Some(Held::planned(outside.clone(), Some(first))));
@@ -390,7 +390,7 @@ fn commits_are_signed_as_git_is_configured_and_git_verifies_them() {
             ("gpg.format", "ssh"),
             ("user.signingKey", key.to_str().unwrap()),
             ("gpg.ssh.allowedSignersFile", signers.to_str().unwrap()),
-            // A repository names no program: this one would fail.
+            // A repository cannot choose the program: this one would fail.
             ("gpg.ssh.program", "/bin/false"),
         ] {
             sandbox.git(&dir, &["config", setting, value]);
@@ -440,7 +440,7 @@ fn a_repository_that_is_read_only_says_so() {
     let set = |mode| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
     set(0o555);
     if std::fs::write(dir.join("probe"), "").is_ok() {
-        // The superuser may write anywhere, so there is nothing to see.
+        // The superuser can write anywhere, so there is nothing to test.
         set(0o755);
         return;
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::tree::{Kind, Objects as _, TreeError};
 
-/// An empty commit by git with a committer time.
+/// Creates an empty commit with a committer time, with git.
 fn commit_at(sandbox: &Sandbox, dir: &Path, seconds: i64) -> Oid {
     let tree = sandbox.git(dir, &["mktree", "--missing"]);
     let head = sandbox.output(dir, &["rev-parse", "-q", "--verify", "HEAD"]);
@@ -212,7 +212,7 @@ fn a_hook_sees_what_is_being_pushed_and_cannot_write() {
     let bare = sandbox.init("bare.git", &["--bare"]);
     sandbox.git(&dir, &["push", "-q", bare.to_str().unwrap(), "main"]);
     let new = commit(&open(&dir), &patch(&[("pushed", "new\n")]), "pushed");
-    // The objects of the push lie apart, as in git's quarantine.
+    // The objects of the push lie in a separate folder, as in git's quarantine.
     let apart = sandbox.path("incoming");
     let old = sandbox.git(&bare, &["rev-parse", "main"]);
     for line in sandbox.git(&dir, &["rev-list", "--objects", "main", &format!("^{old}")]).lines() {
@@ -264,7 +264,7 @@ fn common_ancestors_are_found_where_the_library_finds_them_and_beside_odd_commit
         found.sort();
         assert_eq!((found.len(), &repo.best_common(at(one), at(other)).unwrap()), (count, &found), "{one} {other}");
     }
-    // A commit that nobody made, at no time.
+    // A commit without an author and without a time.
     let odd = dir.join("odd");
     std::fs::write(&odd, format!("tree {}\nparent {}\n\nodd\n", repo.tree_of(&at("main")).unwrap(), at("main")))
         .unwrap();
