@@ -1,5 +1,5 @@
-//! Transition requests of a version: made, listed, approved, rejected, withdrawn. Calls name no id: a request is the one
-//! for a stage, and to withdraw one, by whom.
+//! Transition requests of a version: create, list, approve, reject, withdraw. Requests are not named by id, but by
+//! their target stage, and for a withdrawal also by their requester.
 
 use std::sync::Arc;
 
@@ -22,7 +22,11 @@ use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
-/// The open requests of a version, oldest first, with what the viewer may do.
+/// Returns the open requests of a version, oldest first, with the actions that the viewer may take.
+///
+/// # Errors
+///
+/// When the registry cannot be read.
 pub fn open_requests(
     snapshot: &Snapshot<'_>,
     viewer: &Viewer,
@@ -42,7 +46,7 @@ pub fn open_requests(
     Ok(out)
 }
 
-/// GET `transition-requests/list`
+/// Handles GET `transition-requests/list`.
 pub async fn list(call: Call) -> Answer {
     let (model, number) = named(&call)?;
     let viewer = call.viewer();
@@ -59,7 +63,7 @@ pub async fn list(call: Call) -> Answer {
     if open.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "requests": open })) }
 }
 
-/// POST `transition-requests/create`
+/// Handles POST `transition-requests/create`.
 pub async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/create", call, create_now).await
@@ -92,7 +96,7 @@ async fn create_now(call: Call) -> Answer {
     Reply::json(&json!({ "request": shown, "warnings": warnings }))
 }
 
-/// POST `transition-requests/approve`
+/// Handles POST `transition-requests/approve`.
 pub async fn approve(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/approve", call, approve_now).await
@@ -107,7 +111,7 @@ async fn approve_now(call: Call) -> Answer {
     decided(&call, call.write(vec![action]).await?, version)
 }
 
-/// POST `transition-requests/reject`
+/// Handles POST `transition-requests/reject`.
 pub async fn reject(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/reject", call, reject_now).await
@@ -120,7 +124,7 @@ async fn reject_now(call: Call) -> Answer {
     decided(&call, call.write(vec![action]).await?, version)
 }
 
-/// DELETE `transition-requests/delete`
+/// Handles DELETE `transition-requests/delete`.
 pub async fn delete(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/delete", call, delete_now).await
@@ -142,7 +146,7 @@ fn none_by(model: &ModelName, version: u64, to: &Stage, given: &str) -> ApiError
     Refusal::NotFound { noun: Noun::Request, name: String::new(), message }.into()
 }
 
-/// What was decided, as an answer.
+/// Returns the response to a decision.
 fn decided(call: &Call, landed: Landed, version: u64) -> Answer {
     let activity = of_decision(&landed, version, call.caller.user.as_str());
     Reply::json(&json!({ "activity": activity }))
