@@ -183,11 +183,11 @@ enum Failed {
     Import(ImportError),
     /// The registry refuses the files.
     Refused(ApiError),
-    /// There is nothing to be done any more.
+    /// There is nothing left to do.
     Moot,
 }
 
-/// Copies a model and completes its version, or says that it failed.
+/// Copies a model and completes its version, or marks the version as failed.
 fn import(parts: &Parts, task: &Task) {
     let begun = Instant::now();
     let name = find(parts, task).map(|(model, _)| model.name.clone());
@@ -216,13 +216,13 @@ fn import(parts: &Parts, task: &Task) {
     let action =
         Action::SetStatus { model: model.name.clone(), version: task.version, status, message: message(&failed) };
     if let Err(Failed::Refused(e)) = write(parts, &caller(parts, &version.created_by), action) {
-        // It stays pending, and the next server tries again.
+        // The version stays pending, and the next server tries again.
         parts.log.error(json!({ "message": "a version could not be marked as failed", "model": name,
             "version": task.version, "error": e.message }));
     }
 }
 
-/// The version, if it still is there and pending.
+/// Returns the version, if it still exists and is pending.
 fn find(parts: &Parts, task: &Task) -> Option<(Arc<ModelCard>, Arc<VersionFacts<'static>>)> {
     let catalog = parts.catalog.borrow().clone()?;
     let model = catalog.model_by_id(&task.model)?;
@@ -243,7 +243,7 @@ fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Arti
     let ids = [Text::new(&run_id).unwrap_or_default(), Text::new(&model_id).unwrap_or_default()];
     let arrived = arrived(taken, ids, evidence);
     let sum = arrived.artifacts.clone();
-    // It may have another name by now.
+    // The model may have been renamed meanwhile.
     let (model, version) = find(parts, task).ok_or(Failed::Moot)?;
     let (model, number) = (model.name.clone(), version.number);
     let action = Action::CompleteVersion { model, version: number, arrived: Box::new(arrived) };
@@ -251,7 +251,7 @@ fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Arti
     Ok(sum)
 }
 
-/// What was copied and what is known of it, for the version.
+/// Returns the copied files and their facts, for the version.
 fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evidence, ImportError>) -> Arrived {
     let (evidence, note) = match evidence {
         Ok(found) => (found, findings(taken.facts.model.as_ref())),
@@ -276,23 +276,23 @@ fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evid
     }
 }
 
-/// Who registered a version, as the one who completes it.
+/// Returns the person who registered a version, as the caller who completes it.
 fn caller(parts: &Parts, created_by: &str) -> Arc<Caller> {
     let user = UserName::new(created_by).unwrap_or_else(|_| UserName::nobody());
     let catalog = parts.catalog.borrow().clone();
     let known = catalog.and_then(|c| Caller::of(&user, c.people().get(&user)?));
-    // Who is no person of the registry goes by his address.
+    // A person who is not in the registry is named by their address.
     let (name, email) = (user.as_str().to_owned(), user.as_str().to_owned());
     Arc::new(known.unwrap_or(Caller { user, name, email, read_only: false, delegated: false }))
 }
 
-/// Makes a change and waits until it is durable.
+/// Makes a change and waits until it is on disk.
 fn write(parts: &Parts, caller: &Arc<Caller>, action: Action) -> Result<(), Failed> {
     let jobs = parts.jobs.upgrade().ok_or(Failed::Moot)?;
     let (reply, answer) = oneshot::channel();
     let job = Job::Change { caller: Arc::clone(caller), actions: vec![action], comment: String::new(), reply };
     jobs.blocking_send(job).map_err(|_| Failed::Moot)?;
-    // Who waits for the writer must not keep it waiting for more.
+    // While waiting for the writer, hold no handle that keeps the writer running.
     drop(jobs);
     answer.blocking_recv().map_err(|_| Failed::Moot)?.map(drop).map_err(Failed::Refused)
 }
