@@ -63,7 +63,7 @@ pub enum HookError {
     Record(#[from] PushesError),
 }
 
-/// Settings on a hook's command line. They replace the repository's settings, which some hosts hide from hooks.
+/// Settings on a hook's command line, for hosts that hide the repository's settings from hooks.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     /// The kind of host.

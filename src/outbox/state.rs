@@ -98,7 +98,7 @@ pub struct Past {
     pub job: Pending,
     /// When it arrived, in milliseconds since the epoch.
     pub at: i64,
-    /// What the channel reported about it.
+    /// The report of the channel about it.
     pub said: String,
 }
 

@@ -96,8 +96,11 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// `UNAUTHENTICATED` when the credentials are missing or wrong, `PERMISSION_DENIED` when the named person is not in
-    /// the registry or the service may not act for people, and `REQUEST_LIMIT_EXCEEDED` after too many failed attempts.
+    /// - `UNAUTHENTICATED` when the credentials are missing or wrong.
+    /// - `PERMISSION_DENIED` when the named person is not in the registry or has no e-mail address, or the service may
+    ///   not act for people.
+    /// - `BAD_REQUEST` when a header is given twice or is not plain text.
+    /// - `REQUEST_LIMIT_EXCEEDED` after too many failed attempts.
     pub fn caller(
         &self,
         headers: &HeaderMap,
@@ -151,7 +154,7 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// `UNAUTHENTICATED` when the person has left the registry since.
+    /// `UNAUTHENTICATED` when the person has left the registry since, or has no e-mail address.
     pub fn reader(&self, user: &UserName, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {
         let local = self.local.as_deref().filter(|local| local.user == *user).cloned();
         let known = || catalog.people().get(user).and_then(|person| Caller::of(user, person));

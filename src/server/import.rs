@@ -118,11 +118,11 @@ impl Imports {
     }
 
     /// Returns what the tracking server knows about a run and a logged model, and the reason if the server could not be
-    /// queried. If neither is named, the result is empty.
+    /// queried. If neither is named, the result is empty. Waits while too many other requests query the server.
     ///
     /// # Errors
     ///
-    /// `REQUEST_LIMIT_EXCEEDED` when the server is stopping or too many registrations wait.
+    /// `REQUEST_LIMIT_EXCEEDED` when the queue of such requests is closed.
     pub async fn evidence(&self, run_id: &str, model_id: &str) -> Result<(Evidence, Option<String>), ApiError> {
         if !self.sources.asks() || (run_id.is_empty() && model_id.is_empty()) {
             return Ok((Evidence::default(), None));

@@ -111,7 +111,7 @@ pub struct Config {
     pub sources: Sources,
     /// The time without a request after which the server stops by itself.
     pub idle_exit: Option<Duration>,
-    /// The caller without a token on a loopback address, who also commits, in a play (`greenroom play`). `None` means
+    /// The caller without a token on a loopback address, who also commits, in `greenroom demo`. `None` means
     /// the local git user.
     pub local: Option<Ident>,
 }
@@ -314,7 +314,7 @@ impl Work {
     }
 }
 
-/// Opens the registry. A play stays in its own folder, whatever GIT_DIR says.
+/// Opens the registry. The demo stays in its own folder, whatever GIT_DIR says.
 fn open(config: &Config) -> Result<Registry, RegistryError> {
     match config.local {
         Some(_) => Registry::with(Repo::open(&config.dir)?, ""),

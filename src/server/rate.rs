@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::error::{ApiError, Code};
 use crate::name::UserName;
 
-/// The largest number of callers in memory. More people have hardly called at the same time.
+/// The largest number of callers in memory. When more callers come, all buckets start full again.
 const MAX_CALLERS: usize = 10_000;
 
 /// A token bucket for each caller. It fills with the rate per second, and holds twice as many tokens.

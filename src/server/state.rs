@@ -170,8 +170,10 @@ impl State {
     ///
     /// # Errors
     ///
-    /// `PERMISSION_DENIED` when a service may not do this in a person's name, `REQUEST_LIMIT_EXCEEDED` when too many
-    /// changes wait, `TEMPORARILY_UNAVAILABLE` when the server is stopping, and the reason when the change is refused.
+    /// - `PERMISSION_DENIED` when a service may not do this in a person's name.
+    /// - `REQUEST_LIMIT_EXCEEDED` when too many changes wait.
+    /// - `TEMPORARILY_UNAVAILABLE` when the server is stopping.
+    /// - The reason when the change is refused.
     pub async fn write(&self, caller: Arc<Caller>, actions: Vec<Action>, comment: String) -> Result<Landed, ApiError> {
         if caller.delegated && !actions.iter().all(Action::may_be_delegated) {
             return Err(ApiError::denied(

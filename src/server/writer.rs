@@ -1,5 +1,6 @@
-//! The single writer thread. It takes the waiting changes, makes each change on top of the previous one, judges each as
-//! a step of its own, and commits them together with one flush. It also follows commits of other programs.
+//! The single writer thread. It takes the waiting changes and makes each change on top of the previous one. It judges
+//! each change as a step of its own, and commits all of them together with one flush. It also follows commits of other
+//! programs.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -7,7 +7,7 @@ use super::tell::{Level, Message};
 use crate::deliver::Outcome;
 use crate::outbox::Pending;
 
-/// What happened to jobs that failed.
+/// The effects of failed jobs on the channel.
 #[derive(Debug, Default)]
 struct Put {
     /// The time until which the whole channel pauses, if the receiver asked for that.

@@ -104,7 +104,7 @@ pub struct Item {
 pub struct Farewell {
     /// The address of the page that unsubscribes. `None` if the server's address is not set.
     pub link: Option<String>,
-    /// What that page turns off, such as `mail about churn`.
+    /// The mail that the page turns off, such as `mail about churn`.
     pub what: String,
     /// The command that does the same.
     pub command: String,

@@ -1,10 +1,10 @@
 //! The mail channel: sends events over SMTP to the people who want them.
 //!
 //! The queue is the person, so a mailbox that refuses or defers mail does not delay mail to other people. The events of
-//! one commit are sent in one mail. A person who wants digests gets the events of an hour or day in one mail. The
-//! decision whether a person gets an event is made when the event is seen, and again when the mail is sent, because
-//! current notification settings and permissions count ([`crate::audience`]). If a crash or a lost response leaves open
-//! whether a mail arrived, the mail is sent again with the same Message-ID.
+//! one commit are sent in one mail. A person who wants digests gets the events of an hour or day in one mail. Whether a
+//! person gets an event is decided twice ([`crate::audience`]): when the event is seen, and when the mail is sent.
+//! Current notification settings and permissions count. If a crash or a lost response leaves open whether a mail
+//! arrived, the mail is sent again with the same Message-ID.
 
 mod alarm;
 mod ask;

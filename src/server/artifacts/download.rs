@@ -28,7 +28,7 @@ use crate::server::writer::clock;
 ///
 /// # Errors
 ///
-/// `RESOURCE_DOES_NOT_EXIST` when the version does not exist or has no files, and an internal error when the files
+/// `RESOURCE_DOES_NOT_EXIST` when the version's files are not in the registry, and an internal error when the files
 /// differ from what was registered.
 pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Files, ApiError> {
     let (commit, shelf) = (call.catalog.commit(), Arc::clone(&call.state.shelf));

@@ -31,6 +31,11 @@ const CHUNK: usize = 200;
 const CHUNKS: usize = 50;
 
 /// Handles GET `model-versions/get-activities`: oldest first, the newest thousand.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, and an error when the registry or index cannot be
+/// read.
 pub async fn all(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let page = read(&call, model, version, None, ALL).await?;

@@ -47,6 +47,10 @@ pub fn open_requests(
 }
 
 /// Handles GET `transition-requests/list`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version.
 pub async fn list(call: Call) -> Answer {
     let (model, number) = named(&call)?;
     let viewer = call.viewer();
@@ -64,6 +68,11 @@ pub async fn list(call: Call) -> Answer {
 }
 
 /// Handles POST `transition-requests/create`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, `INVALID_PARAMETER_VALUE` when the stage or
+/// comment is invalid, and the reason when the rules refuse the request.
 pub async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/create", call, create_now).await
@@ -97,6 +106,11 @@ async fn create_now(call: Call) -> Answer {
 }
 
 /// Handles POST `transition-requests/approve`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or no request for the stage is open, and the
+/// reason when the rules refuse the approval.
 pub async fn approve(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/approve", call, approve_now).await
@@ -112,6 +126,11 @@ async fn approve_now(call: Call) -> Answer {
 }
 
 /// Handles POST `transition-requests/reject`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or no request for the stage is open, and the
+/// reason when the rules refuse the rejection.
 pub async fn reject(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/reject", call, reject_now).await
@@ -125,6 +144,11 @@ async fn reject_now(call: Call) -> Answer {
 }
 
 /// Handles DELETE `transition-requests/delete`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or the person has no open request for the stage,
+/// and the reason when the rules refuse the withdrawal.
 pub async fn delete(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/delete", call, delete_now).await

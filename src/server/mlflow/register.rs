@@ -23,7 +23,8 @@ use super::source::registered;
 ///
 /// # Errors
 ///
-/// When evidence cannot be recorded, or the version that is the source is not ready or its files are missing.
+/// `INVALID_PARAMETER_VALUE` when the evidence cannot be recorded, `INVALID_STATE` when the source is a version that is
+/// not READY, and an error when the registry cannot be read.
 pub async fn fill(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     let (params, metrics) = (call.args.value("params")?, call.args.value("metrics")?);
     let given = Evidence::strict(params, metrics).map_err(|e| ApiError::invalid(sentence(&e.to_string())))?;
