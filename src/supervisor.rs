@@ -1,28 +1,29 @@
-//! Threads that must not be lost: a panic in one of them is noticed, and the program that runs it ends.
+//! Supervises long-lived threads: a panic in one of them ends the program.
 //!
-//! A thread that panics leaves the others waiting for it: a server without its writer answers every request with an
-//! error, and its supervisor (systemd, Kubernetes) takes it for alive. So long-lived threads are started here, and whoever
-//! runs them hears of the first panic and ends the process with its reason and an exit code.
+//! A thread that panics leaves the other threads waiting for it. A server without its writer answers every request with
+//! an error, but its supervisor (systemd, Kubernetes) still believes that it is alive. So long-lived threads are
+//! started here. The program registers an action for the first panic, and ends the process with the reason and an exit
+//! code.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// A thread panicked.
+/// The panic of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the thread '{thread}' failed inside (a bug; please report it): {message}")]
 pub struct Failure {
-    /// The thread's name.
+    /// The name of the thread.
     pub thread: String,
-    /// What the panic says.
+    /// The message of the panic, on one line.
     pub message: String,
 }
 
-/// What is to be done at the first failure.
+/// An action to run at the first failure.
 type Act = Box<dyn FnOnce() + Send>;
 
-/// The threads of one program.
+/// The supervised threads of one program.
 #[derive(Default)]
 pub struct Supervisor {
     state: Mutex<(Option<Failure>, Vec<Act>)>,
@@ -39,12 +40,12 @@ impl Supervisor {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first failure; none while all is well.
+    /// Returns the first failure, or `None` if no thread has panicked.
     pub fn failure(&self) -> Option<Failure> {
         self.lock().0.clone()
     }
 
-    /// Does something at the first failure; at once where there was one.
+    /// Runs an action at the first failure. If a thread has already failed, the action runs at once.
     pub fn on_failure(&self, act: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
         if state.0.is_none() {
@@ -55,7 +56,7 @@ impl Supervisor {
         }
     }
 
-    /// Notes that a thread or task panicked with this payload.
+    /// Records that a thread or task panicked with this payload, and runs the actions. Only the first failure counts.
     pub fn failed(&self, thread: &str, panic: &(dyn Any + Send)) {
         let mut state = self.lock();
         if state.0.is_some() {
@@ -67,7 +68,11 @@ impl Supervisor {
         acts.into_iter().for_each(|act| act());
     }
 
-    /// Starts a thread whose panic is a failure. Joining it gives nothing then.
+    /// Starts a thread whose panic counts as a failure. Joining a thread that panicked returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot start a thread.
     pub fn spawn<T: Send + 'static>(
         self: &Arc<Self>,
         name: &str,
@@ -85,7 +90,7 @@ impl Supervisor {
     }
 }
 
-/// What a panic says, on one line.
+/// Returns the message of a panic on one line.
 pub fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     crate::text::one_line(text.unwrap_or("it gave no reason")).into_owned()

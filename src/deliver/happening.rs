@@ -1,4 +1,4 @@
-//! What happened, as it is told: an event of a landed step, or what the watcher saw of the history itself.
+//! Events as they are delivered: an event of a step, or something that the watcher noticed about the history itself.
 
 use sha2::{Digest as _, Sha256};
 
@@ -7,52 +7,52 @@ use crate::name::{Id, UserName};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// One thing that happened, with where and by whom.
+/// One event, with the commit that caused it and the people involved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Happening {
-    /// The commit that landed it.
+    /// The commit that put the event on the branch.
     pub commit: Oid,
-    /// Which of the commit's happenings it is, from 0.
+    /// The number of the event within the commit, from 0.
     pub ordinal: u32,
-    /// When it landed: the committer's time.
+    /// When the event reached the branch: the committer's time.
     pub at: Timestamp,
-    /// Who did it, as a person of the registry.
+    /// The author of the change, as a person of the registry.
     pub by: UserName,
-    /// Who landed it, where that is somebody else.
+    /// The committer of the change. `None` if the author committed it.
     pub landed_by: Option<UserName>,
-    /// What was said besides: the commit's body without trailers.
+    /// The comment on the change: the body of the commit message without trailers.
     pub comment: String,
-    /// What it is.
+    /// The event itself.
     pub what: What,
 }
 
-/// What happened.
+/// The content of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     /// An event of the registry.
     Event(Box<Event>),
-    /// A step landed that no gate has judged, and it breaks rules.
+    /// A step that no gate has judged breaks rules.
     RuleViolated {
         /// The broken rules: name and sentence of each.
         faults: Vec<(String, String)>,
     },
-    /// The history was rewritten; the events that follow bridge the two states.
+    /// The history was rewritten. The events that follow bridge the two states.
     HistoryRewritten {
-        /// The commit that was told of last and is no longer part of the history.
+        /// The last commit that was delivered. It is no longer part of the history.
         before: Oid,
     },
-    /// A webhook is told of nothing any more: it is gone, or nothing arrived for as long as deliveries are tried. The
-    /// history knows nothing of it, the outbox does.
+    /// Nothing more is sent to a webhook: its receiver is gone, or no delivery arrived for as long as deliveries are
+    /// retried. This event comes from the outbox, not from the history.
     WebhookSuspended {
-        /// Which one.
+        /// The id of the webhook.
         webhook: Id,
-        /// Why, without a secret.
+        /// The reason, without a secret.
         why: String,
     },
 }
 
 impl What {
-    /// The dotted name.
+    /// Returns the dotted name of the event.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Event(event) => event.name(),
@@ -64,12 +64,13 @@ impl What {
 }
 
 impl Happening {
-    /// Its id, from the commit and its place in it: the same on each machine and after each restart (SEC-71).
+    /// Returns the id of the event, made from the commit and the ordinal: the same on each machine and after each
+    /// restart.
     pub fn id(&self) -> String {
         Self::id_of(self.commit, self.ordinal)
     }
 
-    /// The id of what a commit did at a place.
+    /// Returns the id of the event with this ordinal in a commit.
     pub fn id_of(commit: Oid, ordinal: u32) -> String {
         let digest = Sha256::digest(format!("{commit}.{ordinal}"));
         digest.iter().take(16).map(|b| format!("{b:02x}")).collect()

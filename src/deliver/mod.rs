@@ -1,8 +1,8 @@
-//! Telling: what landed becomes happenings, and each channel (a webhook, the mailer) sends what it makes of them.
+//! Deliveries: each step becomes events, and each channel (a webhook, the mailer) sends what it makes of them.
 //!
-//! A channel is asked twice. [`Channel::jobs`] says what has to be sent of a happening; asked again, after a crash, it
-//! says the same. [`Channel::send`] makes one attempt. Order, repetition, back-off and what is remembered belong to the
-//! outbox, not to the channels: jobs of one lane are sent one after the other, lanes don't wait for each other.
+//! A channel is called twice. [`Channel::jobs`] returns the jobs of an event; called again after a crash, it returns
+//! the same jobs. [`Channel::send`] makes one attempt. Order, repetition, backoff and stored state belong to the
+//! outbox, not to the channels. Jobs of one queue are sent one after the other; queues do not wait for each other.
 
 mod happening;
 pub mod mail;
@@ -17,85 +17,85 @@ use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-/// The registry around a happening, and now.
+/// The registry around an event, and the current time.
 pub struct Moment<'m> {
     /// The registry.
     pub registry: &'m Registry,
-    /// The state right before the step; empty before the first.
+    /// The snapshot right before the step. Empty before the first step.
     pub before: &'m Snapshot<'m>,
-    /// The state right after the step.
+    /// The snapshot right after the step.
     pub after: &'m Snapshot<'m>,
-    /// The newest state: who may read and who wants to be told are questions about now.
+    /// The newest snapshot. It decides who may read and who wants notifications.
     pub tip: &'m Snapshot<'m>,
-    /// The time now.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// One thing to be sent.
+/// One delivery that a channel has to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// What must stay in order among itself: the model of a webhook's events, the recipient of mail.
+    /// The queue. Jobs of one queue stay in order: the model of a webhook's events, the recipient of mail.
     pub lane: String,
-    /// Tells the jobs of one happening apart, the same each time it is asked: an event's name, a recipient.
+    /// Tells the jobs of one event apart: an event name, a recipient. The key is the same on each call.
     pub key: String,
-    /// Not to be sent before, as with digests.
+    /// The earliest time to send the job, as for digests.
     pub not_before: Option<Timestamp>,
 }
 
-/// A job whose turn it is.
+/// A job that is due.
 #[derive(Debug, Clone, Copy)]
 pub struct Due<'d> {
-    /// The id of the delivery: of the channel, the happening and the job's key; the same on each attempt, after each
-    /// restart and on each machine.
+    /// The id of the delivery, made from the channel, the event and the job's key. It is the same on each attempt,
+    /// after each restart and on each machine.
     pub id: &'d str,
-    /// Of what it tells.
+    /// The event that is delivered.
     pub happening: &'d Happening,
-    /// What is to be sent.
+    /// The job.
     pub job: &'d Job,
-    /// How often it was tried before.
+    /// The number of earlier attempts.
     pub attempt: u32,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It arrived, or there is no longer any need for it; a few words for the list of deliveries.
+    /// The delivery arrived, or is no longer needed. A few words for the list of deliveries.
     Delivered(String),
-    /// It did not arrive and may later, after this time at the earliest where the other side named one.
+    /// The delivery failed and is retried, not before the time that the receiver named, if it named one.
     Retry {
-        /// What went wrong, without a secret.
+        /// The reason, without a secret.
         why: String,
-        /// How long the other side wants to be left alone.
+        /// How long the receiver asks to wait.
         after: Option<Duration>,
     },
-    /// It did not arrive and may later, and the cause is this lane's alone, such as a mailbox that is full: nothing is
-    /// held against the channel.
+    /// The delivery failed and is retried. The cause affects only this queue, such as a full mailbox, so it does not
+    /// count as a failure of the channel.
     Deferred {
-        /// What went wrong, without a secret.
+        /// The reason, without a secret.
         why: String,
     },
-    /// It will never arrive: it becomes a dead letter.
+    /// The delivery can never arrive: it becomes a dead letter.
     Refused {
-        /// What went wrong, without a secret.
+        /// The reason, without a secret.
         why: String,
     },
-    /// The other side is gone for good (410): the channel is suspended until somebody changes it.
+    /// The receiver is gone for good (410): the channel is suspended until its settings change.
     Gone {
-        /// What went wrong, without a secret.
+        /// The reason, without a secret.
         why: String,
     },
 }
 
-/// What came of an attempt for the first so many of the due jobs.
+/// The result of an attempt for the first of the due jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// How many of the due jobs, from the first on, it was for; at least one.
+    /// The number of due jobs, from the first, that the attempt was for; at least one.
     pub taken: usize,
-    /// What came of it.
+    /// The result for these jobs.
     pub outcome: Outcome,
 }
 
-/// Why a channel cannot say what has to be sent; the outbox tries again.
+/// Why a channel cannot determine its jobs. The outbox tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliverError {
     /// The registry cannot be read.
@@ -107,15 +107,20 @@ pub enum DeliverError {
     /// An object cannot be read.
     #[error(transparent)]
     Tree(#[from] crate::tree::TreeError),
-    /// Webhooks cannot be told anything.
+    /// Webhooks cannot be used at all.
     #[error(transparent)]
     Webhooks(#[from] webhook::OutgoingError),
 }
 
-/// Everybody who is told of what happens in a registry whose newest state this is.
+/// Returns all channels of a registry whose newest snapshot is `tip`.
 ///
-/// Each gives a channel only while it is to be told: one that is not given is switched off, and is not told later of what
-/// happened meanwhile. The watcher asks again when the registry's settings, people, webhooks or secrets changed.
+/// A channel is returned only while it is switched on. A channel that is not returned is switched off, and events of
+/// that time are not sent later. The watcher calls this again when the registry's settings, people, webhooks or secrets
+/// change.
+///
+/// # Errors
+///
+/// [`DeliverError`] when webhooks cannot be read, or their allowed targets or secrets are wrong.
 pub fn channels(registry: &Registry, tip: &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> {
     let out = Arc::new(webhook::Outgoing::of(registry)?);
     let mut channels = webhook::channels(tip, &out)?;
@@ -123,22 +128,26 @@ pub fn channels(registry: &Registry, tip: &Snapshot<'_>) -> Result<Vec<Box<dyn C
     Ok(channels)
 }
 
-/// Somebody who is told.
+/// A receiver of events.
 pub trait Channel: Send + Sync {
-    /// Its name, which is a file name, too: `mail`, or a webhook's id.
+    /// Returns the name of the channel, which is also a file name: `mail`, or a webhook's id.
     fn name(&self) -> &str;
 
-    /// What has to be sent of a happening, in order.
+    /// Returns the jobs of an event, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`] when the registry, the index or an object cannot be read.
     fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError>;
 
-    /// How many due jobs of a lane [`Self::send`] is given at most. A channel that sends each by itself says 1 here, which
-    /// spares the outbox to look up what the others tell.
+    /// Returns the largest number of due jobs of a queue that [`Self::send`] accepts. A channel that sends each job
+    /// separately returns 1, so that the outbox does not look up the events of the others.
     fn most(&self) -> usize {
         100
     }
 
-    /// Makes one attempt for the first of the due jobs of one lane, or for the first few where the channel puts them into
-    /// one message. Jobs come oldest first and there is at least one; all are due, and of one step or held back
-    /// ([`Job::not_before`]).
+    /// Makes one attempt for the first of the due jobs of one queue, or for several if the channel puts them into one
+    /// message. There is at least one job, and the oldest comes first. All jobs are due, and belong to one step or were
+    /// held back ([`Job::not_before`]).
     fn send(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Sent;
 }

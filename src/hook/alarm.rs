@@ -1,4 +1,5 @@
-//! The end of a judgement that takes too long, wherever it hangs: a disk that does not answer, an object too clever.
+//! Ends a judgement that takes too long, whatever blocks it: a disk that does not answer, an object that takes forever
+//! to read.
 
 use std::io::Write as _;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -7,14 +8,14 @@ use std::time::Duration;
 use super::say::to_client;
 use crate::gate::Host;
 
-/// How long the gate may take beyond its own limit, which it asks between two steps.
+/// How long the gate may exceed its own limit, which it checks between two steps.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Ends the process with a refusal, unless dropped in time.
+/// Ends the process with a refusal, unless it is dropped in time.
 pub(super) struct Alarm(#[expect(dead_code, reason = "dropping it is what counts")] Sender<()>);
 
 impl Alarm {
-    /// Rings `limit` and a little more from now.
+    /// Starts an alarm that fires after `limit` and the grace period.
     pub(super) fn after(limit: Duration, host: Host) -> Self {
         let (alive, dropped) = channel();
         let watch = move || {
@@ -25,7 +26,7 @@ impl Alarm {
                     limit.as_secs()
                 );
                 let _ = std::io::stderr().lock().write_all(to_client(&text, Some(host)).as_bytes());
-                // The thread that hangs cannot be asked to stop.
+                // The thread that blocks cannot be stopped.
                 std::process::exit(1);
             }
         };

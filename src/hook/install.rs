@@ -1,4 +1,4 @@
-//! Putting the gate into a served repository, beside the hooks that are there, and taking it away again.
+//! Installs the gate into a served repository, beside existing hooks, and uninstalls it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,29 +9,29 @@ use super::script::{Hook, Kind, OWN};
 use crate::gate::Host;
 use crate::git::{GitError, Repo, served};
 
-/// The setting that names the kind of host.
+/// The config key that names the kind of git host.
 pub const HOST: &str = "greenroom.host";
 
-/// The setting that names branches that are judged besides that of HEAD.
+/// The config key that names protected branches in addition to the branch of HEAD.
 pub const PROTECTED: &str = "greenroom.protected";
 
-/// What is to be installed.
+/// The settings of an installation.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The absolute path of the program.
     pub greenroom: PathBuf,
     /// The kind of git host.
     pub host: Host,
-    /// Branches that are judged besides that of HEAD: `release/*`.
+    /// Branches that are judged in addition to the branch of HEAD, such as `release/*`.
     pub protected: Vec<String>,
 }
 
-/// What was done, and what deserves a word, as sentences.
+/// The result of an installation, as sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What was done.
+    /// The changes that were made.
     pub done: Vec<String>,
-    /// What may surprise.
+    /// Findings that may surprise the user.
     pub warnings: Vec<String>,
 }
 
@@ -44,29 +44,34 @@ pub enum InstallError {
     /// A file could not be read or written.
     #[error("could not {what} {}", .path.display())]
     Io {
-        /// What was tried.
+        /// The failed action, a verb such as `read`.
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A path that a script for `sh` cannot name.
+    /// The path is not UTF-8, so a script for `sh` cannot name it.
     #[error("the path {} is not UTF-8; put greenroom where its path is", .0.display())]
     Path(PathBuf),
-    /// The hook that was there before would be moved onto another.
+    /// The existing hook would be moved over another file.
     #[error("{} is in the way: it is the place for the hook that is here already. Move one of them away", .0.display())]
     InTheWay(PathBuf),
-    /// A name of a branch that git would not take.
+    /// A pattern of branches that git would not accept.
     #[error("'{0}' is no pattern for branches; write names such as `main` or `release/*`")]
     Pattern(String),
 }
 
-/// The name of a hook that was there before, in the folder of hooks.
+/// The name of the hook that existed before, in the folder of hooks.
 pub(super) const EXISTING: &str = "00-existing";
 
-/// Installs the hooks into the repository's folder of hooks and writes the settings of a served repository. Doing it
-/// again changes nothing.
+/// Installs the hooks into the repository's folder of hooks and writes the settings of a served repository. A second
+/// call changes nothing.
+///
+/// # Errors
+///
+/// [`InstallError`] when the program's path or a pattern is invalid, another file is in the way, or the repository or a
+/// file cannot be read or written.
 pub fn install(repo: &Repo, setup: &Setup) -> Result<Report, InstallError> {
     let greenroom = checked(setup)?;
     let mut report = Report::default();
@@ -85,7 +90,7 @@ pub fn install(repo: &Repo, setup: &Setup) -> Result<Report, InstallError> {
                 .to_owned(),
         );
     }
-    // The settings come first: a hook without them refuses, but settings without the hook do no harm.
+    // The settings come first: a hook without settings refuses pushes, but settings without a hook do no harm.
     configure(repo, setup, &mut report)?;
     create_dir(&dir.path)?;
     for hook in Hook::ALL {
@@ -94,8 +99,12 @@ pub fn install(repo: &Repo, setup: &Setup) -> Result<Report, InstallError> {
     Ok(report)
 }
 
-/// Writes the hooks into `<dir>/pre-receive.d` and so on, for a host that takes them from there. They hold the
-/// settings themselves, as the repository's may be out of reach.
+/// Writes the hooks into `<dir>/pre-receive.d` and so on, for a host that runs hooks from there. These hooks hold the
+/// settings themselves, because the host may not let them read the repository's settings.
+///
+/// # Errors
+///
+/// [`InstallError`] when the program's path or a pattern is invalid, or a file cannot be written.
 pub fn install_into(dir: &Path, setup: &Setup) -> Result<Report, InstallError> {
     let greenroom = checked(setup)?;
     let mut report = Report::default();
@@ -108,7 +117,7 @@ pub fn install_into(dir: &Path, setup: &Setup) -> Result<Report, InstallError> {
     Ok(report)
 }
 
-/// The path of the program as text, if that and the patterns are fit for a script and for settings.
+/// Checks that the program's path and the patterns are valid in a script and in settings. Returns the path as text.
 fn checked(setup: &Setup) -> Result<&str, InstallError> {
     let fit = |p: &&String| !p.is_empty() && !p.starts_with('-') && !p.chars().any(|c| c.is_control() || c == ' ');
     if let Some(bad) = setup.protected.iter().find(|p| !fit(p)) {
@@ -117,11 +126,12 @@ fn checked(setup: &Setup) -> Result<&str, InstallError> {
     setup.greenroom.to_str().ok_or_else(|| InstallError::Path(setup.greenroom.clone()))
 }
 
-/// Writes the settings that are missing; those that differ stay, with a word.
+/// Writes the settings that are missing. Settings with another value stay, and the report warns about them.
 fn configure(repo: &Repo, setup: &Setup, report: &mut Report) -> Result<(), InstallError> {
     let mut written = 0;
     for (key, value) in served()? {
-        // People rewrite the branches of their pull requests; the gate itself keeps the protected ones from it.
+        // On a forge, people rewrite the branches of their pull requests. The gate itself refuses this for protected
+        // branches.
         if setup.host.is_forge() && key == "receive.denyNonFastForwards" {
             continue;
         }
@@ -151,7 +161,7 @@ fn configure(repo: &Repo, setup: &Setup, report: &mut Report) -> Result<(), Inst
     Ok(())
 }
 
-/// Puts one hook into a folder of hooks, beside what is there.
+/// Installs one hook into a folder of hooks, beside existing hooks.
 fn put(dir: &Path, hook: Hook, text: &str, report: &mut Report) -> Result<(), InstallError> {
     let (path, folder) = (dir.join(hook.name()), dir.join(format!("{}.d", hook.name())));
     match kind(&path)? {
@@ -175,7 +185,7 @@ fn put(dir: &Path, hook: Hook, text: &str, report: &mut Report) -> Result<(), In
                 ));
             }
             write(&folder.join(OWN), text, report)?;
-            // A link first, so that at no moment there is no hook.
+            // Link first, so that a hook exists at each moment.
             fs::hard_link(&path, &moved).map_err(|source| io_error("move", &path, source))?;
             report.done.push(format!("moved the hook that was there to {}", moved.display()));
             write(&path, &hook.dispatcher(), report)
@@ -183,7 +193,7 @@ fn put(dir: &Path, hook: Hook, text: &str, report: &mut Report) -> Result<(), In
     }
 }
 
-/// What the file of a hook is; none if there is no such file.
+/// Returns the kind of a hook's file, or `None` if there is no file.
 fn kind(path: &Path) -> Result<Option<Kind>, InstallError> {
     match fs::read(path) {
         Ok(text) => Ok(Some(Kind::of(&text))),
@@ -192,7 +202,11 @@ fn kind(path: &Path) -> Result<Option<Kind>, InstallError> {
     }
 }
 
-/// Removes what [`install`] put there, and puts back the hooks that it moved. Settings of git's own stay.
+/// Removes the hooks that [`install`] wrote, and moves existing hooks back. Git's own settings stay.
+///
+/// # Errors
+///
+/// [`InstallError`] when the repository cannot be set up, or a file cannot be read, moved or removed.
 pub fn uninstall(repo: &Repo) -> Result<Report, InstallError> {
     let mut report = Report::default();
     let dir = repo.hooks_dir().path;
@@ -231,41 +245,49 @@ pub fn uninstall(repo: &Repo) -> Result<Report, InstallError> {
 /// Why a hook does not start this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Gap {
-    /// Nothing of ours is there.
+    /// No hook of greenroom is installed.
     #[error("it is not installed")]
     Absent,
-    /// Git passes over what is there.
+    /// The hook is not executable, so git ignores it.
     #[error("it is not executable, so git passes it over")]
     Idle,
-    /// What is there starts greenroom, but is not what this program would write.
+    /// The hook starts greenroom, but is not what this program would write.
     #[error("it is not as this greenroom would write it, or starts another")]
     Other,
 }
 
-/// How one hook of a repository stands.
+/// The state of one hook of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Which hook.
+    /// The hook.
     pub hook: Hook,
-    /// The file that starts greenroom, if git comes to it.
+    /// The file that starts greenroom, if git runs it.
     pub path: Option<PathBuf>,
-    /// Why the gate does not run, if so.
+    /// Why the gate does not run. `None` if it runs.
     pub fault: Option<Gap>,
 }
 
-/// What keeps the gate of a served repository from judging pushes, as after a restore that left its hooks behind: the
-/// hook, and what is wrong with it. None where no gate is meant to stand, for the repository does not set [`HOST`], or
-/// where it stands.
+/// Returns why the gate of a served repository does not judge pushes, for example after a restore without hooks: the
+/// hook, and the reason. `None` if the repository does not set [`HOST`], so that no gate is expected, or if the gate
+/// runs.
+///
+/// # Errors
+///
+/// [`InstallError`] when a hook's file cannot be read.
 pub fn gap(repo: &Repo, greenroom: &Path) -> Result<Option<(Hook, Gap)>, InstallError> {
     if repo.own_setting(HOST).is_none() {
         return Ok(None);
     }
     let faults = status(repo, greenroom)?.into_iter().filter_map(|s| Some((s.hook, s.fault?)));
-    // Another greenroom judges, too; so what leaves pushes unjudged comes first.
+    // A hook of another greenroom judges, too. So a hook that leaves pushes unjudged comes first.
     Ok(faults.min_by_key(|(_, gap)| *gap == Gap::Other))
 }
 
-/// Whether git would start the program at this path for each hook.
+/// Returns for each hook whether git would start the program at this path.
+///
+/// # Errors
+///
+/// [`InstallError`] when a hook's file cannot be read.
 pub fn status(repo: &Repo, greenroom: &Path) -> Result<Vec<Standing>, InstallError> {
     let dir = repo.hooks_dir().path;
     let wanted = |hook: Hook| greenroom.to_str().map(|path| hook.starter(path, None));
@@ -306,7 +328,7 @@ fn remove(path: &Path, report: &mut Report) -> Result<(), InstallError> {
     Ok(())
 }
 
-/// Writes an executable file in one step, unless it is there as it should be.
+/// Writes an executable file in one step, unless the file already has this content.
 pub(super) fn write(path: &Path, text: &str, report: &mut Report) -> Result<(), InstallError> {
     let runs = |m: fs::Metadata| m.is_file() && m.permissions().mode() & 0o111 == 0o111;
     if path.symlink_metadata().is_ok_and(runs) && fs::read(path).is_ok_and(|found| found == text.as_bytes()) {

@@ -1,4 +1,4 @@
-//! The programs that git runs around a push: how they are installed, what they read, what the client is told.
+//! The hooks that git runs around a push: installation, input, and messages for the client.
 
 mod alarm;
 pub mod install;

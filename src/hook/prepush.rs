@@ -1,8 +1,8 @@
-//! The pre-push hook of a clone: the files of models go where their pointers go.
+//! The pre-push hook of a clone: a push of pointers also sends the model files.
 //!
-//! It runs `git lfs pre-push`, as the hook of git-lfs does, and notes what was sent, so that `greenroom doctor` knows.
-//! The first push to a remote sends all files that are here, for earlier ones may have gone without. Hooks that are there
-//! run first and stay.
+//! The hook runs `git lfs pre-push`, as the hook of git-lfs does, and records what was sent, for `greenroom doctor`.
+//! The first push to a remote sends all files that are in the clone, because earlier pushes may have gone without
+//! files. Existing hooks run first and stay.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,31 +14,31 @@ use crate::git::Repo;
 /// The name of the hook.
 const NAME: &str = "pre-push";
 
-/// The line that tells the hook that sends.
+/// The line that marks the hook that sends files.
 const SENDER: &str = "# greenroom: this hook sends the files of models before a push.";
 
-/// The line that tells the hook that runs those of a folder.
+/// The line that marks the hook that runs the hooks of a folder.
 const DISPATCHER: &str = "# greenroom: this hook runs those in the folder pre-push.d beside it.";
 
-/// How many bytes of a hook git-lfs reads when it is installed, to see whether it is its own or an empty one.
+/// How many bytes of a hook git-lfs reads during its installation, to see whether the hook is its own or an empty one.
 const UNREAD: usize = 1024;
 
-/// The name of the file, in greenroom's folder, in which the hook notes what was sent: lines of the hash of a URL and a
-/// commit, all files of which have arrived there.
+/// The name of the file, in greenroom's folder, that records what was sent. A line holds the hash of a URL and a
+/// commit: all files of that commit have arrived at that URL.
 pub use crate::registry::sent::RECORD;
 
-/// How the files of models get to a remote.
+/// How model files get to a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sending {
-    /// Our hook sends them.
+    /// The hook of greenroom sends them.
     Ours,
     /// Another hook runs git-lfs.
     Others,
-    /// No hook does, for this reason.
+    /// No hook sends them, for this reason.
     Nothing(String),
 }
 
-/// The hook that sends.
+/// Returns the text of the hook that sends files.
 fn sender() -> String {
     format!(
         r#"{blank}
@@ -91,8 +91,8 @@ exit 0
     )
 }
 
-/// The hook that gives what it reads to each hook in the folder beside it, in order of their names, and stops at the
-/// first that refuses.
+/// Returns the text of the hook that passes its input to each hook in the folder beside it, in order of their names. It
+/// stops at the first hook that refuses.
 fn dispatcher() -> String {
     format!(
         r#"#!/bin/sh
@@ -109,15 +109,15 @@ exit 0
     )
 }
 
-/// What the file of the hook is.
+/// The kind of the hook's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Nothing,
     Sender,
     Dispatcher,
-    /// Another's that runs git-lfs itself.
+    /// A foreign hook that runs git-lfs itself.
     Lfs,
-    /// Another's that runs those of the folder beside it.
+    /// A foreign hook that runs the hooks of the folder beside it.
     OthersDispatcher,
     Other,
 }
@@ -141,15 +141,15 @@ fn found(path: &Path) -> Result<Found, InstallError> {
     })
 }
 
-/// The places of the hook.
+/// The paths of the hook.
 struct Places {
     /// The folder of hooks.
     dir: PathBuf,
     /// The file that git runs.
     path: PathBuf,
-    /// The folder beside it.
+    /// The folder beside the file.
     folder: PathBuf,
-    /// Ours in that folder.
+    /// The hook of greenroom in that folder.
     own: PathBuf,
 }
 
@@ -161,7 +161,11 @@ impl Places {
     }
 }
 
-/// Whether a push sends the files of models.
+/// Returns whether a push sends the model files.
+///
+/// # Errors
+///
+/// [`InstallError`] when a hook's file cannot be read.
 pub fn sending(repo: &Repo) -> Result<Sending, InstallError> {
     let places = Places::of(repo);
     let runs = |p: &Path| {
@@ -185,16 +189,16 @@ pub fn sending(repo: &Repo) -> Result<Sending, InstallError> {
     })
 }
 
-/// Whether the folder of hooks lies outside of the repository, so that hooks there are those of other repositories, too.
+/// Returns whether the folder of hooks is outside of the repository, so that other repositories run its hooks, too.
 fn is_outside(repo: &Repo, dir: &Path) -> bool {
-    // Of a folder that is not there yet, the part that is there tells.
+    // Of a folder that does not exist yet, the existing ancestor decides.
     let real = |path: &Path| path.ancestors().find_map(|p| p.canonicalize().ok());
     let mut own = [Some(repo.common_dir().to_owned()), repo.work_dir()].into_iter().flatten().filter_map(|p| real(&p));
     real(dir).is_none_or(|dir| !own.any(|own| dir.starts_with(own)))
 }
 
-/// What to do where `core.hooksPath` names a folder outside of the repository, in which greenroom writes nothing; none
-/// where hooks are the repository's own.
+/// Returns what to do if `core.hooksPath` names a folder outside of the repository, in which greenroom writes nothing.
+/// `None` if the hooks belong to the repository.
 pub fn foreign_hooks(repo: &Repo) -> Option<String> {
     let places = Places::of(repo);
     is_outside(repo, &places.dir).then(|| {
@@ -207,8 +211,12 @@ pub fn foreign_hooks(repo: &Repo) -> Option<String> {
     })
 }
 
-/// Makes pushes from this repository send the files of models, unless they do. Where the folder of hooks lies outside of
-/// the repository, or is committed with the work tree, nothing is written, and the report says what to add.
+/// Makes pushes from this repository send the model files, unless they do already. If the folder of hooks is outside of
+/// the repository, or is committed in the work tree, nothing is written, and the report says what to add.
+///
+/// # Errors
+///
+/// [`InstallError`] when a hook's file cannot be read, written or moved, or another file is in the way.
 pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
     let mut report = Report::default();
     let places = Places::of(repo);
@@ -255,7 +263,7 @@ pub fn ensure(repo: &Repo) -> Result<Report, InstallError> {
     Ok(report)
 }
 
-/// Gives the hook that is there a second name in the folder beside it, so that at no moment there is none.
+/// Gives the existing hook a second name in the folder beside it, so that a hook exists at each moment.
 fn move_aside(places: &Places, report: &mut Report) -> Result<(), InstallError> {
     create_dir(&places.folder)?;
     let moved = places.folder.join(EXISTING);
@@ -264,7 +272,7 @@ fn move_aside(places: &Places, report: &mut Report) -> Result<(), InstallError> 
     }
     let failed = |source| io_error("move", &places.path, source);
     match fs::read_link(&places.path) {
-        // A relative link is one from the folder that it lies in.
+        // The target of a relative link is relative to the link's folder.
         Ok(target) if target.is_relative() => {
             std::os::unix::fs::symlink(Path::new("..").join(target), &moved).map_err(failed)?;
         }

@@ -1,4 +1,4 @@
-//! Running a hook: what git and its host say is read, the gate judges, the client is told.
+//! Runs a hook: reads the input from git and its host, lets the gate judge, and returns the message for the client.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
@@ -15,41 +15,41 @@ use crate::outbox;
 use crate::pushes::PushesError;
 use crate::time::Timestamp;
 
-/// What a hook answers.
+/// The result of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The push may go on.
+    /// The push is accepted.
     Accept,
-    /// The push may go on, and this is what the client is told.
+    /// The push is accepted, with this message for the client.
     Warn(String),
-    /// The push is refused, and this is what the client is told.
+    /// The push is refused, with this message for the client.
     Refuse(String),
 }
 
-/// Why there is no verdict; then the push is refused.
+/// Why there is no verdict. The push is refused in that case.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
-    /// What git sends cannot be read.
+    /// Git's input cannot be read.
     #[error("git's list of references cannot be read")]
     Input(#[source] std::io::Error),
-    /// A line is none of git's.
+    /// A line does not have git's format.
     #[error(transparent)]
     Line(#[from] BadLine),
-    /// More references than a push may have.
+    /// The push has more references than allowed.
     #[error("the push has more than {0} references; push fewer at once, or raise greenroom.maxRefs")]
     TooMany(usize),
-    /// The kind of host is set nowhere.
+    /// The kind of host is not set.
     #[error("it is not set how this server says who pushes; whoever runs it: `greenroom hook install --host ...`")]
     Unset,
-    /// The kind of host is set in two ways.
+    /// The hook's command line and the repository name different kinds of host.
     #[error("the hook is for a host of the kind {flag}, but the repository says {HOST} = {setting}; set one of them")]
     Twice {
-        /// What the command line of the hook says.
+        /// The kind of host on the hook's command line.
         flag: Host,
-        /// What the repository says.
+        /// The kind of host in the repository's config.
         setting: Host,
     },
-    /// The kind of host is none.
+    /// The config names an unknown kind of host.
     #[error("{HOST} is wrong: {0}")]
     Host(#[from] NoHost),
     /// The repository cannot be read.
@@ -63,22 +63,22 @@ pub enum HookError {
     Record(#[from] PushesError),
 }
 
-/// What a hook's command line says in the place of the repository's settings, which some hosts keep out of reach.
+/// Settings on a hook's command line, for hosts that hide the repository's settings from hooks.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     /// The kind of host.
     pub host: Option<Host>,
-    /// Branches that are judged besides that of HEAD.
+    /// Branches that are judged in addition to the branch of HEAD.
     pub protected: Vec<String>,
 }
 
-/// The longest list of references that is read, in bytes; a line may have 4096.
+/// The longest list of references that is read, in bytes. A line may have 4096 bytes.
 const MAX_INPUT: u64 = 4 << 20;
 
-/// The longest file about who logged in that is read, in bytes.
+/// The longest file of sshd about the login that is read, in bytes.
 const MAX_AUTH_INFO: u64 = 64 << 10;
 
-/// The repository that git runs this hook for.
+/// Opens the repository that git runs this hook for.
 fn repository() -> Result<Repo, GitError> {
     match HookEnv::read() {
         Some(env) => Repo::open_quarantined(&env),
@@ -90,7 +90,11 @@ fn git_dir() -> PathBuf {
     std::env::var_os("GIT_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
-/// Reads what git writes to a hook: a line for each reference. One bad line spoils all.
+/// Reads git's input of a hook: a line for each reference. One bad line makes the whole input invalid.
+///
+/// # Errors
+///
+/// [`HookError::Input`] when the input cannot be read, and [`HookError::Line`] when a line does not have git's format.
 pub fn updates(input: impl Read) -> Result<Vec<Update>, HookError> {
     let mut lines = BufReader::new(input.take(MAX_INPUT));
     let (mut out, mut line) = (Vec::new(), Vec::new());
@@ -100,30 +104,30 @@ pub fn updates(input: impl Read) -> Result<Vec<Update>, HookError> {
         if read == 0 {
             break;
         }
-        // A line that does not end was cut off.
+        // A line without an end was cut off.
         let line = line.strip_suffix(b"\n").ok_or(BadLine("the last line is not complete"))?;
         out.push(Update::parse(line)?);
     }
     Ok(out)
 }
 
-/// Judges a push before any of it is accepted. `input` is what git writes to the hook.
+/// Judges a push before any part of it is accepted. `input` is git's input of the hook.
 pub fn pre_receive(input: impl Read, given: &Given, now: Timestamp) -> Answer {
     let host = known_host(given);
     answer(host, judge(|| updates(input), given, now))
 }
 
-/// Judges one reference just before it moves: for hosts that leave only this hook free. What is refused here stays in
-/// the object store until git collects it.
+/// Judges one reference right before it moves, for hosts that leave only this hook free. Refused objects stay in the
+/// object store until git collects them.
 pub fn update(name: &str, old: &str, new: &str, given: &Given, now: Timestamp) -> Answer {
     let host = known_host(given);
     answer(host, judge(|| Ok(vec![Update::of(old, new, name)?]), given, now))
 }
 
-/// Records a push that was accepted. `input` is what git writes to the hook.
+/// Records a push that was accepted. `input` is git's input of the hook.
 ///
-/// The push stands whatever becomes of this, so there is only a sentence for the client where it failed; what is
-/// missing of the record is seen by `greenroom verify`.
+/// The push is valid even if the record fails. In that case, a sentence for the client is returned. `greenroom verify`
+/// finds what is missing in the record.
 pub fn post_receive(input: impl Read, given: &Given, now: Timestamp) -> Option<String> {
     let e = updates(input).and_then(|updates| write_down(&updates, given, now)).err()?;
     let text = explained("greenroom: the push was accepted, but the record of it could not be written", &e);
@@ -134,18 +138,18 @@ fn write_down(updates: &[Update], given: &Given, now: Timestamp) -> Result<(), H
     let repo = Repo::open(&git_dir())?;
     let host = host(&repo, given)?;
     let gate = Gate::open(repo)?.protecting(&given.protected);
-    // What nobody pushes is recorded, too: it moved something.
+    // A change without a pusher is recorded, too, because it moved a reference.
     let pusher = pusher(host).unwrap_or_else(|_| Pusher { via: host.to_string(), ..Pusher::default() });
     let recorded = gate
         .person(&pusher, updates)
         .map_err(HookError::from)
         .and_then(|person| Ok(record(gate.repo(), updates, &pusher, person, now, gate.limits())?));
-    // Recorded or not, it landed, and whoever delivers shall look.
+    // Recorded or not, the branch has moved, so the watcher must look.
     outbox::wake(&gate.repo().common_dir().join("greenroom"));
     recorded.map(drop)
 }
 
-/// The kind of host as far as it can be told, for the form of what is said.
+/// Returns the kind of host as far as it is known. It determines the format of messages.
 fn known_host(given: &Given) -> Option<Host> {
     given.host.or_else(|| Repo::open(&git_dir()).ok()?.own_setting(HOST)?.parse().ok())
 }
@@ -162,7 +166,7 @@ fn answer(host: Option<Host>, judged: Result<Answer, HookError>) -> Answer {
     }
 }
 
-/// What failed: a sentence, the error and its causes.
+/// Describes a failure: a sentence, the error and its causes.
 fn explained(what: &str, e: &(dyn std::error::Error + 'static)) -> String {
     let mut text = format!("{what}\n\n    {e}\n");
     let mut cause = e.source();
@@ -173,7 +177,7 @@ fn explained(what: &str, e: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// The answer, with what is to be said in words.
+/// Judges a push and returns the result with its message.
 fn judge(
     read: impl FnOnce() -> Result<Vec<Update>, HookError>,
     given: &Given,
@@ -187,7 +191,7 @@ fn judge(
     if updates.len() > gate.limits().refs {
         return Err(HookError::TooMany(gate.limits().refs));
     }
-    // Where nobody pushes, a registry may still go by signatures; one that goes by the pusher refuses.
+    // Without a pusher, a registry may still rely on signatures. A registry that relies on the pusher refuses.
     let pusher = pusher(host);
     let judgement = gate.judge(&updates, pusher.as_ref().ok(), now)?;
     if judgement.passes() {
@@ -204,7 +208,12 @@ fn judge(
     Ok(Answer::Refuse(text))
 }
 
-/// The kind of host: of the repository's own settings, or of the hook's command line.
+/// Returns the kind of host, from the repository's own settings or from the hook's command line.
+///
+/// # Errors
+///
+/// [`HookError::Twice`] when the two differ, [`HookError::Unset`] when neither is set, and [`HookError::Host`] when the
+/// setting is not a known kind.
 pub fn host(repo: &Repo, given: &Given) -> Result<Host, HookError> {
     let set = repo.own_setting(HOST).map(|s| s.parse::<Host>()).transpose()?;
     match (set, given.host) {
@@ -214,7 +223,11 @@ pub fn host(repo: &Repo, given: &Given) -> Result<Host, HookError> {
     }
 }
 
-/// Who pushes, from the environment of this process.
+/// Returns the pusher, from the environment of this process.
+///
+/// # Errors
+///
+/// [`NoPusher`] when the host does not name a pusher.
 pub fn pusher(host: Host) -> Result<Pusher, NoPusher> {
     let env = |name: &str| std::env::var_os(name);
     let auth_info = match host {
@@ -224,7 +237,7 @@ pub fn pusher(host: Host) -> Result<Pusher, NoPusher> {
     host.pusher(&env, auth_info.as_deref())
 }
 
-/// The text of the file in which sshd tells how somebody logged in; none if it cannot be read.
+/// Returns the text of the file in which sshd describes the login, or `None` if the file cannot be read.
 fn auth_info(file: &Path) -> Option<String> {
     let mut text = String::new();
     std::fs::File::open(file).ok()?.take(MAX_AUTH_INFO).read_to_string(&mut text).ok()?;

@@ -1,15 +1,15 @@
-//! What the person who pushes sees: plain ASCII, not much of it, in the form in which the host passes it on.
+//! Formats messages for the person who pushes: plain ASCII, short, and in the form that the host passes on.
 
 use crate::gate::{Host, plain};
 
-/// The most that is sent to a client, in bytes.
+/// The longest message for a client, in bytes.
 pub const MAX: usize = 4096;
 
-/// What is said where more was to say.
+/// The last line of a message that was cut.
 const MORE: &str = "... and more; `greenroom check` in your clone shows all of it\n";
 
-/// A text as it is sent to the client: each character outside of printable ASCII escaped, cut at a line so that it has
-/// at most [`MAX`] bytes, and for GitLab with the mark that makes its pages show it.
+/// Returns a text as it is sent to the client. Each character outside of printable ASCII is escaped. The text is cut at
+/// a line so that it has at most [`MAX`] bytes. For GitLab, each line gets the mark that makes GitLab's pages show it.
 pub fn to_client(text: &str, host: Option<Host>) -> String {
     let mark = match host {
         Some(Host::GitLab) => "GL-HOOK-ERR: ",
@@ -22,7 +22,7 @@ pub fn to_client(text: &str, host: Option<Host>) -> String {
         let line = plainly + "\n";
         if out.len() + line.len() > MAX - MORE.len() - mark.len() {
             let room = MAX - MORE.len() - mark.len() - out.len();
-            // One line of its own that is too long is shown as far as it goes.
+            // A single line that is too long is cut.
             if out.is_empty() {
                 out.push_str(&line[..room - 1]);
                 out.push('\n');

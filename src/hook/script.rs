@@ -1,27 +1,27 @@
-//! The texts of the hooks: small programs for `sh` that start greenroom, and refuse where they cannot.
+//! The texts of the hooks: small `sh` scripts that start greenroom, and refuse the push if they cannot.
 
 use crate::gate::Host;
 
 /// The hooks that are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hook {
-    /// Before anything of a push is accepted: the judgement.
+    /// Runs before any part of a push is accepted: judges the push.
     PreReceive,
-    /// After a push was accepted: the record.
+    /// Runs after a push was accepted: records the push.
     PostReceive,
 }
 
 /// The second line of a hook that starts greenroom.
 const STARTER: &str = "# greenroom: this hook starts the gate.";
 
-/// The second line of a hook that runs those of a folder.
+/// The second line of a hook that runs the hooks of a folder.
 const DISPATCHER: &str = "# greenroom: this hook runs those in the folder beside it.";
 
 impl Hook {
-    /// All of them.
+    /// All hooks.
     pub const ALL: [Self; 2] = [Self::PreReceive, Self::PostReceive];
 
-    /// The name of the hook's file, and of greenroom's command.
+    /// Returns the name of the hook's file, which is also the name of greenroom's command.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PreReceive => "pre-receive",
@@ -29,8 +29,8 @@ impl Hook {
         }
     }
 
-    /// The hook that starts the program at this path. The settings are given where the repository's own are out of
-    /// reach.
+    /// Returns the text of the hook that starts the program at this path. `given` holds the settings if the hook cannot
+    /// read the repository's own settings.
     pub fn starter(self, greenroom: &str, given: Option<(Host, &[String])>) -> String {
         let name = self.name();
         let mut flags = String::new();
@@ -55,8 +55,8 @@ impl Hook {
         )
     }
 
-    /// The hook that gives what it reads to each hook in the folder `<name>.d` beside it, in order of their names, and
-    /// stops at the first that refuses. Without greenroom there it refuses.
+    /// Returns the text of the hook that passes its input to each hook in the folder `<name>.d` beside it, in order of
+    /// their names. It stops at the first hook that refuses. It refuses the push if greenroom's hook is missing there.
     pub fn dispatcher(self) -> String {
         format!(
             "#!/bin/sh\n\
@@ -78,21 +78,21 @@ impl Hook {
 /// The name of greenroom's hook in a folder of hooks.
 pub const OWN: &str = "greenroom";
 
-/// What a hook's file is, by its text.
+/// The kind of a hook's file, by its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It starts greenroom.
+    /// The hook starts greenroom.
     Starter,
-    /// It is ours and runs the hooks of the folder beside it.
+    /// The hook belongs to greenroom and runs the hooks of the folder beside it.
     Dispatcher,
-    /// It is another's, and names a folder such as `pre-receive.d/` of which it seems to run the hooks.
+    /// A foreign hook that names a folder such as `pre-receive.d/` and seems to run its hooks.
     OthersDispatcher,
-    /// It is another's.
+    /// Another foreign hook.
     Other,
 }
 
 impl Kind {
-    /// What a hook's text says it is.
+    /// Returns the kind of a hook by its text.
     pub fn of(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         match text.lines().nth(1) {
@@ -104,12 +104,12 @@ impl Kind {
     }
 }
 
-/// Whether a line, which is no comment, names a folder such as `pre-receive.d`, quoted or not.
+/// Returns whether a line, other than a comment, names a folder such as `pre-receive.d`, quoted or not.
 pub(super) fn names_folder(line: &str) -> bool {
     !line.trim_start().starts_with('#') && [".d/", ".d\"/", ".d'/"].iter().any(|end| line.contains(end))
 }
 
-/// A word for `sh` that means exactly this text.
+/// Quotes a text as one word for `sh`.
 pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

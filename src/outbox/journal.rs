@@ -1,9 +1,9 @@
-//! A file of records that only grows, each with a checksum that also covers all before it.
+//! An append-only file of records, each with a checksum that also covers all earlier records.
 //!
-//! A line is `<checksum> <record as JSON>`. The checksum goes on from that of the line before, so that a line that was
-//! changed, lost or moved ends what is believed: the file up to there is an earlier state. Whoever writes cuts off the
-//! rest, as a crash leaves it. The first record is there from the start, for the file comes into being as a whole; one
-//! whose first record cannot be read was damaged, and that is an error, never an empty state.
+//! A line is `<checksum> <record as JSON>`. Each checksum continues the checksum of the previous line. So a line that
+//! was changed, lost or moved ends the valid part of the file, which is an earlier state. The writer cuts off the rest,
+//! such as half a line after a crash. The file is created as a whole with its first record. A file whose first record
+//! cannot be read is damaged: that is an error, never an empty state.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -17,31 +17,31 @@ use super::OutboxError;
 /// The largest journal that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// What a journal holds as far as it can be believed.
+/// The valid part of a journal.
 pub(super) struct Contents<R> {
     /// The records in order; at least one.
     pub(super) records: Vec<R>,
-    /// How many bytes at the end are none of them: what a crash left, or damage.
+    /// The number of invalid bytes at the end: the remains of a crash, or damage.
     pub(super) dropped: u64,
-    /// How many bytes count.
+    /// The length of the valid part in bytes.
     bytes: u64,
-    /// The checksum of the last line.
+    /// The checksum of the last valid line.
     sum: u32,
 }
 
-/// A journal that is written. Its writer holds the lock of the outbox.
+/// A journal open for writing. Its writer holds the lock of the outbox.
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
     bytes: u64,
     sum: u32,
-    /// Whether something was appended and is not known to be on disk.
+    /// Whether records were appended that may not be on disk yet.
     unsynced: bool,
-    /// Whether it is not known to be on disk that the file bears its name.
+    /// Whether the file's name may not be on disk yet.
     unnamed: bool,
 }
 
-/// Reads a journal; none where there is no file.
+/// Reads a journal. `None` if there is no file.
 pub(super) fn read<R: DeserializeOwned>(path: &Path) -> Result<Option<Contents<R>>, OutboxError> {
     let failed = |e| OutboxError::io("read", path, e);
     let file = match File::open(path) {
@@ -68,7 +68,7 @@ pub(super) fn read<R: DeserializeOwned>(path: &Path) -> Result<Option<Contents<R
     Ok(Some(contents))
 }
 
-/// The record of a line, and the checksum up to it.
+/// Returns the record of a line, and the checksum up to it. `None` if the line is not valid.
 fn parse<R: DeserializeOwned>(line: &[u8], before: u32) -> Option<(R, u32)> {
     let line = line.strip_suffix(b"\n")?;
     let (sum, rest) = line.split_at_checked(8)?;
@@ -87,7 +87,7 @@ fn checksum(before: u32, json: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Puts a record's line behind others and gives the checksum up to it.
+/// Appends a record's line and returns the checksum up to it.
 fn print(record: &impl Serialize, before: u32, out: &mut Vec<u8>) -> std::io::Result<u32> {
     let json = serde_json::to_vec(record)?;
     let sum = checksum(before, &json);
@@ -98,7 +98,7 @@ fn print(record: &impl Serialize, before: u32, out: &mut Vec<u8>) -> std::io::Re
 }
 
 impl Journal {
-    /// Opens a journal to go on after what was read from it; what does not count is cut off.
+    /// Opens a journal to append after the valid part; the invalid rest is cut off.
     pub(super) fn resume<R>(path: &Path, contents: &Contents<R>) -> Result<Self, OutboxError> {
         let failed = |e| OutboxError::io("open", path, e);
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
@@ -115,20 +115,20 @@ impl Journal {
         })
     }
 
-    /// Makes a journal of one record in the place of what is there: the old one or the new one is there at each moment, and
-    /// after [`Self::sync`] the new one. Where it fails the old one is there.
+    /// Creates a journal of one record, or replaces the existing one. At each moment, either the old or the new journal
+    /// exists. After [`Self::sync`], the new one is on disk. If this fails, the old one remains.
     pub(super) fn create(path: &Path, first: &impl Serialize) -> Result<Self, OutboxError> {
         let failed = |e| OutboxError::io("write", path, e);
         let mut text = Vec::new();
         let sum = print(first, 0, &mut text).map_err(failed)?;
-        // Readable by its owner only, as the library makes it.
+        // `tempfile` makes the file readable by its owner only.
         let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(folder(path)).map_err(failed)?;
         new.write_all(&text).and_then(|()| new.as_file().sync_all()).map_err(failed)?;
         let file = new.persist(path).map_err(|e| failed(e.error))?;
         Ok(Self { path: path.to_owned(), file, bytes: text.len() as u64, sum, unsynced: false, unnamed: true })
     }
 
-    /// Adds records at the end. They survive the end of this process, and after [`Self::sync`] that of the machine.
+    /// Appends records. They survive the end of this process, and after [`Self::sync`] also a crash of the machine.
     pub(super) fn append(&mut self, records: &[impl Serialize]) -> Result<(), OutboxError> {
         let mut text = Vec::new();
         let mut sum = self.sum;
@@ -137,7 +137,7 @@ impl Journal {
         }
         let start = SeekFrom::Start(self.bytes);
         if let Err(e) = self.file.seek(start).and_then(|_| self.file.write_all(&text)) {
-            // Half a line must not stand before the next one.
+            // Half a line must not precede the next line.
             let _ = self.file.set_len(self.bytes);
             return Err(OutboxError::io("write", &self.path, e));
         }
@@ -147,7 +147,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until all of it is on disk.
+    /// Waits until all records are on disk.
     pub(super) fn sync(&mut self) -> Result<(), OutboxError> {
         if self.unsynced {
             self.file.sync_data().map_err(|e| OutboxError::io("flush", &self.path, e))?;
@@ -160,7 +160,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Its size in bytes.
+    /// Returns the size in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -170,7 +170,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().unwrap_or_else(|| Path::new("."))
 }
 
-/// Flushes a folder, so that the names in it survive.
+/// Flushes a folder, so that the names in it survive a crash.
 pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }

@@ -8,27 +8,27 @@ use super::journal::{self, Journal};
 use super::state::{Cursor, Pending, Record, State, Suspended, VERSION, millis};
 use crate::time::Timestamp;
 
-/// From which size on a journal is written anew, in bytes.
+/// The size from which a journal is rewritten, in bytes.
 const COMPACT_FROM: u64 = 1 << 20;
 
 /// The longest text about an attempt that is kept, in characters.
 const MAX_SAID: usize = 300;
 
-/// The state of one channel, and the journal that each change of it goes to before it counts.
+/// The state of one channel, and its journal. Each change is written to the journal before it takes effect.
 ///
-/// What is lost in a power cut because it was not flushed is a suffix of the journal: then the same jobs are planned and
-/// sent again. So only what must not be forgotten is flushed: where the cursor began, what was planned before it is
-/// sent, and that a job is dead or the channel suspended.
+/// If a power cut loses records that were not flushed, these are the last records of the journal: then the same jobs
+/// are planned and sent again. So only changes that must not be lost are flushed: the first position of the cursor,
+/// jobs before they are sent, dead letters, and the suspension of the channel.
 pub struct Ledger {
     path: PathBuf,
     journal: Journal,
     state: State,
-    /// The size beyond which the journal is written anew.
+    /// The size beyond which the journal is rewritten, in bytes.
     compact_at: u64,
     dropped: u64,
 }
 
-/// Reads a journal for who only looks.
+/// Reads the state of a journal without changing it.
 pub(super) fn look(path: &Path) -> Result<Option<State>, OutboxError> {
     journal::read(path)?.map(|contents| fold(path, contents.records)).transpose()
 }
@@ -61,18 +61,23 @@ impl Ledger {
         Ok(Self { path: path.to_owned(), compact_at: COMPACT_FROM, journal, state, dropped: 0 })
     }
 
-    /// What is known of the channel.
+    /// Returns the state of the channel.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// How many bytes at the end were not believed when it was opened: a few after a crash.
+    /// Returns the number of invalid bytes that were cut off at the end when the journal was opened: a few after a
+    /// crash.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Moves the cursor and notes the jobs that follow from what it passed, in one step; on disk when this returns, if
-    /// there are jobs. Gives the lanes that had nothing before.
+    /// Moves the cursor and stores the jobs of the steps that it passed, in one record. If there are jobs, the record
+    /// is on disk when this returns. Returns the queues that had no jobs before.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn plan(&mut self, cursor: Cursor, jobs: Vec<Pending>) -> Result<Vec<String>, OutboxError> {
         let mut fresh: Vec<String> = Vec::new();
         for job in &jobs {
@@ -86,22 +91,39 @@ impl Ledger {
         Ok(fresh)
     }
 
-    /// Adds jobs of which the cursor does not tell.
+    /// Stores jobs without moving the cursor. Returns the queues that had no jobs before.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn add(&mut self, jobs: Vec<Pending>) -> Result<Vec<String>, OutboxError> {
         self.plan(self.state.cursor(), jobs)
     }
 
-    /// Notes that a job arrived.
+    /// Records that a job was delivered.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn delivered(&mut self, id: &str, at: Timestamp, said: &str) -> Result<(), OutboxError> {
         self.write(Record::Delivered { id: id.to_owned(), at: millis(at), said: short(said) }, false)
     }
 
-    /// Notes that a job did not arrive and how long from now it is tried next.
+    /// Records that an attempt failed, and how long after `now` the job is retried.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn failed(&mut self, id: &str, now: Timestamp, wait: Duration, why: &str) -> Result<(), OutboxError> {
         self.put_off(id, now, wait, why, false)
     }
 
-    /// The same where that was for the job's own sake, and the channel works.
+    /// Records that a job was deferred for a cause of its own, while the channel works, and how long after `now` the
+    /// job is retried.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn deferred(&mut self, id: &str, now: Timestamp, wait: Duration, why: &str) -> Result<(), OutboxError> {
         self.put_off(id, now, wait, why, true)
     }
@@ -119,23 +141,40 @@ impl Ledger {
         self.write(Record::Failed { id: id.to_owned(), next, wait, why: short(why), deferred }, false)
     }
 
-    /// Notes that a job is no longer tried.
+    /// Records that a job became a dead letter.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn died(&mut self, id: &str, at: Timestamp, why: &str) -> Result<(), OutboxError> {
         self.write(Record::Died { id: id.to_owned(), at: millis(at), why: short(why) }, true)
     }
 
-    /// Notes that nothing is sent until the channel's settings are others than these.
+    /// Suspends the channel until its settings differ from `settings`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn suspend(&mut self, at: Timestamp, why: &str, settings: &str) -> Result<(), OutboxError> {
         let suspended = Suspended { why: short(why), at: millis(at), settings: settings.to_owned() };
         self.write(Record::Suspended { suspended }, true)
     }
 
-    /// Lets a suspended channel go on.
+    /// Resumes a suspended channel.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn resume(&mut self) -> Result<(), OutboxError> {
         if self.state.suspended().is_some() { self.write(Record::Resumed, true) } else { Ok(()) }
     }
 
-    /// Tries dead letters once more: those of the ids, or all of them. Gives how many, and the lanes that have jobs now.
+    /// Queues dead letters again: the ones with these ids, or all if `ids` is empty. Returns their number, and the
+    /// queues that have jobs now.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be written.
     pub fn revive(&mut self, ids: &[String]) -> Result<(usize, Vec<String>), OutboxError> {
         let wanted = |id: &String| ids.is_empty() || ids.contains(id);
         let found: Vec<(String, String)> =
@@ -151,7 +190,11 @@ impl Ledger {
         Ok((found.len(), lanes))
     }
 
-    /// Waits until all that was noted is on disk.
+    /// Waits until all records are on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the journal cannot be flushed.
     pub fn sync(&mut self) -> Result<(), OutboxError> {
         self.journal.sync()
     }
@@ -168,8 +211,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes the journal anew as one record. What is to be noted is noted already: where this fails, as on a full disk,
-    /// the old journal goes on, and it is tried again when some more was written.
+    /// Rewrites the journal as one record. No record is lost if this fails, for example on a full disk: the old journal
+    /// stays in use, and the next attempt follows after more records.
     fn compact(&mut self) {
         self.compact_at = match Journal::create(&self.path, &self.state.whole()) {
             Ok(journal) => {
@@ -181,7 +224,7 @@ impl Ledger {
     }
 }
 
-/// A text about an attempt, cut to what is kept and made one line.
+/// Returns a text about an attempt as one line, cut to the length that is kept.
 fn short(text: &str) -> String {
     crate::text::one_line(text).chars().take(MAX_SAID).collect()
 }
@@ -316,7 +359,7 @@ mod tests {
         std::fs::create_dir(&here).unwrap();
         let path = here.join("x.journal");
         let mut ledger = Ledger::begin(&path, Cursor::after(commit(0))).unwrap();
-        // Nothing can be made at the place of a folder that is not there, but what is open can be written.
+        // No file can be created in a folder that is gone, but an open file can be written.
         std::fs::rename(&here, &away).unwrap();
         let why = "x".repeat(280);
         let write = |ledger: &mut Ledger, numbers: std::ops::Range<u32>| {
@@ -352,7 +395,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is noted, the file cut off at any line is the state of that moment.
+        /// After any records, the file cut off at any line is the state of that moment.
         #[test]
         fn every_prefix_is_the_state_that_was(steps in prop::collection::vec((0_u8..6, 0_u32..12), 1..40), cut in 0_usize..1000) {
             let folder = tempfile::tempdir().unwrap();

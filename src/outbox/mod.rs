@@ -1,13 +1,15 @@
-//! The outbox: how far each channel was told of the history, what is still to be sent to it, and what became of the rest.
+//! The outbox: how far each channel has processed the history, which deliveries are pending, and the results of past
+//! ones.
 //!
-//! What happened is not stored: it is in the history, and is seen again when its turn comes. Stored is, for each channel,
-//! a *cursor* on the first-parent line of the branch (up to there all that has to be sent is known) and the *jobs* that
-//! are known and did not arrive yet. Both move in one record of a [`journal`](Ledger), so that a crash at any moment leaves
-//! an earlier state; from it the same jobs follow again, with the same ids. So what is sent is sent at least once.
+//! Events are not stored: they are in the history, and are computed again when they are sent. The outbox stores two
+//! things for each channel. The *cursor* is a position in the first-parent history of the branch; up to there, all jobs
+//! are known. The *jobs* are known deliveries that have not arrived yet. Both change in one record of a
+//! [`journal`](Ledger). So a crash at any moment leaves an earlier state, from which the same jobs follow again, with
+//! the same ids. Each delivery is made at least once.
 //!
-//! It lies beside the index, in `greenroom/outbox/` of the git folder, readable by its owner only; one folder for each
-//! branch. One process at a time writes, and holds the lock; whoever else wants something changed puts a request into
-//! the folder ([`Outbox::ask`]).
+//! The outbox lies beside the index, in `greenroom/outbox/` of the git directory, and only its owner can read it. Each
+//! branch has a folder of its own. One process at a time writes, and holds the lock. Another process that wants a
+//! change puts a request into the folder ([`Outbox::ask`]).
 
 mod journal;
 mod ledger;
@@ -25,7 +27,7 @@ pub use state::{Cursor, Dead, Failing, Origin, Past, Pending, State, Suspended, 
 
 use crate::registry::{Place, Registry};
 
-/// The longest name of a channel.
+/// The longest name of a channel, in bytes.
 const MAX_NAME: usize = 100;
 
 /// The largest request that is read, in bytes.
@@ -34,18 +36,18 @@ const MAX_ASK: u64 = 1 << 20;
 /// Why the outbox cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
-    /// The disk refused.
+    /// A file or folder cannot be read or written.
     #[error("could not {what} {}", .path.display())]
     Io {
-        /// The verb.
+        /// The failed action, a verb.
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The beginning of a file is not what was written, so that nobody can say how far its channel was told.
+    /// The beginning of a journal is damaged, so the position of the channel's cursor is unknown.
     #[error(
         "{} is damaged; move it away, and the channel goes on with what happens from then on; then send what it may \
          have missed with `greenroom webhook replay --from`", .path.display()
@@ -54,7 +56,7 @@ pub enum OutboxError {
         /// The file.
         path: PathBuf,
     },
-    /// A channel has a name that cannot be one of a file.
+    /// The name of a channel is not a valid file name.
     #[error("{0} is no name of a channel")]
     Name(String),
 }
@@ -72,48 +74,54 @@ pub struct Outbox {
     folder: PathBuf,
 }
 
-/// Held by the one process that delivers; freed when dropped, or when the process dies.
+/// The lock of the one process that delivers. It is released when dropped, or when the process ends.
 #[derive(Debug)]
 pub struct Lead(#[expect(dead_code, reason = "the lock is held as long as the file is open")] File);
 
-/// What is asked of the process that delivers.
+/// A request to the process that delivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "ask")]
 pub enum Ask {
-    /// Try dead letters once more, and let the channel go on if it was suspended.
+    /// Retries dead letters, and resumes the channel if it was suspended.
     Revive {
-        /// The channel; none for all of them.
+        /// The channel. `None` for all channels.
         channel: Option<String>,
-        /// Only these deliveries; empty for all.
+        /// The ids of the deliveries. Empty for all deliveries.
         ids: Vec<String>,
     },
 }
 
 impl Outbox {
-    /// The outbox of the branch of a registry.
+    /// Returns the outbox of a registry's branch.
     pub fn of(registry: &Registry) -> Self {
         let state_dir = registry.state_dir();
         Self { folder: folder_of_all(&state_dir).join(name_of(&registry.place())), state_dir }
     }
 
-    /// Whether this is the outbox of a branch and folder.
+    /// Returns whether this is the outbox of a branch and folder.
     pub fn is_of(&self, place: &Place) -> bool {
         self.folder.file_name().is_some_and(|name| *name == *name_of(place))
     }
 
-    /// The outboxes of other branches and folders of the repository.
+    /// Returns the outboxes of other branches and folders of the repository.
     pub fn others(&self) -> Vec<Self> {
         let entries = fs::read_dir(folder_of_all(&self.state_dir)).into_iter().flatten().flatten();
         let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path());
         folders.filter(|f| *f != self.folder).map(|folder| Self { folder, state_dir: self.state_dir.clone() }).collect()
     }
 
-    /// Gives all that is stored here to another outbox, which must be empty: the branch has another name now, or the
-    /// registry another folder. False where a process delivers from it.
+    /// Moves the stored state to another outbox, which must be empty, because the branch was renamed or the registry
+    /// moved to another folder. Returns false if another process delivers from this outbox, or the other outbox is not
+    /// empty.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the lock cannot be taken or the folder cannot be moved.
     pub fn hand_over(&self, to: &Self) -> Result<bool, OutboxError> {
         let Some(lead) = self.lead()? else { return Ok(false) };
         let failed = |e| OutboxError::io("move", &self.folder, e);
-        // What may be there is the folder that a request made; a request is kept by its process until it is asked for.
+        // The target may hold a folder that a request created. The process that made the request keeps it until it is
+        // taken.
         match fs::rename(&self.folder, &to.folder) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => return Ok(false),
@@ -124,7 +132,11 @@ impl Outbox {
         Ok(true)
     }
 
-    /// Makes the folder where it is not there, for its owner only.
+    /// Creates the folders of the outbox if necessary, readable by their owner only.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when a folder cannot be created.
     pub fn prepare(&self) -> Result<(), OutboxError> {
         let all = folder_of_all(&self.state_dir);
         crate::shared::create_dir_all(&self.state_dir).map_err(|e| OutboxError::io("create", &self.state_dir, e))?;
@@ -134,7 +146,11 @@ impl Outbox {
         Ok(())
     }
 
-    /// Becomes the one that delivers; none if another process is.
+    /// Takes the lock of the process that delivers. `None` if another process holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the lock file cannot be opened or locked.
     pub fn lead(&self) -> Result<Option<Lead>, OutboxError> {
         let path = self.folder.join("lock");
         let failed = |e| OutboxError::io("lock", &path, e);
@@ -149,16 +165,20 @@ impl Outbox {
         }
     }
 
-    /// Removes what a process left half written that was killed. Only who leads writes journals.
+    /// Removes the half-written files of a process that was killed. Only the holder of the lock writes journals.
     fn tidy(&self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for entry in entries.filter(|e| e.file_name().as_encoded_bytes().starts_with(b".new-")) {
-            // What stays harms nobody.
+            // A file that remains does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
 
-    /// The channels that something is stored of, sorted.
+    /// Returns the names of channels with a stored state, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the folder cannot be read.
     pub fn channels(&self) -> Result<Vec<String>, OutboxError> {
         let failed = |e| OutboxError::io("read", &self.folder, e);
         let entries = match fs::read_dir(&self.folder) {
@@ -176,22 +196,38 @@ impl Outbox {
         Ok(out)
     }
 
-    /// What is stored of a channel, without the lock: the state of a moment ago. None where nothing is.
+    /// Returns the state of a channel as it was a moment ago, without the lock. `None` if nothing is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError`] when the name is invalid, or the journal is damaged or cannot be read.
     pub fn look(&self, channel: &str) -> Result<Option<State>, OutboxError> {
         ledger::look(&self.path(channel)?)
     }
 
-    /// Opens what is stored of a channel to go on with it; none where nothing is. Needs the lock.
+    /// Opens the state of a channel for changes. `None` if nothing is stored. Needs the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError`] when the name is invalid, or the journal is damaged or cannot be read.
     pub fn open(&self, channel: &str, _: &Lead) -> Result<Option<Ledger>, OutboxError> {
         Ledger::open(&self.path(channel)?)
     }
 
-    /// Begins with a channel whose cursor stands here, durably. Needs the lock.
+    /// Creates the state of a channel, with its cursor at this position, on disk. Needs the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError`] when the name is invalid or the journal cannot be written.
     pub fn begin(&self, channel: &str, cursor: Cursor, _: &Lead) -> Result<Ledger, OutboxError> {
         Ledger::begin(&self.path(channel)?, cursor)
     }
 
-    /// Forgets a channel. Needs the lock.
+    /// Deletes the state of a channel. Needs the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError`] when the name is invalid or the journal cannot be removed.
     pub fn forget(&self, channel: &str, _: &Lead) -> Result<(), OutboxError> {
         let path = self.path(channel)?;
         match fs::remove_file(&path) {
@@ -212,7 +248,12 @@ impl Outbox {
         self.folder.join("asks")
     }
 
-    /// Asks the process that delivers for something, durably, and wakes it. If none runs, the next one does it.
+    /// Stores a request to the process that delivers, on disk, and wakes that process. If none runs, the next one
+    /// handles the request.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when the request cannot be written.
     pub fn ask(&self, ask: &Ask) -> Result<(), OutboxError> {
         self.prepare()?;
         let folder = self.asks();
@@ -227,7 +268,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes what was asked for since; what cannot be read is dropped. `act` is called before the request is removed.
+    /// Handles the requests that have arrived, and drops requests that cannot be parsed. `act` is called before the
+    /// request is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Io`] when a request cannot be read or removed, and the error of `act`.
     pub fn take_asks(&self, _: &Lead, mut act: impl FnMut(Ask) -> Result<(), OutboxError>) -> Result<(), OutboxError> {
         let folder = self.asks();
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
@@ -247,14 +293,14 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether something was asked for that is not done yet.
+    /// Returns whether a request waits.
     pub fn is_asked(&self) -> bool {
         let shown = |e: fs::DirEntry| !e.file_name().as_encoded_bytes().starts_with(b".");
         fs::read_dir(self.asks()).is_ok_and(|entries| entries.flatten().any(shown))
     }
 }
 
-/// The name of the folder of a place's outbox.
+/// Returns the name of the outbox folder of a branch and folder.
 fn name_of(place: &Place) -> String {
     let hash = Sha256::new().chain_update(&place.at).chain_update([0]).chain_update(&place.branch).finalize();
     hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
@@ -264,13 +310,14 @@ fn folder_of_all(state_dir: &Path) -> PathBuf {
     state_dir.join("outbox")
 }
 
-/// The file that is touched to wake who delivers. Little else happens in its folder, which is watched.
+/// Returns the path of the file that is written to wake the process that delivers. Its folder is watched; few other
+/// files in it change.
 pub fn wake_file(state_dir: &Path) -> PathBuf {
     folder_of_all(state_dir).join("wake")
 }
 
-/// Wakes whoever delivers for the registries of a repository. Where nobody ever did, nothing is written; that it fails
-/// does no harm, for who delivers looks by itself every few seconds.
+/// Wakes the process that delivers for the registries of a repository. If no process has ever delivered here, nothing
+/// is written. A failure does no harm, because that process looks by itself every few seconds.
 pub fn wake(state_dir: &Path) {
     if folder_of_all(state_dir).is_dir() {
         let file = private().create(true).write(true).truncate(true).open(wake_file(state_dir));
@@ -278,7 +325,7 @@ pub fn wake(state_dir: &Path) {
     }
 }
 
-/// How files of our own are opened: made for their owner only.
+/// Returns options that create a file readable by its owner only.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]

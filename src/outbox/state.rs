@@ -1,4 +1,4 @@
-//! The state of one channel: what records come to.
+//! The state of one channel, computed from its records.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -8,115 +8,117 @@ use sha2::{Digest as _, Sha256};
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// How many past deliveries are remembered.
+/// The number of past deliveries that are kept.
 const RECENT: usize = 200;
 
-/// How many dead letters are kept; the oldest go first.
+/// The number of dead letters that are kept. The oldest are dropped first.
 const MAX_DEAD: usize = 10_000;
 
-/// Where something happened: a commit against its first parent, or against another state where the history was rewritten.
+/// The origin of an event: a commit compared with its first parent, or with another commit after the history was
+/// rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The commit.
     #[serde(with = "hex")]
     pub commit: Oid,
-    /// The commit before a rewrite that it is compared with; none for its first parent.
+    /// The commit before a rewrite that the commit is compared with. `None` for the first parent.
     #[serde(with = "hex_or_none", default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Oid>,
 }
 
-/// How far a channel was told.
+/// How far a channel has processed the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The step it stands at.
+    /// The step at which the cursor stands.
     #[serde(flatten)]
     pub origin: Origin,
-    /// The place in the step of the first happening that was not told; none when all were.
+    /// The number of the first event of the step that is not processed. `None` if the whole step is processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u32>,
 }
 
 impl Cursor {
-    /// Right after a commit.
+    /// Returns the cursor right after a commit.
     pub const fn after(commit: Oid) -> Self {
         Self { origin: Origin { commit, before: None }, next: None }
     }
 }
 
-/// A job that did not arrive yet.
+/// A delivery that has not arrived yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// The delivery's id.
+    /// The id of the delivery.
     pub id: String,
-    /// What it must stay in order with.
+    /// The queue of the delivery. Deliveries of one queue stay in order.
     pub lane: String,
-    /// Tells it from other jobs of the same happening.
+    /// The key that tells the delivery from others of the same event.
     pub key: String,
-    /// Where it happened.
+    /// The origin of the event.
     #[serde(flatten)]
     pub origin: Origin,
-    /// The happening's place there.
+    /// The number of the event within its origin.
     pub ordinal: u32,
-    /// The happening's dotted name.
+    /// The dotted name of the event.
     pub event: String,
-    /// When it landed, in milliseconds since the epoch.
+    /// When the event reached the branch, in milliseconds since the epoch.
     pub landed: i64,
-    /// Not to be sent before this time (milliseconds since the epoch).
+    /// The earliest time to send the delivery, in milliseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<i64>,
-    /// How often it was tried.
+    /// The number of attempts so far.
     #[serde(default)]
     pub attempts: u32,
-    /// When it is tried next, by the clock on the wall (milliseconds since the epoch).
+    /// The time of the next attempt by the wall clock, in milliseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<i64>,
-    /// How long that was from the last try, in milliseconds: it waits no longer than this, whatever the clock says.
+    /// The wait between the last attempt and the next one, in milliseconds. The delivery waits no longer than this,
+    /// even if the wall clock changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<u64>,
-    /// What went wrong the last time.
+    /// The error of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// A job that is no longer tried.
+/// A dead letter: a delivery that is no longer retried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dead {
-    /// The job, with its last error.
+    /// The delivery, with its last error.
     #[serde(flatten)]
     pub job: Pending,
-    /// When it died, in milliseconds since the epoch.
+    /// When it became a dead letter, in milliseconds since the epoch.
     pub died: i64,
 }
 
-/// A job that arrived.
+/// A delivery that arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Past {
-    /// The job.
+    /// The delivery.
     #[serde(flatten)]
     pub job: Pending,
     /// When it arrived, in milliseconds since the epoch.
     pub at: i64,
-    /// What the channel said of it.
+    /// The report of the channel about it.
     pub said: String,
 }
 
 /// Why nothing is sent to a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspended {
-    /// What happened.
+    /// The reason.
     pub why: String,
-    /// When, in milliseconds since the epoch.
+    /// When the channel was suspended, in milliseconds since the epoch.
     pub at: i64,
-    /// The channel's settings then; it goes on when they change.
+    /// The channel's settings at that time. The channel resumes when they change.
     pub settings: String,
 }
 
-/// That attempts fail and nothing arrives.
+/// A series of failed attempts with no delivery in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
     /// When the first of them failed, in milliseconds since the epoch.
     pub since: i64,
-    /// How many they are.
+    /// The number of failed attempts.
     pub attempts: u32,
 }
 
@@ -124,7 +126,7 @@ pub struct Failing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "record")]
 pub(super) enum Record {
-    /// All that there is: the first line.
+    /// The whole state: the first line.
     Whole {
         version: u32,
         cursor: Cursor,
@@ -136,11 +138,12 @@ pub(super) enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failing: Option<Failing>,
     },
-    /// The cursor moved, and these jobs are to be sent.
+    /// The cursor moved, and these jobs were planned.
     Planned { cursor: Cursor, jobs: Vec<Pending> },
-    /// A job arrived.
+    /// A job was delivered.
     Delivered { id: String, at: i64, said: String },
-    /// A job did not arrive and is tried again. Where it was deferred that was for its own sake: the channel works.
+    /// An attempt failed and the job is retried. `deferred` means that the cause was the job's own and the channel
+    /// works.
     Failed {
         id: String,
         next: i64,
@@ -149,24 +152,24 @@ pub(super) enum Record {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         deferred: bool,
     },
-    /// A job is no longer tried.
+    /// A job became a dead letter.
     Died { id: String, at: i64, why: String },
-    /// Nothing is sent any more.
+    /// The channel was suspended.
     Suspended { suspended: Suspended },
-    /// Things are sent again.
+    /// The channel was resumed.
     Resumed,
-    /// A dead letter is tried once more.
+    /// A dead letter was queued again.
     Revived { id: String },
 }
 
-/// The version of the records' form.
+/// The version of the record format.
 pub(super) const VERSION: u32 = 1;
 
-/// What is known of a channel.
+/// The state of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     cursor: Cursor,
-    /// By number, in the order in which they were planned.
+    /// Pending jobs by number, in the order in which they were planned.
     pending: BTreeMap<u64, Pending>,
     numbers: HashMap<String, u64>,
     lanes: BTreeMap<String, VecDeque<u64>>,
@@ -194,68 +197,69 @@ impl State {
         }
     }
 
-    /// How far the channel was told.
+    /// Returns how far the channel has processed the history.
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// The jobs that did not arrive yet, in the order of the history.
+    /// Returns the pending jobs, in the order of the history.
     pub fn pending(&self) -> impl Iterator<Item = &Pending> {
         self.pending.values()
     }
 
-    /// How many they are.
+    /// Returns the number of pending jobs.
     pub fn waiting(&self) -> usize {
         self.pending.len()
     }
 
-    /// The lanes that have jobs.
+    /// Returns the queues that have jobs.
     pub fn lanes(&self) -> impl Iterator<Item = &str> {
         self.lanes.keys().map(String::as_str)
     }
 
-    /// The jobs of a lane, oldest first.
+    /// Returns the jobs of a queue, oldest first.
     pub fn lane<'s>(&'s self, lane: &str) -> impl Iterator<Item = &'s Pending> + use<'s> {
         let numbers = self.lanes.get(lane).into_iter().flatten();
         numbers.filter_map(|n| self.pending.get(n))
     }
 
-    /// Whether anything arrived since a time (milliseconds since the epoch), as far as that is remembered.
+    /// Returns whether a delivery arrived since a time (milliseconds since the epoch), among the deliveries that are
+    /// kept.
     pub fn arrived_since(&self, time: i64) -> bool {
         self.recent.iter().any(|past| past.at >= time)
     }
 
-    /// A job that did not arrive yet.
+    /// Returns a pending job by its id.
     pub fn find(&self, id: &str) -> Option<&Pending> {
         self.numbers.get(id).and_then(|n| self.pending.get(n))
     }
 
-    /// The jobs that are no longer tried, oldest first.
+    /// Returns the dead letters, oldest first.
     pub fn dead(&self) -> impl Iterator<Item = &Dead> {
         self.dead.iter()
     }
 
-    /// The newest jobs that arrived, oldest first.
+    /// Returns the newest deliveries that arrived, oldest first.
     pub fn recent(&self) -> impl Iterator<Item = &Past> {
         self.recent.iter()
     }
 
-    /// How many jobs arrived since the channel is known.
+    /// Returns the number of deliveries that arrived since the channel exists.
     pub fn delivered(&self) -> u64 {
         self.delivered
     }
 
-    /// Why nothing is sent, if so.
+    /// Returns why the channel is suspended. `None` if it is not.
     pub fn suspended(&self) -> Option<&Suspended> {
         self.suspended.as_ref()
     }
 
-    /// Since when nothing but failures came of attempts, if so.
+    /// Returns the current series of failed attempts. `None` if the last attempt succeeded.
     pub fn failing(&self) -> Option<Failing> {
         self.failing
     }
 
-    /// All of it as one record.
+    /// Returns the whole state as one record.
     pub(super) fn whole(&self) -> Record {
         Record::Whole {
             version: VERSION,
@@ -269,8 +273,7 @@ impl State {
         }
     }
 
-    /// Takes in a record. One that tells of a job that is not there changes nothing, so that any order of crashes is
-    /// harmless.
+    /// Applies a record. A record about an unknown job changes nothing, so that crashes in any order do no harm.
     pub(super) fn apply(&mut self, record: Record) {
         match record {
             Record::Whole { cursor, pending, dead, recent, suspended, delivered, failing, .. } => {
@@ -329,7 +332,7 @@ impl State {
         }
     }
 
-    /// Adds a job at the end of its lane, unless it is there or dead already.
+    /// Adds a job at the end of its queue, unless the job is pending or dead already.
     fn put(&mut self, job: Pending) {
         if self.numbers.contains_key(&job.id) || self.dead.iter().any(|d| d.job.id == job.id) {
             return;
@@ -354,11 +357,11 @@ impl State {
     }
 }
 
-/// The id of a delivery: the same on each attempt, after each restart and on each machine.
+/// Returns the id of a delivery: the same on each attempt, after each restart and on each machine.
 pub fn delivery_id(channel: &str, origin: &Origin, ordinal: u32, key: &str) -> String {
     let mut hash = Sha256::new();
     for part in [channel, &origin.commit.to_string(), &ordinal.to_string(), key] {
-        // With its length, so that no two lists of parts are the same bytes.
+        // Each part is hashed with its length, so that different lists of parts never give the same bytes.
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -368,12 +371,12 @@ pub fn delivery_id(channel: &str, origin: &Origin, ordinal: u32, key: &str) -> S
     hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
-/// A time of a record.
+/// Returns a time as it is stored in records, in milliseconds since the epoch.
 pub(super) fn millis(time: Timestamp) -> i64 {
     time.as_millis()
 }
 
-/// Object ids as hexadecimal digits.
+/// Stores object ids as hexadecimal digits.
 mod hex {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
@@ -389,7 +392,7 @@ mod hex {
     }
 }
 
-/// The same where there may be none.
+/// Stores optional object ids as hexadecimal digits.
 mod hex_or_none {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 

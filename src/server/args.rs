@@ -1,4 +1,4 @@
-//! The arguments of a request: from a JSON body, or from the query; read as MLflow reads them, in its words.
+//! The arguments of a request, from a JSON body or from the query, parsed and reported as MLflow does.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,16 +9,16 @@ use serde_json::{Map, Value};
 use super::error::{ApiError, Code};
 use crate::text::Text;
 
-/// How deep a JSON body may be.
+/// The largest depth of a JSON body.
 const MAX_DEPTH: usize = 32;
 
-/// Parameters that are secrets, or hold one: what is wrong with them is told without what they say.
+/// Parameters that are secrets, or hold one. Error messages about them do not repeat the value.
 const SECRET: [&str; 5] = ["secret", "authorization", "access_token", "http_url_spec", "job_spec"];
 
-/// What ends most of MLflow's messages about parameters.
+/// The end of most of MLflow's messages about parameters.
 const SEE: &str = "See the API docs for more information about request parameters.";
 
-/// The arguments of a request. A body counts before the query.
+/// The arguments of a request. The body takes precedence over the query.
 #[derive(Debug, Clone, Default)]
 pub struct Args {
     body: Map<String, Value>,
@@ -27,27 +27,32 @@ pub struct Args {
 }
 
 impl Args {
-    /// From the query of an address and from a body, which must be a JSON object or empty.
+    /// Parses the query of a URL and a body, which must be a JSON object or empty.
+    ///
+    /// # Errors
+    ///
+    /// `BAD_REQUEST` when the body is not such JSON, repeats a key or is too deep, or the query is not valid UTF-8.
     pub fn new(query: Option<&str>, body: &[u8]) -> Result<Self, ApiError> {
         let query = query.map(pairs).transpose()?.unwrap_or_default();
         Ok(Self { body: object(body)?, query, is_lenient: false })
     }
 
-    /// The same arguments as a server reads them that converts JSON scalars to the type of a field, as Databricks does: an
-    /// integer is read where a text is wanted, and the words `true` and `false` where a flag is.
+    /// Converts JSON scalars to the type of a field, as Databricks does: an integer is accepted as a string, and the
+    /// words `true` and `false` as a boolean.
     pub fn lenient(mut self) -> Self {
         integers_as_texts(&mut self.body);
         self.body.values_mut().filter_map(Value::as_object_mut).for_each(integers_as_texts);
         Self { is_lenient: true, ..self }
     }
 
-    /// All arguments as one text, the same for the same arguments.
+    /// Returns all arguments as one text. Equal arguments give the same text.
     pub fn canonical(&self) -> String {
-        // The map keeps its keys in their order or in that of the alphabet; a client repeats the very same bytes.
+        // The map keeps its keys in insertion order or in alphabetical order. A client repeats the same bytes, so
+        // either is fine.
         format!("{} {:?}", Value::Object(self.body.clone()), self.query)
     }
 
-    /// The value under a name in the body: `snake_case`, or as protobuf writes it in JSON, but not both.
+    /// Returns the value of a name in the body: `snake_case`, or protobuf's `camelCase`, but not both.
     fn json(&self, name: &str) -> Result<Option<&Value>, ApiError> {
         let plain = self.body.get(name);
         let camel = camel(name);
@@ -64,22 +69,30 @@ impl Args {
         self.query.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
     }
 
-    /// A value of the body as it was sent, under this very name.
+    /// Returns a value of the body as it was sent, under exactly this name.
     pub fn sent(&self, name: &str) -> Option<&Value> {
         self.body.get(name)
     }
 
-    /// The first value of the query under a name.
+    /// Returns the first value of a name in the query.
     pub fn in_query(&self, name: &str) -> Option<&str> {
         self.query(name).next()
     }
 
-    /// A value of the body as it is; none where it is absent or null.
+    /// Returns a value of the body as it is. `None` if it is absent or null.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the body holds the name in two spellings.
     pub fn value(&self, name: &str) -> Result<Option<&Value>, ApiError> {
         self.json(name)
     }
 
-    /// A text; none where it is absent.
+    /// Returns a string. `None` if it is absent.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the value is not a string.
     pub fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
         match self.json(name)? {
             Some(Value::String(s)) => Ok(Some(s)),
@@ -88,7 +101,11 @@ impl Args {
         }
     }
 
-    /// A text that must be there and not be empty.
+    /// Returns a string that must be present and not empty.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the value is absent, empty or not a string.
     pub fn required(&self, name: &str) -> Result<&str, ApiError> {
         match self.text(name)? {
             Some("") | None => Err(missing(name)),
@@ -99,7 +116,11 @@ impl Args {
         }
     }
 
-    /// Texts; none where nothing is given. In a query the name is repeated.
+    /// Returns a list of strings; empty if it is absent. In a query the name is repeated.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when an item is not a string.
     pub fn texts(&self, name: &str) -> Result<Vec<String>, ApiError> {
         match self.json(name)? {
             Some(Value::Array(items)) => {
@@ -112,7 +133,11 @@ impl Args {
         }
     }
 
-    /// Yes or no; no where it is absent.
+    /// Returns a boolean; false if it is absent.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the value is not a boolean.
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.json(name)? {
             Some(Value::Bool(b)) => Ok(*b),
@@ -127,7 +152,11 @@ impl Args {
         }
     }
 
-    /// A number as it is written; none where it is absent. The body may hold it as a number or as a text.
+    /// Returns a number as it is written. `None` if it is absent. The body may hold it as a number or as a string.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the value is neither an integer nor a string.
     pub fn number(&self, name: &str) -> Result<Option<String>, ApiError> {
         match self.json(name)? {
             Some(Value::Number(n)) if n.is_i64() || n.is_u64() => Ok(Some(n.to_string())),
@@ -137,7 +166,11 @@ impl Args {
         }
     }
 
-    /// Keys and values: `[{"key": …, "value": …}, …]`; of a key given twice the last counts.
+    /// Returns keys and values: `[{"key": …, "value": …}, …]`. A key may occur twice; then the last value counts.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the value does not have this form.
     pub fn tags(&self, name: &str) -> Result<Vec<(String, String)>, ApiError> {
         let Some(value) = self.json(name)? else { return Ok(Vec::new()) };
         let Value::Array(items) = value else { return Err(wrong_type(name, value)) };
@@ -155,7 +188,7 @@ impl Args {
     }
 }
 
-/// Makes texts of the integers in an object.
+/// Converts the integers in an object to strings.
 fn integers_as_texts(object: &mut Map<String, Value>) {
     for value in object.values_mut() {
         if let Value::Number(number) = value
@@ -166,17 +199,21 @@ fn integers_as_texts(object: &mut Map<String, Value>) {
     }
 }
 
-/// MLflow's words for a parameter that is not there.
+/// Returns MLflow's error for a missing parameter.
 pub fn missing(name: &str) -> ApiError {
     ApiError::invalid(format!("Missing value for required parameter '{name}'. {SEE}"))
 }
 
-/// A text that may be stored, of a parameter.
+/// Checks that the value of a parameter may be stored.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the text may not be stored.
 pub fn storable(given: &str, name: &str) -> Result<Text, ApiError> {
     Text::new(given).map_err(|e| ApiError::invalid(format!("Invalid value for parameter '{name}' supplied: {e}")))
 }
 
-/// MLflow's words for a parameter of another type.
+/// Returns MLflow's error for a parameter of another type.
 pub fn wrong_type(name: &str, value: &Value) -> ApiError {
     let kind = match value {
         Value::Null => "NoneType",
@@ -187,7 +224,7 @@ pub fn wrong_type(name: &str, value: &Value) -> ApiError {
         Value::Array(_) => "list",
         Value::Object(_) => "dict",
     };
-    // An error goes into logs, and to whoever sees the client's.
+    // An error is written to logs, and shown to people who see the client's output.
     let last = name.rsplit('.').next().unwrap_or(name);
     let is_secret = SECRET.contains(&last);
     let mut shown = if is_secret { "***".to_owned() } else { ascii(&value.to_string()) };
@@ -199,7 +236,7 @@ pub fn wrong_type(name: &str, value: &Value) -> ApiError {
     ))
 }
 
-/// JSON as Python writes it: in ASCII alone.
+/// Writes JSON in ASCII only, as Python does.
 fn ascii(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -213,7 +250,7 @@ fn ascii(json: &str) -> String {
     out
 }
 
-/// `new_name` as protobuf writes it in JSON: `newName`.
+/// Converts a name to protobuf's JSON spelling: `new_name` to `newName`.
 fn camel(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut up = false;
@@ -230,7 +267,7 @@ fn camel(name: &str) -> String {
     out
 }
 
-/// Reads a body that is a JSON object; an empty one has no arguments.
+/// Parses a body that is a JSON object. An empty body has no arguments.
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let bad =
         |why: String| ApiError::new(Code::BadRequest, format!("The body of the request is not valid JSON: {why}"));
@@ -240,7 +277,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let read = |text: &[u8]| serde_json::from_slice::<Strict>(text).map_err(|e| bad(e.to_string()));
     match read(body)?.0 {
         Value::Object(map) => Ok(map),
-        // Old clients send the JSON as text within JSON.
+        // Old clients send the JSON as a string within JSON.
         Value::String(inner) => match read(inner.as_bytes())?.0 {
             Value::Object(map) => Ok(map),
             _ => Err(bad("it must be an object".to_owned())),
@@ -272,7 +309,7 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     parts.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(k, v)| Ok((decode(k)?, decode(v)?))).collect()
 }
 
-/// A JSON value without repeated keys, and not too deep.
+/// A JSON value without repeated keys and within the largest depth.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -281,7 +318,7 @@ impl<'de> Deserialize<'de> for Strict {
     }
 }
 
-/// Reads a value so many levels deep.
+/// Parses a value at this depth.
 #[derive(Clone, Copy)]
 struct Level(usize);
 

@@ -1,5 +1,5 @@
-//! Who calls: by a token (Basic or Bearer), by the header of a trusted proxy, or, on a loopback address alone, the local
-//! git user. A service with a token for that says in another header for whom it acts.
+//! Authenticates callers: by a token (Basic or Bearer), by the header of a trusted proxy, or, on a loopback address
+//! only, as the local git user. A service with a delegate token names the person that it acts for in another header.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,81 +18,89 @@ use crate::git::Ident;
 use crate::name::UserName;
 use crate::time::Timestamp;
 
-/// How many failed attempts of an address in a minute are answered as such.
+/// The number of failed attempts of an address per minute before further ones are rate-limited.
 const ATTEMPTS: u32 = 30;
 
-/// After what time failed attempts are forgotten.
+/// The time after which failed attempts are forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 
-/// How many addresses are remembered.
+/// The number of addresses that are kept.
 const MAX_PEERS: usize = 10_000;
 
-/// Who calls.
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The person in the registry.
     pub user: UserName,
-    /// The name that commits show.
+    /// The name in commits.
     pub name: String,
-    /// The address that commits show.
+    /// The e-mail address in commits.
     pub email: String,
-    /// Whether the caller may only read, whatever the person may.
+    /// Whether the caller may only read, regardless of the person's permissions.
     pub read_only: bool,
-    /// Whether a service says that it acts for the person, who proved nothing here.
+    /// Whether a service acts for the person, who has not authenticated here.
     pub delegated: bool,
 }
 
 impl Caller {
-    /// A person who is known; none without an e-mail address to commit with.
+    /// Returns a person as a caller. `None` if the person has no e-mail address for commits.
     pub fn of(user: &UserName, person: &Person) -> Option<Self> {
         let email = person.emails.iter().next()?.as_str().to_owned();
         let name = if person.name.is_empty() { user.as_str() } else { person.name.as_str() }.to_owned();
         Some(Self { user: user.clone(), name, email, read_only: false, delegated: false })
     }
 
-    /// The identity in commits at a time.
+    /// Returns the identity in commits at a time.
     pub fn ident(&self, now: Timestamp) -> Ident {
         Ident::new(&self.name, &self.email, now)
     }
 }
 
-/// How callers are known.
+/// The ways in which callers are authenticated.
 pub struct Auth {
     tokens: Tokens,
     known: RwLock<(Option<Stamp>, Arc<[Token]>)>,
-    /// Who calls without credentials; none: nobody may.
+    /// The caller without credentials. `None` means that credentials are required.
     local: Option<Arc<Caller>>,
     proxy: Option<Proxy>,
-    /// The header in which a service says for whom it acts: a person's id, login or e-mail address.
+    /// The header in which a service names the person that it acts for: an id, login or e-mail address.
     person_header: Option<HeaderName>,
     failed: Mutex<HashMap<IpAddr, (Instant, u32)>>,
 }
 
-/// A proxy that says who calls.
+/// A trusted proxy that names the caller.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    /// The header in which it says so: a person's id, login or e-mail address.
+    /// The header that names the caller: a person's id, login or e-mail address.
     pub header: HeaderName,
-    /// The addresses that it calls from.
+    /// The addresses of the proxy.
     pub from: Vec<IpAddr>,
 }
 
-/// By what a file's change is noticed.
+/// The modification time, size and inode of a file, to detect a change.
 type Stamp = (SystemTime, u64, u64);
 
 impl Auth {
-    /// Callers are known by tokens, by a proxy where there is one, and else as `local`.
+    /// Authenticates callers by tokens, by a proxy if there is one, and otherwise as `local`.
     pub fn new(tokens: Tokens, local: Option<Caller>, proxy: Option<Proxy>) -> Self {
         let known = RwLock::new((None, Arc::from([])));
         Self { tokens, known, local: local.map(Arc::new), proxy, person_header: None, failed: Mutex::default() }
     }
 
-    /// Services with a token for that say in this header for whom they act.
+    /// Sets the header in which services with a delegate token name the person that they act for.
     pub fn with_person_header(self, header: Option<HeaderName>) -> Self {
         Self { person_header: header, ..self }
     }
 
-    /// Says who calls from an address with these headers.
+    /// Returns the caller of a request from an address with these headers.
+    ///
+    /// # Errors
+    ///
+    /// - `UNAUTHENTICATED` when the credentials are missing or wrong.
+    /// - `PERMISSION_DENIED` when the named person is not in the registry or has no e-mail address, or the service may
+    ///   not act for people.
+    /// - `BAD_REQUEST` when a header is given twice or is not plain text.
+    /// - `REQUEST_LIMIT_EXCEEDED` after too many failed attempts.
     pub fn caller(
         &self,
         headers: &HeaderMap,
@@ -104,7 +112,7 @@ impl Auth {
         if let Some(proxy) = self.proxy.as_ref().filter(|p| p.from.contains(&peer))
             && let Some(said) = only(headers, &proxy.header)?
         {
-            // Whoever comes through the proxy can send any other header.
+            // A client behind the proxy can send any other header.
             return if acts_for.is_some() { Err(no_delegate()) } else { by_name(said, catalog, "the proxy") };
         }
         let Some(given) = only(headers, &header::AUTHORIZATION)? else {
@@ -142,7 +150,11 @@ impl Auth {
         }
     }
 
-    /// A person who proved before who they are, to read only; not somebody who has left meanwhile.
+    /// Returns a person who authenticated before, as a read-only caller.
+    ///
+    /// # Errors
+    ///
+    /// `UNAUTHENTICATED` when the person has left the registry since, or has no e-mail address.
     pub fn reader(&self, user: &UserName, catalog: &Catalog) -> Result<Arc<Caller>, ApiError> {
         let local = self.local.as_deref().filter(|local| local.user == *user).cloned();
         let known = || catalog.people().get(user).and_then(|person| Caller::of(user, person));
@@ -151,7 +163,7 @@ impl Auth {
         Ok(Arc::new(Caller { read_only: true, ..caller }))
     }
 
-    /// The tokens as the file has them now.
+    /// Returns the tokens as they are in the file now.
     fn list(&self) -> Result<Arc<[Token]>, TokenError> {
         let stamp = self.tokens.stamp();
         {
@@ -165,7 +177,7 @@ impl Auth {
         Ok(list)
     }
 
-    /// Counts a failed attempt; with too many the answer is to wait.
+    /// Counts a failed attempt. Returns the error to wait if there were too many.
     fn count(&self, peer: IpAddr) -> Option<ApiError> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -187,7 +199,7 @@ impl Auth {
 }
 
 impl Tokens {
-    /// By what a change of the file is noticed; none where there is no file.
+    /// Returns a stamp of the file, to detect a change. `None` if there is no file.
     fn stamp(&self) -> Option<Stamp> {
         let meta = std::fs::metadata(self.path()).ok()?;
         #[cfg(unix)]
@@ -198,14 +210,16 @@ impl Tokens {
     }
 }
 
-/// The person with this id, or the only one with this login or e-mail address, whom somebody trusted names.
+/// Returns the person with this id, or the only person with this login or e-mail address, as a trusted party names
+/// them.
 fn by_name(said: &str, catalog: &Catalog, by: &str) -> Result<Arc<Caller>, ApiError> {
     let is = |(_, person): &(&UserName, &Person)| {
         let same = |text: &crate::text::Text| text.as_str().eq_ignore_ascii_case(said);
         person.logins.iter().any(same) || person.emails.iter().any(same)
     };
     let mut found = catalog.people().iter().filter(is);
-    // Nobody gets between a person and their id by taking it for a login, and none of several is picked.
+    // An id takes precedence, so nobody can take over an id by using it as a login. If several people match, none is
+    // chosen.
     let one = catalog.people().get_key_value(said).or_else(|| found.next().filter(|_| found.next().is_none()));
     let caller = one.and_then(|(user, person)| Caller::of(user, person));
     caller.map(Arc::new).ok_or_else(|| {
@@ -215,7 +229,7 @@ fn by_name(said: &str, catalog: &Catalog, by: &str) -> Result<Arc<Caller>, ApiEr
     })
 }
 
-/// Why the header that names a person is not believed.
+/// Returns the error for a header that names a person without a delegate token.
 fn no_delegate() -> ApiError {
     ApiError::denied(
         "Only a service with a token made by `greenroom token create --delegate` may say for whom it acts; this request \
@@ -227,7 +241,7 @@ fn unauthenticated(message: &str) -> ApiError {
     ApiError::new(Code::Unauthenticated, message)
 }
 
-/// The one value of a header; several are refused, for who reads which cannot be known.
+/// Returns the value of a header. Several values are refused, because other programs may read another one of them.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
@@ -238,7 +252,8 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>
     first.map(|v| v.to_str().map_err(bad)).transpose()
 }
 
-/// The token in an `Authorization` header. In Basic it is the password, or the user name where the password is empty.
+/// Returns the token in an `Authorization` header. In Basic it is the password, or the user name if the password is
+/// empty.
 fn secret(header: &str) -> Option<String> {
     let (scheme, rest) = header.split_once(' ')?;
     let rest = rest.trim();

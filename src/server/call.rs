@@ -1,4 +1,4 @@
-//! One request as a handler sees it: who asks, with what arguments, of which state.
+//! One request as a handler gets it: the caller, the arguments, the state.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -21,64 +21,77 @@ use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
-/// One request.
+/// An authenticated request.
 pub struct Call {
-    /// What the server holds.
+    /// The state of the server.
     pub state: Arc<State>,
-    /// Who asks.
+    /// The caller.
     pub caller: Arc<Caller>,
-    /// The registry, at least as new as anything that was answered before.
+    /// The catalog, at least as new as in any earlier response.
     pub catalog: Arc<Catalog>,
-    /// What the caller may do, by that state.
+    /// The caller's permissions in that catalog.
     pub standing: Standing,
     /// The arguments.
     pub args: Args,
-    /// What stood in the address for `{…}`, decoded.
+    /// The values of `{…}` in the path, decoded.
     pub segments: Vec<(String, String)>,
     /// The headers.
     pub headers: HeaderMap,
-    /// The address that the caller calls from.
+    /// The address of the client.
     pub peer: IpAddr,
-    /// The address under which the caller reached the server, such as `http://127.0.0.1:5050`.
+    /// The base URL under which the client reached the server, such as `http://127.0.0.1:5050`.
     pub base: String,
-    /// The commit that the request made, once it has.
+    /// The commit that the request made, if it has made one.
     pub made: Arc<OnceLock<Oid>>,
 }
 
-/// A request by nobody in particular, with a token in the address.
+/// A request without a caller, with a token in the URL.
 pub struct Visit {
-    /// What the server holds.
+    /// The state of the server.
     pub state: Arc<State>,
-    /// The query of the address.
+    /// The query of the URL.
     pub args: Args,
-    /// The commit that the request made, once it has.
+    /// The commit that the request made, if it has made one.
     pub made: Arc<OnceLock<Oid>>,
 }
 
 impl Call {
-    /// Who looks at requests and comments.
+    /// Returns the viewer of requests and comments.
     pub fn viewer(&self) -> Viewer {
         Viewer { standing: self.standing.clone(), read_only: self.caller.read_only }
     }
 
-    /// A model that the caller may read; otherwise it is answered as if it were not there.
+    /// Returns a model that the caller may read.
+    ///
+    /// # Errors
+    ///
+    /// `RESOURCE_DOES_NOT_EXIST` when the model does not exist or the caller may not read it.
     pub fn model(&self, name: &ModelName) -> Result<&Arc<ModelCard>, ApiError> {
         let found = self.catalog.model(name.as_str()).filter(|m| self.standing.reads(m));
         found.ok_or_else(|| Refusal::no_model(name).into())
     }
 
-    /// The model that the argument `name` names.
+    /// Returns the model that the argument `name` names.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the name is missing or invalid, and `RESOURCE_DOES_NOT_EXIST` when the caller
+    /// cannot see such a model.
     pub fn named_model(&self) -> Result<&Arc<ModelCard>, ApiError> {
         self.model(&ModelName::new(self.args.required("name")?)?)
     }
 
-    /// What stood in the address for a name.
+    /// Returns the value of a name in the path, or an empty string.
     pub fn segment(&self, name: &str) -> &str {
         self.segments.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v)
     }
 
-    /// Reads what is not in memory. Once the request has changed something it waits for its turn however many do: a client
-    /// that is told to try again would make the change again.
+    /// Reads data that is not in memory. After the request has made a change, it waits for a reader, however many wait:
+    /// a client that is told to try again would make the change again.
+    ///
+    /// # Errors
+    ///
+    /// `REQUEST_LIMIT_EXCEEDED` when too many requests wait, and the error of `read`.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
@@ -89,7 +102,11 @@ impl Call {
         }
     }
 
-    /// Reads what the files say as of a catalog.
+    /// Reads files as of a catalog.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
     pub async fn look<T: Send + 'static>(
         &self,
         catalog: &Catalog,
@@ -99,7 +116,11 @@ impl Call {
         self.read(move |registry| look(&registry.snapshot_of(commit)?)).await
     }
 
-    /// Reads with the help of the index, which is of the newest commit.
+    /// Reads with the index, which is of the newest commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`]; also when the index cannot be opened.
     pub async fn look_up<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Registry, &mut Index<'_>) -> Result<T, ApiError> + Send + 'static,
@@ -107,7 +128,11 @@ impl Call {
         self.read(move |registry| look(registry, &mut Index::open(registry, &mut |_| {})?)).await
     }
 
-    /// Reads with the help of where things are, as of the newest commit.
+    /// Reads with the table of locations, as of the newest commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
     pub async fn find<T: Send + 'static>(
         &self,
         find: impl FnOnce(&Registry, &Places) -> Result<T, ApiError> + Send + 'static,
@@ -115,25 +140,37 @@ impl Call {
         self.read(self.state.with_places(|registry, _, places| find(registry, places))).await
     }
 
-    /// Makes a change in the caller's name and waits until it is durable.
+    /// Makes a change in the caller's name and waits until it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` for a read-only token, and the reason when the change is refused.
     pub async fn write(&self, actions: Vec<Action>) -> Result<Landed, ApiError> {
         self.write_with(actions, String::new()).await
     }
 
     /// Makes a change with a comment for the commit's body.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
     pub async fn write_with(&self, actions: Vec<Action>, comment: String) -> Result<Landed, ApiError> {
         if self.caller.read_only {
             return Err(ApiError::denied("This token may only read."));
         }
         let landed = self.state.write(Arc::clone(&self.caller), actions, comment).await?;
         if let Some(commit) = landed.commit {
-            // Of several commits the first names them all: they are neighbours.
+            // Of several commits, the first identifies them all: they are adjacent.
             let _ = self.made.set(commit);
         }
         Ok(landed)
     }
 
-    /// Demands a level on a model.
+    /// Checks that the caller has a level on a model.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` when the caller does not have it.
     pub fn demand(&self, level: Level, model: &ModelCard) -> Result<(), ApiError> {
         if self.standing.level(model) >= Some(level) {
             return Ok(());

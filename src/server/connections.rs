@@ -1,10 +1,10 @@
-//! The table of connections: whose they are, which of them serve a request, and which one is closed when a new
-//! connection needs its place.
+//! The table of connections: the holder of each, the ones that serve a request, and the one that is closed for a new
+//! connection.
 //!
-//! A connection is held by its peer address until a request on it proves who calls; from then on by that caller. Only
-//! so many requests are served at a time, fewer than there are places, so that a place can always be made for a new
-//! connection by closing one that waits for a request. Unknown connections are closed before those of known callers,
-//! and whoever holds most loses first. There is no clock in here: the order of events decides.
+//! A connection belongs to its peer address until a request on it authenticates a caller; then it belongs to that
+//! caller. The server handles fewer requests at the same time than it allows connections. So a new connection can
+//! always replace one that waits for a request. Unauthenticated connections are closed before the ones of known
+//! callers, and the holder of most connections loses one first. This module has no clock: the order of events decides.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -18,27 +18,27 @@ use super::error::{ApiError, Code};
 use super::metrics::Metrics;
 use crate::name::UserName;
 
-/// How many connections there are at a time, where the system allows as many open files.
+/// The number of connections at the same time, if the system allows as many open files.
 const PLACES: usize = 1024;
 
-/// How many open files are kept for the repository, the webhooks and the log.
+/// The number of open files that are reserved for the repository, the webhooks and the log.
 const OTHER_FILES: u64 = 256;
 
-/// The fewest connections, however few files may be open.
+/// The smallest number of connections, even if fewer files may be open.
 const MIN_PLACES: usize = 64;
 
-/// How many connections and requests there may be, of all and of one.
+/// The limits of connections and requests, in total and for one holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections in all.
+    /// Connections in total.
     places: usize,
-    /// Connections of one address on which nobody has proved who calls.
+    /// Unauthenticated connections of one address.
     of_address: usize,
-    /// Requests that are served at a time.
+    /// Requests in progress in total.
     served: usize,
-    /// Requests of one caller that are served at a time.
+    /// Requests in progress of one caller.
     of_caller: usize,
-    /// Requests of one address that are served at a time without a caller.
+    /// Requests in progress of one address without a caller.
     of_nobody: usize,
 }
 
@@ -48,7 +48,7 @@ impl Limits {
         Self { places, of_address: places / 4, served, of_caller: served / 2, of_nobody: places / 32 }
     }
 
-    /// As many as the system's limit of open files allows, which is raised as far as it may be.
+    /// Returns limits that fit the system's limit of open files, which is raised as far as possible.
     pub fn of_system() -> Self {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
@@ -65,14 +65,14 @@ impl Limits {
     }
 }
 
-/// Whoever a connection counts for.
+/// The holder of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Holder {
     Address(IpAddr),
     Caller(UserName),
 }
 
-/// A peer's address as far as one host or household has it: an IPv6 network of 64 bits counts as one.
+/// Returns the part of a peer address that identifies a host or household: an IPv6 network of 64 bits counts as one.
 fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
@@ -86,15 +86,16 @@ struct Entry {
     holder: Holder,
     /// Whether the peer is this machine or the proxy in front of it.
     is_near: bool,
-    /// Whether a request is served on it.
+    /// Whether a request is in progress on it.
     is_serving: bool,
-    /// Which event was its last.
+    /// The number of its last event.
     since: u64,
     close: Arc<Notify>,
 }
 
 impl Entry {
-    /// In which order connections are closed, apart from how many their holders have.
+    /// Returns the rank in which connections are closed. Within a rank, the number of connections of the holder
+    /// decides.
     fn tier(&self) -> u8 {
         match (&self.holder, self.is_near) {
             (Holder::Address(_), false) => 0,
@@ -104,12 +105,12 @@ impl Entry {
     }
 }
 
-/// Why a request is not served.
+/// Why a request is not handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Excess {
-    /// All that the server does at a time is being done.
+    /// The server handles as many requests as it can.
     Server,
-    /// The caller has its share.
+    /// The caller has used up its share.
     Caller,
 }
 
@@ -120,9 +121,9 @@ struct Table {
     /// The number of the next event.
     next: u64,
     entries: HashMap<u64, Entry>,
-    /// How many connections each holder has.
+    /// The number of connections of each holder.
     held: HashMap<Holder, usize>,
-    /// How many requests of each holder are served.
+    /// The number of requests in progress of each holder.
     serving: HashMap<Holder, usize>,
     served: usize,
 }
@@ -147,7 +148,7 @@ impl Table {
         self.next
     }
 
-    /// Takes in a connection, for which others may have to be closed; gives its number.
+    /// Adds a connection, and closes others if necessary. Returns its number and how many were closed.
     fn open(&mut self, address: IpAddr, is_near: bool, close: Arc<Notify>) -> (u64, usize) {
         let holder = Holder::Address(group(address));
         let held = self.held.get(&holder).copied().unwrap_or_default();
@@ -164,7 +165,7 @@ impl Table {
         (id, closed)
     }
 
-    /// Closes the connection that can best be spared of those that wait for a request; false if there is none.
+    /// Closes the waiting connection that ranks lowest. Returns false if no connection waits.
     fn evict(&mut self, may: impl Fn(&Entry) -> bool) -> bool {
         let spare = self.entries.iter().filter(|(_, entry)| !entry.is_serving && may(entry));
         let held = |entry: &Entry| self.held.get(&entry.holder).copied().unwrap_or_default();
@@ -182,7 +183,7 @@ impl Table {
         Some(entry)
     }
 
-    /// Begins to serve a request, of a caller where one is known, and gives whose it is.
+    /// Starts a request, of a caller if one is known. Returns the holder that it counts for.
     fn begin(&mut self, id: u64, caller: Option<&UserName>) -> Result<Holder, Excess> {
         let held = |entry: &Entry| entry.holder.clone();
         let nobody = || Holder::Address(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
@@ -191,7 +192,7 @@ impl Table {
             Some(caller) => Holder::Caller(caller.clone()),
             None => known.clone(),
         };
-        // Who proved before who calls is known, whatever comes of this request.
+        // A connection stays with its authenticated caller, whatever a later request says.
         if holder != known
             && let Some(entry) = self.entries.get_mut(&id)
         {
@@ -217,7 +218,7 @@ impl Table {
         Ok(holder)
     }
 
-    /// Ends what began.
+    /// Ends a request.
     fn end(&mut self, id: u64, holder: &Holder) {
         self.served = self.served.saturating_sub(1);
         less(&mut self.serving, holder);
@@ -233,12 +234,12 @@ impl Table {
 #[derive(Debug)]
 pub struct Connections {
     table: Mutex<Table>,
-    /// The addresses of the proxy in front.
+    /// The addresses of the proxy in front of the server.
     proxies: Vec<IpAddr>,
     metrics: Arc<Metrics>,
 }
 
-/// The place of one connection, until it is dropped.
+/// The slot of one connection, until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     id: u64,
@@ -246,14 +247,14 @@ pub struct Place {
     connections: Arc<Connections>,
 }
 
-/// The place of a connection as its requests know it.
+/// A handle to the slot of a connection, for its requests.
 #[derive(Debug, Clone)]
 pub struct Seat {
     id: u64,
     connections: Arc<Connections>,
 }
 
-/// A request that is served, until it is dropped.
+/// A request in progress, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the request counts as served when the value is dropped"]
 pub struct Serving {
@@ -262,7 +263,8 @@ pub struct Serving {
 }
 
 impl Connections {
-    /// No connections yet. Those of `proxies` and of this machine are the last to be closed of the unknown ones.
+    /// Makes an empty table. Of the unauthenticated connections, the ones from `proxies` and this machine are closed
+    /// last.
     pub fn new(limits: Limits, proxies: Vec<IpAddr>, metrics: Arc<Metrics>) -> Self {
         Self { table: Mutex::new(Table::new(limits)), proxies, metrics }
     }
@@ -271,12 +273,12 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many there may be at a time.
+    /// Returns the largest number of connections at the same time.
     pub fn places(&self) -> usize {
         self.lock().limits.places
     }
 
-    /// Gives a place to a connection from an address.
+    /// Adds a connection from an address.
     pub fn open(self: &Arc<Self>, address: IpAddr) -> Place {
         let is_near = address.to_canonical().is_loopback() || self.proxies.contains(&address.to_canonical());
         let close = Arc::new(Notify::new());
@@ -285,7 +287,7 @@ impl Connections {
         Place { id, close, connections: Arc::clone(self) }
     }
 
-    /// Closes a connection that waits for a request, where the system gives no more.
+    /// Closes a waiting connection, because the system allows no more open files.
     pub fn spare(&self) {
         let closed = self.lock().evict(|_| true);
         self.metrics.evicted(usize::from(closed));
@@ -293,12 +295,12 @@ impl Connections {
 }
 
 impl Place {
-    /// Waits until the place is needed for another connection.
+    /// Waits until the slot is needed for another connection.
     pub async fn taken(&self) {
         self.close.notified().await;
     }
 
-    /// The place as requests know it.
+    /// Returns a handle to the slot, for requests.
     pub fn seat(&self) -> Seat {
         Seat { id: self.id, connections: Arc::clone(&self.connections) }
     }
@@ -311,7 +313,12 @@ impl Drop for Place {
 }
 
 impl Seat {
-    /// Begins to serve a request on the connection; refused where too many are served, of all or of this caller.
+    /// Starts a request on the connection.
+    ///
+    /// # Errors
+    ///
+    /// `REQUEST_LIMIT_EXCEEDED` when the caller has too many requests in progress, and `TEMPORARILY_UNAVAILABLE` when
+    /// the server has.
     pub fn begin(&self, caller: Option<&UserName>) -> Result<Serving, ApiError> {
         match self.connections.lock().begin(self.id, caller) {
             Ok(holder) => Ok(Serving { holder, seat: self.clone() }),
@@ -340,7 +347,7 @@ mod tests {
     const PROXY: [u8; 4] = [10, 0, 0, 1];
 
     fn table() -> Table {
-        // 64 places, 16 of an address, 56 requests, 28 of a caller, 2 of nobody.
+        // 64 connections, 16 of an address, 56 requests, 28 of a caller, 2 without a caller.
         Table::new(Limits::new(64))
     }
 
@@ -365,7 +372,7 @@ mod tests {
         assert!(table.entries.contains_key(&other));
         let left: Vec<u64> = flood.iter().copied().filter(|id| table.entries.contains_key(id)).collect();
         assert_eq!(left, flood[24..], "the newest stay");
-        // The addresses of one IPv6 network are one address; a proxy has no such share.
+        // The addresses of one IPv6 network count as one address. A proxy has no such limit.
         let v6 = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 7, 0, 0, 0, n]);
         for n in 0..40 {
             open(&mut table, v6(n));
@@ -390,7 +397,7 @@ mod tests {
         }
         assert_eq!(table.entries.len(), 64);
         assert!(table.entries.contains_key(&known) && table.entries.contains_key(&near));
-        // Whoever holds most loses first; then the oldest.
+        // The holder of most connections loses one first; then the oldest is closed.
         let two = [open(&mut table, far(150)), open(&mut table, far(150))];
         open(&mut table, far(151));
         assert!(!table.entries.contains_key(&two[0]) && table.entries.contains_key(&two[1]));
@@ -431,7 +438,7 @@ mod tests {
         }
         assert_eq!(table.entries.len(), 64);
         assert!(ids.iter().all(|(id, _)| table.entries.contains_key(id)));
-        // What ends makes room, on a connection that is gone as well.
+        // A request that ends makes room, even on a connection that is gone.
         for (id, holder) in &ids {
             table.close(*id);
             table.end(*id, holder);

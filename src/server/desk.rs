@@ -1,4 +1,4 @@
-//! Readers of what is not in memory: threads that have the repository open.
+//! The reader pool: threads that have the repository open, for data that is not in memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -10,25 +10,29 @@ use super::site::Site;
 use crate::registry::Registry;
 use crate::supervisor::Supervisor;
 
-/// How many readers there are.
+/// The number of readers.
 const READERS: usize = 2;
 
-/// How many questions may wait.
+/// The number of reads that may wait.
 const QUEUE: usize = 256;
 
-/// A question for a reader.
+/// A read for the pool.
 type Question = Box<dyn FnOnce(&Registry) + Send>;
 
-/// The readers.
+/// The reader pool.
 #[derive(Debug, Clone)]
 pub struct Desks {
     questions: mpsc::Sender<Question>,
-    /// Where questions wait.
+    /// The slots for waiting reads.
     places: Arc<Semaphore>,
 }
 
 impl Desks {
-    /// Starts the readers of a registry. They end when nobody can ask any more.
+    /// Starts the readers of a registry. They end when the pool is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started.
     pub fn start(site: &Arc<Site>, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
         let (desks, receive) = Self::new(QUEUE);
         let receive = Arc::new(Mutex::new(receive));
@@ -39,13 +43,17 @@ impl Desks {
         Ok(desks)
     }
 
-    /// Nobody yet, and where the questions come.
+    /// Makes a pool without threads, and the receiver of its reads.
     fn new(places: usize) -> (Self, mpsc::Receiver<Question>) {
         let (questions, receive) = mpsc::channel();
         (Self { questions, places: Arc::new(Semaphore::new(places)) }, receive)
     }
 
-    /// Asks one of them; refused where too many wait.
+    /// Runs a read on the pool.
+    ///
+    /// # Errors
+    ///
+    /// `REQUEST_LIMIT_EXCEEDED` when too many reads wait, and the error of the read.
     pub async fn run<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
@@ -55,7 +63,11 @@ impl Desks {
         self.ask(place.map_err(|_| ApiError::new(Code::RequestLimitExceeded, busy))?, question).await
     }
 
-    /// Asks one of them, after those who wait.
+    /// Runs a read on the pool, after all waiting ones.
+    ///
+    /// # Errors
+    ///
+    /// The error of the read, or an internal error when no reader is left.
     pub async fn wait<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
@@ -72,7 +84,7 @@ impl Desks {
         let (reply, receive) = oneshot::channel();
         let question: Question = Box::new(move |registry| {
             drop(place);
-            // Who asked may be gone.
+            // The request may have been cancelled.
             let _ = reply.send(question(registry));
         });
         self.questions.send(question).map_err(|_| unanswered())?;
@@ -84,7 +96,11 @@ fn unanswered() -> ApiError {
     ApiError::new(Code::InternalError, "The question could not be answered.")
 }
 
-/// Does what waits for a disk or for another machine, and needs no repository, on a thread of its own.
+/// Runs work that waits for a disk or another machine, and needs no repository, on its own thread.
+///
+/// # Errors
+///
+/// The error of the work, or an internal error when it panicked.
 pub async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
 where
     T: Send + 'static,
@@ -93,8 +109,8 @@ where
     tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::internal(&e))?.map_err(Into::into)
 }
 
-/// Answers one question after the other. The repository is opened anew when it could not be opened, after a panic, and
-/// when the registry is at another place.
+/// Runs one read after the other. The repository is opened again if it could not be opened before, after a panic, and
+/// if the registry has moved.
 fn serve(questions: &Mutex<mpsc::Receiver<Question>>, site: &Site) {
     let open = || site.open_beside();
     let mut registry = open();
@@ -104,7 +120,7 @@ fn serve(questions: &Mutex<mpsc::Receiver<Question>>, site: &Site) {
         if registry.as_ref().map_or(true, |r| r.place() != site.place()) {
             registry = open();
         }
-        // Without a repository the question is dropped, and with it the asker's hope.
+        // Without a repository, the read is dropped, and the waiting request fails.
         let Ok(open_registry) = &registry else { continue };
         if catch_unwind(AssertUnwindSafe(|| question(open_registry))).is_err() {
             registry = open();

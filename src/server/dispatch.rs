@@ -1,4 +1,4 @@
-//! The table becomes a service: each row's address is routed to its handler, with the arguments read and the level
+//! Makes a service of the routes: each path is routed to its handler, after the arguments are parsed and the level is
 //! checked.
 
 use std::sync::{Arc, OnceLock};
@@ -22,13 +22,13 @@ use crate::entity::Level;
 use crate::name::Id;
 use crate::tree::Oid;
 
-/// The largest JSON body, in bytes (SEC-40).
+/// The largest JSON body, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
 
-/// How long a JSON body may take to arrive.
+/// The time in which a JSON body must arrive.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
-/// The server as one service, made of the table and of nothing else.
+/// Builds the server's router from the routes and from nothing else.
 pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
     guard.signed = table.iter().filter(|r| r.needs == Needs::Signed).map(|r| r.path.clone()).collect();
     guard.open =
@@ -46,7 +46,7 @@ pub fn router(mut guard: Guard, table: Vec<Route>) -> Router {
         .layer(middleware::from_fn_with_state(guard, pass))
 }
 
-/// What answers where the table has no row.
+/// Returns the response for a path or method without a route.
 fn no_such(what: &str) -> Response {
     let message = format!(
         "There is no such {what} here. This server is a model registry; experiments and runs are for a tracking server."
@@ -54,9 +54,9 @@ fn no_such(what: &str) -> Response {
     ApiError::new(Code::EndpointNotFound, message).into_response()
 }
 
-/// A row of the table as the router takes it.
+/// Converts a route to a method router of axum.
 fn method_router(guard: &Arc<Guard>, route: Route) -> MethodRouter {
-    // The table holds the methods of REST alone, and all of them have a filter.
+    // The routes use only methods that have a filter.
     let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::TRACE);
     let matched = Matched(route.path.as_str().into());
     let (guard, route) = (Arc::clone(guard), Arc::new(route));
@@ -71,7 +71,7 @@ fn method_router(guard: &Arc<Guard>, route: Route) -> MethodRouter {
     })
 }
 
-/// Answers a request by its row of the table.
+/// Handles a request by its route.
 async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let body = pace::paced(body);
@@ -116,8 +116,8 @@ async fn answer(guard: &Guard, route: &Route, request: Request) -> Result<Respon
     }
 }
 
-/// An answer with the commit that was made for it, for the log. Where there is one, no answer says that trying again helps:
-/// clients would make the change again.
+/// Returns the response with the commit that the request made, for the log. If there is a commit, the response never
+/// tells the client to try again, because the client would make the change again.
 fn settled(answer: Answer, made: &OnceLock<Oid>) -> Response {
     let Some(commit) = made.get() else { return answer.map_or_else(ApiError::into_response, Reply::into_response) };
     let mut response = match answer {
@@ -133,14 +133,14 @@ fn settled(answer: Answer, made: &OnceLock<Oid>) -> Response {
     response
 }
 
-/// Reads the arguments as the route wants them.
+/// Parses the arguments as the route requires.
 async fn arguments(route: &Route, parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     let args = read(parts, body).await?;
     Ok(if route.is_lenient { args.lenient() } else { args })
 }
 
-/// Reads the arguments: from the query of GET and DELETE, and from a JSON body. What changes something needs the JSON
-/// content type, which no page of another site can send unasked (SEC-38).
+/// Parses the arguments: from the query of GET and DELETE, and from a JSON body. A change needs the JSON content type,
+/// which a page of another site cannot send without permission.
 async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     let unread = |e: axum::Error| match pace::is_too_slow(&e) {
         true => ApiError::new(Code::BadRequest, "The body came too slowly; send it again."),
@@ -166,7 +166,7 @@ async fn read(parts: &request::Parts, body: Body) -> Result<Args, ApiError> {
     Args::new(query, &bytes)
 }
 
-/// What a handler needs to know of a request.
+/// Collects the parts of a request for its handler.
 async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<Call, ApiError> {
     let Some(Known { caller, catalog }) = parts.extensions.remove() else {
         return Err(ApiError::new(Code::Unauthenticated, "You are not authenticated."));
@@ -193,11 +193,11 @@ async fn call(guard: &Guard, parts: &mut request::Parts, args: Args) -> Result<C
     })
 }
 
-/// Checks what a row of the table demands of the caller. A model that is not there, or not for the caller to see, is left
-/// to the handler, which says so.
+/// Checks the level that a route demands of the caller. If the model does not exist, or the caller may not see it, the
+/// handler returns the error.
 fn permit(needs: Needs, call: &Call) -> Result<(), ApiError> {
     match needs {
-        // What a signed address carries was checked by the guard.
+        // The guard has verified signed URLs.
         Needs::Nothing | Needs::Token | Needs::Caller | Needs::Signed => Ok(()),
         Needs::Writer if call.caller.read_only => Err(ApiError::denied("This token may only read.")),
         Needs::Writer => Ok(()),
@@ -220,7 +220,7 @@ fn registry(level: Level, call: &Call) -> Result<(), ApiError> {
     Err(ApiError::denied(format!("'{}' does not have the permission {level} on the registry.", call.caller.user)))
 }
 
-/// What an answer depends on: the commit, who asks, and this version of greenroom.
+/// Returns the entity tag of a response: it depends on the commit, the caller, and the version of greenroom.
 fn etag(call: &Call) -> Option<HeaderValue> {
     let commit = call.catalog.commit()?;
     let version = env!("CARGO_PKG_VERSION");

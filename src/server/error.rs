@@ -1,4 +1,4 @@
-//! Why a request is not done, as the clients of MLflow and Databricks read it: a code, a sentence, a status.
+//! API errors in the form of MLflow and Databricks: a code, a sentence, an HTTP status.
 
 use std::borrow::Cow;
 
@@ -17,45 +17,45 @@ use crate::search::SearchError;
 use crate::text::InvalidText;
 use crate::tree::TreeError;
 
-/// What kind of failure it is; the names are those of MLflow and Databricks.
+/// The kind of an error. The names are those of MLflow and Databricks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// What was asked makes no sense.
+    /// A parameter is invalid.
     InvalidParameterValue,
-    /// The request cannot be read.
+    /// The request cannot be parsed.
     BadRequest,
-    /// It is there already.
+    /// The object exists already.
     ResourceAlreadyExists,
-    /// It is not there.
+    /// The object does not exist.
     ResourceDoesNotExist,
-    /// There is no such address.
+    /// There is no such URL.
     EndpointNotFound,
-    /// A rule of the registry stands against it.
+    /// A rule of the registry forbids it.
     InvalidState,
-    /// The caller is not known.
+    /// The caller is not authenticated.
     Unauthenticated,
-    /// The caller may not do this.
+    /// The caller does not have the permission.
     PermissionDenied,
-    /// Somebody changed it meanwhile.
+    /// A concurrent change was made.
     ResourceConflict,
     /// The body is too large.
     TooLarge,
-    /// The file has no such bytes.
+    /// The file does not have the requested range.
     NotInFile,
-    /// There is no room for it.
+    /// The disk is full.
     NoSpace,
-    /// Too much at a time; trying again helps.
+    /// Too many requests at the same time; trying again helps.
     RequestLimitExceeded,
-    /// It is not offered here.
+    /// The operation is not offered.
     NotImplemented,
     /// The server failed.
     InternalError,
-    /// The server is about to stop.
+    /// The server is stopping or overloaded.
     TemporarilyUnavailable,
 }
 
 impl Code {
-    /// As clients read it.
+    /// Returns the code as clients read it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidParameterValue => "INVALID_PARAMETER_VALUE",
@@ -75,7 +75,7 @@ impl Code {
         }
     }
 
-    /// The code for a broken rule of a class.
+    /// Returns the code for a broken rule of a class.
     pub const fn of(class: Class) -> Self {
         match class {
             Class::Permission => Self::PermissionDenied,
@@ -84,7 +84,8 @@ impl Code {
         }
     }
 
-    /// The status that goes with it. What the asker can mend is never 5xx: clients repeat those for minutes.
+    /// Returns the HTTP status. An error that the client can correct is never 5xx, because clients repeat those
+    /// requests for minutes.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::InvalidParameterValue | Self::BadRequest | Self::ResourceAlreadyExists | Self::InvalidState => {
@@ -106,40 +107,40 @@ impl Code {
     }
 }
 
-/// Why a request is not done.
+/// The reason why a request failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}: {message}", .code.as_str())]
 pub struct ApiError {
-    /// The kind of failure.
+    /// The kind of the error.
     pub code: Code,
-    /// The sentence for the caller.
+    /// The message for the caller.
     pub message: String,
-    /// What only the log may say.
+    /// Details for the log only.
     pub internal: Option<String>,
 }
 
 impl ApiError {
-    /// An error with a sentence.
+    /// Makes an error with a message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), internal: None }
     }
 
-    /// What was asked makes no sense.
+    /// Makes an error for an invalid parameter.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidParameterValue, message)
     }
 
-    /// What it speaks of is not there, or not for the caller to see.
+    /// Makes an error for an object that does not exist, or that the caller may not see.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(Code::ResourceDoesNotExist, message)
     }
 
-    /// The caller may not do this.
+    /// Makes an error for a missing permission.
     pub fn denied(message: impl Into<String>) -> Self {
         Self::new(Code::PermissionDenied, message)
     }
 
-    /// The server failed; why is for the log.
+    /// Makes an error for a failure of the server. The cause is for the log.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         let mut why = cause.to_string();
         let mut next = cause.source();
@@ -153,8 +154,8 @@ impl ApiError {
         Self { internal: Some(why), ..Self::new(Code::InternalError, message) }
     }
 
-    /// The same error with a code that MLflow's own server, standing before this one, passes on with the same status. It
-    /// makes a 500 of `INVALID_STATE`, which its clients repeat for minutes.
+    /// Replaces a code that MLflow's own server, in front of this one, would not pass on with the same status. It turns
+    /// `INVALID_STATE` into a 500, which its clients repeat for minutes.
     pub fn for_mlflow(self) -> Self {
         match self.code {
             Code::InvalidState => Self { code: Code::InvalidParameterValue, ..self },
@@ -162,14 +163,14 @@ impl ApiError {
         }
     }
 
-    /// The server is on its way down or not yet up.
+    /// Makes an error for a server that is stopping or not ready yet.
     pub fn stopping() -> Self {
         Self::new(Code::TemporarilyUnavailable, "The server is stopping.")
     }
 }
 
-/// Words by which databricks-sdk takes an error for one that passes: it repeats the request for five minutes, even a
-/// "not found" whose message only quotes a name.
+/// Phrases that databricks-sdk takes for a temporary error: it repeats the request for five minutes, even for a "not
+/// found" whose message only quotes a name.
 const RETRIED: [&str; 8] = [
     "com.databricks.backend.manager.util.UnknownWorkerEnvironmentException",
     "does not have any associated worker environments",
@@ -181,7 +182,8 @@ const RETRIED: [&str; 8] = [
     "RPC token bucket limit has been exceeded",
 ];
 
-/// A message that no client takes for a reason to repeat the request: such words have another space, which looks the same.
+/// Returns a message that no client takes for a reason to repeat the request: a space in such phrases is replaced by
+/// another space that looks the same.
 fn unretried(message: &str) -> Cow<'_, str> {
     let mut out = Cow::Borrowed(message);
     for words in RETRIED.iter().filter(|w| message.contains(*w)) {
@@ -216,7 +218,7 @@ impl IntoResponse for ApiError {
 impl From<Refusal> for ApiError {
     fn from(e: Refusal) -> Self {
         match e {
-            // MLflow's clients and tests know a missing alias as a wrong value.
+            // MLflow's clients and tests expect an invalid parameter for a missing alias.
             Refusal::NotFound { noun: Noun::Alias, name: _, message } => Self::invalid(message),
             Refusal::NotFound { noun: _, name: _, message } => Self::not_found(message),
             Refusal::Exists { noun: _, message } => Self::new(Code::ResourceAlreadyExists, message),
@@ -260,7 +262,7 @@ impl From<RegistryError> for ApiError {
 }
 
 impl ApiError {
-    /// What the rules say of a change, as one error: a missing permission first, for it is what the caller can act on.
+    /// Returns the error for broken rules. A missing permission comes first, because the caller can act on it.
     fn broken(faults: &[Fault]) -> Self {
         let rank = |fault: &&Fault| match fault.class {
             Class::Permission => 0,
@@ -277,7 +279,7 @@ impl ApiError {
     }
 }
 
-/// A fault as a sentence of its own.
+/// Returns a fault as a complete sentence.
 fn sentence(message: &str) -> String {
     let mut chars = message.chars();
     let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
@@ -341,8 +343,8 @@ mod tests {
     use super::*;
     use crate::rules::RULES;
 
-    /// What is answered where each rule is broken, as API.md says it: who may not is denied, what a rule of the registry
-    /// stands against is a wrong state, what makes no sense is a wrong parameter.
+    /// The error code for each broken rule, as in API.md: a missing permission is denied, a rule of the registry is an
+    /// invalid state, an invalid value is an invalid parameter.
     const ANSWERS: &[(&str, &str)] = &[
         ("path", "INVALID_PARAMETER_VALUE"),
         ("file", "INVALID_PARAMETER_VALUE"),
@@ -397,7 +399,7 @@ mod tests {
         for rule in RULES {
             let problem = crate::format::Problem::of_file("x", rule.name, "it is broken");
             let error = ApiError::broken(&[Fault { problem, class: rule.class }]);
-            // What MLflow's own server passes on: these codes alone are 4xx there.
+            // The codes that MLflow's own server passes on: only these are 4xx there.
             let passed = ["INVALID_PARAMETER_VALUE", "PERMISSION_DENIED"];
             assert!(passed.contains(&error.clone().for_mlflow().code.as_str()), "{}", rule.name);
             assert_eq!(error.for_mlflow().code.status(), Code::of(rule.class).status(), "{}", rule.name);

@@ -1,4 +1,4 @@
-//! Telling what lands, from within the server: the watcher on a thread of its own.
+//! The watcher inside the server: delivers events on its own thread.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::registry::Registry;
 use crate::supervisor::Supervisor;
 use crate::watch::{Home, Level, Message, Options, Vouched, WatchError, Watcher};
 
-/// Starts to watch the registry. Where another process does already, it stands by. What the server lands, its writer
-/// vouches for.
+/// Starts to watch the registry. If another process watches already, this one stands by. The server's writer vouches
+/// for the commits of the server.
 pub(super) fn start(
     registry: &Registry,
     log: Log,
@@ -37,11 +37,11 @@ pub(super) fn start(
     Watcher::start(Home::of(registry), options)
 }
 
-/// Lets it finish what it is sending.
+/// Stops the watcher after its running attempts.
 pub(super) fn end(watcher: Option<Watcher>) {
     if let Some(watcher) = watcher {
         watcher.stop();
-        // Why it ended otherwise was told when it happened.
+        // An error that ended the watcher was reported when it happened.
         let _ = watcher.join();
     }
 }

@@ -1,5 +1,5 @@
-//! What every request goes through before and after the table: its id, the host it was meant for, where a browser sent it
-//! from, who calls; the headers of the answer, the log, the count.
+//! The steps before and after the route of every request: request id, host check, cross-site check, authentication;
+//! response headers, log, metrics.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -27,60 +27,61 @@ use super::writer::clock;
 use crate::name::UserName;
 use crate::tree::Oid;
 
-/// An answer that is larger than this counts as being served until all of it is sent.
+/// A response larger than this counts as a request in progress until it is sent completely, in bytes.
 const SMALL: u64 = 64 * 1024;
 
-/// Where a connection comes from.
+/// The peer address of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// Who calls, and the state by which that was found.
+/// The authenticated caller, and the catalog in which they were found.
 #[derive(Clone)]
 pub struct Known {
-    /// Who calls.
+    /// The caller.
     pub caller: Arc<Caller>,
-    /// The registry then.
+    /// The catalog at that time.
     pub catalog: Arc<Catalog>,
 }
 
-/// The commit that an answer made, for the log.
+/// The commit that a request made, for the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Made(pub Oid);
 
-/// The row of the table that answered, for the count.
+/// The path of the route, for the metrics.
 #[derive(Debug, Clone)]
 pub struct Matched(pub Arc<str>);
 
-/// What requests are held against.
+/// The checks for all requests.
 pub struct Guard {
-    /// What the server holds.
+    /// The state of the server.
     pub state: Arc<State>,
-    /// The addresses that need no credentials.
+    /// The paths that need no credentials.
     pub open: HashSet<String>,
-    /// Those of these that are answered whatever else the server does.
+    /// The open paths that are served regardless of the server's load.
     pub fixed: HashSet<String>,
-    /// The addresses that carry a proof of who was given them.
+    /// The paths of signed URLs.
     pub signed: HashSet<String>,
-    /// The hosts that the server answers for; none: all.
+    /// The hosts that the server accepts. `None` accepts all.
     pub hosts: Option<HashSet<String>>,
-    /// Notes requests, where it matters whether there are any.
+    /// Counts requests, if an idle server ends.
     pub activity: Option<Arc<Activity>>,
     /// Whether clients reach the server through TLS.
     pub https: bool,
-    /// Where to tell what happened.
+    /// The log.
     pub log: Log,
     rate: Rate,
     ids: Ids,
 }
 
-/// Numbers for requests that no other one has, in this run or another.
+/// Makes ids of requests that are unique across runs.
 struct Ids {
     salt: String,
     next: AtomicU64,
 }
 
 impl Guard {
-    /// A guard that answers for `hosts` (none: all), and each caller so many times a second (none: any).
+    /// Makes a guard that accepts `hosts` (`None`: all), and limits each caller to `max_rate` requests per second
+    /// (`None`: no limit).
     pub fn new(
         state: Arc<State>,
         hosts: Option<HashSet<String>>,
@@ -95,7 +96,7 @@ impl Guard {
         Self { state, open, fixed, signed, activity: None, hosts, https, log, rate, ids }
     }
 
-    /// Refuses what is not for this server, and what a browser was made to send (SEC-38).
+    /// Refuses requests for another host, and changes that a browser sends for another site.
     fn check_origin(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
         let host = host_of(headers)?;
         if let Some(hosts) = &self.hosts
@@ -118,14 +119,14 @@ impl Guard {
         if own.is_some() && own == host.as_deref() { Ok(()) } else { foreign() }
     }
 
-    /// The address under which the client reached the server.
+    /// Returns the base URL under which the client reached the server.
     pub fn base(&self, headers: &HeaderMap) -> String {
         let scheme = if self.https { "https" } else { "http" };
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
         format!("{scheme}://{host}")
     }
 
-    /// Counts a request as being served.
+    /// Counts a request as in progress.
     fn begin(&self, request: &Parts, caller: Option<&UserName>) -> Result<Option<Serving>, ApiError> {
         if self.fixed.contains(request.uri.path()) {
             return Ok(None);
@@ -133,7 +134,7 @@ impl Guard {
         request.extensions.get::<Seat>().map(|seat| seat.begin(caller)).transpose()
     }
 
-    /// Says who calls; nothing where nobody needs to say.
+    /// Authenticates the caller. `None` for paths that need no credentials.
     async fn enter(&self, request: &Parts, peer: Option<Peer>) -> Result<Option<Known>, ApiError> {
         self.check_origin(&request.method, &request.headers)?;
         if self.open.contains(request.uri.path()) {
@@ -152,7 +153,7 @@ impl Guard {
     }
 }
 
-/// Lets a request through to the table, or refuses it; tells of it afterwards.
+/// Passes a request on to its route, or refuses it, and logs it afterwards.
 pub async fn pass(
     axum::extract::State(guard): axum::extract::State<Arc<Guard>>,
     request: Request,
@@ -167,7 +168,7 @@ pub async fn pass(
         peer: request.extensions().get::<Peer>().copied(),
     };
     let (mut parts, body) = request.into_parts();
-    // After a body whose length was not said beforehand nothing more is read: no bytes can pass for another request.
+    // After a body without a declared length, the connection is closed: its bytes cannot be taken for another request.
     let is_last = parts.headers.contains_key(header::TRANSFER_ENCODING);
     let entered = guard.enter(&parts, asked.peer).await;
     let user = entered.as_ref().ok().and_then(|known| Some(known.as_ref()?.caller.user.clone()));
@@ -196,12 +197,12 @@ pub async fn pass(
     }
 }
 
-/// Whether an answer is sent at once, as far as the server is concerned.
+/// Returns whether the server is done with a response as soon as it starts to send it.
 fn is_small(response: &Response) -> bool {
     response.body().size_hint().exact().is_some_and(|size| size <= SMALL)
 }
 
-/// What is remembered of a request.
+/// The parts of a request that the log needs.
 struct Asked {
     id: String,
     method: &'static str,
@@ -209,12 +210,12 @@ struct Asked {
     peer: Option<Peer>,
 }
 
-/// Counts an answer, and tells the log of it.
+/// Counts a response, and writes it to the log.
 fn tell(guard: &Guard, asked: &Asked, user: Option<UserName>, response: &Response, took: Duration) {
     let status = response.status().as_u16();
     let route = response.extensions().get::<Matched>().map_or("none", |m| &m.0);
     guard.state.metrics.served(route, asked.method, status, took);
-    // What is not offered is no failure.
+    // An operation that is not offered is not a failure.
     let failed = response.status().is_server_error() && response.status() != StatusCode::NOT_IMPLEMENTED;
     if !failed && !guard.log.requests {
         return;
@@ -239,7 +240,7 @@ fn tell(guard: &Guard, asked: &Asked, user: Option<UserName>, response: &Respons
     }
 }
 
-/// Headers that every answer has.
+/// Adds the headers of every response.
 fn dress(headers: &mut HeaderMap, id: &str) {
     let policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
     let always: [(HeaderName, &'static str); 7] = [
@@ -259,7 +260,7 @@ fn dress(headers: &mut HeaderMap, id: &str) {
     }
 }
 
-/// A method as a word that is known beforehand.
+/// Returns a method as one of a few known words.
 fn name_of(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -272,7 +273,7 @@ fn name_of(method: &Method) -> &'static str {
     }
 }
 
-/// The one host that a request names, in lower case.
+/// Returns the one host that a request names, in lower case.
 fn host_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut all = headers.get_all(header::HOST).iter();
     let first = all.next().map(|h| h.to_str().map(str::to_ascii_lowercase));
@@ -285,7 +286,7 @@ fn host_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// A host without its port: `localhost`, `[::1]`.
+/// Returns a host without its port: `localhost`, `[::1]`.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))

@@ -1,4 +1,4 @@
-//! Whether anything happens: a server that was started for a while ends when nobody needs it any more.
+//! Ends an idle server: a server that was started for a limited time stops when nothing needs it any more.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 
-/// What is being done, and when something last was.
+/// The number of running activities, and the time of the last one.
 #[derive(Debug)]
 pub struct Activity {
     state: Mutex<(usize, Instant)>,
@@ -21,7 +21,7 @@ impl Default for Activity {
     }
 }
 
-/// Something that is being done, until it is dropped.
+/// A running activity, until it is dropped.
 #[derive(Debug)]
 #[must_use = "it is over when the value is dropped"]
 pub struct Busy(Arc<Activity>);
@@ -38,13 +38,13 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that something begins.
+    /// Starts an activity.
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.lock().0 += 1;
         Busy(Arc::clone(self))
     }
 
-    /// How long nothing happened.
+    /// Returns how long nothing has happened.
     fn idle(&self) -> Duration {
         match *self.lock() {
             (0, last) => last.elapsed(),
@@ -52,7 +52,7 @@ impl Activity {
         }
     }
 
-    /// Waits until nothing happened for so long; forever without a limit.
+    /// Waits until nothing has happened for `limit`; forever without a limit.
     pub async fn over(&self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
@@ -64,13 +64,13 @@ impl Activity {
     }
 }
 
-/// The body of an answer, with what is held until all of it is sent.
+/// The body of a response, with a value that is held until the body is sent.
 struct Sending<T> {
     body: Body,
     _held: T,
 }
 
-/// Holds something until all of an answer is sent.
+/// Holds a value until the whole response is sent.
 pub fn until_sent<T: Send + Unpin + 'static>(response: Response, held: T) -> Response {
     response.map(|body| Body::new(Sending { body, _held: held }))
 }

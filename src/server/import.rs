@@ -1,8 +1,8 @@
-//! Models that are copied into the registry in the background, from where an administrator allowed it.
+//! Copies models into the registry in the background, from sources that an administrator allowed.
 //!
-//! A version whose files are to be copied is registered as pending. The tree is the queue: what is pending when the
-//! server starts is begun anew. A few workers copy, one model each at a time, and then complete the version in the name
-//! of who registered it, or mark it as failed with the reason.
+//! A version whose files are to be copied is registered as pending. The tree is the queue: versions that are pending
+//! when the server starts are copied from the beginning. A few workers copy one model each at a time. Then they
+//! complete the version in the name of the person who registered it, or mark the version as failed with the reason.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -28,29 +28,29 @@ use crate::name::{Id, UserName};
 use crate::supervisor::Supervisor;
 use crate::text::{Text, one_line, with_causes};
 
-/// How many models are copied at a time.
+/// The number of models that are copied at the same time.
 const WORKERS: usize = 2;
 
-/// How often a copy is begun before it is given up, where trying again may help.
+/// The number of attempts to copy a version, if trying again may help.
 const ATTEMPTS: u32 = 3;
 
-/// How long the first pause between two attempts is; each further one is four times as long.
+/// The pause between the first two attempts. Each further pause is four times as long.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many requests ask the tracking server at a time.
+/// The number of requests that query the tracking server at the same time.
 const ASKING: usize = 8;
 
 /// The longest message on a version, in bytes.
 const MAX_MESSAGE: usize = 1000;
 
-/// A version whose files are to be copied. The model is known by its id, for it may get another name meanwhile.
+/// A version whose files are to be copied. It holds the model's id, because the model may be renamed meanwhile.
 #[derive(Debug, Clone)]
 struct Task {
     model: Id,
     version: u64,
 }
 
-/// Where models are copied from, and the way to the workers.
+/// The sources of models, and the queue of the workers.
 #[derive(Debug)]
 pub struct Imports {
     sources: Arc<Sources>,
@@ -58,27 +58,31 @@ pub struct Imports {
     asking: Semaphore,
 }
 
-/// What the workers need.
+/// The parts that workers need.
 #[derive(Clone)]
 pub struct Parts {
-    /// Where models are copied from.
+    /// The sources of models.
     pub sources: Arc<Sources>,
-    /// How much is copied.
+    /// The limits of a copy.
     pub limits: Limits,
-    /// Where the files go.
+    /// The content store.
     pub store: Store,
-    /// The newest state.
+    /// The newest catalog.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
-    /// To the writer; the server may stop while a model is copied.
+    /// The writer's queue. It is weak, because the server may stop during a copy.
     pub jobs: tokio::sync::mpsc::WeakSender<Job>,
-    /// Notes that something is being done.
+    /// Counts running activities.
     pub activity: Arc<Activity>,
-    /// What is told.
+    /// The log.
     pub log: Log,
 }
 
 impl Imports {
-    /// Starts the workers, if anything is ever copied. They end with the value, or with the process.
+    /// Starts the workers, if there are sources. They end with the value, or with the process.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started.
     pub fn start(parts: &Parts, supervisor: &Arc<Supervisor>) -> std::io::Result<Self> {
         let (tasks, receive) = mpsc::channel();
         let receive = Arc::new(Mutex::new(receive));
@@ -90,18 +94,18 @@ impl Imports {
         Ok(Self { sources: Arc::clone(&parts.sources), tasks, asking: Semaphore::new(ASKING) })
     }
 
-    /// Whether the files of a source are to be copied.
+    /// Returns whether the files of a source are copied.
     pub fn takes(&self, source: &str) -> bool {
         self.sources.origin(source).is_some()
     }
 
-    /// Has a version's files copied.
+    /// Queues a version whose files are to be copied.
     pub fn add(&self, model: &ModelCard, version: u64) {
-        // Without workers there is nothing that is to be copied.
+        // Without workers, there is nothing to copy.
         let _ = self.tasks.send(Task { model: model.id.clone(), version });
     }
 
-    /// Takes up what an earlier server left pending.
+    /// Queues the versions that an earlier server left pending.
     pub fn resume(&self, catalog: &Catalog) {
         if self.sources.is_empty() {
             return;
@@ -113,8 +117,12 @@ impl Imports {
         }
     }
 
-    /// What the tracking server knows of a run and a logged model, and why it could not be asked. Where none is named,
-    /// nothing is known.
+    /// Returns what the tracking server knows about a run and a logged model, and the reason if the server could not be
+    /// queried. If neither is named, the result is empty. Waits while too many other requests query the server.
+    ///
+    /// # Errors
+    ///
+    /// `REQUEST_LIMIT_EXCEEDED` when the queue of such requests is closed.
     pub async fn evidence(&self, run_id: &str, model_id: &str) -> Result<(Evidence, Option<String>), ApiError> {
         if !self.sources.asks() || (run_id.is_empty() && model_id.is_empty()) {
             return Ok((Evidence::default(), None));
@@ -132,7 +140,7 @@ impl Imports {
     }
 }
 
-/// Says that a version lacks what its run measured.
+/// Returns the message that a version lacks the parameters and metrics of its run.
 fn unknown(why: &dyn std::fmt::Display) -> String {
     format!("the run's parameters and metrics are not recorded: {why}")
 }
@@ -141,7 +149,7 @@ fn is_pending(version: &VersionFacts<'_>) -> bool {
     version.status == Status::PendingRegistration.as_str()
 }
 
-/// A message as a version keeps it: one line, not too long.
+/// Returns a message as a version stores it: one line, cut to the largest length.
 pub fn message(text: &str) -> Text {
     let line = one_line(text);
     let end = line.floor_char_boundary(MAX_MESSAGE);
@@ -150,7 +158,8 @@ pub fn message(text: &str) -> Text {
     Text::new(&format!("{cut}{dots}")).unwrap_or_default()
 }
 
-/// What was found wrong with the model's own files, where MLflow's and Databricks' clients look for words about a version.
+/// Returns the findings about the model's files, for the field in which MLflow's and Databricks' clients show a
+/// message.
 pub fn findings(info: Option<&ModelInfo>) -> Text {
     let all: Vec<&str> = info.into_iter().flat_map(|i| &i.findings).map(Text::as_str).collect();
     message(&all.join("; "))
@@ -170,15 +179,15 @@ fn work(tasks: &Mutex<mpsc::Receiver<Task>>, parts: &Parts) {
 
 /// Why a version could not be completed.
 enum Failed {
-    /// Its files cannot be copied.
+    /// The files cannot be copied.
     Import(ImportError),
-    /// The registry does not take them.
+    /// The registry refuses the files.
     Refused(ApiError),
-    /// There is nothing to be done any more.
+    /// There is nothing left to do.
     Moot,
 }
 
-/// Copies a model and completes its version, or says that it failed.
+/// Copies a model and completes its version, or marks the version as failed.
 fn import(parts: &Parts, task: &Task) {
     let begun = Instant::now();
     let name = find(parts, task).map(|(model, _)| model.name.clone());
@@ -207,13 +216,13 @@ fn import(parts: &Parts, task: &Task) {
     let action =
         Action::SetStatus { model: model.name.clone(), version: task.version, status, message: message(&failed) };
     if let Err(Failed::Refused(e)) = write(parts, &caller(parts, &version.created_by), action) {
-        // It stays pending, and the next server tries again.
+        // The version stays pending, and the next server tries again.
         parts.log.error(json!({ "message": "a version could not be marked as failed", "model": name,
             "version": task.version, "error": e.message }));
     }
 }
 
-/// The version, if it still is there and pending.
+/// Returns the version, if it still exists and is pending.
 fn find(parts: &Parts, task: &Task) -> Option<(Arc<ModelCard>, Arc<VersionFacts<'static>>)> {
     let catalog = parts.catalog.borrow().clone()?;
     let model = catalog.model_by_id(&task.model)?;
@@ -234,7 +243,7 @@ fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Arti
     let ids = [Text::new(&run_id).unwrap_or_default(), Text::new(&model_id).unwrap_or_default()];
     let arrived = arrived(taken, ids, evidence);
     let sum = arrived.artifacts.clone();
-    // It may have another name by now.
+    // The model may have been renamed meanwhile.
     let (model, version) = find(parts, task).ok_or(Failed::Moot)?;
     let (model, number) = (model.name.clone(), version.number);
     let action = Action::CompleteVersion { model, version: number, arrived: Box::new(arrived) };
@@ -242,7 +251,7 @@ fn try_import(parts: &Parts, task: &Task) -> Result<crate::entity::version::Arti
     Ok(sum)
 }
 
-/// What was copied and what is known of it, for the version.
+/// Returns the copied files and their facts, for the version.
 fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evidence, ImportError>) -> Arrived {
     let (evidence, note) = match evidence {
         Ok(found) => (found, findings(taken.facts.model.as_ref())),
@@ -267,23 +276,23 @@ fn arrived(taken: Ingested, [run_id, model_id]: [Text; 2], evidence: Result<Evid
     }
 }
 
-/// Who registered a version, as the one who completes it.
+/// Returns the person who registered a version, as the caller who completes it.
 fn caller(parts: &Parts, created_by: &str) -> Arc<Caller> {
     let user = UserName::new(created_by).unwrap_or_else(|_| UserName::nobody());
     let catalog = parts.catalog.borrow().clone();
     let known = catalog.and_then(|c| Caller::of(&user, c.people().get(&user)?));
-    // Who is no person of the registry goes by his address.
+    // A person who is not in the registry is named by their address.
     let (name, email) = (user.as_str().to_owned(), user.as_str().to_owned());
     Arc::new(known.unwrap_or(Caller { user, name, email, read_only: false, delegated: false }))
 }
 
-/// Makes a change and waits until it is durable.
+/// Makes a change and waits until it is on disk.
 fn write(parts: &Parts, caller: &Arc<Caller>, action: Action) -> Result<(), Failed> {
     let jobs = parts.jobs.upgrade().ok_or(Failed::Moot)?;
     let (reply, answer) = oneshot::channel();
     let job = Job::Change { caller: Arc::clone(caller), actions: vec![action], comment: String::new(), reply };
     jobs.blocking_send(job).map_err(|_| Failed::Moot)?;
-    // Who waits for the writer must not keep it waiting for more.
+    // While waiting for the writer, hold no handle that keeps the writer running.
     drop(jobs);
     answer.blocking_recv().map_err(|_| Failed::Moot)?.map(drop).map_err(Failed::Refused)
 }

@@ -1,4 +1,4 @@
-//! Connections: accepting them, the limits on each, and letting them end when the server stops.
+//! The listener: accepts connections, limits each of them, and closes them when the server stops.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::guard::Peer;
 use super::metrics::Metrics;
 use super::wire::Wire;
 
-/// How many connections may be about to end while others begin.
+/// The number of connections that may be ending while new ones start.
 const ENDING: usize = 128;
 
 /// How long a client may be idle between requests.
@@ -29,13 +29,13 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// The most headers of a request.
+/// The largest number of headers of a request.
 const MAX_HEADERS: usize = 100;
 
-/// How long open requests are waited for when the server stops.
+/// How long the server waits for open requests when it stops.
 pub const DRAIN: Duration = Duration::from_secs(15);
 
-/// Serves connections until `stop` is true; then lets those that are open finish.
+/// Accepts connections until `stop` is true; then lets open requests finish.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -48,7 +48,7 @@ pub async fn serve(
     loop {
         while open.try_join_next().is_some() {}
         let next = async {
-            // Those that were closed for others end at once; there is no other reason to wait here.
+            // Connections that were closed for others end at once. There is no other reason to wait here.
             while open.len() >= most {
                 open.join_next().await;
             }
@@ -64,7 +64,7 @@ pub async fn serve(
                 let place = connections.open(peer.ip());
                 open.spawn(one(stream, peer, place, router.clone(), stop.clone()));
             }
-            // Out of descriptors, or the client left again: the next one may fare better.
+            // No file descriptor was free, or the client has disconnected. The next one may work.
             Err(_) => {
                 connections.spare();
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -75,7 +75,7 @@ pub async fn serve(
     while open.join_next().await.is_some() {}
 }
 
-/// Serves one connection.
+/// Handles one connection.
 async fn one(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, mut stop: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let inner = TowerToHyperService::new(router);
@@ -92,7 +92,7 @@ async fn one(stream: TcpStream, peer: SocketAddr, place: Place, router: Router, 
     let connection = builder.serve_connection(TokioIo::new(wire), service);
     tokio::pin!(connection);
     tokio::select! {
-        // A client that breaks the protocol or goes away is no news.
+        // A client that breaks the protocol or disconnects is not reported.
         _ = connection.as_mut() => return,
         () = pace.too_slow() => return,
         () = place.taken() => return,

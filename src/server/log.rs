@@ -1,5 +1,5 @@
-//! The server's log: one JSON object a line on standard error. Nothing secret is ever given to it, and JSON escapes what
-//! would drive a terminal.
+//! The server's log: one JSON object per line on standard error. It never gets a secret, and JSON escapes characters
+//! that would control a terminal.
 
 use std::io::Write as _;
 
@@ -7,30 +7,30 @@ use serde_json::{Map, Value, json};
 
 use super::writer::clock;
 
-/// Where the log goes, and whether requests are told.
+/// The options of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Log {
-    /// Whether each request has its line.
+    /// Whether each request is logged.
     pub requests: bool,
 }
 
 impl Log {
-    /// Tells that something is not as it should be.
+    /// Logs a warning with its cause.
     pub fn warn(self, what: &str, why: &dyn std::error::Error) {
         self.line("warn", json!({ "message": what, "error": why.to_string() }));
     }
 
-    /// Tells that something failed.
+    /// Logs a failure.
     pub fn error(self, fields: Value) {
         self.line("error", fields);
     }
 
-    /// Tells what happened.
+    /// Logs an event.
     pub fn info(self, fields: Value) {
         self.line("info", fields);
     }
 
-    /// Tells of each panic in a line of its own, in place of the text that a program prints otherwise.
+    /// Logs each panic as a line, in place of Rust's own panic message.
     pub fn tell_panics(self) {
         std::panic::set_hook(Box::new(move |panic| {
             let thread = std::thread::current().name().map(str::to_owned);
@@ -52,12 +52,12 @@ impl Log {
         }
         let mut text = escape(&Value::Object(line).to_string());
         text.push('\n');
-        // There is nobody left to tell that telling failed.
+        // A failure to log cannot be logged.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 }
 
-/// Escapes what JSON leaves as it is and a terminal would act on.
+/// Escapes characters that JSON leaves as they are and that would control a terminal.
 fn escape(json: &str) -> String {
     let mut out = String::with_capacity(json.len() + 1);
     for c in json.chars() {

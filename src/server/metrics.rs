@@ -1,4 +1,4 @@
-//! What the server counts, in the text form of Prometheus.
+//! The server's metrics, in the text format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::watch::{Counters, Counts};
 
-/// The upper ends of the buckets of durations, in microseconds.
+/// The upper bounds of the duration buckets, in microseconds.
 const BUCKETS: [u64; 8] = [100, 500, 1_000, 5_000, 20_000, 100_000, 1_000_000, 10_000_000];
 
 /// The requests of one route with one status.
@@ -19,7 +19,7 @@ struct Served {
     buckets: [u64; BUCKETS.len()],
 }
 
-/// What is counted since the start.
+/// The metrics since the start.
 #[derive(Debug, Default)]
 pub struct Metrics {
     served: Mutex<BTreeMap<(String, &'static str, u16), Served>>,
@@ -27,12 +27,12 @@ pub struct Metrics {
     commits: AtomicU64,
     connections: AtomicU64,
     evicted: AtomicU64,
-    /// What the watcher within counts.
+    /// The counters of the watcher in this process.
     pub deliveries: Arc<Counters>,
 }
 
 impl Metrics {
-    /// Counts an answer.
+    /// Counts a response.
     pub fn served(&self, route: &str, method: &'static str, status: u16, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,23 +44,23 @@ impl Metrics {
         }
     }
 
-    /// Counts commits that landed together.
+    /// Counts a batch of commits.
     pub fn batch(&self, commits: usize) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.commits.fetch_add(commits as u64, Ordering::Relaxed);
     }
 
-    /// Counts a connection that came.
+    /// Counts an accepted connection.
     pub fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts connections that were closed while they waited for a request, because others needed their places.
+    /// Counts connections that were closed while they waited for a request, to make room for others.
     pub fn evicted(&self, connections: usize) {
         self.evicted.fetch_add(connections as u64, Ordering::Relaxed);
     }
 
-    /// All of it as text.
+    /// Returns all metrics as text.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let mut counter = |name: &str, about: &str, value: &AtomicU64| {
@@ -90,7 +90,7 @@ impl Metrics {
     }
 }
 
-/// What was delivered, and what waits.
+/// Writes the metrics of deliveries.
 fn deliveries(out: &mut String, counts: &Counts) {
     let Counts { delivered, failed, dead, violations, pending, oldest, behind } = *counts;
     for (name, kind, about, value) in [
@@ -112,7 +112,7 @@ fn deliveries(out: &mut String, counts: &Counts) {
     }
 }
 
-/// Microseconds as seconds.
+/// Converts microseconds to seconds.
 fn seconds(micros: u64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }

@@ -1,9 +1,9 @@
-//! The server: MLflow's and Databricks' registry APIs over the same actions and the same rules as the command line.
+//! The server: MLflow's and Databricks' registry APIs, on top of the same actions and rules as the command line.
 //!
-//! A request goes through the [`guard`] (host, origin, who calls), then to its row of the table in [`route`]. A handler is
-//! thin: it reads arguments, asks the [`catalog`] or makes an [`Action`](crate::action::Action), and prints. Reads are
-//! answered from memory; writes go through one thread, which lands those that wait together and answers when they are
-//! durable.
+//! A request passes the [`guard`] (host check, cross-site check, authentication), then its row of the table in
+//! [`route`]. A handler is short: it parses arguments, reads the [`catalog`] or makes an
+//! [`Action`](crate::action::Action), and prints the result. Reads come from memory. Writes go through one thread,
+//! which commits all waiting changes together and responds when they are on disk.
 
 pub mod args;
 pub mod artifacts;
@@ -82,41 +82,42 @@ use crate::search::TokenKey;
 use crate::supervisor::{Failure, Supervisor};
 use crate::watch::WatchError;
 
-/// How to serve.
+/// The configuration of the server.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// A folder of the registry.
     pub dir: PathBuf,
-    /// Where to listen; port 0 takes any that is free.
+    /// The address to listen on. Port 0 takes any free port.
     pub bind: SocketAddr,
-    /// A proxy in front takes care of TLS.
+    /// Whether a proxy in front of the server provides TLS.
     pub behind_proxy: bool,
-    /// The header in which that proxy says who calls, and the addresses that it calls from.
+    /// The header in which that proxy names the caller, and the proxy's addresses.
     pub proxy: Option<(String, Vec<IpAddr>)>,
-    /// The header in which a service with a token for that says for whom it acts.
+    /// The header in which a service with a delegate token names the person that it acts for.
     pub person_header: Option<String>,
-    /// Host names that the server answers for, besides those of the loopback addresses.
+    /// Host names that the server accepts, in addition to the loopback addresses.
     pub hosts: Vec<String>,
-    /// On a loopback address, too, callers need a token.
+    /// Whether callers need a token on a loopback address, too.
     pub require_token: bool,
-    /// How many requests a second one caller may make; none: any.
+    /// The largest number of requests per second of one caller. `None` means no limit.
     pub max_rate: Option<u32>,
-    /// Whether each request has a line in the log.
+    /// Whether each request is logged.
     pub log_requests: bool,
-    /// Whether what lands is told from here, too.
+    /// Whether this process delivers events to webhooks and mail, too.
     pub watch: bool,
-    /// How many bytes a model that is uploaded or copied may have in all.
+    /// The largest size of an uploaded or copied model, in bytes.
     pub max_upload: u64,
-    /// Where models are copied from, and the tracking server that is asked.
+    /// The sources that models are copied from, and the tracking server that is queried.
     pub sources: Sources,
-    /// After how long without a request the server ends by itself.
+    /// The time without a request after which the server stops by itself.
     pub idle_exit: Option<Duration>,
-    /// Who calls without a token on a loopback address, and commits, in a play; none: the local git user.
+    /// The caller without a token on a loopback address, who also commits, in `greenroom demo`. `None` means
+    /// the local git user.
     pub local: Option<Ident>,
 }
 
 impl Config {
-    /// A registry as it is served when nothing else is said.
+    /// Returns the default configuration for a folder and an address.
     pub fn new(dir: PathBuf, bind: SocketAddr) -> Self {
         Self {
             dir,
@@ -146,7 +147,7 @@ pub enum ServeError {
     /// The repository cannot be read.
     #[error(transparent)]
     Git(#[from] GitError),
-    /// The registry cannot be read into memory.
+    /// The registry cannot be loaded into memory.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The tokens cannot be read.
@@ -155,10 +156,10 @@ pub enum ServeError {
     /// The settings of webhooks cannot be read.
     #[error(transparent)]
     Webhooks(#[from] OutgoingError),
-    /// What lands cannot be followed.
+    /// The watcher cannot start.
     #[error(transparent)]
     Watch(#[from] WatchError),
-    /// The address can be reached from other machines, and nothing protects what is sent.
+    /// The address is reachable from other machines, and the connection is not encrypted.
     #[error(
         "{bind} can be reached from other machines, where tokens would travel in the clear: put a proxy with TLS in \
          front of greenroom and say --behind-proxy, or bind to 127.0.0.1"
@@ -167,31 +168,31 @@ pub enum ServeError {
         /// The address.
         bind: SocketAddr,
     },
-    /// Nobody could call.
+    /// No caller could authenticate.
     #[error(
         "callers need a token here, and there is none: make one with `greenroom token create --person ID`, or name the \
          header in which the proxy says who calls with --proxy-user-header"
     )]
     NoTokens,
-    /// The name of a header is none.
+    /// A header name is invalid.
     #[error("{0} is no name of a header")]
     Header(String),
-    /// A header would say two things.
+    /// One header would have two meanings.
     #[error("the header {0} says something else already; name another one with --person-header")]
     HeaderTwice(String),
-    /// The address cannot be listened at.
+    /// The server cannot listen on the address.
     #[error("cannot listen at {bind}")]
     Bind {
         /// The address.
         bind: SocketAddr,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
     /// A thread panicked.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// The system gives no threads, signals or random bytes.
+    /// The operating system provides no threads, signals or random bytes.
     #[error("cannot start: {what}")]
     Start {
         /// What failed.
@@ -203,13 +204,18 @@ fn start(what: impl std::fmt::Display) -> ServeError {
     ServeError::Start { what: what.to_string() }
 }
 
-/// Serves the registry until the process is told to stop, and gives whether all open requests could finish. `listening`
-/// hears the address once connections are accepted.
+/// Serves the registry until the process is told to stop. Returns whether all open requests could finish. `listening`
+/// gets the address once connections are accepted.
+///
+/// # Errors
+///
+/// [`ServeError`] when the configuration is wrong, the registry cannot be opened, the address cannot be used, or a
+/// thread panicked.
 pub fn run(config: &Config, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
     supervised(config, &Arc::default(), listening)
 }
 
-/// The same; a thread of these that panics ends it.
+/// Serves the registry with this supervisor. A panic in a supervised thread ends the server.
 fn supervised(
     config: &Config,
     supervisor: &Arc<Supervisor>,
@@ -270,7 +276,7 @@ fn supervised(
     let serving =
         Serving { bind, guard, connections, metrics, is_loaded, activity, idle_exit, state_dir, log, supervisor, kept };
     let finished = runtime.block_on(serving.run(listening));
-    // With the runtime go all who could still ask, and the writer ends when what waits is done.
+    // The runtime owns all senders of the writer's queue. So the writer ends after its waiting jobs.
     runtime.shutdown_background();
     if finished.as_ref().is_ok_and(|finished| *finished) {
         let _ = writer.join();
@@ -279,14 +285,14 @@ fn supervised(
     finished
 }
 
-/// What the writer's thread begins with.
+/// The parts that the writer's thread starts with.
 struct Work {
     committer: Ident,
     voices: writer::Voices,
 }
 
 impl Work {
-    /// Starts the writer's thread, which reads the registry into memory, says so, and writes.
+    /// Starts the writer's thread, which loads the registry into memory, reports that, and writes.
     fn begin(
         self,
         queue: mpsc::Receiver<writer::Job>,
@@ -308,7 +314,7 @@ impl Work {
     }
 }
 
-/// Opens the registry. A play stays in its own folder, whatever GIT_DIR says.
+/// Opens the registry. The demo stays in its own folder, whatever GIT_DIR says.
 fn open(config: &Config) -> Result<Registry, RegistryError> {
     match config.local {
         Some(_) => Registry::with(Repo::open(&config.dir)?, ""),
@@ -316,7 +322,7 @@ fn open(config: &Config) -> Result<Registry, RegistryError> {
     }
 }
 
-/// The author and the committer of what the server does for the local user.
+/// Returns the author and the committer of changes for the local user.
 fn identity(config: &Config, registry: &Registry) -> Result<(Ident, Ident), GitError> {
     match &config.local {
         Some(ident) => Ok((ident.clone(), ident.clone())),
@@ -324,7 +330,7 @@ fn identity(config: &Config, registry: &Registry) -> Result<(Ident, Ident), GitE
     }
 }
 
-/// How callers are known, and whether the address is one that may be served so.
+/// Returns how callers authenticate, after a check that this is safe on the address.
 fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, ServeError> {
     let is_loopback = config.bind.ip().is_loopback();
     if !is_loopback && !config.behind_proxy {
@@ -354,8 +360,8 @@ fn auth(config: &Config, registry: &Registry, tokens: Tokens) -> Result<Auth, Se
     Ok(Auth::new(tokens, None, proxy).with_person_header(person_header))
 }
 
-/// The hosts that are answered for: on a loopback address those of the machine itself, so that no page can reach the
-/// registry under a name of its own; behind a proxy those that were named, if any were.
+/// Returns the accepted hosts. On a loopback address these are the names of the machine itself, so that no web page can
+/// reach the registry under a name of its own. Behind a proxy these are the configured names, or all if there are none.
 fn hosts(config: &Config) -> Option<HashSet<String>> {
     let named = config.hosts.iter().map(|h| h.to_ascii_lowercase());
     if !config.bind.ip().is_loopback() && config.hosts.is_empty() {
@@ -385,8 +391,8 @@ struct Serving {
 }
 
 impl Serving {
-    /// Listens until the process is told to stop, or nobody needs it; false if open requests took too long or it was told
-    /// twice.
+    /// Listens until the process is told to stop, or is idle for too long. Returns false if open requests took too long
+    /// or a second signal came.
     async fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<bool, ServeError> {
         let Self {
             bind,
@@ -414,7 +420,7 @@ impl Serving {
         });
         let mut serving =
             watched(&supervisor, "requests", listen::serve(listener, router, connections, metrics, stopping));
-        // Others of this machine may use it; what only a proxy reaches is not for them.
+        // Other programs of this machine may use the server. A server behind a proxy is not for them.
         let notice = if address.ip().is_loopback() { put_up(&state_dir, address, log) } else { None };
         listening(address);
         watched(&supervisor, "tidy", artifacts::keep_tidy(Arc::clone(&state.shelf)));
@@ -439,13 +445,13 @@ impl Serving {
                 () = told.as_mut() => {}
             }
         }
-        // Whoever comes now is to start another server.
+        // A program that needs a server from now on starts another one.
         drop(notice);
         let _ = stop.send(true);
         state.ending.send_replace(true);
         drop(state);
         if let Some(failure) = supervisor.failure() {
-            // What was not answered cannot be: the rest of the server waits for what is gone.
+            // Waiting requests cannot be answered: the rest of the server waits for the failed thread.
             return Err(failure.into());
         }
         Ok(tokio::select! {
@@ -471,7 +477,7 @@ fn watched(
     })
 }
 
-/// Notes in the repository where it is served; a server that cannot is one all the same.
+/// Writes the server file into the repository. If that fails, the server runs without it.
 fn put_up(state_dir: &std::path::Path, address: SocketAddr, log: Log) -> Option<Notice> {
     Notice::put_up(state_dir, &format!("http://{address}")).unwrap_or_else(|e| {
         log.warn("others cannot find this server by its notice", &e);
@@ -479,7 +485,7 @@ fn put_up(state_dir: &std::path::Path, address: SocketAddr, log: Log) -> Option<
     })
 }
 
-/// The signals that say stop.
+/// The signals that stop the process.
 struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,

@@ -1,8 +1,8 @@
-//! The notice that a server of this repository runs, and where: `greenroom/server.json` in the git folder, for programs
-//! of the same user that would start one else.
+//! The server file: `greenroom/server.json` in the git directory. It tells programs of the same user that a server of
+//! this repository runs, and where, so that they do not start another one.
 //!
-//! Whoever holds the lock on the file is the server that it tells of. So a notice that a killed server left behind is
-//! known by not being locked, and of two servers the one that was first keeps it.
+//! The server that the file describes holds a lock on it. So a file that a killed server left behind is recognised,
+//! because it is not locked. Of two servers, the first one keeps the file.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Seek as _, Write as _};
@@ -16,14 +16,14 @@ use serde_json::json;
 /// The name of the file.
 const NAME: &str = "server.json";
 
-/// How often it is tried to get hold of the file while others remove it.
+/// The largest number of attempts to lock the file while other processes remove it.
 const ATTEMPTS: usize = 10;
 
-/// How often the lock is asked for, and how long between, before it is another server's.
+/// How often the lock is tried, and the pause between attempts, until it counts as another server's lock.
 const LOOKS: usize = 4;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A notice, until it is dropped.
+/// The server file of this process, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the notice is taken down when the value is dropped"]
 pub struct Notice {
@@ -33,7 +33,11 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Puts up a notice in a folder; none if that of another server hangs there.
+    /// Writes the server file into a folder. `None` if the file of another server is there.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be created, locked or written.
     pub fn put_up(folder: &Path, url: &str) -> io::Result<Option<Self>> {
         crate::shared::create_dir_all(folder)?;
         let path = folder.join(NAME);
@@ -43,7 +47,7 @@ impl Notice {
                 OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
-                // Whoever only looks whether a notice is old holds the lock for a moment.
+                // A process that only checks whether the file is stale holds the lock for a moment.
                 Err(TryLockError::WouldBlock) => {
                     taken += 1;
                     if taken == LOOKS {
@@ -54,7 +58,7 @@ impl Notice {
                 }
                 Err(TryLockError::Error(e)) => return Err(e),
             }
-            // Between opening and locking its server may have ended and removed it.
+            // Between opening and locking, the file's server may have ended and removed it.
             let same = fs::symlink_metadata(&path).is_ok_and(|there| {
                 file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
             });
@@ -74,7 +78,7 @@ impl Notice {
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        // While the lock is held the file is this server's own.
+        // While the lock is held, the file belongs to this server.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! What mail the caller gets: to be seen and changed; and the links in mails that turn mail off.
+//! The caller's mail settings, to read and to change, and the unsubscribe links of mails.
 
 mod unsubscribe;
 
@@ -20,16 +20,16 @@ use crate::entity::person::{Cadence, Notify};
 use crate::index::Index;
 use crate::name::{ModelName, UserName};
 
-/// Where it is.
+/// The path of the settings.
 const PATH: &str = "/api/greenroom/notifications";
 
-/// Where links in mails lead.
+/// The path of links in mails.
 const UNSUBSCRIBE: &str = "/api/greenroom/unsubscribe";
 
-/// How often a change is made again because the person's file changed meanwhile.
+/// How often a change is tried again because the person's file changed meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
     vec![
         Route::act(Method::GET, PATH, Needs::Caller, show),
@@ -39,7 +39,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// The person that calls, whose file is there.
+/// Returns the calling person, who must have a file in the registry.
 fn person(call: &Call) -> Result<&Person, ApiError> {
     let user = &call.caller.user;
     call.catalog.people().get(user).ok_or_else(|| {
@@ -47,12 +47,12 @@ fn person(call: &Call) -> Result<&Person, ApiError> {
     })
 }
 
-/// The names of a model: the one it has, then those that it had and no other has now.
+/// Returns the current name of a model, then its former names that no other model has now.
 async fn names(state: &State, model: ModelName) -> Result<Vec<ModelName>, ApiError> {
     state.read(move |registry| Ok(Index::open(registry, &mut |_| {})?.names_of(&model)?)).await
 }
 
-/// GET `notifications`, with `name` of one model, with `version` of one version
+/// Handles GET `notifications`; with `name` for one model, with `version` for one version.
 async fn show(call: Call) -> Answer {
     let model = match call.args.text("name")? {
         Some(_) => Some(Arc::clone(call.named_model()?)),
@@ -74,14 +74,14 @@ async fn show(call: Call) -> Answer {
     Reply::json(&of_model(person(&call)?, &call.caller.user, &model, &names, version.map(|v| (v, tie))))
 }
 
-/// The version that the argument names, which must be there.
+/// Returns the version that the argument names; it must exist.
 fn version(call: &Call, model: &ModelCard) -> Result<u64, ApiError> {
     let number = super::mlflow::version_number(&call.args)?;
     let there = number.filter(|n| model.version(*n).is_some());
     there.ok_or_else(|| crate::apply::Refusal::no_version(&model.name, number.unwrap_or(0)).into())
 }
 
-/// What holds for all models, and what was said about those that the caller may read.
+/// Returns the settings for all models, and the settings of models that the caller may read.
 fn of_person(call: &Call, person: &Person) -> Result<Value, ApiError> {
     let wishes = &person.notifications;
     let mailing = call.catalog.settings().map(|s| s.notifications.clone()).unwrap_or_default();
@@ -100,7 +100,7 @@ fn of_person(call: &Call, person: &Person) -> Result<Value, ApiError> {
     }))
 }
 
-/// What somebody hears of a model, and of one version of it.
+/// Returns a person's settings for a model, and for one version of it.
 fn of_model(
     person: &Person,
     user: &UserName,
@@ -129,19 +129,19 @@ fn of_model(
     Value::Object(out)
 }
 
-/// What is asked for.
+/// The requested change.
 struct Wanted {
     off: Option<bool>,
     digest: Option<Cadence>,
     mute_approvals: Option<bool>,
     model: Option<ModelName>,
-    /// The outer none: it stays; the inner none: what is usual.
+    /// The outer `None` leaves the setting; the inner `None` sets the default.
     notify: Option<Option<Notify>>,
     follow: Vec<u64>,
     unfollow: Vec<u64>,
 }
 
-/// POST `notifications`
+/// Handles POST `notifications`.
 async fn change(call: Call) -> Answer {
     let wanted = wanted(&call)?;
     person(&call)?;
@@ -175,7 +175,7 @@ fn apply(person: &mut Person, wanted: &Wanted, names: &[ModelName]) {
     });
 }
 
-/// Changes a person's own file in the person's name; again if it changed meanwhile.
+/// Changes a person's own file in the person's name. Tries again if the file changed meanwhile.
 async fn of_own_file(
     state: &State,
     caller: &Arc<super::auth::Caller>,
@@ -198,7 +198,7 @@ async fn of_own_file(
     Err(last)
 }
 
-/// Reads what is asked for.
+/// Parses the requested change.
 fn wanted(call: &Call) -> Result<Wanted, ApiError> {
     let args = &call.args;
     let off = match args.value("off")? {
@@ -245,7 +245,7 @@ fn wanted(call: &Call) -> Result<Wanted, ApiError> {
     Ok(Wanted { off, digest, mute_approvals, model, notify, follow, unfollow })
 }
 
-/// Numbers of versions, as numbers or as texts.
+/// Parses numbers of versions, as numbers or as strings.
 fn versions(call: &Call, name: &str) -> Result<Vec<u64>, ApiError> {
     let Some(value) = call.args.value(name)? else { return Ok(Vec::new()) };
     let Value::Array(items) = value else { return Err(wrong_type(name, value)) };

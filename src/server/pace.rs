@@ -1,4 +1,4 @@
-//! How fast a request's body must come: a sender that trickles is refused, whatever the size of the body.
+//! The minimum rate of request bodies: a client that sends too slowly is refused, whatever the size of the body.
 
 use std::error::Error as _;
 use std::pin::Pin;
@@ -9,18 +9,18 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// How many bytes a second must come in the time that is spent waiting for them.
+/// The minimum rate in bytes per second, while the reader waits.
 const MIN_RATE: u64 = 1024;
 
-/// After how much waiting the rate is looked at.
+/// The waiting time after which the rate is checked.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// The sender of a body is too slow.
+/// The client sends a body too slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body came slower than {MIN_RATE} bytes a second")]
 pub struct TooSlow;
 
-/// What came, and how long it was waited for, since the last look.
+/// The bytes received and the time waited since the last check.
 #[derive(Debug, Default)]
 struct Window {
     waited: Duration,
@@ -28,7 +28,7 @@ struct Window {
 }
 
 impl Window {
-    /// Adds what came after a wait.
+    /// Adds the bytes that came after a wait.
     fn add(&mut self, waited: Duration, bytes: u64) -> Result<(), TooSlow> {
         self.waited = self.waited.saturating_add(waited);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -40,20 +40,20 @@ impl Window {
         if enough { Ok(()) } else { Err(TooSlow) }
     }
 
-    /// How much longer may be waited before the next look.
+    /// Returns how much longer the reader may wait until the next check.
     fn left(&self) -> Duration {
         WINDOW.saturating_sub(self.waited)
     }
 }
 
-/// A body whose sender must keep a pace. Only the time counts in which its reader waits for it.
+/// A body with a minimum rate. Only the time while its reader waits counts.
 struct Paced {
     body: Body,
     window: Window,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-/// Demands a pace of a body that is still to come.
+/// Wraps a body that is not complete yet, to enforce the minimum rate.
 pub fn paced(body: Body) -> Body {
     if body.is_end_stream() {
         return body;
@@ -61,7 +61,7 @@ pub fn paced(body: Body) -> Body {
     Body::new(Paced { body, window: Window::default(), waiting: None })
 }
 
-/// Whether reading a body ended because its sender was too slow.
+/// Returns whether reading a body failed because its client was too slow.
 pub fn is_too_slow(e: &axum::Error) -> bool {
     let mut cause = e.source();
     while let Some(e) = cause {
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_does_not_come_ends_with_its_reason_and_one_that_comes_is_whole() {
-        // Most of its time was waited already, so that no test needs to.
+        // Most of its time has passed already, so that no test needs to wait.
         let body = |receive| {
             let window = Window { waited: WINDOW.saturating_sub(Duration::from_millis(5)), bytes: 0 };
             Body::new(Paced { body: Body::new(Channel(receive)), window, waiting: None })

@@ -1,7 +1,8 @@
-//! Where things are that clients name by id alone: open requests and comments; and which model bore a name when.
+//! Lookup by id: the locations of open requests and comments, which clients name by id only, and the model that had a
+//! name at a commit.
 //!
-//! All of it follows from the log of events. It is kept in memory, brought up to date by the steps since it was last
-//! asked, and only leads to the files, which say what is true.
+//! All of this is computed from the log of events. It is kept in memory and updated by the steps since its last use. It
+//! only leads to the files; the files hold the data.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,22 +14,22 @@ use crate::name::{Id, UserName};
 use crate::registry::Registry;
 use crate::tree::Oid;
 
-/// How many commits are read at a time.
+/// The number of commits that are read at a time.
 const CHUNK: u64 = 1000;
 
-/// A model, by its place in the list of all that ever were.
+/// A model, by its position in the list of all models that ever existed.
 type Key = u32;
 
 /// A version, by its model's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The model.
+    /// The model's id.
     pub model: Id,
-    /// The version.
+    /// The number of the version.
     pub version: u64,
 }
 
-/// Where things are, as of a commit.
+/// The locations as of a commit.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     tip: Option<Oid>,
@@ -38,23 +39,27 @@ pub struct Places {
     requests: BTreeMap<Id, (Key, u64)>,
     comments: HashMap<Id, (Key, u64)>,
     landers: HashMap<Id, String>,
-    /// Ids that several requests or comments have or had: they lead nowhere.
+    /// Ids that several requests or comments have or had: lookups of these find nothing.
     doubtful: BTreeSet<Id>,
 }
 
-/// The newest places, for all who ask. Nobody waits for the answer to another's question, only while they are brought up to
-/// date.
+/// The newest locations, shared by all requests. A request waits only while they are updated, not for the work of
+/// another request.
 #[derive(Debug, Default)]
 pub struct Newest(Mutex<Arc<Places>>);
 
 impl Newest {
-    /// The index and the places of the newest commit.
+    /// Returns the index and the locations of the newest commit.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError`] when the index cannot be read or built.
     pub fn open<'r>(&self, registry: &'r Registry) -> Result<(Index<'r>, Arc<Places>), IndexError> {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Opened meanwhile, so that the places are never ahead of the index.
+        // Opened under the lock, so that the locations are never newer than the index.
         let mut index = Index::open(registry, &mut |_| {})?;
         if !newest.is_of(&index) {
-            // Those who still look at the old ones keep them.
+            // Requests that still use the old locations keep them.
             Arc::make_mut(&mut newest).refresh(&mut index)?;
         }
         Ok((index, Arc::clone(&newest)))
@@ -62,12 +67,16 @@ impl Newest {
 }
 
 impl Places {
-    /// Whether nothing happened since.
+    /// Returns whether the locations are of the index's commit.
     pub fn is_of(&self, index: &Index<'_>) -> bool {
         index.tip() == self.tip
     }
 
-    /// Takes in what happened since the last time. In another history all is read anew.
+    /// Applies the steps since the last update. If the history is another one, all of it is read again.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError`] when the index cannot be read.
     pub fn refresh(&mut self, index: &mut Index<'_>) -> Result<(), IndexError> {
         if self.is_of(index) {
             return Ok(());
@@ -91,8 +100,9 @@ impl Places {
         Ok(())
     }
 
-    /// The model that bore a name right after the commit of a number; none if none did any more, or if several bore it in
-    /// that commit, one after the other: then nobody can say which of them an event was about.
+    /// Returns the model that had a name right after the commit with a number. `None` if no model had the name then.
+    /// Also `None` if several models had it in that commit, one after the other: then the model of an event is
+    /// ambiguous.
     pub fn bearer(&self, name: &str, number: u64) -> Option<&Id> {
         let borne = self.names.get(name)?;
         if borne.iter().filter(|(from, _)| *from == number).count() > 1 {
@@ -102,17 +112,17 @@ impl Places {
         self.model((*key)?)
     }
 
-    /// Where a comment is.
+    /// Returns the location of a comment.
     pub fn comment(&self, id: &Id) -> Option<Place> {
         self.place(*self.comments.get(id).filter(|_| !self.doubtful.contains(id))?)
     }
 
-    /// Who landed an open request or a comment, where that is another than the file names.
+    /// Returns the committer of an open request or a comment, if the file names another person.
     pub fn lander(&self, id: &Id) -> Option<&str> {
         self.landers.get(id).map(String::as_str)
     }
 
-    /// Notes who landed a request or comment, if that is somebody else than its maker.
+    /// Records the committer of a request or comment, if it is another person than its author.
     fn note_lander(&mut self, entry: &Entry, act: &Act, servers: &BTreeSet<UserName>) {
         let field = match act.name.as_str() {
             "comment.created" => "comment",
@@ -126,7 +136,7 @@ impl Places {
         }
     }
 
-    /// Where the open requests are, oldest first, those after one of them if it is given.
+    /// Returns the locations of open requests, oldest first, after the request `after` if one is given.
     pub fn requests(&self, after: Option<&Id>) -> impl Iterator<Item = (&Id, Place)> {
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let all = self.requests.range::<Id, _>((from, std::ops::Bound::Unbounded));
@@ -141,7 +151,7 @@ impl Places {
         self.models.get(usize::try_from(key).ok()?)
     }
 
-    /// Who bears a name now.
+    /// Returns the model that has a name now.
     fn key(&self, name: &str) -> Option<Key> {
         self.names.get(name)?.last()?.1
     }
@@ -150,7 +160,7 @@ impl Places {
         self.names.entry(name.to_owned()).or_default().push((number, key));
     }
 
-    /// Takes in one event of the commit of a number.
+    /// Applies one event of the commit with a number.
     fn take(&mut self, number: u64, act: &Act) {
         let Some(model) = act.model.as_deref() else { return };
         match act.name.as_str() {

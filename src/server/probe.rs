@@ -1,4 +1,4 @@
-//! What is asked of a server as such: is it up, which version is it, how is it doing.
+//! Requests about the server itself: health, version, metrics.
 
 use axum::http::Method;
 use serde_json::json;
@@ -6,13 +6,13 @@ use serde_json::json;
 use super::call::Call;
 use super::route::{Answer, Needs, Reply, Route};
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
     vec![
         Route::fixed("/health", || Ok(Reply::Text("OK".to_owned()))),
         Route::fixed("/version", || Ok(Reply::Text(env!("CARGO_PKG_VERSION").to_owned()))),
         Route::act(Method::GET, "/metrics", Needs::Caller, metrics),
-        // MLflow's client asks before downloads and uploads; telemetry asks too.
+        // MLflow's client requests this before downloads and uploads, and for telemetry.
         Route::ask(Method::GET, "/api/3.0/mlflow/server-info", Needs::Caller, server_info),
     ]
 }

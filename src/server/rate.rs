@@ -1,4 +1,4 @@
-//! How many requests a caller may make in a second (SEC-40).
+//! The rate limit: how many requests a caller may make per second.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Instant;
 use super::error::{ApiError, Code};
 use crate::name::UserName;
 
-/// How many callers are remembered; the rest of a registry's people has not called lately.
+/// The largest number of callers in memory. When more callers come, all buckets start full again.
 const MAX_CALLERS: usize = 10_000;
 
-/// A bucket for each caller, which fills by the second and holds twice as much.
+/// A token bucket for each caller. It fills with the rate per second, and holds twice as many tokens.
 #[derive(Debug)]
 pub struct Rate {
     per_second: Option<f64>,
@@ -18,12 +18,16 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// At most so many requests a second of one caller; none: as many as there are.
+    /// Limits each caller to this number of requests per second. `None` means no limit.
     pub fn new(per_second: Option<u32>) -> Self {
         Self { per_second: per_second.map(f64::from), left: Mutex::default() }
     }
 
-    /// Counts a request of a caller, or says that there were too many.
+    /// Counts a request of a caller.
+    ///
+    /// # Errors
+    ///
+    /// `REQUEST_LIMIT_EXCEEDED` when the caller has made too many requests.
     pub fn count(&self, caller: &UserName, now: Instant) -> Result<(), ApiError> {
         let Some(rate) = self.per_second else { return Ok(()) };
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,10 @@
-//! Requests that come again because the answer was lost: the second time they get the answer of the first.
+//! Idempotency: a request that is repeated because its response was lost gets the response of the first one.
 //!
-//! Clients repeat a request, even one that creates something, when the connection broke before its answer. Only then is
-//! it the same request: who got an answer and sends the same once more wants a second version.
+//! Clients repeat a request, even one that creates something, if the connection broke before the response. Only then it
+//! is the same request: a client that got a response and sends the same again wants a second version.
 //!
-//! Some requests fail when they come again, such as one that makes a model: it is there already. These are made anew
-//! first ([`Repeats::again`]), for between the two somebody may have undone what the first did.
+//! Some requests fail when they are repeated, such as the creation of a model that exists already. These are run again
+//! first ([`Repeats::again`]), because another request may have undone the first one in between.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,24 +18,28 @@ use super::call::Call;
 use super::error::{ApiError, Code};
 use super::route::Answer;
 
-/// How long an answer waits to be asked for again.
+/// How long a lost response is kept.
 const KEEP: Duration = Duration::from_secs(120);
 
-/// How many answers wait.
+/// The largest number of lost responses.
 const MAX_LOST: usize = 1024;
 
-/// By what a request is known again: who asked what.
+/// The key of a request: a hash of the caller and the arguments.
 type Key = [u8; 32];
 
-/// The answers that nobody was there to hear.
+/// The responses that could not be delivered.
 #[derive(Debug, Default)]
 pub struct Repeats {
     lost: Mutex<HashMap<Key, (Instant, JoinHandle<Answer>)>>,
 }
 
 impl Repeats {
-    /// Gives the answer of the same request before, if that was lost; else makes it, and to its end even if the asker
-    /// goes away.
+    /// Returns the response of the same earlier request, if that was lost. Otherwise runs the request, to its end even
+    /// if the client disconnects.
+    ///
+    /// # Errors
+    ///
+    /// The error of the request.
     pub async fn once<F>(self: &Arc<Self>, what: &str, call: Call, make: impl FnOnce(Call) -> F) -> Answer
     where
         F: Future<Output = Answer> + Send + 'static,
@@ -45,8 +49,12 @@ impl Repeats {
         self.wait(key, task).await
     }
 
-    /// Makes a request, and to its end even if the asker goes away. If it fails because it was made before, and the answer
-    /// of that was lost, it gets that answer.
+    /// Runs a request, to its end even if the client disconnects. If it fails because the same earlier request
+    /// succeeded and its response was lost, returns that response.
+    ///
+    /// # Errors
+    ///
+    /// The error of the request.
     pub async fn again<F>(self: &Arc<Self>, what: &str, call: Call, make: impl FnOnce(Call) -> F) -> Answer
     where
         F: Future<Output = Answer> + Send + 'static,
@@ -70,7 +78,7 @@ impl Repeats {
         self.wait(key, task).await
     }
 
-    /// Waits for an answer; if who waits goes away, the answer is kept for when he asks again.
+    /// Waits for a response. If the client disconnects, the response is kept for a repeated request.
     async fn wait(self: &Arc<Self>, key: Key, task: JoinHandle<Answer>) -> Answer {
         let mut waiting = Waiting { repeats: Arc::clone(self), key, task: Some(task) };
         let Some(task) = &mut waiting.task else { return Err(gone()) };
@@ -97,7 +105,7 @@ fn gone() -> ApiError {
     ApiError::new(Code::InternalError, "The request ended without an answer.")
 }
 
-/// Somebody waits for an answer; dropped without it, the answer is lost.
+/// A waiting client. If this is dropped before the response, the response counts as lost.
 struct Waiting {
     repeats: Arc<Repeats>,
     key: Key,

@@ -1,4 +1,4 @@
-//! The one table: for each method and address who may ask, and what answers. What is not in it is not there.
+//! The table of routes: for each method and path, the required permission and the handler. No other path exists.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,47 +13,51 @@ use super::call::{Call, Visit};
 use super::error::ApiError;
 use crate::entity::Level;
 
-/// Who may ask.
+/// The permission that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Anybody, without credentials; only what depends on nothing ([`Route::fixed`]).
+    /// None, without credentials; only for responses that depend on nothing ([`Route::fixed`]).
     Nothing,
-    /// A token in the address, which is all the authority that its handler acts on: links in mails.
+    /// A token in the URL, which is all the authority that the handler uses: links in mails.
     Token,
-    /// Any known caller.
+    /// Any authenticated caller.
     Caller,
-    /// A caller with this level on the model that the argument `name` names. A model that the caller may not read is
-    /// answered as if it were not there.
+    /// A caller with this level on the model that the argument `name` names. A model that the caller may not read gives
+    /// the same error as one that does not exist.
     Model(Level),
-    /// A caller with this level on the model whose id stands in the address as `{id}`.
+    /// A caller with this level on the model whose id is `{id}` in the path.
     ModelId(Level),
-    /// Any known caller who may write.
+    /// Any authenticated caller who may write.
     Writer,
-    /// Whoever has the address: it carries a proof of the server's that a known caller was given it, minutes ago
+    /// A signed URL: it proves that the server gave it to an authenticated caller, minutes ago
     /// ([`super::artifacts::grant`]).
     Signed,
     /// A caller with this level on the whole registry.
     Registry(Level),
 }
 
-/// An answer that is no error.
+/// A successful response.
 #[derive(Debug)]
 pub enum Reply {
     /// A JSON object.
     Json(Vec<u8>),
     /// Plain text.
     Text(String),
-    /// Anything else.
+    /// Any other response.
     Other(Response),
 }
 
 impl Reply {
-    /// A value as JSON.
+    /// Returns a value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// An internal error when the value cannot be serialised.
     pub fn json(value: &impl Serialize) -> Result<Self, ApiError> {
         serde_json::to_vec(value).map(Self::Json).map_err(|e| ApiError::internal(&e))
     }
 
-    /// `{}`
+    /// Returns the response `{}`.
     pub fn done() -> Self {
         Self::Json(b"{}".to_vec())
     }
@@ -71,24 +75,25 @@ impl IntoResponse for Reply {
     }
 }
 
-/// What a handler gives.
+/// The result of a handler.
 pub type Answer = Result<Reply, ApiError>;
 
-/// An answer to come.
+/// The future of a handler's result.
 pub type Coming = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// What answers.
+/// The handler of a route.
 #[derive(Clone)]
 pub enum Handler {
-    /// An answer that depends on nothing.
+    /// A response that depends on nothing.
     Fixed(fn() -> Answer),
-    /// A question about the catalog: pure, at once; the same commit gives the same answer, so clients may keep it.
+    /// A pure function of the catalog, which runs at once. The same commit gives the same response, so clients may
+    /// cache it.
     Ask(fn(&Call) -> Answer),
-    /// Anything that writes or waits.
+    /// A handler that writes or waits.
     Act(Arc<dyn Fn(Call) -> Coming + Send + Sync>),
-    /// What a token in the address allows, whoever comes with it.
+    /// A handler that acts on a token in the URL, without a caller.
     Visit(Arc<dyn Fn(Visit) -> Coming + Send + Sync>),
-    /// What takes the body as a stream, of any length and type.
+    /// A handler that receives the body as a stream, of any length and type.
     Stream(Arc<dyn Fn(Call, Body) -> Coming + Send + Sync>),
 }
 
@@ -97,20 +102,20 @@ pub enum Handler {
 pub struct Route {
     /// The method.
     pub method: Method,
-    /// The address; `{name}` stands for one segment, `{*rest}` for all that follow.
+    /// The path. `{name}` stands for one segment, `{*rest}` for all following segments.
     pub path: String,
-    /// Who may ask.
+    /// The required permission.
     pub needs: Needs,
-    /// What answers.
+    /// The handler.
     pub handler: Handler,
-    /// Whether scalars in the body are converted to the type that is wanted ([`Args::lenient`](super::args::Args::lenient)).
+    /// Whether scalars in the body are converted to the expected type ([`Args::lenient`](super::args::Args::lenient)).
     pub is_lenient: bool,
-    /// Whether it is an address of MLflow's own API, where only error codes are answered that MLflow maps to 4xx.
+    /// Whether the path belongs to MLflow's own API, where responses use only error codes that MLflow maps to 4xx.
     pub is_mlflow: bool,
 }
 
 impl Route {
-    /// An answer for anybody that depends on nothing.
+    /// Makes a route without credentials whose response depends on nothing.
     pub fn fixed(path: &str, handler: fn() -> Answer) -> Self {
         Self {
             method: Method::GET,
@@ -122,12 +127,12 @@ impl Route {
         }
     }
 
-    /// A question about the catalog.
+    /// Makes a route for a pure function of the catalog.
     pub fn ask(method: Method, path: impl Into<String>, needs: Needs, handler: fn(&Call) -> Answer) -> Self {
         Self { method, path: path.into(), needs, handler: Handler::Ask(handler), is_lenient: false, is_mlflow: false }
     }
 
-    /// Something that writes or waits.
+    /// Makes a route for a handler that writes or waits.
     pub fn act<F: Future<Output = Answer> + Send + 'static>(
         method: Method,
         path: impl Into<String>,
@@ -138,7 +143,7 @@ impl Route {
         Self { method, path: path.into(), needs, handler, is_lenient: false, is_mlflow: false }
     }
 
-    /// What a token in the address allows. What is sent besides does not matter.
+    /// Makes a route that acts on a token in the URL. Other arguments and credentials are ignored.
     pub fn visit<F: Future<Output = Answer> + Send + 'static>(
         method: Method,
         path: impl Into<String>,
@@ -148,7 +153,7 @@ impl Route {
         Self { method, path: path.into(), needs: Needs::Token, handler, is_lenient: false, is_mlflow: false }
     }
 
-    /// Something that takes a body of any length.
+    /// Makes a route that receives a body of any length.
     pub fn stream<F: Future<Output = Answer> + Send + 'static>(
         method: Method,
         path: impl Into<String>,
@@ -159,23 +164,23 @@ impl Route {
         Self { method, path: path.into(), needs, handler, is_lenient: false, is_mlflow: false }
     }
 
-    /// The same route for clients that send numbers and words for texts and flags: those of Databricks alone.
+    /// Makes the route accept numbers and words for strings and booleans, for Databricks' clients only.
     pub fn lenient(self) -> Self {
         Self { is_lenient: true, ..self }
     }
 
-    /// The same route as an address of MLflow's own API.
+    /// Marks the route as part of MLflow's own API.
     pub fn of_mlflow(self) -> Self {
         Self { is_mlflow: true, ..self }
     }
 
-    /// The same route under each of several prefixes.
+    /// Returns the route under each of several prefixes.
     pub fn under(self, prefixes: &[&str]) -> Vec<Self> {
         prefixes.iter().map(|prefix| Self { path: format!("{prefix}{}", self.path), ..self.clone() }).collect()
     }
 }
 
-/// All routes of the server.
+/// Returns all routes of the server.
 pub fn table() -> Vec<Route> {
     let mut routes = super::probe::routes();
     routes.extend(super::mlflow::routes());

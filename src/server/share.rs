@@ -1,4 +1,4 @@
-//! Places for work of one kind, of which no caller gets more than half.
+//! Slots for work of one kind. One caller gets at most half of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::name::UserName;
 
-/// The places of all callers.
+/// The slots of all callers.
 #[derive(Debug)]
 pub struct Shares {
     all: Arc<Semaphore>,
@@ -15,22 +15,22 @@ pub struct Shares {
     callers: Mutex<HashMap<UserName, Arc<Semaphore>>>,
 }
 
-/// A place, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free again when the value is dropped"]
 pub struct Share {
     _all: OwnedSemaphorePermit,
-    /// Given back last: a caller who got the place of another must have one of its own, too.
+    /// Dropped last: a caller who takes a slot of the whole must have a slot of the caller's own share, too.
     _own: OwnedSemaphorePermit,
 }
 
 impl Shares {
-    /// So many places, and half of them for one caller.
+    /// Makes this number of slots, half of them for one caller.
     pub fn new(places: usize) -> Self {
         Self { all: Arc::new(Semaphore::new(places)), of_one: places.div_ceil(2), callers: Mutex::default() }
     }
 
-    /// The places of a caller; those of callers who hold none are forgotten.
+    /// Returns the share of a caller. Shares of callers who hold no slot are removed.
     fn own(&self, caller: &UserName) -> Arc<Semaphore> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         callers.retain(|_, places| Arc::strong_count(places) > 1);
@@ -38,14 +38,18 @@ impl Shares {
         Arc::clone(places)
     }
 
-    /// Waits for a place.
+    /// Waits for a slot.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`] when the slots are closed, which never happens.
     pub async fn take(&self, caller: &UserName) -> Result<Share, AcquireError> {
         let own = self.own(caller).acquire_owned().await?;
         let all = Arc::clone(&self.all).acquire_owned().await?;
         Ok(Share { _all: all, _own: own })
     }
 
-    /// A place, if there is one now.
+    /// Returns a slot if one is free now.
     pub fn try_take(&self, caller: &UserName) -> Option<Share> {
         let own = self.own(caller).try_acquire_owned().ok()?;
         let all = Arc::clone(&self.all).try_acquire_owned().ok()?;

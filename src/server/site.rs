@@ -1,4 +1,4 @@
-//! The place of the registry that is served: its branch may be renamed, and its folder moved, while the server runs.
+//! The location of the served registry: its branch may be renamed, and its folder moved, while the server runs.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -7,7 +7,7 @@ use crate::git::{Repo, Tip};
 use crate::registry::{Place, Registry, RegistryError};
 use crate::tree::Oid;
 
-/// Where the registry is now. The writer says so; everybody else asks.
+/// The current location of the registry. The writer sets it; all other threads read it.
 #[derive(Debug)]
 pub struct Site {
     git_dir: PathBuf,
@@ -16,7 +16,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Where a registry is that is open.
+    /// Returns the location of an open registry.
     pub fn of(registry: &Registry) -> Self {
         Self {
             git_dir: registry.repo().git_dir().to_owned(),
@@ -25,28 +25,36 @@ impl Site {
         }
     }
 
-    /// The branch and the folder.
+    /// Returns the branch and the folder.
     pub fn place(&self) -> Place {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The newest commit, where a look at the branch's file tells it.
+    /// Returns the newest commit, if the branch's file shows it.
     pub fn look(&self) -> Option<Oid> {
         self.tip.read().unwrap_or_else(PoisonError::into_inner).look()
     }
 
-    /// Says where the registry is now.
+    /// Sets the current location of the registry.
     pub fn moved(&self, registry: &Registry) {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = registry.place();
         *self.tip.write().unwrap_or_else(PoisonError::into_inner) = registry.repo().tip(registry.branch());
     }
 
     /// Opens the registry, for one thread.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`] when the repository cannot be opened.
     pub fn open(&self) -> Result<Registry, RegistryError> {
         self.with(Repo::open(&self.git_dir)?)
     }
 
-    /// Opens it for a thread that reads beside others: little is kept in memory.
+    /// Opens the registry for a thread that reads beside others: little is kept in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`] when the repository cannot be opened.
     pub fn open_beside(&self) -> Result<Registry, RegistryError> {
         self.with(Repo::open_beside(&self.git_dir)?)
     }

@@ -1,4 +1,4 @@
-//! What the server holds while it runs: the registry in memory, the writer, the readers, who may call.
+//! The state of the running server: the catalog, the writer, the reader pool, authentication.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,84 +26,84 @@ use crate::registry::Registry;
 use crate::search::TokenKey;
 use crate::tree::Oid;
 
-/// How long the state of a listing is kept for its next page.
+/// How long the catalog of a list is kept for its next page.
 const KEEP: Duration = Duration::from_secs(600);
 
-/// How often those who wait look whether others landed something.
+/// The interval at which waiting requests check for commits of other programs.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How many answers may go on without an end at a time.
+/// The largest number of streams and waiting requests at the same time.
 const STREAMS: usize = 256;
 
-/// How many such states are kept.
+/// The largest number of kept catalogs.
 const MAX_KEPT: usize = 64;
 
-/// A change that landed, or that there was no need for.
+/// The result of a change, also if nothing had to be changed.
 #[derive(Debug, Clone)]
 pub struct Landed {
-    /// The commit; none where nothing changed.
+    /// The commit. `None` if nothing changed.
     pub commit: Option<Oid>,
-    /// The registry right after it.
+    /// The catalog right after it.
     pub catalog: Arc<Catalog>,
-    /// What happened.
+    /// The events of the change.
     pub events: Vec<Event>,
 }
 
-/// What the server holds.
+/// The state of the server.
 pub struct State {
     catalog: watch::Receiver<Option<Arc<Catalog>>>,
     site: Arc<Site>,
     jobs: mpsc::Sender<Job>,
     desks: Desks,
     kept: Mutex<VecDeque<(Instant, Arc<Catalog>)>>,
-    /// Who may call.
+    /// Authenticates callers.
     pub auth: Auth,
-    /// Who sends to webhooks.
+    /// Sends test deliveries to webhooks.
     pub hooks: Hooks,
     /// The key of page tokens.
     pub token_key: TokenKey,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The answers that nobody was there to hear.
+    /// The responses that could not be delivered.
     pub repeats: Arc<Repeats>,
-    /// Where open requests and comments are.
+    /// The locations of open requests and comments.
     places: Arc<Newest>,
-    /// How many answers may go on without an end at a time.
+    /// The slots for streams and waiting requests.
     pub streams: Shares,
-    /// Whether the server is about to stop; answers without an end then end.
+    /// Whether the server is stopping; streams end then.
     pub ending: watch::Sender<bool>,
-    /// The files of models, and those that are sent.
+    /// Model files and uploads.
     pub shelf: Arc<Shelf>,
-    /// What is copied in the background.
+    /// The copies in the background.
     pub imports: Imports,
 }
 
-/// What a [`State`] is made of.
+/// The parts of a [`State`].
 pub struct Parts {
-    /// The newest state, from the writer; none until it is loaded.
+    /// The newest catalog, from the writer. `None` until it is loaded.
     pub catalog: watch::Receiver<Option<Arc<Catalog>>>,
-    /// Where the registry is.
+    /// The location of the registry.
     pub site: Arc<Site>,
-    /// To the writer.
+    /// The writer's queue.
     pub jobs: mpsc::Sender<Job>,
-    /// Who reads what is not in memory.
+    /// The reader pool.
     pub desks: Desks,
-    /// Who may call.
+    /// Authenticates callers.
     pub auth: Auth,
-    /// Who sends to webhooks.
+    /// Sends test deliveries to webhooks.
     pub hooks: Hooks,
     /// The key of page tokens.
     pub token_key: TokenKey,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The files of models, and those that are sent.
+    /// Model files and uploads.
     pub shelf: Arc<Shelf>,
-    /// What is copied in the background.
+    /// The copies in the background.
     pub imports: Imports,
 }
 
 impl State {
-    /// Puts the parts together.
+    /// Builds the state from its parts.
     pub fn new(parts: Parts) -> Self {
         let Parts { catalog, site, jobs, desks, auth, hooks, token_key, metrics, shelf, imports } = parts;
         Self {
@@ -125,12 +125,16 @@ impl State {
         }
     }
 
-    /// The registry now: never older than what anybody was told before, here or by git.
+    /// Returns the current catalog. It is never older than any state that a client has seen, here or through git.
+    ///
+    /// # Errors
+    ///
+    /// `TEMPORARILY_UNAVAILABLE` when the server is stopping, and an internal error when the registry cannot be read.
     pub async fn catalog(&self) -> Result<Arc<Catalog>, ApiError> {
         let known = self.catalog.borrow().clone();
         match known {
             Some(known) if known.commit().is_some() && self.site.look() == known.commit() => Ok(known),
-            // Somebody moved the branch, or git keeps it elsewhere: the writer, who follows it, knows.
+            // Another program moved the branch, or git stores it elsewhere. The writer follows the branch, so it knows.
             Some(_) | None => {
                 let (send, receive) = oneshot::channel();
                 self.jobs.send(Job::Look(send)).await.map_err(|_| ApiError::stopping())?;
@@ -139,7 +143,12 @@ impl State {
         }
     }
 
-    /// The registry once it is another than that of a commit, or what it is when the time is up or the server stops.
+    /// Waits for a catalog of another commit than `than`. Returns the current one when the time is up or the server
+    /// stops.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::catalog`].
     pub async fn newer(&self, than: Option<Oid>, until: tokio::time::Instant) -> Result<Arc<Catalog>, ApiError> {
         let (mut seen, mut ending) = (self.catalog.clone(), self.ending.subscribe());
         loop {
@@ -148,7 +157,7 @@ impl State {
             if is_over || now.commit() != than {
                 return Ok(now);
             }
-            // What others land in the repository wakes nobody; it is looked for.
+            // Commits of other programs trigger no signal, so the branch is checked.
             tokio::select! {
                 _ = seen.changed() => {}
                 _ = ending.wait_for(|e| *e) => {}
@@ -157,7 +166,14 @@ impl State {
         }
     }
 
-    /// Makes a change and answers when it is durable. It is made even if nobody waits for the answer any more.
+    /// Makes a change and returns when it is on disk. The change is made even if the client disconnects.
+    ///
+    /// # Errors
+    ///
+    /// - `PERMISSION_DENIED` when a service may not do this in a person's name.
+    /// - `REQUEST_LIMIT_EXCEEDED` when too many changes wait.
+    /// - `TEMPORARILY_UNAVAILABLE` when the server is stopping.
+    /// - The reason when the change is refused.
     pub async fn write(&self, caller: Arc<Caller>, actions: Vec<Action>, comment: String) -> Result<Landed, ApiError> {
         if caller.delegated && !actions.iter().all(Action::may_be_delegated) {
             return Err(ApiError::denied(
@@ -174,7 +190,11 @@ impl State {
         receive.await.map_err(|_| ApiError::stopping())?
     }
 
-    /// Reads what is not in memory, on a thread that has the repository open. Refused where too many wait.
+    /// Reads data that is not in memory, on a thread that has the repository open.
+    ///
+    /// # Errors
+    ///
+    /// `REQUEST_LIMIT_EXCEEDED` when too many reads wait, and the error of `read`.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
@@ -182,7 +202,11 @@ impl State {
         self.desks.run(read).await
     }
 
-    /// The same, however many wait.
+    /// Reads as [`Self::read`], but waits for a reader, however many wait.
+    ///
+    /// # Errors
+    ///
+    /// The error of `read`.
     pub async fn read_in_turn<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Registry) -> Result<T, ApiError> + Send + 'static,
@@ -190,7 +214,7 @@ impl State {
         self.desks.wait(read).await
     }
 
-    /// What is to be read with the help of where things are, as of the newest commit, and of the index of the same.
+    /// Returns a read that uses the locations and the index, both of the newest commit.
     pub fn with_places<T, F>(&self, look: F) -> impl FnOnce(&Registry) -> Result<T, ApiError> + use<T, F>
     where
         F: FnOnce(&Registry, &mut Index<'_>, &Places) -> Result<T, ApiError>,
@@ -202,15 +226,15 @@ impl State {
         }
     }
 
-    /// Takes up the copies that an earlier server did not finish.
+    /// Queues the copies that an earlier server did not finish.
     pub async fn resume(&self) {
-        // Without a catalog every request is answered with why, and this can wait for the next start.
+        // Without a catalog, every request gets the error, and the copies can wait for the next start.
         if let Ok(catalog) = self.catalog().await {
             self.imports.resume(&catalog);
         }
     }
 
-    /// Keeps the state that a listing began with, for its next pages.
+    /// Keeps the catalog of a list for its next pages.
     pub fn keep(&self, catalog: &Arc<Catalog>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(since, c)| since.elapsed() < KEEP && c.commit() != catalog.commit());
@@ -218,7 +242,7 @@ impl State {
         kept.push_front((Instant::now(), Arc::clone(catalog)));
     }
 
-    /// The state of a commit, if it is kept or the newest.
+    /// Returns the catalog of a commit, if it is kept or the newest.
     pub fn kept(&self, commit: &str, newest: &Arc<Catalog>) -> Option<Arc<Catalog>> {
         let is = |c: &Catalog| c.commit().is_some_and(|id| id.to_string() == commit);
         if is(newest) {

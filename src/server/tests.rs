@@ -1,4 +1,4 @@
-//! The server as a whole, within this process.
+//! Tests of the whole server within this process.
 
 use std::net::Ipv4Addr;
 

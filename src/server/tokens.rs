@@ -1,7 +1,7 @@
-//! Tokens: what proves to the server who calls. Only their hashes are kept, in a file that its owner alone may read.
+//! Access tokens of callers. Only their hashes are stored, in a file that only its owner can read.
 //!
-//! A token is `grm_` and 160 random bits. It is shown once, when it is made. The file lies in the repository's git
-//! folder and so travels with no clone.
+//! A token is `grm_` and 160 random bits. It is shown once, when it is created. The file lies in the repository's git
+//! directory, so it is not cloned.
 
 use std::path::Path;
 
@@ -12,53 +12,53 @@ use crate::kept::{Kept, KeptError};
 use crate::name::UserName;
 use crate::time::Timestamp;
 
-/// What every token begins with.
+/// The prefix of every token.
 const PREFIX: &str = "grm_";
 
-/// How many characters of a token are kept to tell it from others.
+/// The number of characters of a token that are stored to identify it.
 const SHOWN: usize = 10;
 
 /// The characters of a token: Crockford's base 32 in lower case, five bits each.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// How far the clocks of two machines may be apart, in milliseconds.
+/// The largest difference between the clocks of two machines, in milliseconds.
 const SKEW: i64 = 300_000;
 
 /// The largest file of tokens, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// What went wrong with the tokens.
+/// Why tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Their file cannot be read or written.
+    /// The file cannot be read or written.
     #[error(transparent)]
     Kept(#[from] KeptError),
-    /// The system gives no random bytes.
+    /// The operating system provides no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
 }
 
-/// What is kept of a token.
+/// The stored part of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// How it begins; enough to tell it from others.
+    /// The beginning of the token, which identifies it.
     pub prefix: String,
-    /// The person that it stands for.
+    /// The person that the token authenticates.
     pub person: String,
-    /// When it was made, in milliseconds since the epoch.
+    /// When it was created, in milliseconds since the epoch.
     pub created: i64,
-    /// When the person came whom it stands for, in milliseconds since the epoch: it is void once that person was removed.
-    /// None in tokens of an earlier version, and where the history does not tell.
+    /// When the person was added to the registry, in milliseconds since the epoch. The token is void once that person
+    /// was removed. `None` in tokens of an earlier version, and if the history does not show the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<i64>,
-    /// When it ends, in milliseconds since the epoch; none: when it is revoked.
+    /// When it expires, in milliseconds since the epoch. `None` if it is valid until it is revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<i64>,
     /// Whether it may only read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
-    /// Whether a service holds it that acts for other persons, too.
+    /// Whether it belongs to a service that may act for other people.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delegate: bool,
     /// The SHA-256 of the token in hexadecimal digits.
@@ -66,33 +66,33 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether it has ended.
+    /// Returns whether the token has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now.as_millis())
     }
 
-    /// Whether the person for whom it was made was removed since, if only to come back; `arrival` says when the person
-    /// came who has the id now.
+    /// Returns whether the token's person was removed since, even if the id was added again. `arrival` is the time when
+    /// the current person with the id was added.
     pub fn is_void(&self, arrival: Option<Timestamp>) -> bool {
         let Some(arrival) = arrival.map(Timestamp::as_millis) else { return false };
         match self.since {
             Some(since) => since != arrival,
-            // Clocks of two machines differ.
+            // The clocks of two machines differ.
             None => self.created.saturating_add(SKEW) < arrival,
         }
     }
 }
 
-/// What a token is good for.
+/// The rights of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rights {
     /// It may only read.
     pub read_only: bool,
-    /// A service holds it that acts for other persons, too.
+    /// It belongs to a service that may act for other people.
     pub delegate: bool,
 }
 
-/// The file as it is written.
+/// The content of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -107,17 +107,21 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The tokens that are kept in a folder of state ([`crate::registry::Registry::state_dir`]).
+    /// Returns the tokens in a state folder ([`crate::registry::Registry::state_dir`]).
     pub fn of(state_dir: &Path) -> Self {
         Self { kept: Kept::new(state_dir, "tokens.toml", "tokens", MAX_FILE) }
     }
 
-    /// Where the file lies.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         self.kept.path()
     }
 
-    /// Makes a token for a person who came at a time, and gives its text, which cannot be had again.
+    /// Creates a token for a person who was added at a time. Returns its text, which cannot be retrieved later.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`] when there are no random bytes, or the file cannot be read or written.
     pub fn create(
         &self,
         (person, since): (&UserName, Option<Timestamp>),
@@ -140,19 +144,27 @@ impl Tokens {
         Ok(text)
     }
 
-    /// All tokens that there are, oldest first.
+    /// Returns all tokens, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Kept`] when the file cannot be read or is damaged.
     pub fn list(&self) -> Result<Vec<Token>, TokenError> {
         Ok(self.read(self.kept.read()?)?)
     }
 
     fn read(&self, text: Option<String>) -> Result<Vec<Token>, KeptError> {
-        // The parser's own words would quote the file.
+        // The parser's own message would quote the file.
         let stored: Stored = toml::from_str(&text.unwrap_or_default())
             .map_err(|_| self.kept.damaged("it does not read as TOML of tokens"))?;
         Ok(stored.token)
     }
 
-    /// Takes away the tokens that begin so; gives how many there were.
+    /// Deletes the tokens with this prefix. Returns their number.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Kept`] when the file cannot be read or written.
     pub fn revoke(&self, prefix: &str) -> Result<usize, TokenError> {
         let mut gone = 0;
         self.change(|tokens| {
@@ -173,7 +185,7 @@ impl Tokens {
     }
 }
 
-/// The text of a new token: 160 random bits.
+/// Returns the text of a new token: 160 random bits.
 fn fresh() -> Result<String, TokenError> {
     let mut bytes = [0; 20];
     getrandom::fill(&mut bytes).map_err(|e| TokenError::Random(e.to_string()))?;
@@ -185,12 +197,12 @@ fn fresh() -> Result<String, TokenError> {
     Ok(PREFIX.chars().chain(digits).collect())
 }
 
-/// The hash that is kept of a token. A token has too many bits to be guessed, so a fast hash is enough.
+/// Returns the hash of a token, as it is stored. A token has too many bits to be guessed, so a fast hash is enough.
 pub fn hash(token: &str) -> String {
     Sha256::digest(token).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Finds the token of a text, in a time that does not tell how much of a hash was right.
+/// Finds a token by its text. The comparison takes the same time for any wrong hash.
 pub fn find<'t>(tokens: &'t [Token], text: &str) -> Option<&'t Token> {
     let wanted = hash(text);
     let same = |a: &str| a.len() == wanted.len() && a.bytes().zip(wanted.bytes()).fold(0, |d, (a, b)| d | (a ^ b)) == 0;

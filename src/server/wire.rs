@@ -1,9 +1,10 @@
-//! What comes in on a connection, looked at before it is taken for HTTP: heads that two programs could read differently
-//! are refused (SEC-41), and who takes too long for a head, or hardly takes what is sent, is cut off (SEC-40).
+//! Checks the bytes of a connection before the HTTP library parses them. Request heads that two programs could parse
+//! differently are refused. A client that takes too long to send a head, or hardly accepts the response, is
+//! disconnected.
 //!
-//! The HTTP library is lenient where the standard lets it be. A proxy in front may be lenient in another way, and then
-//! one of the two sees a request where the other sees a body. So lines end in CR LF and in nothing else, none is
-//! continued on the next, and the length of a body is said once.
+//! The HTTP library is lenient where the standard permits it. A proxy in front may be lenient in another way. Then one
+//! of the two sees a request where the other sees a body (request smuggling). So each line must end in CR LF, no line
+//! may be continued on the next one, and the length of a body must be given once.
 
 use std::io;
 use std::pin::Pin;
@@ -24,19 +25,19 @@ const FIRST_TIME: Duration = Duration::from_secs(15);
 /// How long a client may pause within a head.
 const GAP_TIME: Duration = Duration::from_secs(5);
 
-/// How many bytes a second a client must take in the time that is spent waiting for it.
+/// The minimum rate at which a client must accept the response, in bytes per second, while the server waits.
 const MIN_RATE: u64 = 1024;
 
-/// After how much waiting for a client that rate is looked at.
+/// The waiting time after which that rate is checked.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// How long a client may take nothing of what is sent to it.
+/// How long a client may accept no byte of the response.
 const STALL_TIME: Duration = Duration::from_secs(60);
 
-/// A head of which more than this was seen is left to the library, which refuses it as too large.
+/// A head longer than this is left to the library, which refuses it as too large, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What a connection hears of a head that is refused.
+/// The response to a refused head.
 const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Follows the bytes of a connection from head to head.
@@ -44,21 +45,21 @@ const REFUSAL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nConten
 struct Heads {
     state: Place,
     head: Vec<u8>,
-    /// Whether any head has begun.
+    /// Whether any head has started.
     begun: bool,
 }
 
-/// Where in the bytes a connection is.
+/// The position within the bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Head,
-    /// So many bytes of a body are to come.
+    /// The number of bytes of a body that are still to come.
     Body(u64),
-    /// Nothing more is looked at: the connection ends after this request.
+    /// The rest is not checked: the connection ends after this request.
     Rest,
 }
 
-/// A head that could be read in more than one way.
+/// A head that could be parsed in more than one way.
 #[derive(Debug, PartialEq, Eq)]
 struct Ambiguous;
 
@@ -67,12 +68,12 @@ impl Heads {
         Self { state: Place::Head, head: Vec::new(), begun: false }
     }
 
-    /// Whether a head has begun and not ended.
+    /// Returns whether a head has started and not ended.
     fn is_within_head(&self) -> bool {
         self.state == Place::Head && !self.head.is_empty()
     }
 
-    /// Takes in what came.
+    /// Processes received bytes.
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Ambiguous> {
         while let Some(&first) = bytes.first() {
             match self.state {
@@ -83,7 +84,7 @@ impl Heads {
                     let left = left - now as u64;
                     self.state = if left == 0 { Place::Head } else { Place::Body(left) };
                 }
-                // An empty line before a request means nothing.
+                // An empty line before a request is ignored.
                 Place::Head if self.head.is_empty() && matches!(first, b'\r' | b'\n') => {
                     bytes = bytes.get(1..).unwrap_or_default();
                 }
@@ -96,7 +97,7 @@ impl Heads {
         Ok(())
     }
 
-    /// Takes one byte of a head.
+    /// Processes one byte of a head.
     fn take(&mut self, byte: u8) -> Result<(), Ambiguous> {
         let before = self.head.last().copied();
         let alone = (byte == b'\n') != (before == Some(b'\r'));
@@ -115,7 +116,7 @@ impl Heads {
     }
 }
 
-/// What follows a head.
+/// Returns what follows a head.
 fn body_of(head: &[u8]) -> Result<Place, Ambiguous> {
     let (mut length, mut coded) = (None, false);
     for line in head.split(|b| *b == b'\n').skip(1).map(<[u8]>::trim_ascii_end).filter(|l| !l.is_empty()) {
@@ -143,38 +144,38 @@ fn body_of(head: &[u8]) -> Result<Place, Ambiguous> {
     }
 }
 
-/// Tells whether a client takes too long.
+/// Detects whether a client is too slow.
 #[derive(Debug, Clone)]
 pub struct Pace {
     begun: Instant,
-    /// Since when a head is coming.
+    /// Since when a head is being received.
     head: Arc<Since>,
-    /// Since when nothing more of that head came.
+    /// Since when no byte of that head has come.
     gap: Arc<Since>,
-    /// Since when nothing of a first head came.
+    /// Since when no byte of a first head has come.
     silence: Arc<Since>,
-    /// Since when the client takes nothing of what is to be sent.
+    /// Since when the client has accepted no byte of the response.
     stall: Arc<Since>,
-    /// What the client took.
+    /// The bytes that the client accepted.
     taken: Arc<Taken>,
 }
 
-/// How much a client took, and how long it was waited for.
+/// The bytes that a client accepted, and the time that the server waited for it.
 #[derive(Debug, Default)]
 struct Taken {
     bytes: AtomicU64,
-    /// In milliseconds, of the waits that are over.
+    /// The completed waits, in milliseconds.
     waited: AtomicU64,
 }
 
-/// Where the look at what a client takes began: bytes, and milliseconds of waiting.
+/// The values at the start of a check: bytes, and milliseconds of waiting.
 #[derive(Debug, Clone, Copy, Default)]
 struct Look {
     bytes: u64,
     waited: u64,
 }
 
-/// Since when something lasts, in milliseconds since the connection began, and one more; 0 while it doesn't.
+/// The start of a condition, in milliseconds since the connection started, plus one; 0 while the condition is false.
 #[derive(Debug, Default)]
 struct Since(AtomicU64);
 
@@ -188,7 +189,7 @@ impl Since {
         }
     }
 
-    /// The same, and what lasts begins anew.
+    /// Sets the condition and restarts its time.
     fn renew(&self, lasts: bool, begun: Instant) {
         self.0.store(0, Ordering::Relaxed);
         self.note(lasts, begun);
@@ -199,7 +200,7 @@ impl Since {
         since != 0 && begun.elapsed() > time.saturating_add(Duration::from_millis(since))
     }
 
-    /// For how many milliseconds it lasts.
+    /// Returns how long the condition has lasted, in milliseconds.
     fn lasted(&self, begun: Instant) -> u64 {
         let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match self.0.load(Ordering::Relaxed) {
@@ -225,14 +226,14 @@ impl Pace {
             || over(&self.stall, STALL_TIME)
     }
 
-    /// Notes how far the heads came.
+    /// Records the progress of the heads.
     fn heard(&self, heads: &Heads) {
         self.silence.note(!heads.begun, self.begun);
         self.head.note(heads.is_within_head(), self.begun);
         self.gap.renew(heads.is_within_head(), self.begun);
     }
 
-    /// Passes on what became of sending something, and notes whether it waits for the client.
+    /// Passes on the result of a write, and records whether it waits for the client.
     fn sent(&self, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &sent {
             self.taken.bytes.fetch_add(*bytes as u64, Ordering::Relaxed);
@@ -245,7 +246,8 @@ impl Pace {
         sent
     }
 
-    /// Whether the client takes what is sent, but hardly; begins to look anew when it was waited for long enough to say.
+    /// Returns whether the client accepts bytes, but too slowly. Starts a new check when the server has waited long
+    /// enough to decide.
     fn is_trickling(&self, from: &mut Look) -> bool {
         let waited = self.taken.waited.load(Ordering::Relaxed).saturating_add(self.stall.lasted(self.begun));
         let now = Look { bytes: self.taken.bytes.load(Ordering::Relaxed), waited };
@@ -258,7 +260,7 @@ impl Pace {
         took < MIN_RATE.saturating_mul(waited.as_secs())
     }
 
-    /// Ends when nothing came at first, a head took too long, or the client took too little for too long.
+    /// Ends when no first byte came, a head took too long, or the client accepted too little for too long.
     pub async fn too_slow(self) {
         let mut look = Look::default();
         while !self.is_too_slow() && !self.is_trickling(&mut look) {
@@ -267,7 +269,7 @@ impl Pace {
     }
 }
 
-/// A connection whose heads are looked at.
+/// A connection whose request heads are checked.
 #[derive(Debug)]
 pub struct Wire {
     stream: TcpStream,
@@ -276,12 +278,12 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Looks at what comes in on a connection.
+    /// Wraps a connection.
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, heads: Heads::new(), pace: Pace::new(Instant::now()) }
     }
 
-    /// How fast the client is.
+    /// Returns the detector of slow clients.
     pub fn pace(&self) -> Pace {
         self.pace.clone()
     }
@@ -294,7 +296,7 @@ impl AsyncRead for Wire {
         std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let came = buf.filled().get(before..).unwrap_or_default();
         if this.heads.feed(came).is_err() {
-            // Whoever sent that may be told so at once; nothing is owed for it.
+            // The client may get this response at once; no other response is due.
             let _ = this.stream.try_write(REFUSAL);
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::InvalidData)));
         }
@@ -323,7 +325,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What was written is with the system already; a flush says nothing of the client.
+        // Written bytes are with the operating system already, so a flush says nothing about the client.
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -336,7 +338,7 @@ impl AsyncWrite for Wire {
 mod tests {
     use super::*;
 
-    /// Feeds bytes in pieces of each size; what comes of it must not depend on the size.
+    /// Feeds bytes in pieces of each size. The result must not depend on the size.
     fn fed(bytes: &[u8]) -> Result<Place, Ambiguous> {
         let run = |size: usize| {
             let mut heads = Heads::new();
@@ -356,7 +358,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut wire = Wire::new(listener.accept().await.unwrap().0);
-        // It began long ago, so that no test needs to wait.
+        // It started long ago, so that no test needs to wait.
         wire.pace = Pace::new(Instant::now().checked_sub(STALL_TIME * 2).unwrap());
         let pace = wire.pace();
         let since = |pace: &Pace| pace.stall.0.load(Ordering::Relaxed);

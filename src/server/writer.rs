@@ -1,5 +1,6 @@
-//! The one thread that writes. It takes what waits, makes each change on the result of the one before, judges each as a
-//! step of its own, and lands them together with one flush. It also follows what others land.
+//! The single writer thread. It takes the waiting changes and makes each change on top of the previous one. It judges
+//! each change as a step of its own, and commits all of them together with one flush. It also follows commits of other
+//! programs.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,33 +23,33 @@ use crate::time::Timestamp;
 use crate::tree::Oid;
 use crate::watch::Vouched;
 
-/// How many changes may wait.
+/// The largest number of waiting changes.
 pub const QUEUE: usize = 1024;
 
-/// How many changes land together.
+/// The largest number of changes that are committed together.
 const BATCH: usize = 128;
 
-/// How often a batch is made anew because the head moved.
+/// How often a batch is made again because the branch moved.
 const ATTEMPTS: usize = 20;
 
-/// Something for the writer.
+/// A job of the writer.
 pub enum Job {
     /// Make a change.
     Change {
-        /// For whom.
+        /// The caller.
         caller: Arc<Caller>,
-        /// What, as one step.
+        /// The actions, as one step.
         actions: Vec<Action>,
-        /// What to say in the commit's body.
+        /// The body of the commit message.
         comment: String,
-        /// Where the answer goes.
+        /// Receives the result.
         reply: oneshot::Sender<Result<Landed, ApiError>>,
     },
-    /// Give the newest state.
+    /// Return the newest catalog.
     Look(oneshot::Sender<Result<Arc<Catalog>, ApiError>>),
 }
 
-/// A change that waits.
+/// A waiting change.
 struct Change {
     caller: Arc<Caller>,
     actions: Vec<Action>,
@@ -59,41 +60,45 @@ struct Change {
 /// The writer.
 pub struct Writer {
     registry: Registry,
-    /// The server's own identity: the committer of what it makes for others; none: who calls commits.
+    /// The server's own identity: the committer of changes for callers. `None` means that the caller commits.
     committer: Option<Ident>,
     catalog: Arc<Catalog>,
     voices: Voices,
 }
 
-/// Who hears of what the writer does.
+/// The receivers of the writer's results.
 pub struct Voices {
-    /// Who reads the newest state.
+    /// Publishes the newest catalog.
     pub publish: watch::Sender<Option<Arc<Catalog>>>,
-    /// Who counts.
+    /// Counts commits.
     pub metrics: Arc<Metrics>,
-    /// The watcher in this process, which need not judge again.
+    /// Tells the watcher in this process which commits need no second judgement.
     pub vouched: Arc<Vouched>,
-    /// Who reads the log.
+    /// The log.
     pub log: Log,
-    /// Who asks where the registry is.
+    /// Publishes the location of the registry.
     pub site: Arc<Site>,
 }
 
-/// The system's clock.
+/// Returns the time of the system clock.
 pub fn clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Writer {
-    /// Reads the registry into memory.
+    /// Loads the registry into memory.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the registry cannot be read.
     pub fn load(registry: Registry, committer: Option<Ident>, voices: Voices) -> Result<Self, LoadError> {
         let catalog = Arc::new(Catalog::load(&registry)?);
         voices.publish.send_replace(Some(Arc::clone(&catalog)));
         Ok(Self { registry, committer, catalog, voices })
     }
 
-    /// Works until nobody can ask any more and all that waited is done.
+    /// Works until all senders are gone and all waiting jobs are done.
     pub fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.blocking_recv() {
             let (mut changes, mut looks) = (Vec::new(), Vec::new());
@@ -117,11 +122,11 @@ impl Writer {
                 }
             }
         }
-        // The next start is quick if the index lacks nothing; if it cannot be stored, it is built then.
+        // An index that is up to date makes the next start fast. If it cannot be stored, it is built then.
         let _ = super::keep::bring_up(&self.registry);
     }
 
-    /// Takes in what others landed.
+    /// Applies commits of other programs.
     fn follow(&mut self) -> Result<(), LoadError> {
         let seen = self.catalog.commit();
         if self.registry.head()? == seen && seen.is_some() {
@@ -150,21 +155,22 @@ impl Writer {
         self.voices.publish.send_replace(Some(Arc::clone(&self.catalog)));
     }
 
-    /// Makes the changes and answers each.
+    /// Makes the changes and sends each result.
     fn land(&mut self, changes: Vec<Change>) {
-        // What was replaced is let go when all are answered.
+        // The replaced catalog is dropped after all results are sent.
         let mut published = None;
         let answers = match self.try_land(&changes, &mut published) {
             Ok(answers) => answers,
             Err(e) => vec![Err(e); changes.len()],
         };
         for (change, answer) in changes.into_iter().zip(answers) {
-            // Who asked may be gone; the change stands.
+            // The client may have disconnected; the change stands.
             let _ = change.reply.send(answer);
         }
     }
 
-    /// Makes the changes; the answers are in their order. An error is for all of them: nothing landed.
+    /// Makes the changes and returns the results in their order. An error applies to all of them: nothing was
+    /// committed.
     fn try_land(
         &mut self,
         changes: &[Change],
@@ -235,14 +241,14 @@ impl Writer {
     }
 }
 
-/// A change that is made and has not landed.
+/// A change that is made but not committed yet.
 struct Pending {
     events: Vec<Event>,
     catalog: Catalog,
     changed: bool,
 }
 
-/// Gives each change the commit that it made, and its state the commit that this is of.
+/// Gives each change its commit, and each catalog the commit that it is of.
 fn settle(
     answers: Vec<Result<Pending, ApiError>>,
     base: Option<Oid>,

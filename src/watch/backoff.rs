@@ -1,4 +1,4 @@
-//! When a job that did not arrive is tried again, and when no more.
+//! Decides when a failed job is retried, and when it is given up.
 
 use std::time::Duration;
 
@@ -8,27 +8,26 @@ use crate::git::Repo;
 use crate::outbox::Failing;
 use crate::time::Timestamp;
 
-/// How long is waited after each failure, in seconds: about three days in all, as the Standard Webhooks say.
+/// The wait after each failure, in seconds: about three days in all, as the Standard Webhooks specification recommends.
 const SCHEDULE: [u64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
-/// How much more or less than that it may be, so that not all come at once.
+/// The largest relative deviation from the schedule, so that retries do not all happen at the same time.
 const JITTER: f64 = 0.1;
 
-/// The longest that the other side may ask to be left alone.
+/// The longest wait that a receiver can ask for.
 const MAX_ASKED: Duration = Duration::from_secs(86_400);
 
-/// The setting of the served repository that stretches or shortens the schedule.
+/// The config key of the served repository that stretches or shortens the schedule.
 pub const SCALE: &str = "greenroom.retryScale";
 
-/// The schedule of a repository.
+/// The retry schedule of a repository.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {
     scale: f64,
 }
 
 impl Backoff {
-    /// The usual schedule, times what [`SCALE`] says; where that is no number from 0.00001 to 100, it is as if it were not
-    /// there.
+    /// Returns the schedule multiplied by [`SCALE`]. A value that is not a number from 0.00001 to 100 is ignored.
     pub(super) fn of(repo: &Repo) -> Self {
         let set = repo.own_setting(SCALE).and_then(|s| s.trim().parse::<f64>().ok());
         Self::scaled(set.filter(|s| (0.000_01..=100.0).contains(s)).unwrap_or(1.0))
@@ -38,27 +37,27 @@ impl Backoff {
         Self { scale }
     }
 
-    /// How long to wait after so many failures in a row of a job (at least one); none when it is to be given up. What the
-    /// other side asked for is waited at least.
+    /// Returns how long to wait after this number of failures in a row of a job (at least one), or `None` if the job is
+    /// given up. The wait is at least as long as the receiver asked for.
     pub(super) fn after(&self, failures: u32, id: &str, asked: Option<Duration>) -> Option<Duration> {
         let usual = self.step(failures)?.mul_f64(1.0 + JITTER * spread(id, failures));
         Some(usual.max(asked.unwrap_or_default().min(MAX_ASKED)))
     }
 
-    /// How long a channel of which several lanes fail is left alone before one of them tries again.
+    /// Returns how long a channel with several failing queues pauses before one of them is retried.
     pub(super) fn probe(&self) -> Duration {
         self.scale(Duration::from_secs(60))
     }
 
-    /// Whether a channel of which all attempts failed was tried for as long and as often as a job is: then it is to be
-    /// given up, however few of these each of its jobs had.
+    /// Returns whether all attempts of a channel have failed for as long, and as often, as a job is retried. In this
+    /// case the channel is given up, no matter how many attempts each of its jobs had.
     pub(super) fn is_over(&self, failing: Failing, now: Timestamp) -> bool {
         let all = self.scale(Duration::from_secs(SCHEDULE.iter().sum()));
         let passed = u128::try_from(now.as_millis().saturating_sub(failing.since)).unwrap_or(0);
         passed >= all.as_millis() && usize::try_from(failing.attempts).is_ok_and(|n| n > SCHEDULE.len())
     }
 
-    /// A time of another schedule, stretched or shortened like this one.
+    /// Scales a duration of another schedule by the same factor.
     pub(super) fn scale(&self, wait: Duration) -> Duration {
         wait.mul_f64(self.scale)
     }
@@ -69,7 +68,7 @@ impl Backoff {
     }
 }
 
-/// A number from -1 to 1 that is the same for a job and try: chance is not needed to keep jobs apart.
+/// Returns a number from -1 to 1 that is always the same for a job and attempt: jobs spread out without random numbers.
 fn spread(id: &str, failures: u32) -> f64 {
     let hash = Sha256::digest(format!("{id} {failures}"));
     let byte = |n: usize| f64::from(hash.get(n).copied().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The channels that are served: made of what the registry says, each with its ledger and its lanes.
+//! The active channels, each with its ledger and its queues, made from the state of the registry.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -18,52 +18,53 @@ use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::tree::{Objects as _, Oid};
 
-/// How many jobs of one channel may wait; beyond that the cursor waits, for the history is the queue.
+/// The largest number of pending jobs of one channel. Beyond it the cursor stops, because the history itself is the
+/// queue.
 pub(super) const MAX_PENDING: usize = 20_000;
 
-/// How many lanes of one channel are worked on at once.
+/// The number of queues of one channel that are processed at the same time.
 const LANES: usize = 4;
 
-/// What stands for the settings of a channel that was switched off.
+/// Replaces the settings of a channel that was switched off.
 const OFF: &str = "off";
 
-/// The latest time that a job can ask to be sent at, from when it is planned.
+/// The latest time that a job can ask to be sent at, counted from now.
 const MAX_DELAY: Duration = Duration::from_secs(8 * 86_400);
 
-/// A channel that is served.
+/// An active channel.
 pub(super) struct Served {
     pub(super) channel: Arc<dyn Channel>,
     pub(super) ledger: Ledger,
     pub(super) lanes: Lanes,
-    /// The place of its cursor on the line; none if it is not there.
+    /// The position of its cursor in the first-parent history. `None` if the commit is not part of it.
     pub(super) place: Option<u64>,
-    /// Until when it is not asked what has to be sent, because asking failed.
+    /// The time until which the channel is not asked for jobs, because it failed to determine them.
     pub(super) deaf: Option<Duration>,
-    /// What its settings are.
+    /// The channel's settings.
     settings: String,
 }
 
-/// What the channels were made of, and for which commit.
+/// The inputs from which the channels were made, and the commit.
 pub(super) struct Stamp {
     tip: Oid,
     made_of: String,
 }
 
-/// A channel that is not served, for what is stored of it cannot be used.
+/// A channel that is not active, because its stored state cannot be used.
 pub(super) struct Unusable {
     pub(super) error: OutboxError,
-    /// Its file as it was found.
+    /// The stamp of its file when the error was found.
     found: Option<String>,
 }
 
 impl Unusable {
-    /// Whether somebody mended it, or moved it away.
+    /// Returns whether the file was repaired or moved away.
     fn has_changed(&self) -> bool {
         self.found != found(&self.error)
     }
 }
 
-/// What tells a change of the file that an error is about.
+/// Returns a stamp of the file that an error is about, to detect a change.
 fn found(error: &OutboxError) -> Option<String> {
     match error {
         OutboxError::Damaged { path } => Some(file_stamp(path)),
@@ -72,19 +73,19 @@ fn found(error: &OutboxError) -> Option<String> {
 }
 
 impl Served {
-    /// Whether anything is sent to it at all.
+    /// Returns whether the channel is not suspended.
     pub(super) fn is_sending(&self) -> bool {
         self.ledger.state().suspended().is_none()
     }
 
-    /// Whether one more lane may be worked on: one at a time while it fails.
+    /// Returns whether one more queue may be processed. While the channel fails, one queue at a time is processed.
     pub(super) fn may_send(&self) -> bool {
         self.lanes.busy() < if self.lanes.is_failing() { 1 } else { LANES }
     }
 }
 
 impl Runner<'_> {
-    /// Looks where the branch is, whether the settings changed, and what was asked for.
+    /// Checks where the branch is, whether settings changed, and whether requests arrived.
     pub(super) fn look(&mut self) -> Result<(), WatchError> {
         let tip = self.tip()?;
         if self.line.tip() != Some(tip) {
@@ -97,8 +98,8 @@ impl Runner<'_> {
         self.do_what_was_asked()
     }
 
-    /// Makes the channels anew if what they are made of changed. Where that fails it is done at the next look: until then
-    /// it is not known who is to be told, and what lies before is not looked past.
+    /// Makes the channels anew if their inputs changed. If that fails, the next check tries again. Until then the
+    /// channels are not known, so the stored position of the last check does not move.
     fn keep_up(&mut self, tip: Oid) -> Result<(), WatchError> {
         if self.unusable.iter().any(Unusable::has_changed) {
             self.stamp = None;
@@ -115,7 +116,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Brings the line up to the tip.
+    /// Extends the known history to the tip.
     fn follow(&mut self, tip: Oid) -> Result<(), WatchError> {
         if self.line.extend(self.registry.repo(), tip)? {
             return Ok(());
@@ -123,7 +124,7 @@ impl Runner<'_> {
         self.read_line(tip, None)
     }
 
-    /// Reads the line back to where each channel stands, and to one more commit.
+    /// Reads the history back to the cursor of each channel, and to one more commit.
     fn read_line(&mut self, tip: Oid, one_more: Option<Oid>) -> Result<(), WatchError> {
         let cursors = self.served.values().map(|s| s.ledger.state().cursor());
         let marks = cursors.chain([self.looked.state().cursor(), self.judge.cursor()]);
@@ -135,7 +136,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// What the channels are made of: ids of files and folders, and what lies outside git.
+    /// Returns the inputs of the channels: ids of files and folders, and a stamp of the files outside of the tree.
     fn stamp_of(&self, tip: Oid) -> Result<String, WatchError> {
         let state = self.registry.snapshot_of(Some(tip))?;
         let mut out = String::new();
@@ -149,7 +150,7 @@ impl Runner<'_> {
         Ok(out)
     }
 
-    /// What tells a change of the settings that are not in the tree.
+    /// Returns a stamp of the settings that are not in the tree, to detect a change.
     fn outside(&self) -> String {
         let secrets = self.registry.state_dir().join("secrets.toml");
         let config = self.registry.repo().common_dir().join("config");
@@ -189,7 +190,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// A channel of which the stored cannot be used is not served, and holds up no other.
+    /// Skips a channel whose stored state cannot be used. Other channels are not affected.
     fn pass_over(&mut self, name: &str, e: WatchError) -> Result<(), WatchError> {
         match e {
             WatchError::Outbox(error @ (OutboxError::Damaged { .. } | OutboxError::Name(_))) => {
@@ -203,7 +204,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Forgets the channels that are deleted, and switches off those that only are not to be told now.
+    /// Deletes the state of channels that were deleted, and switches off channels that are only inactive.
     fn drop_channels(
         &mut self,
         made: &BTreeMap<String, Arc<dyn Channel>>,
@@ -242,7 +243,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Opens what is stored of a channel, or begins with it.
+    /// Opens the stored state of a channel, or creates it.
     fn take_up(&mut self, name: &str, channel: Arc<dyn Channel>, settings: String) -> Result<Served, WatchError> {
         let mut ledger = match self.outbox.open(name, &self.lead)? {
             Some(ledger) => ledger,
@@ -253,7 +254,7 @@ impl Runner<'_> {
             self.say(Message::new(Level::Warn, text).with("channel", name).with("bytes", ledger.dropped()));
         }
         if ledger.state().suspended().is_some_and(|s| s.settings == OFF) {
-            // What happened while it was off is not told.
+            // Events of the time while the channel was off are not sent.
             ledger.plan(Cursor::after(self.first_of(name, false)?), Vec::new())?;
             ledger.resume()?;
         }
@@ -267,7 +268,7 @@ impl Runner<'_> {
         Ok(served)
     }
 
-    /// Puts all lanes of a channel in their places.
+    /// Puts all queues of a channel into the schedule.
     fn line_up(&self, served: &mut Served) {
         let Served { ledger, lanes, .. } = served;
         let state = ledger.state();
@@ -279,8 +280,8 @@ impl Runner<'_> {
         }
     }
 
-    /// When a job is due by the clock that never jumps; none for now. What is written in times of the clock on the wall
-    /// counts no longer than it can have been meant, so that a clock that went back stops nothing.
+    /// Returns when a job is due by the monotonic clock, or `None` if it is due now. Stored wall-clock times count no
+    /// longer than their largest possible wait, so that a clock that went back blocks nothing.
     pub(super) fn due(&self, job: &Pending) -> Option<Duration> {
         let now = self.options.clock.now();
         let longest = Duration::from_millis(job.wait.unwrap_or_default());
@@ -290,8 +291,8 @@ impl Runner<'_> {
         Some(self.options.clock.elapsed() + wait)
     }
 
-    /// The commit right after which a channel that appeared, or was switched on, begins: the one that made it so. That is
-    /// among the steps since the last look where it is a webhook's file.
+    /// Returns the commit right after which a channel starts that appeared or was switched on: the commit that caused
+    /// this. For a webhook's file, that commit is among the steps since the last check.
     fn first_of(&self, name: &str, is_new: bool) -> Result<Oid, WatchError> {
         let tip = self.tip()?;
         let Some(looked) = self.line.place(&self.looked.state().cursor().origin.commit) else { return Ok(tip) };
@@ -306,7 +307,7 @@ impl Runner<'_> {
             let file = file_at(commit)?;
             if file != known {
                 found = Some(commit);
-                // One that comes into being begins there, though it be changed later.
+                // A new channel starts where its file appears, even if the file changes later.
                 if is_new && !was_there && file.is_some() {
                     break;
                 }
@@ -314,12 +315,12 @@ impl Runner<'_> {
             known = file;
             place += 1;
         }
-        // One that was there at the last look and is not known was cut off before it began; one that was off is told of
-        // what happens from now on.
+        // A channel that existed at the last check but has no state was interrupted before its state was created. A
+        // channel that was off gets events from now on.
         Ok(found.unwrap_or(if is_new { first } else { tip }))
     }
 
-    /// Lets a suspended channel go on if its settings are no longer those with which it was suspended.
+    /// Resumes a suspended channel if its settings differ from the settings at its suspension.
     fn let_go_on(&mut self, name: &str) -> Result<(), WatchError> {
         let Some(served) = self.served.get_mut(name) else { return Ok(()) };
         let changed = served.ledger.state().suspended().is_some_and(|s| s.settings != served.settings);
@@ -336,7 +337,7 @@ impl Runner<'_> {
     /// Suspends a channel until its settings change.
     pub(super) fn suspend(&mut self, name: &str, why: &str) -> Result<(), WatchError> {
         let now = self.options.clock.now();
-        // Several attempts may be under way that find the same: it is suspended once, and told of once.
+        // Several running attempts may find the same error. The channel is suspended and reported only once.
         let Some(served) = self.served.get_mut(name).filter(|s| s.is_sending()) else { return Ok(()) };
         served.ledger.suspend(now, why, &served.settings)?;
         let text = "a channel is suspended until its settings change";
@@ -344,7 +345,7 @@ impl Runner<'_> {
         self.tell_owner(name)
     }
 
-    /// Whoever made a webhook hears that it was switched off, by the channels that tell of such things.
+    /// Notifies the creator of a webhook that it was switched off, through the channels that send such events.
     fn tell_owner(&mut self, name: &str) -> Result<(), WatchError> {
         let Some(suspended) = self.served.get(name).and_then(|s| s.ledger.state().suspended()) else { return Ok(()) };
         let tip = self.tip()?;
@@ -356,7 +357,7 @@ impl Runner<'_> {
         self.add_jobs(&registry, &happening, Origin { commit: tip, before: None }, tip)
     }
 
-    /// Notes for each channel what it has to send of something that is no part of the history.
+    /// Stores the jobs of each channel for an event that is not part of the history.
     pub(super) fn add_jobs(
         &mut self,
         registry: &Registry,
@@ -380,7 +381,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Does what others asked for.
+    /// Handles the requests of other processes.
     fn do_what_was_asked(&mut self) -> Result<(), WatchError> {
         if !self.outbox.is_asked() {
             return Ok(());
@@ -401,7 +402,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Puts lanes that have jobs in their places.
+    /// Puts queues that have jobs into the schedule.
     pub(super) fn put_lanes(&mut self, name: &str, lanes: &[String]) {
         let Some(served) = self.served.get(name) else { return };
         let dues: Vec<_> =
@@ -412,7 +413,7 @@ impl Runner<'_> {
     }
 }
 
-/// The object of a webhook's file.
+/// Returns the object id of a webhook's file.
 fn webhook_file(state: &Snapshot<'_>, name: &str) -> Result<Option<Oid>, WatchError> {
     Ok(state.entry(&path_of(name))?.map(|e| e.id))
 }
@@ -421,7 +422,7 @@ fn path_of(name: &str) -> String {
     format!("webhooks/{name}.toml")
 }
 
-/// What tells that a file was written.
+/// Returns a stamp of a file, to detect that it was written.
 fn file_stamp(path: &std::path::Path) -> String {
     let Ok(meta) = std::fs::metadata(path) else { return "-".to_owned() };
     let time = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();

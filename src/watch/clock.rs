@@ -1,19 +1,19 @@
-//! Two clocks: one that never jumps, to wait by, and the one on the wall, for what is written down.
+//! Two clocks: a monotonic clock for waiting, and the wall clock for stored times.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
-/// What time it is.
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// By the clock on the wall, which people set and which may jump.
+    /// Returns the wall-clock time, which people set and which may jump.
     fn now(&self) -> Timestamp;
 
-    /// How long it is since some moment; never goes back.
+    /// Returns the time since a fixed moment. It never goes back.
     fn elapsed(&self) -> Duration;
 }
 
-/// The machine's clocks.
+/// The clocks of the machine.
 #[derive(Debug)]
 pub struct System {
     start: Instant,
@@ -36,7 +36,7 @@ impl Clock for System {
     }
 }
 
-/// How long it is from one time on the wall to another; nothing if that is past.
+/// Returns the duration from one wall-clock time to another, or zero if the other time has passed.
 pub(super) fn until(now: Timestamp, then: i64) -> Duration {
     Duration::from_millis(u64::try_from(then.saturating_sub(now.as_millis())).unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! What happened in a step, seen again whenever it is asked for: nothing of it is stored.
+//! Computes the events of a step each time they are needed: no event is stored.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -17,14 +17,14 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// From where the places of a bridge's happenings are counted, so that they are no places of the commit's own.
+/// The first event number of a bridge, so that its numbers differ from the numbers of the commit's own events.
 const BRIDGES: u32 = 0x8000_0000;
 
-/// A step or a bridge, with what happened in it.
+/// A step or a bridge, with its events.
 pub(super) struct Derived {
-    /// Where.
+    /// The origin of the events.
     pub(super) origin: Origin,
-    /// What happened, in order.
+    /// The events in order.
     pub(super) happenings: Vec<Happening>,
     /// The root trees before and after.
     before: Option<Oid>,
@@ -32,18 +32,18 @@ pub(super) struct Derived {
 }
 
 impl Derived {
-    /// The happening with an ordinal.
+    /// Returns the event with an ordinal.
     pub(super) fn find(&self, ordinal: u32) -> Option<&Happening> {
         self.happenings.iter().find(|h| h.ordinal == ordinal)
     }
 
-    /// The root trees before and after.
+    /// Returns the root trees before and after.
     pub(super) fn roots(&self) -> (Option<Oid>, Option<Oid>) {
         (self.before, self.after)
     }
 }
 
-/// Sees what happened; keeps the step that was asked for last.
+/// Computes events, and keeps the step that was requested last.
 #[derive(Default)]
 pub(super) struct Reader {
     last: Option<Rc<Derived>>,
@@ -51,7 +51,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// What happened at a place of the history.
+    /// Computes the events of an origin.
     pub(super) fn derive(&mut self, registry: &Registry, origin: Origin) -> Result<Rc<Derived>, WatchError> {
         if let Some(last) = self.last.as_ref().filter(|l| l.origin == origin) {
             return Ok(Rc::clone(last));
@@ -65,7 +65,7 @@ impl Reader {
         Ok(derived)
     }
 
-    /// The happening of a job, in its step; none if it is no more.
+    /// Returns the event of a job, with its step. `None` if the event does not exist any more.
     pub(super) fn happening(
         &mut self,
         registry: &Registry,
@@ -81,8 +81,8 @@ impl Reader {
         Ok(found.map(|h| (derived, h)))
     }
 
-    /// That a step broke rules, judged as `greenroom verify` judges it; none if it broke none. It comes after all else
-    /// that happened in the step.
+    /// Returns the event that a step broke rules, judged as `greenroom verify` judges it. `None` if it broke no rule.
+    /// This event comes after all other events of the step.
     pub(super) fn violation(&self, registry: &Registry, step: &Derived) -> Result<Option<Happening>, WatchError> {
         let repo = registry.repo();
         let gate = match self.gate.get() {
@@ -123,8 +123,8 @@ impl Reader {
     }
 }
 
-/// That a webhook was switched off, as the outbox knows it. It is told as of the newest commit, as one of the happenings
-/// that no step and no bridge has.
+/// Returns the event that a webhook was switched off, as the outbox knows it. The event belongs to the newest commit.
+/// Its ordinal differs from the ordinals of steps and bridges.
 pub(super) fn suspension(webhook: Id, by: UserName, tip: Oid, suspended: &Suspended) -> Happening {
     let hash = Sha256::new().chain_update(webhook.as_str()).chain_update(suspended.at.to_be_bytes()).finalize();
     let what = What::WebhookSuspended { webhook, why: suspended.why.clone() };
@@ -133,7 +133,7 @@ pub(super) fn suspension(webhook: Id, by: UserName, tip: Oid, suspended: &Suspen
     Happening { commit: tip, ordinal, at, by, landed_by: None, comment: String::new(), what }
 }
 
-/// The same when the job's turn comes; none if the webhook goes on again, or was switched off once more since.
+/// Returns that event again when its job is due. `None` if the webhook was resumed, or was switched off again since.
 fn suspended_again(registry: &Registry, job: &Pending) -> Result<Option<Happening>, WatchError> {
     let Some(state) = Outbox::of(registry).look(&job.key)? else { return Ok(None) };
     let (Ok(webhook), Ok(owner), Some(suspended)) =
@@ -148,7 +148,7 @@ fn suspended_again(registry: &Registry, job: &Pending) -> Result<Option<Happenin
 /// The name of [`What::WebhookSuspended`].
 pub(super) const SUSPENDED: &str = "webhook.suspended";
 
-/// From where the places of suspensions are counted.
+/// The first ordinal of suspensions.
 const SUSPENSIONS: u32 = 0xc000_0000;
 
 /// The name of [`What::RuleViolated`].
@@ -160,10 +160,10 @@ fn step(registry: &Registry, origin: Origin) -> Result<Derived, WatchError> {
     between(registry, origin, before, info.tree, None)
 }
 
-/// What differs between the state that was told of last and the one that a rewrite led to.
+/// Computes the difference between the state that was delivered last and the state after a rewrite.
 fn bridge(registry: &Registry, origin: Origin, old: Oid) -> Result<Derived, WatchError> {
     let after = registry.repo().tree_of(&origin.commit)?;
-    // Where the old state is gone for good, nobody can say what differs; only that the history was rewritten.
+    // If the old state is gone for good, the difference is unknown; only the rewrite itself is reported.
     let before = if registry.repo().has(&old) { registry.repo().tree_of(&old)? } else { after };
     between(registry, origin, Some(before), after, Some(old))
 }
@@ -193,18 +193,19 @@ fn between(
     Ok(Derived { origin, happenings, before, after: Some(after) })
 }
 
-/// The ordinal of a bridge's first happening: it follows from both commits, so that each bridge has ids of its own.
+/// Returns the ordinal of a bridge's first event. It is made from both commits, so that the events of each bridge have
+/// ids of their own.
 fn first_of_bridge(old: &Oid, new: &Oid) -> u32 {
     let hash = Sha256::new().chain_update(old.as_bytes()).chain_update(new.as_bytes()).finalize();
     BRIDGES | (number(&hash) & 0x3fff_ffff)
 }
 
-/// The beginning of a hash.
+/// Returns the first four bytes of a hash as a number.
 fn number(hash: &[u8]) -> u32 {
     hash.iter().take(4).fold(0_u32, |n, b| (n << 8) | u32::from(*b))
 }
 
-/// The states around a step, for what a channel wants to know.
+/// The snapshots around a step that a channel needs.
 pub(super) struct Around<'r> {
     registry: &'r Registry,
     before: Snapshot<'r>,
@@ -213,12 +214,12 @@ pub(super) struct Around<'r> {
 }
 
 impl<'r> Around<'r> {
-    /// The states around a step, where the newest state has this root tree.
+    /// Returns the snapshots around a step. `tip` is the root tree of the newest snapshot.
     pub(super) fn of(registry: &'r Registry, step: &Derived, tip: Option<Oid>) -> Result<Self, WatchError> {
         Self::between(registry, step.roots(), tip)
     }
 
-    /// The same for a step of which the root trees before and after are known.
+    /// Returns the snapshots around a step whose root trees before and after are known.
     pub(super) fn between(
         registry: &'r Registry,
         (before, after): (Option<Oid>, Option<Oid>),
@@ -228,13 +229,13 @@ impl<'r> Around<'r> {
         Ok(Self { registry, before: state(before)?, after: state(after)?, tip: state(tip)? })
     }
 
-    /// The moment, with the time now.
+    /// Returns the moment at the time `now`.
     pub(super) fn moment(&self, now: Timestamp) -> Moment<'_> {
         Moment { registry: self.registry, before: &self.before, after: &self.after, tip: &self.tip, now }
     }
 }
 
-/// What a channel has to send of a happening, as the outbox notes it.
+/// Returns the jobs of a channel for an event, as the outbox stores them.
 pub(super) fn jobs(
     channel: &dyn Channel,
     happening: &Happening,
@@ -258,7 +259,7 @@ pub(super) fn jobs(
     Ok(channel.jobs(happening, moment)?.into_iter().map(pending).collect())
 }
 
-/// The job that the outbox noted, as the channel gave it.
+/// Returns a stored job in the form in which the channel made it.
 pub(super) fn job_of(pending: &Pending) -> Job {
     Job {
         lane: pending.lane.clone(),

@@ -1,8 +1,8 @@
-//! The steps that no gate has seen are judged when they are found, and everybody is told of those that break a rule.
+//! Judges steps that no gate has judged, and reports rule violations to all channels.
 //!
-//! It has a cursor of its own and holds up nothing: what happened is told at once, the verdict when it is there. What a
-//! gate let pass is known by the record of its push. That is written a moment after the branch moved, so where pushes
-//! are recorded a step without a record is given that moment.
+//! The judge has its own cursor and delays nothing: events are sent at once, the verdict when it is ready. A record of
+//! pushes shows that a gate accepted a push. That record is written a moment after the branch moved. So if pushes are
+//! recorded, a step without a record is given that moment.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use crate::outbox::{Cursor, Lead, Ledger, Origin, Outbox, OutboxError};
 use crate::pushes::Pushes;
 use crate::tree::Oid;
 
-/// The name under which is noted how far was judged.
+/// The name under which the judge's cursor is stored.
 const JUDGED: &str = "_judged";
 
 /// How long a step may wait for the record of its push.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How many steps are looked at before work is given out again.
+/// The number of steps that are judged before jobs are dispatched again.
 const ROUND: usize = 16;
 
-/// How far was judged.
+/// The judge of steps, with its cursor.
 pub(super) struct Judge {
     ledger: Ledger,
-    /// The time that was given last.
+    /// The last grace period.
     grace: Option<Grace>,
-    /// Until when the record of a push is waited for.
+    /// The time until which the judge waits for the record of a push.
     until: Option<Duration>,
 }
 
-/// The time that steps are given for the records of their pushes. All steps that are known when it begins share it, so
-/// that those which keep coming put off none.
+/// A grace period for the records of pushes. All steps that are known at its start share it, so that later steps do not
+/// extend it.
 #[derive(Clone, Copy)]
 struct Grace {
     /// The newest of these steps.
@@ -54,12 +54,12 @@ impl Judge {
         self.ledger.state().cursor()
     }
 
-    /// When to look again.
+    /// Returns when to check again.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.until
     }
 
-    /// Whether a step waits for its record.
+    /// Returns whether a step waits for its record.
     pub(super) fn waits(&self) -> bool {
         self.until.is_some()
     }
@@ -70,7 +70,7 @@ impl Judge {
 }
 
 impl Runner<'_> {
-    /// Judges a few steps; true if there are more.
+    /// Judges a few steps. Returns true if there are more.
     pub(super) fn judge_some(&mut self) -> Result<bool, WatchError> {
         self.judge.until = None;
         let Some(tip) = self.line.tip() else { return Ok(false) };
@@ -79,7 +79,7 @@ impl Runner<'_> {
             return Ok(false);
         }
         let Some(place) = self.line.place(&cursor.origin.commit) else {
-            // The history was rewritten, which is told; what it is now is judged by `greenroom verify`.
+            // The history was rewritten, which is reported. `greenroom verify` judges the new history.
             self.judge.ledger.plan(Cursor::after(tip), Vec::new())?;
             return Ok(false);
         };
@@ -94,14 +94,14 @@ impl Runner<'_> {
             }
             done = Some(commit);
         }
-        // Whatever became of the next one, these are not told of again.
+        // Whatever happens to the next step, these steps are not reported again.
         if let Some(done) = done {
             self.judge.ledger.plan(Cursor::after(done), Vec::new())?;
         }
         Ok(ended? && done != Some(tip))
     }
 
-    /// Judges a step that no gate has seen; false if it has to wait for the record of its push.
+    /// Judges a step unless a gate has judged it. Returns false if it has to wait for the record of its push.
     fn judge_unless_known(&mut self, commit: Oid, tip: Oid, pushes: &Pushes<'_>) -> Result<bool, WatchError> {
         if self.options.vouched.has(&commit) || pushes.landing(&commit, self.registry.branch())?.is_some() {
             return Ok(true);
@@ -122,7 +122,7 @@ impl Runner<'_> {
         self.judge.until.is_some()
     }
 
-    /// Judges a step, and notes for each channel that it has to tell if it breaks a rule.
+    /// Judges a step. If it breaks a rule, stores a job for each channel that sends such events.
     fn judge_step(&mut self, commit: Oid, tip: Oid) -> Result<(), WatchError> {
         let registry = Rc::clone(&self.registry);
         let origin = Origin { commit, before: None };

@@ -1,9 +1,9 @@
-//! Which lanes of a channel have their turn, which wait for a time, and which are being worked on.
+//! The schedule of a channel's queues: which are ready, which wait for a time, and which are being processed.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-/// Where a lane is.
+/// The state of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Ready,
@@ -11,26 +11,27 @@ enum Place {
     Busy,
 }
 
-/// The lanes of one channel that have jobs, each in one place. Times are of the clock that never goes back.
+/// The queues of one channel that have jobs, each in one state. Times are of the monotonic clock.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     places: HashMap<String, Place>,
     ready: VecDeque<String>,
     waits: BTreeSet<(Duration, String)>,
     busy: usize,
-    /// Lanes that failed since the last success of the channel.
+    /// Queues that failed since the last success of the channel.
     failing: HashSet<String>,
-    /// When lanes that failed are tried again, as it was decided then, whatever the clock on the wall says meanwhile.
+    /// When failed queues are retried, as decided at the failure, even if the wall clock changes.
     retries: HashMap<String, Duration>,
-    /// Until when the channel is left alone.
+    /// The time until which the channel pauses.
     paused: Option<Duration>,
 }
 
-/// How many lanes must fail, with no success of any lane between, for the channel to be taken for the cause.
+/// How many queues must fail, with no success of any queue in between, until the channel counts as the cause.
 const BROKEN: usize = 3;
 
 impl Lanes {
-    /// A lane has jobs, the first of which is due then. One that is worked on is left so; one that waits goes on waiting.
+    /// Adds a queue that has jobs, with the time at which its first job is due. A queue that is being processed or that
+    /// waits stays as it is.
     pub(super) fn put(&mut self, lane: &str, due: Option<Duration>) {
         if self.places.contains_key(lane) {
             return;
@@ -47,7 +48,7 @@ impl Lanes {
         }
     }
 
-    /// A lane is no longer worked on.
+    /// Marks a queue as no longer being processed.
     pub(super) fn free(&mut self, lane: &str) {
         if self.places.get(lane) == Some(&Place::Busy) {
             self.places.remove(lane);
@@ -55,7 +56,7 @@ impl Lanes {
         }
     }
 
-    /// The next lane whose turn it is; it counts as worked on from now.
+    /// Takes the next ready queue and marks it as being processed.
     pub(super) fn next(&mut self, now: Duration) -> Option<String> {
         self.ripen(now);
         if self.paused.is_some() {
@@ -68,7 +69,7 @@ impl Lanes {
         Some(lane)
     }
 
-    /// Lets those have their turn for which it is time.
+    /// Marks queues as ready whose time has come.
     fn ripen(&mut self, now: Duration) {
         self.paused = self.paused.filter(|until| *until > now);
         while self.waits.first().is_some_and(|(due, _)| *due <= now) {
@@ -78,7 +79,8 @@ impl Lanes {
         }
     }
 
-    /// When there may be something to do next; none if only for who frees a lane.
+    /// Returns when there may be something to do next. `None` if that can only follow from the end of a running
+    /// attempt.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let first = self.waits.first().map(|(due, _)| *due);
         match (self.paused, self.ready.is_empty()) {
@@ -89,36 +91,36 @@ impl Lanes {
         }
     }
 
-    /// How many lanes are worked on.
+    /// Returns the number of queues that are being processed.
     pub(super) fn busy(&self) -> usize {
         self.busy
     }
 
-    /// Whether the last attempt failed.
+    /// Returns whether a queue has failed since the last success.
     pub(super) fn is_failing(&self) -> bool {
         !self.failing.is_empty()
     }
 
-    /// An attempt of any lane succeeded.
+    /// Records that an attempt of any queue succeeded.
     pub(super) fn succeeded(&mut self) {
         self.failing.clear();
         self.paused = None;
     }
 
-    /// When a lane that failed is tried again.
+    /// Records when a failed queue is retried.
     pub(super) fn retry_at(&mut self, lane: &str, at: Duration) {
         self.retries.insert(lane.to_owned(), at);
     }
 
-    /// An attempt of a lane failed. Where the other side asked to be left alone, all of the channel waits; also where several
-    /// lanes fail one after the other, for then it is the channel that is broken, not a lane.
+    /// Records that an attempt of a queue failed. If the receiver asked to wait, the whole channel pauses. It also
+    /// pauses if several queues fail one after the other, because then the channel is broken, not a queue.
     pub(super) fn failed(&mut self, lane: &str, asked_until: Option<Duration>, probe_at: Duration) {
         self.failing.insert(lane.to_owned());
         let broken = (self.failing.len() >= BROKEN).then_some(probe_at);
         self.paused = self.paused.max(asked_until).max(broken);
     }
 
-    /// Forgets all that waits, but not what is being worked on.
+    /// Removes all waiting queues, but not those that are being processed.
     pub(super) fn clear(&mut self) {
         self.places.retain(|_, place| *place == Place::Busy);
         self.ready.clear();

@@ -1,27 +1,28 @@
-//! The first-parent line of the branch as far as somebody still has to be told of it: places and commits.
+//! The part of the branch's first-parent history that some channel still has to process: positions and commits.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::git::{GitError, Repo};
 use crate::tree::Oid;
 
-/// A piece of the line up to the newest commit, oldest first. A commit's place stays the same while the line grows.
+/// A part of the first-parent history up to the newest commit, oldest first. The position of a commit stays the same
+/// while the history grows.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// The place of the first commit that is held.
+    /// The position of the first commit in memory.
     first: u64,
     commits: VecDeque<Oid>,
 }
 
 impl Line {
-    /// Reads the line back from `tip` until all wanted commits were met, or to its beginning.
+    /// Reads the history back from `tip` until all wanted commits are found, or to its beginning.
     pub(super) fn read(repo: &Repo, tip: Oid, wanted: &HashSet<Oid>) -> Result<Self, GitError> {
         let mut missing = wanted.clone();
         let (mut commits, mut useful) = (VecDeque::new(), 1);
         for step in repo.first_parents(tip)? {
             let commit = match step {
                 Ok(step) => step.commit,
-                // What is not here cannot be told of.
+                // Commits that are missing in a shallow clone cannot be delivered.
                 Err(GitError::Shallow) => break,
                 Err(e) => return Err(e),
             };
@@ -33,13 +34,14 @@ impl Line {
                 break;
             }
         }
-        // What lies before all that is wanted is of no use.
+        // Commits before all wanted commits are not needed.
         let first = commits.len() - useful.min(commits.len());
         commits.drain(..first);
         Ok(Self { first: 0, commits })
     }
 
-    /// Goes on to a newer commit; false, and nothing is done, if the line does not lead there.
+    /// Extends the history to a newer commit. Returns false, and changes nothing, if the known tip is not an ancestor
+    /// of that commit by first parents.
     pub(super) fn extend(&mut self, repo: &Repo, tip: Oid) -> Result<bool, GitError> {
         let Some(old) = self.tip() else { return Ok(false) };
         let mut new = Vec::new();
@@ -58,29 +60,29 @@ impl Line {
         Ok(false)
     }
 
-    /// The newest commit.
+    /// Returns the newest commit.
     pub(super) fn tip(&self) -> Option<Oid> {
         self.commits.back().copied()
     }
 
-    /// The place of a commit; none if it is not held.
+    /// Returns the position of a commit. `None` if the commit is not in memory.
     pub(super) fn place(&self, commit: &Oid) -> Option<u64> {
         self.commits.iter().rposition(|c| c == commit).map(|n| self.first + n as u64)
     }
 
-    /// The place of a commit that is most likely the next after a known place.
+    /// Returns the position of a commit that is most likely the next one after a known position.
     pub(super) fn place_near(&self, commit: &Oid, before: Option<u64>) -> Option<u64> {
         let next = before.map(|b| b + 1).filter(|n| self.at(*n) == Some(*commit));
         next.or_else(|| self.place(commit))
     }
 
-    /// The commit at a place.
+    /// Returns the commit at a position.
     pub(super) fn at(&self, place: u64) -> Option<Oid> {
         let index = usize::try_from(place.checked_sub(self.first)?).ok()?;
         self.commits.get(index).copied()
     }
 
-    /// Drops what lies before a place; the newest commit always stays.
+    /// Drops the commits before a position. The newest commit always stays.
     pub(super) fn forget_before(&mut self, place: u64) {
         while self.first < place && self.commits.len() > 1 {
             self.commits.pop_front();
@@ -88,7 +90,7 @@ impl Line {
         }
     }
 
-    /// How many commits come after a place.
+    /// Returns the number of commits after a position.
     pub(super) fn after(&self, place: u64) -> u64 {
         (self.first + self.commits.len() as u64).saturating_sub(place + 1)
     }

@@ -1,12 +1,12 @@
-//! The watcher: follows what lands in a repository, however it came there, and sees to it that everybody is told.
+//! The watcher: follows all commits of a branch, however they came there, and delivers their events to all channels.
 //!
-//! It keeps up with the branch by looks at its tip: a notice of the file system, the post-receive hook and a tick every few
-//! seconds are only reasons to look. What lies between the [cursor](crate::outbox::Cursor) of a channel and the tip becomes
-//! jobs, and threads send these; each lane of a channel stays in order, and no lane waits for another. A step that no gate
-//! has seen is judged, too (`judge`).
+//! The watcher checks the tip of the branch. A notification of the file system, the post-receive hook and a timer of a
+//! few seconds only trigger a check. The steps between the [cursor](crate::outbox::Cursor) of a channel and the tip
+//! become jobs, and threads send these. Each queue of a channel stays in order, and no queue waits for another. A step
+//! that no gate has judged is judged, too (`judge`).
 //!
-//! One process delivers for a branch at a time; another one stands by and takes over. What was sent and not yet noted
-//! when a process is killed is sent again with the same id.
+//! One process delivers for a branch at a time; another process stands by and takes over. If a process is killed after
+//! sending and before recording it, the delivery is made again with the same id.
 
 mod backoff;
 mod channels;
@@ -47,22 +47,22 @@ use crate::snapshot::Snapshot;
 use crate::supervisor::Supervisor;
 use crate::tree::TreeError;
 
-/// How the channels of a registry are made.
+/// A function that makes the channels of a registry.
 pub type Source = Arc<dyn Fn(&Registry, &Snapshot<'_>) -> Result<Vec<Box<dyn Channel>>, DeliverError> + Send + Sync>;
 
-/// Which branch of which repository is watched.
+/// The branch and repository that are watched.
 #[derive(Debug, Clone)]
 pub struct Home {
-    /// The folder of git.
+    /// The git directory.
     pub git_dir: PathBuf,
     /// The registry's folder in the repository: empty, or ending in a slash.
     pub at: String,
-    /// The branch, in full.
+    /// The branch as a full ref name.
     pub branch: String,
 }
 
 impl Home {
-    /// Where a registry lies.
+    /// Returns the location of a registry.
     pub fn of(registry: &Registry) -> Self {
         Self {
             git_dir: registry.repo().git_dir().to_owned(),
@@ -71,37 +71,37 @@ impl Home {
         }
     }
 
-    /// Opens it, for one thread. Little is kept in memory.
+    /// Opens the registry for one thread. Little is kept in memory.
     fn open(&self) -> Result<Registry, WatchError> {
         Ok(Registry::with(Repo::open_beside(&self.git_dir)?, &self.at)?.following(&self.branch))
     }
 }
 
-/// How to watch.
+/// The options of a watcher.
 #[derive(Clone)]
 pub struct Options {
-    /// Deliver what is due, and end.
+    /// Deliver due jobs once, then end.
     pub once: bool,
-    /// Get what is new upstream so often.
+    /// Fetch from upstream at this interval. `None` fetches never.
     pub fetch: Option<Duration>,
-    /// Hear notices of the file system; without them the branch is looked at every few seconds.
+    /// Use notifications of the file system. Without them, the branch is checked every few seconds.
     pub notices: bool,
-    /// How the channels are made.
+    /// Makes the channels.
     pub source: Source,
-    /// The time.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Who hears what there is to say.
+    /// Receives the watcher's messages.
     pub tell: Tell,
-    /// What is counted.
+    /// The counters of the watcher.
     pub counters: Arc<Counters>,
-    /// What this process judges itself before it lands it.
+    /// Commits that this process has judged itself before it put them on the branch.
     pub vouched: Arc<Vouched>,
-    /// Who hears of a thread that panics.
+    /// Handles the panic of a thread.
     pub supervisor: Arc<Supervisor>,
 }
 
 impl Options {
-    /// Watch until told to stop, with the channels that the registry names.
+    /// Returns the options of a watcher that runs until it is stopped, with the channels that the registry configures.
     pub fn new(tell: Tell) -> Self {
         Self {
             once: false,
@@ -117,30 +117,30 @@ impl Options {
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Deliveries that arrived.
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
-    /// Deliveries that are no longer tried.
+    /// Deliveries that became dead letters.
     pub dead: u64,
-    /// Deliveries that wait for another time.
+    /// Pending deliveries.
     pub pending: u64,
-    /// Channels to which nothing is sent.
+    /// Suspended channels.
     pub suspended: u64,
-    /// Whether another process delivers, so that nothing was done here.
+    /// Whether another process delivers, so that this run did nothing.
     pub elsewhere: bool,
 }
 
-/// Why nothing can be delivered, or not now.
+/// Why nothing can be delivered, for good or for now.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The registry cannot be read.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// Git's side failed.
+    /// A git operation failed.
     #[error(transparent)]
     Git(#[from] GitError),
     /// An object cannot be read.
@@ -158,37 +158,41 @@ pub enum WatchError {
     /// The channels cannot be made.
     #[error(transparent)]
     Deliver(#[from] DeliverError),
-    /// The system gives no thread.
+    /// The operating system cannot start a thread.
     #[error("no thread can be started")]
     Start(#[source] std::io::Error),
-    /// There is no such channel.
+    /// The channel does not exist.
     #[error("there is no channel {0}")]
     NoChannel(String),
-    /// The thread that watched is gone.
+    /// The watcher's thread panicked.
     #[error("the watcher failed inside (a bug)")]
     Panicked,
 }
 
-/// Something for the thread that watches.
+/// A signal for the watcher's thread.
 enum Signal {
-    /// Something may have happened.
+    /// Check the branch, because it may have changed.
     Look,
     /// An attempt was made.
     Attempted(pool::Attempt),
-    /// A lane is no longer worked on.
+    /// A queue is no longer being processed.
     Freed { channel: String, lane: String },
-    /// End, when what is being sent is sent.
+    /// Stop after the attempts that are running.
     Stop,
 }
 
-/// A watcher that runs on a thread of its own.
+/// A watcher that runs on its own thread.
 pub struct Watcher {
     signals: Sender<Signal>,
     thread: JoinHandle<Option<Result<Summary, WatchError>>>,
 }
 
 impl Watcher {
-    /// Starts to watch.
+    /// Starts a watcher.
+    ///
+    /// # Errors
+    ///
+    /// [`WatchError::Start`] when the thread cannot be started.
     pub fn start(home: Home, options: Options) -> Result<Self, WatchError> {
         let (signals, receive) = channel();
         let own = signals.clone();
@@ -204,17 +208,17 @@ impl Watcher {
         Ok(Self { signals, thread })
     }
 
-    /// Makes it look now.
+    /// Makes the watcher check the branch now.
     pub fn wake(&self) {
         let _ = self.signals.send(Signal::Look);
     }
 
-    /// Tells it to stop; it ends when what is being sent is sent.
+    /// Tells the watcher to stop. It ends after the attempts that are running.
     pub fn stop(&self) {
         let _ = self.signals.send(Signal::Stop);
     }
 
-    /// A hand that stops it from elsewhere.
+    /// Returns a function that stops the watcher, for example from a signal handler.
     pub fn stopper(&self) -> impl Fn() + Send + use<> {
         let signals = self.signals.clone();
         move || {
@@ -222,7 +226,11 @@ impl Watcher {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the watcher.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the watcher, or [`WatchError::Panicked`].
     pub fn join(self) -> Result<Summary, WatchError> {
         self.thread.join().ok().flatten().unwrap_or(Err(WatchError::Panicked))
     }

@@ -1,6 +1,6 @@
-//! Notices of the file system that a branch may have moved. They are hints: what they miss is found by the look that is
-//! taken every few seconds. So only folders are watched in which little else happens: each change of each file in a watched
-//! folder wakes a thread, and who commits would pay for that.
+//! Notifications of the file system that a branch may have moved. They are hints: the check every few seconds finds
+//! what they miss. So only folders with few other changes are watched. Each change of a file in a watched folder wakes
+//! a thread, which would slow down each commit.
 
 use std::path::Path;
 
@@ -9,15 +9,15 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::outbox::wake_file;
 
-/// Notices of one repository, as long as it is kept.
+/// The notifications of one repository. They end when this is dropped.
 pub(super) struct Notices(#[expect(dead_code, reason = "dropping it ends the notices")] RecommendedWatcher);
 
-/// Begins to call `wake` when something may have happened: a branch moved, or somebody touched the wake file.
+/// Starts to call `wake` when something may have changed: a branch moved, or the wake file was written.
 pub(super) fn start(common_dir: &Path, state_dir: &Path, wake: impl Fn() + Send + 'static) -> Result<Notices, String> {
     let told = move |event: notify::Result<Event>| match event {
         Ok(event) if event.need_rescan() || (is_change(event.kind) && event.paths.iter().any(|p| matters(p))) => wake(),
         Ok(_) => {}
-        // What was missed is not known, so all may be.
+        // Unknown notifications were missed, so check everything.
         Err(_) => wake(),
     };
     let mut watcher = notify::recommended_watcher(told).map_err(|e| e.to_string())?;
@@ -29,7 +29,7 @@ pub(super) fn start(common_dir: &Path, state_dir: &Path, wake: impl Fn() + Send 
     Ok(Notices(watcher))
 }
 
-/// Whether something was changed rather than read: our own looks must not wake us.
+/// Returns whether a file was changed rather than read: the watcher's own reads must not wake it.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
@@ -38,7 +38,7 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// Whether a file may tell where a branch is, or that somebody wants us awake: all but git's own locks.
+/// Returns whether a file may belong to a branch or be the wake file: all files except git's locks.
 fn matters(path: &Path) -> bool {
     path.extension().is_none_or(|e| e != "lock")
 }

@@ -1,4 +1,4 @@
-//! Planning: the steps after a channel's cursor become jobs in its ledger, and the cursor moves, both at once.
+//! Planning: the steps after a channel's cursor become jobs in its ledger, and the cursor moves, in one record.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,16 +14,16 @@ use crate::deliver::Channel;
 use crate::outbox::{Cursor, Origin, Pending};
 use crate::tree::Oid;
 
-/// How many steps are planned before work is given out.
+/// The number of rounds that are planned before jobs are dispatched.
 const ROUNDS: usize = 64;
 
-/// How long a channel is not asked again that could not say what has to be sent.
+/// How long a channel is not asked again after it failed to determine its jobs.
 const DEAF: Duration = Duration::from_secs(10);
 
-/// Channels that are told of a step, each from a place in it on.
+/// Channels that process a step, each from an event number on.
 type Listeners = Vec<(String, u32)>;
 
-/// What was planned for a channel and is not written down yet.
+/// Planned jobs and the new cursor of a channel, before they are written.
 #[derive(Default)]
 struct Draft {
     jobs: Vec<Pending>,
@@ -32,14 +32,14 @@ struct Draft {
 }
 
 impl Runner<'_> {
-    /// Plans a piece for each channel; true if there is more.
+    /// Plans some steps for each channel. Returns true if there are more.
     pub(super) fn plan(&mut self) -> Result<bool, WatchError> {
         let tip = self.tip()?;
         let root = Some(self.registry.repo().tree_of(&tip)?);
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         let mut more = true;
         for _ in 0..ROUNDS {
-            // Those who stand at the same place are told of the same step, which is looked at once.
+            // Channels at the same position share the step, which is computed once.
             let mut due: BTreeMap<(Oid, Option<Oid>), Listeners> = BTreeMap::new();
             for name in self.served.keys() {
                 if let Some((origin, from)) = self.next_of(name, drafts.get(name)) {
@@ -61,7 +61,8 @@ impl Runner<'_> {
         Ok(more)
     }
 
-    /// The next step of a channel, and the place in it; none if it is up to date or must wait.
+    /// Returns the next step of a channel, and the event number in it. `None` if the channel is up to date or must
+    /// wait.
     fn next_of(&self, name: &str, draft: Option<&Draft>) -> Option<(Origin, u32)> {
         let served = self.served.get(name).filter(|s| s.is_sending())?;
         let waiting = served.ledger.state().waiting() + draft.map_or(0, |d| d.jobs.len());
@@ -75,7 +76,7 @@ impl Runner<'_> {
         }
         match draft.map_or(served.place, |d| d.place) {
             Some(place) => self.line.at(place + 1).map(|commit| (Origin { commit, before: None }, 0)),
-            // The commit that was told of last is no longer on the line.
+            // The commit that was processed last is no longer in the first-parent history.
             None => {
                 let commit = self.line.tip()?;
                 Some((Origin { commit, before: Some(cursor.origin.commit) }, 0))
@@ -83,7 +84,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Asks channels what has to be sent of a step.
+    /// Asks channels for the jobs of a step.
     fn plan_step(
         &mut self,
         origin: Origin,
@@ -118,7 +119,8 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// A channel could not say what has to be sent: it is asked again later, and holds up no other.
+    /// Reports that a channel could not determine its jobs. The channel is asked again later, and does not delay other
+    /// channels.
     fn cannot_say(&mut self, name: &str, e: &WatchError) {
         let text = "a channel cannot say what has to be sent; it is asked again";
         self.say(Message::new(Level::Error, text).with("channel", name).because(e));
@@ -129,7 +131,7 @@ impl Runner<'_> {
         }
     }
 
-    /// A rewritten history is never passed over in silence.
+    /// Reports a rewrite of the history: it must never stay unnoticed.
     fn tell_of_rewrite(&self, before: Oid, tip: Oid, names: &[(String, u32)]) {
         let there = self.registry.repo().has(&before);
         let text = if there {
@@ -152,7 +154,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Drops the steps of which everybody was told.
+    /// Drops the steps that all channels have processed.
     fn forget_what_is_told(&mut self) {
         let judged = self.line.place(&self.judge.cursor().origin.commit);
         let places = self.served.values().map(|s| s.place).chain([judged]);
@@ -162,7 +164,8 @@ impl Runner<'_> {
     }
 }
 
-/// What a channel has to send of a step from a place on, as far as there is room; and the place to go on from, if any.
+/// Returns the jobs of a channel for a step from an event number on, as many as there is room for. Also returns the
+/// event number to continue from, if any.
 fn ask(
     channel: &dyn Channel,
     step: &Derived,

@@ -1,4 +1,4 @@
-//! The threads that send. Each has the repository open for itself; there are as many as are needed, up to a bound.
+//! The threads that send. Each opens the repository itself. Threads are started on demand, up to a limit.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,20 +16,20 @@ use crate::registry::{Registry, RegistryError};
 use crate::supervisor::Supervisor;
 use crate::tree::TreeError;
 
-/// The most threads that send for one repository.
+/// The largest number of sending threads for one repository.
 pub(super) const THREADS: usize = 32;
 
-/// How long a thread with nothing to do keeps the repository open.
+/// How long an idle thread keeps the repository open.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// The jobs of a lane whose turn it is.
+/// The due jobs of a queue.
 pub(super) struct Task {
     pub(super) channel: Arc<dyn Channel>,
     pub(super) lane: String,
     pub(super) jobs: Vec<Pending>,
 }
 
-/// What came of an attempt: for which jobs, and what.
+/// The result of an attempt: the jobs and the outcome.
 pub(super) struct Attempt {
     pub(super) channel: String,
     pub(super) lane: String,
@@ -40,11 +40,11 @@ pub(super) struct Attempt {
 #[derive(Default)]
 struct Queue {
     tasks: VecDeque<Task>,
-    /// Threads that take a task as soon as there is one: those that wait, and those that are about to.
+    /// Threads that take the next task: those that wait, and those that are about to.
     idle: usize,
     threads: usize,
     closed: bool,
-    /// Goes up when what threads have open is out of date.
+    /// Increases when the repositories that threads have open are out of date.
     age: u64,
 }
 
@@ -57,7 +57,7 @@ struct Shared {
     supervisor: Arc<Supervisor>,
 }
 
-/// The threads of one repository. Dropping it lets them end when what they send now is sent.
+/// The threads of one repository. When this is dropped, they end after their current attempts.
 pub(super) struct Pool(Arc<Shared>);
 
 impl Pool {
@@ -65,7 +65,7 @@ impl Pool {
         Self(Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), home, clock, signals, supervisor }))
     }
 
-    /// Gives work to a thread that has none, or to a new one.
+    /// Gives a task to an idle thread, or to a new one.
     pub(super) fn submit(&self, task: Task) -> Result<(), WatchError> {
         let mut queue = self.0.lock();
         queue.tasks.push_back(task);
@@ -80,14 +80,14 @@ impl Pool {
                 queue.threads += 1;
                 queue.idle += 1;
             }
-            // The others do it, where there are others.
+            // If other threads exist, they do the task.
             Err(e) if queue.threads == 0 => return Err(WatchError::Start(e)),
             Err(_) => {}
         }
         Ok(())
     }
 
-    /// What the threads have open is opened anew: settings changed.
+    /// Makes the threads open the repository anew, because settings changed.
     pub(super) fn renew(&self) {
         self.0.lock().age += 1;
     }
@@ -108,13 +108,14 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This thread is done with its task. It says so before the others hear of it, who may have the next one.
+    /// Marks this thread as idle after its task, before it reports that the queue is free, because that report may lead
+    /// to the next task.
     fn is_idle(&self) {
         self.lock().idle += 1;
     }
 
-    /// The next task of a thread that is idle, and how old what is open may be; none when there was none for a while, and
-    /// the thread shall end.
+    /// Returns the next task of an idle thread, and the current age of settings. `None` if there was no task for a
+    /// while, and the thread shall end.
     fn next(&self) -> Option<(Task, u64)> {
         let mut queue = self.lock();
         loop {
@@ -146,7 +147,7 @@ fn work(shared: &Shared) {
         let (channel, lane) = (task.channel.name().to_owned(), task.lane.clone());
         let mut rest = task.jobs.as_slice();
         if let Err(e) = send_all(shared, &mut open, age, &task, &mut rest) {
-            // Nothing was attempted of what is left: the repository could not be read just now.
+            // The remaining jobs were not attempted: the repository could not be read.
             open = None;
             let why = format!("the registry cannot be read: {}", crate::text::with_causes(&e));
             let jobs = rest.first().map(|j| j.id.clone()).into_iter().collect();
@@ -159,12 +160,13 @@ fn work(shared: &Shared) {
 }
 
 fn report(shared: &Shared, attempt: Attempt) {
-    // Who is not there any more does not count: it is sent again after the restart, with the same id.
+    // If the watcher is gone, the attempt does not count. The delivery is made again after the restart, with the same
+    // id.
     let _ = shared.signals.send(Signal::Attempted(attempt));
 }
 
-/// Sends the jobs of a task one after the other, as far as they arrive, and leaves in `rest` those that were not tried. The
-/// error is one of reading before the first of these was.
+/// Sends the jobs of a task one after the other, as long as they arrive, and leaves the jobs that were not tried in
+/// `rest`. An error means that the registry could not be read before the first of these was sent.
 fn send_all(
     shared: &Shared,
     open: &mut Option<(Registry, Reader, u64)>,
@@ -201,13 +203,13 @@ fn send_all(
     Ok(())
 }
 
-/// Jobs with what they tell.
+/// Jobs with their events.
 enum Gathered {
-    /// What the first one tells of can no longer be seen.
+    /// The event of the first job can no longer be computed.
     Gone(String),
-    /// What the first one tells of holds no more, so that nobody has to hear of it.
+    /// The event of the first job is no longer true, so it is not sent.
     Past(&'static str),
-    /// The first few, and the step of the first.
+    /// The first jobs, and the step of the first one.
     Due(std::rc::Rc<super::derive::Derived>, Vec<(Pending, Happening)>),
 }
 
@@ -228,7 +230,7 @@ fn gather(registry: &Registry, reader: &mut Reader, jobs: &[Pending]) -> Result<
                 return Ok(Gathered::Gone(format!("its commit is gone: {}", crate::text::with_causes(&e))));
             }
             Err(e) if due.is_empty() => return Err(e),
-            // Those before it can be sent; it has its turn as the first.
+            // The jobs before this one can be sent. This one follows as the first of the next attempt.
             Ok(None) | Err(_) => break,
         }
     }
@@ -238,7 +240,7 @@ fn gather(registry: &Registry, reader: &mut Reader, jobs: &[Pending]) -> Result<
     }
 }
 
-/// Whether objects are gone for good, as after a rewrite and git's collection.
+/// Returns whether objects are gone for good, as after a rewrite and git's garbage collection.
 fn is_missing(e: &WatchError) -> bool {
     let tree = match e {
         WatchError::Git(GitError::Object(e)) | WatchError::Tree(e) => e,
@@ -248,7 +250,7 @@ fn is_missing(e: &WatchError) -> bool {
     matches!(tree, TreeError::Missing(_))
 }
 
-/// One attempt; a channel that panics has not delivered, and harms nobody else.
+/// Makes one attempt. If the channel panics, the attempt counts as failed, and other channels are not affected.
 fn attempt(channel: &dyn Channel, jobs: &[(Pending, Happening)], around: &Around<'_>, clock: &dyn Clock) -> Sent {
     let asked: Vec<Job> = jobs.iter().map(|(pending, _)| job_of(pending)).collect();
     let due: Vec<Due<'_>> = jobs

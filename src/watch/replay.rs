@@ -1,5 +1,5 @@
-//! Sending once more what happened in a piece of the history: in the foreground, with the ids of the first time, in order,
-//! as fast as the other side takes it. Nothing is noted in the outbox.
+//! Sends the events of a part of the history again: in the foreground, with the original ids, in order, as fast as the
+//! receiver accepts them. Nothing is recorded in the outbox.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,52 +18,52 @@ use crate::outbox::{Origin, Pending};
 use crate::registry::Registry;
 use crate::tree::Oid;
 
-/// How many threads send.
+/// The number of sending threads.
 const THREADS: usize = 8;
 
-/// How many jobs wait for each of them.
+/// The number of jobs that wait for each thread.
 const AHEAD: usize = 64;
 
-/// How often a job is tried, and how long is waited between, times the retry scale.
+/// The waits between the attempts of a job, multiplied by the retry scale.
 const TRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
 
-/// The longest that the other side may ask to be left alone.
+/// The longest wait that a receiver can ask for.
 const MAX_ASKED: Duration = Duration::from_secs(60);
 
-/// What is to be sent once more.
+/// The events that are sent again.
 #[derive(Debug, Clone, Default)]
 pub struct Replay {
-    /// What happened after this commit; none for all.
+    /// Events after this commit. `None` for all events.
     pub after: Option<Oid>,
-    /// What had happened by this commit; none for the newest.
+    /// Events up to this commit. `None` for the newest.
     pub until: Option<Oid>,
-    /// To this channel only.
+    /// Deliveries to this channel only.
     pub channel: Option<String>,
-    /// Events of this name only, in which `*` stands for any text.
+    /// Events of this name only. `*` stands for any text.
     pub event: Option<String>,
-    /// Of this model only.
+    /// Events of this model only.
     pub model: Option<ModelName>,
-    /// Send nothing; say what would be sent.
+    /// Send nothing and report the deliveries that would be made.
     pub dry_run: bool,
 }
 
 /// One delivery of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
-    /// The channel.
+    /// The name of the channel.
     pub channel: String,
     /// The delivery, with its id.
     pub job: Pending,
-    /// What came of it; none where nothing was sent.
+    /// The result. `None` if nothing was sent.
     pub outcome: Option<Result<String, Failure>>,
 }
 
-/// Why something was not delivered.
+/// Why a delivery failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It was tried.
+    /// The attempts failed, with this reason.
     Tried(String),
-    /// It was not, because one before it, with which it must stay in order, did not arrive.
+    /// The delivery was not tried, because an earlier one of the same queue failed.
     Behind,
 }
 
@@ -75,7 +75,12 @@ struct Parcel {
     roots: (Option<Oid>, Option<Oid>),
 }
 
-/// Replays. `hear` is told of each delivery, those of one lane in their order.
+/// Replays events. `hear` receives the result of each delivery, in order within each queue.
+///
+/// # Errors
+///
+/// [`WatchError::NoChannel`] when the named channel does not exist, and other [`WatchError`]s when the registry cannot
+/// be read or a thread cannot be started.
 pub fn replay(
     home: &Home,
     options: &Options,
@@ -110,7 +115,7 @@ pub fn replay(
     })
 }
 
-/// The commits whose happenings are replayed, oldest first.
+/// Returns the commits whose events are replayed, oldest first.
 fn steps(registry: &Registry, wanted: &Replay, tip: Oid) -> Result<Vec<Oid>, WatchError> {
     let until = wanted.until.unwrap_or(tip);
     let line = Line::read(registry.repo(), until, &wanted.after.into_iter().collect())?;
@@ -124,7 +129,7 @@ fn steps(registry: &Registry, wanted: &Replay, tip: Oid) -> Result<Vec<Oid>, Wat
     Ok((first..).map_while(|place| line.at(place)).collect())
 }
 
-/// The whole line up to a commit, oldest first.
+/// Returns the whole first-parent history up to a commit, oldest first.
 fn whole(registry: &Registry, until: Oid) -> Result<Vec<Oid>, crate::git::GitError> {
     let commits = registry.repo().first_parents(until)?.map(|step| step.map(|s| s.commit));
     let mut all = commits.collect::<Result<Vec<_>, _>>()?;
@@ -132,7 +137,7 @@ fn whole(registry: &Registry, until: Oid) -> Result<Vec<Oid>, crate::git::GitErr
     Ok(all)
 }
 
-/// What is replayed to whom.
+/// The channels, the steps and the newest commit of a replay.
 type Plan<'p> = (&'p [Arc<dyn Channel>], &'p [Oid], Oid);
 
 fn feed(
@@ -159,7 +164,7 @@ fn feed(
                         continue;
                     };
                     let (channel, happening) = (Arc::clone(channel), happening.clone());
-                    // A thread that is gone has said why.
+                    // A thread that ended has reported the reason.
                     let _ = sender.send(Parcel { channel, job, happening, roots: step.roots() });
                 }
             }
@@ -178,7 +183,7 @@ fn is_wanted(happening: &Happening, wanted: &Replay) -> bool {
     named && wanted.model.as_ref().is_none_or(|m| model == Some(m))
 }
 
-/// Which thread sends what belongs to a lane: always the same, so that it stays in order.
+/// Returns the thread of a queue: always the same one, so that the queue stays in order.
 fn hand(channel: &str, lane: &str, threads: usize) -> usize {
     let sum = crc32fast::hash(format!("{channel} {lane}").as_bytes());
     usize::try_from(sum).unwrap_or(0).checked_rem(threads).unwrap_or(0)

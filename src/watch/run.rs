@@ -1,4 +1,5 @@
-//! The thread that watches: it looks, plans, lets the others send, and writes down what came of it.
+//! The watcher's thread: checks the branch, plans jobs, dispatches them to the sending threads, and records the
+//! results.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -18,32 +19,32 @@ use crate::outbox::{Cursor, Lead, Ledger, Outbox};
 use crate::registry::{Place, Registry};
 use crate::tree::Oid;
 
-/// How often is looked without a reason (REL-21: at least every 10 s).
+/// The interval of checks without a trigger. It must be at most 10 s.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How often is asked whether the process that delivers is gone.
+/// The interval of checks whether the process that delivers is gone.
 const STAND_BY: Duration = Duration::from_millis(500);
 
-/// How long is waited for what is being sent, when told to stop.
+/// How long the watcher waits for running attempts when it is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How long a branch that moved is left to settle: one look serves all that lands meanwhile, and who lands is answered
-/// before we take the processor.
+/// The wait after a branch moved. One check covers all commits of that time, and the committer gets the response before
+/// the watcher uses the processor.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// How long is waited after something failed that may pass.
+/// The wait after an error that may be temporary.
 const FAILED: Duration = Duration::from_secs(2);
 
-/// How many signals are acted on before the next look.
+/// The largest number of signals that are handled before the next check.
 const AT_ONCE: usize = 1000;
 
-/// The name under which is noted how far somebody looked: what channels there were at that commit is known.
+/// The name under which the position of the last check is stored. The channels at that commit are known.
 const LOOKED: &str = "_looked";
 
-/// What is said when the registry cannot be followed.
+/// The message when the registry cannot be followed.
 const LATER: &str = "the registry cannot be followed just now; it is tried again";
 
-/// All that the thread which watches holds.
+/// The whole state of the watcher's thread.
 pub(super) struct Runner<'o> {
     pub(super) home: &'o Home,
     pub(super) options: &'o Options,
@@ -57,27 +58,27 @@ pub(super) struct Runner<'o> {
     pub(super) reader: Reader,
     pub(super) backoff: Backoff,
     pub(super) pool: Pool,
-    /// What the channels were made of; none if they have to be made anew.
+    /// The inputs from which the channels were made. `None` if they have to be made anew.
     pub(super) stamp: Option<Stamp>,
-    /// Channels that should be served and cannot be.
+    /// Channels that should be active but cannot be used.
     pub(super) unusable: Vec<Unusable>,
     pub(super) summary: Summary,
     signals: &'o Receiver<Signal>,
-    /// The newest commit when the place of the registry was looked at last.
+    /// The newest commit when the registry's location was checked last.
     placed: Option<Oid>,
-    /// What failed last, so that it is not told again and again.
+    /// The last error, so that it is not reported repeatedly.
     complaint: Option<String>,
 }
 
 /// How a run ended.
 enum Ended {
-    /// All that was to be done is done.
+    /// The run is complete.
     Done(Summary),
-    /// The registry is at another place, where it is to be watched on.
+    /// The registry is at another location, where watching continues.
     Moved(Place),
 }
 
-/// Watches until told to stop, or once; wherever the registry goes meanwhile.
+/// Watches until told to stop, or once. Follows the registry if it moves.
 pub(super) fn run(
     mut home: Home,
     options: &Options,
@@ -121,8 +122,8 @@ fn run_at(
     ended
 }
 
-/// Where nothing was told from this place yet: goes on with what was told of the same history from a place that is no
-/// more, because the branch was renamed or the registry moved while nobody watched.
+/// If there is no state for this location yet, takes over the state of a former location of the same history. This is
+/// the case when the branch was renamed, or the registry moved, while no process watched.
 fn take_over(registry: &Registry, outbox: &Outbox, options: &Options) -> Result<(), WatchError> {
     let (None, Some(tip)) = (outbox.look(LOOKED)?, registry.head()?) else { return Ok(()) };
     let others = outbox.others();
@@ -161,7 +162,8 @@ fn begin_notices(registry: &Registry, options: &Options, wake: impl Fn() + Send 
     }
 }
 
-/// Waits to be the one that delivers; none when told to stop before, or when it is to be done once and somebody else does.
+/// Waits for the lock of the outbox. `None` when told to stop before, or when a run is done once and another process
+/// holds the lock.
 fn stand_by(outbox: &Outbox, options: &Options, signals: &Receiver<Signal>) -> Result<Option<Lead>, WatchError> {
     let mut told = false;
     loop {
@@ -198,7 +200,7 @@ impl<'o> Runner<'o> {
         let looked = match outbox.open(LOOKED, &lead)? {
             Some(looked) => looked,
             None => {
-                // The first start: what happened before is nobody's news.
+                // On the first start, earlier events are not sent.
                 let text = "the first start here: what happens from now on is told";
                 (options.tell)(&Message::new(Level::Info, text).with("commit", tip.short()));
                 outbox.begin(LOOKED, Cursor::after(tip), &lead)?
@@ -256,20 +258,21 @@ impl<'o> Runner<'o> {
         self.drain()?;
         self.count();
         match self.unusable.pop() {
-            // All others were served; who started this run hears that not all is done.
+            // All other channels were served. The caller of this run learns that one was not.
             Some(unusable) if self.options.once => Err(unusable.error.into()),
             Some(_) | None => Ok(Ended::Done(self.summary)),
         }
     }
 
-    /// Where the registry is now, if it is not where it was.
+    /// Returns the registry's new location, if it has moved.
     fn new_place(&mut self) -> Result<Option<Place>, WatchError> {
         let tip = self.registry.head()?;
         if tip.is_some() && tip == self.placed {
             return Ok(None);
         }
         let seen = self.looked.state().cursor().origin.commit;
-        // What was seen last may be gone, after a rewrite and git's collection: then there is nothing to go by.
+        // The last seen commit may be gone, after a rewrite and git's garbage collection: then the location cannot be
+        // found.
         if tip.is_some() && !self.registry.repo().has(&seen) {
             return Ok(None);
         }
@@ -278,10 +281,10 @@ impl<'o> Runner<'o> {
         Ok(place)
     }
 
-    /// Looks, plans a piece and gives out work; true if there is more to be planned at once. What fails and may pass is told
-    /// and tried again; in a run that is done once it is the end.
+    /// Checks the branch, plans some steps and dispatches jobs. Returns true if there is more to plan at once. An error
+    /// that may be temporary is reported and retried; in a run that is done once, it ends the run.
     fn turn(&mut self) -> Result<bool, WatchError> {
-        // What fails in one part does not keep the others from their work.
+        // An error in one part does not stop the others.
         let planned = self.look().and_then(|()| self.plan());
         let judged = self.judge_some();
         let sent = self.dispatch();
@@ -300,14 +303,14 @@ impl<'o> Runner<'o> {
         }
     }
 
-    /// Whether nothing is left that could be done now.
+    /// Returns whether nothing is left that could be done now.
     fn is_done(&self) -> bool {
         let now = self.options.clock.elapsed();
         let due = |s: &Served| s.is_sending() && s.lanes.deadline().is_some_and(|d| d <= now);
         !self.judge.waits() && self.served.values().all(|s| s.lanes.busy() == 0 && !due(s))
     }
 
-    /// How long nothing has to be done.
+    /// Returns how long nothing has to be done.
     fn wait(&self) -> Duration {
         let now = self.options.clock.elapsed();
         if self.complaint.is_some() {
@@ -319,7 +322,7 @@ impl<'o> Runner<'o> {
         soonest.map_or(TICK, |d| d.saturating_sub(now).min(TICK))
     }
 
-    /// Waits for signals and acts on them; false when told to stop.
+    /// Waits for signals and handles them. Returns false when told to stop.
     fn listen(&mut self, wait: Duration) -> Result<bool, WatchError> {
         if wait >= Duration::from_millis(50) {
             self.sync();
@@ -344,7 +347,7 @@ impl<'o> Runner<'o> {
         Ok(goes_on)
     }
 
-    /// Waits for what is being sent, and writes all down.
+    /// Waits for running attempts, and flushes all records.
     fn drain(&mut self) -> Result<(), WatchError> {
         let end = self.options.clock.elapsed() + DRAIN;
         while self.served.values().any(|s| s.lanes.busy() > 0) {
@@ -371,7 +374,7 @@ impl<'o> Runner<'o> {
         }
     }
 
-    /// Tells of an error, unless it is the same as before.
+    /// Reports an error, unless it is the same as before.
     pub(super) fn complain(&mut self, what: &str, e: &WatchError) {
         let text = crate::text::with_causes(e);
         if self.complaint.as_ref() != Some(&text) {
@@ -384,7 +387,7 @@ impl<'o> Runner<'o> {
         (self.options.tell)(&message);
     }
 
-    /// Brings the counts up to date.
+    /// Updates the counters.
     fn count(&mut self) {
         let pending = self.served.values().map(|s| s.ledger.state().waiting()).sum();
         let first = |s: &Served| s.ledger.state().pending().next().map(|j| j.landed);
@@ -396,13 +399,14 @@ impl<'o> Runner<'o> {
         self.summary.suspended = self.served.values().filter(|s| !s.is_sending()).count() as u64;
     }
 
-    /// The newest commit.
+    /// Returns the newest commit.
     pub(super) fn tip(&self) -> Result<Oid, WatchError> {
         self.registry.head()?.ok_or_else(|| no_commit(self.home))
     }
 }
 
-/// A signal and those that came meanwhile, so that one look serves them all; what is beyond the bound stays where it is.
+/// Returns a signal and the signals that arrived meanwhile, so that one check covers them all. Signals beyond the limit
+/// stay in the channel.
 fn at_once(first: Signal, more: &Receiver<Signal>) -> Vec<Signal> {
     std::iter::once(first).chain(more.try_iter().take(AT_ONCE - 1)).collect()
 }

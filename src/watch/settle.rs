@@ -1,4 +1,4 @@
-//! Giving out work, and writing down what came of it.
+//! Dispatches jobs, and records the results of attempts.
 
 use super::WatchError;
 use super::pool::{Attempt, THREADS, Task};
@@ -7,26 +7,27 @@ use super::tell::{Level, Message};
 use crate::deliver::Outcome;
 use crate::outbox::Pending;
 
-/// What became of jobs that did not arrive.
+/// The effects of failed jobs on the channel.
 #[derive(Debug, Default)]
 struct Put {
-    /// Until when all of the channel has to be left alone, if it asked for that.
+    /// The time until which the whole channel pauses, if the receiver asked for that.
     asked_until: Option<std::time::Duration>,
-    /// When the first of those landed that are given up (milliseconds since the epoch), if any are.
+    /// When the first of the given-up events reached the branch, in milliseconds since the epoch. `None` if no job was
+    /// given up.
     given_up: Option<i64>,
 }
 
-/// Whose fault it is that jobs did not arrive.
+/// The cause of a failure.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// Their own.
+    /// The jobs themselves.
     Own,
-    /// The channel's, which may have asked to be left alone for a time.
+    /// The channel, whose receiver may have asked to wait.
     Channel { asked: Option<std::time::Duration> },
 }
 
 impl Runner<'_> {
-    /// Gives work to the threads: each channel has its turn, whatever the others do.
+    /// Dispatches jobs to the threads. Channels take turns.
     pub(super) fn dispatch(&mut self) -> Result<(), WatchError> {
         let now = self.options.clock.elapsed();
         let mut busy: usize = self.served.values().map(|s| s.lanes.busy()).sum();
@@ -54,11 +55,12 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// The first jobs of a lane that may go together: those of one step, or those that were held back and are due.
+    /// Returns the first jobs of a queue that may be sent together: jobs of one step, or jobs that were held back and
+    /// are due.
     fn due_jobs(&self, name: &str, lane: &str) -> Vec<Pending> {
         let Some(served) = self.served.get(name) else { return Vec::new() };
         let state = served.ledger.state();
-        // The lane's turn is that of the first; the clock on the wall may say otherwise since.
+        // The queue is due because its first job was due, even if the wall clock says otherwise since.
         let Some(first) = state.lane(lane).next() else { return Vec::new() };
         let together = |job: &Pending| match first.not_before {
             Some(_) => job.not_before.is_some() && self.due(job).is_none(),
@@ -69,15 +71,15 @@ impl Runner<'_> {
         [first].into_iter().chain(rest).cloned().collect()
     }
 
-    /// A thread is done with a lane.
+    /// Handles that a thread has finished with a queue.
     pub(super) fn freed(&mut self, name: &str, lane: &str) {
         let Some(served) = self.served.get_mut(name) else { return };
         served.lanes.free(lane);
         self.put_lanes(name, &[lane.to_owned()]);
     }
 
-    /// Writes down what came of an attempt. Where that fails, it is as if the attempt had not been; then the same would be
-    /// sent again at once and as fast as it can, so the channel is left alone for a while.
+    /// Records the result of an attempt. If that fails, it is as if the attempt had not happened. Without a pause, the
+    /// same jobs would be sent again at once, in a fast loop. So the channel pauses for a while.
     pub(super) fn settle(&mut self, attempt: Attempt) {
         let Attempt { channel, lane, jobs, outcome } = attempt;
         let noted = match outcome {
@@ -97,7 +99,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Nothing can be noted of a channel just now: it is left alone, and so is the lane when others are heard of.
+    /// Pauses a channel whose results cannot be recorded now, and delays the retry of the queue.
     fn leave_alone(&mut self, channel: &str, lane: &str) {
         let until = self.options.clock.elapsed() + self.backoff.probe();
         let Some(served) = self.served.get_mut(channel) else { return };
@@ -114,8 +116,8 @@ impl Runner<'_> {
         Ok(jobs.iter().try_for_each(|id| served.ledger.delivered(id, now, said))?)
     }
 
-    /// The channel did not take the jobs. Where several lanes fail it is left alone for a while, and where nothing arrived
-    /// for as long as jobs are tried, it is switched off (SEC-77).
+    /// Handles jobs that the channel could not deliver. If several queues fail, the channel pauses for a while. If
+    /// nothing arrived for as long as jobs are retried, the channel is suspended.
     fn failed(
         &mut self,
         channel: &str,
@@ -129,7 +131,7 @@ impl Runner<'_> {
         let Some(served) = self.served.get_mut(channel) else { return Ok(()) };
         served.lanes.failed(lane, put.asked_until, probe);
         let state = served.ledger.state();
-        // With many lanes that take turns to try, the time may be over long before any job was tried often enough.
+        // With many queues that take turns, the time may end long before any job was tried often enough.
         let is_over = state.failing().is_some_and(|failing| self.backoff.is_over(failing, now));
         if is_over || put.given_up.is_some_and(|landed| !state.arrived_since(landed)) {
             let why = format!("nothing arrived for as long as deliveries are tried; the last time: {why}");
@@ -138,7 +140,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// The jobs wait for their next attempt, or are given up.
+    /// Schedules the next attempt of jobs, or gives them up.
     fn not_yet(
         &mut self,
         channel: &str,
@@ -178,7 +180,7 @@ impl Runner<'_> {
             served.lanes.retry_at(lane, elapsed + wait);
         }
         died.iter().try_for_each(|id| self.bury(channel, id, why))?;
-        // Who asks to be left alone means all of the channel, but no longer than we would wait anyway.
+        // A receiver that asks to wait means the whole channel, but no longer than the schedule would wait anyway.
         Ok(Put { asked_until: asked.and(waits).map(|wait| elapsed + wait), given_up })
     }
 
@@ -188,7 +190,7 @@ impl Runner<'_> {
         jobs.iter().try_for_each(|id| self.bury(channel, id, why))
     }
 
-    /// A job is no longer tried.
+    /// Turns a job into a dead letter.
     fn bury(&mut self, channel: &str, id: &str, why: &str) -> Result<(), WatchError> {
         let now = self.options.clock.now();
         let Some(served) = self.served.get_mut(channel) else { return Ok(()) };

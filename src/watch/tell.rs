@@ -1,31 +1,31 @@
-//! What the watcher has to say about itself, and to whom; and what it counts.
+//! The watcher's messages about itself, and its counters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How much a message matters.
+/// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// For who wants to follow.
+    /// Information about normal operation.
     Info,
-    /// Something is not as it should be, and goes on.
+    /// Something is wrong, but the watcher continues.
     Warn,
-    /// Somebody must look.
+    /// An administrator must act.
     Error,
 }
 
-/// A message: what, and its details by name. Nothing secret is ever in it.
+/// A message: a sentence, and details by name. It never holds a secret.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// How much it matters.
+    /// The severity.
     pub level: Level,
-    /// A sentence that can be read alone.
+    /// A sentence that is complete without the details.
     pub text: String,
     /// Details: name and value.
     pub details: Vec<(&'static str, String)>,
 }
 
-/// Who is told.
+/// A function that receives messages.
 pub type Tell = Arc<dyn Fn(&Message) + Send + Sync>;
 
 impl Message {
@@ -38,13 +38,13 @@ impl Message {
         self
     }
 
-    /// With an error and its causes.
+    /// Adds an error and its causes.
     pub(super) fn because(self, error: &(dyn std::error::Error + 'static)) -> Self {
         self.with("error", crate::text::with_causes(error))
     }
 }
 
-/// What is counted since the start.
+/// Counters since the start of the process.
 #[derive(Debug, Default)]
 pub struct Counters {
     delivered: AtomicU64,
@@ -56,22 +56,23 @@ pub struct Counters {
     behind: AtomicU64,
 }
 
-/// The counts of a moment.
+/// The counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Deliveries that arrived.
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
-    /// Deliveries that are no longer tried.
+    /// Deliveries that became dead letters.
     pub dead: u64,
-    /// Steps that broke a rule and passed no gate.
+    /// Steps that broke a rule and that no gate had judged.
     pub violations: u64,
-    /// Deliveries that wait now.
+    /// Pending deliveries.
     pub pending: u64,
-    /// When the oldest of these landed, in milliseconds since the epoch; 0 if none waits.
+    /// When the event of the oldest pending delivery reached the branch, in milliseconds since the epoch; 0 if none is
+    /// pending.
     pub oldest: u64,
-    /// The most commits that a channel has yet to be told of.
+    /// The largest number of commits that a channel has not processed yet.
     pub behind: u64,
 }
 
@@ -98,7 +99,7 @@ impl Counters {
         self.behind.store(behind, Ordering::Relaxed);
     }
 
-    /// The counts now.
+    /// Returns the current values.
     pub fn now(&self) -> Counts {
         let get = |of: &AtomicU64| of.load(Ordering::Relaxed);
         Counts {

@@ -1,4 +1,4 @@
-//! Getting what is new upstream, for a clone that follows one: fetch, then move the branch forward, never otherwise.
+//! Follows the upstream of a clone: fetches, then moves the branch by fast-forward only.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use super::{Home, Options, Signal, WatchError};
 use crate::git::{Repo, program};
 use crate::tree::Oid;
 
-/// Fetches as long as it is kept.
+/// The fetching thread. It ends when this is dropped.
 pub(super) struct Upstream(#[expect(dead_code, reason = "dropping it ends the thread")] Sender<()>);
 
-/// Begins to fetch so often, on a thread of its own: a network that hangs holds up nobody.
+/// Starts to fetch at this interval, on its own thread, so that a network that hangs delays nothing.
 pub(super) fn start(
     home: &Home,
     every: Duration,
@@ -21,7 +21,7 @@ pub(super) fn start(
     let (alive, dropped) = channel::<()>();
     let (home, tell) = (home.clone(), options.tell.clone());
     if options.once {
-        // What is new is to be told in this run.
+        // New commits must be delivered in this run.
         if let Err(why) = fetch(&home) {
             tell(&Message::new(Level::Error, "what is new upstream could not be had").with("error", why));
         }
@@ -53,7 +53,7 @@ pub(super) fn start(
     Ok(Upstream(alive))
 }
 
-/// Fetches once; whether the branch moved. The error says why not, in a sentence.
+/// Fetches once. Returns whether the branch moved. The error is a sentence that says why not.
 fn fetch(home: &Home) -> Result<bool, String> {
     let repo = Repo::open_beside(&home.git_dir).map_err(|e| crate::text::with_causes(&e))?;
     let short = home.branch.strip_prefix("refs/heads/").ok_or("HEAD is on no branch")?;
@@ -65,7 +65,7 @@ fn fetch(home: &Home) -> Result<bool, String> {
     }
     let got = format!("refs/greenroom/upstream/{short}");
     let branch = format!("+{theirs}:{got}");
-    // Who pushed what is part of what is followed.
+    // The record of pushes belongs to the history.
     let record = "+refs/notes/greenroom/*:refs/notes/greenroom/*";
     let fetch =
         ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", &remote, &branch, record];
@@ -79,18 +79,18 @@ fn fetch(home: &Home) -> Result<bool, String> {
     let bases = repo.merge_bases(&old, &new).map_err(|e| crate::text::with_causes(&e))?;
     match bases.as_slice() {
         [base] if *base == old => forward(&repo, home, &got, old, new).map(|()| true),
-        // What is here and not there yet: somebody will push it.
+        // Local commits that are not upstream yet: they may be pushed later.
         [base] if *base == new => Ok(false),
         _ => Err(format!("{remote} has another history of {short} than this clone; merge or reset by hand")),
     }
 }
 
-/// Moves the branch on; the files follow where it is checked out, and files with changes of their own stop it.
+/// Moves the branch. If the branch is checked out, the files follow; files with local changes stop the move.
 fn forward(repo: &Repo, home: &Home, got: &str, old: Oid, new: Oid) -> Result<(), String> {
     let is_on = repo.branch().is_ok_and(|b| b == home.branch);
     let (new_id, old_id) = (new.to_string(), old.to_string());
     match repo.work_dir().filter(|_| is_on) {
-        // No filter runs: large files stay pointers.
+        // Without filters, large files stay pointers.
         Some(dir) => {
             let plain = ["-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false"];
             program::ask(&dir, plain.into_iter().chain(["merge", "--quiet", "--ff-only", got])).map(drop)

@@ -1,14 +1,14 @@
-//! Steps that the very process which watches judged before it made them: they are not judged again.
+//! Commits that this process judged before it put them on the branch: they are not judged again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use crate::tree::Oid;
 
-/// How many commits are remembered. Who is forgotten is judged once more, which does no harm.
+/// The number of commits that are kept. A commit that is dropped is judged again, which does no harm.
 const REMEMBERED: usize = 4096;
 
-/// The newest commits that this process judged and made.
+/// The newest commits that this process judged and put on the branch.
 #[derive(Debug, Default)]
 pub struct Vouched(Mutex<Newest>);
 
@@ -19,7 +19,7 @@ struct Newest {
 }
 
 impl Vouched {
-    /// Commits were judged against their parents, and are about to be on the branch.
+    /// Records commits that were judged and that the branch is about to name.
     pub fn judged(&self, commits: &[Oid]) {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for commit in commits {
@@ -34,7 +34,7 @@ impl Vouched {
         }
     }
 
-    /// Whether a commit is one of them.
+    /// Returns whether this process has judged a commit.
     pub(super) fn has(&self, commit: &Oid) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).known.contains(commit)
     }

@@ -1,5 +1,5 @@
-//! The mail to whoever made a webhook that it was switched off (SEC-77). No daily limit holds it back; who wants no mail
-//! at all gets none.
+//! The mail that tells the creator of a webhook that the webhook was switched off. The daily limit does not apply to
+//! this mail. A person who has turned all mail off does not get it.
 
 use lettre::Address;
 
@@ -11,7 +11,7 @@ use crate::format::path;
 use crate::name::{Id, UserName};
 use crate::text::one_line;
 
-/// Who is told that a webhook was switched off.
+/// The creator of a webhook, who gets the mail about it.
 pub(super) struct Owner {
     /// The person's id.
     pub(super) user: UserName,
@@ -20,7 +20,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Who made the webhook, if it is still there and he is to be told.
+    /// Returns the creator of a webhook. `None` if the webhook or the person no longer exists, or mail to the person is
+    /// off.
     pub(super) fn of(webhook: &Id, moment: &Moment<'_>) -> Result<Option<Self>, DeliverError> {
         let tip = moment.tip;
         let file = tip.file::<Webhook>(&path::webhook(webhook))?;
@@ -31,14 +32,14 @@ impl Owner {
         Ok((!off && !person.emails.is_empty()).then_some(Self { user, person, webhook }))
     }
 
-    /// The first of his addresses, and the same as one to send to, if it is one.
+    /// Returns the person's first e-mail address as text, and parsed if it is a valid address.
     pub(super) fn address(&self) -> (String, Option<Address>) {
         let given = self.person.emails.first().map(|e| e.as_str().to_owned()).unwrap_or_default();
         let parsed = address(&given);
         (given, parsed)
     }
 
-    /// The mail. The webhook is called by its name or id: its address may hold a secret.
+    /// Builds the mail. It names the webhook by name or id, because the URL may hold a secret.
     pub(super) fn mail(
         &self,
         to: &Address,

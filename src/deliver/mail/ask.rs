@@ -1,4 +1,4 @@
-//! What a reader needs to decide about a request that waits for his approval: what is asked, the evidence, the ways.
+//! Everything a reader needs to decide about a transition request: the request, the evidence, the ways to answer.
 
 use super::super::{DeliverError, Happening, Moment};
 use super::letter::word;
@@ -9,24 +9,25 @@ use crate::name::ModelName;
 use crate::stage::Stage;
 use crate::text::one_line;
 
-/// How many metrics are told that no rule asks for.
+/// The largest number of metrics that are listed although no rule demands them.
 const OTHERS: usize = 10;
 
-/// What a reader is asked to approve.
+/// A request that the reader is asked to approve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// What is asked, in a sentence.
+    /// The request, as a sentence.
     pub what: String,
-    /// The evidence that is there.
+    /// The evidence that exists.
     pub has: Vec<String>,
-    /// The evidence that the stage's rule asks for and that is missing.
+    /// The evidence that the stage rule demands and that is missing.
     pub lacks: Vec<String>,
     /// The ways to approve or reject.
     pub ways: Vec<String>,
 }
 
 impl Ask {
-    /// Of a happening that made a request; none where the request is no longer open. `url` is where the server is reached.
+    /// Describes the request that an event created. `None` if the request is no longer open. `url` is the address of
+    /// the server.
     pub(super) fn of(
         happening: &Happening,
         topic: &Topic,
@@ -67,7 +68,7 @@ impl Ask {
     }
 }
 
-/// The evidence that is there: what the rule asks for first.
+/// Lists the evidence that exists. Evidence that the rule demands comes first.
 fn has(version: &Version, asked: &Evidence) -> Vec<String> {
     let mut out = Vec::new();
     out.extend((!version.description.is_empty()).then(|| "it has a description".to_owned()));
@@ -84,7 +85,7 @@ fn has(version: &Version, asked: &Evidence) -> Vec<String> {
     out
 }
 
-/// How to approve and to reject: by command, by HTTP, by a pull request.
+/// Lists the ways to approve and to reject: by command, by HTTP, by pull request.
 fn ways(model: &ModelName, number: u64, to: &Stage, signed: bool, url: Option<&str>) -> Vec<String> {
     let words = format!("{} {number} {}", word(&one_line(model.as_str())), word(&one_line(to.as_str())));
     let sign = if signed { ", in a signed commit" } else { "" };

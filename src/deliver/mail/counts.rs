@@ -1,8 +1,8 @@
-//! How many mails a person got in a day about one kind of activity on one model.
+//! Counts the mails that a person gets per day, by kind of activity and model.
 //!
-//! A delivery gets its place once and keeps it: it is on disk before the mail goes out, so a mail that is tried again,
-//! after a crash too, is not counted twice. Days are those of UTC. The file is a line of JSON for each mail; only what is
-//! older than any mail that may still be tried again is dropped.
+//! Each delivery is counted once. The count is on disk before the mail is sent, so a mail that is sent again, even
+//! after a crash, is not counted twice. Days are UTC days. The file holds one line of JSON for each mail. Only lines
+//! older than any mail that may still be retried are dropped.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -16,24 +16,24 @@ use super::files;
 use crate::audience::{Activity, Allowance, allowance};
 use crate::time::Timestamp;
 
-/// For how many days counts are kept: longer than a mail is tried again.
+/// How long counts are kept, in days: longer than a mail is retried.
 const KEEP: i64 = 30;
 
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
 
-/// One thing in a mail that is to be sent.
+/// One item of a mail that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// The id of the delivery.
     pub id: String,
-    /// Of which model: its id.
+    /// The id of the model.
     pub model: String,
-    /// Of which kind.
+    /// The kind of activity.
     pub activity: Activity,
 }
 
-/// A mail that counts, as a line of the file.
+/// A counted mail, as a line of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Line {
     day: i64,
@@ -41,25 +41,25 @@ struct Line {
     model: String,
     kind: String,
     notice: bool,
-    /// Whether they joined a mail that was counted before.
+    /// Whether the deliveries were added to a mail that was counted before.
     along: bool,
     ids: Vec<String>,
 }
 
-/// What a line counts for.
+/// The key of a count: day, recipient, model, kind of activity.
 type Class = (i64, String, String, String);
 
 /// The counts as they were last read.
 #[derive(Default)]
 struct Known {
-    /// How much of the file was read, and which file.
+    /// How many bytes of the file were read, and the identity of the file.
     read: u64,
     file: u64,
     sent: HashMap<Class, u64>,
     places: HashMap<String, Allowance>,
 }
 
-/// The counts.
+/// The counts of mails, stored in a file.
 pub struct Counts {
     folder: PathBuf,
     known: Mutex<Known>,
@@ -72,7 +72,11 @@ impl std::fmt::Debug for Counts {
 }
 
 impl Counts {
-    /// The counts that are kept in a folder. Old ones are dropped.
+    /// Opens the counts in a folder and drops old ones.
+    ///
+    /// # Errors
+    ///
+    /// When a file of the folder cannot be read, locked or written.
     pub fn open(folder: &Path, now: Timestamp) -> io::Result<Self> {
         let counts = Self { folder: folder.to_owned(), known: Mutex::default() };
         let _held = files::lock(folder)?;
@@ -92,8 +96,12 @@ impl Counts {
         self.folder.join("counts")
     }
 
-    /// What the cap leaves of each of the items that are to go to a person in one mail. Those of one kind and model take
-    /// one place together.
+    /// Returns what the daily limit allows for each item of one mail to a person. Items of the same kind and model use
+    /// up one mail of the limit together.
+    ///
+    /// # Errors
+    ///
+    /// When the file of counts cannot be locked, read or written.
     pub fn places(&self, to: &str, items: &[Item], now: Timestamp, cap: Option<u64>) -> io::Result<Vec<Allowance>> {
         let _held = files::lock(&self.folder)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +137,7 @@ impl Counts {
 }
 
 impl Known {
-    /// Takes in what was written since, by whomever.
+    /// Reads the lines that any process has written since the last call.
     fn catch_up(&mut self, path: &Path) -> io::Result<()> {
         let (len, file) = match fs::metadata(path) {
             Ok(meta) => (meta.len(), identity(&meta)),
@@ -163,7 +171,8 @@ impl Known {
         }
     }
 
-    /// Writes lines and brings them to the disk. A line that was cut off by a crash is ended first, and counts for nothing.
+    /// Appends lines and flushes them to disk. If a crash cut off the last line, that line is ended first; it does not
+    /// count.
     fn append(&mut self, path: &Path, lines: &[u8]) -> io::Result<()> {
         let is_new = !path.exists();
         let mut file = files::open(path)?;
@@ -184,7 +193,7 @@ impl Known {
     }
 }
 
-/// The text of the file; empty where there is none.
+/// Returns the text of the file, or an empty text if there is no file.
 fn text(path: &Path) -> io::Result<String> {
     match fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -193,19 +202,19 @@ fn text(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Tells a file from the one that took its place.
+/// Returns the inode, which tells a file from a file that replaced it.
 #[cfg(unix)]
 fn identity(meta: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(meta)
 }
 
-/// Tells a file from the one that took its place.
+/// Returns a constant, because only Unix has inodes.
 #[cfg(not(unix))]
 fn identity(_: &fs::Metadata) -> u64 {
     1
 }
 
-/// The day of a time, counted in UTC.
+/// Returns the day of a time, counted in UTC from the epoch.
 fn day(time: Timestamp) -> i64 {
     time.as_millis().div_euclid(DAY)
 }
@@ -249,7 +258,7 @@ mod tests {
     fn a_delivery_is_counted_once_however_often_it_is_tried_and_whoever_tries() {
         let folder = tempfile::tempdir().unwrap();
         for round in 0..5 {
-            // A new process each time, as after a crash; and one that was there before.
+            // Each time a new process, as after a crash, and one process that stays.
             let old = Counts::open(folder.path(), noon(0)).unwrap();
             let new = Counts::open(folder.path(), noon(0)).unwrap();
             for n in 0..20 {
@@ -268,7 +277,7 @@ mod tests {
         let counts = Counts::open(folder.path(), noon(0)).unwrap();
         let many: Vec<Item> = (0..50).map(comment).collect();
         assert!(counts.places("bob", &many, noon(0), Some(2)).unwrap().iter().all(|a| *a == Allowance::Mail));
-        // The same mail, tried again with what came since.
+        // The same mail, retried together with later items.
         let more: Vec<Item> = (0..60).map(comment).collect();
         assert!(counts.places("bob", &more, noon(0), Some(2)).unwrap().iter().all(|a| *a == Allowance::Mail));
         assert_eq!(counts.places("bob", &[comment(60)], noon(0), Some(2)).unwrap(), [Allowance::Mail]);
@@ -282,7 +291,7 @@ mod tests {
         place(&counts, &comment(0), 0);
         let path = folder.path().join("counts");
         let whole = fs::read(&path).unwrap();
-        // Without its end a line is none; with all but the line feed it is one.
+        // A line that is cut off does not count. A line that lacks only its line feed does.
         for cut in 0..whole.len() - 1 {
             fs::write(&path, &whole[..cut]).unwrap();
             let counts = Counts::open(folder.path(), noon(0)).unwrap();

@@ -10,42 +10,46 @@ use serde::{Deserialize, Serialize};
 use super::files;
 use crate::time::Timestamp;
 
-/// How many addresses are remembered.
+/// The largest number of addresses that are kept.
 const MOST: usize = 10_000;
 
-/// After how many refusals an address is tried once a day only.
+/// The number of refusals after which an address is tried only once a day.
 const PATIENCE: u64 = 5;
 
 /// A day in milliseconds.
 const DAY: i64 = 86_400_000;
 
-/// What is known of an address that is refused.
+/// The record of an address that the mail server refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
-    /// Since when, in milliseconds since the epoch.
+    /// When the address was first refused, in milliseconds since the epoch.
     pub since: i64,
-    /// When it was last tried.
+    /// When the address was last tried, in milliseconds since the epoch.
     pub last: i64,
-    /// How often it was refused.
+    /// How often the address was refused.
     pub times: u64,
-    /// What the server said last.
+    /// The last message of the server.
     pub why: String,
 }
 
 impl Failing {
-    /// Whether to spare the server another attempt for now.
+    /// Returns whether the address is not tried at this time.
     pub fn rests(&self, now: Timestamp) -> bool {
         self.times >= PATIENCE && now.as_millis() < self.last.saturating_add(DAY)
     }
 }
 
-/// All addresses that are refused. A file that cannot be read holds none.
+/// Returns all addresses that are refused. A file that cannot be read counts as empty.
 pub fn list(folder: &Path) -> BTreeMap<String, Failing> {
     let text = fs::read(folder.join("failing.json")).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Notes that an address was refused, or (without a reason) that it takes mail again.
+/// Records that an address was refused, with the reason, or (without a reason) that it accepts mail again.
+///
+/// # Errors
+///
+/// When the file of refused addresses cannot be locked or written.
 pub fn note(folder: &Path, address: &str, refused: Option<&str>, now: Timestamp) -> io::Result<()> {
     if refused.is_none() && !list(folder).contains_key(address) {
         return Ok(());

@@ -1,4 +1,5 @@
-//! What a mail says, before it is text or HTML: the news, grouped by model and version, and why the reader gets them.
+//! The content of a mail before it becomes text or HTML: events grouped by model and version, and the reasons why the
+//! reader gets them.
 
 use std::collections::BTreeMap;
 
@@ -13,41 +14,41 @@ use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// How many news a mail tells one by one.
+/// The largest number of events that a mail lists.
 const MOST: usize = 100;
 
-/// How much of a text is quoted, in characters.
+/// The largest length of a quoted text, in characters.
 const QUOTED: usize = 2_000;
 
-/// How much of the registry's name a subject holds, in characters.
+/// The largest length of the registry's name in a subject, in characters.
 const SHORT: usize = 60;
 
-/// One thing that the reader is told.
+/// One event for the reader.
 #[derive(Debug, Clone, PartialEq)]
 pub struct News {
-    /// Of which model: its name now, and its id.
+    /// The model's current name.
     pub model: ModelName,
     /// The model's id.
     pub id: Id,
-    /// Of which version.
+    /// The version's number.
     pub version: u64,
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// Of which kind.
+    /// The kind of activity.
     pub activity: Activity,
-    /// Why the reader is told.
+    /// The reason why the reader gets the event.
     pub reason: Reason,
-    /// What the reader is asked to decide.
+    /// The request that the reader is asked to decide, if there is one.
     pub ask: Option<Ask>,
-    /// Who did it.
+    /// The author of the change.
     pub by: UserName,
-    /// What was said besides.
+    /// The comment on the change.
     pub comment: String,
-    /// When it landed.
+    /// When the change reached the branch.
     pub at: Timestamp,
-    /// The commit that landed it.
+    /// The commit that put the change on the branch.
     pub commit: Oid,
-    /// What the daily cap leaves of it.
+    /// What the daily limit allows for this event.
     pub allowed: Allowance,
 }
 
@@ -56,60 +57,60 @@ pub struct News {
 pub struct Letter {
     /// The subject, the same for all mails of a thread.
     pub subject: String,
-    /// What tells the thread from others; mails of the same are shown together.
+    /// The key of the thread. Mail programs show mails with the same key together.
     pub thread: Option<String>,
-    /// What happened.
+    /// The events, grouped by version.
     pub parts: Vec<Part>,
-    /// How many more things happened than are told.
+    /// The number of events that are not listed.
     pub more: usize,
-    /// That the daily limit is reached, a sentence for each kind and model.
+    /// Notices that the daily limit is reached: a sentence for each kind of activity and model.
     pub notices: Vec<String>,
-    /// Why the reader gets it, a sentence for each reason.
+    /// The reasons why the reader gets the mail, a sentence for each.
     pub reasons: Vec<String>,
-    /// How the reader gets no more of it.
+    /// How the reader can unsubscribe.
     pub farewell: Farewell,
     /// The registry's name.
     pub registry: String,
 }
 
-/// What happened to one version.
+/// The events of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// The model and version, as a heading.
+    /// The heading: model and version.
     pub heading: String,
-    /// What to ask greenroom for.
+    /// The `models:/` URI of the version, for greenroom commands.
     pub reference: String,
-    /// Where the server shows the version, if it has an address.
+    /// The server's page about the version. `None` if the server's address is not set.
     pub link: Option<String>,
-    /// What happened, oldest first.
+    /// The events, oldest first.
     pub items: Vec<Item>,
 }
 
-/// One thing that happened.
+/// One listed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// A sentence.
+    /// The event as a sentence.
     pub sentence: String,
-    /// What was said, of several lines perhaps.
+    /// The comment or description that belongs to the event. It may have several lines.
     pub quote: String,
-    /// What the reader is asked to decide.
+    /// The request that the reader is asked to decide, if there is one.
     pub ask: Option<Ask>,
-    /// When, and by which commit.
+    /// The time and the commit of the event.
     pub when: String,
 }
 
-/// How the reader gets no more such mail.
+/// How the reader can unsubscribe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Farewell {
-    /// The page, where the server has an address.
+    /// The address of the page that unsubscribes. `None` if the server's address is not set.
     pub link: Option<String>,
-    /// What that page turns off: `mail about churn`.
+    /// The mail that the page turns off, such as `mail about churn`.
     pub what: String,
     /// The command that does the same.
     pub command: String,
 }
 
-/// What of the registry and the reader a mail needs to know.
+/// The registry and the reader, as far as a mail needs them.
 pub struct Frame<'f> {
     /// The reader.
     pub to: &'f UserName,
@@ -117,15 +118,16 @@ pub struct Frame<'f> {
     pub settings: &'f Settings,
     /// The server's address.
     pub url: Option<&'f str>,
-    /// What makes the token in the link.
+    /// The key that makes the token in the link.
     pub key: &'f TokenKey,
-    /// The limit of a day.
+    /// The daily limit.
     pub cap: Option<u64>,
-    /// Whether it tells of a time rather than of a commit.
+    /// Whether the mail is a digest of a period rather than the mail of one commit.
     pub digest: bool,
 }
 
-/// Writes the mail about some news, which are in their order and of which the cap leaves something.
+/// Writes the mail about some events. The events are in order, and the daily limit allows at least one of them or a
+/// notice.
 pub fn write(news: &[News], frame: &Frame<'_>) -> Letter {
     let told: Vec<&News> = news.iter().filter(|n| n.allowed == Allowance::Mail).collect();
     let models: BTreeMap<&Id, &ModelName> = news.iter().map(|n| (&n.id, &n.model)).collect();
@@ -162,15 +164,15 @@ pub fn write(news: &[News], frame: &Frame<'_>) -> Letter {
     }
 }
 
-/// What a mail is about as a whole.
+/// The subject of a mail as a whole.
 enum Topic<'n> {
     Version(&'n ModelName, &'n Id, u64),
     Model(&'n ModelName, &'n Id),
     Registry,
 }
 
-/// The mail of a commit is about the version that the commit is about, not what made way for it. A mail of several
-/// things is about the version or model that they have in common.
+/// Chooses the topic of a mail. The mail of one commit is about the version that the commit changes, not about versions
+/// that made way for it. A mail about several events is about the version or model that they have in common.
 fn topic<'n>(told: &[&'n News], all: &'n [News], digest: bool) -> Topic<'n> {
     let Some(first) = told.first().copied().or_else(|| all.first()) else { return Topic::Registry };
     let news: Vec<&News> = if told.is_empty() { all.iter().collect() } else { told.to_vec() };
@@ -195,7 +197,7 @@ fn parts(told: &[&News], url: Option<&str>) -> Vec<Part> {
             None => groups.push((key, vec![news])),
         }
     }
-    // By model and version; within one, oldest first, which is the order they came in.
+    // Sort by model and version. The sort is stable, so the events of a version stay in order, oldest first.
     groups.sort_by(|a, b| a.0.cmp(&b.0));
     let part = |((model, version), group): ((String, u64), Vec<&News>)| Part {
         heading: one_line(&format!("{model} version {version}")).into_owned(),
@@ -222,14 +224,14 @@ fn item(news: &News) -> Item {
     }
 }
 
-/// Where the server tells all about a version.
+/// Returns the address of the server's page about a version.
 fn version_link(url: &str, model: &str, version: u64) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
     let name = model.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") });
     format!("{url}/api/greenroom/versions/get?name={}&version={version}", name.collect::<String>())
 }
 
-/// A text, or its beginning.
+/// Returns a text, cut to the length of a quotation.
 fn cut(text: &str) -> String {
     let mut chars = text.char_indices();
     match chars.nth(QUOTED) {
@@ -238,7 +240,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// A sentence for each kind and model whose limit is reached.
+/// Returns a sentence for each kind of activity and model whose limit is reached.
 fn notices(news: &[News], cap: Option<u64>) -> Vec<String> {
     let reached = news.iter().filter(|n| n.allowed == Allowance::Notice);
     let mut reached: Vec<(String, Activity)> = reached.map(|n| (n.model.to_string(), n.activity)).collect();
@@ -255,7 +257,7 @@ fn notices(news: &[News], cap: Option<u64>) -> Vec<String> {
     reached.into_iter().map(sentence).collect()
 }
 
-/// How the reader gets no more: of the one model that the mail is about, or of the registry.
+/// Describes how to unsubscribe: from the one model that the mail is about, or from the registry.
 fn farewell(one: Option<(&Id, &ModelName)>, frame: &Frame<'_>) -> Farewell {
     let (scope, what, command) = match one {
         Some((id, model)) => {
@@ -269,7 +271,7 @@ fn farewell(one: Option<(&Id, &ModelName)>, frame: &Frame<'_>) -> Farewell {
     Farewell { link, what, command }
 }
 
-/// A word for a shell, in quotes where it needs them.
+/// Returns a word for a shell, in quotes if necessary.
 pub(super) fn word(text: &str) -> String {
     if text.contains([' ', '\'', '"', '$', '`', '\\']) {
         format!("'{}'", text.replace('\'', "'\\''"))

@@ -1,4 +1,4 @@
-//! A mail with its headers, built with types that cannot hold a line break (SEC-49).
+//! Builds mails with their headers, with types that cannot hold a line break.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,11 +14,15 @@ use crate::entity::Settings;
 use crate::text::one_line;
 use crate::time::Timestamp;
 
-/// How much of a person's name is shown, in characters.
+/// The largest length of a person's name in a header, in characters.
 const NAME: usize = 100;
 
-/// Builds the mail of a letter. `id` is the delivery's: a mail that is sent again has the same Message-ID, so that
-/// whoever got it twice sees it once.
+/// Builds the MIME message of a mail. `id` is the id of the delivery. A mail that is sent again has the same
+/// Message-ID, so that mail programs show it once.
+///
+/// # Errors
+///
+/// When Lettre cannot build the message; the text says why.
 pub fn build(
     letter: &Letter,
     id: &str,
@@ -43,7 +47,7 @@ pub fn build(
     }
     if let Some(link) = &letter.farewell.link {
         builder = builder.raw_header(exact("List-Unsubscribe", &format!("<{link}>")));
-        // RFC 8058 allows one click over HTTPS alone.
+        // RFC 8058 allows one-click unsubscription over HTTPS only.
         if link.starts_with("https://") {
             builder = builder.raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
         }
@@ -52,7 +56,11 @@ pub fn build(
     builder.multipart(body).map(|m| m.formatted()).map_err(|e| e.to_string())
 }
 
-/// A mail that says that mail arrives.
+/// Builds a test mail, which shows that mail arrives.
+///
+/// # Errors
+///
+/// When Lettre cannot build the message; the text says why.
 pub fn test(to: &Address, mail: &MailSettings, registry: &Settings, now: Timestamp) -> Result<Vec<u8>, String> {
     let id = digest(&format!("test {to} {now}"));
     let name = one_line(registry.name.first_line());
@@ -60,7 +68,12 @@ pub fn test(to: &Address, mail: &MailSettings, registry: &Settings, now: Timesta
     plain(("", to), "Test", text, &id, mail, (registry, now))
 }
 
-/// A mail of a few sentences that is no news of a model: with the name of its reader, and an id as in [`build`].
+/// Builds a mail of a few sentences that is not about an event of a model. `to` is the recipient's name and address,
+/// and `id` the delivery's id as in [`build`].
+///
+/// # Errors
+///
+/// When Lettre cannot build the message; the text says why.
 pub fn plain(
     to: (&str, &Address),
     subject: &str,
@@ -81,7 +94,7 @@ pub fn plain(
         .map_err(|e| e.to_string())
 }
 
-/// An address with the name of its owner in one line; Lettre would not survive another.
+/// Returns an address with the name of its owner, made one line: Lettre fails on a name with a line break.
 pub fn mailbox(name: &str, address: &Address) -> Mailbox {
     let name: String = one_line(name.trim()).chars().take(NAME).collect();
     Mailbox::new(Some(name).filter(|n| !n.is_empty()), address.clone())
@@ -91,13 +104,13 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// A header whose value must not be folded: an address, which is ASCII without spaces by its grammar.
+/// Makes a header whose value is not folded: a URL, which is ASCII without spaces by its grammar.
 fn exact(name: &'static str, value: &str) -> HeaderValue {
     let plain: String = value.chars().filter(|c| c.is_ascii_graphic()).collect();
     HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), value.to_owned(), plain)
 }
 
-/// A short name for anything.
+/// Returns a short hash of a text.
 fn digest(text: &str) -> String {
     Sha256::digest(text).iter().take(16).map(|b| format!("{b:02x}")).collect()
 }

@@ -1,10 +1,10 @@
-//! Mail: the news that a person wants to hear of, over SMTP.
+//! The mail channel: sends events over SMTP to the people who want them.
 //!
-//! The lane is the person, so that a mailbox that refuses or defers delays nobody else's mail. What a commit did comes in
-//! one mail; whoever wants digests gets what happened in an hour or day in one. Whether a person is told is decided when
-//! the happening is seen and again when the mail goes out, for wishes and permissions are those of now
-//! ([`crate::audience`]). A mail that is sent again, because a crash or a lost answer left open whether it arrived, has
-//! the same Message-ID.
+//! The queue is the person, so a mailbox that refuses or defers mail does not delay mail to other people. The events of
+//! one commit are sent in one mail. A person who wants digests gets the events of an hour or day in one mail. Whether a
+//! person gets an event is decided twice ([`crate::audience`]): when the event is seen, and when the mail is sent.
+//! Current notification settings and permissions count. If a crash or a lost response leaves open whether a mail
+//! arrived, the mail is sent again with the same Message-ID.
 
 mod alarm;
 mod ask;
@@ -49,7 +49,7 @@ use topic::Topics;
 /// The name of the channel.
 pub const CHANNEL: &str = "mail";
 
-/// How many things are put into one mail at most.
+/// The largest number of events in one mail.
 const MOST: usize = 500;
 
 /// An hour in milliseconds.
@@ -67,15 +67,15 @@ pub enum MailError {
     /// The mailer's own files cannot be read or written.
     #[error("cannot use {}", .path.display())]
     Io {
-        /// Which folder.
+        /// The mailer's folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// Sends mail.
+/// Sends mail to people.
 #[derive(Debug)]
 pub struct Mailer {
     settings: MailSettings,
@@ -85,19 +85,28 @@ pub struct Mailer {
     key: TokenKey,
 }
 
-/// The folder in which the mailer keeps its files.
+/// Returns the folder of the mailer's files.
 pub fn folder(registry: &Registry) -> PathBuf {
     registry.state_dir().join("mail")
 }
 
-/// The key that links to unsubscribe are made with; made on first use.
+/// Returns the key that makes tokens for unsubscribe links, and creates it on first use.
+///
+/// # Errors
+///
+/// [`MailError::Io`] when the key or its folder cannot be read or created.
 pub fn key(registry: &Registry) -> Result<TokenKey, MailError> {
     let failed = |source| MailError::Io { path: folder(registry), source };
     files::folder(&registry.state_dir()).and_then(|f| TokenKey::open(&f)).map_err(failed)
 }
 
 impl Mailer {
-    /// The mailer of a registry; none where no mail server is set.
+    /// Opens the mailer of a registry. `None` if no mail server is set.
+    ///
+    /// # Errors
+    ///
+    /// [`MailError::Setting`] when a setting is wrong, [`MailError::Secret`] when the password cannot be read, and
+    /// [`MailError::Io`] when the mailer's files cannot be read or written.
     pub fn open(registry: &Registry, now: Timestamp) -> Result<Option<Self>, MailError> {
         let Some(settings) = MailSettings::of(registry.repo())? else { return Ok(None) };
         let failed = |source| MailError::Io { path: folder(registry), source };
@@ -107,7 +116,12 @@ impl Mailer {
         Ok(Some(Self { settings, password: password(registry)?, folder, counts, key }))
     }
 
-    /// Sends a mail that says that mail arrives; why not, without a secret.
+    /// Sends a test mail.
+    ///
+    /// # Errors
+    ///
+    /// When the registry cannot be read or the mail server does not accept the mail; the text says why, without a
+    /// secret.
     pub fn test(&self, registry: &Registry, to: &Address, now: Timestamp) -> Result<(), String> {
         let snapshot = registry.snapshot().map_err(|e| with_causes(&e))?;
         let settings = snapshot.settings().map_err(|e| with_causes(&e))?.ok_or("greenroom.toml cannot be read")?;
@@ -120,7 +134,7 @@ impl Mailer {
         }
     }
 
-    /// The mail server.
+    /// Returns the mail server.
     pub fn server(&self) -> &Server {
         &self.settings.server
     }
@@ -129,7 +143,7 @@ impl Mailer {
         smtp::hand_over(&self.settings.server, self.password.as_ref(), &self.settings.from.email, to, mail)
     }
 
-    /// Sends the news of the first jobs of a person's lane, if he still wants any.
+    /// Sends the first jobs of a person's queue, if the person still wants them.
     fn attempt(&self, due: &[Due<'_>], moment: &Moment<'_>) -> Result<Outcome, DeliverError> {
         let done = |words: &str| Ok(Outcome::Delivered(words.to_owned()));
         let Some(first) = due.first() else { return done("there is nothing to tell") };
@@ -177,7 +191,7 @@ impl Mailer {
         Ok(self.outcome(self.hand_over(&to, &mail), &given, moment.now))
     }
 
-    /// Tells the owner of a webhook that it is switched off.
+    /// Tells the creator of a webhook that the webhook is switched off.
     fn alarm(&self, due: &Due<'_>, webhook: &Id, why: &str, moment: &Moment<'_>) -> Result<Outcome, DeliverError> {
         let (Some(owner), Some(registry)) = (Owner::of(webhook, moment)?, moment.tip.settings()?) else {
             return Ok(Outcome::Delivered("no longer wanted".to_owned()));
@@ -198,7 +212,7 @@ impl Mailer {
             Handed::Later(_) | Handed::AddressLater(_) | Handed::Refused(_) => None,
         };
         if let Some(refused) = refused {
-            // What is noted is for `doctor` alone; the delivery is what it is without.
+            // The note is for `doctor` only. The result of the delivery does not depend on it.
             let _ = failing::note(&self.folder, address, refused, now);
         }
         match handed {
@@ -209,7 +223,7 @@ impl Mailer {
         }
     }
 
-    /// What there is still to tell of the jobs, with the ids of the deliveries.
+    /// Returns the events of the jobs that the person still wants, with the ids of their deliveries.
     fn news(
         &self,
         due: &[Due<'_>],
@@ -250,7 +264,7 @@ fn item(id: &str, news: &News) -> counts::Item {
     counts::Item { id: id.to_owned(), model: news.id.to_string(), activity: news.activity }
 }
 
-/// When mail about something goes out to a person: at once, or at the end of its hour or day in UTC.
+/// Returns when mail about an event is sent to a person: `None` for at once, or the end of its hour or day in UTC.
 fn not_before(at: Timestamp, digest: Cadence) -> Option<Timestamp> {
     let next = |length: i64| Timestamp::from_millis((at.as_millis().div_euclid(length) + 1).saturating_mul(length));
     match digest {
@@ -260,7 +274,7 @@ fn not_before(at: Timestamp, digest: Cadence) -> Option<Timestamp> {
     }
 }
 
-/// How many of the due jobs go into the first mail: those of its commit, or, of digests, all.
+/// Returns how many of the due jobs go into the first mail: all jobs of its commit, or all digest jobs.
 fn together(due: &[Due<'_>]) -> usize {
     let Some(first) = due.first() else { return 1 };
     let is_news = |d: &Due<'_>| matches!(d.happening.what, What::Event(_));
@@ -275,9 +289,9 @@ fn together(due: &[Due<'_>]) -> usize {
     due.iter().take_while(belongs).take(MOST).count().max(1)
 }
 
-/// The mailer of a registry as a channel; none where no mail server is set, so that nobody waits for mail.
+/// Returns the mailer of a registry as a channel. `None` if no mail server is set, so that no mail is queued.
 ///
-/// A setting that is wrong turns nothing off: what happens meanwhile waits until it is mended.
+/// With a wrong setting, the channel stays on: events are queued until the setting is corrected.
 pub fn channel(registry: &Registry) -> Option<Box<dyn Channel>> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
@@ -287,7 +301,7 @@ pub fn channel(registry: &Registry) -> Option<Box<dyn Channel>> {
     }
 }
 
-/// A mailer that cannot send as long as its settings are what they are.
+/// A mailer that cannot send until its settings are corrected.
 struct Hindered {
     why: String,
 }
@@ -310,7 +324,7 @@ impl Channel for Hindered {
     }
 }
 
-/// Who is to get mail about a happening.
+/// Returns a job for each person who gets mail about an event.
 fn jobs(happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
     let is_mailed = match &happening.what {
         What::Event(event) => Activity::of(event).is_some(),

@@ -1,10 +1,11 @@
-//! A mail as plain text and as HTML. Every text is escaped on its way in; there is no other way.
+//! Renders a mail as plain text and as HTML. Each text is escaped when it is added; there is no way to add unescaped
+//! text.
 
 use super::ask::Ask;
 use super::letter::{Farewell, Letter, Part};
 use crate::text::{many_lines, one_line, to_html};
 
-/// The mail as plain text.
+/// Renders the mail as plain text.
 pub fn text(letter: &Letter) -> String {
     let mut out = Plain(String::new());
     let several = letter.parts.len() > 1;
@@ -39,7 +40,7 @@ pub fn text(letter: &Letter) -> String {
         out.paragraph(&format!("and {} more; `greenroom log` tells all.", letter.more));
     }
     letter.notices.iter().for_each(|notice| out.paragraph(notice));
-    // Mail programs know a signature by this line.
+    // Mail programs recognise a signature by this line.
     out.line("-- ");
     out.line(&format!("You get this because {}.", letter.reasons.join("; ")));
     let Farewell { link, what, command } = &letter.farewell;
@@ -50,44 +51,44 @@ pub fn text(letter: &Letter) -> String {
     out.0
 }
 
-/// The lists of what is to be decided, with their headings; those that have something.
+/// Returns the lists that belong to a request, with their headings. Empty lists are left out.
 fn lists(ask: &Ask) -> impl Iterator<Item = (&'static str, &[String])> {
     let all = [("Evidence:", &ask.has), ("Missing:", &ask.lacks), ("To decide:", &ask.ways)];
     all.into_iter().filter(|(_, lines)| !lines.is_empty()).map(|(heading, lines)| (heading, lines.as_slice()))
 }
 
-/// Plain text that is being written.
+/// A plain text under construction.
 struct Plain(String);
 
 impl Plain {
-    /// One line, whatever is in the words.
+    /// Adds one line. Line breaks in the words are replaced.
     fn line(&mut self, words: &str) {
         self.0.push_str(&one_line(words));
         self.0.push('\n');
     }
 
-    /// A line and an empty one.
+    /// Adds a line and an empty line.
     fn paragraph(&mut self, words: &str) {
         self.line(words);
         self.line("");
     }
 }
 
-/// HTML that is being written.
+/// An HTML text under construction.
 struct Html(String);
 
 impl Html {
-    /// Our own words: tags.
+    /// Adds tags, which are part of the program.
     fn raw(&mut self, tags: &'static str) {
         self.0.push_str(tags);
     }
 
-    /// Foreign words, escaped.
+    /// Adds text, escaped.
     fn text(&mut self, words: &str) {
         self.0.push_str(&to_html(words));
     }
 
-    /// An element around foreign words.
+    /// Adds an element with escaped text.
     fn element(&mut self, open: &'static str, words: &str, close: &'static str) {
         self.raw(open);
         self.text(words);
@@ -95,7 +96,7 @@ impl Html {
     }
 }
 
-/// The mail as HTML.
+/// Renders the mail as HTML.
 pub fn html(letter: &Letter) -> String {
     let mut out = Html(String::new());
     out.element(

@@ -1,4 +1,4 @@
-//! How mail is sent: settings of the served repository itself, so that no push can bring others, and one secret.
+//! The settings of mail: git config of the served repository itself, which no push can change, and one secret.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,39 +12,39 @@ use crate::registry::Registry;
 use crate::secrets::{Secret, SecretError, Secrets};
 use crate::text::quoted;
 
-/// The setting of the mail server.
+/// The config key of the mail server.
 pub const SMTP: &str = "greenroom.smtp";
 
-/// The setting of the address that mail comes from.
+/// The config key of the sender's address.
 pub const FROM: &str = "greenroom.mailFrom";
 
-/// The setting of the address at which the server is reached, for links.
+/// The config key of the server's address, for links.
 pub const URL: &str = "greenroom.url";
 
-/// The name of the secret that is the password for the mail server.
+/// The name of the secret that holds the password for the mail server.
 pub const SECRET: &str = crate::entity::webhook::MAIL_SECRET;
 
-/// How the connection to a mail server is protected.
+/// How the connection to a mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protection {
-    /// Not at all: `smtp://`.
+    /// Not encrypted: `smtp://`.
     Plain,
-    /// From the first byte on: `smtps://`.
+    /// TLS from the first byte: `smtps://`.
     Tls,
-    /// After a greeting in the clear; a server that cannot is not used: `smtp+starttls://`.
+    /// TLS after a greeting in clear text: `smtp+starttls://`. A server without STARTTLS is not used.
     StartTls,
 }
 
 /// A mail server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Its name or address.
+    /// The host name or IP address.
     pub host: String,
-    /// Its port.
+    /// The TCP port.
     pub port: u16,
-    /// How the connection is protected.
+    /// How the connection is encrypted.
     pub protection: Protection,
-    /// The name to log in with; none: nobody logs in.
+    /// The user name for the login. `None` means no login.
     pub user: Option<String>,
 }
 
@@ -57,36 +57,36 @@ impl fmt::Display for Server {
 /// The settings of mail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MailSettings {
-    /// Who takes it.
+    /// The mail server.
     pub server: Server,
-    /// Who it is from.
+    /// The sender.
     pub from: Mailbox,
-    /// The address of the server for links, without a slash at its end; none: mails hold no links.
+    /// The server's address for links, without a slash at its end. `None` means that mails hold no links.
     pub url: Option<String>,
 }
 
-/// What is wrong with the settings of mail. The value is repeated only where it can hold no password.
+/// An error in the settings of mail. The value is repeated only if it cannot hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// The mail server is not named so that it can be found.
+    /// The mail server's URL is wrong.
     #[error(
         "{SMTP} {why}; write smtp://HOST:PORT, smtps://USER@HOST or smtp+starttls://USER@HOST, and keep the password as \
          the secret {SECRET}"
     )]
     Smtp {
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
-    /// There is no address to send from.
+    /// The sender's address is missing.
     #[error("{FROM} is missing: the address that mail comes from, such as 'Greenroom <greenroom@example.org>'")]
     NoFrom,
-    /// The address to send from is none.
+    /// The sender's address is not a valid e-mail address.
     #[error("{FROM} = {value} is no e-mail address, such as 'Greenroom <greenroom@example.org>'")]
     From {
         /// The value, quoted.
         value: String,
     },
-    /// The address for links is none.
+    /// The address for links is not a valid server address.
     #[error("{URL} = {value} is no address of a server; write https://HOST")]
     Url {
         /// The value, quoted.
@@ -95,7 +95,11 @@ pub enum SettingError {
 }
 
 impl MailSettings {
-    /// The settings of a repository; none where no mail server is named, so that no mail is sent.
+    /// Reads the settings of a repository. `None` if no mail server is set; then no mail is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingError`] when a setting is missing or wrong.
     pub fn of(repo: &Repo) -> Result<Option<Self>, SettingError> {
         let Some(smtp) = repo.own_setting(SMTP).filter(|s| !s.is_empty()) else { return Ok(None) };
         let server = Server::parse(&smtp)?;
@@ -106,14 +110,18 @@ impl MailSettings {
         Ok(Some(Self { server, from, url }))
     }
 
-    /// The domain of the address that mail comes from, for ids.
+    /// Returns the domain of the sender's address, for message ids.
     pub fn domain(&self) -> &str {
         self.from.email.domain()
     }
 }
 
 impl Server {
-    /// Reads `smtp://host:port`, `smtps://user@host`, `smtp+starttls://user@host`.
+    /// Parses `smtp://host:port`, `smtps://user@host` or `smtp+starttls://user@host`.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingError::Smtp`] when the URL has another form.
     pub fn parse(url: &str) -> Result<Self, SettingError> {
         let wrong = |why: &str| SettingError::Smtp { why: why.to_owned() };
         let (scheme, rest) = url.trim().split_once("://").ok_or_else(|| wrong("names no way to reach it"))?;
@@ -150,13 +158,13 @@ impl Server {
         Ok(server)
     }
 
-    /// Whether it is on this machine.
+    /// Returns whether the mail server is on this machine.
     fn is_here(&self) -> bool {
         self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
-/// Undoes the percent-encoding of a name, as in `alice%40example.org`.
+/// Decodes the percent-encoding of a user name, such as `alice%40example.org`.
 fn decode(text: &str) -> Result<String, ()> {
     let mut out = Vec::new();
     let mut bytes = text.bytes();
@@ -173,7 +181,7 @@ fn decode(text: &str) -> Result<String, ()> {
     if name.is_empty() || name.chars().any(char::is_control) { Err(()) } else { Ok(name) }
 }
 
-/// The address of a server for links: `https://host`, with a path perhaps.
+/// Checks the server's address for links: `https://host` or `http://host`, optionally with a path.
 fn base(url: &str) -> Result<String, SettingError> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
@@ -185,12 +193,16 @@ fn base(url: &str) -> Result<String, SettingError> {
     }
 }
 
-/// An address that mail can go to.
+/// Parses an e-mail address. `None` if the text is not a valid address.
 pub fn address(text: &str) -> Option<Address> {
     text.trim().parse().ok()
 }
 
-/// The password of the mail server; none where there is none.
+/// Returns the password of the mail server. `None` if the secret is not set.
+///
+/// # Errors
+///
+/// [`SecretError`] when the secrets cannot be read.
 pub fn password(registry: &Registry) -> Result<Option<Secret>, SecretError> {
     match Key::new(SECRET) {
         Ok(name) => Secrets::of(&registry.state_dir())?.get(&name),

@@ -1,7 +1,8 @@
-//! One mail over SMTP, step by step: what the server says means something else at each step.
+//! Sends one mail over SMTP, step by step, because the meaning of a server's reply depends on the step.
 //!
-//! Only a refusal of the recipient says something about his address. A server that refuses the sender, the login or any
-//! connection at all is set up wrongly, or ill: that is for an administrator to mend, and no mail is given up for it.
+//! Only a refusal of the recipient says something about the recipient's address. A server that refuses the sender, the
+//! login or any connection at all is misconfigured or out of order. An administrator has to correct that, and no mail
+//! is given up because of it.
 
 use std::time::Duration;
 
@@ -16,28 +17,28 @@ use super::settings::{Protection, SECRET, Server};
 use crate::secrets::Secret;
 use crate::text::one_line;
 
-/// How long the server may take for an answer.
+/// How long the client waits for a reply of the server.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How much of what a server says is kept.
+/// The largest length of a server's message that is kept, in characters.
 const SAID: usize = 300;
 
-/// What came of handing over a mail.
+/// The result of handing a mail to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handed {
-    /// The server took it.
+    /// The server accepted the mail.
     Taken,
-    /// Not now.
+    /// The server does not accept mail now.
     Later(String),
-    /// Not now for this address; others may be served.
+    /// The server does not accept mail for this address now. Other addresses may work.
     AddressLater(String),
-    /// The server takes no mail for this address.
+    /// The server accepts no mail for this address.
     NoSuchAddress(String),
-    /// The server will not take this mail.
+    /// The server will not accept this mail.
     Refused(String),
 }
 
-/// Hands a mail over.
+/// Hands a mail to the server.
 pub fn hand_over(server: &Server, password: Option<&Secret>, from: &Address, to: &Address, mail: &[u8]) -> Handed {
     let mut connection = match connect(server, password) {
         Ok(connection) => connection,
@@ -45,7 +46,7 @@ pub fn hand_over(server: &Server, password: Option<&Secret>, from: &Address, to:
     };
     let handed = transaction(&mut connection, from, to, mail);
     if handed == Handed::Taken {
-        // The mail is the server's already, whatever it says to a goodbye.
+        // The server has accepted the mail; its reply to QUIT does not matter.
         let _ = connection.quit();
     } else {
         connection.abort();
@@ -53,7 +54,11 @@ pub fn hand_over(server: &Server, password: Option<&Secret>, from: &Address, to:
     handed
 }
 
-/// Connects, protects the connection and logs in; why not, without a secret.
+/// Connects, starts TLS if set, and logs in.
+///
+/// # Errors
+///
+/// When a step fails; the text says why, without a secret.
 pub fn connect(server: &Server, password: Option<&Secret>) -> Result<SmtpConnection, String> {
     let hello = ClientId::default();
     let failed = |step: &str, e: &Error| format!("{server} {step}: {}", said(e));
@@ -80,7 +85,7 @@ pub fn connect(server: &Server, password: Option<&Secret>) -> Result<SmtpConnect
     Ok(connection)
 }
 
-/// Why a login failed. A server may repeat what it was sent, so its words are left out.
+/// Describes a failed login. A server may repeat what it received, so its message is left out.
 fn refused_login(server: &Server, e: &Error) -> String {
     match e.status() {
         Some(code) => format!("{server} does not accept the user or the secret {SECRET} ({code})"),
@@ -114,12 +119,12 @@ fn transaction(connection: &mut SmtpConnection, from: &Address, to: &Address, ma
     }
 }
 
-/// What it means that a recipient is not accepted. Servers refuse here whatever they dislike of the sender, too, so an
-/// address is given up only where the answer is about the address (RFC 3463: 5.1.x, 5.2.x; RFC 5321 without such a code).
+/// Interprets the refusal of a recipient. Servers refuse here for reasons about the sender, too. So an address is given
+/// up only if the reply is about the address (RFC 3463: 5.1.x, 5.2.x; RFC 5321 without such a code).
 fn refused_recipient(code: &str, words: &str, why: String) -> Handed {
     let detail = words.split_whitespace().next().filter(|w| w.starts_with("5.") && w.split('.').count() == 3);
     match (code, detail) {
-        // Who wants to know us first.
+        // The server demands a login.
         ("530" | "535", _) => Handed::Later(why),
         (_, Some(detail)) if detail.starts_with("5.1.") || detail.starts_with("5.2.") => Handed::NoSuchAddress(why),
         ("550" | "551" | "553" | "556", None) => Handed::NoSuchAddress(why),
@@ -127,16 +132,17 @@ fn refused_recipient(code: &str, words: &str, why: String) -> Handed {
     }
 }
 
-/// What a server said besides the code. Lettre's own words repeat the code, then the server's.
+/// Returns the server's message without the code. Lettre's error repeats the code; its source holds the server's
+/// message.
 fn words(e: &Error) -> String {
     std::error::Error::source(e).map(ToString::to_string).unwrap_or_default()
 }
 
-/// What a server said, or what went wrong on the way to it, in one short line.
+/// Returns the server's reply, or the error of the connection, in one short line.
 fn said(e: &Error) -> String {
     let text = match e.status() {
         Some(code) => format!("{code} {}", words(e)),
-        // Lettre's own words hold the cause's.
+        // Lettre's message already includes the cause.
         None => e.to_string(),
     };
     let line = one_line(text.trim()).into_owned();

@@ -1,5 +1,5 @@
-//! Mails as they are written, compared with `tests/data/mail/`; `GREENROOM_WRITE=1` writes what was made there, to be
-//! read before it is committed. And mails with what an attacker would like to see in them.
+//! Compares mails with the files in `tests/data/mail/`; `GREENROOM_WRITE=1` writes the files anew, to be reviewed
+//! before they are committed. Other tests build mails from hostile texts.
 
 use std::path::Path;
 
@@ -58,7 +58,7 @@ fn mail() -> MailSettings {
     }
 }
 
-/// A key that is the same each time.
+/// A key that is the same in each run.
 fn key() -> TokenKey {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("unsubscribe.key"), [7; 32]).unwrap();
@@ -136,7 +136,7 @@ fn raw(letter: &Letter, to: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The head of a mail, each header on one line.
+/// The headers of a mail, each on one line.
 fn head(raw: &str) -> Vec<String> {
     let (head, _) = raw.split_once("\r\n\r\n").unwrap();
     head.replace("\r\n ", " ").split("\r\n").map(str::to_owned).collect()
@@ -186,14 +186,14 @@ fn without_an_address_of_the_server_there_are_no_links() {
     assert!(!render::html(&letter).contains("href"));
     let raw = raw(&letter, "Bob");
     assert!(!raw.contains("List-Unsubscribe"), "{raw}");
-    // One click is for HTTPS alone.
+    // One-click unsubscription is for HTTPS only.
     let frame = Frame { url: Some("http://127.0.0.1:5050"), ..frame };
     let raw = self::raw(&write(&[commented("churn", 3, "x")], &frame), "Bob");
     assert!(raw.contains("List-Unsubscribe: <http://127.0.0.1:5050/api/greenroom/unsubscribe?token="), "{raw}");
     assert!(!raw.contains("One-Click"), "{raw}");
 }
 
-/// What breaks out of HTML, of headers, of a terminal.
+/// Texts that try to break out of HTML, of headers, of a terminal.
 const HOSTILE: &[&str] = &[
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -255,7 +255,7 @@ fn no_text_becomes_a_header() {
     );
     let breaks = ["a\r\nBcc: evil@example.org", "a\nBcc: evil@example.org", "a\rBcc: b", "a\u{2028}Bcc: b", "a\0b"];
     for bad in HOSTILE.iter().chain(&breaks) {
-        // Even where a text got past what may be stored.
+        // Even if a text got past the checks of stored texts.
         let mut letter = letter(&[commented("churn", 3, "x")], "Models", false);
         letter.subject = (*bad).to_owned();
         letter.thread = Some((*bad).to_owned());

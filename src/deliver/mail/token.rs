@@ -1,7 +1,7 @@
-//! What stands in the link to unsubscribe: who, from what, and a code that only this machine can make (SEC-49).
+//! The token in an unsubscribe link: the person, the scope, and a code that only this machine can make.
 //!
-//! Whoever has the link can turn that one kind of mail off and nothing else. It has no end, for mails are read late, and
-//! it is the same each time, so that a repeated mail is the same mail.
+//! A holder of the link can turn that one kind of mail off and nothing else. The token does not expire, because mails
+//! are read late. It is the same each time, so that a repeated mail is identical.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,22 +14,22 @@ use sha2::Sha256;
 
 use crate::name::{Id, UserName};
 
-/// How long a token may be that is looked at, in bytes.
+/// The longest token that is checked, in bytes.
 const MAX: usize = 1000;
 
-/// How many bytes the key has.
+/// The length of the key in bytes.
 const KEY: usize = 32;
 
-/// From what somebody unsubscribes.
+/// The mail that a person unsubscribes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// From one model, by its id.
+    /// Mail about one model, by its id.
     Model(Id),
-    /// From all mail of the registry.
+    /// All mail of the registry.
     Registry,
 }
 
-/// The key that makes tokens.
+/// The key that makes and checks tokens.
 #[derive(Clone)]
 pub struct TokenKey([u8; KEY]);
 
@@ -40,7 +40,11 @@ impl std::fmt::Debug for TokenKey {
 }
 
 impl TokenKey {
-    /// The key that is kept in a folder; made on first use.
+    /// Reads the key in a folder, and creates it on first use.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be read or created, or the file has a wrong length.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join("unsubscribe.key");
         match read(&path)? {
@@ -53,14 +57,14 @@ impl TokenKey {
     }
 
     fn code(&self, text: &str) -> Hmac<Sha256> {
-        // A key of this length is always taken; another one could only make codes that fit nothing.
+        // HMAC accepts a key of this length. The fallback key could only make codes that never match.
         let mut code = Hmac::<Sha256>::new_from_slice(&self.0).unwrap_or_else(|_| Hmac::new(&Default::default()));
         code.update(b"greenroom unsubscribe\n");
         code.update(text.as_bytes());
         code
     }
 
-    /// The token for a person.
+    /// Makes the token for a person and a scope.
     pub fn token(&self, user: &UserName, scope: &Scope) -> String {
         let text = match scope {
             Scope::Model(id) => format!("{user}\n{id}"),
@@ -69,7 +73,8 @@ impl TokenKey {
         format!("{}.{}", BASE64.encode(&text), BASE64.encode(self.code(&text).finalize().into_bytes()))
     }
 
-    /// Whom and what a token is for; none if this machine did not make it. The time does not tell how much was right.
+    /// Returns the person and the scope of a token. `None` if this machine did not make the token. The comparison takes
+    /// the same time for any wrong code.
     pub fn read(&self, token: &str) -> Option<(UserName, Scope)> {
         let (text, code) = token.split_once('.').filter(|_| token.len() <= MAX)?;
         let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
@@ -91,7 +96,7 @@ fn read(path: &Path) -> io::Result<Option<TokenKey>> {
     }
 }
 
-/// Makes the key, unless another process does so first. It is there as a whole or not at all.
+/// Creates the key, unless another process has done so. The file appears as a whole or not at all.
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     let mut key = [0; KEY];
     getrandom::fill(&mut key).map_err(|e| io::Error::other(e.to_string()))?;
@@ -130,7 +135,7 @@ mod tests {
         assert_eq!(other.read(&token), None);
         let all = key.token(&bob(), &Scope::Registry);
         assert_eq!(key.read(&all), Some((bob(), Scope::Registry)));
-        // The words of one with the code of the other.
+        // The text of one token with the code of the other.
         let mixed = format!("{}.{}", all.split_once('.').unwrap().0, token.split_once('.').unwrap().1);
         assert_eq!(key.read(&mixed), None);
     }

@@ -1,4 +1,5 @@
-//! What a happening is about, seen from now: the model under the name it has now, and who is tied to the version.
+//! The topic of an event, in the current state: the model under its current name, and the people related to the
+//! version.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,24 +13,24 @@ use crate::name::{Id, ModelName, UserName};
 use crate::snapshot::ModelView;
 use crate::tree::Oid;
 
-/// What a happening is about.
+/// The topic of an event.
 #[derive(Debug, Clone)]
 pub(super) struct Topic {
-    /// Of which kind it is.
+    /// The kind of activity.
     pub(super) activity: Activity,
     /// The model's id.
     pub(super) id: Id,
-    /// The version.
+    /// The version's number.
     pub(super) version: u64,
-    /// The name that the model has now.
+    /// The model's current name.
     pub(super) name: ModelName,
-    /// That name, then those that it had before.
+    /// The model's current name, then its former names.
     names: Vec<ModelName>,
-    /// Who registered the model.
+    /// The person who registered the model.
     maker: UserName,
 }
 
-/// A model as it is now.
+/// A model in its current state.
 #[derive(Debug, Clone)]
 struct Now {
     id: Id,
@@ -38,7 +39,8 @@ struct Now {
     maker: UserName,
 }
 
-/// The request that a happening made, as it is now; none where it made none, or it is no longer open.
+/// Returns the request that an event created, in its current state. `None` if the event created no request, or the
+/// request is no longer open.
 pub(super) fn open_request(
     happening: &Happening,
     topic: &Topic,
@@ -51,7 +53,7 @@ pub(super) fn open_request(
     Ok(file.and_then(|f| f.value).filter(|r| r.state == RequestState::Pending))
 }
 
-/// Questions about happenings, with the index opened once and each answer found once.
+/// Looks up the topics of events. The index is opened once and each result is kept.
 pub(super) struct Topics<'m> {
     moment: &'m Moment<'m>,
     index: Option<Index<'m>>,
@@ -61,7 +63,7 @@ pub(super) struct Topics<'m> {
 }
 
 impl<'m> Topics<'m> {
-    /// Questions at a moment.
+    /// Looks up topics at a moment.
     pub(super) fn new(moment: &'m Moment<'m>) -> Self {
         Self { moment, index: None, mailing: None, models: HashMap::new(), ties: HashMap::new() }
     }
@@ -73,8 +75,8 @@ impl<'m> Topics<'m> {
         }
     }
 
-    /// What a happening is about; none where it is not mailed about, or the model is there no longer, so that nobody may
-    /// read it.
+    /// Returns the topic of an event. `None` if the event causes no mail, or the model no longer exists, so that no
+    /// person may read it.
     pub(super) fn of(&mut self, happening: &Happening) -> Result<Option<Topic>, DeliverError> {
         let What::Event(event) = &happening.what else { return Ok(None) };
         let (Some(activity), Some(model), Some(version)) = (Activity::of(event), event.model(), event.version()) else {
@@ -89,7 +91,7 @@ impl<'m> Topics<'m> {
         Ok(found.map(|Now { id, name, names, maker }| Topic { activity, id, version, name, names, maker }))
     }
 
-    /// The model that had a name at a commit, as it is now.
+    /// Returns the current state of the model that had a name at a commit.
     fn model(&mut self, commit: Oid, name: &ModelName) -> Result<Option<Now>, DeliverError> {
         let read = |view: Option<ModelView<'_>>| -> Result<Option<Model>, DeliverError> {
             Ok(view.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value))
@@ -99,7 +101,7 @@ impl<'m> Topics<'m> {
         let Some(then) = then else { return Ok(None) };
         let mut now = read(tip.model(name)?)?.filter(|m| m.id == then.id);
         if now.is_none() {
-            // It was renamed since, or is gone.
+            // The model was renamed or deleted since.
             for view in tip.models()? {
                 now = read(Some(view))?.filter(|m| m.id == then.id);
                 if now.is_some() {
@@ -112,7 +114,7 @@ impl<'m> Topics<'m> {
         Ok(Some(Now { id: now.id, name: now.name, names, maker: now.created_by }))
     }
 
-    /// What a person had done with a version when something happened to it.
+    /// Returns how a person was related to a version at the time of the event.
     fn tie(&mut self, happening: &Happening, topic: &Topic, user: &UserName) -> Result<Option<Tie>, DeliverError> {
         let key = (topic.name.clone(), topic.version, happening.commit);
         if !self.ties.contains_key(&key) {
@@ -122,7 +124,7 @@ impl<'m> Topics<'m> {
         Ok(self.ties.get(&key).and_then(|ties| ties.get(user)).copied())
     }
 
-    /// Whether a happening is a request that is still open, and a person's approval of it would count.
+    /// Returns whether an event is a request that is still open, and a person's approval of it would count.
     fn may_approve(&self, happening: &Happening, topic: &Topic, user: &UserName) -> Result<bool, DeliverError> {
         let Some(request) = open_request(happening, topic, self.moment)? else { return Ok(false) };
         let is_done = request.review.iter().any(|r| r.by == *user);
@@ -134,7 +136,7 @@ impl<'m> Topics<'m> {
         Ok(self.moment.tip.may_approve(user, &topic.name, &from, &request.to)?)
     }
 
-    /// Why a person is to be told of a happening; none where he is not.
+    /// Returns why a person gets mail about an event. `None` if the person gets none.
     pub(super) fn reason(
         &mut self,
         happening: &Happening,
@@ -149,8 +151,8 @@ impl<'m> Topics<'m> {
         let actors: Vec<&UserName> = [&happening.by].into_iter().chain(&happening.landed_by).collect();
         let news =
             audience::News { activity: topic.activity, version: topic.version, actors: &actors, names: &topic.names };
-        // What a person may do is looked up last, for few are left by then; what he did with the version only where it
-        // decides, for that is a look at all that happened to it.
+        // The permission level is looked up last, because few people are left by then. The relation to the version is
+        // looked up only if it decides, because that reads all events of the version.
         let may_approve = self.may_approve(happening, topic, user)?;
         let (registered, level) = (topic.maker == *user, Some(Level::CanManage));
         let mut reader = Reader { user, person, registered, tie: None, level, may_approve };

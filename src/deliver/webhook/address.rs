@@ -1,16 +1,17 @@
-//! Where messages may go (SEC-36): public addresses over https, and what the administrator allows besides.
+//! Decides which addresses a webhook may call: public addresses over HTTPS, and the targets that the administrator
+//! allows.
 //!
-//! The decision is made on the addresses that are about to be connected to, right before, so that a name which resolves to
-//! something else the second time gains nothing.
+//! The check is made on the resolved addresses right before the connection. So a host name that resolves to another
+//! address the second time does not get around it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// The setting in the served repository's own file, once for each target: a host (`hooks.internal`), an address, or a
-/// network (`10.1.0.0/16`); a host or an address with a port (`localhost:9000`) allows that port alone.
+/// The config key in the served repository's own git config, once for each target: a host (`hooks.internal`), an
+/// address, or a network (`10.1.0.0/16`). A host or an address with a port (`localhost:9000`) allows only that port.
 pub const SETTING: &str = "greenroom.webhookAllow";
 
-/// The ports that are called without a word of the administrator.
+/// The ports that are allowed without a setting.
 const PORTS: [u16; 2] = [443, 8443];
 
 /// Networks of IPv4 that are not public, by their first bits.
@@ -33,8 +34,8 @@ const PRIVATE_V4: [([u8; 4], u8); 16] = [
     ([168, 63, 129, 16], 32), // a cloud's own services under a public address
 ];
 
-/// Networks within 2000::/3, the only public part of IPv6, that are not public: they are for documentation, or stand for
-/// addresses of IPv4 (Teredo, 6to4) and would reach what is behind those.
+/// Networks within 2000::/3 that are not public. Only 2000::/3 is a public part of IPv6. These networks are for
+/// documentation, or embed IPv4 addresses (Teredo, 6to4) and would reach the hosts behind those.
 const PRIVATE_V6: [([u16; 8], u8); 4] = [
     ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),     // protocol assignments, Teredo among them
     ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation
@@ -45,21 +46,21 @@ const PRIVATE_V6: [([u16; 8], u8); 4] = [
 /// Why a target may not be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    /// It is not reached over TLS, and the administrator has not allowed it without.
+    /// The scheme is not `https`, and the administrator has not allowed the host.
     #[error("only https is allowed, but for hosts that {SETTING} names in the git config of the served repository")]
     Scheme,
-    /// Its port is none of those of https.
+    /// The port is not a port of HTTPS.
     #[error("only the ports 443 and 8443 are allowed")]
     Port,
-    /// It lies where no stranger could reach it.
+    /// The address is not public.
     #[error("it is not a public address")]
     Address,
-    /// The address is no address.
+    /// The URL has no host.
     #[error("it is no address with a host")]
     NoHost,
 }
 
-/// A value of the setting that cannot be read.
+/// A value of the setting that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{SETTING}: {0} is no host, address or network; write hooks.internal, localhost:9000, 10.1.2.3 or 10.1.0.0/16")]
 pub struct InvalidAllow(String);
@@ -114,26 +115,34 @@ fn net(ip: IpAddr, bits: Option<u8>) -> Option<What> {
 impl Entry {
     fn is_net_of(&self, ip: IpAddr) -> bool {
         let What::Net { first, bits, is_v4 } = self.what else { return false };
-        // An address of IPv4 in the clothes of IPv6 is the same machine.
+        // An IPv4 address that is mapped into IPv6 is the same host.
         let ip = ip.to_canonical();
         ip.is_ipv4() == is_v4 && same_net(number(ip), first, bits, if is_v4 { 32 } else { 128 })
     }
 }
 
-/// What may be called.
+/// The targets that the administrator allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allow {
     entries: Vec<Entry>,
 }
 
 impl Allow {
-    /// From the values of the setting.
+    /// Parses the values of the setting.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidAllow`] when a value is not a host, address or network.
     pub fn new(values: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, InvalidAllow> {
         let entries = values.into_iter().map(|v| v.as_ref().parse()).collect::<Result<_, _>>()?;
         Ok(Self { entries })
     }
 
     /// Decides whether a host, which resolves to these addresses, may be called.
+    ///
+    /// # Errors
+    ///
+    /// [`Forbidden`] with the reason why the host may not be called.
     pub fn judge(&self, scheme: &str, host: &str, port: u16, addresses: &[IpAddr]) -> Result<(), Forbidden> {
         let host = plain_host(host);
         let at_port = || self.entries.iter().filter(|e| e.port.is_none_or(|p| p == port));
@@ -151,7 +160,12 @@ impl Allow {
         if PORTS.contains(&port) { Ok(()) } else { Err(Forbidden::Port) }
     }
 
-    /// Decides what can be known of a URL before its host is resolved: for a first answer to who makes a webhook.
+    /// Decides as much as possible about a URL before its host is resolved: an early error for the person who creates a
+    /// webhook.
+    ///
+    /// # Errors
+    ///
+    /// [`Forbidden`] with the reason why the URL may not be called.
     pub fn judge_text(&self, url: &str) -> Result<(), Forbidden> {
         let (scheme, host, port) = parts(url).ok_or(Forbidden::NoHost)?;
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
@@ -159,16 +173,16 @@ impl Allow {
         let is_own = plain == "localhost" || plain.ends_with(".localhost") || ends_in_number(&plain);
         let address = match literal {
             Some(ip) => ip,
-            // What resolvers take for this machine, in all the ways in which its number can be written.
+            // All spellings that resolvers take for this machine or for an IP address in decimal or hexadecimal form.
             None if is_own => Ipv4Addr::LOCALHOST.into(),
-            // Any public address: the host itself is judged when it is called.
+            // A placeholder for any public address: the host's real addresses are checked when it is called.
             None => Ipv4Addr::new(1, 1, 1, 1).into(),
         };
         self.judge(&scheme, &host, port, &[address])
     }
 }
 
-/// The scheme, host and port of a URL.
+/// Returns the scheme, host and port of a URL.
 fn parts(url: &str) -> Option<(String, String, u16)> {
     let uri: ureq::http::Uri = url.parse().ok()?;
     let (scheme, host) = (uri.scheme_str()?, uri.host()?);
@@ -176,12 +190,12 @@ fn parts(url: &str) -> Option<(String, String, u16)> {
     (!host.is_empty()).then(|| (scheme.to_owned(), host.to_owned(), port))
 }
 
-/// A host as it is compared: in lower case, without the dot at the end and the brackets of IPv6.
+/// Normalises a host for comparison: lower case, without the final dot and without the brackets of IPv6.
 fn plain_host(host: &str) -> String {
     host.trim_end_matches('.').trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
 }
 
-/// Whether a host is a number in disguise: `2130706433`, `0x7f.1`, `127.1`.
+/// Returns whether a host is an IP address in another notation: `2130706433`, `0x7f.1`, `127.1`.
 fn ends_in_number(host: &str) -> bool {
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -189,7 +203,7 @@ fn ends_in_number(host: &str) -> bool {
     (!last.is_empty() && last.bytes().all(|b| b.is_ascii_digit())) || hex.is_some_and(is_hex)
 }
 
-/// Whether anybody on the internet could reach an address.
+/// Returns whether an address is reachable from the public internet.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !PRIVATE_V4
@@ -210,7 +224,7 @@ fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// Whether two addresses of `all` bits have the first `bits` in common.
+/// Returns whether two addresses of `all` bits share the first `bits`.
 fn same_net(a: u128, b: u128, bits: u8, all: u8) -> bool {
     let rest = u32::from(all.saturating_sub(bits));
     (a ^ b).checked_shr(rest).unwrap_or(0) == 0
@@ -224,7 +238,7 @@ mod tests {
         text.parse().unwrap_or_else(|_| panic!("{text}"))
     }
 
-    /// An address or two of each class, the first and last of its range where it has edges.
+    /// One or two addresses of each class: the first and last of its range, if it has edges.
     const NOT_PUBLIC: [&str; 53] = [
         "0.0.0.0",
         "0.255.255.255",

@@ -1,22 +1,23 @@
-//! A job that is started instead of an address that is told: Databricks' `jobs/run-now`.
+//! Starts a job instead of calling a URL: Databricks' `jobs/run-now`.
 
 use serde_json::{Map, Value, json};
 
 use crate::entity::webhook::{Job, JobParams};
 use crate::payload::fit;
 
-/// The largest parameters of a job, in bytes, as their JSON is counted.
+/// The largest parameters of a job, in bytes of JSON.
 const MAX_PARAMS: usize = 10_000;
 
-/// The longest token by which a repeated start is known.
+/// The longest idempotency token, in characters.
 const MAX_TOKEN: usize = 64;
 
-/// Where a job is started.
+/// Returns the URL that starts a job.
 pub fn url(job: &Job) -> String {
     format!("{}/api/2.1/jobs/run-now", job.workspace_url.as_str().trim_end_matches('/'))
 }
 
-/// What starts it: the event's body as a parameter. `id` keeps an attempt that is repeated from starting a second run.
+/// Returns the body that starts a job: the event's body as a parameter. `id` becomes the idempotency token, which keeps
+/// a repeated attempt from starting a second run.
 pub fn body(job: &Job, id: &str, event: &[u8]) -> Vec<u8> {
     let mut out = Map::new();
     let number = job.id.as_str().parse::<u64>().map(Value::from);
@@ -41,7 +42,7 @@ pub fn body(job: &Job, id: &str, event: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&out).unwrap_or_default()
 }
 
-/// The event as a text that fits into the parameters of a job.
+/// Returns the event as a text that fits into the parameters of a job.
 fn message(event: &[u8]) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fits = |message: &str| json!({"event_message": message}).to_string().len() <= MAX_PARAMS;

@@ -1,8 +1,8 @@
-//! Webhooks: what happened is posted to an address, or starts a job.
+//! Webhooks: an event is posted to a URL, or starts a job.
 //!
-//! A webhook is a [`Channel`]: it says which bodies an event becomes ([`crate::payload`]), and makes one attempt for one of
-//! them. Everything it needs to know lies in the registry, but for its secrets ([`crate::secrets`]), which are looked up
-//! anew for each attempt.
+//! A webhook is a [`Channel`]. It determines the payloads of an event ([`crate::payload`]) and makes one attempt for
+//! one of them. All its settings are in the registry, except its secrets ([`crate::secrets`]), which are read anew for
+//! each attempt.
 
 pub mod address;
 mod job;
@@ -32,7 +32,7 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::tree::TreeError;
 
-/// What all webhooks of a registry share: who calls, and the secrets.
+/// The parts that all webhooks of a registry share: the HTTP client and the secrets.
 #[derive(Debug)]
 pub struct Outgoing {
     client: Client,
@@ -40,42 +40,46 @@ pub struct Outgoing {
     allow: Allow,
 }
 
-/// Why webhooks cannot be told anything at all.
+/// Why no webhook can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OutgoingError {
-    /// The setting that says where to they may go cannot be read.
+    /// The setting that allows targets cannot be parsed.
     #[error(transparent)]
     Allow(#[from] InvalidAllow),
-    /// The key of the secrets cannot be had.
+    /// The key of the secrets cannot be read.
     #[error(transparent)]
     Secrets(#[from] SecretError),
 }
 
 impl Outgoing {
-    /// As the registry's repository and the environment set it.
+    /// Opens the client as the registry's repository and the environment configure it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutgoingError`] when the setting that allows targets is wrong or the secrets cannot be opened.
     pub fn of(registry: &Registry) -> Result<Self, OutgoingError> {
         let allow = Allow::new(registry.repo().own_settings(SETTING))?;
         let secrets = Secrets::of(&registry.state_dir())?;
         Ok(Self::with(allow, secrets, Arc::new(System), Limits::default()))
     }
 
-    /// From its parts.
+    /// Builds the client from its parts.
     pub fn with(allow: Allow, secrets: Secrets, names: Arc<dyn Names>, limits: Limits) -> Self {
         Self { client: Client::new(allow.clone(), names, limits), secrets, allow }
     }
 
-    /// Where messages may go.
+    /// Returns the allowed targets.
     pub fn allow(&self) -> &Allow {
         &self.allow
     }
 
-    /// The secrets.
+    /// Returns the secrets.
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
-    /// Makes one attempt: the body to the webhook's address, or as the parameter of its job, with all that proves who sent
-    /// it. `extra` are headers besides.
+    /// Makes one attempt: sends the body to the webhook's URL, or as the parameter of its job, with all signatures.
+    /// `extra` holds additional headers.
     fn attempt(&self, parcel: &Parcel<'_>, extra: &[(&'static str, String)]) -> Result<Answer, AttemptError> {
         let webhook = parcel.webhook;
         let (url, media_type, started) = match (&webhook.url, &webhook.job) {
@@ -95,7 +99,7 @@ impl Outgoing {
         headers.extend_from_slice(extra);
         if let Some(name) = &webhook.authorization {
             let secret = self.secret(name)?;
-            // A job takes a token, an address whatever it asks for.
+            // A job needs a bearer token; a URL gets the header value as it is.
             let value = if started.is_some() { bearer(&secret) } else { secret.reveal().to_owned() };
             headers.push(("authorization", value));
         }
@@ -103,7 +107,7 @@ impl Outgoing {
     }
 
     fn secret(&self, name: &Key) -> Result<Secret, AttemptError> {
-        // What the rules refuse may have come by a push that no gate saw.
+        // The rules refuse this name, but it may have come by a push that no gate judged.
         if name.as_str() == MAIL_SECRET {
             return Err(AttemptError::NotForWebhooks(name.clone()));
         }
@@ -116,23 +120,23 @@ impl Outgoing {
     }
 }
 
-/// A token as the header of a job's workspace takes it.
+/// Returns a token as the value of the Authorization header of a job's workspace.
 fn bearer(secret: &Secret) -> String {
     let text = secret.reveal();
     if text.contains(' ') { text.to_owned() } else { format!("Bearer {text}") }
 }
 
-/// What is sent in one attempt.
+/// The content of one attempt.
 struct Parcel<'p> {
     webhook: &'p Webhook,
-    /// The delivery's id.
+    /// The id of the delivery.
     id: &'p str,
-    /// When, in seconds since the epoch.
+    /// The time of the attempt, in seconds since the epoch.
     seconds: i64,
     body: &'p payload::Body,
 }
 
-/// Why an attempt came to nothing; never with a word of a secret.
+/// Why an attempt failed, without any part of a secret.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
     #[error("the secret '{0}' is not here: `greenroom secret set {0}`")]
@@ -154,7 +158,11 @@ struct Hook {
     out: Arc<Outgoing>,
 }
 
-/// The channels of all webhooks that are to be told of events: those in state ACTIVE that can be read.
+/// Returns the channels of all webhooks that receive events: webhooks in state ACTIVE whose files can be read.
+///
+/// # Errors
+///
+/// [`TreeError`] when the folder of webhooks cannot be read.
 pub fn channels(snapshot: &Snapshot<'_>, out: &Arc<Outgoing>) -> Result<Vec<Box<dyn Channel>>, TreeError> {
     let webhooks = snapshot.webhooks()?.into_values().filter_map(|file| file.value);
     let active = webhooks.filter(|w| w.state == WebhookState::Active);
@@ -213,7 +221,8 @@ impl Hook {
         }
     }
 
-    /// Whether it is told of what happens there: to its model, under the name that this had then, or anywhere.
+    /// Returns whether the webhook receives an event: one of its model, under the name that the model had at that time,
+    /// or any event.
     fn concerns(&self, happening: &Happening, moment: &Moment<'_>) -> Result<bool, TreeError> {
         let Some(mine) = &self.webhook.model else { return Ok(true) };
         let What::Event(event) = &happening.what else { return Ok(false) };
@@ -226,7 +235,7 @@ impl Hook {
     }
 }
 
-/// What came of an answer. What a receiver says in the body is not repeated: it may quote what it was sent.
+/// Returns the outcome for a response. The response body is not repeated, because it may quote the request.
 fn outcome(answer: &Answer) -> Outcome {
     let said = format!("HTTP {}", answer.status);
     match answer.status {
@@ -238,7 +247,7 @@ fn outcome(answer: &Answer) -> Outcome {
     }
 }
 
-/// What a body tells besides the happening itself.
+/// The facts that a payload needs besides the event itself.
 struct Facts {
     id: String,
     registry: payload::Registry,
@@ -274,7 +283,8 @@ impl Facts {
         })
     }
 
-    /// What is told; none of what is no webhook's business: that another one is switched off.
+    /// Returns the input of a payload. `None` for an event that webhooks do not receive: another webhook is switched
+    /// off.
     fn told<'t>(&'t self, happening: &'t Happening) -> Option<Told<'t>> {
         Some(Told {
             id: &self.id,
@@ -304,7 +314,7 @@ fn registry(snapshot: &Snapshot<'_>) -> Result<payload::Registry, TreeError> {
     })
 }
 
-/// Whether the event is about one of MLflow's prompts. Only what MLflow tells of is looked up.
+/// Returns whether the event is about one of MLflow's prompts. Only events that MLflow sends are looked up.
 fn is_prompt(event: &Event, moment: &Moment<'_>) -> Result<bool, TreeError> {
     let (Event::VersionCreated { model, .. }
     | Event::VersionTagSet { model, .. }

@@ -1,4 +1,4 @@
-//! One request over HTTP: checked where it goes, limited in time and size, following nothing.
+//! Sends one HTTP request: the target is checked, time and size are limited, and redirects are not followed.
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -19,20 +19,20 @@ use ureq::{Agent, Error};
 use super::address::{Allow, Forbidden, SETTING};
 use crate::time::Timestamp;
 
-/// How long a receiver that asks for it is left alone at most.
+/// The longest wait that a receiver can ask for.
 const MAX_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// How many addresses of a host are taken.
+/// The largest number of addresses of a host that are used.
 const MAX_ADDRESSES: usize = 16;
 
-/// How long and how much.
+/// The limits of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Until a connection stands.
+    /// The time until a connection is established.
     pub connect: Duration,
-    /// Until the answer is read, from the first on.
+    /// The time from the start of the request until the response is read.
     pub total: Duration,
-    /// How much of an answer's body is read, in bytes.
+    /// The largest part of a response's body that is read, in bytes.
     pub answer: usize,
 }
 
@@ -42,13 +42,17 @@ impl Default for Limits {
     }
 }
 
-/// Who finds the addresses of a host.
+/// A resolver of host names.
 pub trait Names: fmt::Debug + Send + Sync {
-    /// The addresses of a host at a port.
+    /// Returns the addresses of a host at a port.
+    ///
+    /// # Errors
+    ///
+    /// When the host cannot be resolved.
     fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
-/// The system's own way.
+/// The resolver of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;
 
@@ -58,40 +62,40 @@ impl Names for System {
     }
 }
 
-/// An answer.
+/// The response of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// How long the other side wants to be left alone.
+    /// How long the receiver asks to wait (`Retry-After`).
     pub after: Option<Duration>,
     /// The beginning of the body.
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer; never with a word of a secret.
+/// Why there is no response, without any part of a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum PostError {
-    /// The address cannot be called at all.
+    /// The URL cannot be called.
     #[error("the url cannot be called: {0}")]
     Url(&'static str),
-    /// A header cannot be sent.
+    /// The value of a header cannot be sent.
     #[error("the secret for the header {0} holds characters that a header cannot")]
     Header(&'static str),
-    /// It may not be called.
+    /// The target is not allowed.
     #[error("{host}: {why}; `git config --add {SETTING} {host}` in the served repository allows it")]
     Forbidden {
-        /// The host.
+        /// The host of the target.
         host: String,
-        /// Why not.
+        /// The reason.
         why: Forbidden,
     },
-    /// There was no answer in time, or none at all.
+    /// The request failed, or there was no response in time.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Who calls.
+/// The HTTP client of webhooks.
 #[derive(Debug, Clone)]
 pub struct Client {
     secure: Agent,
@@ -100,7 +104,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// One that calls what is allowed.
+    /// Makes a client that calls only allowed targets.
     pub fn new(allow: Allow, names: Arc<dyn Names>, limits: Limits) -> Self {
         let agent = |is_insecure| {
             let tls = TlsConfig::builder()
@@ -128,7 +132,11 @@ impl Client {
         Self { secure: agent(false), insecure: agent(true), limits }
     }
 
-    /// Posts a body; `insecure` asks for no certificate.
+    /// Posts a body. `insecure` turns the check of the server's certificate off.
+    ///
+    /// # Errors
+    ///
+    /// [`PostError`] when the URL or a header is invalid, the target is not allowed, or no response arrives in time.
     pub fn post(
         &self,
         url: &str,
@@ -151,13 +159,13 @@ impl Client {
         let after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
         let most = u64::try_from(self.limits.answer).unwrap_or(u64::MAX);
         let mut body = Vec::new();
-        // An answer that stops half-way has still said its status.
+        // A response that stops in the middle of its body still has a status.
         let _ = answer.into_body().into_reader().take(most).read_to_end(&mut body);
         Ok(Answer { status, after, body })
     }
 }
 
-/// Says what went wrong, in words that hold the host and nothing else of the request.
+/// Describes an error in words that hold the host and nothing else of the request.
 fn failed(e: Error, host: &str) -> PostError {
     let e = match e {
         Error::Other(e) => match e.downcast::<Forbidden>() {
@@ -178,7 +186,7 @@ fn failed(e: Error, host: &str) -> PostError {
     PostError::Failed(format!("{host}: {}", crate::text::one_line(&why)))
 }
 
-/// How long to wait by a `Retry-After`: seconds, or a date.
+/// Returns how long to wait by a `Retry-After` header: seconds, or a date.
 fn retry_after(text: &str) -> Option<Duration> {
     let after = match text.trim().parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -191,7 +199,7 @@ fn retry_after(text: &str) -> Option<Duration> {
     Some(after.min(MAX_AFTER))
 }
 
-/// The resolver: it finds addresses and judges nothing.
+/// The resolver of the client. It finds addresses and checks nothing.
 #[derive(Debug)]
 struct Found(Arc<dyn Names>);
 
@@ -203,7 +211,8 @@ impl Resolver for Found {
             Err(_) => {
                 let (send, receive) = mpsc::sync_channel(1);
                 let names = Arc::clone(&self.0);
-                // The system's resolver cannot be told to stop; a thread that is no longer waited for ends with it.
+                // The system's resolver cannot be cancelled. A thread that is no longer waited for ends when the
+                // resolver returns.
                 let asked = thread::Builder::new().name("resolver".to_owned());
                 asked.spawn(move || drop(send.send(names.lookup(&host, port)))).map_err(Error::Io)?;
                 let answer = receive.recv_timeout(*timeout.after).map_err(|_| Error::Timeout(timeout.reason))?;
@@ -222,7 +231,7 @@ fn host_and_port(uri: &Uri) -> Option<(String, u16)> {
     Some((host, port))
 }
 
-/// The judge right before a connection is made, of the very addresses that it will be made to.
+/// The check right before a connection is made, on the addresses of that connection.
 #[derive(Debug)]
 struct Gate(Allow);
 

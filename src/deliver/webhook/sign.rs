@@ -1,14 +1,14 @@
-//! The headers that prove to a receiver who sent a body, in three tongues at once, all over the very bytes that are sent
-//! (SEC-70).
+//! The headers that prove to a receiver who sent a body, in three schemes at once, all computed over the bytes that are
+//! sent.
 //!
-//! - Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`. The key is what the secret's base 64 stands
-//!   for after `whsec_`, and of any other secret its bytes.
+//! - Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`. The key is the decoded base64 after
+//!   `whsec_`; of a secret without this prefix, the key is its bytes.
 //! - MLflow: `X-MLflow-Delivery-Id`, `X-MLflow-Timestamp`, `X-MLflow-Signature`. The key is the secret's text.
 //! - Databricks: `X-Databricks-Signature`. The key is the secret's text.
 //!
-//! The id is the same on each attempt; the time is that of the attempt, so that a receiver may refuse old ones. While a
-//! secret is replaced there are two: Standard Webhooks carries a signature by each, the other two headers have room for
-//! one, by the secret that still counts.
+//! The id is the same on each attempt. The timestamp is the time of the attempt, so that a receiver can refuse old
+//! requests. While a secret is replaced, there are two secrets. Standard Webhooks carries a signature by each of them.
+//! The other two headers have room for one signature: by the current secret.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
@@ -19,22 +19,22 @@ use sha2::Sha256;
 
 use crate::secrets::Secret;
 
-/// Base 64 with or without the padding at its end.
+/// Base64 with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What signs.
+/// The secrets that sign.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// The secret that counts.
+    /// The current secret.
     pub current: Secret,
-    /// The one that will.
+    /// The next secret, while the current one is replaced.
     pub next: Option<Secret>,
 }
 
-/// The headers for a body.
+/// Returns the headers for a body. `seconds` is the time of the attempt, in seconds since the epoch.
 pub fn headers(id: &str, seconds: i64, body: &[u8], keys: Option<&Keys>) -> Vec<(&'static str, String)> {
     let time = seconds.to_string();
     let mut out = vec![
@@ -55,14 +55,14 @@ pub fn headers(id: &str, seconds: i64, body: &[u8], keys: Option<&Keys>) -> Vec<
     out
 }
 
-/// The key that Standard Webhooks makes of a secret.
+/// Returns the key that Standard Webhooks derives from a secret.
 fn decoded(secret: &str) -> Vec<u8> {
     let bytes = secret.strip_prefix("whsec_").and_then(|text| LENIENT.decode(text).ok());
     bytes.filter(|b| !b.is_empty()).unwrap_or_else(|| secret.as_bytes().to_vec())
 }
 
 fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    // A key of any length will do; it is hashed where it is too long.
+    // HMAC accepts a key of any length and hashes a key that is too long.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(message);
     mac.finalize().into_bytes().to_vec()

@@ -1,4 +1,4 @@
-//! Trying a webhook: something that never happened is sent to it like everything else, and its answer is shown.
+//! Tests a webhook: sends an invented event like a real one and returns the response.
 
 use super::post::Answer;
 use super::{AttemptError, Outgoing, Parcel, registry};
@@ -12,7 +12,7 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// What to try.
+/// A test delivery.
 #[derive(Debug)]
 pub struct Trial {
     webhook: Webhook,
@@ -22,25 +22,29 @@ pub struct Trial {
     now: Timestamp,
 }
 
-/// Why a webhook cannot be tried, or what came of it but an answer.
+/// Why a webhook cannot be tested, or why no response came.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// It is switched off.
+    /// The webhook is switched off.
     #[error("the webhook is DISABLED; set it to ACTIVE or TEST_MODE to test it")]
     Disabled,
-    /// It can't be told of such an event.
+    /// The webhook does not receive such an event.
     #[error("{0}")]
     NoEvent(String),
     /// The registry cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// No answer came.
+    /// No response came.
     #[error("{0}")]
     NoAnswer(String),
 }
 
 impl Trial {
-    /// Makes something up for a webhook: an event of this name, or the first one that it is told of.
+    /// Invents an event for a webhook: an event of this name, or of the first name that the webhook subscribes to.
+    ///
+    /// # Errors
+    ///
+    /// [`TrialError`] when the webhook is DISABLED, does not receive such an event, or the registry cannot be read.
     pub fn new(
         webhook: &Webhook,
         event: Option<&str>,
@@ -70,18 +74,22 @@ impl Trial {
             is_prompt: sample.is_prompt,
             stage: &Stage::None,
         };
-        // What is told once under our own name is asked for under any.
+        // An event that is sent once, under its greenroom name, can be requested under any of its names.
         let key = if matches!(webhook.profile, Profile::Databricks | Profile::Mlflow) { name } else { told.name() };
         let body = payload::body(webhook.profile, key, webhook.id.as_str(), &told).ok_or_else(none)?;
         Ok(Self { webhook: webhook.clone(), name: key, body, id, now })
     }
 
-    /// The name of the event.
+    /// Returns the name of the event.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Sends it and gives the answer; what the answer repeats of the webhook's secrets is taken out of it.
+    /// Sends the event and returns the response. Secrets of the webhook that the response repeats are removed.
+    ///
+    /// # Errors
+    ///
+    /// [`TrialError::NoAnswer`] when no response came.
     pub fn send(&self, out: &Outgoing) -> Result<Answer, TrialError> {
         let seconds = self.now.as_seconds();
         let parcel = Parcel { webhook: &self.webhook, id: &self.id, seconds, body: &self.body };
@@ -90,7 +98,7 @@ impl Trial {
         let named = [&self.webhook.secret, &self.webhook.authorization];
         for secret in named.into_iter().flatten().filter_map(|name| out.secrets().get(name).ok().flatten()) {
             answer.body = without(&answer.body, secret.reveal());
-            // `Bearer TOKEN`: the token alone, too.
+            // For `Bearer TOKEN`, remove the token alone, too.
             if let Some((_, token)) = secret.reveal().rsplit_once(' ') {
                 answer.body = without(&answer.body, token);
             }
@@ -99,7 +107,7 @@ impl Trial {
     }
 }
 
-/// The name to try: the one that is asked for, or the first that a subscription holds.
+/// Returns the event name to test: the requested one, or the first name that matches a subscription.
 fn name(webhook: &Webhook, event: Option<&str>) -> Result<&'static str, TrialError> {
     let profile = webhook.profile;
     let (databricks, mlflow) = (DATABRICKS.into_iter(), MLFLOW.into_iter());
@@ -120,10 +128,10 @@ fn name(webhook: &Webhook, event: Option<&str>) -> Result<&'static str, TrialErr
     })
 }
 
-/// Bytes without any occurrence of a text.
+/// Returns bytes with each occurrence of a text replaced by `***`.
 fn without(bytes: &[u8], text: &str) -> Vec<u8> {
     let text = text.as_bytes();
-    // What is that short stands anywhere by chance.
+    // So short a text occurs anywhere by chance.
     if text.len() < 4 {
         return bytes.to_vec();
     }

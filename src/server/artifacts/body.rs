@@ -1,8 +1,8 @@
-//! A file on its way out, in chunks, hashed on the way.
+//! The body of a download: a file in chunks, hashed while it is sent.
 //!
-//! The last chunk of a whole file is sent only if all of it has the SHA-256 that it should: of a damaged file nobody ever
-//! gets the end, and the connection breaks, which every client takes for a failure. A file of one chunk is checked
-//! before anything is sent.
+//! The last chunk of a whole file is sent only if the file has the expected SHA-256. A client never gets the end of a
+//! damaged file: the connection breaks, which every client reports as a failure. A file of one chunk is checked before
+//! any byte is sent.
 
 use std::fs::File;
 use std::future::Future as _;
@@ -18,31 +18,39 @@ use crate::artifact::copy::{Copied, Hasher};
 use crate::artifact::{ArtifactError, FileEntry};
 use crate::name::Digest;
 
-/// How many bytes are read and sent at once.
+/// The number of bytes that are read and sent at once.
 pub const CHUNK: u64 = 256 * 1024;
 
-/// A file that is read.
+/// Reads a file in chunks.
 #[derive(Debug)]
 pub struct Reader {
     file: File,
     left: u64,
-    /// For a whole file: what it should be, and what it was so far.
+    /// For a whole file: the expected hash, and the hash of the bytes so far.
     check: Option<(Digest, Hasher)>,
 }
 
 impl Reader {
-    /// Reads all of a file and checks it.
+    /// Reads a whole file and checks it.
     pub fn whole<P>(file: File, entry: &FileEntry<P>) -> Self {
         Self { file, left: entry.size, check: Some((entry.sha256.clone(), Hasher::default())) }
     }
 
     /// Reads a part of a file that was checked before.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be positioned.
     pub fn part(mut file: File, from: u64, count: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(from))?;
         Ok(Self { file, left: count, check: None })
     }
 
-    /// The next bytes, and the reader if more are to come.
+    /// Returns the next bytes, and the reader if more follow.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is too short, or does not have the expected hash.
     pub fn next(mut self) -> io::Result<(Bytes, Option<Self>)> {
         let count = self.left.min(CHUNK);
         let mut bytes = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
@@ -67,21 +75,21 @@ impl Reader {
     }
 }
 
-/// Where a body is.
+/// The state of a body.
 enum Step {
     Have(Bytes, Option<Reader>),
     Reading(JoinHandle<io::Result<(Bytes, Option<Reader>)>>),
     Done,
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub struct FileBody {
     step: Step,
     left: u64,
 }
 
 impl FileBody {
-    /// A body of `size` bytes, of which the first are read.
+    /// Makes a body of `size` bytes, of which the first are read already.
     pub fn new(first: Bytes, rest: Option<Reader>, size: u64) -> Self {
         Self { step: Step::Have(first, rest), left: size }
     }

@@ -1,4 +1,4 @@
-//! The bytes of a file, as a download that no browser shows (SEC-34).
+//! Downloads of files, with headers that keep a browser from displaying them.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -24,7 +24,12 @@ use crate::server::route::{Answer, Reply};
 use crate::server::state::State;
 use crate::server::writer::clock;
 
-/// The files of a version, held against what was registered.
+/// Returns the files of a version, checked against the registered summary.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the version's files are not in the registry, and an internal error when the files
+/// differ from what was registered.
 pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Files, ApiError> {
     let (commit, shelf) = (call.catalog.commit(), Arc::clone(&call.state.shelf));
     let (name, shown) = (model.clone(), model.clone());
@@ -48,28 +53,28 @@ pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Fi
     })
 }
 
-/// GET `…/artifacts/models/<id>/<version>/<path>`
+/// Handles GET `…/artifacts/models/<id>/<version>/<path>`.
 pub async fn by_id(call: Call) -> Answer {
     let (model, version) = version_by_id(&call, call.segment("id"), call.segment("version"))?;
     let path = call.segment("path").to_owned();
     of_version(&call, &model, version, &path).await
 }
 
-/// GET `model-versions/get-artifact`
+/// Handles GET `model-versions/get-artifact`.
 pub async fn by_name(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let path = call.args.required("path")?.to_owned();
     of_version(&call, &model, version, &path).await
 }
 
-/// GET `…/signed`: the guard let it pass, so it is one of ours; what it opens is checked as ever.
+/// Handles GET `…/signed`. The guard has verified the grant; access to the file is checked as for other requests.
 pub async fn signed(call: Call) -> Answer {
     let Grant { user: _, model, version, path } = call.state.shelf.grants.of(&call.args, clock())?;
     let (model, version) = version_by_id(&call, &model, &version.to_string())?;
     of_version(&call, &model, version, &path).await
 }
 
-/// GET `model-versions/get-signed-download-uri`
+/// Handles GET `model-versions/get-signed-download-uri`.
 pub async fn sign(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let path = call.args.required("path")?.to_owned();
@@ -82,7 +87,7 @@ pub async fn sign(call: Call) -> Answer {
     Reply::json(&json!({ "signed_uri": uri, "headers": [] }))
 }
 
-/// GET `…/artifacts/uploads/<id>/<path>`
+/// Handles GET `…/artifacts/uploads/<id>/<path>`.
 pub async fn of_upload(call: Call) -> Answer {
     let id = upload_id(call.segment("upload"))?;
     let path = FilePath::new(call.segment("path"))?;
@@ -92,11 +97,12 @@ pub async fn of_upload(call: Call) -> Answer {
         Ok(answering) => answering,
         Err(done) => return Ok(Reply::Other(done)),
     };
-    // Its bytes were hashed when they came and lie where only this user may write: a part needs no other check.
+    // The bytes were hashed when they were received, and lie where only this user may write. So a part needs no other
+    // check.
     send(head, reader(file, &entry, wanted)?, wanted, entry.size).await
 }
 
-/// The file of a path.
+/// Returns the file of a path.
 fn find(files: &Files, path: &str) -> Result<FileEntry<Place>, ApiError> {
     let path = FilePath::new(path)?;
     if let Ok(at) = files.binary_search_by(|f| f.path.cmp(&path))
@@ -145,7 +151,7 @@ async fn of_version(call: &Call, model: &ModelName, version: u64, path: &str) ->
     }
 }
 
-/// Checks all of an object before a part of it is sent, unless that was done and its file is as it was.
+/// Checks the whole object before a part of it is sent, unless it was checked before and its file has not changed.
 async fn check(state: &State, entry: &FileEntry<Place>, file: &File) -> Result<(), ApiError> {
     let stamp = || Stamp::of(file).map_err(|e| ApiError::internal(&e));
     let shelf = Arc::clone(&state.shelf);
@@ -163,13 +169,13 @@ async fn check(state: &State, entry: &FileEntry<Place>, file: &File) -> Result<(
     Ok(())
 }
 
-/// What an answer needs before its bytes.
+/// The part of a response that is known before its bytes.
 struct Answering {
     head: HeaderMap,
     wanted: Wanted,
 }
 
-/// The head of an answer and what is wanted of the file; or the answer itself, where no byte is sent.
+/// Returns the headers of a response and the requested range, or the complete response if it has no bytes.
 fn answering<P>(headers: &HeaderMap, entry: &FileEntry<P>) -> Result<Result<Answering, Response>, ApiError> {
     let etag = format!("\"{}\"", entry.sha256);
     let mut head = head(&entry.path)?;
@@ -207,7 +213,8 @@ fn reader<P>(file: File, entry: &FileEntry<P>, wanted: Wanted) -> Result<Reader,
     }
 }
 
-/// An answer that is sent as it is read. The first bytes are read, and checked where they are all, before it begins.
+/// Returns a response that is sent while the file is read. The first bytes are read before the response starts. If
+/// these are all bytes, they are checked, too.
 async fn send(mut head: HeaderMap, reader: Reader, wanted: Wanted, size: u64) -> Answer {
     let (status, count) = match wanted {
         Wanted::Part { from: _, count } => (StatusCode::PARTIAL_CONTENT, count),
@@ -222,7 +229,7 @@ async fn send(mut head: HeaderMap, reader: Reader, wanted: Wanted, size: u64) ->
     Ok(Reply::Other((status, head, Body::new(FileBody::new(first, rest, count))).into_response()))
 }
 
-/// An answer whose bytes are in memory.
+/// Returns a response whose bytes are in memory.
 fn whole(head: HeaderMap, bytes: Bytes, wanted: Wanted, size: u64) -> Response {
     let index = |n: u64| usize::try_from(n.min(size)).unwrap_or(bytes.len()).min(bytes.len());
     match wanted {
@@ -234,7 +241,7 @@ fn whole(head: HeaderMap, bytes: Bytes, wanted: Wanted, size: u64) -> Response {
     }
 }
 
-/// What makes a browser save a file and never show it, whatever is in it.
+/// Returns headers that make a browser save a file and never display it, whatever its content.
 fn head(path: &FilePath) -> Result<HeaderMap, ApiError> {
     let name = path.segments().last().unwrap_or("file");
     let mut head = HeaderMap::new();
@@ -247,7 +254,7 @@ fn head(path: &FilePath) -> Result<HeaderMap, ApiError> {
     Ok(head)
 }
 
-/// The type of a file by its name: of a few that no browser runs.
+/// Returns the media type of a file by its name. Browsers execute none of these types.
 fn kind(name: &str) -> &'static str {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     match (name, ending.as_deref()) {
@@ -261,7 +268,7 @@ fn kind(name: &str) -> &'static str {
     }
 }
 
-/// `attachment` with the file's name, as RFC 6266 writes it: in ASCII for old clients, and in full.
+/// Returns `attachment` with the file's name, as in RFC 6266: in ASCII for old clients, and in full.
 fn disposition(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "!#$&+-.^_`|~ @(),;=[]{}".contains(c);
     let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();

@@ -1,10 +1,10 @@
-//! Addresses that carry their own permission: what `get-signed-download-uri` gives.
+//! URLs that carry their own permission: the response of `get-signed-download-uri`.
 //!
-//! Databricks' client fetches such an address without its token. So the address says who asked, for which file, until
-//! when, and carries an HMAC-SHA-256 of that under a key that this process made and nobody else has. It opens one file
-//! of one version to read, for a few minutes, and only as long as that person may read the model. It is no token of a
-//! person's (SEC-31): it cannot write, list or open anything else, and ends by itself, or with the process. The log has
-//! paths only, not what is behind the `?`.
+//! Databricks' client fetches such a URL without its token. So the URL names the person, the file and the time until it
+//! is valid. It also holds an HMAC-SHA-256 of these under a key that only this process has. The URL opens one file of
+//! one version for reading, for a few minutes, and only as long as that person may read the model. The URL is not an
+//! access token: it cannot write, list or open anything else, and it expires by itself, or with the process. The log
+//! holds paths only, without the query.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -17,16 +17,16 @@ use crate::server::args::Args;
 use crate::server::error::{ApiError, Code};
 use crate::time::Timestamp;
 
-/// The address, after its prefix.
+/// The path of such URLs, after the prefix.
 pub const PATH: &str = "/signed";
 
-/// How long a grant lasts, in milliseconds.
+/// How long a grant is valid, in milliseconds.
 pub const LASTS: i64 = 10 * 60 * 1000;
 
-/// The longest grant, in bytes of its text.
+/// The longest grant that is read, in bytes.
 const MAX_TEXT: usize = 8 * 1024;
 
-/// What is granted.
+/// A grant as it is encoded in the URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -37,20 +37,20 @@ struct Written {
     until: i64,
 }
 
-/// One file of a version to read, for a person.
+/// The permission for a person to read one file of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Who asked for it.
+    /// The person who requested it.
     pub user: UserName,
     /// The id of the model.
     pub model: String,
-    /// The version.
+    /// The number of the version.
     pub version: u64,
-    /// The file.
+    /// The path of the file.
     pub path: String,
 }
 
-/// Gives grants and knows its own.
+/// Makes and verifies grants.
 pub struct Grants {
     key: [u8; 32],
 }
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Grants {
 }
 
 impl Grants {
-    /// With a key of random bytes.
+    /// Uses a key of random bytes.
     pub const fn new(key: [u8; 32]) -> Self {
         Self { key }
     }
@@ -72,7 +72,11 @@ impl Grants {
         Ok(mac.chain_update(text))
     }
 
-    /// The query of an address that carries the grant.
+    /// Returns the query of a URL that carries the grant.
+    ///
+    /// # Errors
+    ///
+    /// An internal error when the grant cannot be encoded.
     pub fn query(&self, grant: &Grant, now: Timestamp) -> Result<String, ApiError> {
         let Grant { user, model, version, path } = grant.clone();
         let until = now.as_millis().saturating_add(LASTS);
@@ -82,12 +86,20 @@ impl Grants {
         Ok(format!("grant={text}.{code}"))
     }
 
-    /// Reads the grant of an address, if it is one of ours and not over.
+    /// Verifies the grant in the query of a URL.
+    ///
+    /// # Errors
+    ///
+    /// `UNAUTHENTICATED` when the grant is missing, expired or not made by this process.
     pub fn read(&self, query: Option<&str>, now: Timestamp) -> Result<Grant, ApiError> {
         self.of(&Args::new(query, b"")?, now)
     }
 
-    /// Reads the grant of a request.
+    /// Verifies the grant of a request.
+    ///
+    /// # Errors
+    ///
+    /// `UNAUTHENTICATED` when the grant is missing, expired or not made by this process.
     pub fn of(&self, args: &Args, now: Timestamp) -> Result<Grant, ApiError> {
         let refused = || {
             let message = "This address to download from is not valid, or not any more; ask for a new one.";
@@ -96,7 +108,7 @@ impl Grants {
         let given = args.text("grant")?.filter(|g| g.len() <= MAX_TEXT).ok_or_else(refused)?;
         let (text, code) = given.split_once('.').ok_or_else(refused)?;
         let code = BASE64.decode(code).map_err(|_| refused())?;
-        // Compared in a time that does not tell how much was right.
+        // The comparison takes the same time for any wrong code.
         self.mac(text)?.verify_slice(&code).map_err(|_| refused())?;
         let written = BASE64.decode(text).map_err(|_| refused())?;
         let written: Written = serde_json::from_slice(&written).map_err(|_| refused())?;

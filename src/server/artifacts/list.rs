@@ -14,7 +14,7 @@ use crate::server::error::ApiError;
 use crate::server::mlflow::named;
 use crate::server::route::{Answer, Reply};
 
-/// How many entries of a folder are listed at a time where there are pages.
+/// The number of entries on a page, where lists have pages.
 const PAGE: usize = 1000;
 
 /// An entry of a folder, as clients read it.
@@ -26,7 +26,8 @@ struct Listed<'f> {
     file_size: Option<u64>,
 }
 
-/// The entries of a folder (none: the root), sorted; their paths are from the root of the model. `files` are sorted.
+/// Returns the entries of a folder (`None`: the root), sorted. Their paths start at the root of the model. `files` are
+/// sorted.
 fn entries<'f, P>(files: &'f [FileEntry<P>], folder: Option<&FilePath>) -> Vec<Listed<'f>> {
     let prefix = folder.map(|f| format!("{f}/")).unwrap_or_default();
     let mut out: Vec<Listed<'f>> = Vec::new();
@@ -37,7 +38,7 @@ fn entries<'f, P>(files: &'f [FileEntry<P>], folder: Option<&FilePath>) -> Vec<L
             None => out.push(Listed { path, is_dir: false, file_size: Some(file.size) }),
             Some(end) => {
                 let path = path.get(..prefix.len() + end).unwrap_or(path);
-                // The files of a folder are neighbours.
+                // The files of a folder are adjacent.
                 if out.last().is_none_or(|e| e.path != path) {
                     out.push(Listed { path, is_dir: true, file_size: None });
                 }
@@ -48,7 +49,7 @@ fn entries<'f, P>(files: &'f [FileEntry<P>], folder: Option<&FilePath>) -> Vec<L
     out
 }
 
-/// GET `…/mlflow-artifacts/artifacts?path=…`: base names, as MLflow's proxy gives them.
+/// Handles GET `…/mlflow-artifacts/artifacts?path=…`: base names, as in MLflow's proxy.
 pub async fn by_path(call: Call) -> Answer {
     let given = call.args.text("path")?.unwrap_or_default().to_owned();
     let mut parts = given.trim_end_matches('/').splitn(2, '/');
@@ -81,8 +82,8 @@ fn listing<P>(files: &[FileEntry<P>], folder: Option<&FilePath>) -> Answer {
     if files.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "files": files })) }
 }
 
-/// GET `model-versions/list-artifacts`: paths from the model's root, in pages, as Databricks gives them. A file is its own
-/// only entry.
+/// Handles GET `model-versions/list-artifacts`: paths from the model's root, in pages, as in Databricks. The list of a
+/// file holds only the file itself.
 pub async fn by_name(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let path = folder(call.args.text("path")?.unwrap_or_default().trim_end_matches('/'))?;
@@ -95,7 +96,7 @@ pub async fn by_name(call: Call) -> Answer {
     {
         listed = vec![Listed { path: file.path.as_str(), is_dir: false, file_size: Some(file.size) }];
     }
-    // The token is the last path of the page before: it means the same whatever happens, since no file ever changes.
+    // The token is the last path of the previous page. It stays valid, because the files of a version never change.
     let rest: Vec<_> = listed.into_iter().skip_while(|e| !from.is_empty() && e.path <= from.as_str()).collect();
     let (page, more) = rest.split_at(rest.len().min(PAGE));
     let next = page.last().filter(|_| !more.is_empty()).map(|e| e.path);

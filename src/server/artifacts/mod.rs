@@ -1,13 +1,13 @@
-//! The files of models over HTTP, as MLflow's and Databricks' clients ask for them.
+//! Model files over HTTP, for the clients of MLflow and Databricks.
 //!
 //! ```text
-//! …/mlflow-artifacts/artifacts/models/<model id>/<version>/<path>   the files of a version: read, never written
-//! …/mlflow-artifacts/artifacts/uploads/<upload id>/<path>           files on their way to becoming one
+//! …/mlflow-artifacts/artifacts/models/<model id>/<version>/<path>   the files of a version: read-only
+//! …/mlflow-artifacts/artifacts/uploads/<upload id>/<path>           files that are not part of a version yet
 //! ```
 //!
-//! A version is made of an upload by `model-versions/create` with `mlflow-artifacts:/uploads/<upload id>` as its source
-//! ([`Upload`]). Whatever a path says, only bytes are opened that a version or an upload of the caller's has, by their
-//! SHA-256 (SEC-32, SEC-33).
+//! `model-versions/create` makes a version of an upload if its source is `mlflow-artifacts:/uploads/<upload id>`
+//! ([`Upload`]). Whatever a path says, the server opens files only by the SHA-256 that a version, or an upload of the
+//! caller, lists.
 
 mod body;
 mod download;
@@ -32,13 +32,13 @@ use crate::name::Id;
 pub use shelf::{Shelf, keep_tidy};
 pub use upload::Upload;
 
-/// How many bytes an upload may have in all where nothing else is said: 1 TiB.
+/// The default limit of an upload, in bytes: 1 TiB.
 pub const MAX_UPLOAD: u64 = 1 << 40;
 
-/// Where MLflow's client and its pages look for files.
+/// The prefixes under which MLflow's client and its pages look for files.
 const PREFIXES: [&str; 2] = ["/api/2.0/mlflow-artifacts", "/ajax-api/2.0/mlflow-artifacts"];
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
     let read = Needs::ModelId(Level::CanRead);
     let mut rows = vec![
@@ -64,19 +64,19 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::GET, "/model-versions/list-artifacts", named, list::by_name),
         Route::act(Method::GET, "/model-versions/get-signed-download-uri", named, download::sign),
     ];
-    // MLflow's pages ask for this one without a prefix.
+    // MLflow's pages request this path without a prefix.
     let bare = Route::act(Method::GET, "/model-versions/get-artifact", named, download::by_name);
     let rows = rows.into_iter().flat_map(|row| row.under(&PREFIXES)).chain([bare]);
     rows.chain(by_name.into_iter().flat_map(|row| row.under(&mlflow::PREFIXES))).collect()
 }
 
-/// Where a version's files are to be had. The id stays when the model is renamed.
+/// Returns the URL of a version's files. It uses the model's id, which stays when the model is renamed.
 pub fn address(base: &str, model: &ModelCard, version: u64) -> String {
     let [prefix, _] = PREFIXES;
     format!("{base}{prefix}/artifacts/models/{}/{version}", model.id)
 }
 
-/// A version whose files are asked for: of a model that the caller may read.
+/// Returns the version that a path names, if the caller may read its model.
 fn version_by_id(call: &Call, id: &str, version: &str) -> Result<(crate::name::ModelName, u64), ApiError> {
     let missing = || ApiError::not_found(format!("Registered Model with id={} not found", crate::text::one_line(id)));
     let model = Id::new(id).ok().and_then(|id| call.catalog.model_by_id(&id)).filter(|m| call.standing.reads(m));
@@ -87,12 +87,12 @@ fn version_by_id(call: &Call, id: &str, version: &str) -> Result<(crate::name::M
     Ok((model.name.clone(), number.ok_or_else(none)?))
 }
 
-/// The upload in an address.
+/// Parses the upload id in a path.
 fn upload_id(given: &str) -> Result<UploadId, ApiError> {
     UploadId::new(given).ok_or_else(|| ApiError::invalid(crate::artifact::upload::no_id(given)))
 }
 
-/// The path of a folder; none for the root.
+/// Parses the path of a folder; `None` for the root.
 fn folder(path: &str) -> Result<Option<FilePath>, ApiError> {
     if path.is_empty() { Ok(None) } else { Ok(Some(FilePath::new(path)?)) }
 }
@@ -123,7 +123,7 @@ impl From<ArtifactError> for ApiError {
     fn from(e: ArtifactError) -> Self {
         match e {
             ArtifactError::Path(e) => e.into(),
-            // What is away is no secret, nor what to do about it; it is the server's machine that "this machine" is.
+            // That a file is missing is no secret, nor how to get it. "This machine" in the message is the server.
             ArtifactError::Missing(_) => Self::not_found(format!("On the server, {e}")),
             ArtifactError::Clash(..)
             | ArtifactError::FileAndFolder(_)

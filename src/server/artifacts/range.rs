@@ -1,25 +1,25 @@
-//! Which bytes of a file a request wants: `Range` and `If-Range` of RFC 9110, one range.
+//! The byte range that a request asks for: `Range` and `If-Range` of RFC 9110, one range only.
 
 use axum::http::{HeaderMap, header};
 
-/// Which bytes are wanted.
+/// The requested bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// All.
+    /// The whole file.
     Whole,
-    /// From a position on, so many.
+    /// A part of the file.
     Part {
-        /// Where they begin.
+        /// The position of the first byte.
         from: u64,
-        /// How many, at least one.
+        /// The number of bytes, at least one.
         count: u64,
     },
-    /// Some that the file has not.
+    /// A range beyond the end of the file.
     Beyond,
 }
 
-/// Reads what is wanted of a file of this size and entity tag. What is no range of bytes, or several, is as if it were
-/// not there, as the standard allows.
+/// Returns the range that is requested of a file of this size and entity tag. A header that is not a range of bytes, or
+/// has several ranges, is ignored, as RFC 9110 allows.
 pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
     let text = |name| headers.get(name).map(|v| v.to_str().unwrap_or_default());
     let Some(range) = text(header::RANGE) else { return Wanted::Whole };

@@ -1,4 +1,4 @@
-//! Files that come in: streamed to disk and hashed on the way, invisible until they are whole.
+//! Receives files: streams them to disk and hashes them at the same time. A file is invisible until it is complete.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -22,22 +22,22 @@ use crate::server::error::{ApiError, Code};
 use crate::server::pace;
 use crate::server::route::{Answer, Reply};
 
-/// How many bytes are written and hashed at once.
+/// The number of bytes that are written and hashed at once.
 const CHUNK: usize = 512 * 1024;
 
-/// After how many bytes what was written begins to be brought to disk, so that not all of it waits for the end.
+/// The number of written bytes after which flushing to disk starts, so that not all of it waits for the end.
 const FLUSH: u64 = 64 << 20;
 
-/// How long a sender may pause.
+/// How long a client may pause.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How long a sender waits for a place.
+/// How long a client waits for its turn to send.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Of a body that is refused so much is read to its end, so that the sender hears why instead of a broken connection.
+/// How many bytes of a refused body are read, so that the client gets the error instead of a broken connection.
 const DRAINED: usize = 16 << 20;
 
-/// PUT `…/artifacts/uploads/<id>/<path>`
+/// Handles PUT `…/artifacts/uploads/<id>/<path>`.
 pub async fn put(call: Call, mut body: Body) -> Answer {
     let answer = put_now(&call, &mut body).await;
     if answer.is_err() {
@@ -67,11 +67,11 @@ fn busy() -> ApiError {
     ApiError::new(Code::RequestLimitExceeded, "Too many files are being sent; try again in a moment.")
 }
 
-/// What is written at the moment: it gives back the file, and the buffer for what comes next.
+/// A write in progress. It returns the file, and the buffer for the next bytes.
 type Writing = JoinHandle<Result<(Incoming, Vec<u8>), UploadError>>;
 
-/// Takes in a body. One buffer fills while the other is written and hashed, so that memory stays flat and neither the
-/// network nor the disk waits long for the other.
+/// Receives a body. One buffer fills while the other is written and hashed. So memory use stays constant, and network
+/// and disk hardly wait for each other.
 async fn receive(incoming: Incoming, body: &mut Body) -> Result<Incoming, ApiError> {
     let handle = incoming.handle().map_err(|e| ApiError::internal(&e))?;
     let mut flusher = Flusher { handle: Arc::new(handle), since: 0, running: None };
@@ -108,7 +108,7 @@ async fn written(writing: Writing) -> Result<(Incoming, Vec<u8>), ApiError> {
     Ok(ended?)
 }
 
-/// Brings to disk what was written, while more comes.
+/// Flushes written bytes to disk while more arrive.
 struct Flusher {
     handle: Arc<std::fs::File>,
     since: u64,
@@ -123,12 +123,12 @@ impl Flusher {
         }
         self.since = 0;
         let handle = Arc::clone(&self.handle);
-        // A failure shows again at the end, where all of it is synced.
+        // A failure is reported at the end, when the whole file is synced.
         self.running = Some(tokio::task::spawn_blocking(move || drop(handle.sync_data())));
     }
 }
 
-/// The next bytes of a body; none at its end. A body that ends early is an error.
+/// Returns the next bytes of a body; `None` at its end. A body that ends early is an error.
 async fn next(body: &mut Body) -> Result<Option<axum::body::Bytes>, ApiError> {
     loop {
         let frame = timeout(PAUSE, poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx))).await;
@@ -149,7 +149,7 @@ async fn next(body: &mut Body) -> Result<Option<axum::body::Bytes>, ApiError> {
     }
 }
 
-/// Reads the rest of a body that nobody wants, if it is not long.
+/// Reads the rest of a refused body, if it is not too long.
 async fn drain(body: &mut Body) {
     let mut left = DRAINED;
     let _ = timeout(Duration::from_secs(5), async {
@@ -163,14 +163,14 @@ async fn drain(body: &mut Body) {
     .await;
 }
 
-/// The length that a request says its body has.
+/// Returns the length that a request declares for its body.
 fn length(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let bad = || ApiError::new(Code::BadRequest, "The header Content-Length is no number.");
     let given = headers.get(header::CONTENT_LENGTH);
     given.map(|v| v.to_str().ok().and_then(|v| v.parse().ok()).ok_or_else(bad)).transpose()
 }
 
-/// The SHA-256 that a request says its body has, as RFC 9530 writes it: `Content-Digest: sha-256=:…:`.
+/// Returns the SHA-256 that a request declares for its body, as in RFC 9530: `Content-Digest: sha-256=:…:`.
 fn digest(headers: &HeaderMap) -> Result<Option<Digest>, ApiError> {
     let Some(given) = headers.get("content-digest") else { return Ok(None) };
     let given = given.to_str().unwrap_or_default();
@@ -182,7 +182,7 @@ fn digest(headers: &HeaderMap) -> Result<Option<Digest>, ApiError> {
     Digest::new(hex).map(Some).map_err(|_| bad())
 }
 
-/// DELETE `…/artifacts/uploads/<id>[/<path>]`
+/// Handles DELETE `…/artifacts/uploads/<id>[/<path>]`.
 pub async fn delete(call: Call, _: Body) -> Answer {
     let id = upload_id(call.segment("upload"))?;
     let path = folder(call.segment("path"))?;
@@ -191,7 +191,7 @@ pub async fn delete(call: Call, _: Body) -> Answer {
     Ok(Reply::done())
 }
 
-/// PUT and DELETE `…/artifacts/models/…`
+/// Handles PUT and DELETE `…/artifacts/models/…`: always refused.
 pub async fn immutable(call: Call, mut body: Body) -> Answer {
     drain(&mut body).await;
     super::version_by_id(&call, call.segment("id"), call.segment("version"))?;
@@ -200,7 +200,7 @@ pub async fn immutable(call: Call, mut body: Body) -> Answer {
     ))
 }
 
-/// POST `…/mpu/…`: the client sends the file as one body then.
+/// Handles POST `…/mpu/…`: the error makes the client send the file as one body.
 pub async fn in_parts(_: Call, mut body: Body) -> Answer {
     drain(&mut body).await;
     let message = "Multipart upload is not supported for the current artifact repository";

@@ -1,4 +1,4 @@
-//! What the server keeps in mind of files: where they are, what was listed and checked, who sends some.
+//! The server's file cache: the content store, uploads, lists of files, checked objects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -12,42 +12,42 @@ use crate::name::Digest;
 use crate::server::share::Shares;
 use crate::tree::Oid;
 
-/// How many files are received at a time; more wait.
+/// The number of files that are received at the same time. Other clients wait.
 const RECEIVED: usize = 64;
 
-/// How many lists of files are kept, and how many files they may have together. The newest list is always kept: whoever
-/// loads a model asks for it again with each file.
+/// The number of cached lists of files, and the number of files in all of them. The newest list is always kept, because
+/// a client that loads a model needs it for each file.
 const LISTS: usize = 64;
 const LISTED: usize = 200_000;
 
-/// How many checked objects are remembered.
+/// The number of checked objects that are cached.
 const CHECKED: usize = 10_000;
 
-/// How often what is not used any more is removed.
+/// The interval at which unused uploads are removed.
 const TIDY: Duration = Duration::from_hours(1);
 
 /// The files of a version.
 pub type Files = Arc<[FileEntry<Place>]>;
 
-/// What the server keeps in mind of files.
+/// The server's file cache.
 #[derive(Debug)]
 pub struct Shelf {
     /// The content store.
     pub store: Store,
-    /// What is sent and is no version yet.
+    /// Uploads that are not a version yet.
     pub uploads: Arc<Uploads>,
-    /// What lets somebody read a file without a token.
+    /// Makes and verifies URLs that need no token.
     pub grants: Grants,
-    /// Places for those who send.
+    /// Shares the slots for sending among callers.
     pub places: Shares,
-    /// One object after the other is checked, so that no two requests check the same at once.
+    /// Objects are checked one at a time, so that two requests never check the same object.
     pub checking: tokio::sync::Mutex<()>,
     lists: Mutex<VecDeque<(Oid, Files)>>,
     checked: Mutex<BTreeMap<Digest, Stamp>>,
 }
 
 impl Shelf {
-    /// The files in Git LFS's folder `lfs`; an upload may have `max_upload` bytes.
+    /// Opens the files in Git LFS's folder `lfs`. An upload may have `max_upload` bytes. `key` signs URLs.
     pub fn new(lfs: &Path, max_upload: u64, key: [u8; 32]) -> Self {
         let store = Store::at(lfs);
         let limits = Limits { total: max_upload, ..Limits::default() };
@@ -62,7 +62,11 @@ impl Shelf {
         }
     }
 
-    /// The files of a tree: from memory, or as `list` gives them. A tree never changes.
+    /// Returns the files of a tree, from the cache or from `list`. A tree never changes.
+    ///
+    /// # Errors
+    ///
+    /// The error of `list`.
     pub fn listed(
         &self,
         tree: Oid,
@@ -74,7 +78,7 @@ impl Shelf {
         }
         let files: Files = list()?.into();
         let mut lists = known();
-        // Somebody else may have been faster.
+        // Another request may have been faster.
         lists.retain(|(t, _)| *t != tree);
         lists.push_front((tree, Arc::clone(&files)));
         let mut all = 0_usize;
@@ -87,12 +91,12 @@ impl Shelf {
         Ok(files)
     }
 
-    /// Whether an object was checked while its file was as it is now.
+    /// Returns whether an object was checked while its file had this stamp.
     pub fn is_checked(&self, sha256: &Digest, stamp: Stamp) -> bool {
         self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(sha256) == Some(&stamp)
     }
 
-    /// Remembers that an object was checked.
+    /// Records that an object was checked.
     pub fn note_checked(&self, sha256: &Digest, stamp: Stamp) {
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if checked.len() >= CHECKED {
@@ -102,7 +106,7 @@ impl Shelf {
     }
 }
 
-/// Removes uploads that nobody uses, at the start and every hour.
+/// Removes unused uploads, at the start and every hour.
 pub async fn keep_tidy(shelf: Arc<Shelf>) {
     loop {
         let uploads = Arc::clone(&shelf.uploads);

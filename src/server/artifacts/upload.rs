@@ -1,4 +1,4 @@
-//! From an upload to a version: what `model-versions/create` does with an upload as its source.
+//! Makes a version of an upload: used by `model-versions/create` when the source is an upload.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::server::call::Call;
 use crate::server::desk::blocking;
 use crate::server::error::ApiError;
 
-/// How MLflow names what is kept with a server.
+/// The scheme of MLflow for files that a server keeps.
 const SCHEME: &str = "mlflow-artifacts:/";
 
 /// An upload, or a folder of one, that a source names.
@@ -16,13 +16,17 @@ const SCHEME: &str = "mlflow-artifacts:/";
 pub struct Upload {
     id: UploadId,
     folder: Option<FilePath>,
-    /// How the source is recorded where the caller gives no other.
+    /// The source as it is recorded if the caller gives no other.
     pub uri: String,
 }
 
 impl Upload {
-    /// Reads a source: `mlflow-artifacts:/uploads/<id>[/folder]`, or the address of that at this server; none for any
+    /// Parses a source: `mlflow-artifacts:/uploads/<id>[/folder]`, or the URL of that at this server. `None` for any
     /// other source.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the upload id or the folder is invalid.
     pub fn named(source: &str, base: &str) -> Result<Option<Self>, ApiError> {
         let at_server = |prefix: &&str| source.strip_prefix(base)?.strip_prefix(*prefix)?.strip_prefix("/artifacts/");
         let rest = source.strip_prefix(SCHEME).or_else(|| PREFIXES.iter().find_map(at_server));
@@ -38,7 +42,11 @@ impl Upload {
         Ok(Some(Self { id, folder, uri }))
     }
 
-    /// Gives the files their place in the content store; only the person who sent them may.
+    /// Moves the files into the content store. Only the person who sent the files may do this.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` for a read-only token, and the error of the upload if its files cannot be taken.
     pub async fn take(&self, call: &Call) -> Result<Ingested, ApiError> {
         if call.caller.read_only {
             return Err(ApiError::denied("This token may only read."));

@@ -1,4 +1,4 @@
-//! A catalog follows history: one step, or all that are missing.
+//! Updates a catalog by steps of the history: one step, or all missing ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,18 +17,22 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::{Limits, Oid, TreeError};
 
-/// How many steps are applied one by one; with more it is quicker to read all anew.
+/// The largest number of steps that are applied one by one. With more, loading the catalog anew is faster.
 const STEPS: usize = 500;
 
 impl Catalog {
-    /// Names the commit that the catalog is of, once it is known.
+    /// Sets the commit of the catalog, once it is known.
     pub fn at_commit(mut self, commit: Oid) -> Self {
         self.commit = Some(commit);
         self
     }
 
-    /// The registry as of its newest commit, from this state of it: by the steps since then, or anew if this state is
-    /// none of that history or too old.
+    /// Returns the catalog as of the newest commit: by the steps since this catalog, or loaded anew if its commit is
+    /// not in the history or too old.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the repository or the index cannot be read.
     pub fn catch_up(&self, registry: &Registry) -> Result<Self, LoadError> {
         let head = registry.head()?;
         let (Some(tip), Some(known)) = (head, self.commit) else { return Self::load(registry) };
@@ -59,19 +63,23 @@ impl Catalog {
         Ok(out)
     }
 
-    /// Takes in one step: what the registry is after it, what it did, and the commit's own time. False if it cannot be told what
-    /// changed; then the catalog must be loaded anew.
+    /// Applies one step: the snapshot after it, its changes, and the commit's time. Returns false if the change of the
+    /// catalog is not known; then the catalog must be loaded anew.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError`] when an object cannot be read.
     pub fn advance(&mut self, after: &Snapshot<'_>, diff: &Diff, at: Timestamp) -> Result<bool, TreeError> {
         let layout = after.layout()?;
         let place = |path: &str| Location::parse(path.strip_prefix(after.at())?, layout).ok();
         self.landed = stamp::landed(at, Some(self.landed));
         let mut changes = Changes::of(&diff.events, self.landed.as_millis(), place);
-        // Which versions are the latest is then another question for every model.
+        // A change of this setting changes the latest versions of every model.
         let known = self.settings().is_none_or(Settings::wants_ready);
         if changes.unknown || (self.commit.is_some() && known != wants_ready(after)?) {
             return Ok(false);
         }
-        // What moves no row may still show: aliases, permissions.
+        // Changes without an event on a row may still be visible: aliases, permissions.
         for file in &diff.files {
             let dir = match Location::parse(&file.path, layout) {
                 Ok(
@@ -94,7 +102,7 @@ impl Catalog {
                 )
                 | Err(_) => continue,
             };
-            // The folder of a very long name does not tell it; then an event does.
+            // The folder of a very long name does not hold the name; then an event does.
             if let Some(name) = dir.name() {
                 changes.models.entry(name).or_default();
             }
@@ -115,7 +123,7 @@ impl Catalog {
         Ok(true)
     }
 
-    /// A model's card after a change; none where the model is gone.
+    /// Returns a model's card after a change. `None` if the model does not exist any more.
     fn changed(
         &self,
         after: &Snapshot<'_>,
@@ -149,7 +157,7 @@ impl Catalog {
     }
 }
 
-/// The facts of a version; none where it is gone or its file cannot be used.
+/// Returns the facts of a version. `None` if it does not exist any more or its file cannot be used.
 fn facts(
     view: &ModelView<'_>,
     number: u64,

@@ -1,4 +1,4 @@
-//! Searches of the catalog: the rows that match and that may be seen.
+//! Searches of the catalog: the rows that match and that the caller may see.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::search::{self, Models, Page, PageSize, Query, Versions};
 use crate::stage::Stage;
 use crate::time::Timestamp;
 
-/// A version with its model, as searches find it.
+/// A version with its model, as a search result.
 #[derive(Debug, Clone, Copy)]
 pub struct Hit<'c> {
     /// The model.
@@ -18,7 +18,7 @@ pub struct Hit<'c> {
 }
 
 impl Catalog {
-    /// Answers a search of models: a page of those that match and may be seen, in order.
+    /// Searches models. Returns a page of the matching models that the caller may see, in order.
     pub fn search_models<'c>(
         &'c self,
         may_see: impl Fn(&ModelCard) -> bool,
@@ -29,7 +29,7 @@ impl Catalog {
         query.page(self.models().map(Arc::as_ref).filter(|m| may_see(m)), offset, size)
     }
 
-    /// Answers a search of versions: a page of those that match and may be seen, in order.
+    /// Searches versions. Returns a page of the matching versions that the caller may see, in order.
     pub fn search_versions<'c>(
         &'c self,
         may_see: impl Fn(&ModelCard) -> bool,

@@ -1,4 +1,4 @@
-//! A catalog from nothing: versions from the index, the rest of each model from its folder, on all cores.
+//! Loads a catalog: versions from the index, the rest of each model from its folder, on several threads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::snapshot::{ModelView, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
-/// From how many models on threads are worth their start.
+/// The number of models from which threads are worth their start.
 const MANY: usize = 200;
 
-/// The most threads that read.
+/// The largest number of reading threads.
 const THREADS: usize = 8;
 
-/// Why the registry could not be read into memory.
+/// Why the registry could not be loaded into memory.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The index could not be read or built.
@@ -39,11 +39,11 @@ pub enum LoadError {
     Git(#[from] GitError),
 }
 
-/// A model as the index has it.
+/// A model as the index stores it.
 type Row = (ModelRow<'static>, Vec<Arc<VersionFacts<'static>>>);
 
 impl Catalog {
-    /// A registry without anything.
+    /// Returns the catalog of an empty registry.
     pub fn empty() -> Self {
         let shards = (0..SHARDS).map(|_| Arc::default()).collect();
         let names = (0..SHARDS).map(|_| Arc::default()).collect();
@@ -51,7 +51,11 @@ impl Catalog {
         Self { commit: None, landed, frame: Arc::default(), arrivals: Arc::default(), shards, names }
     }
 
-    /// Reads the registry as of its newest commit.
+    /// Loads the registry as of its newest commit.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when the repository or the index cannot be read.
     pub fn load(registry: &Registry) -> Result<Self, LoadError> {
         let mut index = Index::open(registry, &mut |_| {})?;
         let mut out = Self::empty();
@@ -80,7 +84,8 @@ impl Catalog {
 }
 
 impl Frame {
-    /// Reads what belongs to no model; what has the same objects as in `known` is taken from there.
+    /// Reads the settings, permissions and people. If they have the same objects as in `known`, they are taken from
+    /// there.
     pub(super) fn read(snapshot: &Snapshot<'_>, known: Option<&Arc<Self>>) -> Result<Self, TreeError> {
         let id = |path: &str| Ok::<_, TreeError>(snapshot.entry(path)?.map(|e| e.id));
         let ids = [id("greenroom.toml")?, id("access.toml")?, id("people")?];
@@ -98,8 +103,8 @@ impl Frame {
 }
 
 impl ModelCard {
-    /// A card of a model's folder; none where its file cannot be used or is another's. The versions are rising, and `seen`
-    /// has their tags.
+    /// Reads the card of a model's folder. `None` if its file cannot be used or belongs to another model. The versions
+    /// are sorted in ascending order, and `seen` holds their tags.
     pub(super) fn read(
         view: &ModelView<'_>,
         name: &ModelName,
@@ -119,7 +124,7 @@ impl ModelCard {
         let created = created_at.as_millis();
         let updated = created.max(updated.unwrap_or(i64::MIN));
         let is_prompt = |v: &Arc<VersionFacts<'_>>| v.tags.iter().any(|t| t.key == IS_PROMPT && t.value == "true");
-        // Hardly any model is one, so this is settled without a look at the versions.
+        // Few models are prompts, so the filter mostly decides this without reading the versions.
         let of_prompt = seen.may_have(IS_PROMPT, "true") && versions.iter().any(is_prompt);
         Ok(Some(Self {
             id,
@@ -139,12 +144,12 @@ impl ModelCard {
     }
 }
 
-/// Whether the registry wants the latest versions to be READY; where its settings cannot be read, it does.
+/// Returns whether the registry requires that the latest versions are READY. True if its settings cannot be read.
 pub(super) fn wants_ready(snapshot: &Snapshot<'_>) -> Result<bool, TreeError> {
     Ok(snapshot.settings()?.is_none_or(Settings::wants_ready))
 }
 
-/// Reads what the index does not hold of the models.
+/// Reads the parts of the models that the index does not hold.
 fn cards(registry: &Registry, commit: Oid, rows: Vec<Row>) -> Result<Vec<ModelCard>, LoadError> {
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS);
     if rows.len() < MANY || threads < 2 {
@@ -183,7 +188,7 @@ fn some_cards(snapshot: &Snapshot<'_>, rows: Vec<Row>) -> Result<Vec<ModelCard>,
         let Ok(name) = ModelName::new(row.name.as_ref()) else { continue };
         let Some(view) = snapshot.model(&name)? else { continue };
         for facts in versions.iter_mut().filter(|f| f.description.is_none() || f.evidence.is_none()) {
-            // The index leaves out what is long.
+            // The index leaves out long texts.
             let file = view.version(facts.number)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
             if let Some(version) = file {
                 Arc::make_mut(facts).complete(&version);

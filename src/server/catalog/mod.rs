@@ -1,8 +1,8 @@
-//! The registry in memory, as of one commit: what lists, searches and single models are answered from.
+//! The registry in memory, as of one commit: the source of lists, searches and single models.
 //!
-//! A catalog is a value. A change makes a new one that shares with the old all that stayed, so a reader keeps the state
-//! that it began with, whatever is written meanwhile. At the start it comes from the index; after that each step of
-//! history is applied to it ([`Catalog::advance`]), whoever made the step.
+//! A catalog is a value. A change makes a new catalog that shares all unchanged parts with the old one. So a reader
+//! keeps its state, whatever is written meanwhile. At the start, the catalog is loaded from the index. After that, each
+//! step of the history is applied to it ([`Catalog::advance`]), whoever made the step.
 
 mod advance;
 mod find;
@@ -26,28 +26,28 @@ pub use find::Hit;
 pub use load::LoadError;
 use seen::Seen;
 
-/// In how many parts the models are kept; a change copies one part.
+/// The number of parts into which the models are divided. A change copies one part.
 const SHARDS: usize = 256;
 
 /// The registry as of a commit.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     commit: Option<Oid>,
-    /// When that commit landed.
+    /// When that commit reached the branch.
     landed: Timestamp,
     frame: Arc<Frame>,
-    /// When the people came, each without having left since.
+    /// When each person was added, for people who have not left since.
     arrivals: Arc<BTreeMap<UserName, Timestamp>>,
     shards: Vec<Arc<BTreeMap<ModelName, Arc<ModelCard>>>>,
-    /// The names of the models with an id: one, or several where somebody took an id a second time.
+    /// The names of the models with an id: one, or several if an id was used a second time.
     names: Vec<Arc<BTreeMap<Id, BTreeSet<ModelName>>>>,
 }
 
-/// What belongs to no model.
+/// The data that belongs to no model.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Frame {
     ids: [Option<Oid>; 3],
-    /// The registry's settings; none where they cannot be read.
+    /// The registry's settings. `None` if they cannot be read.
     pub(super) settings: Option<Settings>,
     /// Registry-wide grants, and groups.
     pub(super) access: Access,
@@ -55,38 +55,38 @@ pub(super) struct Frame {
     pub(super) people: BTreeMap<UserName, Person>,
 }
 
-/// A registered model with all that lists and single answers show of it.
+/// A registered model with all data that lists and single responses show.
 #[derive(Debug, Clone)]
 pub struct ModelCard {
-    /// Its id, which stays through renames.
+    /// The model's id, which stays the same after a rename.
     pub id: Id,
-    /// Its name.
+    /// The model's name.
     pub name: ModelName,
-    /// When it was registered, in milliseconds.
+    /// When the model was registered, in milliseconds since the epoch.
     pub created: i64,
-    /// When it last changed by what counts, in milliseconds.
+    /// When the model was last updated, in milliseconds since the epoch.
     pub updated: i64,
-    /// Who registered it.
+    /// The person who registered the model.
     pub created_by: UserName,
-    /// What it is for.
+    /// The model's description.
     pub description: Text,
-    /// Its tags.
+    /// The model's tags.
     pub tags: Tags,
-    /// The grants on it alone.
+    /// The grants on this model only.
     pub access: Access,
-    /// The versions that its aliases point at.
+    /// The aliases, with the number of their versions.
     pub aliases: BTreeMap<AliasName, u64>,
-    /// Its versions, rising; their descriptions are always there.
+    /// The versions in ascending order. Their descriptions are always complete.
     pub versions: Vec<Arc<VersionFacts<'static>>>,
-    /// Whether a version of it has MLflow's tag of prompts.
+    /// Whether a version of the model has MLflow's tag of prompts.
     pub of_prompt: bool,
-    /// Whether only its READY versions are the latest of all or of a stage.
+    /// Whether only READY versions count as the latest of all or of a stage.
     wants_ready: bool,
-    /// Which tags its versions may have.
+    /// The tags that its versions may have.
     seen: Seen,
 }
 
-/// What a person may do, as far as it does not depend on the model.
+/// The permissions of a person, as far as they do not depend on the model.
 #[derive(Debug, Clone)]
 pub struct Standing {
     user: UserName,
@@ -95,55 +95,55 @@ pub struct Standing {
 }
 
 impl Catalog {
-    /// The commit; none before the first.
+    /// Returns the commit. `None` before the first commit.
     pub fn commit(&self) -> Option<Oid> {
         self.commit
     }
 
-    /// The registry's settings; none where they cannot be read.
+    /// Returns the registry's settings. `None` if they cannot be read.
     pub fn settings(&self) -> Option<&Settings> {
         self.frame.settings.as_ref()
     }
 
-    /// The registry-wide grants, and the groups.
+    /// Returns the registry-wide grants, and the groups.
     pub fn access(&self) -> &Access {
         &self.frame.access
     }
 
-    /// All people.
+    /// Returns all people.
     pub fn people(&self) -> &BTreeMap<UserName, Person> {
         &self.frame.people
     }
 
-    /// When a person came who is there now; none where that is not known.
+    /// Returns when a current person was added. `None` if that is not known.
     pub fn arrival(&self, user: &UserName) -> Option<Timestamp> {
         self.arrivals.get(user).copied()
     }
 
-    /// The stages that the registry knows, in their order.
+    /// Returns the stages of the registry, in their order.
     pub fn stages(&self) -> Vec<Stage> {
         self.settings().map_or_else(|| Stage::BUILT_IN.to_vec(), Settings::known_stages)
     }
 
-    /// A model by name, whoever asks.
+    /// Returns a model by name, without a check of permissions.
     pub fn model(&self, name: &str) -> Option<&Arc<ModelCard>> {
         self.shards.get(shard(name))?.get(name)
     }
 
-    /// A model by its id, whoever asks. Where two have the id, neither is found: files and permissions hang on it, and
-    /// nobody can say whose they are.
+    /// Returns a model by its id, without a check of permissions. If two models have the id, neither is returned: files
+    /// and permissions depend on the id, and their owner would be ambiguous.
     pub fn model_by_id(&self, id: &Id) -> Option<&Arc<ModelCard>> {
         let names = self.names.get(shard(id.as_str()))?.get(id)?;
         let name = names.first().filter(|_| names.len() == 1)?;
         self.model(name.as_str()).filter(|card| card.id == *id)
     }
 
-    /// All models, whoever asks, in no order that means something.
+    /// Returns all models in no particular order, without a check of permissions.
     pub fn models(&self) -> impl Iterator<Item = &Arc<ModelCard>> {
         self.shards.iter().flat_map(|s| s.values())
     }
 
-    /// What a person may do.
+    /// Returns the permissions of a person.
     pub fn standing(&self, user: &UserName) -> Standing {
         let groups = &self.access().groups;
         let member = groups.iter().filter(|(_, members)| members.contains(user)).map(|(name, _)| name.clone());
@@ -180,7 +180,7 @@ impl Catalog {
         }
     }
 
-    /// Takes a name from those of the models with an id.
+    /// Removes a name from the names of an id.
     fn forget_id(&mut self, id: &Id, name: &str) {
         let Some(names) = self.names.get_mut(shard(id.as_str())).filter(|names| names.contains_key(id)) else { return };
         let names = Arc::make_mut(names);
@@ -194,32 +194,32 @@ impl Catalog {
 }
 
 impl Standing {
-    /// Who it is.
+    /// Returns the person.
     pub fn user(&self) -> &UserName {
         &self.user
     }
 
-    /// The groups that the person is in, `everyone` first.
+    /// Returns the person's groups, `everyone` first.
     pub fn groups(&self) -> &[GroupName] {
         &self.groups
     }
 
-    /// Whether the person manages the registry, and so may know all that is in it.
+    /// Returns whether the person is an administrator of the registry, and so may see everything.
     pub fn manages(&self) -> bool {
         self.level == Some(Level::CanManage)
     }
 
-    /// What the person may do registry-wide.
+    /// Returns the person's registry-wide level.
     pub fn registry(&self) -> Option<Level> {
         self.level
     }
 
-    /// What the person may do with a model.
+    /// Returns the person's level on a model.
     pub fn level(&self, model: &ModelCard) -> Option<Level> {
         self.level.max(self.level_in(&model.access))
     }
 
-    /// Whether the person may know of a model.
+    /// Returns whether the person may read a model.
     pub fn reads(&self, model: &ModelCard) -> bool {
         self.level.is_some() || self.level_in(&model.access).is_some()
     }
@@ -234,24 +234,24 @@ impl Standing {
 }
 
 impl ModelCard {
-    /// A version by number.
+    /// Returns a version by number.
     pub fn version(&self, number: u64) -> Option<&Arc<VersionFacts<'static>>> {
         let at = self.versions.binary_search_by_key(&number, |v| v.number).ok()?;
         self.versions.get(at)
     }
 
-    /// Whether a version may be the latest of all or of its stage.
+    /// Returns whether a version may be the latest of all or of its stage.
     fn may_be_latest(&self, version: &VersionFacts<'_>) -> bool {
         !self.wants_ready || version.status == Status::Ready.as_str()
     }
 
-    /// The newest version of all, in any stage, among those that can be used.
+    /// Returns the newest usable version in any stage.
     pub fn latest(&self) -> Option<&Arc<VersionFacts<'static>>> {
         self.versions.iter().rev().find(|v| self.may_be_latest(v))
     }
 
-    /// The newest usable version of each stage that has any; as in MLflow the stages are in the order of their oldest
-    /// versions.
+    /// Returns the newest usable version of each stage that has one. As in MLflow, the stages are in the order of their
+    /// oldest versions.
     pub fn latest_by_stage(&self) -> Vec<&Arc<VersionFacts<'static>>> {
         let mut newest: Vec<&Arc<VersionFacts<'static>>> = Vec::new();
         for version in self.versions.iter().filter(|v| self.may_be_latest(v)) {
@@ -263,18 +263,18 @@ impl ModelCard {
         newest
     }
 
-    /// The aliases of a version.
+    /// Returns the aliases of a version.
     pub fn aliases_of(&self, number: u64) -> impl Iterator<Item = &AliasName> {
         self.aliases.iter().filter(move |(_, n)| **n == number).map(|(alias, _)| alias)
     }
 
-    /// Whether MLflow keeps a prompt under this name.
+    /// Returns whether the model is a prompt of MLflow.
     pub fn is_prompt(&self) -> bool {
         self.tags.iter().any(|(k, v)| k.as_str() == IS_PROMPT && v.as_str().eq_ignore_ascii_case("true"))
     }
 }
 
-/// The part that a model is kept in.
+/// Returns the part in which a model is kept.
 fn shard(name: &str) -> usize {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     usize::try_from(hash % SHARDS as u64).unwrap_or(0)
@@ -313,11 +313,11 @@ mod tests {
         assert_eq!(found(&catalog, &a), None);
         catalog.remove("taken");
         assert_eq!(found(&catalog, &a).as_deref(), Some("churn"));
-        // A rename: the new name comes before the old one goes.
+        // A rename: the new name is added before the old one is removed.
         catalog.put(card("churn2", &a));
         catalog.remove("churn");
         assert_eq!(found(&catalog, &a).as_deref(), Some("churn2"));
-        // A model is deleted and another one takes its name.
+        // A model is deleted and another model takes its name.
         catalog.put(card("churn2", &b));
         assert_eq!((found(&catalog, &a), found(&catalog, &b).as_deref()), (None, Some("churn2")));
     }

@@ -1,19 +1,19 @@
-//! Which tags the versions of a model may have, in a few bits (a Bloom filter): a search by tag passes over most models
-//! without a look at their versions.
+//! The tags that the versions of a model may have, in a Bloom filter: a search by tag skips most models without reading
+//! their versions.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::index::VersionFacts;
 
-/// How many bits there are, in words.
+/// The size of the filter, in words of 64 bits.
 const WORDS: usize = 4;
 
-/// Bits that are set by tags and never taken back: a tag whose bits are missing is not there, another may be.
+/// Bits that tags set and that are never cleared. If the bits of a tag are not set, no version has the tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Seen([u64; WORDS]);
 
 impl Seen {
-    /// Notes the tags of a version.
+    /// Adds the tags of a version.
     pub(super) fn note(&mut self, version: &VersionFacts<'_>) {
         version.tags.iter().for_each(|tag| self.put(&tag.key, &tag.value));
     }
@@ -23,20 +23,20 @@ impl Seen {
         self.0.iter_mut().zip(bits).for_each(|(word, bits)| *word |= bits);
     }
 
-    /// Whether some version may have a tag with this value.
+    /// Returns whether a version may have a tag with this value.
     pub(super) fn may_have(&self, key: &str, value: &str) -> bool {
         let Self(bits) = Self::of(key, value);
         self.0.iter().zip(bits).all(|(word, bits)| word & bits == bits)
     }
 
-    /// The bits of a tag: two.
+    /// Returns the two bits of a tag.
     fn of(key: &str, value: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         (key, value).hash(&mut hasher);
         let hash = hasher.finish();
         let mut bits = [0; WORDS];
         for part in [hash, hash >> 32] {
-            // The upper part says which word, the lower which bit of it.
+            // The upper part selects the word, the lower part the bit.
             if let Some(word) = bits.get_mut((part >> 6) as usize % WORDS) {
                 *word |= 1 << (part % 64);
             }

@@ -1,7 +1,7 @@
-//! What was done to a version, from the log of events: moves, requests, decisions, comments.
+//! The activities of a version, from the log of events: transitions, requests, decisions, comments.
 //!
-//! Each is what the history shows. Of an approval that moves the version there is one activity, the approval. A comment is
-//! shown as it is now; one that was deleted is not shown.
+//! Each activity is what the history shows. An approval that moves the version is one activity: the approval. A comment
+//! is shown in its current form; a deleted comment is not shown.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,21 @@ use crate::server::route::{Answer, Reply};
 use crate::server::state::Landed;
 use crate::time::Timestamp;
 
-/// How many activities are given without pages.
+/// The largest number of activities in a response without pages.
 const ALL: usize = 1000;
 
-/// How many entries of the log are read at a time.
+/// The number of log entries that are read at a time.
 const CHUNK: usize = 200;
 
-/// How often that is done for a page; most of what happens to a version, such as a tag, is no activity.
+/// The largest number of such reads for a page. Most events of a version, such as a tag, are not activities.
 const CHUNKS: usize = 50;
 
-/// GET `model-versions/get-activities`: oldest first, the newest thousand.
+/// Handles GET `model-versions/get-activities`: oldest first, the newest thousand.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, and an error when the registry or index cannot be
+/// read.
 pub async fn all(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let page = read(&call, model, version, None, ALL).await?;
@@ -38,17 +43,22 @@ pub async fn all(call: Call) -> Answer {
     if found.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "activities": found })) }
 }
 
-/// Activities, newest first.
+/// A page of activities, newest first.
 #[derive(Debug)]
 pub struct Page {
     /// The activities.
     pub found: Vec<Activity>,
-    /// The number of the commit before which the next page begins; none if this is the last.
+    /// The number of the commit before which the next page starts. `None` for the last page.
     pub next: Option<u64>,
 }
 
-/// The activities of a version, newest first, of commits with a smaller number than `before`: `size` of them and what else
-/// the last commit did. There are fewer where a long stretch of history holds none.
+/// Returns the activities of a version, newest first, of commits with a smaller number than `before`: `size`
+/// activities, and the rest of the last commit. There are fewer if a long part of the history holds none.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the model, and an error when the registry or index cannot be
+/// read.
 pub async fn read(
     call: &Call,
     model: ModelName,
@@ -93,8 +103,8 @@ pub async fn read(
     call.look_up(look).await
 }
 
-/// The number of the commit that made a version. What is older happened to another version of the same number, of a model
-/// that was deleted or renamed, which the caller may never have been allowed to read.
+/// Returns the number of the commit that created a version. Older events belong to another version of the same number,
+/// of a model that was deleted or renamed. The caller may never have been allowed to read that model.
 fn begun(index: &mut Index<'_>, model: &ModelName, version: u64) -> Result<u64, ApiError> {
     let subject = Subject::Version(model.clone(), version);
     let event = Some("version.created".to_owned());
@@ -102,7 +112,7 @@ fn begun(index: &mut Index<'_>, model: &ModelName, version: u64) -> Result<u64, 
     Ok(made.first().map_or(0, |entry| entry.number))
 }
 
-/// The comments of a version as they are now.
+/// Returns the comments of a version in their current form.
 fn comments(registry: &Registry, model: &ModelName, version: u64) -> Result<BTreeMap<Id, Comment>, ApiError> {
     let snapshot = registry.snapshot()?;
     let Some(view) = snapshot.model(model)? else { return Ok(BTreeMap::new()) };
@@ -110,7 +120,7 @@ fn comments(registry: &Registry, model: &ModelName, version: u64) -> Result<BTre
     Ok(view.comments()?.into_iter().filter_map(|(id, file)| Some((id, file.value?))).collect())
 }
 
-/// The activity that a decision about a request was, as its answer.
+/// Returns the activity of a decision about a request, for its response.
 pub fn of_decision(landed: &Landed, version: u64, by: &str) -> Option<Activity> {
     let commit = landed.commit?;
     let events = landed.events.iter().zip(0..).filter(|(event, _)| event.version() == Some(version));
@@ -124,13 +134,13 @@ fn shown(event: &Event) -> Value {
     serde_json::to_value(event).unwrap_or(Value::Null)
 }
 
-/// What is said of a request whose version came to its stage by another way.
+/// The text about a request whose version entered the stage by another way.
 const OVERTAKEN: &str = "The version entered the stage by another way.";
 
-/// What is said of an approval that is not the last one needed.
+/// The text about an approval that is not the last one needed.
 const MORE: &str = "The request stays open: more approvals are needed.";
 
-/// A commit and what it did to one version.
+/// A commit and its events of one version.
 struct Told<'e> {
     at: i64,
     by: &'e str,
@@ -157,7 +167,7 @@ impl<'e> Told<'e> {
         })
     }
 
-    /// The activities; `comment` makes that of a comment's creation.
+    /// Returns the activities. `comment` makes the activity of a new comment.
     fn activities_of(&self, comment: impl Fn(&str, &Value) -> Option<Activity>) -> Vec<Activity> {
         let mut out = Vec::new();
         for (id, event) in &self.acts {
@@ -180,7 +190,7 @@ impl<'e> Told<'e> {
         out
     }
 
-    /// A move; one that an approval brought is told by the approval.
+    /// Returns the activity of a transition. A transition by an approval has none: the approval is the activity.
     fn moved(&self, id: &str, event: &Value) -> Option<Activity> {
         let (activity_type, comment, system_comment) = match event["cause"]["by"].as_str()? {
             "direct" => ("APPLIED_TRANSITION", text(self.comment), None),
@@ -233,7 +243,7 @@ impl<'e> Told<'e> {
         }
     }
 
-    /// Where the version came from when a request was approved.
+    /// Returns the stage of the version before a request was approved.
     fn from(&self, request: &Value) -> Option<String> {
         let moved =
             self.acts.iter().find(|(_, e)| e["event"] == "version.transitioned" && e["cause"]["id"] == *request);
@@ -250,7 +260,7 @@ impl<'e> Told<'e> {
         }
     }
 
-    /// By whom and when as the file says, which was checked when it landed; else as the commit says.
+    /// Uses the person and time in the file, which were checked when it was committed, or else those of the commit.
     fn by(&self, id: &str, by: &Value, at: &Value) -> Activity {
         let at = at.as_str().and_then(|t| t.parse::<Timestamp>().ok()).map_or(self.at, Timestamp::as_millis);
         let user_id = word(by).unwrap_or_else(|| self.by.to_owned());

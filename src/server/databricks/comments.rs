@@ -1,4 +1,4 @@
-//! Comments on versions. A comment is named by its id alone.
+//! Comments on versions. A comment is named by its id only.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::server::route::{Answer, Reply};
 use crate::server::writer::clock;
 use crate::text::Text;
 
-/// For how long, in milliseconds, the same comment of the same person on the same version is one that came again. Nobody
-/// says the same thing twice in a minute; a client whose answer was lost on the way does.
+/// How long the same comment of the same person on the same version counts as a repetition, in milliseconds. People do
+/// not write the same comment twice in a minute, but a client whose response was lost does.
 const SAME: i64 = 60_000;
 
-/// POST `comments/create`
+/// Handles POST `comments/create`.
 pub async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("comments/create", call, create_now).await
@@ -41,13 +41,13 @@ async fn create_now(call: Call) -> Answer {
     shown(&call, &model, made.ok_or_else(|| ApiError::not_found("The comment is gone already."))?)
 }
 
-/// What the caller says; that it is something is looked at in the registry.
+/// Returns the comment's text. The registry checks that it is not blank.
 fn said(call: &Call) -> Result<Text, ApiError> {
     call.args.required("comment")?;
     text(&call.args, "comment")
 }
 
-/// The comment that this one repeats, if it does.
+/// Returns the existing comment that this one repeats, if any.
 async fn again(call: &Call, model: ModelName, version: u64, said: Text) -> Result<Option<Comment>, ApiError> {
     if call.caller.read_only {
         return Ok(None);
@@ -62,7 +62,7 @@ async fn again(call: &Call, model: ModelName, version: u64, said: Text) -> Resul
     call.look(&call.catalog, look).await
 }
 
-/// PATCH `comments/update`
+/// Handles PATCH `comments/update`.
 pub async fn update(call: Call) -> Answer {
     let given = said(&call)?;
     let (model, version, id) = find(&call).await?;
@@ -79,7 +79,7 @@ pub async fn update(call: Call) -> Answer {
     shown(&call, &model, &comment)
 }
 
-/// DELETE `comments/delete`
+/// Handles DELETE `comments/delete`.
 pub async fn delete(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("comments/delete", call, delete_now).await
@@ -91,7 +91,7 @@ async fn delete_now(call: Call) -> Answer {
     Ok(Reply::done())
 }
 
-/// Where the comment of the argument `id` is; one on a model that the caller may not read is not there.
+/// Finds the comment of the argument `id`. A comment on a model that the caller may not read counts as not existing.
 async fn find(call: &Call) -> Result<(ModelName, u64, Id), ApiError> {
     let given = call.args.required("id")?;
     let id = Id::new(given).map_err(|_| none(given))?;

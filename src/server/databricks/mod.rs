@@ -1,8 +1,9 @@
-//! The workspace registry's API, as databricks-sdk and Terraform speak it, over the same actions as everything else.
+//! The API of Databricks' workspace registry, as databricks-sdk and Terraform use it, on top of the same actions as all
+//! other APIs.
 //!
-//! What it shares with MLflow's API is there. Persons are shown by their ids, as there: an id may be a pseudonym, and a
-//! registry that wants addresses in this place gives people their addresses as ids. Where a person is named, an id, an
-//! address or a login at the git host is understood.
+//! The parts that it shares with MLflow's API are in that module. As there, people are shown by their ids. An id may be
+//! a pseudonym; a registry that wants e-mail addresses here uses addresses as ids. To name a person, a request may use
+//! an id, an e-mail address or a login at the git host.
 
 pub mod activities;
 mod comments;
@@ -24,10 +25,10 @@ use crate::entity::Level;
 use crate::name::UserName;
 use crate::stage::Stage;
 
-/// Where permissions of registered models are.
+/// The path of permissions of registered models.
 const PERMISSIONS: &str = "/api/2.0/permissions/registered-models/{id}";
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
     let read = Needs::Model(Level::CanRead);
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
@@ -39,7 +40,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(get.clone(), "/databricks/model-versions/get", read, versions::get),
         Route::act(get.clone(), "/databricks/model-versions/search", Needs::Caller, versions::search),
         Route::act(get.clone(), "/model-versions/get-activities", read, activities::all),
-        // Who may move what, and who may decide, is a matter of the stage's rule.
+        // The stage rule decides who may make a transition and who may approve or reject.
         Route::act(post.clone(), "/databricks/model-versions/transition-stage", read, versions::transition),
         Route::act(post.clone(), "/transition-requests/create", read, requests::create),
         Route::act(get.clone(), "/transition-requests/list", read, requests::list),
@@ -47,25 +48,25 @@ pub fn routes() -> Vec<Route> {
         Route::act(post.clone(), "/transition-requests/reject", read, requests::reject),
         Route::act(delete.clone(), "/transition-requests/delete", read, requests::delete),
         Route::act(post, "/comments/create", read, comments::create),
-        // A comment is named by its id alone; whose model it is on is found first.
+        // A comment is named by its id only, so the handler finds its model first.
         Route::act(Method::PATCH, "/comments/update", Needs::Caller, comments::update),
         Route::act(delete, "/comments/delete", Needs::Caller, comments::delete),
     ];
     let mut rows: Vec<Route> = rows.into_iter().flat_map(|row| row.lenient().under(&PREFIXES)).collect();
     rows.extend([
-        // The model is named by its id in the address; what the caller may do with it is looked at there.
+        // The model is named by its id in the path, so the handler checks the caller's level.
         Route::ask(get.clone(), PERMISSIONS, Needs::Caller, permissions::get),
         Route::act(Method::PUT, PERMISSIONS, Needs::Caller, permissions::set),
         Route::act(Method::PATCH, PERMISSIONS, Needs::Caller, permissions::update),
         Route::ask(get.clone(), format!("{PERMISSIONS}/permissionLevels"), Needs::Caller, permissions::levels),
         Route::ask(get, "/api/2.0/preview/scim/v2/Me", Needs::Caller, scim::me),
-        // Each new client asks this first, without credentials. There is nothing that it needs to know.
+        // Each new client requests this first, without credentials. An empty response is enough.
         Route::fixed("/.well-known/databricks-config", || Ok(Reply::done())),
     ]);
     rows
 }
 
-/// The person that a text names: by id, or by an e-mail address or login in any case.
+/// Returns the person that a text names: by id, or by an e-mail address or login in any case.
 fn person(catalog: &Catalog, given: &str) -> Option<UserName> {
     let people = catalog.people();
     if let Some((user, _)) = people.get_key_value(given) {
@@ -78,7 +79,7 @@ fn person(catalog: &Catalog, given: &str) -> Option<UserName> {
     found.map(|(user, _)| user.clone())
 }
 
-/// The stage that a request names.
+/// Returns the stage that a request names.
 fn stage(call: &Call) -> Result<Stage, ApiError> {
     Ok(Stage::among(call.args.required("stage")?, &call.catalog.stages())?)
 }

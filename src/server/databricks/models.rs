@@ -1,4 +1,4 @@
-//! Registered models with what Databricks adds: the id by which permissions are kept, and the caller's level.
+//! Registered models with the fields that Databricks adds: the id that permissions use, and the caller's level.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::server::error::ApiError;
 use crate::server::mlflow::page_of_models;
 use crate::server::route::{Answer, Reply};
 
-/// GET `databricks/registered-models/get`
+/// Handles GET `databricks/registered-models/get`.
 pub fn get(call: &Call) -> Answer {
     let name = ModelName::new(call.args.required("name")?)?;
     let gone = |_| ApiError::not_found(format!("RegisteredModel '{name}' does not exist. It might have been deleted."));
@@ -17,7 +17,7 @@ pub fn get(call: &Call) -> Answer {
     Reply::json(&json!({ "registered_model_databricks": shapes::model(model, &call.standing) }))
 }
 
-/// GET `databricks/registered-models/list` and `…/search`
+/// Handles GET `databricks/registered-models/list` and `…/search`.
 pub fn search(call: &Call) -> Answer {
     page_of_models(call, |rows, next| {
         let mut out = serde_json::Map::new();

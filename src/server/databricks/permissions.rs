@@ -1,5 +1,5 @@
-//! Permissions of a model by its id, and of the whole registry as `root`: the grants of `access.toml`, those of the
-//! registry shown as inherited by each model.
+//! Permissions of a model by its id, and of the whole registry as `root`: the grants of `access.toml`. Each model shows
+//! the registry's grants as inherited.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::server::catalog::{Catalog, ModelCard, Standing};
 use crate::server::error::ApiError;
 use crate::server::route::{Answer, Reply};
 
-/// The most entries of a list of grants.
+/// The largest number of entries in a list of grants.
 const MAX_ENTRIES: usize = 1000;
 
-/// What permissions are of.
+/// The object of permissions.
 enum On<'c> {
     /// The registry.
     Root,
@@ -42,7 +42,7 @@ impl On<'_> {
     }
 }
 
-/// Finds what the id in the address is of.
+/// Finds the object that the id in the path names.
 fn on(call: &Call) -> Result<On<'_>, ApiError> {
     let given = call.segment("id");
     if given == "root" {
@@ -60,7 +60,7 @@ fn on(call: &Call) -> Result<On<'_>, ApiError> {
     Ok(On::Model(found.ok_or_else(gone)?))
 }
 
-/// Lets only those through who may change the permissions.
+/// Checks that the caller may change the permissions.
 fn demand_manage(call: &Call, on: &On<'_>) -> Result<(), ApiError> {
     match on {
         On::Model(model) => call.demand(Level::CanManage, model),
@@ -72,7 +72,8 @@ fn demand_manage(call: &Call, on: &On<'_>) -> Result<(), ApiError> {
     }
 }
 
-/// GET `permissions/registered-models/{id}`: for who reads the model; of the registry, for who has a grant of it.
+/// Handles GET `permissions/registered-models/{id}`. The caller must be able to read the model; for the registry, the
+/// caller must have a registry-wide grant.
 pub fn get(call: &Call) -> Answer {
     let on = on(call)?;
     if on.level(&call.standing).is_none() {
@@ -82,7 +83,7 @@ pub fn get(call: &Call) -> Answer {
     shown(&call.catalog, &on, &call.standing)
 }
 
-/// PUT `permissions/registered-models/{id}`: these grants in place of all direct ones.
+/// Handles PUT `permissions/registered-models/{id}`: replaces all direct grants.
 pub async fn set(call: Call) -> Answer {
     let grants = given(&call)?;
     let on = on(&call)?;
@@ -92,7 +93,7 @@ pub async fn set(call: Call) -> Answer {
     after(&call, &landed.catalog, model)
 }
 
-/// PATCH `permissions/registered-models/{id}`: these grants, each in place of what its principal had.
+/// Handles PATCH `permissions/registered-models/{id}`: replaces the grants of the named principals.
 pub async fn update(call: Call) -> Answer {
     let grants = given(&call)?;
     let on = on(&call)?;
@@ -103,7 +104,7 @@ pub async fn update(call: Call) -> Answer {
     after(&call, &landed.catalog, model)
 }
 
-/// GET `permissions/registered-models/{id}/permissionLevels`
+/// Handles GET `permissions/registered-models/{id}/permissionLevels`.
 pub fn levels(call: &Call) -> Answer {
     on(call)?;
     let row = |level: Level| json!({ "permission_level": level, "description": meaning(level) });
@@ -129,7 +130,7 @@ fn meaning(level: Level) -> &'static str {
     }
 }
 
-/// The permissions as they are after a change.
+/// Returns the permissions after a change.
 fn after(call: &Call, catalog: &Catalog, model: Option<ModelName>) -> Answer {
     let standing = catalog.standing(&call.caller.user);
     let on = match &model {
@@ -142,7 +143,7 @@ fn after(call: &Call, catalog: &Catalog, model: Option<ModelName>) -> Answer {
     shown(catalog, &on, &standing)
 }
 
-/// Who may do what, and what the caller may.
+/// Returns all grants, and the caller's own level.
 fn shown(catalog: &Catalog, on: &On<'_>, standing: &Standing) -> Answer {
     let (direct, inherited) = match on {
         On::Root => (catalog.access(), None),
@@ -168,12 +169,12 @@ fn shown(catalog: &Catalog, on: &On<'_>, standing: &Standing) -> Answer {
         "object_id": format!("/registered-models/{id}"),
         "object_type": "registered-model",
         "access_control_list": list,
-        // Whoever has no grant of the registry may still register models.
+        // A person without a registry-wide grant may still register models.
         "user_level": level.unwrap_or("CAN_CREATE_REGISTERED_MODEL"),
     }))
 }
 
-/// What one principal may do.
+/// Returns the entry of one principal.
 fn entry(catalog: &Catalog, to: &Principal, all: Vec<Value>) -> Value {
     let mut out = Map::new();
     match to {
@@ -188,7 +189,7 @@ fn entry(catalog: &Catalog, to: &Principal, all: Vec<Value>) -> Value {
     out.into()
 }
 
-/// The grants that a request asks for.
+/// Parses the grants of a request.
 fn given(call: &Call) -> Result<BTreeMap<Principal, Level>, ApiError> {
     let mut out = BTreeMap::new();
     let list = match call.args.value("access_control_list")? {
@@ -214,7 +215,7 @@ fn given(call: &Call) -> Result<BTreeMap<Principal, Level>, ApiError> {
     Ok(out)
 }
 
-/// Whom an entry is for. A service principal is a person of the registry like all that have a token.
+/// Returns the principal of an entry. A service principal is a person of the registry, like all holders of a token.
 fn principal(catalog: &Catalog, item: &Map<String, Value>) -> Result<Principal, ApiError> {
     let names = ["user_name", "group_name", "service_principal_name"];
     let named: Vec<(&str, &Value)> =

@@ -1,5 +1,5 @@
-//! Transition requests of a version: made, listed, approved, rejected, withdrawn. Calls name no id: a request is the one
-//! for a stage, and to withdraw one, by whom.
+//! Transition requests of a version: create, list, approve, reject, withdraw. Requests are not named by id, but by
+//! their target stage, and for a withdrawal also by their requester.
 
 use std::sync::Arc;
 
@@ -22,7 +22,11 @@ use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
-/// The open requests of a version, oldest first, with what the viewer may do.
+/// Returns the open requests of a version, oldest first, with the actions that the viewer may take.
+///
+/// # Errors
+///
+/// When the registry cannot be read.
 pub fn open_requests(
     snapshot: &Snapshot<'_>,
     viewer: &Viewer,
@@ -42,7 +46,11 @@ pub fn open_requests(
     Ok(out)
 }
 
-/// GET `transition-requests/list`
+/// Handles GET `transition-requests/list`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version.
 pub async fn list(call: Call) -> Answer {
     let (model, number) = named(&call)?;
     let viewer = call.viewer();
@@ -59,7 +67,12 @@ pub async fn list(call: Call) -> Answer {
     if open.is_empty() { Ok(Reply::done()) } else { Reply::json(&json!({ "requests": open })) }
 }
 
-/// POST `transition-requests/create`
+/// Handles POST `transition-requests/create`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, `INVALID_PARAMETER_VALUE` when the stage or
+/// comment is invalid, and the reason when the rules refuse the request.
 pub async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/create", call, create_now).await
@@ -92,7 +105,12 @@ async fn create_now(call: Call) -> Answer {
     Reply::json(&json!({ "request": shown, "warnings": warnings }))
 }
 
-/// POST `transition-requests/approve`
+/// Handles POST `transition-requests/approve`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or no request for the stage is open, and the
+/// reason when the rules refuse the approval.
 pub async fn approve(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/approve", call, approve_now).await
@@ -107,7 +125,12 @@ async fn approve_now(call: Call) -> Answer {
     decided(&call, call.write(vec![action]).await?, version)
 }
 
-/// POST `transition-requests/reject`
+/// Handles POST `transition-requests/reject`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or no request for the stage is open, and the
+/// reason when the rules refuse the rejection.
 pub async fn reject(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("transition-requests/reject", call, reject_now).await
@@ -120,7 +143,12 @@ async fn reject_now(call: Call) -> Answer {
     decided(&call, call.write(vec![action]).await?, version)
 }
 
-/// DELETE `transition-requests/delete`
+/// Handles DELETE `transition-requests/delete`.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see the version, or the person has no open request for the stage,
+/// and the reason when the rules refuse the withdrawal.
 pub async fn delete(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("transition-requests/delete", call, delete_now).await
@@ -142,7 +170,7 @@ fn none_by(model: &ModelName, version: u64, to: &Stage, given: &str) -> ApiError
     Refusal::NotFound { noun: Noun::Request, name: String::new(), message }.into()
 }
 
-/// What was decided, as an answer.
+/// Returns the response to a decision.
 fn decided(call: &Call, landed: Landed, version: u64) -> Answer {
     let activity = of_decision(&landed, version, call.caller.user.as_str());
     Reply::json(&json!({ "activity": activity }))

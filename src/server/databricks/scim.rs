@@ -1,4 +1,4 @@
-//! Who the caller is, as directories of people say it (SCIM).
+//! The caller as a SCIM user.
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::IntoResponse as _;
@@ -8,7 +8,8 @@ use crate::name::GroupName;
 use crate::server::call::Call;
 use crate::server::route::{Answer, Reply};
 
-/// GET `/api/2.0/preview/scim/v2/Me`. The address is the caller's own, so it may be shown.
+/// Handles GET `/api/2.0/preview/scim/v2/Me`. The response may show the e-mail addresses, because they are the caller's
+/// own.
 pub fn me(call: &Call) -> Answer {
     let user = &call.caller.user;
     let person = call.catalog.people().get(user);
@@ -33,7 +34,8 @@ pub fn me(call: &Call) -> Answer {
     Ok(Reply::Other(response))
 }
 
-/// The number of the registry where a client wants one: from the random end of its id, and small enough for JSON.
+/// Returns a number for the registry where a client wants a workspace id: from the random end of the registry's id, and
+/// small enough for JSON numbers.
 fn workspace(call: &Call) -> u64 {
     let digits = call.catalog.settings().map(|s| s.id.as_str().replace('-', "")).unwrap_or_default();
     let end = digits.get(digits.len().saturating_sub(13)..).unwrap_or_default();

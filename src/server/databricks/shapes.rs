@@ -1,4 +1,4 @@
-//! Models, versions and activities as databricks-sdk reads them. What is not known is absent, never empty.
+//! Models, versions and activities as databricks-sdk reads them. Unknown fields are absent, never empty.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -15,41 +15,41 @@ use crate::text::Text;
 use crate::tree::TreeError;
 pub use crate::view::AvailableAction as Doing;
 
-/// Something that somebody did to a version, an open request, or a comment: one shape serves them all.
+/// An action on a version, an open request, or a comment: they have one JSON form.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Activity {
-    /// A comment's or request's own id, else that of the event.
+    /// The id of the comment or request, or else of the event.
     pub id: String,
-    /// When it was done, in milliseconds.
+    /// When it was created, in milliseconds since the epoch.
     pub creation_timestamp: i64,
-    /// When it was last changed.
+    /// When it was last changed, in milliseconds since the epoch.
     pub last_updated_timestamp: i64,
-    /// Who did it.
+    /// The id of the person who created it.
     pub user_id: String,
-    /// Who landed it, where that is somebody else: it is no part of the contract.
+    /// The committer, if it is another person. Databricks' API does not have this field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub landed_by: Option<String>,
-    /// What was done.
+    /// The kind of activity, in Databricks' words.
     pub activity_type: &'static str,
-    /// What was said.
+    /// The person's comment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// The stage that the version was in.
+    /// The stage of the version before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_stage: Option<String>,
-    /// The stage that it goes or shall go to.
+    /// The target stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_stage: Option<String>,
-    /// What the registry says about it.
+    /// A comment by the registry itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_comment: Option<String>,
-    /// What the caller may do about it.
+    /// The actions that the caller may take.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub available_actions: Vec<Doing>,
 }
 
 impl Activity {
-    /// An open request.
+    /// Describes an open request.
     pub fn request(request: &Request, from: &Stage, doing: Vec<Doing>) -> Self {
         Self {
             id: request.id.to_string(),
@@ -66,7 +66,7 @@ impl Activity {
         }
     }
 
-    /// A comment.
+    /// Describes a comment.
     pub fn comment(comment: &Comment, doing: Vec<Doing>) -> Self {
         Self {
             id: comment.id.to_string(),
@@ -85,17 +85,22 @@ fn said(text: &Text) -> Option<String> {
     (!text.is_empty()).then(|| text.as_str().to_owned())
 }
 
-/// Who looks, and whether he may do anything.
+/// The person for whom actions are listed.
 #[derive(Debug, Clone)]
 pub struct Viewer {
-    /// What the person may do.
+    /// The person's permissions.
     pub standing: Standing,
     /// Whether the token may only read.
     pub read_only: bool,
 }
 
 impl Viewer {
-    /// What may be done about an open request: what the rules would let land and, of approvals, what would count.
+    /// Returns the possible actions on an open request: the ones that the rules accept. An approval is listed only if
+    /// it would count.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError`] when an object cannot be read.
     pub fn about_request(
         &self,
         snapshot: &Snapshot<'_>,
@@ -130,7 +135,7 @@ impl Viewer {
         Ok(out)
     }
 
-    /// What may be done about a comment, by one with a level on its model.
+    /// Returns the possible actions on a comment, for a person with a level on its model.
     pub fn about_comment(&self, comment: &Comment, level: Option<Level>) -> Vec<Doing> {
         let is_own = comment.created_by == *self.standing.user();
         let may = [
@@ -141,7 +146,11 @@ impl Viewer {
     }
 }
 
-/// Whose approvals of a request count as things are.
+/// Returns the people whose approvals of a request count at present.
+///
+/// # Errors
+///
+/// [`TreeError`] when an object cannot be read.
 pub fn approvals(
     snapshot: &Snapshot<'_>,
     name: &ModelName,
@@ -161,10 +170,10 @@ pub fn approvals(
     Ok(out)
 }
 
-/// A model with its id and what the viewer may do with it.
+/// Returns a model with its id and the viewer's level.
 pub fn model(card: &ModelCard, standing: &Standing) -> Value {
     let mut out = fields(&shapes::Model::of(card));
-    // Their tags may have empty values; all else that is empty is not set.
+    // Tags may have empty values; all other empty fields are absent.
     let latest = out.get_mut("latest_versions").and_then(Value::as_array_mut);
     latest.into_iter().flatten().filter_map(Value::as_object_mut).for_each(without_empty);
     out.insert("id".to_owned(), hex_id(card).into());
@@ -172,13 +181,13 @@ pub fn model(card: &ModelCard, standing: &Standing) -> Value {
     out.into()
 }
 
-/// The id of a model as this API shows it: its UUID without dashes.
+/// Returns the id of a model as this API shows it: its UUID without dashes.
 pub fn hex_id(card: &ModelCard) -> String {
     card.id.as_str().replace('-', "")
 }
 
-/// A version with its open requests and what the viewer may do with it. `tie` is what he did with the version, so that he
-/// follows it.
+/// Returns a version with its open requests and the viewer's level. `tie` is the viewer's relation to the version, by
+/// which they follow it.
 pub fn version(
     card: &ModelCard,
     facts: &VersionFacts<'static>,
@@ -200,14 +209,14 @@ pub fn version(
     out.into()
 }
 
-/// A value as the fields of an object, without those that are empty.
+/// Returns a value as the fields of an object, without empty ones.
 pub fn fields(value: &impl Serialize) -> Map<String, Value> {
     let Ok(Value::Object(mut map)) = serde_json::to_value(value) else { return Map::new() };
     without_empty(&mut map);
     map
 }
 
-/// Leaves out the fields that are empty.
+/// Removes the empty fields.
 fn without_empty(map: &mut Map<String, Value>) {
     map.retain(|_, v| v.as_str() != Some("") && !v.is_null());
 }

@@ -1,4 +1,4 @@
-//! Versions with what Databricks adds: their open requests, and the caller's level; and moving them with a comment.
+//! Versions with the fields that Databricks adds (open requests, the caller's level), and transitions with a comment.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::server::error::ApiError;
 use crate::server::mlflow::{named, page_of_versions, text};
 use crate::server::route::{Answer, Reply};
 
-/// GET `databricks/model-versions/get`
+/// Handles GET `databricks/model-versions/get`.
 pub async fn get(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let catalog = Arc::clone(&call.catalog);
     answer(&call, &catalog, model, version).await
 }
 
-/// POST `databricks/model-versions/transition-stage`
+/// Handles POST `databricks/model-versions/transition-stage`.
 pub async fn transition(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
@@ -34,7 +34,7 @@ pub async fn transition(call: Call) -> Answer {
     answer(&call, &landed.catalog, model, version).await
 }
 
-/// GET `databricks/model-versions/search`
+/// Handles GET `databricks/model-versions/search`.
 pub async fn search(call: Call) -> Answer {
     let (catalog, found, next) = page_of_versions(&call, PageLimits::DATABRICKS_VERSIONS, |catalog, rows, next| {
         let found = rows.iter().map(|hit| (hit.model.name.clone(), hit.version.number));
@@ -44,7 +44,7 @@ pub async fn search(call: Call) -> Answer {
     let found: Vec<(&Arc<ModelCard>, u64)> = found.collect();
     let ids = found.iter().map(|(card, number)| ((card.id.clone(), *number), card.name.clone()));
     let (ids, viewer) = (ids.collect::<HashMap<_, _>>(), call.viewer());
-    // Few versions have open requests; where those are is known without a look at each.
+    // Few versions have open requests. The table of locations knows them without reading each version.
     let open = call.find(move |registry, places| {
         let snapshot = registry.snapshot()?;
         let mut open: HashMap<(Id, u64), Vec<Activity>> = HashMap::new();
@@ -72,7 +72,7 @@ pub async fn search(call: Call) -> Answer {
     Reply::json(&out)
 }
 
-/// A version as of a catalog.
+/// Returns a version as of a catalog.
 async fn answer(call: &Call, catalog: &Arc<Catalog>, model: ModelName, version: u64) -> Answer {
     let (viewer, name): (Viewer, _) = (call.viewer(), model.clone());
     let open = call.look(catalog, move |s| open_requests(s, &viewer, &name, version)).await?;

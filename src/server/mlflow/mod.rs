@@ -1,5 +1,4 @@
-//! MLflow's registry API, as its Python client speaks it: addresses, defaults, messages and shapes are the client's
-//! contract, not ours to choose.
+//! MLflow's registry API, as its Python client uses it. The client defines the URLs, defaults, messages and JSON forms.
 
 mod models;
 mod register;
@@ -23,17 +22,17 @@ use crate::entity::Tags;
 use crate::name::{Key, ModelName};
 use crate::text::{InvalidText, Text};
 
-/// Where MLflow's client, its pages, and older clients look for the API.
+/// The prefixes under which MLflow's client, its pages and older clients look for the API.
 pub const PREFIXES: [&str; 4] =
     ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow", "/api/2.0/preview/mlflow", "/ajax-api/2.0/preview/mlflow"];
 
-/// The tag of a version in which MLflow keeps the text of a prompt.
+/// The tag of a version in which MLflow stores the text of a prompt.
 const PROMPT_TEXT: &str = "mlflow.prompt.text";
 
 /// The longest value of a tag, in characters.
 const MAX_TAG: usize = 100_000;
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
     use Level::{CanEdit, CanManage, CanRead};
     let read = Needs::Model(CanRead);
@@ -51,7 +50,7 @@ pub fn routes() -> Vec<Route> {
         ask(Method::GET, "/registered-models/get-latest-versions", read, models::latest_versions),
         Route::act(Method::POST, "/registered-models/set-tag", edit, models::set_tag),
         Route::act(Method::DELETE, "/registered-models/delete-tag", edit, models::delete_tag),
-        // Whether an alias has a rule of its own is a matter of the settings.
+        // The settings decide whether an alias has a rule of its own.
         Route::act(Method::POST, "/registered-models/alias", read, models::set_alias),
         ask(Method::GET, "/registered-models/alias", read, models::get_by_alias),
         Route::act(Method::DELETE, "/registered-models/alias", read, models::delete_alias),
@@ -61,7 +60,7 @@ pub fn routes() -> Vec<Route> {
         Route::act(Method::DELETE, "/model-versions/delete", manage, versions::delete),
         ask(Method::GET, "/model-versions/search", Needs::Caller, search::versions),
         ask(Method::GET, "/model-versions/get-download-uri", read, versions::download_uri),
-        // Who may move what between which stages is a matter of the stage's rule.
+        // The stage rule decides who may make a transition.
         Route::act(Method::POST, "/model-versions/transition-stage", read, versions::transition),
         Route::act(Method::POST, "/model-versions/set-tag", edit, versions::set_tag),
         Route::act(Method::DELETE, "/model-versions/delete-tag", edit, versions::delete_tag),
@@ -69,17 +68,29 @@ pub fn routes() -> Vec<Route> {
     rows.into_iter().flat_map(|row| row.of_mlflow().under(&PREFIXES)).collect()
 }
 
-/// The name of a model that a request is about, whether there is one or not.
+/// Returns the model name in a request, whether the model exists or not.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the name is missing or invalid.
 pub fn name(args: &Args) -> Result<ModelName, ApiError> {
     Ok(ModelName::new(args.text("name")?.unwrap_or_default())?)
 }
 
-/// The model that a request is about, which the caller must be able to read.
+/// Returns the name of a model that the caller may read.
+///
+/// # Errors
+///
+/// As [`name`], and `RESOURCE_DOES_NOT_EXIST` when the caller cannot see such a model.
 pub fn model_name(call: &Call) -> Result<ModelName, ApiError> {
     call.model(&name(&call.args)?).map(|model| model.name.clone())
 }
 
-/// The number of a version as MLflow reads it; what no version can have is none.
+/// Parses the number of a version as MLflow does. `None` for an integer that cannot be a version number.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the text is not an integer.
 pub fn version_number(args: &Args) -> Result<Option<u64>, ApiError> {
     let text = args.text("version")?.unwrap_or_default();
     let wrong = || {
@@ -95,7 +106,11 @@ pub fn version_number(args: &Args) -> Result<Option<u64>, ApiError> {
     Ok(digits.replace('_', "").parse().ok().filter(|n| *n > 0 && !trimmed.starts_with('-')))
 }
 
-/// A description or comment; empty where it is absent.
+/// Returns a description or comment; empty if it is absent.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the text is too long or has a character that may not be stored.
 pub fn text(args: &Args, name: &str) -> Result<Text, ApiError> {
     let given = args.text(name)?.unwrap_or_default();
     Text::new(given).map_err(|e| match e {
@@ -108,7 +123,11 @@ pub fn text(args: &Args, name: &str) -> Result<Text, ApiError> {
     })
 }
 
-/// The value of a tag of a version; a prompt keeps its text in one.
+/// Checks the value of a tag of a version. The text of a prompt has its own message.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the value is too long or has a character that may not be stored.
 pub fn version_tag_value(key: &Key, given: &str) -> Result<Text, ApiError> {
     if key.as_str() == PROMPT_TEXT && given.chars().count() > MAX_TAG {
         return Err(ApiError::invalid(format!("Prompt text exceeds max length of {MAX_TAG} characters.")));
@@ -116,7 +135,11 @@ pub fn version_tag_value(key: &Key, given: &str) -> Result<Text, ApiError> {
     tag_value(given)
 }
 
-/// The value of a tag.
+/// Checks the value of a tag.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the value is too long or has a character that may not be stored.
 pub fn tag_value(given: &str) -> Result<Text, ApiError> {
     if given.chars().count() > MAX_TAG {
         return Err(ApiError::invalid(format!("'value' exceeds the maximum length of {MAX_TAG} characters")));
@@ -125,17 +148,29 @@ pub fn tag_value(given: &str) -> Result<Text, ApiError> {
     Text::new(given).map_err(wrong)
 }
 
-/// The key of a tag.
+/// Returns the key of a tag.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the key is missing or invalid.
 pub fn tag_key(args: &Args) -> Result<Key, ApiError> {
     Ok(Key::new(args.text("key")?.unwrap_or_default())?)
 }
 
-/// The tags of a new model.
+/// Returns the tags of a new model.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when a key or value is invalid.
 pub fn tags(args: &Args) -> Result<Tags, ApiError> {
     args.tags("tags")?.into_iter().map(|(key, value)| Ok((Key::new(key)?, tag_value(&value)?))).collect()
 }
 
-/// The tags of a new version.
+/// Returns the tags of a new version.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when a key or value is invalid.
 pub fn version_tags(args: &Args) -> Result<Tags, ApiError> {
     let tag = |(key, value): (String, String)| {
         let key = Key::new(key)?;

@@ -15,14 +15,14 @@ use crate::server::route::{Answer, Reply};
 use crate::server::state::Landed;
 use crate::stage::Stage;
 
-/// A model after a change, as an answer.
+/// Returns a model after a change.
 fn model_after(landed: &Landed, name: &ModelName) -> Answer {
     let model = landed.catalog.model(name.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(name)))?;
     Reply::json(&OneModel { registered_model: Model::of(model) })
 }
 
-/// POST `registered-models/create`; repeated because its answer was lost, it says again that it is done. So do the others
-/// below that cannot be done twice.
+/// Handles POST `registered-models/create`. A client that repeats the request because the response was lost gets the
+/// success again. The same is true for the other requests below that would fail the second time.
 pub async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("registered-models/create", call, create_now).await
@@ -33,14 +33,14 @@ async fn create_now(call: Call) -> Answer {
     let name = name(&call.args)?;
     let (description, tags) = (text(&call.args, "description")?, tags(&call.args)?);
     if let Some(there) = call.catalog.model(name.as_str()) {
-        // Who asks whether it is one or the other looks for the tag alone, whatever it says.
+        // MLflow checks only whether the tag exists, not its value.
         return Err(taken(&name, tags.contains_key(IS_PROMPT), there.tags.contains_key(IS_PROMPT)));
     }
     let landed = call.write(vec![Action::CreateModel { model: name.clone(), description, tags }]).await?;
     model_after(&landed, &name)
 }
 
-/// MLflow's words for a name that is taken; models and prompts share the names.
+/// Returns MLflow's error for a name that is taken. Models and prompts share their names.
 fn taken(name: &ModelName, is_prompt: bool, there: bool) -> ApiError {
     let quoted = crate::search::python::text(name.as_str());
     let both = "MLflow does not allow creating a model and a prompt with the same name.";
@@ -57,13 +57,13 @@ fn taken(name: &ModelName, is_prompt: bool, there: bool) -> ApiError {
     ApiError::new(Code::ResourceAlreadyExists, message)
 }
 
-/// GET `registered-models/get`
+/// Handles GET `registered-models/get`.
 pub fn get(call: &Call) -> Answer {
     check(&call.args, &[needs("name")])?;
     Reply::json(&OneModel { registered_model: Model::of(call.model(&name(&call.args)?)?) })
 }
 
-/// PATCH `registered-models/update`
+/// Handles PATCH `registered-models/update`.
 pub async fn update(call: Call) -> Answer {
     check(&call.args, &[needs("name"), takes("description")])?;
     let (model, description) = (model_name(&call)?, text(&call.args, "description")?);
@@ -71,7 +71,7 @@ pub async fn update(call: Call) -> Answer {
     model_after(&landed, &model)
 }
 
-/// POST `registered-models/rename`
+/// Handles POST `registered-models/rename`.
 pub async fn rename(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("registered-models/rename", call, rename_now).await
@@ -89,7 +89,7 @@ async fn rename_now(call: Call) -> Answer {
     model_after(&landed, &to)
 }
 
-/// DELETE `registered-models/delete`
+/// Handles DELETE `registered-models/delete`.
 pub async fn delete(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("registered-models/delete", call, delete_now).await
@@ -101,7 +101,7 @@ async fn delete_now(call: Call) -> Answer {
     Ok(Reply::done())
 }
 
-/// POST and GET `registered-models/get-latest-versions`
+/// Handles POST and GET `registered-models/get-latest-versions`.
 pub fn latest_versions(call: &Call) -> Answer {
     check(&call.args, &[needs("name"), schema::texts("stages")])?;
     let model = call.model(&name(&call.args)?)?;
@@ -113,7 +113,7 @@ pub fn latest_versions(call: &Call) -> Answer {
     Reply::json(&Versions { model_versions: found.map(|v| Version::of(model, v)).collect(), next_page_token: None })
 }
 
-/// POST `registered-models/set-tag`
+/// Handles POST `registered-models/set-tag`.
 pub async fn set_tag(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("key"), takes("value")])?;
     let (_, key) = (name(&call.args)?, tag_key(&call.args)?);
@@ -123,7 +123,7 @@ pub async fn set_tag(call: Call) -> Answer {
     Ok(Reply::done())
 }
 
-/// DELETE `registered-models/delete-tag`
+/// Handles DELETE `registered-models/delete-tag`.
 pub async fn delete_tag(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("key")])?;
     let (_, key) = (name(&call.args)?, tag_key(&call.args)?);
@@ -132,7 +132,7 @@ pub async fn delete_tag(call: Call) -> Answer {
     Ok(Reply::done())
 }
 
-/// POST `registered-models/alias`
+/// Handles POST `registered-models/alias`.
 pub async fn set_alias(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("alias"), needs("version")])?;
     name(&call.args)?;
@@ -142,7 +142,7 @@ pub async fn set_alias(call: Call) -> Answer {
     Ok(Reply::done())
 }
 
-/// GET `registered-models/alias`
+/// Handles GET `registered-models/alias`.
 pub fn get_by_alias(call: &Call) -> Answer {
     check(&call.args, &[needs("name"), needs("alias")])?;
     let name = name(&call.args)?;
@@ -161,19 +161,19 @@ pub fn get_by_alias(call: &Call) -> Answer {
     Reply::json(&OneVersion { model_version: Version::of(model, version) })
 }
 
-/// DELETE `registered-models/alias`
+/// Handles DELETE `registered-models/alias`.
 pub async fn delete_alias(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("alias")])?;
     name(&call.args)?;
     let alias = readable_alias(call.args.text("alias")?.unwrap_or_default())?;
     let model = model_name(&call)?;
-    // A reserved alias is never there, and what is not there is as good as deleted.
+    // A reserved alias never exists, so it counts as deleted.
     let Some(alias) = alias else { return Ok(Reply::done()) };
     call.write(vec![Action::DeleteAlias { model, alias }]).await?;
     Ok(Reply::done())
 }
 
-/// An alias, or why it is none in MLflow's words.
+/// Parses an alias, with MLflow's error message.
 fn alias_name(given: &str) -> Result<AliasName, ApiError> {
     AliasName::new(given).map_err(|e| match e {
         InvalidName::Characters { .. } | InvalidName::Blank { .. } => ApiError::invalid(format!(
@@ -184,7 +184,7 @@ fn alias_name(given: &str) -> Result<AliasName, ApiError> {
     })
 }
 
-/// An alias that is asked for; none where it is one that cannot be set and so is not there.
+/// Parses an alias for reading. `None` for a reserved alias, which can never be set.
 pub(super) fn readable_alias(given: &str) -> Result<Option<AliasName>, ApiError> {
     match AliasName::new(given) {
         Err(InvalidName::AliasLatest | InvalidName::AliasVersion(_)) => Ok(None),

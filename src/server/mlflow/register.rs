@@ -1,7 +1,8 @@
-//! What becomes of a version's files and evidence when it is registered by its source.
+//! The files and evidence of a version that is registered by its source.
 //!
-//! The files of another version of this registry are shared with it. Those at a place that the administrator named are
-//! copied later, and the version is pending until then. Any other source stays a reference, and nobody opens it.
+//! If the source is another version of this registry, both share the files. If the source is at a place that the
+//! administrator allows, the files are copied later, and the version is pending until then. Any other source stays a
+//! reference, which the server never opens.
 
 use crate::action::NewVersion;
 use crate::artifact::evidence::Evidence;
@@ -18,10 +19,12 @@ use crate::tree::{Kind, Oid};
 
 use super::source::registered;
 
-/// Adds to a version that is about to be registered what its source brings, and what the caller says of its run.
+/// Adds to a new version the files and facts of its source, and the evidence that the caller sends.
 ///
 /// # Errors
-/// Evidence that cannot be recorded is refused, and so is a version whose own files are not there.
+///
+/// `INVALID_PARAMETER_VALUE` when the evidence cannot be recorded, `INVALID_STATE` when the source is a version that is
+/// not READY, and an error when the registry cannot be read.
 pub async fn fill(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     let (params, metrics) = (call.args.value("params")?, call.args.value("metrics")?);
     let given = Evidence::strict(params, metrics).map_err(|e| ApiError::invalid(sentence(&e.to_string())))?;
@@ -30,7 +33,7 @@ pub async fn fill(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
         share(call, new).await?;
     }
     if new.artifacts.is_none() && call.state.imports.takes(new.source.uri.as_str()) {
-        // What the tracking server knows comes with the files.
+        // The evidence of the tracking server comes with the files.
         new.status = Status::PendingRegistration;
         return Ok(());
     }
@@ -47,11 +50,11 @@ fn sentence(text: &str) -> String {
     format!("Invalid value for the evidence supplied: {text}.")
 }
 
-/// Where the version is a copy of another one, gives it the same files and what is recorded of them.
+/// If the version is a copy of another version, gives it the same files and facts.
 async fn share(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     let Some(Ok(reference)) = registered(new.source.uri.as_str()).map(str::parse::<ModelRef>) else { return Ok(()) };
     let Pick::Number(number) = reference.pick else { return Ok(()) };
-    // Whether the caller may read it was settled with the source.
+    // The check of the source has verified that the caller may read it.
     let (name, commit) = (reference.model.clone(), call.catalog.commit());
     let Some(found) = call.read(move |registry| read(registry, commit, &name, number)).await? else {
         return Ok(());
@@ -74,7 +77,7 @@ async fn share(call: &Call, new: &mut NewVersion) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What another version has.
+/// The parts of the other version.
 struct Found {
     record: Version,
     files: Option<Oid>,

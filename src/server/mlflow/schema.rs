@@ -1,5 +1,5 @@
-//! What each address of MLflow's API takes. MLflow looks at all parameters of a request, their types first, before it
-//! looks at what they say; so errors come in its order and in its words.
+//! The parameters of each path of MLflow's API. MLflow checks all parameters of a request, their types first, before
+//! their values. So errors come in MLflow's order and with MLflow's messages.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ enum Kind {
     Tags,
 }
 
-/// A parameter of an address.
+/// A parameter of a path.
 #[derive(Debug, Clone, Copy)]
 pub struct Param {
     name: &'static str,
@@ -23,33 +23,33 @@ pub struct Param {
     required: bool,
 }
 
-/// A text that must be there.
+/// Declares a required string.
 pub const fn needs(name: &'static str) -> Param {
     Param { name, kind: Kind::Text, required: true }
 }
 
-/// A text that may be there.
+/// Declares an optional string.
 pub const fn takes(name: &'static str) -> Param {
     Param { name, kind: Kind::Text, required: false }
 }
 
-/// Yes or no.
+/// Declares an optional boolean.
 pub const fn flag(name: &'static str) -> Param {
     Param { name, kind: Kind::Flag, required: false }
 }
 
-/// Several texts.
+/// Declares an optional list of strings.
 pub const fn texts(name: &'static str) -> Param {
     Param { name, kind: Kind::Texts, required: false }
 }
 
-/// Keys and values.
+/// Declares an optional list of keys and values.
 pub const fn tags(name: &'static str) -> Param {
     Param { name, kind: Kind::Tags, required: false }
 }
 
 impl Kind {
-    /// Whether a value can be read as this; null is as good as absent.
+    /// Returns whether a value can be parsed as this type. Null counts as absent.
     fn reads(self, value: &Value) -> bool {
         let is_text = |v: &Value| matches!(v, Value::String(_));
         let is_tag = |v: &Value| {
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// Whether MLflow's own check of the type lets a value pass, to which null is no text.
+    /// Returns whether MLflow's own type check accepts a value. There, null is not a string.
     fn is_type_of(self, value: &Value) -> bool {
         match self {
             Self::Text => value.is_string(),
@@ -76,6 +76,10 @@ impl Kind {
 }
 
 /// Checks the parameters of a request in their order.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` for the first parameter that is missing or has a wrong type.
 pub fn check(args: &Args, params: &[Param]) -> Result<(), ApiError> {
     let mut all_read = true;
     for param in params {
@@ -102,7 +106,7 @@ pub fn check(args: &Args, params: &[Param]) -> Result<(), ApiError> {
             });
         }
     }
-    // What can be read under its other name only.
+    // Parameters that exist only under their other spelling.
     match params.iter().find_map(|p| Some((p, args.value(p.name).ok()??)).filter(|(p, v)| !p.kind.reads(v))) {
         Some((param, value)) => Err(wrong_type(param.name, value)),
         None => Ok(()),

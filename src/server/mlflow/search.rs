@@ -9,14 +9,18 @@ use crate::server::catalog::{Catalog, Hit, ModelCard};
 use crate::server::error::ApiError;
 use crate::server::route::{Answer, Reply};
 
-/// GET `registered-models/search`
+/// Handles GET `registered-models/search`.
 pub fn models(call: &Call) -> Answer {
     page_of_models(call, |rows, next_page_token| {
         Reply::json(&Models { registered_models: rows.iter().map(|m| Model::of(m)).collect(), next_page_token })
     })
 }
 
-/// Answers a search of models with what is made of a page and the token of the next.
+/// Searches models. `show` makes the response of a page and the token of the next page.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the filter, the order, the page size or the page token is invalid.
 pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<String>) -> Answer) -> Answer {
     let size = PageLimits::MODELS.size(call.args.number("max_results")?.as_deref())?;
     let query = Query::models(call.args.text("filter")?.unwrap_or_default(), &call.args.texts("order_by")?)?;
@@ -30,7 +34,7 @@ pub fn page_of_models(call: &Call, show: impl FnOnce(&[&ModelCard], Option<Strin
     show(&page.rows, next)
 }
 
-/// GET `model-versions/search`
+/// Handles GET `model-versions/search`.
 pub fn versions(call: &Call) -> Answer {
     page_of_versions(call, PageLimits::VERSIONS, |_, rows, next_page_token| {
         let model_versions = rows.iter().map(|hit| Version::of(hit.model, hit.version)).collect();
@@ -38,7 +42,11 @@ pub fn versions(call: &Call) -> Answer {
     })
 }
 
-/// Answers a search of versions, in pages of these sizes, with what is made of a page and the token of the next.
+/// Searches versions, in pages within these limits. `show` makes the response of a page and the token of the next page.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the filter, the order, the page size or the page token is invalid.
 pub fn page_of_versions<T>(
     call: &Call,
     limits: PageLimits,
@@ -56,15 +64,15 @@ pub fn page_of_versions<T>(
     show(&catalog, &page.rows, next)
 }
 
-/// The state that a page is of: that of the first page, as long as it is kept; then the newest.
+/// Returns the catalog of a page: the catalog of the first page as long as it is kept, or else the newest.
 fn of_page(call: &Call, start: &Start) -> Arc<Catalog> {
     let kept = start.commit.as_deref().and_then(|commit| call.state.kept(commit, &call.catalog));
     kept.unwrap_or_else(|| Arc::clone(&call.catalog))
 }
 
-/// Which models of a page the caller may see. Permissions are always those of now, of whatever state the page is, and go by
-/// the model's id, for its name may be another's by now. What is gone since is not shown: nobody can say any more who may
-/// see it.
+/// Returns which models of a page the caller may see. Permissions are always the current ones, whatever catalog the
+/// page uses. They are looked up by the model's id, because another model may have its name now. A model that was
+/// deleted since is not shown, because its permissions are unknown.
 fn may_see<'c>(call: &'c Call, page: &Arc<Catalog>) -> impl Fn(&ModelCard) -> bool + use<'c> {
     let is_newest = Arc::ptr_eq(page, &call.catalog);
     move |model| match is_newest {

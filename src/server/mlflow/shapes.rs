@@ -37,8 +37,9 @@ pub struct Model<'c> {
     aliases: Vec<Alias<'c>>,
 }
 
-/// A model version. `description`, `run_id` and `run_link` are there even if empty: absent, the client takes them for
-/// none, which is another thing to it. So is `status`: absent, the client would wait for it.
+/// A model version. `description`, `run_id` and `run_link` are present even if empty: if absent, the client reads them
+/// as `None`, which it treats differently. `status` is always present, too: without it, the client would wait for the
+/// version.
 #[derive(Debug, Serialize)]
 pub struct Version<'c> {
     name: &'c str,
@@ -63,7 +64,7 @@ pub struct Version<'c> {
 }
 
 impl<'c> Model<'c> {
-    /// A model with its newest versions.
+    /// Describes a model with its latest versions.
     pub fn of(card: &'c ModelCard) -> Self {
         Self {
             name: card.name.as_str(),
@@ -83,7 +84,7 @@ impl<'c> Model<'c> {
 }
 
 impl<'c> Version<'c> {
-    /// A version.
+    /// Describes a version.
     pub fn of(card: &'c ModelCard, version: &'c VersionFacts<'static>) -> Self {
         Self {
             name: card.name.as_str(),
@@ -105,21 +106,21 @@ impl<'c> Version<'c> {
     }
 }
 
-/// `{"registered_model": …}`
+/// The response `{"registered_model": …}`.
 #[derive(Debug, Serialize)]
 pub struct OneModel<'c> {
     /// The model.
     pub registered_model: Model<'c>,
 }
 
-/// `{"model_version": …}`
+/// The response `{"model_version": …}`.
 #[derive(Debug, Serialize)]
 pub struct OneVersion<'c> {
     /// The version.
     pub model_version: Version<'c>,
 }
 
-/// A page of models; without any it is `{}`.
+/// A page of models; `{}` if it is empty.
 #[derive(Debug, Serialize)]
 pub struct Models<'c> {
     /// The models.
@@ -130,7 +131,7 @@ pub struct Models<'c> {
     pub next_page_token: Option<String>,
 }
 
-/// A page of versions; without any it is `{}`.
+/// A page of versions; `{}` if it is empty.
 #[derive(Debug, Serialize)]
 pub struct Versions<'c> {
     /// The versions.
@@ -141,7 +142,7 @@ pub struct Versions<'c> {
     pub next_page_token: Option<String>,
 }
 
-/// A commit as page tokens name it.
+/// Returns a commit as page tokens name it.
 pub fn commit_text(commit: Option<Oid>) -> String {
     commit.map(|c| c.to_string()).unwrap_or_default()
 }

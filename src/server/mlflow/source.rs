@@ -1,5 +1,5 @@
-//! Where a version says it comes from. The server never opens a path or an address that a caller gives (SEC-33); it keeps
-//! the text, refuses what can only be meant to lead elsewhere, and settles references to versions of this registry.
+//! The source of a version. The server never opens a path or URL that a caller gives. It stores the text, refuses
+//! sources that can only be meant to lead elsewhere, and resolves references to versions of this registry.
 
 use crate::apply::Refusal;
 use crate::entity::version::Source;
@@ -16,21 +16,27 @@ use crate::server::error::{ApiError, Code};
 use crate::stage::Stage;
 use crate::text::Text;
 
-/// How many references lead from one version to another before it is given up.
+/// The largest number of references from one version to another that are followed.
 const MAX_HOPS: usize = 10;
 
-/// What MLflow's client writes as the source of a prompt's version, which has no files.
+/// The sources that MLflow's client writes for the version of a prompt, which has no files.
 const OF_PROMPTS: [&str; 2] = ["dummy-source", "prompt-template"];
 
-/// Whether the tags of a new version make it one of a prompt. Of a key given twice the last counts.
+/// Returns whether the tags of a new version make it the version of a prompt. If a key occurs twice, the last value
+/// counts.
 pub fn is_prompt(tags: &[(String, String)]) -> bool {
     let last = tags.iter().rev().find(|(key, _)| key == IS_PROMPT);
     last.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"))
 }
 
-/// The source of a version that is registered: checked, and a reference to another version of this registry as
-/// `models:/name/number`, with what is not given taken from there, and with where that version's files are: they stay
-/// findable when that version is deleted or its model renamed.
+/// Checks the source of a version that is registered. A reference to another version of this registry becomes
+/// `models:/name/number`. Fields that the caller does not give are taken from that version. The location of its files
+/// is recorded, so that the files can be found after that version is deleted or its model renamed.
+///
+/// # Errors
+///
+/// `INVALID_PARAMETER_VALUE` when the source is invalid, and `RESOURCE_DOES_NOT_EXIST` when it names a model or version
+/// that the caller cannot see.
 pub fn settled(call: &Call, given: Source, is_prompt: bool) -> Result<Source, ApiError> {
     let shown = crate::text::one_line(given.uri.as_str());
     if is_prompt && !OF_PROMPTS.contains(&given.uri.as_str()) {
@@ -45,7 +51,7 @@ pub fn settled(call: &Call, given: Source, is_prompt: bool) -> Result<Source, Ap
     Ok(given)
 }
 
-/// The source of a version that is a copy of another one in this registry.
+/// Returns the source of a version that is a copy of another version in this registry.
 fn copied(call: &Call, given: &Source, uri: &str) -> Result<Source, ApiError> {
     let shown = crate::text::one_line(uri);
     let invalid = |why: &str| ApiError::invalid(format!("Invalid model version source: '{shown}'. {why}"));
@@ -72,7 +78,7 @@ fn copied(call: &Call, given: &Source, uri: &str) -> Result<Source, ApiError> {
     })
 }
 
-/// Which version of a model a source means.
+/// How a source names a version of a model.
 enum Which<'u> {
     Number(&'u str),
     Latest,
@@ -80,9 +86,9 @@ enum Which<'u> {
     Alias(&'u str),
 }
 
-/// The name and the choice in `models:/name/3`, `models:/name/Stage` and `models:/name@alias`, as MLflow takes it apart.
+/// Splits `models:/name/3`, `models:/name/Stage` and `models:/name@alias` into name and version, as MLflow does.
 fn parts(uri: &str) -> Option<(&str, Which<'_>)> {
-    // What MLflow splits off as a query is part of no name.
+    // MLflow splits off a query, so it is not part of the name.
     let path = uri.strip_prefix("models:/")?.split('?').next()?.trim_start_matches('/');
     match path.split_once('/') {
         Some((name, which)) if !name.trim().is_empty() && !which.trim().is_empty() && !which.contains('/') => {
@@ -132,9 +138,10 @@ fn pick<'m>(call: &Call, model: &'m ModelCard, which: &Which<'_>) -> Result<&'m 
     found.map(AsRef::as_ref)
 }
 
-/// Where the files of a version are: with the server, if they are in the registry; else where it was recorded when the
-/// version was registered. What was recorded stands: the model that the source names may be another one by now. Only
-/// where nothing is, as in what was registered by hand, a source leads on to that version, if the caller may read it.
+/// Returns the location of a version's files. Files in the registry are at this server. Other files are at the location
+/// that was recorded when the version was registered. The recorded location stays valid, because the source may name
+/// another model by now. Only if no location was recorded, as for a file written by hand, the source is followed to its
+/// version, if the caller may read that.
 pub fn location(call: &Call, model: &ModelCard, version: &VersionFacts<'static>) -> String {
     let (mut model, mut version) = (model, version);
     for _ in 0..MAX_HOPS {
@@ -149,7 +156,7 @@ pub fn location(call: &Call, model: &ModelCard, version: &VersionFacts<'static>)
     recorded(version).to_owned()
 }
 
-/// The version that a version without a recorded place is a copy of.
+/// Returns the version of which a version without a recorded location is a copy.
 fn origin<'c>(call: &'c Call, version: &VersionFacts<'_>) -> Option<(&'c ModelCard, &'c VersionFacts<'static>)> {
     let uri = registered(&version.source).filter(|_| version.location.is_empty())?;
     let ModelRef { model, pick: Pick::Number(number), .. } = uri.parse().ok()? else { return None };
@@ -157,14 +164,14 @@ fn origin<'c>(call: &'c Call, version: &VersionFacts<'_>) -> Option<(&'c ModelCa
     Some((model, model.version(number)?))
 }
 
-/// Where the files of a version are by what was recorded when it was registered.
+/// Returns the location of a version's files that was recorded when the version was registered.
 fn recorded<'v>(version: &'v VersionFacts<'_>) -> &'v str {
     let counts = !version.location.is_empty() && registered(&version.source).is_some();
     if counts { &version.location } else { &version.source }
 }
 
-/// Refuses what the rule of addresses refuses, in MLflow's words where MLflow has some. The rule itself judges the commit
-/// once more, as it judges every other.
+/// Refuses sources that the rule of addresses refuses, with MLflow's message if MLflow has one. The rule itself judges
+/// the commit again, like every other commit.
 fn check(uri: &str) -> Result<(), ApiError> {
     let Some(why) = sources::bad_address(uri) else { return Ok(()) };
     match why {
@@ -176,7 +183,7 @@ fn check(uri: &str) -> Result<(), ApiError> {
                  references present. Please provide an absolute path."
             )))
         }
-        // What may hold a secret is not repeated.
+        // A source that may hold a secret is not repeated.
         BadAddress::Foreign | BadAddress::Password | BadAddress::Signed | BadAddress::Disguised => {
             Err(ApiError::invalid(format!("Invalid model version source: the address {}.", why.as_str())))
         }

@@ -26,14 +26,14 @@ use crate::text::Text;
 
 use serde_json::json;
 
-/// A version after a change, as an answer.
+/// Returns a version after a change.
 fn version_after(landed: &Landed, name: &ModelName, number: u64) -> Answer {
     let model = landed.catalog.model(name.as_str()).ok_or_else(|| ApiError::from(Refusal::no_model(name)))?;
     let version = model.version(number).ok_or_else(|| ApiError::from(Refusal::no_version(name, number)))?;
     Reply::json(&OneVersion { model_version: Version::of(model, version) })
 }
 
-/// MLflow's words for a version number that no version can have.
+/// Returns MLflow's error for a number that cannot be a version number.
 pub(super) fn none_such(call: &Call, model: &ModelName) -> ApiError {
     let given = call.args.text("version").ok().flatten().unwrap_or_default();
     let plain = given.trim().replace('_', "");
@@ -41,7 +41,12 @@ pub(super) fn none_such(call: &Call, model: &ModelName) -> ApiError {
     ApiError::not_found(format!("Model Version (name={model}, version={shown}) not found"))
 }
 
-/// The version that a request is about, which the caller must be able to read.
+/// Returns the version that a request names and the caller may read.
+///
+/// # Errors
+///
+/// `RESOURCE_DOES_NOT_EXIST` when the caller cannot see such a version, and `INVALID_PARAMETER_VALUE` when the name or
+/// number is invalid.
 pub fn named_version(call: &Call) -> Result<(&Arc<ModelCard>, &Arc<VersionFacts<'static>>), ApiError> {
     let name = name(&call.args)?;
     let number = version_number(&call.args)?;
@@ -49,18 +54,23 @@ pub fn named_version(call: &Call) -> Result<(&Arc<ModelCard>, &Arc<VersionFacts<
         Some(number) => Refusal::no_version(&name, number).into(),
         None => none_such(call, &name),
     };
-    // For MLflow a version of a model that is not there is a version that is not there.
+    // As in MLflow, a missing model is reported as a missing version.
     let model = call.model(&name).map_err(|_| missing())?;
     let version = number.and_then(|n| model.version(n)).ok_or_else(missing)?;
     Ok((model, version))
 }
 
-/// The name and number of the version that a request is about.
+/// Returns the name and number of the version that a request names.
+///
+/// # Errors
+///
+/// As [`named_version`].
 pub fn named(call: &Call) -> Result<(ModelName, u64), ApiError> {
     named_version(call).map(|(model, version)| (model.name.clone(), version.number))
 }
 
-/// POST `model-versions/create`; repeated because its answer was lost, it makes no second version.
+/// Handles POST `model-versions/create`. A client that repeats the request because the response was lost does not
+/// create a second version.
 pub async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("model-versions/create", call, create_now).await
@@ -108,14 +118,14 @@ async fn create_now(call: Call) -> Answer {
     version_after(&landed, &model, number.unwrap_or(0))
 }
 
-/// GET `model-versions/get`
+/// Handles GET `model-versions/get`.
 pub fn get(call: &Call) -> Answer {
     check(&call.args, &[needs("name"), needs("version")])?;
     let (model, version) = named_version(call)?;
     Reply::json(&OneVersion { model_version: Version::of(model, version) })
 }
 
-/// PATCH `model-versions/update`
+/// Handles PATCH `model-versions/update`.
 pub async fn update(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("version"), takes("description")])?;
     let ((model, version), description) = (named(&call)?, text(&call.args, "description")?);
@@ -123,7 +133,7 @@ pub async fn update(call: Call) -> Answer {
     version_after(&landed, &model, version)
 }
 
-/// DELETE `model-versions/delete`
+/// Handles DELETE `model-versions/delete`.
 pub async fn delete(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.again("model-versions/delete", call, delete_now).await
@@ -137,13 +147,13 @@ async fn delete_now(call: Call) -> Answer {
     Ok(Reply::done())
 }
 
-/// GET `model-versions/get-download-uri`
+/// Handles GET `model-versions/get-download-uri`.
 pub fn download_uri(call: &Call) -> Answer {
     let (model, version) = named_version(call)?;
     Reply::json(&json!({ "artifact_uri": source::location(call, model, version) }))
 }
 
-/// POST `model-versions/transition-stage`
+/// Handles POST `model-versions/transition-stage`.
 pub async fn transition(call: Call) -> Answer {
     let archive = "archive_existing_versions";
     check(&call.args, &[needs("name"), needs("version"), needs("stage"), flag(archive)])?;
@@ -162,7 +172,7 @@ pub async fn transition(call: Call) -> Answer {
     version_after(&landed, &model, version)
 }
 
-/// POST `model-versions/set-tag`
+/// Handles POST `model-versions/set-tag`.
 pub async fn set_tag(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("version"), needs("key"), takes("value")])?;
     let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);
@@ -172,7 +182,7 @@ pub async fn set_tag(call: Call) -> Answer {
     Ok(Reply::done())
 }
 
-/// DELETE `model-versions/delete-tag`
+/// Handles DELETE `model-versions/delete-tag`.
 pub async fn delete_tag(call: Call) -> Answer {
     check(&call.args, &[needs("name"), needs("version"), needs("key")])?;
     let (_, _, key) = (name(&call.args)?, version_number(&call.args)?, tag_key(&call.args)?);

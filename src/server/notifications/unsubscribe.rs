@@ -1,5 +1,6 @@
-//! The links in mails. A token says who wants to hear no more of what; it can do nothing else. Opening the link explains;
-//! only the button of that page, or a mail program's one click (RFC 8058), changes something.
+//! The unsubscribe links of mails. A token names a person and the mail to turn off, and allows nothing else. Opening
+//! the link shows an explanation. Only the button of that page, or a mail program's one click (RFC 8058), makes a
+//! change.
 
 use std::sync::Arc;
 
@@ -17,18 +18,18 @@ use crate::server::error::ApiError;
 use crate::server::route::{Answer, Reply};
 use crate::text::{one_line, to_html};
 
-/// What the pages may do: send their own form, and nothing else.
+/// The permissions of the pages: send their own form, and nothing else.
 const POLICY: &str = "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// What a token asks for.
+/// The request that a token makes.
 struct Asked {
     user: UserName,
-    /// The model; none: all mail of the registry.
+    /// The model. `None` for all mail of the registry.
     model: Option<ModelName>,
     token: String,
 }
 
-/// GET `unsubscribe`: says what the button does. Changes nothing.
+/// Handles GET `unsubscribe`: shows what the button does, and changes nothing.
 pub(super) async fn explain(visit: Visit) -> Answer {
     let Some(asked) = asked(&visit, &*visit.state.catalog().await?).await? else { return Ok(gone()) };
     let what = what(&asked);
@@ -41,7 +42,8 @@ pub(super) async fn explain(visit: Visit) -> Answer {
     Ok(page(&form))
 }
 
-/// POST `unsubscribe`: turns that mail off, by a commit in the person's name. Asked again, it does nothing.
+/// Handles POST `unsubscribe`: turns that mail off, by a commit in the person's name. A repeated request changes
+/// nothing.
 pub(super) async fn unsubscribe(visit: Visit) -> Answer {
     let catalog = visit.state.catalog().await?;
     let Some(asked) = asked(&visit, &catalog).await? else { return Ok(gone()) };
@@ -70,7 +72,7 @@ pub(super) async fn unsubscribe(visit: Visit) -> Answer {
     Ok(page(&done))
 }
 
-/// What the token in the address asks for; none where the person or model is there no longer.
+/// Returns the request of the token in the URL. `None` if the person or model no longer exists.
 async fn asked(visit: &Visit, catalog: &Catalog) -> Result<Option<Asked>, ApiError> {
     let token = visit.args.text("token")?.unwrap_or_default().to_owned();
     let given = token.clone();
@@ -92,7 +94,7 @@ async fn asked(visit: &Visit, catalog: &Catalog) -> Result<Option<Asked>, ApiErr
     Ok(Some(Asked { user, model, token }))
 }
 
-/// What is turned off, as HTML.
+/// Returns the mail that is turned off, as HTML.
 fn what(asked: &Asked) -> String {
     match &asked.model {
         Some(model) => format!("mail about {}", to_html(&one_line(model.as_str()))),
@@ -100,7 +102,7 @@ fn what(asked: &Asked) -> String {
     }
 }
 
-/// The person or the model is there no longer, and so is the mail.
+/// Returns the page for a person or model that no longer exists.
 fn gone() -> Reply {
     page("<p>There is nothing left to turn off: the person or the model is there no longer.</p>")
 }
@@ -113,7 +115,7 @@ fn page(body: &str) -> Reply {
     let mut response = (StatusCode::OK, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    // With `no-referrer` a browser says of the form that it comes from nowhere, and that is refused as another site's.
+    // With `no-referrer`, a browser sends the form with the origin `null`, which is refused as cross-site.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     Reply::Other(response)
 }

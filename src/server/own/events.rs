@@ -1,10 +1,10 @@
-//! Events as the feed shows them, and who may see which.
+//! Events as the feed shows them, and the rules of who may see which event.
 //!
-//! Who may read a model, now and under the name it has now, sees what happened to it; models that are gone are for those with
-//! a grant of the whole registry, who may read any. Webhooks may hold the addresses of others; they are for who manages the
-//! model. All else is for who manages the registry: people with their addresses and keys, groups, settings, registry-wide
-//! grants. An author who is no person of the registry is an address, and shown to managers alone; the words that came with a
-//! commit are shown to those who may see all that it did.
+//! A caller who may read a model now, under its current name, sees its events. Events of deleted models are for people
+//! with a registry-wide grant, who may read any model. Webhooks may hold URLs of other people, so their events are for
+//! managers of the model. All other events are for administrators of the registry: people with their e-mail addresses
+//! and keys, groups, settings, registry-wide grants. An author who is not in the registry is an e-mail address, which
+//! only administrators see. The comment of a commit is shown to callers who may see all events of the commit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,39 +20,39 @@ use crate::server::places::Places;
 use crate::tree::Oid;
 use crate::view::FeedEvent;
 
-/// The id of an event: the same in the feed, in webhooks and in activities.
+/// Returns the id of an event: the same in the feed, in webhooks and in activities.
 pub fn event_id(commit: Oid, ordinal: u32) -> String {
     Happening::id_of(commit, ordinal)
 }
 
-/// Who reads the feed, and what is wanted of it.
+/// The reader of the feed, with their permissions and filter.
 pub struct Reader {
     catalog: Arc<Catalog>,
-    /// What the reader may do with any model. Who manages the registry sees everything.
+    /// The reader's registry-wide level. An administrator sees everything.
     registry: Option<Level>,
-    /// What the reader may do with each model that he may read.
+    /// The reader's level on each model that they may read.
     levels: HashMap<Id, Level>,
     wanted: Arc<Wanted>,
 }
 
-/// Which events are wanted.
+/// A filter of events.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// Only what happened to this model, under whatever name.
+    /// Only events of this model, under any name.
     pub model: Option<Id>,
-    /// Only events of such names; without any all.
+    /// Only events with these names. Empty for all events.
     pub names: Vec<String>,
 }
 
 impl Reader {
-    /// A person who reads what is wanted, with the rights of this state.
+    /// Makes a reader with a filter and the permissions of this catalog.
     pub fn new(catalog: &Arc<Catalog>, user: &UserName, wanted: &Arc<Wanted>) -> Self {
         let standing = catalog.standing(user);
         let levels = catalog.models().filter_map(|m| Some((m.id.clone(), standing.level(m)?))).collect();
         Self { catalog: Arc::clone(catalog), registry: standing.registry(), levels, wanted: Arc::clone(wanted) }
     }
 
-    /// The events of a commit that are wanted and may be seen, after the event of an ordinal if one is given.
+    /// Returns the events of a commit that pass the filter and may be seen, after the event `after` if one is given.
     pub fn shown(&self, entry: &Entry, places: &Places, after: Option<u32>) -> Vec<FeedEvent> {
         let sees_all = entry.acts.iter().all(|act| self.sees(act, self.bearer(act, entry.number, places)));
         let acts = entry.acts.iter().filter(|act| after.is_none_or(|o| act.ordinal > o));
@@ -65,7 +65,7 @@ impl Reader {
         wanted.map(|act| self.event(entry, act, sees_all)).collect()
     }
 
-    /// The model that an event happened to.
+    /// Returns the model of an event.
     fn bearer<'p>(&self, act: &Act, number: u64, places: &'p Places) -> Option<&'p Id> {
         places.bearer(act.model.as_deref()?, number)
     }
@@ -80,7 +80,8 @@ impl Reader {
         self.registry == Some(Level::CanManage)
     }
 
-    /// A person; who is none of the registry's is an address, and shown as nobody in particular.
+    /// Returns a person. `None` for an author who is not in the registry and whose e-mail address the reader may not
+    /// see.
     fn who(&self, user: &str) -> Option<String> {
         let known = self.manages() || self.catalog.people().contains_key(user);
         known.then(|| user.to_owned())

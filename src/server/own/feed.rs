@@ -1,7 +1,7 @@
-//! The feed of events: what happened after a cursor, at once, or when it happens.
+//! The feed of events: the events after a cursor, at once or when they happen.
 //!
-//! A cursor names a commit and one of its events, so it stays good on every machine and after every restart. A page looks
-//! at so many commits at most, whatever it finds in them; where there is more, `more` says so.
+//! A cursor names a commit and one of its events, so it is valid on every machine and after every restart. A page reads
+//! a limited number of commits, whatever events they have. If there are more commits, `more` says so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,31 +22,35 @@ use crate::server::state::State;
 use crate::tree::Oid;
 use crate::view::{Events, FeedEvent};
 
-/// How long a caller may wait for events, at most; well below what clients and proxies put up with.
+/// The longest time that a caller may wait for events, in seconds; well below the timeouts of clients and proxies.
 const MAX_WAIT: u64 = 30;
 
-/// How many commits one page looks at.
+/// The number of commits that one page reads.
 const SCAN: u64 = 2000;
 
-/// How many commits are read at a time.
+/// The number of commits that are read at a time.
 const CHUNK: u64 = 100;
 
-/// The most names of events.
+/// The largest number of event names in a filter.
 const MAX_NAMES: usize = 50;
 
-/// After what the feed goes on.
+/// The position from which the feed continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum After {
-    /// After nothing: from the first commit on.
+    /// From the first commit.
     Start,
-    /// After all that there is.
+    /// After the newest event.
     Now,
     /// After a commit, or after one of its events.
     Commit(Oid, Option<u32>),
 }
 
 impl After {
-    /// Reads a cursor.
+    /// Parses a cursor.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER_VALUE` when the text is not a cursor.
     pub fn read(given: &str) -> Result<Self, ApiError> {
         let wrong = || {
             let shown = crate::text::quoted(given);
@@ -66,7 +70,7 @@ impl After {
     }
 }
 
-/// What is asked of the feed, and how far it was read.
+/// A request for the feed, and its position.
 pub struct Feed {
     user: UserName,
     wanted: Arc<Wanted>,
@@ -79,9 +83,9 @@ pub struct Feed {
 pub struct Page {
     /// The events, oldest first.
     pub events: Vec<FeedEvent>,
-    /// The cursor to go on from; none where there is no commit at all.
+    /// The cursor to continue from. `None` if there is no commit at all.
     pub next: Option<String>,
-    /// Whether all was looked at that there is.
+    /// Whether the page reached the newest commit.
     pub is_end: bool,
 }
 
@@ -95,7 +99,7 @@ impl Feed {
             Some(name) => Some(call.model(&ModelName::new(name)?)?.id.clone()),
             None => None,
         };
-        // A browser that lost its connection says itself how far it was.
+        // A browser that lost its connection sends its last position itself.
         let resumed = call.headers.get("last-event-id").and_then(|v| v.to_str().ok());
         let after = resumed.or(call.args.text("after")?).unwrap_or_default();
         Ok(Self {
@@ -106,7 +110,11 @@ impl Feed {
         })
     }
 
-    /// The next page, as the reader may see it by this state; the feed then goes on after it.
+    /// Returns the next page, as the reader may see it in this catalog, and moves the feed behind it.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read, too many requests wait, or the cursor is not in the history.
     pub async fn page(&mut self, state: &State, catalog: &Arc<Catalog>) -> Result<Page, ApiError> {
         let (user, wanted, catalog) = (self.user.clone(), Arc::clone(&self.wanted), Arc::clone(catalog));
         let (after, size) = (self.after.clone(), self.size);
@@ -158,7 +166,7 @@ fn off_line(e: IndexError) -> ApiError {
     }
 }
 
-/// GET `events`
+/// Handles GET `events`.
 pub async fn events(call: Call) -> Answer {
     let mut feed = Feed::of(&call)?;
     let wait = match call.args.number("wait")? {

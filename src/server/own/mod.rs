@@ -1,5 +1,5 @@
-//! What the other APIs lack and their users miss: comments and activities to be read back, requests across models, the
-//! registry as of a moment, and the feed of events. `examples/server/API.md` tells of each.
+//! Greenroom's own API, for what the other APIs lack: lists of comments and activities, requests across models, the
+//! registry as of a moment, and the feed of events. `examples/server/API.md` describes each path.
 
 pub mod events;
 mod feed;
@@ -19,10 +19,10 @@ use crate::registry::Registry;
 use crate::time::Timestamp;
 use crate::tree::Oid;
 
-/// Where this API is.
+/// The prefix of this API.
 pub const PREFIX: &str = "/api/greenroom";
 
-/// The routes of this module.
+/// Returns the routes of this module.
 pub fn routes() -> Vec<Route> {
     let read = Needs::Model(Level::CanRead);
     let get = Method::GET;
@@ -38,13 +38,13 @@ pub fn routes() -> Vec<Route> {
     rows.into_iter().flat_map(|row| row.under(&[PREFIX])).collect()
 }
 
-/// How many rows a page has: `max_results`, else 100, at most 1000.
+/// Returns the page size: `max_results`, or 100 by default, at most 1000.
 fn size(call: &Call) -> Result<usize, ApiError> {
     Ok(crate::search::PageLimits::MODELS.size(call.args.number("max_results")?.as_deref())?.get())
 }
 
-/// The commit of the registry's line that a time or an id means. No other revision is taken: git would look into
-/// branches that nobody has merged.
+/// Returns the commit of the first-parent history that a time or an id names. Other revisions are refused: git would
+/// resolve branches that are not merged.
 fn moment(registry: &Registry, index: &mut Index<'_>, given: &str) -> Result<Oid, ApiError> {
     if given.parse::<Timestamp>().is_ok() {
         return Ok(registry.moment(given)?);

@@ -1,5 +1,5 @@
-//! Models and versions as of a moment. The state is that of then; who may see it is a question of now, and goes by the
-//! model's id. What is gone since is for those with a grant of the whole registry, who may read any model.
+//! Models and versions as of a moment. The content is that of the moment. Permissions are the current ones, looked up
+//! by the model's id. Models that were deleted since are for people with a registry-wide grant, who may read any model.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::stage::Stage;
 use crate::tree::Oid;
 use crate::view::{AsOf, ModelVersion, RegisteredModel, StageOccupant};
 
-/// What the caller may read now.
+/// The models that the caller may read now.
 enum Readable {
-    /// Any model that there is, was or will be.
+    /// Any model, past, present or future.
     All,
     /// These models, by id.
     These(HashSet<Id>),
@@ -40,17 +40,17 @@ impl Readable {
     }
 }
 
-/// The history up to the moment that is asked for.
+/// The history up to the requested moment.
 struct Past<'i, 'r> {
     index: &'i mut Index<'r>,
     commit: Option<Oid>,
 }
 
 impl Past<'_, '_> {
-    /// Who landed a version, if that is somebody else than who registered it.
+    /// Returns the committer of a version, if it is another person than the one who registered it.
     fn lander(&mut self, name: &ModelName, number: u64, version: &Version) -> Result<Option<String>, ApiError> {
         let landers = match self.index.landers(name, number, self.commit) {
-            // The moment is a revision beside the first-parent line.
+            // The moment is a commit outside of the first-parent history.
             Err(IndexError::OffLine(_)) => return Ok(None),
             found => found?,
         };
@@ -58,7 +58,7 @@ impl Past<'_, '_> {
     }
 }
 
-/// An answer, and the state that it is of.
+/// A response, and the commit that it is of.
 #[derive(Serialize)]
 struct Found<T> {
     #[serde(flatten)]
@@ -87,7 +87,7 @@ struct OneVersion {
     version: ModelVersion,
 }
 
-/// Looks at the registry as of the moment that is asked for, or of now.
+/// Reads the registry as of the requested moment, or the current one.
 async fn look<T: Serialize + Send + 'static>(
     call: &Call,
     look: impl FnOnce(&Snapshot<'_>, &Readable, &mut Past<'_, '_>) -> Result<T, ApiError> + Send + 'static,
@@ -109,13 +109,13 @@ async fn look<T: Serialize + Send + 'static>(
     Reply::json(&call.look_up(read).await?)
 }
 
-/// What state an answer is of.
+/// Returns the commit that a response is of, with its time.
 fn as_of(registry: &Registry, commit: Oid) -> Result<AsOf, ApiError> {
     let at = registry.repo().landing_time(&commit).map_err(crate::registry::RegistryError::from)?;
     Ok(AsOf { commit, at })
 }
 
-/// A model that the caller may read, as it was.
+/// Returns a model as it was, if the caller may read it.
 fn find<'o>(
     snapshot: &Snapshot<'o>,
     readable: &Readable,
@@ -126,7 +126,7 @@ fn find<'o>(
     Ok((view, file.ok_or_else(|| Refusal::no_model(name))?))
 }
 
-/// GET `models/get`
+/// Handles GET `models/get`.
 pub async fn model(call: Call) -> Answer {
     let name = ModelName::new(call.args.required("name")?)?;
     look(&call, move |snapshot, readable, _| {
@@ -136,7 +136,7 @@ pub async fn model(call: Call) -> Answer {
     .await
 }
 
-/// GET `models/list`: by name, in pages; the token of a page is the last name of the one before.
+/// Handles GET `models/list`: by name, in pages. The token of a page is the last name of the previous page.
 pub async fn models(call: Call) -> Answer {
     let size = size(&call)?;
     let after = call.args.text("page_token")?.unwrap_or_default().to_owned();
@@ -157,7 +157,7 @@ pub async fn models(call: Call) -> Answer {
     .await
 }
 
-/// Which version is asked for.
+/// How the request names a version.
 enum Which {
     Number(Option<u64>),
     Stage(String),
@@ -212,7 +212,7 @@ impl Which {
     }
 }
 
-/// GET `versions/get`: by number, or the newest of a stage, or by alias.
+/// Handles GET `versions/get`: by number, by stage (the newest version), or by alias.
 pub async fn version(call: Call) -> Answer {
     let (name, which) = (ModelName::new(call.args.required("name")?)?, Which::of(&call));
     look(&call, move |snapshot, readable, past| {

@@ -1,4 +1,4 @@
-//! Open requests across models: those that wait for the caller, the caller's own, or all.
+//! Open requests across models: the ones that wait for the caller, the caller's own, or all.
 
 use serde::Serialize;
 
@@ -19,18 +19,18 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::view::{Approvals, AvailableAction, TransitionRequest};
 
-/// Whose requests are wanted.
+/// A filter by the caller's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
-    /// Those that the caller may approve, and whose approval would count.
+    /// Requests that the caller may approve, and whose approval would count.
     Waiting,
-    /// The caller's own.
+    /// The caller's own requests.
     Mine,
-    /// All.
+    /// All requests.
     All,
 }
 
-/// What is wanted.
+/// The filter and page of a list.
 struct Wanted {
     whose: Whose,
     model: Option<ModelName>,
@@ -60,7 +60,7 @@ impl Wanted {
     }
 }
 
-/// GET `requests/list`
+/// Handles GET `requests/list`.
 pub async fn list(call: Call) -> Answer {
     let wanted = Wanted::of(&call)?;
     let (viewer, catalog) = (call.viewer(), std::sync::Arc::clone(&call.catalog));
@@ -93,7 +93,7 @@ struct Requests {
     next_page_token: Option<Id>,
 }
 
-/// A request if it is open and wanted.
+/// Returns a request if it is open and passes the filter.
 fn open(
     snapshot: &Snapshot<'_>,
     viewer: &Viewer,

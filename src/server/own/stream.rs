@@ -1,4 +1,4 @@
-//! The feed as a stream of server-sent events, for as long as the caller listens and may.
+//! The feed as a stream of server-sent events, as long as the caller listens and is permitted.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,13 +21,13 @@ use crate::server::share::Share;
 use crate::server::writer::clock;
 use crate::view::FeedEvent;
 
-/// After what time without events a sign of life is sent, and looked whether the caller may still listen.
+/// The time without events after which a keep-alive is sent and the caller's permission is checked again.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// How many messages wait for a slow reader.
+/// The number of messages that wait for a slow reader.
 const AHEAD: usize = 16;
 
-/// Messages as the body of an answer.
+/// Messages as the body of a response.
 struct Messages(mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Messages {
@@ -39,11 +39,11 @@ impl hyper::body::Body for Messages {
     }
 }
 
-/// Begins the stream with a page.
+/// Starts the stream with a page.
 pub fn open(call: Call, feed: Feed, first: Page, place: Share) -> Response {
     let (send, receive) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
-        // Who listens no longer needs no answer.
+        // A client that has disconnected needs no error.
         let _ = run(call, feed, first, &send).await;
         drop(place);
     });
@@ -51,12 +51,12 @@ pub fn open(call: Call, feed: Feed, first: Page, place: Share) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    // A proxy that collects an answer would never have it.
+    // A proxy that buffers a response would never send it on.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }
 
-/// That nobody listens any more.
+/// The client has disconnected.
 struct Gone;
 
 async fn say(send: &mpsc::Sender<Bytes>, message: String) -> Result<(), Gone> {
@@ -70,7 +70,7 @@ async fn run(call: Call, mut feed: Feed, mut page: Page, send: &mpsc::Sender<Byt
         for event in &page.events {
             say(send, message(event)).await?;
         }
-        // The cursor goes on over what is not for this reader; a browser keeps it for when it comes back.
+        // The cursor moves past events that this reader may not see. A browser sends it when it reconnects.
         if let Some(next) = &page.next {
             say(send, format!(": nothing more yet\nid: {next}\n\n")).await?;
         }
@@ -87,7 +87,7 @@ async fn run(call: Call, mut feed: Feed, mut page: Page, send: &mpsc::Sender<Byt
                 () = send.closed() => return Err(Gone),
             };
         }
-        // Tokens end and are revoked while a stream goes on.
+        // A token may expire or be revoked during a stream.
         if let Err(e) = state.auth.caller(&call.headers, call.peer, &catalog, clock()) {
             return say(send, failed(&e)).await;
         }
@@ -98,13 +98,14 @@ async fn run(call: Call, mut feed: Feed, mut page: Page, send: &mpsc::Sender<Byt
     }
 }
 
-/// An event as a message. JSON has no line breaks of its own, and names of events are plain.
+/// Returns an event as a message. The JSON has no line breaks, and event names are plain.
 fn message(event: &FeedEvent) -> String {
     let data = serde_json::to_string(event).unwrap_or_default();
     format!("id: {}\nevent: {}\ndata: {data}\n\n", event.cursor, event.event)
 }
 
-/// Why the stream ends. It is no `error`, which browsers take for one of the connection.
+/// Returns the message about the end of the stream. It is not named `error`, which browsers use for errors of the
+/// connection.
 fn failed(e: &ApiError) -> String {
     let data = json!({ "error_code": e.code.as_str(), "message": e.message });
     format!("event: failed\ndata: {data}\n\n")

@@ -1,4 +1,4 @@
-//! What was said of and done to a version, to be read back.
+//! Lists of the comments and activities of a version.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::tree::Oid;
 use crate::view::{Activity, Comment};
 
-/// GET `comments/list`: all comments of a version, oldest first.
+/// Handles GET `comments/list`: all comments of a version, oldest first.
 pub async fn comments(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let (viewer, level) = (call.viewer(), call.model(&model).map(|m| call.standing.level(m))?);
@@ -49,7 +49,7 @@ struct Activities {
     next_page_token: Option<String>,
 }
 
-/// An activity of Databricks' API with the keys of this one.
+/// Converts an activity of Databricks' API to the keys of this API.
 fn shown(model: &ModelName, version: u64, activity: &databricks::Activity) -> Activity {
     Activity {
         id: activity.id.clone(),
@@ -68,7 +68,7 @@ fn shown(model: &ModelName, version: u64, activity: &databricks::Activity) -> Ac
     }
 }
 
-/// GET `activities/list`: what was done to a version, newest first, in pages.
+/// Handles GET `activities/list`: the activities of a version, newest first, in pages.
 pub async fn activities(call: Call) -> Answer {
     let ((model, version), size) = (named(&call)?, size(&call)?);
     let before = match call.args.text("page_token")?.filter(|t| !t.is_empty()) {
@@ -84,7 +84,7 @@ pub async fn activities(call: Call) -> Answer {
     Reply::json(&Activities { activities, next_page_token: next.map(|c| c.to_string()) })
 }
 
-/// The number of the commit that a page token names.
+/// Returns the number of the commit that a page token names.
 async fn number(call: &Call, token: &str) -> Result<u64, ApiError> {
     let wrong = || ApiError::invalid("The page_token is none that this listing gave.");
     let commit = Oid::from_hex(token).ok_or_else(wrong)?;

@@ -1,7 +1,7 @@
-//! Databricks' `registry-webhooks`: create, list, update, delete, test.
+//! Databricks' `registry-webhooks` API: create, list, update, delete, test.
 //!
-//! What is created here has the profile `databricks`. Webhooks of other profiles are listed, too, with the events as their
-//! files name them; clients leave out the names that they don't know.
+//! A webhook that is created here has the profile `databricks`. Webhooks of other profiles are listed, too, with the
+//! event names in their files. Clients ignore names that they do not know.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::server::error::{ApiError, Code};
 use crate::server::mlflow::PREFIXES;
 use crate::server::route::{Answer, Needs, Reply, Route};
 
-/// The routes of this module. Who may do what depends on the webhook's model.
+/// Returns the routes of this module. The required level depends on the webhook's model.
 pub fn routes() -> Vec<Route> {
     let rows = vec![
         Route::act(Method::POST, "/registry-webhooks/create", Needs::Caller, create),
@@ -33,7 +33,7 @@ pub fn routes() -> Vec<Route> {
     rows.into_iter().flat_map(|row| row.lenient().under(&PREFIXES)).collect()
 }
 
-/// A webhook as Databricks' clients read it. Secrets are not in it.
+/// Returns a webhook as Databricks' clients read it, without secrets.
 fn shape(webhook: &Webhook) -> Value {
     let mut out = Map::new();
     out.insert("id".to_owned(), json!(webhook.id));
@@ -59,10 +59,10 @@ fn shape(webhook: &Webhook) -> Value {
     Value::Object(out)
 }
 
-/// The events that are asked for; none where none are given.
+/// Returns the requested events; empty if there are none.
 fn events(args: &Args) -> Result<BTreeSet<EventPattern>, ApiError> {
     let known = |name: String| {
-        // As with stages, Databricks' documentation takes any case.
+        // As for stages, Databricks' documentation accepts any case.
         let known = DATABRICKS.into_iter().find(|known| known.eq_ignore_ascii_case(&name));
         let event: Result<EventPattern, _> = known.unwrap_or(&name).parse();
         event.map_err(|_| {
@@ -83,7 +83,7 @@ fn status(args: &Args) -> Result<Option<WebhookState>, ApiError> {
     found.map(Some).ok_or_else(wrong)
 }
 
-/// Takes the target from the arguments: the one that is given replaces the whole of the other.
+/// Reads the target from the arguments. A given target replaces the whole of the other kind.
 fn target(args: &Args, new: &mut NewWebhook, brought: &mut Brought) -> Result<(), ApiError> {
     match (args.value("http_url_spec")?, args.value("job_spec")?) {
         (Some(_), Some(_)) => Err(ApiError::invalid("Give either http_url_spec or job_spec, not both.")),
@@ -131,7 +131,7 @@ fn answer(webhook: &Webhook) -> Answer {
     Reply::json(&json!({"webhook": shape(webhook)}))
 }
 
-/// POST `registry-webhooks/create`
+/// Handles POST `registry-webhooks/create`.
 async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("registry-webhooks/create", call, create_now).await
@@ -158,7 +158,7 @@ async fn create_now(call: Call) -> Answer {
     answer(&make(call, new, brought).await?)
 }
 
-/// GET `registry-webhooks/list`
+/// Handles GET `registry-webhooks/list`.
 async fn list(call: Call) -> Answer {
     let size = page_size(&call, 1000)?;
     let model = call.args.text("model_name")?.filter(|m| !m.is_empty()).map(str::to_owned);
@@ -177,13 +177,13 @@ async fn list(call: Call) -> Answer {
     Reply::json(&out)
 }
 
-/// PATCH `registry-webhooks/update`: what is not given stays.
+/// Handles PATCH `registry-webhooks/update`: absent fields stay.
 async fn update(call: Call) -> Answer {
     let id = call.args.required("id")?.to_owned();
     answer(&change(call, id, changed).await?)
 }
 
-/// What the arguments make of a webhook.
+/// Returns the changed webhook.
 fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiError> {
     let (mut new, mut brought) = (as_new(before), Brought::default());
     let events = events(&call.args)?;
@@ -200,21 +200,21 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
     Ok((new, brought))
 }
 
-/// DELETE `registry-webhooks/delete`
+/// Handles DELETE `registry-webhooks/delete`.
 async fn delete(call: Call) -> Answer {
     let webhook = find(&call, call.args.required("id")?).await?;
     remove(call, webhook).await?;
     Ok(Reply::done())
 }
 
-/// POST `registry-webhooks/test`: waits for the receiver and gives what it said.
+/// Handles POST `registry-webhooks/test`: waits for the receiver and returns its response.
 async fn test(call: Call) -> Answer {
     let webhook = find(&call, call.args.required("id")?).await?;
     let event = call.args.text("event")?.filter(|e| !e.is_empty()).map(str::to_owned);
     match attempt(&call, webhook, event).await? {
         Ok(answer) => {
             let body = String::from_utf8_lossy(&answer.body);
-            // The documentation of Databricks says `status`, its clients read `status_code`.
+            // Databricks' documentation says `status`, but its clients read `status_code`.
             Reply::json(&json!({"status_code": answer.status, "body": body, "status": answer.status}))
         }
         Err(TrialError::Tree(e)) => Err(e.into()),

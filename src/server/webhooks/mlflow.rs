@@ -1,8 +1,9 @@
-//! MLflow's webhooks: create, list, get, update, delete, test.
+//! MLflow's webhooks API: create, list, get, update, delete, test.
 //!
-//! What is created here has the profile `mlflow` and is told of the whole registry. Webhooks that were made otherwise are
-//! shown as far as MLflow's words go: those with an address, and of their events the ones that MLflow has a pair of entity
-//! and action for. Of those the events are changed where they were made; all else can be changed here.
+//! A webhook that is created here has the profile `mlflow` and receives events of the whole registry. Other webhooks
+//! are shown as far as MLflow's API can describe them. They must have a URL, and only events that MLflow has a pair of
+//! entity and action for are shown. The events of such webhooks are changed where the webhooks were created; all other
+//! fields can be changed here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::text::Text;
 /// The longest name of a webhook.
 const MAX_NAME: usize = 63;
 
-/// The routes of this module. Who may do what depends on the webhook's model.
+/// Returns the routes of this module. The required level depends on the webhook's model.
 pub fn routes() -> Vec<Route> {
     let one = "/webhooks/{webhook_id}";
     let rows = vec![
@@ -41,7 +42,7 @@ pub fn routes() -> Vec<Route> {
     rows.into_iter().flat_map(|row| row.of_mlflow().under(&PREFIXES)).collect()
 }
 
-/// The events of a webhook in MLflow's words, sorted by entity and action.
+/// Returns the events of a webhook as MLflow's pairs, sorted by entity and action.
 fn pairs(webhook: &Webhook) -> Vec<(&'static str, &'static str)> {
     let alike = |name: &str| match name {
         "registered_model.created" => "REGISTERED_MODEL_CREATED",
@@ -55,12 +56,12 @@ fn pairs(webhook: &Webhook) -> Vec<(&'static str, &'static str)> {
     out
 }
 
-/// Whether MLflow's words describe a webhook at all.
+/// Returns whether MLflow's API can describe a webhook.
 fn is_shown(webhook: &Webhook) -> bool {
     webhook.url.is_some() && !pairs(webhook).is_empty()
 }
 
-/// A webhook as MLflow's client reads it. The secret is not in it.
+/// Returns a webhook as MLflow's client reads it, without its secret.
 fn shape(webhook: &Webhook) -> Value {
     let events: Vec<Value> = pairs(webhook)
         .into_iter()
@@ -75,7 +76,7 @@ fn shape(webhook: &Webhook) -> Value {
     }
     out.insert("url".to_owned(), json!(webhook.url));
     out.insert("events".to_owned(), json!(events));
-    // MLflow knows no mode for tests alone; such a webhook is told nothing.
+    // MLflow has no test mode. Such a webhook receives no events.
     let status = if webhook.state == WebhookState::Active { "ACTIVE" } else { "DISABLED" };
     out.insert("status".to_owned(), json!(status));
     out.insert("creation_timestamp".to_owned(), json!(webhook.created_at.as_millis()));
@@ -88,7 +89,7 @@ fn answer(webhook: &Webhook) -> Answer {
     Reply::json(&json!({"webhook": shape(webhook)}))
 }
 
-/// The name, by MLflow's rule and in its words.
+/// Checks a name by MLflow's rule, with MLflow's message.
 fn name(given: &str) -> Result<Text, ApiError> {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let inside = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -103,14 +104,14 @@ fn name(given: &str) -> Result<Text, ApiError> {
     )))
 }
 
-/// The address, which must be one before it is judged.
+/// Checks that the URL has the form of one. The target itself is checked later.
 fn url(call: &Call, given: &str) -> Result<Text, ApiError> {
     let shown = || python::text(&crate::text::one_line(given));
     if given.trim().is_empty() {
         return Err(ApiError::invalid(format!("Webhook URL cannot be empty or just whitespace: {}", shown())));
     }
     match call.state.hooks.out.allow().judge_text(given) {
-        // As Python splits URLs: what is before the first colon.
+        // As Python splits URLs: the text before the first colon.
         Err(Forbidden::Scheme | Forbidden::NoHost) if !given.starts_with("https://") => {
             let scheme = given.split_once(':').map_or("", |(scheme, _)| scheme).to_lowercase();
             let scheme = python::text(&crate::text::one_line(&scheme));
@@ -121,18 +122,18 @@ fn url(call: &Call, given: &str) -> Result<Text, ApiError> {
         Err(Forbidden::NoHost) => {
             return Err(ApiError::invalid(format!("Webhook URL must include a hostname: {}", shown())));
         }
-        // What else is wrong is told where it is judged, for both APIs in one way.
+        // Other errors are reported where the target is checked, in the same way for both APIs.
         Ok(()) | Err(Forbidden::Scheme | Forbidden::Port | Forbidden::Address) => {}
     }
     storable(given, "url")
 }
 
-/// A text that must be there; one of nothing but white space is for its own rule to refuse, as in MLflow.
+/// Returns a string that must be present. A string of white space is refused by its own rule, as in MLflow.
 fn present<'a>(args: &'a Args, name: &str) -> Result<&'a str, ApiError> {
     args.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| missing(name))
 }
 
-/// An event of MLflow's: `{"entity": "MODEL_VERSION", "action": "CREATED"}`.
+/// Parses an event of MLflow: `{"entity": "MODEL_VERSION", "action": "CREATED"}`.
 fn event(value: &Value) -> Result<EventPattern, ApiError> {
     if !value.is_object() {
         return Err(wrong_type("events", value));
@@ -158,7 +159,7 @@ fn event(value: &Value) -> Result<EventPattern, ApiError> {
     }))
 }
 
-/// The events that are given; none where there are none.
+/// Returns the given events; empty if there are none.
 fn events(args: &Args) -> Result<BTreeSet<EventPattern>, ApiError> {
     match args.value("events")? {
         None => Ok(BTreeSet::new()),
@@ -179,7 +180,7 @@ fn status(args: &Args) -> Result<Option<WebhookState>, ApiError> {
     }
 }
 
-/// POST `webhooks`
+/// Handles POST `webhooks`.
 async fn create(call: Call) -> Answer {
     let repeats = Arc::clone(&call.state.repeats);
     repeats.once("webhooks/create", call, create_now).await
@@ -203,7 +204,7 @@ async fn create_now(call: Call) -> Answer {
     answer(&make(call, new, Brought { secret, ..Brought::default() }).await?)
 }
 
-/// GET `webhooks`: newest first.
+/// Handles GET `webhooks`: newest first.
 async fn list(call: Call) -> Answer {
     let size = page_size(&call, 100)?;
     let mut found = all(&call).await?;
@@ -217,29 +218,29 @@ async fn list(call: Call) -> Answer {
     Reply::json(&out)
 }
 
-/// The webhook that the address names.
+/// Returns the webhook that the path names.
 async fn named(call: &Call) -> Result<Webhook, ApiError> {
     let found = find(call, call.segment("webhook_id")).await?;
     if is_shown(&found) { Ok(found) } else { Err(missing_here(&found)) }
 }
 
-/// What MLflow's words cannot describe is not there for its clients.
+/// Returns the error for a webhook that MLflow's API cannot describe: for its clients it does not exist.
 fn missing_here(webhook: &Webhook) -> ApiError {
     ApiError::not_found(format!("Webhook with ID {} not found.", webhook.id))
 }
 
-/// GET `webhooks/{webhook_id}`
+/// Handles GET `webhooks/{webhook_id}`.
 async fn get(call: Call) -> Answer {
     answer(&named(&call).await?)
 }
 
-/// PATCH `webhooks/{webhook_id}`: what is not given, or empty, stays.
+/// Handles PATCH `webhooks/{webhook_id}`: absent and empty fields stay.
 async fn update(call: Call) -> Answer {
     let id = call.segment("webhook_id").to_owned();
     answer(&change(call, id, changed).await?)
 }
 
-/// What the arguments make of a webhook.
+/// Returns the changed webhook.
 fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiError> {
     if !is_shown(before) {
         return Err(missing_here(before));
@@ -273,14 +274,15 @@ fn changed(call: &Call, before: &Webhook) -> Result<(NewWebhook, Brought), ApiEr
     Ok((new, brought))
 }
 
-/// DELETE `webhooks/{webhook_id}`
+/// Handles DELETE `webhooks/{webhook_id}`.
 async fn delete(call: Call) -> Answer {
     let webhook = named(&call).await?;
     remove(call, webhook).await?;
     Ok(Reply::done())
 }
 
-/// POST `webhooks/{webhook_id}/test`: waits for the receiver, and is no failure where that fails.
+/// Handles POST `webhooks/{webhook_id}/test`: waits for the receiver. A failure of the receiver is part of a successful
+/// response.
 async fn test(call: Call) -> Answer {
     let webhook = named(&call).await?;
     let asked = match call.args.value("event")? {
@@ -290,7 +292,7 @@ async fn test(call: Call) -> Answer {
             None => return Err(missing("event")),
         },
     };
-    // A webhook of Databricks' has other names for the same.
+    // A webhook with Databricks' profile has other names for the same events.
     let asked = match (webhook.profile, asked.as_str()) {
         (Profile::Databricks, "registered_model.created") => "REGISTERED_MODEL_CREATED".to_owned(),
         (Profile::Databricks, "model_version.created") => "MODEL_VERSION_CREATED".to_owned(),

@@ -1,9 +1,9 @@
-//! Webhooks over both APIs. They are the same webhooks: Databricks' API shows all that the caller may manage, MLflow's
-//! those that its words can describe ([`mlflow`] says which).
+//! Webhooks over both APIs. They are the same webhooks: Databricks' API shows all webhooks that the caller may manage,
+//! and MLflow's API the ones that it can describe (see [`mlflow`]).
 //!
-//! The secrets that a caller sends go to the secret store under names made up here; only the names are committed, and
-//! neither comes back in any answer. A secret is written before the commit that names it and taken back if there is no
-//! such commit; what no webhook names any more is deleted after the commit.
+//! The secrets that a caller sends go to the secret store, under names made up here. Only the names are committed.
+//! Neither names nor secrets appear in a response. A secret is written before the commit that names it, and deleted if
+//! the commit fails. A secret that no webhook names any more is deleted after the commit.
 
 pub mod databricks;
 pub mod mlflow;
@@ -30,20 +30,20 @@ use crate::payload;
 use crate::search::Listing;
 use crate::secrets::{Secret, SecretError};
 
-/// How many webhooks are tried at a time.
+/// The number of webhooks that are tested at the same time.
 const TRIALS: usize = 8;
 
-/// How often a change is made again because the webhook changed meanwhile.
+/// How often a change is tried again because the webhook changed meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// The routes of both APIs.
+/// Returns the routes of both APIs.
 pub fn routes() -> Vec<Route> {
     let mut routes = databricks::routes();
     routes.extend(mlflow::routes());
     routes
 }
 
-/// What the server holds for webhooks.
+/// The server's state for webhooks.
 #[derive(Debug)]
 pub struct Hooks {
     out: Arc<Outgoing>,
@@ -51,7 +51,7 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// With who sends.
+    /// Makes the state with a client.
     pub fn new(out: Arc<Outgoing>) -> Self {
         Self { out, trials: Arc::new(Semaphore::new(TRIALS)) }
     }
@@ -66,7 +66,7 @@ impl From<SecretError> for ApiError {
     }
 }
 
-/// The webhooks that the caller may manage, newest first.
+/// Returns the webhooks that the caller may manage, newest first.
 async fn all(call: &Call) -> Result<Vec<Webhook>, ApiError> {
     let mut found = call
         .read(|registry| {
@@ -79,7 +79,7 @@ async fn all(call: &Call) -> Result<Vec<Webhook>, ApiError> {
     Ok(found)
 }
 
-/// Whether the caller may do everything with a webhook.
+/// Returns whether the caller may manage a webhook.
 fn manages(call: &Call, webhook: &Webhook) -> bool {
     let level = match &webhook.model {
         Some(model) => call.catalog.model(model.as_str()).and_then(|card| call.standing.level(card)),
@@ -88,7 +88,7 @@ fn manages(call: &Call, webhook: &Webhook) -> bool {
     level >= Some(Level::CanManage)
 }
 
-/// A webhook by id; one that the caller may not manage is answered as if it were not there.
+/// Returns a webhook by id. A webhook that the caller may not manage gives the same error as one that does not exist.
 async fn find(call: &Call, id: &str) -> Result<Webhook, ApiError> {
     let missing = || ApiError::not_found(format!("Webhook with ID {} not found.", crate::text::one_line(id)));
     let known = Id::new(id).map_err(|_| missing())?;
@@ -102,7 +102,7 @@ async fn find(call: &Call, id: &str) -> Result<Webhook, ApiError> {
     found.filter(|webhook| manages(call, webhook)).ok_or_else(missing)
 }
 
-/// A page of a listing: the rows, and the token of the next page.
+/// Returns a page of a list: the rows, and the token of the next page.
 fn page(
     call: &Call,
     rows: Vec<Webhook>,
@@ -119,14 +119,14 @@ fn page(
     Ok((rows, next))
 }
 
-/// How many rows a page has.
+/// Returns the page size.
 fn page_size(call: &Call, default: usize) -> Result<usize, ApiError> {
     let Some(text) = call.args.number("max_results")? else { return Ok(default) };
     let size = text.parse().ok().filter(|n| (1..=1000).contains(n));
     size.ok_or_else(|| ApiError::invalid("max_results must be between 1 and 1000."))
 }
 
-/// What a webhook is, as what it shall be.
+/// Returns the settings of a webhook, as input for a change.
 fn as_new(webhook: &Webhook) -> NewWebhook {
     NewWebhook {
         name: webhook.name.clone(),
@@ -143,7 +143,7 @@ fn as_new(webhook: &Webhook) -> NewWebhook {
     }
 }
 
-/// Refuses events that the profile has no words for, and addresses that are never called.
+/// Refuses events that the profile cannot express, and URLs that are never called.
 fn check(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
     if let Some(why) = new.events.iter().find_map(|event| payload::why_not(new.profile, event)) {
         return Err(ApiError::invalid(format!("Invalid webhook event: {why}.")));
@@ -157,13 +157,13 @@ fn check(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses who may not change webhooks of the model, or of the registry, before anything is written.
+/// Checks that the caller may change webhooks of the model or of the registry, before anything is written.
 fn permit(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
     if call.caller.read_only {
         return Err(ApiError::denied("This token may only read."));
     }
     if call.caller.delegated {
-        // Before any secret is written.
+        // This comes before any secret is written.
         return Err(ApiError::denied("A service cannot manage webhooks in your name: use a token of your own."));
     }
     match &new.model {
@@ -177,7 +177,7 @@ fn permit(call: &Call, new: &NewWebhook) -> Result<(), ApiError> {
     }
 }
 
-/// A secret that a change brings: to be written under a new name, to be forgotten, or to stay as it is.
+/// The change of a secret: stays the same, is deleted, or is written under a new name.
 #[derive(Debug, Clone, Default)]
 enum Given {
     #[default]
@@ -187,7 +187,7 @@ enum Given {
 }
 
 impl Given {
-    /// Of a text that stands for the whole: nothing and the empty text are none.
+    /// Converts a text that replaces the secret: an absent or empty text deletes it.
     fn whole(text: Option<&str>) -> Result<Self, ApiError> {
         match text {
             None | Some("") => Ok(Self::None),
@@ -196,24 +196,24 @@ impl Given {
     }
 }
 
-/// The secrets that a change brings.
+/// The changes of a webhook's secrets.
 #[derive(Debug, Clone, Default)]
 struct Brought {
     secret: Given,
     authorization: Given,
 }
 
-/// Makes a webhook. It goes to its end even if the caller goes away.
+/// Creates a webhook. The work continues even if the client disconnects.
 async fn make(call: Call, new: NewWebhook, brought: Brought) -> Result<Webhook, ApiError> {
     let task = tokio::spawn(async move { land(&call, None, new, brought).await });
     task.await.map_err(|e| ApiError::internal(&e))?
 }
 
-/// What a request makes of a webhook: what it shall be, and the secrets that come with that.
+/// A function that returns the changed webhook and the changes of its secrets.
 type Change = fn(&Call, &Webhook) -> Result<(NewWebhook, Brought), ApiError>;
 
-/// Changes a webhook; again if it changed meanwhile, so that nothing that others changed is lost. It goes to its end even if
-/// the caller goes away.
+/// Changes a webhook. Tries again if it changed meanwhile, so that no change of another caller is lost. The work
+/// continues even if the client disconnects.
 async fn change(call: Call, id: String, asked: Change) -> Result<Webhook, ApiError> {
     let task = tokio::spawn(async move {
         let mut last = ApiError::stopping();
@@ -230,7 +230,7 @@ async fn change(call: Call, id: String, asked: Change) -> Result<Webhook, ApiErr
     task.await.map_err(|e| ApiError::internal(&e))?
 }
 
-/// Makes a webhook, or changes `before`, with its secrets.
+/// Creates a webhook, or changes `before`, with its secrets.
 async fn land(
     call: &Call,
     before: Option<Webhook>,
@@ -269,19 +269,19 @@ async fn land(
     }
 }
 
-/// The names of a webhook's secrets.
+/// Returns the names of a webhook's secrets.
 fn secrets(webhook: &Webhook) -> impl Iterator<Item = Key> {
     webhook.secret.iter().chain(&webhook.authorization).cloned()
 }
 
-/// The webhook after a change.
+/// Returns the webhook after a change.
 fn after(landed: &Landed, id: Option<Id>, before: Option<Webhook>) -> Result<Webhook, ApiError> {
     use crate::event::Event;
     let made = landed.events.iter().find_map(|event| match event {
         Event::WebhookCreated { webhook } | Event::WebhookChanged { after: webhook, .. } => Some(webhook.clone()),
         _ => None,
     });
-    // What is so already makes no event.
+    // A change without effect causes no event.
     let found = made.filter(|w| id.as_ref().is_none_or(|id| w.id == *id)).or(before);
     found.ok_or_else(|| ApiError::new(Code::InternalError, "The webhook could not be read back."))
 }
@@ -297,7 +297,8 @@ async fn delete(call: Call, webhook: Webhook) -> Result<(), ApiError> {
     task.await.map_err(|e| ApiError::internal(&e))?
 }
 
-/// Deletes secrets that were made here and that no webhook names. What fails is left behind and harms nobody.
+/// Deletes secrets that were created here and that no webhook names. A secret that cannot be deleted remains and does
+/// no harm.
 async fn forget(call: &Call, names: Vec<Key>) {
     let out = Arc::clone(&call.state.hooks.out);
     let mut own: Vec<Key> = names.into_iter().filter(|name| name.as_str().starts_with(OWN_SECRET)).collect();
@@ -305,7 +306,7 @@ async fn forget(call: &Call, names: Vec<Key>) {
         return;
     }
     let forgotten = call.read(move |registry| {
-        // What a file says that cannot be read might be any of them.
+        // A file that cannot be read might name any of them.
         let files = registry.snapshot()?.webhooks()?.into_values();
         let Some(all) = files.map(|file| file.value).collect::<Option<Vec<_>>>() else { return Ok(()) };
         own.retain(|name| !all.iter().flat_map(secrets).any(|held| held == *name));
@@ -317,13 +318,13 @@ async fn forget(call: &Call, names: Vec<Key>) {
     let _ = forgotten.await;
 }
 
-/// A name for a secret that nothing else has.
+/// Returns a unique name for a secret.
 fn fresh_name() -> Result<Key, ApiError> {
     let random: String = crate::registry::random_bytes().iter().map(|b| format!("{b:02x}")).collect();
     Ok(Key::new(format!("{OWN_SECRET}{random}"))?)
 }
 
-/// Tries a webhook: with an event of this name, or the first that it is told of.
+/// Tests a webhook: with an event of this name, or of the first name that it subscribes to.
 async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result<Result<Answer, TrialError>, ApiError> {
     if call.caller.delegated {
         return Err(ApiError::denied("A service cannot test webhooks in your name: use a token of your own."));
@@ -345,7 +346,7 @@ async fn attempt(call: &Call, webhook: Webhook, event: Option<String>) -> Result
     .await
 }
 
-/// A text argument within an object, such as `http_url_spec.url`.
+/// Returns a string argument within an object, such as `http_url_spec.url`.
 fn inner<'v>(object: &'v Value, of: &str, name: &str) -> Result<Option<&'v str>, ApiError> {
     match object.get(name) {
         None | Some(Value::Null) => Ok(None),
