@@ -48,11 +48,11 @@ access.revoke         to, model
 group.change          group, add, remove
 group.delete          group
 person.add            user, name, emails, logins, keys, notifications
-person.change         user, and all that is to be known of the person
+person.change         user, and the fields of person.add; they replace the whole person
 person.remove         user
 webhook.create        name, description, model, events, state, profile, url, job, insecure,
                       secret, authorization
-webhook.change        id, and all that the webhook is to be
+webhook.change        id, and the fields of webhook.create; they replace the whole webhook
 webhook.delete        id";
 
 /// An entry of the file.

@@ -25,7 +25,9 @@ const MAX_ACTIONS: usize = 10_000;
 /// The long help of `greenroom apply`.
 const ABOUT: &str = r#"Make many changes in one commit, all or nothing
 
-The file is TOML, JSON or JSON Lines. Each action says what to `do`, and the fields that belong to it:
+Example: `greenroom apply --file changes.toml`
+
+The file is TOML, JSON or JSON Lines. Each action has a `do` and the fields of that action:
 
     [[action]]
     do = "model.create"
@@ -37,7 +39,7 @@ The file is TOML, JSON or JSON Lines. Each action says what to `do`, and the fie
     source = "s3://models/churn/1"
     metrics = { auc = 0.91 }
 
-In JSON the actions are an array, or one object a line:
+In JSON the actions are an array, or one object per line:
 
     {"do": "model.create", "model": "churn"}"#;
 

@@ -98,7 +98,7 @@ fn where_the_pusher_counts_the_committer_must_be_a_person() {
 #[test]
 fn where_the_pusher_counts_nobody_lands_in_anothers_name() {
     let world = World::new("pusher");
-    // Bob has fewer permissions than Alice, in whose name he tries it.
+    // Bob has fewer permissions than Alice, in whose name the command acts.
     world.refused(
         &world.by("bob"),
         "access grant bob CAN_MANAGE --as alice",

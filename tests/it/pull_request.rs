@@ -216,7 +216,7 @@ fn a_claim_of_another_author_gives_no_approval() {
     alice.greenroom(["settings", "set", "--authority", "pusher"]).success();
     alice.git(["push", "--quiet", "origin", "main"]).success();
     world.person("bob").git(["pull", "--quiet"]).success();
-    // Bob commits in Carol's name, to give his own change a second approval.
+    // Bob commits in Carol's name, to give Bob's own change a second approval.
     let bob = world.person("bob").env("GIT_AUTHOR_NAME", "Carol").env("GIT_AUTHOR_EMAIL", "carol@example.org");
     bob.greenroom(["request", "create", "churn", "2", "Production", "--branch=forged"]).success();
     bob.git(["push", "--quiet", "origin", "forged"]).success();

@@ -326,7 +326,7 @@ fn a_signing_subkey_proves_its_owner_until_it_is_revoked() {
     let signed = gpg.signed(&primary, "");
     assert_eq!(ask(&signed, &[("alice", &key)], LATER), good("alice", &key));
     assert!(matches!(ask(&signed, &[], LATER), Finding::Unknown { key } if key != primary), "made by the subkey");
-    // Mallory adds Alice's subkey to his key, with her signature that it belongs to hers.
+    // Mallory adds Alice's subkey to Mallory's key, with her signature that it belongs to hers.
     gpg.make("mallory", "ed25519", "sign");
     let stolen = adopted(&gpg.export("mallory"), &key);
     assert_eq!(ask(&signed, &[("mallory", &stolen)], LATER), void("mallory", &stolen, Void::NotForSigning));

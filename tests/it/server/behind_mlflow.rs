@@ -88,7 +88,7 @@ fn drive(scheme: &str) {
     let answer: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_default();
     assert_eq!(answer["ok"], true, "{out}\n{err}\n{}\n{log}", server.log());
     assert!(answer["refusal"].as_str().expect("words").contains("approv"), "{answer}");
-    // Bob is the author of every commit, and the metrics of his run are recorded.
+    // Bob is the author of every commit, and the metrics of Bob's run are recorded.
     let authors = world.alice().git(["log", "--format=%an", "HEAD", "--", "models"]).success();
     let mut authors: Vec<&str> = authors.stdout().lines().collect();
     authors.sort_unstable();

@@ -17,7 +17,7 @@ use crate::support::server::Server;
 
 const OWN: &str = "/api/greenroom";
 
-/// Alice's registry with `wine` of two versions, which Bob may read, and `hidden` of one version, which he may not.
+/// Alice's registry with `wine` of two versions, which Bob may read, and `hidden` of one version, which Bob may not read.
 /// Carol reads and moves all versions.
 fn world() -> World {
     let world = World::new(&[("bob", ""), ("carol", "CAN_MANAGE_PRODUCTION_VERSIONS")]);
@@ -370,7 +370,7 @@ fn who_waits_hears_what_others_do_by_whatever_way() {
     let cursor = nothing["next"].as_str().expect("a cursor").to_owned();
     thread::scope(|threads| {
         let waiting = threads.spawn(|| wait(&cursor, 30));
-        // An event that Bob may not see does not end his long poll.
+        // An event that Bob may not see does not end Bob's long poll.
         world.alice().greenroom(["tag", "set", "hidden", "a=b"]).success();
         thread::sleep(Duration::from_millis(600));
         assert!(!waiting.is_finished());
