@@ -22,10 +22,16 @@ use crate::view;
 #[derive(Debug, Subcommand)]
 pub(super) enum HookCommand {
     /// Install the gate beside the hooks of a served repository, and write its settings
+    ///
+    /// Example: `greenroom hook install --host gitlab --bare /srv/git/models.git`
     Install(InstallArgs),
     /// Remove the gate and restore the hooks that it moved; git's own settings stay
+    ///
+    /// Example: `greenroom hook uninstall --bare /srv/git/models.git`
     Uninstall(PlaceArgs),
     /// Show whether git starts the gate in this repository; exit code 7 if not
+    ///
+    /// Example: `greenroom hook status --bare /srv/git/models.git`
     Status(PlaceArgs),
     /// Judge a push; git runs this command and writes a line for each reference
     PreReceive(GivenArgs),

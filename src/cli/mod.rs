@@ -73,6 +73,8 @@ use session::Session;
 
 /// A model registry whose database is a git repository.
 ///
+/// Start with `greenroom demo`, or with `greenroom init` in a new folder.
+///
 /// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not found, 4 already exists, 5 refused by a permission or rule,
 /// 6 conflict with another writer or with uncommitted changes, 7 verification failed.
 #[derive(Debug, Parser)]

@@ -56,7 +56,9 @@ pub(super) struct MuteArgs {
 pub(super) enum NotifyCommand {
     Show(ShowArgs),
     Model(ModelArgs),
+    /// Turn all mail of this registry on, for you
     On(SwitchArgs),
+    /// Turn all mail of this registry off, for you
     Off(SwitchArgs),
     Digest(DigestArgs),
     Approvals(ApprovalsArgs),
@@ -89,7 +91,7 @@ pub(super) struct ModelArgs {
     change: ChangeArgs,
 }
 
-/// Turn all mail of this registry on or off, for you
+/// The options of `notify on` and `notify off`.
 #[derive(Debug, Args)]
 pub(super) struct SwitchArgs {
     #[command(flatten)]

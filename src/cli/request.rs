@@ -31,7 +31,13 @@ pub(super) enum RequestCommand {
     List(ListArgs),
     Show(ShowArgs),
     Approve(ApproveArgs),
+    /// Reject another person's request: close it without a transition
+    ///
+    /// Example: `greenroom request reject churn 3 -m 'No model card'`
     Reject(DecideArgs),
+    /// Cancel your own request: close it without a transition
+    ///
+    /// Example: `greenroom request cancel churn 3`
     Cancel(DecideArgs),
 }
 
@@ -106,9 +112,7 @@ pub(super) struct ApproveArgs {
     change: ChangeArgs,
 }
 
-/// Close a request without a transition: `reject` another person's request, `cancel` your own
-///
-/// Examples: `greenroom request reject churn 3 -m 'No model card'`; `greenroom request cancel churn 3`
+/// The options of `request reject` and `request cancel`.
 #[derive(Debug, Args)]
 pub(super) struct DecideArgs {
     #[command(flatten)]

@@ -25,16 +25,20 @@ use crate::view::{ModelSearch, Output, RegisteredModel, VersionSearch, VersionSu
 #[derive(Debug, Subcommand)]
 pub(super) enum SearchCommand {
     /// Search registered models by name, tags, alias, stage, description and time
+    ///
+    /// Example: `greenroom search models "name LIKE 'churn%'"`
     Models(SearchArgs),
     /// Search model versions by name, version_number, run_id, source_path, tags, alias, stage, description, time,
     /// params and metrics
+    ///
+    /// Example: `greenroom search versions "stage = 'Production' AND metrics.auc > 0.9"`
     Versions(SearchArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SearchArgs {
-    /// Clauses joined by AND, OR and parentheses: KEY COMPARATOR 'VALUE'. Comparators: =, !=, LIKE, ILIKE, IN, and <,
-    /// > for numbers and times. By default all are listed
+    /// Clauses joined by AND, OR and parentheses: KEY COMPARATOR 'VALUE'. Comparators: =, !=, LIKE, ILIKE, IN; also
+    /// <, > for numbers and times. By default all are listed
     #[arg(value_name = "FILTER", default_value = "")]
     filter: String,
     /// The order, such as 'name DESC' or 'last_updated_timestamp'; can be repeated

@@ -21,12 +21,18 @@ use crate::view::{SecretChange, StoredSecret};
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretCommand {
     /// Set a secret from standard input; it cannot be shown again
+    ///
+    /// Example: `greenroom secret set ci --generate`
     Set(SetArgs),
     /// List the secrets by name
     List,
     /// Replace NAME by NAME.next, the secret that receivers already use
+    ///
+    /// Example: `greenroom secret promote ci`
     Promote(NameArgs),
     /// Delete a secret
+    ///
+    /// Example: `greenroom secret delete ci`
     Delete(NameArgs),
 }
 

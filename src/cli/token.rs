@@ -19,6 +19,8 @@ use crate::view;
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// Create a token for a person and print it; it cannot be shown again
+    ///
+    /// Example: `greenroom token create --person bob --expires 90d`
     Create(CreateArgs),
     /// List the tokens by their first characters
     List,

@@ -34,6 +34,8 @@ pub(super) enum WebhookCommand {
     Update(UpdateArgs),
     Delete(DeleteArgs),
     /// Send a test event to a webhook, and show the response
+    ///
+    /// Example: `greenroom webhook test 4f2a`
     Test(TestArgs),
     Deliveries(DeliveriesArgs),
     Replay(ReplayArgs),

@@ -73,7 +73,7 @@ impl FromStr for Wanted {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Finding<'p> {
     pub(super) problem: &'p Problem,
-    /// Whether it stands in the way.
+    /// Whether it fails the check; otherwise it is a warning.
     pub(super) fault: bool,
 }
 
