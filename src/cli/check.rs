@@ -142,7 +142,7 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
 /// How many recent steps are searched for faults if no remote branch shows which steps are published.
 const RECENT: usize = 100;
 
-/// Adds the faults of steps that are committed, but not pushed, and that every gate refuses, whoever pushes them.
+/// Adds the faults of steps that are committed, but not pushed, and that every gate refuses from every person.
 /// Faults of history, such as a rewritten request, do not show in the current files.
 fn committed(registry: &Registry, lint: &mut Lint) -> Result<(), CliError> {
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };

@@ -93,7 +93,7 @@ pub(super) fn run(
     Ok(Exit::Ok)
 }
 
-/// Refuses a branch that nobody could ever merge: its merge is one approval, and the transition needs more.
+/// Refuses a branch that no person could ever merge: its merge is one approval, and the transition needs more.
 fn mergeable(registry: &Registry, base: Oid, action: &Action) -> Result<(), CliError> {
     let Action::Transition { model, version, to, .. } = action else { return Ok(()) };
     let snapshot = registry.snapshot_of(Some(base))?;

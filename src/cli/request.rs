@@ -86,8 +86,7 @@ pub(super) struct ListArgs {
 /// Example: `greenroom request show churn 3`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The request's id, or a unique start or end of the id; or a version with only one open request (churn 3,
-    /// churn/3)
+    /// The request's id, or a unique start or end of it; or a version with one open request (churn 3, churn/3)
     #[arg(value_names = ["ID|NAME", "VERSION"], num_args = 1..=2, required = true, add = complete::version())]
     words: Vec<String>,
     /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
@@ -112,7 +111,6 @@ pub(super) struct ApproveArgs {
     change: ChangeArgs,
 }
 
-/// The options of `request reject` and `request cancel`.
 #[derive(Debug, Args)]
 pub(super) struct DecideArgs {
     #[command(flatten)]
@@ -121,7 +119,6 @@ pub(super) struct DecideArgs {
     change: ChangeArgs,
 }
 
-/// The request to act on.
 #[derive(Debug, Args)]
 struct WhichArgs {
     /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion). If the version
@@ -231,8 +228,7 @@ fn approval_outlook(
     Ok(out)
 }
 
-/// Finds the request that the words name: by its id alone, or by its version, which the requested stage or a part of
-/// the id may follow.
+/// Finds the request that the words name: by its id, or by its version, with the stage or a part of the id.
 fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Which), CliError> {
     let registry = session.registry()?;
     let snapshot = registry.snapshot()?;

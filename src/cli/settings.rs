@@ -32,7 +32,7 @@ pub(super) enum SettingsCommand {
 ///
 /// Example: `greenroom settings acknowledge 3f2a9c1 stage-approvals -m 'Merged before the gate existed'`
 ///
-/// Use it for faults that nobody can fix any more: a step that broke a rule and reached a branch without a gate. Only
+/// Use it for faults that cannot be fixed any more: a step that broke a rule and reached a branch without a gate. Only
 /// a registry manager may acknowledge. The reason (`-m`) is recorded in greenroom.toml.
 #[derive(Debug, Args)]
 pub(super) struct AcknowledgeArgs {
