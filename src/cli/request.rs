@@ -86,7 +86,7 @@ pub(super) struct ListArgs {
 /// Example: `greenroom request show churn 3`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The request's id, or a unique start or end of it; or a version with one open request (churn 3, churn/3)
+    /// The request's id, or a unique start or end of it; or a version (churn 3): its open request, otherwise its newest
     #[arg(value_names = ["ID|NAME", "VERSION"], num_args = 1..=2, required = true, add = complete::version())]
     words: Vec<String>,
     /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
