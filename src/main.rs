@@ -1,4 +1,4 @@
-//! The `greenroom` program: everything is in `greenroom::cli`.
+//! The `greenroom` program. All code is in `greenroom::cli`.
 
 fn main() -> std::process::ExitCode {
     greenroom::cli::main()

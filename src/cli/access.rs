@@ -1,4 +1,4 @@
-//! `greenroom access`: who may do what.
+//! `greenroom access`: grants of permission levels, and groups.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::name::{GroupName, ModelName, Principal, UserName};
 use crate::snapshot::File;
 use crate::view;
 
-/// Manage who may do what
+/// Manage permissions: grants and groups
 #[derive(Debug, Subcommand)]
 pub(super) enum AccessCommand {
     List(ListArgs),
@@ -26,75 +26,87 @@ pub(super) enum AccessCommand {
     Group(GroupArgs),
 }
 
-/// List grants: of the registry, or of a model with those that it inherits
+/// List the grants of the registry, or of one model
+///
+/// For a model the list also has the grants that the model inherits from the registry.
+///
+/// Example: `greenroom access list --model churn`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Those that hold for this model
+    /// List the grants that apply to this model
     #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Grant a level, in place of the one that was granted there before
+/// Grant a permission level to a person or a group
 ///
-/// The levels, each of which includes those before it: `read` (see, request, comment), `edit` (add versions, edit
+/// The new grant replaces the earlier grant of the same person or group on the same model (or on the registry).
+///
+/// Example: `greenroom access grant bob edit --model churn`
+///
+/// Levels, each of which includes the levels before it: `read` (see, request, comment), `edit` (add versions; edit
 /// descriptions, tags and aliases), `manage-staging` (move versions outside Production), `manage-production` (move
-/// them to and from Production), `manage` (all). The names of the REST contract, such as CAN_READ, are read as well.
+/// versions to and from Production), `manage` (everything). The names of the REST API, such as CAN_READ, work as well.
 #[derive(Debug, Args)]
 pub(super) struct GrantArgs {
-    /// To whom: a person's id, or `group:NAME` (`group:everyone` is everyone)
+    /// The person's id, or `group:NAME` (`group:everyone` is everyone)
     #[arg(add = complete::principal())]
     to: Principal,
     /// The level: read, edit, manage-staging, manage-production or manage
     #[arg(value_parser = level)]
     level: Level,
-    /// On this model only; without it, on all
+    /// Grant the level on this model only; without this option, on the whole registry
     #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Take a grant back
+/// Revoke a grant
+///
+/// Example: `greenroom access revoke bob --model churn`
 #[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
-    /// From whom: a person's id, or `group:NAME`
+    /// The person's id, or `group:NAME`
     #[arg(add = complete::principal())]
     from: Principal,
-    /// The one on this model; without it, the registry-wide one
+    /// Revoke the grant on this model; without this option, the grant on the registry
     #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Show groups, or change one
+/// Show groups, or change one group
+///
+/// Example: `greenroom access group leads --add alice --add bob`
 #[derive(Debug, Args)]
 pub(super) struct GroupArgs {
-    /// The group's name; without it, all are shown
+    /// The group's name; without it, all groups are shown
     name: Option<GroupName>,
-    /// Put someone in; a group that is not there is made
+    /// Add a person; the group is created if it does not exist; can be repeated
     #[arg(long, value_name = "PERSON", requires = "name", add = complete::person())]
     add: Vec<UserName>,
-    /// Take someone out
+    /// Remove a person; can be repeated
     #[arg(long, value_name = "PERSON", requires = "name", add = complete::person())]
     remove: Vec<UserName>,
-    /// Show them as of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT", conflicts_with_all = ["add", "remove", "delete"])]
     at: Option<String>,
     /// Delete the group
     #[arg(long, conflicts_with_all = ["add", "remove"], requires = "name")]
     delete: bool,
-    /// Don't ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Reads a level by its name, or in few words: `manage-staging`.
+/// Reads a permission level by its short name (`manage-staging`) or its API name (`CAN_MANAGE_STAGING_VERSIONS`).
 pub(super) fn level(s: &str) -> Result<Level, String> {
     Ok(match s.to_ascii_lowercase().replace('_', "-").as_str() {
         "read" => Level::CanRead,
@@ -161,7 +173,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// Refuses grants of which a part cannot be read: what is shown would be less than what is meant.
+/// Refuses grants that cannot be read in full: the list would show fewer grants than the file means.
 fn readable(file: Option<&File<Access>>) -> Result<(), CliError> {
     match file.and_then(|file| file.problems.first()) {
         Some(problem) => Err(Refusal::Faulty { problem: problem.clone() }.into()),
@@ -186,7 +198,7 @@ fn group(args: GroupArgs, session: &mut Session) -> Result<Exit, CliError> {
     change::apply(session, &args.change, &[Action::ChangeGroup { group, add, remove }])
 }
 
-/// Shows one group or all. `everyone` has no list of members.
+/// Shows one group or all groups. The group `everyone` has no list of members.
 fn show(only: Option<&GroupName>, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let snapshot = registry.as_of(at)?;

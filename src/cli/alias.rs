@@ -1,4 +1,4 @@
-//! `greenroom alias`: names that point at versions.
+//! `greenroom alias`: aliases of model versions.
 
 use clap::{Args, Subcommand};
 
@@ -17,7 +17,7 @@ use crate::reference::{InvalidRef, ModelRef, Pick};
 use crate::text::one_line;
 use crate::view;
 
-/// Point names at versions
+/// Manage aliases: names that point to model versions
 #[derive(Debug, Subcommand)]
 pub(super) enum AliasCommand {
     Set(SetArgs),
@@ -28,11 +28,13 @@ pub(super) enum AliasCommand {
     Unguard(UnguardArgs),
 }
 
-/// Point an alias at a version, whether or not it points at another now
+/// Point an alias to a version; the alias may point to another version now
+///
+/// Example: `greenroom alias set churn champion 3`
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// The alias, as NAME ALIAS or NAME@ALIAS (churn champion, churn@champion), then the version: a number, a stage,
-    /// @ALIAS or latest; or the version by reference, then the alias (churn/2 champion)
+    /// @ALIAS or latest. Or the version as a reference, then the alias (churn/2 champion)
     #[arg(value_names = ["NAME", "ALIAS", "VERSION"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<String>,
     #[command(flatten)]
@@ -41,7 +43,9 @@ pub(super) struct SetArgs {
     change: ChangeArgs,
 }
 
-/// Delete an alias; one that is not there is passed over
+/// Delete an alias; no error if the alias does not exist
+///
+/// Example: `greenroom alias unset churn champion`
 #[derive(Debug, Args)]
 pub(super) struct UnsetArgs {
     /// The alias, as NAME ALIAS or NAME@ALIAS (churn champion, churn@champion)
@@ -54,12 +58,14 @@ pub(super) struct UnsetArgs {
 }
 
 /// List the aliases of a model
+///
+/// Example: `greenroom alias list churn`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// The model's name, with @{MOMENT} for the past
+    /// The model's name; NAME@{MOMENT} shows an earlier state
     #[arg(add = complete::model())]
     name: String,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
@@ -88,7 +94,7 @@ pub(super) fn run(command: AliasCommand, session: &mut Session) -> Result<Exit, 
     }
 }
 
-/// Makes the change, or a branch that makes it.
+/// Makes the change on the current branch, or creates a branch that makes the change.
 fn apply(session: &mut Session, branch: &BranchArgs, change: &ChangeArgs, action: Action) -> Result<Exit, CliError> {
     match branch.name() {
         Some(_) => propose::run(session, change, branch, &action),
@@ -96,7 +102,7 @@ fn apply(session: &mut Session, branch: &BranchArgs, change: &ChangeArgs, action
     }
 }
 
-/// The alias that words name and the version that it shall point at: the alias first, or the version by a reference.
+/// Reads the alias and its new target from the words: first the alias, or first the version as a reference.
 fn pointed(words: &[String]) -> Result<(ModelName, AliasName, Pick), CliError> {
     if let [reference, alias] = words
         && let Ok(ModelRef { model, pick: pick @ (Pick::Number(_) | Pick::Stage(_) | Pick::Latest), moment }) =
@@ -114,7 +120,7 @@ fn pointed(words: &[String]) -> Result<(ModelName, AliasName, Pick), CliError> {
     Ok((model, alias, pick))
 }
 
-/// Splits words into the alias that they begin with, as NAME ALIAS or NAME@ALIAS, and the `after` words that follow.
+/// Splits the words into the alias at their start (NAME ALIAS or NAME@ALIAS) and the `after` words that follow.
 fn leading(words: &[String], after: usize) -> Result<(ModelName, AliasName, &[String]), CliError> {
     let wrong = |e: &dyn std::error::Error| CliError::usage(e.to_string());
     match words {

@@ -1,4 +1,4 @@
-//! `greenroom alias rules|guard|unguard`: who may move an alias, and to which versions.
+//! `greenroom alias rules|guard|unguard`: rules about who may move an alias, and to which versions.
 
 use clap::Args;
 
@@ -17,28 +17,34 @@ use crate::stage::Stage;
 use crate::view;
 
 /// List the guarded aliases with their rules
+///
+/// Example: `greenroom alias rules`
 #[derive(Debug, Args)]
 pub(super) struct RulesArgs {
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Guard an alias in all models, or change its rule; what is not given stays
+/// Guard an alias in all models, or change its rule
+///
+/// Example: `greenroom alias guard champion --approver group:leads --approvals 1`
+///
+/// Options that you leave out keep their value.
 #[derive(Debug, Args)]
 pub(super) struct GuardArgs {
     /// The alias, such as `champion`
     alias: AliasName,
-    /// The level that moves the alias; by default CAN_MANAGE_PRODUCTION_VERSIONS, or none where approvers are named
+    /// The permission level that may move the alias; by default CAN_MANAGE_PRODUCTION_VERSIONS, or none with approvers
     #[arg(long, value_parser = level)]
     level: Option<Level>,
-    /// Who may move the alias: a person or `group:NAME`; may be given several times and replaces the list
+    /// A person or `group:NAME` that may move the alias; can be repeated; replaces the list
     #[arg(long = "approver", value_name = "WHO")]
     approvers: Vec<Principal>,
-    /// 1: the alias moves only by the merge of a branch that somebody else made; 0: who may move it acts alone
+    /// 1: the alias moves only by the merge of a branch that another person made; 0: a permitted person moves it alone
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1))]
     approvals: Option<u64>,
-    /// The stages of the versions that it may name; may be given several times and replaces the list
+    /// A stage that the version must be in; can be repeated; replaces the list
     #[arg(long, value_name = "STAGE")]
     from: Vec<Stage>,
     #[command(flatten)]
@@ -47,7 +53,9 @@ pub(super) struct GuardArgs {
     change: ChangeArgs,
 }
 
-/// Take the rule of an alias away: who may edit a model may move it
+/// Delete the rule of an alias; then everyone who may edit a model may move it
+///
+/// Example: `greenroom alias unguard champion`
 #[derive(Debug, Args)]
 pub(super) struct UnguardArgs {
     /// The alias
@@ -73,7 +81,7 @@ pub(super) fn unset(args: &UnguardArgs, session: &mut Session) -> Result<Exit, C
     change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
 }
 
-/// Changes a rule by what is given.
+/// Changes a rule by the options of the command.
 fn merge(rule: &mut AliasRule, args: GuardArgs) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.level = args.level.or(rule.level);
@@ -86,7 +94,7 @@ fn merge(rule: &mut AliasRule, args: GuardArgs) -> Result<(), CliError> {
     args.conditions.merge(&mut rule.require, &mut rule.frozen)
 }
 
-/// Who may move an alias, in few words.
+/// The people or the level that may move an alias, as a short text.
 fn mover(rule: &AliasRule) -> String {
     let named = rule.approvers.iter().flatten().map(Principal::to_string).collect::<Vec<_>>().join(", ");
     match (rule.needed_level(), named.is_empty()) {
@@ -96,7 +104,7 @@ fn mover(rule: &AliasRule) -> String {
     }
 }
 
-/// A rule in few words.
+/// A rule as short texts, one for each condition.
 fn in_words(rule: &AliasRule) -> Vec<String> {
     let mut out = Vec::new();
     if rule.approvals > 0 {

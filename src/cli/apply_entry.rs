@@ -1,4 +1,4 @@
-//! The file of `greenroom apply`: what each entry is called, which fields it has, and the action it stands for.
+//! The entries of a `greenroom apply` file: the name of each action, its fields, and the action that results.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::name::{AliasName, Id, UserName};
 use crate::stage::Stage;
 use crate::text::Text;
 
-/// The words that `do` may be, as `greenroom apply --help` lists them.
+/// The values of `do` with their fields, as `greenroom apply --help` lists them.
 pub(super) const WORDS: &str = "\
 settings.change       name, authority, self_approval, removal, unready, notifications
 stage.set             stage, from, level, approvals, approvers, approvals_to_leave, exclusive,
@@ -48,25 +48,25 @@ access.revoke         to, model
 group.change          group, add, remove
 group.delete          group
 person.add            user, name, emails, logins, keys, notifications
-person.change         user, and all that is to be known of the person
+person.change         user, and the fields of person.add; they replace the whole person
 person.remove         user
 webhook.create        name, description, model, events, state, profile, url, job, insecure,
                       secret, authorization
-webhook.change        id, and all that the webhook is to be
+webhook.change        id, and the fields of webhook.create; they replace the whole webhook
 webhook.delete        id";
 
 /// An entry of the file.
 pub(super) struct Entry {
-    /// Its `do`.
+    /// The value of `do`.
     pub(super) word: String,
     what: What,
 }
 
-/// What an entry stands for.
+/// The meaning of an entry.
 enum What {
-    /// An action.
+    /// An action that needs no other state.
     Action(Action),
-    /// A change of some settings; the others stay as they are.
+    /// A change of some settings; the other settings stay as they are.
     Settings {
         name: Option<Text>,
         authority: Option<Authority>,
@@ -75,17 +75,17 @@ enum What {
         unready: Option<Unready>,
         notifications: Option<Mailing>,
     },
-    /// The whole rule of a stage.
+    /// The complete rule of a stage.
     Rule(Stage, StageRule),
-    /// No rule for a stage.
+    /// The deletion of a stage rule.
     NoRule(Stage),
-    /// The whole rule of an alias.
+    /// The complete rule of an alias.
     Guard(AliasName, AliasRule),
-    /// No rule for an alias.
+    /// The deletion of an alias rule.
     NoGuard(AliasName),
 }
 
-/// The file: entries in their order.
+/// The entries of the file, in their order.
 pub(super) struct Entries(pub(super) Vec<Entry>);
 
 impl FromTable for Entries {
@@ -108,7 +108,7 @@ impl FromToml for Entry {
 }
 
 impl Entry {
-    /// The action; changes of settings build on `settings`, which are those before it.
+    /// The action. A change of settings builds on `settings`, the state after the earlier entries.
     pub(super) fn action(self, settings: &mut Settings) -> Action {
         let seen = Some(Box::new(settings.clone()));
         match self.what {
@@ -131,7 +131,7 @@ impl Entry {
     }
 }
 
-/// Reads the fields of an action, all of them before any that is missing ends it.
+/// Reads all fields of an action before a missing field ends the entry, so that every fault is reported.
 macro_rules! action {
     ($f:ident, $variant:ident { $($field:ident : $mode:ident),* $(,)? }) => {{
         $(let $field = $f.$mode(stringify!($field));)*
@@ -141,7 +141,8 @@ macro_rules! action {
     (@take $other:ident, $v:ident) => { $v };
 }
 
-/// What the fields say; the outer none: the word is unknown, the inner one: a field is missing or wrong.
+/// Reads the fields of an entry. The outer `None`: the value of `do` is unknown. The inner `None`: a field is missing
+/// or wrong.
 fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     Some(match word {
         "settings.change" => {
@@ -193,7 +194,7 @@ fn read(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     })
 }
 
-/// The actions on a version.
+/// Reads the actions on a version.
 fn version(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     Some(match word {
         "version.create" => {
@@ -222,7 +223,7 @@ fn version(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     })
 }
 
-/// The actions on a request.
+/// Reads the actions on a transition request.
 fn request(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     if word == "request.create" {
         return Some(action!(

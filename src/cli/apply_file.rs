@@ -19,13 +19,15 @@ use crate::text::quoted;
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// How many actions one commit may hold.
+/// The largest number of actions in one commit.
 const MAX_ACTIONS: usize = 10_000;
 
-/// What `greenroom apply --help` says.
+/// The long help of `greenroom apply`.
 const ABOUT: &str = r#"Make many changes in one commit, all or nothing
 
-The file is TOML, JSON or JSON Lines. Each action says what to `do`, and the fields that belong to it:
+Example: `greenroom apply --file changes.toml`
+
+The file is TOML, JSON or JSON Lines. Each action has a `do` and the fields of that action:
 
     [[action]]
     do = "model.create"
@@ -37,7 +39,7 @@ The file is TOML, JSON or JSON Lines. Each action says what to `do`, and the fie
     source = "s3://models/churn/1"
     metrics = { auc = 0.91 }
 
-In JSON the actions are an array, or one object a line:
+In JSON the actions are an array, or one object per line:
 
     {"do": "model.create", "model": "churn"}"#;
 
@@ -45,7 +47,7 @@ In JSON the actions are an array, or one object a line:
 #[derive(Debug, Args)]
 #[command(long_about = ABOUT, after_long_help = after_help())]
 pub(super) struct ApplyArgs {
-    /// The file with the actions; `-` for standard input
+    /// The file with the actions; `-` reads standard input
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -95,7 +97,7 @@ fn contents(session: &Session, file: &Path, name: &str) -> Result<String, CliErr
     String::from_utf8(bytes).map_err(|_| CliError::new(Exit::Failed, format!("{} is not UTF-8", quoted(name))))
 }
 
-/// Reads the entries of a text in one of the three forms.
+/// Reads the entries of a text in one of the three formats.
 fn parse(name: &str, text: &str) -> Result<Vec<Entry>, CliError> {
     let (entries, problems) = if is_json(text) {
         let lines = json_as_toml(text).map_err(|why| {
@@ -126,13 +128,13 @@ fn is_json(text: &str) -> bool {
     text.starts_with('{') || array.is_some_and(|rest| rest.starts_with(['{', ']']))
 }
 
-/// Says which action of a JSON file a fault is in, for there is one to a line of what was made of it.
+/// Names the action of a JSON file that a fault is in. The converted TOML has one action on each line.
 fn of_entry(problem: Problem) -> Problem {
     let path = format!("{} action {}", problem.path, problem.line.saturating_sub(1).max(1));
     Problem { path, line: 0, column: 0, ..problem }
 }
 
-/// Writes JSON as TOML that says the same, an action a line, so that one reader serves both.
+/// Converts JSON to equivalent TOML with one action on each line, so that one reader serves both formats.
 fn json_as_toml(text: &str) -> Result<String, String> {
     let mut out = "action = [\n".to_owned();
     let mut line = |value: &Value| {
@@ -156,7 +158,7 @@ fn json_as_toml(text: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// Writes a value; `within` is the key of the entry that it lies in, which says where strings are points in time.
+/// Writes a value. `within` is the enclosing key of the entry; it decides which strings are points in time.
 fn put(value: &Value, within: &str, out: &mut String) -> Result<(), String> {
     match value {
         Value::Null => return Err("null stands for nothing within an array".to_owned()),
@@ -203,7 +205,7 @@ fn is_time(within: &str, key: &str) -> bool {
     }
 }
 
-/// A TOML basic string; JSON escapes all that TOML wants escaped but DEL.
+/// A TOML basic string. JSON escapes every character that TOML requires to be escaped, except DEL.
 fn basic(s: &str) -> String {
     Value::from(s).to_string().replace('\u{7f}', "\\u007f")
 }
@@ -240,7 +242,7 @@ mod tests {
 
     const ID: &str = "0199a000-0000-7000-8000-00000000aaaa";
 
-    /// The rest of an entry for each word of the help.
+    /// A complete entry for each action of the help, without `do`.
     fn sample(word: &str) -> String {
         let version = r#""model": "m", "version": 1"#;
         let rest = match word {
@@ -292,7 +294,7 @@ mod tests {
         format!(r#"{{"do": "{word}", {rest}}}"#)
     }
 
-    /// The word for an action; none for what a file cannot ask for.
+    /// The `do` of an action; `None` for an action that a file cannot ask for.
     fn word_of(action: &Action) -> Option<&'static str> {
         Some(match action {
             Action::CreateRegistry { .. }

@@ -1,5 +1,5 @@
-//! A transition request as lists and pages show it: with its approvals, and for each review whether it counts. A closed one
-//! is shown by the rule and the rights of the state before the commit that closed it.
+//! A transition request as lists and pages show it: with its approvals, and for each review whether the review counts.
+//! A closed request is judged by the rules and permissions of the state before the commit that closed it.
 
 use super::report::CliError;
 use super::review;
@@ -23,13 +23,13 @@ pub(super) struct Closings<'r> {
 }
 
 impl<'r> Closings<'r> {
-    /// Of a registry; its index is opened when the first closed request is looked at.
+    /// Starts the search in a registry. The index is opened when the first closed request is looked at.
     pub(super) fn new(session: &'r Session, registry: &'r Registry) -> Self {
         Self { session, registry, index: None }
     }
 
-    /// The state before the commit that closed a request, and the name that the model had then; none where the history
-    /// here does not reach back to it.
+    /// The state before the commit that closed a request, and the name of the model in that state. `None` if the local
+    /// history does not reach back to that commit.
     fn before(
         &mut self,
         model: &ModelName,
@@ -48,21 +48,21 @@ impl<'r> Closings<'r> {
     }
 }
 
-/// A request with what is needed to judge it.
+/// A request with the facts that decide it.
 pub(super) struct Asked {
     pub(super) model: ModelName,
     pub(super) version: u64,
     pub(super) from: Stage,
     pub(super) request: Request,
     pub(super) needed: u64,
-    /// For each review why it does not count.
+    /// For each review the reason why it does not count, as the rules give it; `None` if it counts.
     pub(super) objections: Vec<Option<&'static str>>,
-    /// The same as it is told.
+    /// The same reasons in full, as the output shows them.
     pub(super) reasons: Vec<Option<String>>,
 }
 
 impl Asked {
-    /// What is known of a request of a version.
+    /// Reads a request of a version and judges its reviews.
     pub(super) fn read(
         snapshot: &Snapshot<'_>,
         view: &ModelView<'_>,
@@ -87,7 +87,7 @@ impl Asked {
         Ok(Self { model: model.clone(), version: number, from, request, needed, objections, reasons })
     }
 
-    /// Finds out in full why reviews of an open request do not count.
+    /// Replaces the reasons of an open request by their full text: what changed since each review.
     pub(super) fn explain(
         &mut self,
         session: &Session,
@@ -120,7 +120,7 @@ impl Asked {
         by
     }
 
-    /// Whether a person may decide and has not yet.
+    /// Whether a person may decide the request and has not reviewed it yet.
     pub(super) fn waits_for(&self, snapshot: &Snapshot<'_>, user: &UserName) -> Result<bool, CliError> {
         let own = self.request.created_by == *user && !snapshot.settings()?.is_some_and(|s| s.identity.self_approval);
         Ok(self.request.state == RequestState::Pending
@@ -129,7 +129,7 @@ impl Asked {
             && snapshot.may_approve(user, &self.model, &self.from, &self.request.to)?)
     }
 
-    /// The request for programs.
+    /// The request for JSON output.
     pub(super) fn view(&self, landers: &Landers) -> TransitionRequest {
         let mut shown = TransitionRequest::new(&self.model, self.version, &self.from, &self.request, landers);
         for (review, reason) in shown.review.iter_mut().zip(&self.reasons) {
@@ -140,7 +140,7 @@ impl Asked {
     }
 }
 
-/// How many approvals a request needs by a state, and for each review why it does not count there.
+/// The number of approvals that a request needs in a state, and for each review the reason why it does not count.
 fn judged(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -160,8 +160,8 @@ fn judged(
     Ok((needed, objections))
 }
 
-/// The same of a closed request whose decision is not in the history here: the last review closed the request, so it saw
-/// what was decided.
+/// The same for a closed request whose decision is not in the local history. The last review closed the request, so
+/// that review saw what was decided.
 fn closed(snapshot: &Snapshot<'_>, request: &Request) -> Result<(u64, Vec<Option<&'static str>>), CliError> {
     let needed = snapshot.settings()?.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
     let Some(last) = request.review.last() else { return Ok((needed, Vec::new())) };

@@ -1,4 +1,4 @@
-//! Making a change and saying what it did: the same for every command that changes something.
+//! Makes a change and prints the result, in the same way for every command that changes the registry.
 
 use std::collections::BTreeSet;
 
@@ -16,65 +16,68 @@ use crate::registry::{Options, Outcome, Registry};
 use crate::text::{Text, one_line};
 use crate::view;
 
-/// Of how many models that a change is about the files are looked at.
+/// The largest number of changed models whose files are checked for faults after a change.
 const MAX_DOUBTED: usize = 20;
 
-/// Flags of every command that changes something.
+/// Options of every command that changes the registry.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ChangeArgs {
-    /// Show what would happen, the verdict and the commit, and change nothing
+    /// Show the verdict and the commit, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Say why; it becomes part of the record
+    /// Give the reason for the change; it is recorded in the commit
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
     /// Act as this person of the registry instead of git's identity
     #[arg(long = "as", value_name = "PERSON", add = complete::person())]
     named: Option<UserName>,
-    /// Don't wait until the disk confirms
+    /// Do not wait until the disk confirms the write (fsync)
     #[arg(long, hide_short_help = true)]
     relaxed: bool,
 }
 
 impl ChangeArgs {
-    /// Whether nothing shall be changed.
+    /// Whether the command must change nothing.
     pub(super) fn is_dry_run(&self) -> bool {
         self.dry_run
     }
 
-    /// Whether the disk's confirmation is not waited for.
+    /// Whether the command does not wait for the disk.
     pub(super) fn is_relaxed(&self) -> bool {
         self.relaxed
     }
 
-    /// The person to act as, where one is named.
+    /// The person of `--as`.
     pub(super) fn person(&self) -> Option<&UserName> {
         self.named.as_ref()
     }
 
-    /// The message as a text that may be stored; empty without one.
+    /// The message as a text that can be stored; empty without a message.
+    ///
+    /// # Errors
+    /// The message is no valid [`Text`], for example too long.
     pub(super) fn text(&self) -> Result<Text, CliError> {
         let given = self.message.as_deref().unwrap_or_default();
         Text::new(given).map_err(|e| CliError::usage(format!("--message: {e}")))
     }
 }
 
-/// Makes the change as one commit and prints what happened.
+/// Makes the change as one commit and prints the events.
 ///
-/// The message goes into the commit; commands that store it in a file of its own call [`apply_stored`].
+/// The message goes into the commit. Commands that store the message in a file of the registry call [`apply_stored`].
 pub(super) fn apply(session: &mut Session, args: &ChangeArgs, actions: &[Action]) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let comment = args.text()?.as_str().to_owned();
     run(session, &registry, args, actions, comment, &[])
 }
 
-/// Makes the change without repeating the message in the commit, for actions that store it themselves.
+/// Makes the change without the message in the commit, for actions that store the message themselves.
 pub(super) fn apply_stored(session: &mut Session, args: &ChangeArgs, actions: &[Action]) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     run(session, &registry, args, actions, String::new(), &[])
 }
 
-/// Makes the change with a comment for the commit; `warnings` are told to whoever asked for it.
+/// Makes the change with a comment for the commit, and prints `warnings` with the result.
 pub(super) fn run(
     session: &mut Session,
     registry: &Registry,
@@ -91,7 +94,7 @@ pub(super) fn run(
     print_with(session, &outcome, args.dry_run, &warnings)
 }
 
-/// What cannot be read in the files of the models that a change was about.
+/// The faults in the files of the changed models.
 fn doubts(registry: &Registry, outcome: &Outcome) -> Result<Vec<String>, CliError> {
     let names: BTreeSet<&ModelName> = outcome.diff.events.iter().filter_map(Event::model).collect();
     let (state, mut out) = (registry.snapshot()?, Vec::new());
@@ -143,7 +146,7 @@ fn as_text(session: &mut Session, outcome: &Outcome, dry_run: bool) {
         out.block(&outcome.message, "    ");
         out.line("");
     }
-    // Files that only accompany the data are told one by one where they are few.
+    // Changes of files beside the data are listed one by one only if there are few.
     let beside = outcome.diff.events.iter().filter(|e| matches!(e, Event::FileChanged { .. })).count();
     let few = beside <= 3;
     for event in outcome.diff.events.iter().filter(|e| few || !matches!(e, Event::FileChanged { .. })) {

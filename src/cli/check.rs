@@ -1,5 +1,4 @@
-//! `greenroom check`: everything that is wrong with a registry before it is committed, or with a pull request before it
-//! is merged.
+//! `greenroom check`: the faults of a registry before a commit, or of a pull request before its merge.
 
 use std::path::{Path, PathBuf};
 
@@ -19,31 +18,35 @@ use crate::registry::{Asker, Lint, Registry};
 use crate::text::one_line;
 use crate::view;
 
-/// Check files before they are committed, or a pull request before it is merged: every fault and the way out
+/// Check files before a commit, or a pull request before its merge, and list every fault with its fix
 ///
-/// Without RANGE the files of the work tree are checked. All of them are; what differs from the last commit is judged
-/// besides as if you committed it now: by your permissions, the stage rules, and what may not change. Files that git
-/// ignores are left out. In a bare repository the last commit is checked.
+/// Examples: `greenroom check` for the work tree; `greenroom check origin/main..HEAD --format github` for a pull
+/// request
 ///
-/// With BASE..HEAD a pull request is: what merging HEAD into BASE would make happen, by the permissions and rules that
-/// BASE holds. HEAD may be that merge already, as hosts make it for CI. One revision stands for what it changed
-/// against its first parent. Who will merge is not known yet, so everyone is tried: the check passes if somebody may
-/// merge, and says who.
+/// Without RANGE, the command checks all files of the work tree. It also judges the changes since the last commit as
+/// if you committed them now: by your permissions, the stage rules, and the rules about immutable fields. Files that
+/// git ignores are left out. In a bare repository, the last commit is checked.
 ///
-/// Exit code 1 when files are not as they must be, 5 when a permission or rule refuses the change.
+/// With BASE..HEAD, the command checks a pull request: the events of merging HEAD into BASE, by the permissions and
+/// rules of BASE. HEAD may already be the merge commit that hosts make for CI. A single revision is checked against
+/// its first parent. The person who merges is not known yet, so the command tries everyone: the check passes if at
+/// least one person may merge, and names these people.
+///
+/// Exit code 1: a file has a fault. Exit code 5: a permission or a rule refuses the change.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Tell only what is wrong in this file or folder; or the pull request: BASE..HEAD, or a revision
+    /// Report only on this file or folder; or check a pull request: BASE..HEAD, or a revision
     #[arg(value_name = "PATH|RANGE")]
     what: Option<PathBuf>,
-    /// Judge the edits as this person's, or the merge as made by this person
+    /// Judge the changes, or the merge, as made by this person
     #[arg(long = "as", value_name = "PERSON")]
     named: Option<UserName>,
-    /// The git host proves that the authors of the commits are who they say, so that a merge by somebody else is an
-    /// approval; say so only where the host refuses commits in another's name
+    /// Count the merge by another person as an approval, because the git host proves the authors of commits. Use this
+    /// option only if the host refuses commits in another person's name
     #[arg(long)]
     authors_proven: bool,
-    /// How to report: text, json, github, gitlab, sarif or markdown, to a file with STYLE=FILE; may be repeated
+    /// The format of the report: text, json, github, gitlab, sarif or markdown; STYLE=FILE writes a file; can be
+    /// repeated
     #[arg(long = "format", value_name = "STYLE[=FILE]")]
     formats: Vec<Wanted>,
 }
@@ -59,7 +62,7 @@ pub(super) fn run(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliEr
     check_files(args, session)
 }
 
-/// Whether an argument means commits: what lies on disk is a path, whatever else it could be.
+/// Whether an argument names commits. An existing path is a path, even if it could also be a revision.
 fn is_range(text: &str, session: &Session) -> bool {
     if text.is_empty() || session.path(Path::new(text)).symlink_metadata().is_ok() {
         return false;
@@ -79,7 +82,7 @@ fn check_pull(args: &CheckArgs, range: &str, session: &mut Session) -> Result<Ex
     Ok(report::exit_for(&judged.faults))
 }
 
-/// Makes each report that is wanted, and puts it where it is wanted.
+/// Writes each requested report to its destination.
 fn deliver(
     args: &CheckArgs,
     session: &mut Session,
@@ -111,10 +114,10 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     let start = path.as_deref().map_or_else(|| session.dir(), |p| folder_of(p).to_owned());
     let registry = index::indexed(Registry::discover(&start)?);
     let asker = match session.asker(&registry, args.named.as_ref()) {
-        // Who is named commits, too.
+        // The person of `--as` is also the committer.
         Ok(asker) if args.named.is_some() => Some(Asker { committer: asker.author.clone(), ..asker }),
         Ok(asker) => Some(asker),
-        // Where git knows nobody, files can be checked nevertheless.
+        // Files can be checked even where git has no identity.
         Err(_) if args.named.is_none() && matches!(registry.repo().identity(), Err(GitError::NoIdentity)) => None,
         Err(e) => return Err(e),
     };
@@ -136,11 +139,11 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     Ok(report::exit_for(&lint.faults))
 }
 
-/// How many steps back faults are looked for where nothing says what others have already.
+/// How many recent steps are searched for faults if no remote branch shows which steps are published.
 const RECENT: usize = 100;
 
-/// Adds what the steps that are committed and not pushed yet broke, and can land nowhere whoever pushes them: what a
-/// commit did to the past is not seen in the files as they are.
+/// Adds the faults of steps that are committed, but not pushed, and that every gate refuses from every person.
+/// Faults of history, such as a rewritten request, do not show in the current files.
 fn committed(registry: &Registry, lint: &mut Lint) -> Result<(), CliError> {
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };
     for (_, fault) in crate::gate::verify::recent(registry, tip, RECENT)? {
@@ -154,7 +157,7 @@ fn committed(registry: &Registry, lint: &mut Lint) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Reports on the files of a work tree in a form.
+/// Reports on the files of a work tree in one format.
 fn report_files(lint: &Lint, home: &str, style: Style, out: &mut Output) -> Result<(), CliError> {
     let faults = lint.faults.iter().map(|f| Finding { problem: &f.problem, fault: true });
     let findings: Vec<_> = faults.chain(lint.warnings.iter().map(|w| Finding { problem: w, fault: false })).collect();
@@ -183,16 +186,16 @@ fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
-/// The folder that a path lies in, or is.
+/// The path itself if it is a folder, otherwise its parent folder.
 fn folder_of(path: &Path) -> &Path {
     if path.is_dir() { path } else { path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")) }
 }
 
-/// A path of the disk as the beginning of paths in the repository: empty for the whole registry, or ending in a slash.
+/// A path on disk as a prefix of paths in the repository: empty for the whole registry, otherwise ending in a slash.
 pub(super) fn within(registry: &Registry, path: &Path) -> Result<String, CliError> {
     let missing = || CliError::not_found(format!("there is no file or folder {}", one_line(&path.to_string_lossy())));
     let Some(root) = registry.repo().work_dir() else { return Ok(String::new()) };
-    // A file that was deleted can be asked about, too.
+    // The path may name a deleted file.
     let real = path.canonicalize().or_else(|e| match path.file_name() {
         Some(name) => folder_of(path).canonicalize().map(|p| p.join(name)),
         None => Err(e),
@@ -218,7 +221,7 @@ fn as_text(lint: &Lint, out: &mut Output) {
     }
 }
 
-/// In a sentence, how many faults there are.
+/// The number of faults and warnings as a sentence.
 fn told(lint: &Lint) -> String {
     let count = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
     let found = match (lint.faults.len(), lint.warnings.len()) {

@@ -1,4 +1,4 @@
-//! `greenroom codeowners`: the grants in the git host's own words.
+//! `greenroom codeowners`: the grants as a CODEOWNERS file of the git host.
 
 use clap::Args;
 
@@ -7,17 +7,20 @@ use super::session::Session;
 use crate::codeowners::{self, Host};
 use crate::view;
 
-/// Print CODEOWNERS as the grants and stage rules make it, for the git host to ask the right people for reviews
+/// Print CODEOWNERS from the grants and stage rules, so that the git host asks the right people for reviews
 ///
-/// It names who may decide about stages, aliases, grants, people and settings. People go by the first of their logins,
-/// else by their id. Uncommitted edits count. The lines are a section of the file; other lines in it stay.
-/// `greenroom check` warns when the section is no longer what the grants give.
+/// Example: `greenroom codeowners --host github --write`
+///
+/// The file names the people who may decide about stages, aliases, grants, people and settings. A person is named by
+/// their first login, otherwise by their id. Uncommitted edits count. The lines are a section of the file; other lines
+/// stay. `greenroom check` warns when the section no longer matches the grants.
 #[derive(Debug, Args)]
 pub(super) struct CodeownersArgs {
-    /// The kind of host: github, gitlab, or gitea (Forgejo too); by default the one that the repository is set up for
+    /// The kind of host: github, gitlab, or gitea (also Forgejo); by default the host that the repository is set up
+    /// for
     #[arg(long, value_parser = host)]
     host: Option<Host>,
-    /// Write it to where the host reads it; commit it with git
+    /// Write the file where the host reads it; commit it with git
     #[arg(long)]
     write: bool,
 }

@@ -19,7 +19,7 @@ use crate::text::{MAX_TEXT, Text, one_line};
 use crate::view;
 use clap::{Args, Subcommand};
 
-/// Discuss versions
+/// Manage comments on versions
 #[derive(Debug, Subcommand)]
 pub(super) enum CommentCommand {
     Add(AddArgs),
@@ -29,10 +29,12 @@ pub(super) enum CommentCommand {
 }
 
 /// Comment on a version
+///
+/// Example: `greenroom comment add churn 3 'AUC is stable on the new data'`
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
-    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then what to say
-    /// (Markdown); `-` reads it from standard input, and -m does as well
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the text
+    /// (Markdown); `-` reads the text from standard input, and -m TEXT works as well
     #[arg(value_names = ["NAME", "VERSION", "TEXT"], num_args = 1..=3, required = true, add = complete::version())]
     words: Vec<String>,
     #[command(flatten)]
@@ -40,35 +42,41 @@ pub(super) struct AddArgs {
 }
 
 /// List the comments on a version, oldest first
+///
+/// Example: `greenroom comment list churn 3`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     target: Target,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Edit a comment; its author may
+/// Edit your own comment
+///
+/// Example: `greenroom comment edit churn 3 4f2a 'AUC is stable'`
 #[derive(Debug, Args)]
 pub(super) struct EditArgs {
-    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the comment's
-    /// id, or a start or end of it that is unique, then the new text (Markdown); `-` reads it from standard input, and
-    /// -m does as well
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the
+    /// comment's id (or a unique start or end of the id), then the new text (Markdown). `-` reads the text from
+    /// standard input, and -m TEXT works as well
     #[arg(value_names = ["NAME", "VERSION", "ID", "TEXT"], num_args = 2..=4, required = true, add = complete::version())]
     words: Vec<String>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Delete a comment; its author and who manages the model may
+/// Delete a comment: your own, or any comment if you manage the model
+///
+/// Example: `greenroom comment delete churn 3 4f2a`
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
-    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the comment's
-    /// id, or a start or end of it that is unique
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the
+    /// comment's id, or a unique start or end of the id
     #[arg(value_names = ["NAME", "VERSION", "ID"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<String>,
-    /// Don't ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -103,14 +111,14 @@ pub(super) fn run(command: CommentCommand, session: &mut Session) -> Result<Exit
     }
 }
 
-/// What is to be said: the argument, standard input for `-`, or the message.
+/// The text of the comment: the argument, standard input for `-`, or the message of `-m`.
 fn said(given: Option<&str>, change: &ChangeArgs) -> Result<Text, CliError> {
     let message = change.text()?;
     match given {
         Some(_) if !message.is_empty() => Err(CliError::usage("give the text as an argument or with -m, not both")),
         Some("-") => {
             let mut text = String::new();
-            // One byte more than a text may have, so that a longer one is refused and not cut.
+            // Reads one byte more than a text may have, so that a longer text is refused and not cut.
             let limit = u64::try_from(MAX_TEXT * 4 + 1).unwrap_or(u64::MAX);
             std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
             Text::new(text.trim_end()).map_err(|e| CliError::usage(e.to_string()))
@@ -123,7 +131,7 @@ fn said(given: Option<&str>, change: &ChangeArgs) -> Result<Text, CliError> {
     }
 }
 
-/// The comment of a version whose id, or a part of it, is the first of `rest`.
+/// Finds the comment of a version whose id, or a part of it, is the first word of `rest`.
 fn find(registry: &Registry, target: &Target, rest: &[String]) -> Result<(ModelName, u64, Comment), CliError> {
     let snapshot = registry.snapshot()?;
     let (model, version) = target.of_now(&snapshot)?;

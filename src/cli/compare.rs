@@ -23,21 +23,23 @@ use crate::text::{one_line, quoted};
 use crate::view::{Compared, Comparison, ModelVersion, Number};
 
 /// Compare versions of a model: parameters, metrics, tags, environment and schema
+///
+/// Example: `greenroom compare churn 1 Production --only-differences`
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The model, then two or more of its versions: numbers, stages, @ALIAS or latest (churn 1 Production); or versions
-    /// by references alone (churn/1 churn/Production); each with @{MOMENT} for the past
+    /// The model, then two or more of its versions: numbers, stages, @ALIAS or latest (churn 1 Production). Or only
+    /// references (churn/1 churn/Production). Each version may have @{MOMENT} for an earlier state
     #[arg(value_name = "NAME|VERSION", required = true, num_args = 2.., add = complete::version())]
     words: Vec<String>,
-    /// Leave out what is the same in all of them
+    /// Leave out values that are equal in all versions
     #[arg(long)]
     only_differences: bool,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// A version that is compared.
+/// A version in the comparison.
 pub(super) struct Side {
     number: u64,
     stage: Stage,
@@ -45,12 +47,12 @@ pub(super) struct Side {
     view: ModelVersion,
 }
 
-/// What is compared: a key, and its value in each version.
+/// A key and its value in each version.
 pub(super) struct Row {
     pub(super) key: String,
-    /// As programs read the key.
+    /// The key in JSON.
     id: String,
-    /// As people read it; none where the version has nothing of the kind.
+    /// The value as text; `None` if the version has no such value.
     pub(super) shown: Vec<Option<String>>,
     json: Vec<Value>,
 }
@@ -61,7 +63,7 @@ impl Row {
     }
 }
 
-/// Rows under a title, by the name they have in JSON.
+/// Rows under a title. The JSON key of the part is a field of its own.
 pub(super) struct Part {
     pub(super) title: &'static str,
     id: &'static str,
@@ -107,7 +109,7 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
         let mut table = Table::with_head(std::iter::once(String::new()).chain(heads.iter().cloned()));
         for row in rows {
             let cells = row.shown.iter().map(|v| v.clone().unwrap_or_else(|| "-".to_owned()));
-            // A mark rather than a colour alone: not everybody sees one.
+            // Marks a difference with a character, not only with a colour: not everybody can see colours.
             let mark = if !args.only_differences && row.differs() { "* " } else { "  " };
             table.row(std::iter::once(format!("{mark}{}", row.key)).chain(cells));
         }
@@ -120,7 +122,7 @@ pub(super) fn run(args: &CompareArgs, session: &mut Session) -> Result<Exit, Cli
     Ok(Exit::Ok)
 }
 
-/// The versions that are compared, each as of its moment, and the heads of their columns.
+/// Reads the versions to compare, each as of its moment, and the heads of their columns.
 fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>, Vec<String>), CliError> {
     let (name, picks) = compared(&args.words)?;
     let registry = session.registry()?;
@@ -140,18 +142,18 @@ fn sides(args: &CompareArgs, session: &Session) -> Result<(ModelName, Vec<Side>,
     Ok((name, out, heads))
 }
 
-/// A version that words name, and the moment as of which it is meant.
+/// A version named on the command line, and the moment to read it at.
 struct Operand {
     pick: Pick,
     moment: Option<String>,
 }
 
-/// The model and the versions that the words name.
+/// Parses the words into the model and its versions.
 fn compared(words: &[String]) -> Result<(ModelName, Vec<Operand>), CliError> {
     let wrong = |e: InvalidRef| CliError::usage(e.to_string());
     let first: ModelRef = words.first().map(String::as_str).unwrap_or_default().parse().map_err(wrong)?;
     let rest = words.get(1..).unwrap_or_default();
-    // A name may hold `@`; words that are no references then tell that the first is a name.
+    // A name may hold `@`; if a word is no reference, the first word is a name.
     let references: Result<Vec<ModelRef>, InvalidRef> = words.iter().map(|w| w.parse()).collect();
     let references = references.ok().filter(|all| all.iter().all(|r| r.pick != Pick::Model));
     let Some(all) = references.filter(|_| first.pick != Pick::Model) else {
@@ -191,7 +193,7 @@ impl Side {
     }
 }
 
-/// All that is compared of versions.
+/// Compares the versions in every part.
 pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
     let about = vec![
         row(("stage", "stage"), sides, |s| Some((s.stage.to_string(), json!(s.stage)))),
@@ -231,7 +233,7 @@ pub(super) fn parts(sides: &[Side]) -> Vec<Part> {
     ]
 }
 
-/// Where a version runs, as read from its model folder: one row for each package.
+/// The environment of a version, from its model folder: one row for each package.
 fn environment(sides: &[Side]) -> Vec<Row> {
     rows(sides, |s| {
         let told = |text: &crate::text::Text| (text.to_string(), json!(text));
@@ -250,7 +252,7 @@ fn environment(sides: &[Side]) -> Vec<Row> {
     })
 }
 
-/// A requirement such as `numpy==2.1.0` as name and version; without a version the whole is the name.
+/// Splits a requirement such as `numpy==2.1.0` into name and version; without a version, all of it is the name.
 fn package_of(requirement: &str) -> (&str, &str) {
     let end = requirement.find(|c: char| "=<>!~; @[".contains(c)).unwrap_or(requirement.len());
     let (name, rest) = requirement.split_at(end);
@@ -258,10 +260,10 @@ fn package_of(requirement: &str) -> (&str, &str) {
     (name, if version.is_empty() { "any" } else { version })
 }
 
-/// What a version has of something: for people, and as JSON.
+/// The value of one version: as text, and as JSON.
 type Cell = (String, Value);
 
-/// The columns of a schema by name; one without a name goes by its position.
+/// The columns of a schema by name; a column without a name goes by its position.
 fn named(columns: &[Column]) -> BTreeMap<String, Cell> {
     let key = |(i, c): (usize, &Column)| if c.name.is_empty() { format!("#{}", i + 1) } else { c.name.to_string() };
     columns.iter().enumerate().map(|(i, c)| (key((i, c)), (column_type(c), json!(column_type(c))))).collect()

@@ -1,7 +1,7 @@
-//! Completions that a shell asks for while a command is typed: names of models, versions, stages, aliases, people and groups.
+//! Shell completions: names of models, versions, stages, aliases, people and groups.
 //!
-//! The shell calls the program with the words so far. What cannot be read gives no candidates and no message, for nobody
-//! could see it.
+//! The shell calls the program with the words typed so far. If something cannot be read, there are no candidates and
+//! no message, because the shell would not show it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::name::ModelName;
 use crate::registry::{Registry, RegistryError};
 use crate::snapshot::Snapshot;
 
-/// The variable by which the completion script tells that it asks.
+/// The environment variable by which the completion script calls the program.
 pub(super) const VARIABLE: &str = "COMPLETE";
 
-/// Answers the shell's question, if the program was started for one. Whether it was.
+/// Answers the shell's completion request, if there is one. Returns whether there was one.
 pub(super) fn answer() -> Result<bool, clap::Error> {
     use clap::CommandFactory as _;
     let folder = std::env::current_dir().ok();
@@ -30,7 +30,7 @@ pub(super) fn model() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| candidates(typed, |snapshot, _| models(snapshot)))
 }
 
-/// Completes a version in each of its forms: the model's name first, then its numbers, aliases and the stages.
+/// Completes a version in each of its forms: first the model's name, then its numbers, aliases and stages.
 pub(super) fn version() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         candidates(typed, |snapshot, words| {
@@ -57,12 +57,12 @@ pub(super) fn person() -> ArgValueCompleter {
     })
 }
 
-/// Completes a person or a group, to whom levels are granted.
+/// Completes a person or a group as grants name them.
 pub(super) fn principal() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| candidates(typed, |snapshot, _| suggest::principals(snapshot)))
 }
 
-/// The candidates that begin with what was typed; `find` gets the state and the words before.
+/// The candidates that begin with the typed word; `find` gets the snapshot and the words before.
 fn candidates(
     typed: &OsStr,
     find: impl Fn(&Snapshot<'_>, &[String]) -> Result<Vec<String>, RegistryError>,
@@ -74,14 +74,14 @@ fn candidates(
     found.map(CompletionCandidate::new).collect()
 }
 
-/// What was typed so far.
+/// The command line typed so far.
 struct Line {
     folder: PathBuf,
     words: Vec<String>,
 }
 
 impl Line {
-    /// The words behind `--`, with which the script calls: the program, then what was typed.
+    /// Reads the words after `--` in the call of the completion script: the program, then the typed words.
     fn read(args: impl Iterator<Item = OsString>) -> Self {
         let mut words = args.skip_while(|word| word != "--").skip(2);
         let mut line = Self { folder: PathBuf::from("."), words: Vec::new() };
@@ -96,7 +96,7 @@ impl Line {
     }
 }
 
-/// The model of a reference that is being typed, and what separates the version: `churn/`, `models:/churn@`.
+/// The model of a half-typed reference, and the separator before its version: `churn/`, `models:/churn@`.
 fn reference(word: &str) -> Option<(&str, char)> {
     let start = if word.starts_with("models:/") { "models:/".len() } else { 0 };
     let at = word.get(start..)?.rfind(['/', '@'])?;
@@ -112,7 +112,8 @@ fn stages(snapshot: &Snapshot<'_>) -> Result<Vec<String>, RegistryError> {
     Ok(suggest::stages(snapshot)?.iter().map(ToString::to_string).collect())
 }
 
-/// The versions of a model behind `before`: numbers, stages and `latest`, and aliases, which alone follow an `@`.
+/// The versions of a model as candidates after `before`: numbers, stages, `latest` and aliases. After `@`, only
+/// aliases.
 fn of_model(
     snapshot: &Snapshot<'_>,
     name: &str,

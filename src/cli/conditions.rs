@@ -1,5 +1,4 @@
-//! The conditions that rules of stages and rules of aliases share: evidence that a version must have, and windows in which
-//! nothing moves.
+//! The conditions that stage rules and alias rules share: evidence that a version must have, and freeze windows.
 
 use clap::Args;
 
@@ -12,47 +11,47 @@ use crate::name::Key;
 use crate::text::Text;
 use crate::time::Timestamp;
 
-/// The options that change the conditions of a rule; a condition without an option stays.
+/// The options that change the conditions of a rule; a condition without an option stays as it is.
 #[derive(Debug, Args)]
 pub(super) struct ConditionArgs {
-    /// Whether the version must have a description
+    /// Require that the version has a description
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     require_description: Option<bool>,
-    /// Whether the version's files must be in the registry
+    /// Require that the version's files are in the registry
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     require_artifacts: Option<bool>,
-    /// Whether the commit must be signed
+    /// Require that the commit is signed
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     require_signed: Option<bool>,
-    /// A tag that the version must have (`*` for any value); may be given several times
+    /// Require this tag (`*` for any value); can be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     require_tag: Vec<(Key, Text)>,
-    /// A metric that the version must reach, such as `auc>=0.85`; may be given several times
+    /// Require that a metric reaches a value, such as `auc>=0.85`; can be repeated
     #[arg(long, value_name = "METRIC", value_parser = metric)]
     require_metric: Vec<(Key, Threshold)>,
-    /// No longer ask for this tag; may be given several times
+    /// Drop the requirement of this tag; can be repeated
     #[arg(long, value_name = "KEY")]
     drop_tag: Vec<Key>,
-    /// No longer ask for this metric; may be given several times
+    /// Drop the requirement of this metric; can be repeated
     #[arg(long, value_name = "METRIC")]
     drop_metric: Vec<Key>,
-    /// A window (UTC) in which nothing enters the stage or moves the alias, such as `2026-12-20..2027-01-03`; both days are
-    /// in it
+    /// Freeze: no version enters the stage, or the alias does not move, in this window (UTC), such as
+    /// `2026-12-20..2027-01-03`; both days are part of the window; can be repeated
     #[arg(long, value_name = "FROM..TO", value_parser = window)]
     freeze: Vec<(Moment, Moment)>,
-    /// Why it is frozen in the window
+    /// The reason of the freeze
     #[arg(long, value_name = "TEXT", requires = "freeze", value_parser = text)]
     reason: Option<Text>,
-    /// Take all windows away
+    /// Delete all freeze windows
     #[arg(long)]
     thaw: bool,
 }
 
 impl ConditionArgs {
-    /// Changes the evidence and the windows of a rule by the options that are given.
+    /// Changes the evidence and the freeze windows of a rule by the options.
     ///
     /// # Errors
-    /// Where one tag or metric has two conditions, or one that is to go is not asked for.
+    /// One tag or metric has two conditions, or a condition to drop does not exist.
     pub(super) fn merge(self, evidence: &mut Evidence, frozen: &mut Vec<Freeze>) -> Result<(), CliError> {
         evidence.description = self.require_description.unwrap_or(evidence.description);
         evidence.artifacts = self.require_artifacts.unwrap_or(evidence.artifacts);
@@ -74,12 +73,12 @@ impl ConditionArgs {
     }
 }
 
-/// The error for a condition that is to go and is not there.
+/// The error for a condition to drop that does not exist.
 fn not_asked(what: &str, key: &Key) -> CliError {
     CliError::not_found(format!("the rule does not ask for the {what} '{key}'"))
 }
 
-/// Reads `auc>=0.85`. The comparison is the first of its kind in the text.
+/// Parses `auc>=0.85`. The comparison is the first `<`, `>` or `=` in the text.
 pub(super) fn metric(s: &str) -> Result<(Key, Threshold), String> {
     let at = s.find(['<', '>', '=']).ok_or("write for example auc>=0.85")?;
     let (key, threshold) = s.split_at(at);
@@ -87,7 +86,7 @@ pub(super) fn metric(s: &str) -> Result<(Key, Threshold), String> {
     Ok((key, threshold.parse().map_err(|e: crate::entity::version::InvalidThreshold| e.to_string())?))
 }
 
-/// Reads `2026-12-20..2027-01-03`, of days or points in time.
+/// Parses `2026-12-20..2027-01-03`; each end is a day or a point in time.
 pub(super) fn window(s: &str) -> Result<(Moment, Moment), String> {
     let (from, to) = s.split_once("..").ok_or("write FROM..TO, such as 2026-12-20..2027-01-03")?;
     let moment = |s: &str| {
@@ -102,12 +101,12 @@ pub(super) fn window(s: &str) -> Result<(Moment, Moment), String> {
     Ok((window.from, window.to))
 }
 
-/// The conditions of a rule, each in few words.
+/// The conditions of a rule, each as a short text.
 pub(super) fn in_words(evidence: &Evidence, frozen: &[Freeze]) -> Vec<String> {
     evidence_in_words(evidence).into_iter().chain(frozen.iter().map(freeze_in_words)).collect()
 }
 
-/// What a rule asks a version to have, in few words.
+/// The evidence that a rule requires, as short texts.
 fn evidence_in_words(asked: &Evidence) -> Vec<String> {
     let mut out = Vec::new();
     for (wanted, what) in
@@ -120,7 +119,7 @@ fn evidence_in_words(asked: &Evidence) -> Vec<String> {
     out
 }
 
-/// A window in few words.
+/// A freeze window as a short text.
 fn freeze_in_words(freeze: &Freeze) -> String {
     let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
     format!("frozen {freeze}{reason}")

@@ -1,4 +1,5 @@
-//! `greenroom demo`: a registry in a new folder, two people, two versions, three days; told as it happens, then served.
+//! `greenroom demo`: builds a registry with two people and two versions over three days, prints each step, then serves
+//! it.
 
 use std::fs;
 use std::io;
@@ -16,14 +17,16 @@ use crate::server::{self, Config, ServeError};
 use crate::text::one_line;
 use crate::time::Timestamp;
 
-/// Make a registry with two versions of a real MLflow model, and show what greenroom does
+/// Create a demo registry with two versions of a real MLflow model, and show what greenroom does
 ///
-/// Every command is printed before it runs, so the output reads as a tutorial. Nothing outside of the new folder is
-/// touched, and no git identity is needed: Alice and Bob act. In the end the registry is served to MLflow's client, until
-/// Ctrl-C.
+/// Example: `greenroom demo`
+///
+/// The demo prints every command before it runs, so you can read the output as a tutorial. It touches nothing outside
+/// the new folder and needs no git identity: Alice and Bob act. At the end it serves the registry to MLflow clients
+/// until you press Ctrl-C.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// A new or empty folder; by default greenroom-demo, or greenroom-demo-2 and so on where that is taken
+    /// A new or empty folder; by default greenroom-demo, or greenroom-demo-2 and so on if that exists
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
     /// End without serving the registry
@@ -31,17 +34,17 @@ pub(super) struct DemoArgs {
     no_serve: bool,
 }
 
-/// A file of an example: its path in the model folder, and its bytes.
+/// A file of an example: its path in the model folder, and its content.
 type Example = (&'static str, &'static [u8]);
 
-/// The files of a folder of `examples/models`, which are part of the program.
+/// The files of a folder of `examples/models`, compiled into the program.
 macro_rules! example {
     ($folder:literal, [$($file:literal),* $(,)?]) => {
         &[$(($file, include_bytes!(concat!("../../examples/models/", $folder, "/", $file)).as_slice())),*]
     };
 }
 
-/// Logistic regression on three columns.
+/// The first version: logistic regression on three columns.
 const WINE_V1: &[Example] = example!(
     "wine-v1",
     [
@@ -55,7 +58,7 @@ const WINE_V1: &[Example] = example!(
     ]
 );
 
-/// The same on five columns, scaled.
+/// The second version: the same model on five columns, scaled.
 const WINE_V2: &[Example] = example!(
     "wine-v2",
     [
@@ -69,7 +72,7 @@ const WINE_V2: &[Example] = example!(
     ]
 );
 
-/// Where the registry is served, unless somebody else listens there: MLflow's tracking server takes 5000.
+/// The default port of the demo server. MLflow's tracking server uses 5000.
 const PORT: u16 = 5050;
 
 const DAY: i64 = 86_400_000;
@@ -85,7 +88,7 @@ pub(super) fn run(args: DemoArgs, session: &mut Session) -> Result<Exit, CliErro
         }
     };
     prepare(&dir)?;
-    // As with git, GIT_COMMITTER_DATE sets the clock.
+    // GIT_COMMITTER_DATE sets the clock, as in git.
     let set = std::env::var("GIT_COMMITTER_DATE").ok().and_then(|d| d.parse().ok());
     let today = set.unwrap_or_else(super::session::clock).day();
     let mut stage = Stage::new(dir, today);
@@ -96,14 +99,14 @@ pub(super) fn run(args: DemoArgs, session: &mut Session) -> Result<Exit, CliErro
     Ok(Exit::Ok)
 }
 
-/// The folder itself, or with a number where it is taken.
+/// The wanted folder, or the same with a number if the folder exists.
 fn free(wanted: &Path) -> PathBuf {
     let taken = |p: &PathBuf| p.symlink_metadata().is_ok();
     let numbered = (2..1000).map(|n| PathBuf::from(format!("{}-{n}", wanted.display())));
     std::iter::once(wanted.to_owned()).chain(numbered).find(|p| !taken(p)).unwrap_or_else(|| wanted.to_owned())
 }
 
-/// Makes the folder with the two models in it.
+/// Creates the folder with the two models in it.
 fn prepare(dir: &Path) -> Result<(), CliError> {
     let shown = one_line(&dir.to_string_lossy()).into_owned();
     if dir.symlink_metadata().is_ok() && !fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
@@ -122,7 +125,7 @@ fn prepare(dir: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Who acts.
+/// The person who runs a command.
 #[derive(Debug, Clone, Copy)]
 enum Person {
     Alice,
@@ -142,7 +145,7 @@ impl Person {
     }
 }
 
-/// The play: where it is, what time it is there, and what was shown.
+/// The demo: its folder, its clock, and its output.
 struct Stage {
     dir: PathBuf,
     /// The folder that commands run in, below `dir`.
@@ -161,7 +164,7 @@ impl Stage {
         Self { dir, within: "", today, clock: today, global, out }
     }
 
-    /// Three days, the last of them yesterday, so that there is a past to look at.
+    /// Plays three days, the last of them yesterday, so that the registry has a history.
     fn play(&mut self) -> Result<(), CliError> {
         self.first_day()?;
         self.second_day()?;
@@ -260,7 +263,7 @@ impl Stage {
         Ok(self.out.flush()?)
     }
 
-    /// Serves the registry to Alice until the process is told to stop.
+    /// Serves the registry as Alice until the process is stopped.
     fn serve(&mut self) -> Result<(), CliError> {
         let alice = Person::Alice;
         let bind = SocketAddr::from(([127, 0, 0, 1], PORT));
@@ -276,7 +279,7 @@ impl Stage {
         told
     }
 
-    /// Says what to try at the server.
+    /// Prints what to try at the server.
     fn invite(&mut self, address: SocketAddr) -> Result<(), CliError> {
         let registry = one_line(&self.dir.join("registry").to_string_lossy()).into_owned();
         self.heading("Served");
@@ -291,7 +294,7 @@ impl Stage {
         Ok(self.out.flush()?)
     }
 
-    /// A day so many days ago begins.
+    /// Starts the day that was `ago` days before today.
     fn day(&mut self, ago: i64, text: &str) {
         let start = self.today.plus_millis(-ago * DAY);
         self.clock = start.plus_millis(9 * 60 * MINUTE);
@@ -310,7 +313,7 @@ impl Stage {
         self.out.foreign(text);
     }
 
-    /// Goes to a folder of the demo.
+    /// Changes to a folder of the demo.
     fn cd(&mut self, within: &'static str) {
         self.within = within;
         let shown = if within.is_empty() { self.dir.to_string_lossy().into_owned() } else { within.to_owned() };
@@ -326,7 +329,7 @@ impl Stage {
         }
     }
 
-    /// Runs a command that the rules refuse, and shows what they say.
+    /// Runs a command that the rules refuse, and shows the refusal.
     fn is_refused(&mut self, who: Person, words: &[&str]) -> Result<(), CliError> {
         match self.run(who, words)? {
             Err(e) if e.exit == Exit::Refused => {
@@ -338,7 +341,7 @@ impl Stage {
         }
     }
 
-    /// Prints a command line, and runs it by the same code as the program does; the inner result is the command's.
+    /// Prints a command line and runs it by the same code as the program. The inner result is that of the command.
     fn run(&mut self, who: Person, words: &[&str]) -> Result<Result<Exit, CliError>, CliError> {
         self.prompt(who, words)?;
         let cli = Cli::try_parse_from(std::iter::once("greenroom").chain(words.iter().copied()))
@@ -359,8 +362,8 @@ impl Stage {
         Ok(self.out.flush()?)
     }
 
-    /// Alice and Bob have no keys: where the user's settings ask for signatures, this registry does without. Where they name
-    /// a folder of hooks that other repositories use, too, it has its own.
+    /// Turns signatures and shared hooks off for this registry: Alice and Bob have no keys, and the user's git config
+    /// may ask for signatures or name a folder of hooks for all repositories.
     fn unsigned(&mut self) -> Result<(), CliError> {
         let repo = Repo::init(&self.dir.join("registry"), false)?;
         if repo.hooks_dir().shared {
@@ -377,7 +380,7 @@ impl Stage {
     }
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 fn word(w: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@,+~".contains(c);
     if !w.is_empty() && w.chars().all(plain) { w.to_owned() } else { format!("'{}'", w.replace('\'', r"'\''")) }

@@ -1,4 +1,4 @@
-//! `greenroom diff`: what differs between two moments, in the registry's own terms.
+//! `greenroom diff`: the differences between two moments, as events of the registry.
 
 use clap::Args;
 use serde_json::Value;
@@ -12,7 +12,9 @@ use crate::registry::RegistryError;
 use crate::text::one_line;
 use crate::view;
 
-/// Tell what differs between two moments: versions, stages, requests, access, not lines of files
+/// Show what changed between two moments: versions, stages, requests, access, not lines of files
+///
+/// Examples: `greenroom diff 2026-03-01`; `greenroom diff v1 v2`
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
     /// The earlier moment: a time such as 2026-03-01, or a git revision
@@ -25,7 +27,7 @@ pub(super) struct DiffArgs {
 
 pub(super) fn run(args: &DiffArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
-    // Before the first commit there was nothing, and that can be compared, too.
+    // A moment before the first commit is an empty registry.
     let moment = |m: &str| match registry.moment(m) {
         Ok(commit) => Ok(Some(commit)),
         Err(RegistryError::BeforeHistory(_)) => Ok(None),
@@ -45,7 +47,7 @@ pub(super) fn run(args: &DiffArgs, session: &mut Session) -> Result<Exit, CliErr
     Ok(Exit::Ok)
 }
 
-/// Prints events under the name of their model, each with what was there before where that tells more.
+/// Prints events grouped by model, each with the earlier value where that helps.
 pub(super) fn print(out: &mut Output, events: &[Event]) {
     for (number, group) in events.chunk_by(|a, b| a.model() == b.model()).enumerate() {
         if number > 0 {
@@ -65,7 +67,7 @@ pub(super) fn print(out: &mut Output, events: &[Event]) {
     }
 }
 
-/// A field that changed.
+/// A changed field.
 #[derive(Debug, PartialEq, Eq)]
 struct Change {
     field: String,
@@ -90,7 +92,7 @@ fn field_change(out: &mut Output, field: &str, old: &str, new: &str) {
     }
 }
 
-/// What an event says was there before, beside what is there now.
+/// The earlier values that an event holds, beside the new ones.
 fn changes(event: &Event) -> Vec<Change> {
     let one = |field: &str, old: String, new: String| vec![Change { field: field.to_owned(), old, new }];
     match event {
@@ -111,7 +113,7 @@ fn changes(event: &Event) -> Vec<Change> {
     }
 }
 
-/// The fields in which the two sides of an event differ, if it has two.
+/// The fields in which the two sides of an event differ, if the event has two sides.
 fn fields(event: &Value) -> Vec<Change> {
     let (Some(before @ Value::Object(_)), Some(after @ Value::Object(_))) = (event.get("before"), event.get("after"))
     else {

@@ -1,4 +1,4 @@
-//! `greenroom doctor`: what could keep the registry from working well, and what to do about it.
+//! `greenroom doctor`: checks the set-up and says how to fix it.
 
 use clap::Args;
 
@@ -16,15 +16,17 @@ use crate::registry::sent::{LfsConfig, lfs_config};
 use crate::text::{one_line, with_causes};
 use crate::view;
 
-/// How many versions a line names.
+/// The largest number of versions that a line names.
 const LISTED: usize = 5;
 
-/// Look at the set-up, the repository and the stored files, and say what to do
+/// Check the set-up, the repository and the stored files, and say how to fix each problem
 ///
-/// Exit code 7 when something fails; what could merely be better does not count.
+/// Example: `greenroom doctor --verify`
+///
+/// Exit code 7: a check fails. Warnings do not change the exit code.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Read every byte of the stored files and compare it with its SHA-256
+    /// Read every byte of the stored files and compare its SHA-256 with the record
     #[arg(long)]
     verify: bool,
 }
@@ -61,17 +63,17 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     Ok(if failed { Exit::Unverified } else { Exit::Ok })
 }
 
-/// A merge or the like that waits to be finished; nothing where none does.
+/// Warns of an unfinished merge, rebase or similar operation of git.
 fn of_operation(registry: &Registry) -> Option<Check> {
     let operation = registry.repo().operation()?;
     let message = format!("{operation} is in progress; greenroom changes nothing until it is finished");
     Some(Check { name: "merge", state: State::Warn, message, help: operation.way_out().to_owned() })
 }
 
-/// How many steps back faults are looked for where nothing says what others have already.
+/// How many recent steps are searched for faults if no remote branch shows which steps are published.
 const RECENT: usize = 100;
 
-/// What recent steps did to the past, which the files as they are do not show.
+/// Checks recent steps for faults of history, which the current files do not show.
 fn of_steps(registry: &Registry) -> Result<Check, CliError> {
     let check = |state, message: String, help: &str| Check { name: "steps", state, message, help: help.to_owned() };
     let tip = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/"));
@@ -86,7 +88,7 @@ fn of_steps(registry: &Registry) -> Result<Check, CliError> {
     })
 }
 
-/// The index may be old or absent, which the next question mends; damage deserves a word.
+/// Checks the index. An old or missing index is no problem, because the next query updates it; a damaged one is.
 fn of_index(found: &Health) -> Check {
     let (state, message) = match found {
         Health::Absent => (State::Ok, "there is none yet; the next question builds it".to_owned()),
@@ -98,7 +100,7 @@ fn of_index(found: &Health) -> Check {
     Check { name: "index", state, message, help }
 }
 
-/// Whether a push takes the files of models along, and which have not been sent.
+/// Checks whether a push sends the model files, and lists files that were not sent.
 fn of_sending(registry: &Registry) -> Check {
     let check = |state, message: String, help: &str| Check { name: "push", state, message, help: help.to_owned() };
     let sending = prepush::sending(registry.repo());
@@ -126,7 +128,7 @@ fn of_sending(registry: &Registry) -> Check {
     }
 }
 
-/// Names, and how many more there are.
+/// Up to `most` names, and how many more there are.
 fn list(names: &[String], most: usize) -> String {
     let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(most) {
@@ -135,7 +137,7 @@ fn list(names: &[String], most: usize) -> String {
     }
 }
 
-/// Whether a clone ends well where files of models are missing.
+/// Checks whether a clone succeeds when model files are missing on the remote.
 fn of_clones(registry: &Registry) -> Check {
     let check = |state, message: &str, help: &str| Check {
         name: "clones",
@@ -153,7 +155,7 @@ fn of_clones(registry: &Registry) -> Check {
     }
 }
 
-/// Whether the gate stands where the settings say so.
+/// Checks whether git starts the gate, if the settings say that the repository has one.
 fn of_gate(registry: &Registry) -> Check {
     let check = |state, message: String| Check { name: "gate", state, message, help: String::new() };
     let repo = registry.repo();
@@ -180,7 +182,7 @@ fn of_gate(registry: &Registry) -> Check {
     }
 }
 
-/// How mail is sent, and whose does not arrive.
+/// Checks how mail is sent, and lists people whose mail does not arrive.
 fn of_mail(registry: &Registry) -> Check {
     let check = |state, message: String, help: &str| Check { name: "mail", state, message, help: help.to_owned() };
     let settings = match MailSettings::of(registry.repo()) {

@@ -1,4 +1,4 @@
-//! `greenroom fetch`: writes the files of a version to a folder, every byte verified.
+//! `greenroom fetch`: writes the files of a version to a folder and verifies every byte.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -20,21 +20,23 @@ use clap::Args;
 
 /// Write the files of a version to a folder and verify every byte
 ///
-/// The folder appears whole or not at all. Exit code 3: there is no such version, or files of it are not on this
-/// machine; 7: bytes are not those that were registered.
+/// Example: `greenroom fetch churn@champion ./model`
+///
+/// The folder appears complete or not at all. Exit code 3: the version does not exist, or its files are not on this
+/// machine. Exit code 7: the content of a file is not what was registered.
 #[derive(Debug, Args)]
 pub(super) struct FetchArgs {
-    /// The version, as models:/NAME/VERSION, NAME/VERSION, NAME@ALIAS or NAME VERSION, with @{TIME or REVISION} for the
-    /// past; then a folder that does not exist yet, or is empty
+    /// The version, as models:/NAME/VERSION, NAME/VERSION, NAME@ALIAS or NAME VERSION, with @{TIME or REVISION} for an
+    /// earlier state; then a folder that does not exist yet, or is empty
     #[arg(value_names = ["NAME", "VERSION", "OUT"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<OsString>,
-    /// As of a time or git revision
+    /// Take the version as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
 pub(super) fn run(args: &FetchArgs, session: &mut Session) -> Result<Exit, CliError> {
-    // The folder may have any name; what is before it is text.
+    // The folder's name may be any bytes; the words before it are text.
     let (to, version) = args.words.split_last().ok_or_else(|| CliError::usage("name a version and a folder"))?;
     let words: Vec<String> = version.iter().map(|w| w.to_string_lossy().into_owned()).collect();
     let wanted = &Target::leading(&words, 0..=0)?.0.reference_at(args.at.as_deref())?;

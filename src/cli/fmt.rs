@@ -1,4 +1,4 @@
-//! `greenroom fmt`: files that people wrote, in the order and spacing that greenroom writes.
+//! `greenroom fmt`: rewrites files of the registry in canonical order and spacing.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,17 +17,19 @@ use crate::text::one_line;
 use crate::tree::Kind;
 use crate::view;
 
-/// Put files of the work tree into canonical form: the order and spacing that greenroom writes; comments stay
+/// Format files of the work tree: the order and spacing that greenroom writes; comments stay
 ///
-/// What the files say does not change. A file with faults is left as it is; `greenroom check` tells them.
+/// Example: `greenroom fmt --check`
 ///
-/// With --check nothing is written, and the exit code is 1 where a file would be.
+/// The meaning of the files does not change. A file with faults stays as it is; `greenroom check` lists the faults.
+///
+/// With --check nothing is written. The exit code is 1 if a file would change.
 #[derive(Debug, Args)]
 pub(super) struct FmtArgs {
     /// Only these files and folders; by default the whole registry
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Only tell which files are not in canonical form
+    /// Only list the files that are not in canonical form
     #[arg(long)]
     check: bool,
 }
@@ -53,7 +55,7 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
         }
         let Some(form) = form_of(&place) else { continue };
         let bytes = std::fs::read(&file)?;
-        // In the work tree git may have it in another form, such as with CRLF.
+        // In the work tree git may store the file in another form, for example with CRLF.
         let bytes = converter.to_git(&path, &bytes)?.unwrap_or(bytes);
         match std::str::from_utf8(&bytes).map(|text| (text, form(&path, text))) {
             Ok((text, Ok(new))) if new == text => {}
@@ -66,7 +68,7 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
             Ok((_, Err(_))) | Err(_) => drop(faulty.insert(path)),
         }
     }
-    // What cannot be read for certain is in no canonical form.
+    // A file that cannot be read in full is not in canonical form.
     let exit = if args.check && !(rewritten.is_empty() && faulty.is_empty()) { Exit::Failed } else { Exit::Ok };
     if session.out.is_json() {
         session.out.json(&view::FormattedFiles { changed: &rewritten, faulty: &faulty, written: !args.check })?;
@@ -84,7 +86,7 @@ pub(super) fn run(args: &FmtArgs, session: &mut Session) -> Result<Exit, CliErro
     Ok(exit)
 }
 
-/// How a file is put into canonical form; none for what is not a record of the registry.
+/// A formatter of one kind of file; there is none for files that are no record of the registry.
 type Form = fn(&str, &str) -> Result<String, Vec<Problem>>;
 
 fn form_of(place: &Location) -> Option<Form> {

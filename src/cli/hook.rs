@@ -1,4 +1,4 @@
-//! `greenroom hook`: what git runs around a push, and how it gets there.
+//! `greenroom hook`: the hooks that git runs around a push, and their installation.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -18,69 +18,75 @@ use crate::snapshot;
 use crate::text::one_line;
 use crate::view;
 
-/// Guard a served repository: the gate judges each push before it is accepted
+/// Guard a served repository: the gate judges each push before git accepts it
 #[derive(Debug, Subcommand)]
 pub(super) enum HookCommand {
-    /// Put the gate beside the hooks of a served repository, and write its settings
+    /// Install the gate beside the hooks of a served repository, and write its settings
+    ///
+    /// Example: `greenroom hook install --host gitlab --bare /srv/git/models.git`
     Install(InstallArgs),
-    /// Take the gate away again and put back the hooks that it moved; git's own settings stay
+    /// Remove the gate and restore the hooks that it moved; git's own settings stay
+    ///
+    /// Example: `greenroom hook uninstall --bare /srv/git/models.git`
     Uninstall(PlaceArgs),
-    /// Say whether git starts the gate here; exit code 7 if not
+    /// Show whether git starts the gate in this repository; exit code 7 if not
+    ///
+    /// Example: `greenroom hook status --bare /srv/git/models.git`
     Status(PlaceArgs),
-    /// Judge a push; git runs this and writes a line for each reference
+    /// Judge a push; git runs this command and writes a line for each reference
     PreReceive(GivenArgs),
-    /// Record a push that was accepted; git runs this and writes a line for each reference
+    /// Record an accepted push; git runs this command and writes a line for each reference
     PostReceive(GivenArgs),
-    /// Judge one reference; git runs this on hosts that leave only this hook free
+    /// Judge one reference; git runs this command on hosts that allow only the update hook
     Update(UpdateArgs),
 }
 
-/// Which repository.
+/// The repository to work on.
 #[derive(Debug, Args)]
 pub(super) struct PlaceArgs {
-    /// The served repository; by default the one of the current folder
+    /// The served repository; by default that of the current folder
     #[arg(long, value_name = "PATH")]
     bare: Option<PathBuf>,
 }
 
-/// What to install.
+/// The options of `hook install`.
 #[derive(Debug, Args)]
 pub(super) struct InstallArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// How the host says who pushes: gitlab, gitea (Forgejo as well), github (Enterprise Server), bitbucket, gitolite,
-    /// http, forced-command, ssh-key, unix or push-certificate
+    /// How the host identifies the person who pushes: gitlab, gitea (also Forgejo), github (Enterprise Server),
+    /// bitbucket, gitolite, http, forced-command, ssh-key, unix or push-certificate
     #[arg(long, value_parser = host)]
     host: Host,
-    /// Judge this branch as well as that of HEAD; `*` stands for any characters; may be given several times
+    /// Judge this branch as well as the branch of HEAD; `*` stands for any characters; can be repeated
     #[arg(long, value_name = "BRANCH")]
     protect: Vec<String>,
     /// Write the hooks to DIR/pre-receive.d and DIR/post-receive.d instead, with the settings in them: for hosts that
-    /// keep repositories out of reach
+    /// do not let you reach the repositories
     #[arg(long, value_name = "DIR", conflicts_with = "bare")]
     into: Option<PathBuf>,
 }
 
-/// What stands in the place of the repository's settings.
+/// Settings on the command line, for hosts where the repository's settings are out of reach.
 #[derive(Debug, Args)]
 pub(super) struct GivenArgs {
-    /// How the host says who pushes, where the repository's settings are out of reach
+    /// How the host identifies the person who pushes, if the repository's settings are out of reach
     #[arg(long, value_parser = host)]
     host: Option<Host>,
-    /// A branch that is judged as well as that of HEAD
+    /// Judge this branch as well as the branch of HEAD; can be repeated
     #[arg(long, value_name = "BRANCH")]
     protect: Vec<String>,
 }
 
-/// What git gives an `update` hook.
+/// The arguments that git passes to an `update` hook.
 #[derive(Debug, Args)]
 pub(super) struct UpdateArgs {
     /// The reference
     #[arg(value_name = "REF")]
     name: String,
-    /// The id that it has
+    /// The id before the push
     old: String,
-    /// The id that it is to have
+    /// The id after the push
     new: String,
     #[command(flatten)]
     given: GivenArgs,
@@ -117,7 +123,7 @@ fn given(args: GivenArgs) -> Given {
     Given { host: args.host, protected: args.protect }
 }
 
-/// Tells the client; the exit code is the answer to git.
+/// Sends the messages to the client. The exit code is the answer to git.
 fn answer(answer: &Answer) -> Exit {
     match answer {
         Answer::Accept => Exit::Ok,
@@ -126,7 +132,7 @@ fn answer(answer: &Answer) -> Exit {
             Exit::Ok
         }
         Answer::Refuse(text) => {
-            // Whoever does not listen is refused all the same.
+            // The push is refused even if the client no longer reads the messages.
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
             Exit::Failed
         }
@@ -148,7 +154,7 @@ pub(super) fn program() -> Result<PathBuf, CliError> {
     })
 }
 
-/// Warns where the settings of a repository say that a gate judges its pushes, and none does.
+/// Warns if the settings say that a gate judges the pushes to the repository, but git does not start it.
 pub(super) fn warn_without_gate(repo: &Repo) -> Result<(), CliError> {
     if let Some((hook, gap)) = hook::gap(repo, &program()?)?.filter(|(_, gap)| *gap != hook::Gap::Other) {
         let (message, help) = ungated(repo, hook, gap);
@@ -157,7 +163,7 @@ pub(super) fn warn_without_gate(repo: &Repo) -> Result<(), CliError> {
     Ok(())
 }
 
-/// That no gate stands, and what to do.
+/// The message that git starts no gate, and the hint.
 pub(super) fn ungated(repo: &Repo, hook: Hook, gap: hook::Gap) -> (String, String) {
     let host = repo.own_setting(hook::install::HOST).unwrap_or_default();
     let (host, dir) = (one_line(&host), repo.git_dir().display().to_string());
@@ -182,14 +188,14 @@ fn install(args: InstallArgs, session: &mut Session) -> Result<Exit, CliError> {
     print(&report, "the gate is installed already", session)
 }
 
-/// The folders of the registries of the newest commit, each of which the gate judges; none before the first commit.
+/// The folders of all registries in the newest commit; the gate judges each. Empty before the first commit.
 pub(super) fn judged_folders(repo: &Repo) -> Result<Vec<String>, CliError> {
     let tip = repo.reference(&repo.branch()?)?;
     let root = tip.map(|tip| repo.tree_of(&tip)).transpose()?;
     snapshot::registries(repo, root).map_err(|e| GitError::from(e).into())
 }
 
-/// Names the registries that lie deeper than one folder, so that they are found without a search.
+/// Records the registries that lie deeper than one folder in git's config, so that they are found without a search.
 fn name_folders(repo: &Repo, report: &mut Report) -> Result<(), CliError> {
     let named = repo.own_settings(NAMED_FOLDERS);
     let deep = |at: &String| at.trim_end_matches('/').contains('/');
@@ -204,8 +210,8 @@ fn name_folders(repo: &Repo, report: &mut Report) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Builds the index of a history that is there already, so that the first push does not wait for it. What fails here is
-/// said by the gate, which builds it when it is needed.
+/// Builds the index of the existing history, so that the first push does not wait for it. An error is not reported
+/// here: the gate reports it when it builds the index.
 fn index_history(repo: &Repo) {
     let Ok(registry) = Registry::discover(repo.git_dir()) else { return };
     let progress = Progress::counting("Indexing");
@@ -228,7 +234,7 @@ fn print(report: &Report, nothing: &str, session: &mut Session) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
-/// Folders of registries for people.
+/// Folders of registries for output.
 pub(super) fn places(folders: &[String]) -> String {
     let shown = |at: &String| if at.is_empty() { "the root folder".to_owned() } else { at.clone() };
     folders.iter().map(shown).collect::<Vec<_>>().join(", ")

@@ -9,12 +9,12 @@ use crate::index::{self, Health, Index};
 use crate::text::one_line;
 use crate::view;
 
-/// Look after the index that answers log and search; it follows from the commits and may be deleted
+/// Manage the index that answers log and search; it derives from the commits, so you can delete it
 #[derive(Debug, Subcommand)]
 pub(super) enum IndexCommand {
-    /// Check the stored index and say how far it reaches
+    /// Check the stored index and show how far it reaches
     Status,
-    /// Build the index from nothing
+    /// Rebuild the index from the commits
     Rebuild,
 }
 

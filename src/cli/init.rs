@@ -1,4 +1,4 @@
-//! `greenroom init`: makes a registry.
+//! `greenroom init`: creates a registry.
 
 use std::path::{Path, PathBuf};
 
@@ -18,32 +18,35 @@ use crate::registry::{Asker, NAMED_FOLDERS, Options, Registry, random_bytes};
 use crate::text::Text;
 use crate::tree::Objects as _;
 
-/// Make a registry in a new or existing git repository; who makes it manages it
+/// Create a registry in a new or existing git repository; you get CAN_MANAGE on it
+///
+/// Examples: `greenroom init models`; `greenroom init --at registry` in an existing repository
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// The folder of the repository; by default the current one, or that of -C
+    /// The folder of the repository; by default the current folder, or that of -C
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// The registry's name; by default the folder's
+    /// The registry's name; by default the name of the folder
     #[arg(long)]
     name: Option<String>,
-    /// Put the registry into this folder of the repository, at any depth; `.` for its root folder, whatever else it holds
+    /// Put the registry into this folder of the repository, at any depth; `.` for the root, even if it holds other
+    /// files
     #[arg(long, value_name = "FOLDER")]
     at: Option<String>,
-    /// Make a bare repository, for a server
+    /// Create a bare repository, for a server
     #[arg(long)]
     bare: bool,
-    /// Where models and versions lie: `flat` is pleasant to browse, `sharded` is fast with very many
+    /// The layout of models and versions: `flat` is easy to browse, `sharded` is fast with thousands of models
     #[arg(long, value_parser = layout, default_value = "flat")]
     layout: Layout,
-    /// The maker's id in the registry; by default the start of git's e-mail address
+    /// Your id in the registry; by default the part of git's e-mail address before the `@`
     #[arg(long, value_name = "ID")]
     maker: Option<UserName>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Reads a layout.
+/// Parses a layout.
 pub(super) fn layout(s: &str) -> Result<Layout, String> {
     Layout::ALL.into_iter().find(|l| l.as_str() == s).ok_or_else(|| "must be flat or sharded".to_owned())
 }
@@ -92,7 +95,7 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
     let options = Options { comment: args.change.text()?.as_str().to_owned(), ..Options::default() };
     let outcome = registry.change(&asker, &[Action::CreateRegistry { settings, maker }], now, &options)?;
     if at.trim_end_matches('/').contains('/') {
-        // A folder at the top is found by a look; this one at once by its name.
+        // A top-level folder is found by a look at the root; a deeper one needs this setting.
         registry.repo().set_own(NAMED_FOLDERS, &[at.trim_end_matches('/')])?;
     }
     session.send_files(registry.repo());
@@ -107,7 +110,7 @@ pub(super) fn run(args: InitArgs, session: &mut Session) -> Result<Exit, CliErro
     change::print(session, &outcome, false)
 }
 
-/// Says what a clone needs where Git LFS's settings were not the registry's to write.
+/// Says which setting clones need if the registry could not write the config of Git LFS.
 fn warn_of_clones(registry: &Registry) {
     if matches!(lfs_config(registry), Ok(LfsConfig::Strict)) {
         report::warn(
@@ -117,7 +120,7 @@ fn warn_of_clones(registry: &Registry) {
     }
 }
 
-/// Refuses a repository within the work tree of another: git would see a folder that it does not look into.
+/// Refuses a repository within the work tree of another one: the outer git would see a folder that it does not track.
 fn not_within(dir: &Path, bare: bool) -> Result<(), CliError> {
     let Some(outer) = enclosing(dir).filter(|_| !bare) else { return Ok(()) };
     let shown = |path: &Path| crate::text::one_line(&path.to_string_lossy()).into_owned();
@@ -137,7 +140,7 @@ fn not_within(dir: &Path, bare: bool) -> Result<(), CliError> {
     Err(CliError::usage(message).hint(hint).hint(own))
 }
 
-/// Refuses a registry within another one, or around it: each would take the other's files for its own.
+/// Refuses a registry within another registry, or around one: each would treat the other's files as its own.
 fn no_other_registry(registry: &Registry) -> Result<(), CliError> {
     let Some(tip) = registry.head()? else { return Ok(()) };
     let at = registry.at();
@@ -152,7 +155,7 @@ fn no_other_registry(registry: &Registry) -> Result<(), CliError> {
     })
 }
 
-/// Refuses the root folder of a repository that holds other things: a registry there would judge them as its own files.
+/// Refuses the root of a repository that holds other files: a registry there would judge them as its own files.
 fn no_other_files(dir: &Path) -> Result<(), CliError> {
     let (mut names, work): (Vec<String>, _) = match Repo::open(dir) {
         Ok(repo) => {
@@ -164,7 +167,7 @@ fn no_other_files(dir: &Path) -> Result<(), CliError> {
         Err(e) => return Err(e.into()),
     };
     if names.iter().any(|name| name == "greenroom.toml") {
-        // That there is a registry already is said elsewhere.
+        // Another check reports that a registry already exists here.
         return Ok(());
     }
     let listed = work.and_then(|dir| std::fs::read_dir(dir).ok()).into_iter().flatten().flatten();
@@ -188,7 +191,7 @@ pub(super) fn folder(what: &str, given: &str) -> Result<String, CliError> {
     Ok(if parts.is_empty() { String::new() } else { format!("{}/", parts.join("/")) })
 }
 
-/// The id that an e-mail address suggests: its start, with what an id may hold.
+/// The id that an e-mail address suggests: its local part, reduced to the characters of an id.
 pub(super) fn id_for(email: &str) -> Result<UserName, CliError> {
     let local = email.split('@').next().unwrap_or_default();
     let plain: String = local.chars().filter(|c| c.is_ascii_alphanumeric() || "._+-".contains(*c)).collect();

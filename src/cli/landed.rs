@@ -1,4 +1,4 @@
-//! Who landed what the files say that somebody made, for every list that names people.
+//! The committers of versions, comments, requests and reviews, for every list that names people.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::registry::Registry;
 use crate::text::one_line;
 use crate::tree::Oid;
 
-/// The history up to a moment, asked for who landed what. Where it cannot be read, as in a shallow clone, nothing is known
-/// of it.
+/// The history up to a moment, which knows the committers. If the history cannot be read, as in a shallow clone, no
+/// committer is known.
 pub(super) struct History<'r> {
     index: Option<Index<'r>>,
     at: Option<Oid>,
@@ -24,7 +24,7 @@ impl<'r> History<'r> {
         Self { index, at: at.ok().flatten(), known: BTreeMap::new() }
     }
 
-    /// Who landed a version, its comments, requests and reviews.
+    /// The committers of a version and of its comments, requests and reviews.
     pub(super) fn landers(&mut self, model: &ModelName, version: u64) -> Landers {
         let Some(index) = &mut self.index else { return Landers::default() };
         let key = (model.clone(), version);
@@ -33,7 +33,7 @@ impl<'r> History<'r> {
     }
 }
 
-/// Says who landed something, where that is somebody else than who made it.
+/// Names the committer if that is another person than the author.
 pub(super) fn landed_by(lander: Option<&str>) -> String {
     lander.map_or_else(String::new, |by| format!(", landed by {}", one_line(by)))
 }

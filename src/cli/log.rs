@@ -1,4 +1,4 @@
-//! `greenroom log`: who did what, when and why, with whose approval.
+//! `greenroom log`: the history as events: who changed what, when and why, with whose approval.
 
 use clap::Args;
 
@@ -17,23 +17,25 @@ use crate::registry::Registry;
 use crate::text::{one_line, quoted};
 use crate::view::LogEntry;
 
-/// Tell who did what, when and why, newest first
+/// Show the history: who changed what, when and why, newest first
+///
+/// Examples: `greenroom log churn 3`; `greenroom log --since 7d --event 'request.*'`
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
-    /// A model or version: churn, churn 3, churn/3, churn/Production, churn@champion; by default everything
+    /// A model or version: churn, churn 3, churn/3, churn/Production, churn@champion; by default the whole registry
     #[arg(value_names = ["NAME", "VERSION"], num_args = 0..=2, add = complete::version())]
     words: Vec<String>,
-    /// The newest so many entries
+    /// Show at most this many entries, the newest first
     #[arg(short = 'n', long, value_name = "NUMBER")]
     limit: Option<usize>,
-    /// Only what landed then or later: 2026-03-01, '2026-03-01 09:00', yesterday, 7d, '1 week ago'; the time zone is the
-    /// local one
+    /// Only changes that reached the branch at this time or later: 2026-03-01, '2026-03-01 09:00', yesterday, 7d, '1
+    /// week ago'; times are in the local time zone
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Only what had landed by then
+    /// Only changes that had reached the branch by this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Only what this person did, asked for by a merged branch, or landed
+    /// Only changes that this person made, requested by a merged branch, or committed
     #[arg(long, value_name = "PERSON")]
     by: Option<UserName>,
     /// Only events of this name; `*` stands for any text: version.transitioned, request.*
@@ -80,7 +82,7 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
     Ok(Exit::Ok)
 }
 
-/// For each entry the push that put it on the branch, where one is recorded. What cannot be read is a warning.
+/// For each entry the push that put it on the branch, if one is recorded. An unreadable record is a warning.
 fn pushed(registry: &Registry, entries: &[Entry]) -> Result<Vec<Option<Push>>, CliError> {
     let pushes = Pushes::open(registry.repo())?;
     let mut damage = None;
@@ -98,14 +100,15 @@ fn pushed(registry: &Registry, entries: &[Entry]) -> Result<Vec<Option<Push>>, C
     Ok(found)
 }
 
-/// The line that tells who pushed.
+/// The line that names the person who pushed.
 pub(super) fn pushed_by(push: &Push) -> String {
     let person = push.by.as_ref().map(UserName::as_str);
     let who = person.or(push.login.as_deref()).or(push.email.as_deref()).unwrap_or("somebody");
     format!("pushed by {who} via {} {}", push.via, local(push.at))
 }
 
-/// What a reference is about. A stage or alias means the version that it leads to then.
+/// The subject of the log that a reference names. A stage or alias stands for the version that it points to at the
+/// moment of the reference.
 fn subject(registry: &Registry, wanted: &ModelRef) -> Result<Subject, CliError> {
     Ok(match &wanted.pick {
         Pick::Model => Subject::Model(wanted.model.clone()),
@@ -118,7 +121,7 @@ fn subject(registry: &Registry, wanted: &ModelRef) -> Result<Subject, CliError> 
     })
 }
 
-/// A log without entries is an answer only if there is something that could have some.
+/// Refuses an empty log of a model or version that never existed.
 fn refuse_unknown(registry: &Registry, subject: &Subject, moment: Option<&str>) -> Result<(), CliError> {
     let (model, version) = match subject {
         Subject::All => return Ok(()),
@@ -133,7 +136,7 @@ fn refuse_unknown(registry: &Registry, subject: &Subject, moment: Option<&str>) 
     }
 }
 
-/// An empty log for a person or an event that nobody ever heard of would read as "did nothing".
+/// Refuses an empty log for an unknown person or event: the empty log would read as "did nothing".
 fn refuse_unknown_words(registry: &Registry, index: &mut Index<'_>, filter: &LogFilter) -> Result<(), CliError> {
     let is_seen = |index: &mut Index<'_>, filter: LogFilter| {
         let newest = LogFilter { limit: Some(1), ..filter };
@@ -178,19 +181,19 @@ fn print(out: &mut Output, entry: &Entry, push: Option<&Push>) {
     }
 }
 
-/// Who had a part in a step.
+/// The people of a step.
 pub(super) struct By<'e> {
-    /// Its author.
+    /// The author.
     pub(super) by: &'e str,
-    /// Its committer, if that is another.
+    /// The committer, if that is another person.
     pub(super) landed_by: Option<&'e str>,
-    /// The authors of what it merged.
+    /// The authors of the merged commits.
     pub(super) asked_by: &'e [&'e str],
-    /// Whether it carries a signature.
+    /// Whether the commit has a signature.
     pub(super) signed: bool,
 }
 
-/// The line that opens an entry.
+/// Prints the first line of an entry.
 pub(super) fn head(out: &mut Output, commit: &str, at: &str, who: &By<'_>) {
     let landed = who.landed_by.map_or_else(String::new, |l| format!(", landed by {l}"));
     let others: Vec<&str> = who.asked_by.iter().copied().filter(|a| *a != who.by).collect();

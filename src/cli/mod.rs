@@ -1,4 +1,4 @@
-//! The person at a terminal: a command is parsed, becomes actions or a question, and its answer is printed.
+//! The command line: parses a command, turns it into actions or a query, and prints the answer.
 
 mod access;
 mod alias;
@@ -73,7 +73,9 @@ use session::Session;
 
 /// A model registry whose database is a git repository.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 exists already, 5 refused by a permission or rule,
+/// Start with `greenroom demo`, or with `greenroom init` in a new folder.
+///
+/// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not found, 4 already exists, 5 refused by a permission or rule,
 /// 6 conflict with another writer or with uncommitted changes, 7 verification failed.
 #[derive(Debug, Parser)]
 #[command(name = "greenroom", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -84,36 +86,36 @@ pub struct Cli {
     command: Command,
 }
 
-/// Flags of every command.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Work on the registry of this folder instead of the current one; other paths stay relative to the current folder
+    /// Work on the registry in this folder instead of the current one; other paths stay relative to the current folder
     #[arg(id = "global_dir", short = 'C', value_name = "DIR", global = true)]
     dir: Option<PathBuf>,
-    /// How to print
+    /// The output format
     #[arg(id = "global_output", short = 'o', long = "output", value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
     output: Format,
-    /// When to use colours; NO_COLOR is honoured
+    /// When to use colours; the environment variable NO_COLOR turns them off
     #[arg(long, value_enum, default_value_t = When::Auto, global = true, value_name = "WHEN")]
     color: When,
-    /// Never show long output in a pager
+    /// Never use a pager for long output
     #[arg(long, global = true)]
     no_pager: bool,
 }
 
-/// How to print.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     Text,
-    /// For programs; the fields are stable
+    /// JSON for programs; the fields are stable
     Json,
 }
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
-    /// On a terminal
+    /// On a terminal only
     Auto,
     /// Always
     Always,
@@ -121,7 +123,7 @@ enum When {
     Never,
 }
 
-/// The commands, in the order in which a newcomer meets them.
+/// The commands, in the order in which a new user needs them.
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::InitArgs),
@@ -185,12 +187,12 @@ enum Command {
     Secret(secret::SecretCommand),
 }
 
-/// Runs the program with the arguments of the process.
+/// Runs the program with the arguments of the process and returns its exit code (see `greenroom --help`).
 pub fn main() -> ExitCode {
     match complete::answer() {
         Ok(true) => return Exit::Ok.into(),
         Ok(false) => {}
-        // A shell hides the error; a person who sets the variable by hand sees the reason.
+        // A shell hides this error; a person who sets the variable by hand sees the reason.
         Err(e) => {
             let _ = e.print();
             return Exit::Usage.into();
@@ -199,11 +201,11 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            // Clap prints help and version to stdout with success, and usage faults to stderr.
+            // Clap prints help and version to stdout with success, and usage errors to stderr.
             let code = if e.use_stderr() { Exit::Usage } else { Exit::Ok };
             return match e.print() {
                 Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Exit::Failed.into(),
-                // Who stops reading the help has read enough.
+                // A reader who closes the pipe early has read enough of the help.
                 Ok(()) | Err(_) => code.into(),
             };
         }

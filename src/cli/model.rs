@@ -23,7 +23,7 @@ use crate::text::Text;
 use crate::tree::TreeError;
 use crate::view::RegisteredModel;
 
-/// What is said of a model without a usable record.
+/// The text for a model without a readable record.
 const UNREADABLE: &str = "its model.toml cannot be read; `greenroom check` says why";
 
 /// Manage registered models
@@ -37,10 +37,12 @@ pub(super) enum ModelCommand {
     Describe(DescribeArgs),
 }
 
-/// Register a model; who does gets CAN_MANAGE on it
+/// Register a model; you get CAN_MANAGE on it
 ///
-/// Whoever manages the whole registry gets no grant on the model besides: what an office gives goes with the office. To
-/// keep it, grant it: `greenroom access grant WHO manage --model NAME`.
+/// Example: `greenroom model create churn --description 'Predicts churn' --tag team=risk`
+///
+/// An administrator of the whole registry gets no grant on the model, so the permission ends with the administrator
+/// role. To keep a permission on the model, grant it: `greenroom access grant WHO manage --model NAME`.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
     /// The model's name
@@ -49,7 +51,7 @@ pub(super) struct CreateArgs {
     /// What the model is for (Markdown)
     #[arg(long, value_name = "TEXT", default_value = "")]
     description: String,
-    /// A tag; may be given several times
+    /// A tag; can be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
     tags: Vec<(Key, Text)>,
     #[command(flatten)]
@@ -57,43 +59,51 @@ pub(super) struct CreateArgs {
 }
 
 /// List the registered models
+///
+/// Example: `greenroom model list`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
 /// Show a model with its versions in stages and its aliases
+///
+/// Example: `greenroom model show churn`
 #[derive(Debug, Args)]
 pub(super) struct NameArgs {
-    /// The model's name, with @{MOMENT} for the past
+    /// The model's name; NAME@{MOMENT} shows an earlier state
     #[arg(add = complete::model())]
     name: String,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
 /// Rename a model; its versions must be in None or Archived
+///
+/// Example: `greenroom model rename churn churn-eu`
 #[derive(Debug, Args)]
 pub(super) struct RenameArgs {
     /// The model's name
     #[arg(add = complete::model())]
     name: ModelName,
-    /// Its new name
+    /// The new name
     new_name: ModelName,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
 /// Delete a model with all its versions, which must be in None or Archived
+///
+/// Example: `greenroom model delete churn`
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     /// The model's name
     #[arg(add = complete::model())]
     name: ModelName,
-    /// Don't ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -101,24 +111,26 @@ pub(super) struct DeleteArgs {
 }
 
 /// Change a model's description
+///
+/// Example: `greenroom model describe churn 'Predicts churn of customers in the EU'`
 #[derive(Debug, Args)]
 pub(super) struct DescribeArgs {
     /// The model's name
     #[arg(add = complete::model())]
     name: ModelName,
-    /// The new description (Markdown); empty to clear it
+    /// The new description (Markdown); an empty text deletes it
     description: String,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Reads `KEY=VALUE`.
+/// Parses `KEY=VALUE`.
 pub(super) fn pair(s: &str) -> Result<(Key, Text), String> {
     let (key, value) = s.split_once('=').ok_or("write KEY=VALUE")?;
     Ok((key.parse().map_err(|e: crate::name::InvalidName| e.to_string())?, text(value)?))
 }
 
-/// Reads a text that may be stored.
+/// Parses a text that can be stored.
 pub(super) fn text(s: &str) -> Result<Text, String> {
     Text::new(s).map_err(|e| e.to_string())
 }
@@ -153,7 +165,7 @@ pub(super) fn run(command: ModelCommand, session: &mut Session) -> Result<Exit, 
     }
 }
 
-/// What in a model's own files cannot be read, each with what to do.
+/// The faults of a model's own files, each with a hint.
 pub(super) fn doubts(view: &ModelView<'_>) -> Result<Vec<String>, TreeError> {
     let told = |problem: &crate::format::Problem| format!("{problem}; `greenroom check` lists every fault");
     let mut out: Vec<String> = view.file()?.iter().filter_map(|file| file.problems.first()).map(told).collect();
@@ -162,11 +174,11 @@ pub(super) fn doubts(view: &ModelView<'_>) -> Result<Vec<String>, TreeError> {
     Ok(out)
 }
 
-/// The newest version for a list, in which one unreadable version hides no model.
+/// The newest version for a list. An unreadable version does not hide the model.
 enum Newest {
     Version(u64),
     Nothing,
-    /// The record of a version that could be it cannot be read.
+    /// The record of a version that may be the newest cannot be read.
     Unreadable,
 }
 
@@ -201,7 +213,7 @@ fn newest(
     }
 }
 
-/// A model for programs; none where its file cannot be read.
+/// A model for JSON output; `None` if its file cannot be read.
 pub(super) fn shown(snapshot: &Snapshot<'_>, view: &ModelView<'_>) -> Result<Option<RegisteredModel>, CliError> {
     let Some(model) = view.file()?.and_then(|f| f.value) else { return Ok(None) };
     let aliases: Vec<(AliasName, u64)> =

@@ -1,4 +1,4 @@
-//! `greenroom follow`, `unfollow`, `mute`, `notify`: what mail a person gets.
+//! `greenroom follow`, `unfollow`, `mute`, `notify`: the mail that a person gets.
 
 use clap::{Args, Subcommand};
 
@@ -17,7 +17,9 @@ use crate::registry::Registry;
 use crate::text::{Text, one_line};
 use crate::view;
 
-/// Follow a version: get mail about what happens to it
+/// Follow a version: get mail about its activity
+///
+/// Example: `greenroom follow churn 3`
 #[derive(Debug, Args)]
 pub(super) struct FollowArgs {
     #[command(flatten)]
@@ -26,7 +28,9 @@ pub(super) struct FollowArgs {
     change: ChangeArgs,
 }
 
-/// No longer follow a version, even if you comment on it, move it or request a transition
+/// Unfollow a version; you do not follow it again by a comment, a transition or a request
+///
+/// Example: `greenroom unfollow churn 3`
 #[derive(Debug, Args)]
 pub(super) struct UnfollowArgs {
     #[command(flatten)]
@@ -35,7 +39,9 @@ pub(super) struct UnfollowArgs {
     change: ChangeArgs,
 }
 
-/// Get no mail about a model
+/// Mute a model: get no mail about it
+///
+/// Example: `greenroom mute churn`
 #[derive(Debug, Args)]
 pub(super) struct MuteArgs {
     /// The model's name
@@ -45,76 +51,88 @@ pub(super) struct MuteArgs {
     change: ChangeArgs,
 }
 
-/// See and change what mail you get, and try the mail server
+/// Show and change the mail you get, and test the mail server
 #[derive(Debug, Subcommand)]
 pub(super) enum NotifyCommand {
     Show(ShowArgs),
     Model(ModelArgs),
+    /// Turn all mail of this registry on, for you
     On(SwitchArgs),
+    /// Turn all mail of this registry off, for you
     Off(SwitchArgs),
     Digest(DigestArgs),
     Approvals(ApprovalsArgs),
     Test(TestArgs),
 }
 
-/// Show what mail a person gets, and why
+/// Show the mail that a person gets, and why
+///
+/// Example: `greenroom notify show`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The person, if it is not you
+    /// The person; by default you
     #[arg(long, value_name = "PERSON")]
     person: Option<UserName>,
 }
 
-/// Choose what to hear of a model
+/// Choose the mail you get about a model
+///
+/// Example: `greenroom notify model churn all`
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
     /// The model's name
     #[arg(add = complete::model())]
     name: ModelName,
     /// all: all new activity; followed: activity on versions you follow; mute: nothing; default: all if you registered
-    /// the model, else followed
+    /// the model, otherwise followed
     #[arg(value_name = "WHAT", value_parser = wish)]
     what: Wish,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Turn all mail of this registry on or off, for you
+/// The options of `notify on` and `notify off`.
 #[derive(Debug, Args)]
 pub(super) struct SwitchArgs {
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Choose when mail comes: immediate, hourly or daily
+/// Choose when mail arrives: immediate, hourly or daily
+///
+/// Example: `greenroom notify digest daily`
 #[derive(Debug, Args)]
 pub(super) struct DigestArgs {
-    /// immediate: at once, one mail a commit; hourly: at each full hour; daily: at the end of each day in UTC
+    /// immediate: at once, one mail per commit; hourly: at each full hour; daily: at the end of each day in UTC
     #[arg(value_name = "WHEN", value_parser = cadence)]
     when: Cadence,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Choose whether mail comes when a request waits for your approval
+/// Choose whether you get mail when a request waits for your approval
+///
+/// Example: `greenroom notify approvals off`
 #[derive(Debug, Args)]
 pub(super) struct ApprovalsArgs {
-    /// on: whenever your approval would count, whatever you follow; off: only as for other requests
+    /// on: whenever your approval would count, even if you do not follow the version; off: only as for other requests
     #[arg(value_name = "WHAT", value_parser = ["on", "off"])]
     what: String,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Send a mail to try the settings: greenroom.smtp, greenroom.mailFrom and the secret smtp
+/// Send a test mail with the settings greenroom.smtp and greenroom.mailFrom and the secret smtp
+///
+/// Example: `greenroom notify test alice@example.com`
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {
-    /// Where to; your own address without this
+    /// The address of the recipient; by default your own
     #[arg(value_name = "ADDRESS")]
     to: Option<String>,
 }
 
-/// What to hear of a model; none: what is usual.
+/// The choice for a model; `None` is the default.
 #[derive(Debug, Clone, Copy)]
 struct Wish(Option<Notify>);
 
@@ -158,7 +176,7 @@ pub(super) fn run(command: NotifyCommand, session: &mut Session) -> Result<Exit,
     }
 }
 
-/// The person that a command is about, as the registry knows him.
+/// The person that a command is about, as recorded in the registry.
 pub(super) fn known(registry: &Registry, user: &UserName) -> Result<Person, CliError> {
     let person = registry.snapshot()?.person(user)?.and_then(|f| f.value);
     person.ok_or_else(|| {
@@ -167,7 +185,7 @@ pub(super) fn known(registry: &Registry, user: &UserName) -> Result<Person, CliE
     })
 }
 
-/// Changes the own file of who asks: one commit.
+/// Changes the file of the person who runs the command, in one commit.
 fn of_person(session: &mut Session, args: &ChangeArgs, change: impl FnOnce(&mut Person)) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let user = session.asker(&registry, args.person())?.user;
@@ -177,7 +195,7 @@ fn of_person(session: &mut Session, args: &ChangeArgs, change: impl FnOnce(&mut 
     change::apply(session, args, &[Action::ChangePerson { user, person, seen: Some(Box::new(before)) }])
 }
 
-/// Changes what who asks hears of a model. What was said under a name that the model had before goes on under this one.
+/// Changes the choice of the person for a model. A choice for an earlier name of the model moves to the current name.
 fn of_model(
     session: &mut Session,
     args: &ChangeArgs,
@@ -192,12 +210,12 @@ fn of_model(
     of_person(session, args, |p| p.notifications.change_under(&names, change))
 }
 
-/// The names of a model: the one it has, then those that it had and no other has now.
+/// The names of a model: the current one, then earlier ones that no other model has now.
 fn names(session: &Session, registry: &Registry, model: &ModelName) -> Result<Vec<ModelName>, CliError> {
     Ok(session.index(registry)?.names_of(model)?)
 }
 
-/// What a person hears of a model.
+/// The choice of a person for a model.
 struct Row {
     name: ModelName,
     notify: Notify,
@@ -257,7 +275,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// The models of which a person hears something else than nothing in particular.
+/// The models that the person registered, made a choice for, or follows versions of.
 fn rows(session: &Session, registry: &Registry, user: &UserName, person: &Person) -> Result<Vec<Row>, CliError> {
     let mut index = session.index(registry)?;
     let mut ties = index.ties_of(user)?;

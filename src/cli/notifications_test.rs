@@ -1,4 +1,4 @@
-//! `greenroom notify test`: does the mail server take a mail?
+//! `greenroom notify test`: checks whether the mail server accepts a mail.
 
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};

@@ -1,4 +1,4 @@
-//! Values by key from options that may be given several times: one value for each key.
+//! Values by key from an option that can be repeated: one value for each key.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -6,7 +6,10 @@ use std::fmt::Display;
 use super::report::CliError;
 use crate::text::one_line;
 
-/// The values by key; two for one key are refused, since one of them would be lost.
+/// The values by key. Two values for one key are refused, since one of them would be lost.
+///
+/// # Errors
+/// A key occurs twice.
 pub(super) fn by_key<K: Ord + Display, V>(option: &str, given: Vec<(K, V)>) -> Result<BTreeMap<K, V>, CliError> {
     let mut out = BTreeMap::new();
     for (key, value) in given {

@@ -1,4 +1,4 @@
-//! What is printed: text for people (with colours and a pager on a terminal), JSON for programs.
+//! Output: text for people (with colours and a pager on a terminal), JSON for programs.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -11,12 +11,12 @@ use crate::text::{many_lines, one_line};
 use crate::time::{Calendar, Timestamp};
 use crate::view;
 
-/// Why output could not be written.
+/// The reason why output could not be written.
 #[derive(Debug)]
 pub(super) enum OutputError {
-    /// Whoever read it reads no more; there is nothing left to be done for them.
+    /// The reader closed the pipe; the program ends quietly.
     Closed,
-    /// It could not be written.
+    /// The write failed.
     Io(io::Error),
 }
 
@@ -26,7 +26,7 @@ impl OutputError {
     }
 }
 
-/// Collects output. Nothing that comes from a registry reaches the terminal unescaped.
+/// Collects output. Text from a registry never reaches the terminal unescaped.
 pub(super) struct Output {
     format: Format,
     text: String,
@@ -52,7 +52,7 @@ impl Output {
         Self { format: self.format, text: String::new(), pager: false, terminal: false }
     }
 
-    /// What was collected, without colours.
+    /// The collected text, without colours.
     pub(super) fn plain(self) -> String {
         anstream::adapter::strip_str(&self.text).to_string()
     }
@@ -62,18 +62,18 @@ impl Output {
         self.format == Format::Json
     }
 
-    /// Prints a line of our own words; what is put into it must be escaped by [`one_line`].
+    /// Prints a line of the program's own text. The caller escapes inserted text by [`one_line`].
     pub(super) fn line(&mut self, text: impl AsRef<str>) {
         self.text.push_str(text.as_ref());
         self.text.push('\n');
     }
 
-    /// Prints a line of foreign words, escaped.
+    /// Prints a line of text from the registry, escaped.
     pub(super) fn foreign(&mut self, text: &str) {
         self.line(one_line(text));
     }
 
-    /// Prints foreign text of several lines, escaped and indented.
+    /// Prints text of several lines from the registry, escaped and indented.
     pub(super) fn block(&mut self, text: &str, indent: &str) {
         for line in many_lines(text).trim_end().lines() {
             let line = format!("{indent}{line}");
@@ -86,14 +86,14 @@ impl Output {
         self.report(value)
     }
 
-    /// Prints a report whose JSON is a format of others, such as SARIF.
+    /// Prints a report in a JSON format that is not the program's own, such as SARIF.
     pub(super) fn report(&mut self, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
         self.line(text);
         Ok(())
     }
 
-    /// Writes what was collected; through a pager when it is long and somebody looks.
+    /// Writes the collected text; through a pager if it is long and stdout is a terminal.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         let text = std::mem::take(&mut self.text);
         if text.is_empty() {
@@ -108,7 +108,7 @@ impl Output {
             let colours = !matches!(anstream::ColorChoice::global(), anstream::ColorChoice::Never);
             let plain = anstream::adapter::strip_str(&text).to_string();
             if let Some(mut input) = pager.stdin.take() {
-                // Who leaves the pager early closes the pipe; that is no error.
+                // A user who quits the pager early closes the pipe; that is no error.
                 let _ = input.write_all(if colours { text.as_bytes() } else { plain.as_bytes() });
             }
             pager.wait()?;
@@ -121,7 +121,7 @@ impl Output {
         }
     }
 
-    /// Writes what was collected so far, before a long wait or a prompt.
+    /// Writes the text collected so far, before a long wait or a prompt.
     pub(super) fn flush(&mut self) -> Result<(), OutputError> {
         let text = std::mem::take(&mut self.text);
         let mut out = anstream::stdout().lock();
@@ -129,7 +129,8 @@ impl Output {
     }
 }
 
-/// The pager of the user's environment, as git chooses it: never one that a repository names (SEC-63).
+/// The pager of the user's environment, in git's order. A repository can never choose the pager: git's own config may
+/// come from an untrusted clone.
 fn pager() -> Option<Child> {
     let chosen = ["GREENROOM_PAGER", "GIT_PAGER", "PAGER"].iter().find_map(|v| std::env::var(v).ok());
     let words = chosen.unwrap_or_else(|| "less".to_owned());
@@ -147,15 +148,15 @@ fn height() -> usize {
     std::env::var("LINES").ok().and_then(|l| l.parse().ok()).unwrap_or(40)
 }
 
-/// The styles of the words that stand out.
+/// For headings and names.
 pub(super) const BOLD: Style = Style::new().bold();
-/// For what matters less.
+/// For less important text.
 pub(super) const DIM: Style = Style::new().dimmed();
 /// For ids of commits.
 pub(super) const YELLOW: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
-/// For what passes.
+/// For a passed check.
 pub(super) const GREEN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
-/// For what is refused.
+/// For a refusal or a failure.
 pub(super) const RED: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 
 /// A time in the local time zone, with its offset: `2026-03-01 12:00+01:00`; `Z` stands for UTC.
@@ -163,7 +164,7 @@ pub(super) fn local(at: Timestamp) -> String {
     Calendar::new(at, jiff::tz::TimeZone::system()).show(at)
 }
 
-/// Puts a style around escaped words.
+/// Escapes a text and puts a style around it.
 pub(super) fn styled(style: Style, text: &str) -> String {
     format!("{style}{}{style:#}", one_line(text))
 }

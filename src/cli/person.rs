@@ -35,7 +35,9 @@ pub(super) enum PersonCommand {
     AllowedSigners(AllowedSignersArgs),
 }
 
-/// Add a person; a commit by one of the addresses is then by this person
+/// Add a person; commits with one of the e-mail addresses then belong to this person
+///
+/// Example: `greenroom person add bob --email bob@example.com --name 'Bob Smith'`
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
     /// The person's id: a login, a pseudonym or an e-mail address
@@ -46,43 +48,49 @@ pub(super) struct AddArgs {
     change: ChangeArgs,
 }
 
-/// What is known of a person.
+/// The fields of a person.
 #[derive(Debug, Args)]
 struct KnownArgs {
-    /// An e-mail address; may be given several times
+    /// An e-mail address; can be repeated
     #[arg(long = "email", value_name = "ADDRESS", value_parser = address)]
     emails: Vec<Text>,
-    /// The name that is shown
+    /// The name to show
     #[arg(long = "name", value_name = "TEXT", value_parser = text)]
     shown: Option<Text>,
-    /// A login at the git host, where it is not the id; may be given several times
+    /// A login at the git host that differs from the id; can be repeated
     #[arg(long = "login", value_name = "LOGIN", value_parser = text)]
     logins: Vec<Text>,
-    /// A key that signs the person's commits: a file with an SSH public key or an armored OpenPGP one, or an SSH key
+    /// A key that signs the person's commits: an SSH public key, or a file with an SSH or armored OpenPGP public key
     #[arg(long = "key", value_name = "FILE|KEY")]
     keys: Vec<String>,
 }
 
 /// List the people
+///
+/// Example: `greenroom person list`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
 /// Show a person with groups and grants
+///
+/// Example: `greenroom person show bob`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// The person's id
     #[arg(add = complete::person())]
     id: UserName,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Change what is known of a person; addresses, logins and keys that are given are added
+/// Change a person; addresses, logins and keys are added to the existing ones
+///
+/// Example: `greenroom person set bob --key ~/.ssh/id_ed25519.pub`
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// The person's id
@@ -90,13 +98,13 @@ pub(super) struct SetArgs {
     id: UserName,
     #[command(flatten)]
     known: KnownArgs,
-    /// Take an e-mail address away
+    /// Remove an e-mail address; can be repeated
     #[arg(long, value_name = "ADDRESS")]
     remove_email: Vec<String>,
-    /// Take a login away
+    /// Remove a login; can be repeated
     #[arg(long, value_name = "LOGIN")]
     remove_login: Vec<String>,
-    /// Let a key no longer count from now on; a part of it or of its fingerprint that is unique names it
+    /// Revoke a key from now on; name it by a unique part of the key or of its fingerprint; can be repeated
     #[arg(long, value_name = "KEY")]
     revoke_key: Vec<String>,
     #[command(flatten)]
@@ -104,12 +112,14 @@ pub(super) struct SetArgs {
 }
 
 /// Remove a person with all grants and group memberships
+///
+/// Example: `greenroom person remove bob`
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
     /// The person's id
     #[arg(add = complete::person())]
     id: UserName,
-    /// Don't ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -117,9 +127,11 @@ pub(super) struct RemoveArgs {
 }
 
 /// Print the SSH keys as git's allowed_signers file (gpg.ssh.allowedSignersFile; OpenSSH 9.1 or later)
+///
+/// Example: `greenroom person allowed-signers > allowed_signers`
 #[derive(Debug, Args)]
 pub(super) struct AllowedSignersArgs {
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
@@ -153,7 +165,7 @@ fn now(session: &Session, registry: &Registry) -> Result<Timestamp, CliError> {
     Ok(session.now(&session.identity(registry.repo())?.1))
 }
 
-/// Adds what is given to what is known.
+/// Adds the given addresses, name, logins and keys to a person.
 fn learn(session: &Session, person: &mut Person, known: KnownArgs, now: Timestamp) -> Result<(), CliError> {
     person.emails.extend(known.emails);
     person.logins.extend(known.logins);
@@ -163,7 +175,7 @@ fn learn(session: &Session, person: &mut Person, known: KnownArgs, now: Timestam
     for given in &known.keys {
         let (key, fingerprint) = read_key(session, given)?;
         let same = |k: &&mut SigningKey| k.revoked_at.is_none() && shown(k).0 == fingerprint;
-        // An OpenPGP key that was renewed takes the place of what it was before.
+        // A renewed OpenPGP key replaces its earlier form.
         match person.keys.iter_mut().find(same) {
             Some(there) => there.key = key,
             None => person.keys.push(SigningKey { key, added_at: Some(now), revoked_at: None }),
@@ -172,11 +184,11 @@ fn learn(session: &Session, person: &mut Person, known: KnownArgs, now: Timestam
     Ok(())
 }
 
-/// A public key, given itself or in a file, and its fingerprint.
+/// A public key (from a file, or the argument itself) and its fingerprint.
 fn read_key(session: &Session, given: &str) -> Result<(Text, String), CliError> {
     let is_key = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-", "-----"].iter().any(|start| given.starts_with(start));
     let mut words = given.to_owned();
-    // What is given as the key itself may be a private one by mistake, and is not repeated.
+    // The argument may be a private key by mistake, so the error does not repeat it.
     let (mut named, max) = ("the key".to_owned(), signature::MAX_KEY as u64);
     if !is_key {
         let path = session.path(Path::new(given));
@@ -196,7 +208,7 @@ fn read_key(session: &Session, given: &str) -> Result<(Text, String), CliError> 
     Ok((text, key.fingerprint().to_owned()))
 }
 
-/// A key as it is shown: its fingerprint and its kind. A key that cannot be used is shown by its beginning.
+/// A key for output: its fingerprint and its kind. An unusable key is shown by its first characters.
 fn shown(key: &SigningKey) -> (String, String) {
     match PublicKey::parse(key.key.as_str()) {
         Ok(public) => (public.fingerprint().to_owned(), public.kind()),
@@ -244,7 +256,7 @@ fn set(args: SetArgs, session: &mut Session) -> Result<Exit, CliError> {
     change::apply(session, &args.change, &[Action::ChangePerson { user: args.id, person, seen }])
 }
 
-/// What removes a person and all that names the person as one who may do something.
+/// The actions that remove a person and everything that names the person: grants, memberships, approver lists.
 fn farewell(registry: &Registry, user: UserName) -> Result<Vec<Action>, CliError> {
     let snapshot = registry.snapshot()?;
     let to = Principal::User(user.clone());
@@ -274,7 +286,7 @@ fn had(there: bool, user: &UserName, what: &str, value: &str) -> Result<(), CliE
 fn shown_person(user: &UserName, p: &Person) -> view::Person {
     let key = |k: &SigningKey| {
         let (fingerprint, kind) = shown(k);
-        // What is no public key is not repeated: it may be a private one.
+        // A text that is no public key is not printed: it may be a private key.
         let key = PublicKey::parse(k.key.as_str()).is_ok().then(|| k.key.clone());
         view::SigningKey { fingerprint, kind, key, added_at: k.added_at, revoked_at: k.revoked_at }
     };

@@ -1,22 +1,25 @@
-//! Naming one of several records by a part of its id.
+//! Finding a record by a part of its id.
 
 use super::report::{CliError, Exit};
 use crate::name::Id;
 
-/// How many characters of an id must be given at least.
+/// The fewest characters of an id that must be given.
 const SHORTEST: usize = 4;
 
-/// The end of an id, which differs even between ids of the same moment: enough to name one in most lists.
+/// The end of an id, which differs even between ids of the same moment. It is enough to name a record in most lists.
 pub(super) fn short(id: &Id) -> &str {
     id.as_str().get(28..).unwrap_or(id.as_str())
 }
 
-/// Whether a word can be a part of an id: it is long enough, of hexadecimal digits and hyphens.
+/// Whether a word can be a part of an id: long enough, and only hexadecimal digits and hyphens.
 pub(super) fn is_part(word: &str) -> bool {
     word.len() >= SHORTEST && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
-/// Finds the one id that starts or ends with `given`; `what` names the kind of thing in errors.
+/// Finds the only id that starts or ends with `given`; `what` names the kind of record in errors.
+///
+/// # Errors
+/// No id matches, or more than one.
 pub(super) fn by_part<'i>(what: &str, given: &str, ids: impl IntoIterator<Item = &'i Id>) -> Result<&'i Id, CliError> {
     let meant = |id: &&Id| id.as_str().starts_with(given) || id.as_str().ends_with(given);
     let found: Vec<&Id> = ids.into_iter().filter(|_| given.len() >= SHORTEST).filter(meant).collect();

@@ -1,4 +1,4 @@
-//! `greenroom completions` and `greenroom man`: what packages of the program install beside it.
+//! `greenroom completions` and `greenroom man`: files that packages install beside the program.
 
 use std::path::PathBuf;
 
@@ -12,8 +12,10 @@ use super::{Cli, complete};
 
 /// Print the completion script of a shell
 ///
-/// The script asks this program for the words that may follow, names of models, versions, stages, aliases and people of
-/// the registry among them.
+/// Example: `source <(greenroom completions bash)`
+///
+/// The script asks this program for the next words, including names of models, versions, stages, aliases and people of
+/// the registry.
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
     /// The shell
@@ -21,13 +23,15 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Print a manual page, or write all of them into a folder
+/// Print a manual page, or write all pages to a folder
+///
+/// Example: `greenroom man model create | man -l -`
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
     /// The command, such as `model create`; by default the page of the program
     #[arg(value_name = "COMMAND", conflicts_with = "folder")]
     words: Vec<String>,
-    /// Write all pages into this folder, as greenroom.1, greenroom-model.1, …
+    /// Write all pages to this folder, as greenroom.1, greenroom-model.1, …
     #[arg(long = "dir", value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
@@ -64,7 +68,7 @@ pub(super) fn man(args: &ManArgs, session: &mut Session) -> Result<Exit, CliErro
     Ok(Exit::Ok)
 }
 
-/// Writes the page of a command and those of its own commands; gives how many.
+/// Writes the page of a command and the pages of its subcommands. Returns the number of pages.
 fn write_pages(command: &Command, name: &str, folder: &std::path::Path) -> Result<usize, CliError> {
     std::fs::write(folder.join(format!("{name}.1")), page(command)?)?;
     let mut count = 1;
@@ -77,7 +81,7 @@ fn write_pages(command: &Command, name: &str, folder: &std::path::Path) -> Resul
 fn page(command: &Command) -> Result<String, CliError> {
     let mut text = Vec::new();
     let named = command.clone().version(env!("CARGO_PKG_VERSION"));
-    // The date would make each build's pages differ.
+    // A date would make the pages of each build differ.
     clap_mangen::Man::new(named).date("").render(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -1,4 +1,4 @@
-//! A progress bar on the terminal for what takes longer than a second.
+//! A progress bar on the terminal for work that takes longer than a second.
 
 use std::fmt::Write;
 use std::sync::OnceLock;
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// What is done within this time needs no bar.
+/// Work shorter than this shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the bar counts.
+/// The unit of the bar.
 #[derive(Debug, Clone, Copy)]
 enum Unit {
     Bytes,
     Things,
 }
 
-/// A bar that shows itself late, on a terminal only, and is gone when dropped.
+/// A progress bar. It appears after a second, only on a terminal, and disappears when dropped.
 pub(super) struct Progress {
     doing: &'static str,
     unit: Unit,
@@ -25,12 +25,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts to count bytes; `doing` is what the bar says, such as `Hashing`.
+    /// Starts a bar in bytes; `doing` is its label, such as `Hashing`.
     pub(super) fn new(doing: &'static str) -> Self {
         Self::of(doing, Unit::Bytes)
     }
 
-    /// Starts to count other things.
+    /// Starts a bar that counts other things than bytes.
     pub(super) fn counting(doing: &'static str) -> Self {
         Self::of(doing, Unit::Things)
     }
@@ -39,7 +39,7 @@ impl Progress {
         Self { doing, unit, started: Instant::now(), bar: OnceLock::new() }
     }
 
-    /// Takes note that `done` of `total` are done; may be called from several threads.
+    /// Records that `done` of `total` are done; several threads may call it.
     pub(super) fn seen(&self, done: u64, total: u64) {
         if self.bar.get().is_none() && self.started.elapsed() < PATIENCE {
             return;
@@ -56,7 +56,7 @@ impl Progress {
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let started = self.started;
-        // The library's own rate counts from when the bar shows itself, as if all that was done by then took no time.
+        // The library's own rate counts from the moment the bar appears, as if the earlier work had taken no time.
         let style = style
             .with_key("rate", move |state: &ProgressState, out: &mut dyn Write| {
                 let _ = write!(out, "{}/s", size(rate(state.pos(), started.elapsed())));
@@ -65,7 +65,7 @@ impl Progress {
                 let left = left(state.pos(), state.len().unwrap_or(0), started.elapsed());
                 let _ = write!(out, "{}", indicatif::HumanDuration(left));
             });
-        // Where stderr is no terminal the library draws nothing.
+        // The library draws nothing if stderr is no terminal.
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(self.doing);
@@ -73,13 +73,13 @@ impl Progress {
     }
 }
 
-/// How many a second were done since the start.
+/// The average rate since the start, per second.
 fn rate(done: u64, elapsed: Duration) -> u64 {
     let millis = elapsed.as_millis().max(1);
     u64::try_from(u128::from(done).saturating_mul(1000) / millis).unwrap_or(u64::MAX)
 }
 
-/// How long the rest takes at that rate, in whole seconds; nothing is known before something is done.
+/// The estimated time for the rest at that rate, in whole seconds; meaningless before anything is done.
 fn left(done: u64, total: u64, elapsed: Duration) -> Duration {
     let rest = u128::from(total.saturating_sub(done));
     let millis = rest.saturating_mul(elapsed.as_millis()) / u128::from(done.max(1));

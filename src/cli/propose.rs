@@ -1,4 +1,4 @@
-//! `--branch` of `greenroom request create` and `greenroom alias`: a proposal as a branch, to be merged by somebody else.
+//! `--branch` of `greenroom request create` and `greenroom alias`: a proposal as a branch that another person merges.
 
 use clap::Args;
 
@@ -18,26 +18,26 @@ use crate::text::one_line;
 use crate::tree::Oid;
 use crate::view;
 
-/// Whether and how to ask by a branch.
+/// Options that make the request a branch.
 #[derive(Debug, Clone, Args)]
 pub(super) struct BranchArgs {
-    /// Ask by a branch that makes the move, for a pull request: its merge by somebody else is the approval. It grows
-    /// from what `origin` holds; nothing is checked out. By default it is named after what it does, such as
+    /// Create a branch that makes the change, for a pull request: its merge by another person is the approval. The
+    /// branch starts at the state of `origin`; nothing is checked out. The default name tells the change, such as
     /// request/MODEL-VERSION-STAGE
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     branch: Option<String>,
-    /// Let the branch grow from this revision instead
+    /// Start the branch at this revision instead
     #[arg(long, value_name = "REVISION", requires = "branch")]
     onto: Option<String>,
 }
 
 impl BranchArgs {
-    /// The name given, empty for the default; none where no branch is asked for.
+    /// The given name, empty for the default name; `None` without `--branch`.
     pub(super) fn name(&self) -> Option<&str> {
         self.branch.as_deref()
     }
 
-    /// The commit that the branch grows from; none in an empty repository.
+    /// The commit that the branch starts at; `None` in an empty repository.
     fn base(&self, registry: &Registry) -> Result<Option<Oid>, CliError> {
         Ok(match &self.onto {
             Some(revision) => Some(registry.repo().resolve(revision)?),
@@ -45,7 +45,7 @@ impl BranchArgs {
         })
     }
 
-    /// The state in which versions are looked up: that of the commit that the branch grows from, else that of now.
+    /// The snapshot to look versions up in: that of the branch's start, otherwise the current one.
     pub(super) fn snapshot<'r>(&self, registry: &'r Registry) -> Result<Snapshot<'r>, CliError> {
         match self.branch {
             Some(_) => Ok(registry.snapshot_of(self.base(registry)?)?),
@@ -54,7 +54,7 @@ impl BranchArgs {
     }
 }
 
-/// The usual name of the branch that asks for a move of a model's version or alias.
+/// The default name of a branch that moves a model's version or alias.
 fn usual(model: &ModelName, what: &str) -> String {
     // Two dots would be a range to git.
     format!("request/{}-{what}", ModelDir::of(model).as_str().replace("..", ".%2E"))
@@ -93,7 +93,7 @@ pub(super) fn run(
     Ok(Exit::Ok)
 }
 
-/// Refuses a branch that nobody could ever merge: its merge is one approval, and the move takes more.
+/// Refuses a branch that no person could ever merge: its merge is one approval, and the transition needs more.
 fn mergeable(registry: &Registry, base: Oid, action: &Action) -> Result<(), CliError> {
     let Action::Transition { model, version, to, .. } = action else { return Ok(()) };
     let snapshot = registry.snapshot_of(Some(base))?;
@@ -146,7 +146,7 @@ fn push(branch: &str) -> String {
     format!("git push origin {}", shell_path(branch))
 }
 
-/// A branch as a word that a shell takes as one.
+/// Quotes a branch name for a shell.
 fn shell_path(branch: &str) -> String {
     branch.split('/').map(shell).collect::<Vec<_>>().join("/")
 }

@@ -1,4 +1,4 @@
-//! What `greenroom check BASE..HEAD` says of a pull request, in each form that is asked for.
+//! The report of `greenroom check BASE..HEAD` about a pull request, in each requested format.
 
 use super::annotate::markdown::{self, Markdown};
 use super::annotate::{Finding, Style, github, gitlab, sarif};
@@ -17,7 +17,7 @@ use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::view::{self, PullReport};
 
-/// How many people, events and comparisons are told one by one.
+/// The largest number of people, events and comparisons that are listed one by one.
 const MANY: usize = 20;
 
 /// A version that the merge would put into a stage.
@@ -28,13 +28,13 @@ struct Entry<'e> {
     to: &'e Stage,
 }
 
-/// A part of a stage's rule, and whether it holds; none where only the merge can tell.
+/// A part of a stage's rule, and whether it holds; `None` if only the merge can tell.
 struct Condition {
     asks: String,
     holds: Option<bool>,
 }
 
-/// A request that the merge would leave open, and who may decide it.
+/// A request that the merge would leave open, and the people who may decide it.
 struct Open<'e> {
     model: &'e ModelName,
     version: u64,
@@ -42,14 +42,14 @@ struct Open<'e> {
     users: Vec<UserName>,
 }
 
-/// A version beside the one that it would take the place of.
+/// A version beside the version that it would replace.
 struct Compared {
     model: ModelName,
     heads: Vec<String>,
     parts: Vec<Part>,
 }
 
-/// All that is told of a pull request.
+/// The contents of the report on a pull request.
 pub(super) struct Summary<'a> {
     pull: &'a Pull<'a>,
     judged: &'a Judged,
@@ -57,12 +57,12 @@ pub(super) struct Summary<'a> {
     rules: Vec<(Entry<'a>, Vec<Condition>)>,
     open: Vec<Open<'a>>,
     compared: Vec<Compared>,
-    /// `greenroom.toml`, from the repository's root.
+    /// The path of `greenroom.toml` from the repository's root.
     home: String,
 }
 
 impl<'a> Summary<'a> {
-    /// Gathers what is told.
+    /// Collects the contents.
     pub(super) fn new(
         pull: &'a Pull<'a>,
         judged: &'a Judged,
@@ -89,7 +89,7 @@ impl<'a> Summary<'a> {
         Ok(Self { pull, judged, merger, rules, open, compared, home })
     }
 
-    /// The report in a form; styled if it is for a terminal.
+    /// Writes the report in a format.
     pub(super) fn report(&self, style: Style, out: &mut Output) -> Result<(), CliError> {
         let judged = self.judged;
         let faults = judged.faults.iter().map(|f| Finding { problem: &f.problem, fault: true });
@@ -108,7 +108,7 @@ impl<'a> Summary<'a> {
         Ok(())
     }
 
-    /// In a sentence, who may merge.
+    /// The sentence that says who may merge.
     fn verdict(&self) -> String {
         let judged = self.judged;
         let names = |users: &[UserName]| {
@@ -129,7 +129,7 @@ impl<'a> Summary<'a> {
         }
     }
 
-    /// In a sentence, what is to be merged and whose it is.
+    /// The sentence that says what is merged and who wrote it.
     fn head(&self) -> String {
         let judged = self.judged;
         let base = self.pull.base.map_or_else(|| "nothing".to_owned(), |b| b.short());
@@ -302,7 +302,7 @@ fn problem(out: &mut Markdown, mark: &str, p: &crate::format::Problem) {
     }
 }
 
-/// The versions that would enter a stage, without those that make way.
+/// The versions that would enter a stage, without versions that only leave it.
 fn entries(events: &[Event]) -> impl Iterator<Item = Entry<'_>> {
     events.iter().filter_map(|e| match e {
         Event::Transitioned { model, version, from, to, cause: Cause::Direct | Cause::Request { .. } } => {
@@ -377,7 +377,7 @@ fn conditions(
     Ok(out)
 }
 
-/// The version that enters a stage in use, beside the one that is there now.
+/// The version that enters an active stage, beside the version that is in the stage now.
 fn beside(
     entry: &Entry<'_>,
     before: &Snapshot<'_>,
@@ -403,7 +403,7 @@ fn beside(
     Ok(Some(Compared { model: entry.model.clone(), heads, parts: compare::parts(&sides) }))
 }
 
-/// The requests that would be opened or reviewed and not closed, with the people who may decide them.
+/// The requests that the merge would open or review without closing them, with the people who may decide them.
 fn open<'e>(events: &'e [Event], before: &Snapshot<'_>) -> Result<Vec<Open<'e>>, CliError> {
     let own = before.settings()?.is_some_and(|s| s.identity.self_approval);
     let mut out = Vec::new();
@@ -428,7 +428,7 @@ fn open<'e>(events: &'e [Event], before: &Snapshot<'_>) -> Result<Vec<Open<'e>>,
     Ok(out)
 }
 
-/// The title of a report of files that are not committed, for Markdown.
+/// The report on files that are not committed, as Markdown.
 pub(super) fn of_files(faults: &[Fault], warnings: &[crate::format::Problem], told: &str) -> String {
     let mut out = Markdown::default();
     out.heading(2, if faults.is_empty() { "Greenroom: no faults" } else { "Greenroom: there are faults" });

@@ -1,4 +1,4 @@
-//! `greenroom register`: a model folder, or the address of one, becomes a version.
+//! `greenroom register`: registers a model folder, or a URI, as a version.
 
 use std::path::{Path, PathBuf};
 
@@ -21,15 +21,18 @@ use crate::name::{AliasName, Key, ModelName};
 use crate::registry::{Options, Registry, RegistryError};
 use crate::text::{Text, with_causes};
 
-/// Register a version of a model: a folder that MLflow wrote, any files, or an address
+/// Register a version of a model: a folder that MLflow wrote, any files, or a URI
 ///
-/// With PATH the files are copied into the registry: small texts are committed, the others are stored in the layout
-/// of Git LFS with a pointer for each, so that `git lfs push` and `git lfs pull` move them. What `MLmodel` and the
-/// environment files say is recorded with the version. runs:/RUN/PATH and models:/m-ID are fetched from the tracking
-/// server, with the parameters and metrics of the run. With --source alone, only the address is recorded.
-/// The model is created if it is not there yet.
+/// Examples: `greenroom register churn ./model --metric auc=0.91`; `greenroom register churn --source
+/// s3://models/churn/1`
 ///
-/// What a `.greenroomignore` in the folder names is left out; it is written as a `.gitignore` is.
+/// With PATH the files are copied into the registry. Small text files are committed. Other files are stored in the
+/// layout of Git LFS with a pointer for each, so `git lfs push` and `git lfs pull` transfer them. The version records
+/// the contents of `MLmodel` and of the environment files. runs:/RUN/PATH and models:/m-ID are fetched from the
+/// tracking server, with the parameters and metrics of the run. With --source alone, only the URI is recorded. If the
+/// model does not exist, the command creates it.
+///
+/// Files that a `.greenroomignore` in the folder names are left out; its syntax is that of `.gitignore`.
 #[derive(Debug, Args)]
 pub(super) struct RegisterArgs {
     /// The model's name
@@ -45,62 +48,62 @@ pub(super) struct RegisterArgs {
     /// Where the model came from, such as s3://bucket/model or runs:/RUN/model
     #[arg(long, value_name = "URI", value_parser = text)]
     source: Option<Text>,
-    /// What is special about this version (Markdown)
+    /// The description of this version (Markdown)
     #[arg(long, value_name = "TEXT", value_parser = text)]
     description: Option<Text>,
-    /// A parameter of the run; may be given several times
+    /// A parameter of the run; can be repeated
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = pair)]
     params: Vec<(Key, Text)>,
-    /// A metric of the run; may be given several times
+    /// A metric of the run; can be repeated
     #[arg(long = "metric", value_name = "KEY=NUMBER", value_parser = metric)]
     metrics: Vec<(Key, Metric)>,
-    /// A tag; may be given several times
+    /// A tag; can be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
     tags: Vec<(Key, Text)>,
-    /// An alias to point at the version; may be given several times
+    /// An alias to point to the version; can be repeated
     #[arg(long = "alias", value_name = "ALIAS")]
     aliases: Vec<AliasName>,
-    /// The MLflow run that made it; by default what MLmodel says
+    /// The MLflow run that made the version; by default the run in MLmodel
     #[arg(long, value_name = "ID", value_parser = text)]
     run_id: Option<Text>,
     /// A link to the run
     #[arg(long, value_name = "URL", value_parser = text)]
     run_link: Option<Text>,
-    /// The MLflow logged model; by default what MLmodel says
+    /// The MLflow logged model; by default the one in MLmodel
     #[arg(long, value_name = "ID", value_parser = text)]
     model_id: Option<Text>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// What is taken of a folder.
+/// Options that select the files of a folder.
 #[derive(Debug, Args)]
 struct SelectionArgs {
-    /// Leave out what matches, as a line of a .gitignore would; may be given several times
+    /// Leave out files that match the pattern (syntax of .gitignore); can be repeated
     #[arg(long, value_name = "PATTERN", requires = "path")]
     exclude: Vec<String>,
-    /// Take what symbolic links point to, wherever that is
+    /// Follow symbolic links and take their targets, wherever they are
     #[arg(long, requires = "path")]
     follow_links: bool,
-    /// Take the folders named .git, too, which are left out otherwise: they may hold credentials
+    /// Take folders named .git as well; by default they are left out, because they may hold credentials
     #[arg(long, requires = "path")]
     with_git: bool,
 }
 
-/// Where runs and logged models are fetched from.
+/// The tracking server to fetch runs and logged models from.
 #[derive(Debug, Args)]
 struct TrackingArgs {
-    /// The tracking server that runs:/… and models:/m-… are fetched from. MLFLOW_TRACKING_TOKEN, or
-    /// MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, are sent to it
+    /// The tracking server to fetch runs:/… and models:/m-… from. The variables MLFLOW_TRACKING_TOKEN, or
+    /// MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, hold its credentials
     #[arg(long, value_name = "URL", env = "MLFLOW_TRACKING_URI", hide_env_values = true)]
     tracking_uri: Option<String>,
-    /// Where the tracking server may keep files that are fetched, besides the server itself: a folder, or the artifacts
-    /// of another server (https://HOST/api/2.0/mlflow-artifacts/artifacts); may be given several times
+    /// A place where the tracking server may store files, besides the server itself: a folder, or the artifacts of
+    /// another server (https://HOST/api/2.0/mlflow-artifacts/artifacts); can be repeated
     #[arg(long, value_name = "PREFIX")]
     import_from: Vec<String>,
 }
 
-/// Reads `KEY=NUMBER`.
+/// Parses `KEY=NUMBER`.
 pub(super) fn metric(s: &str) -> Result<(Key, Metric), String> {
     let (key, value) = s.split_once('=').ok_or("write KEY=NUMBER")?;
     let number: f64 = value.trim().parse().map_err(|_| format!("{} is no number", crate::text::quoted(value)))?;
@@ -134,7 +137,7 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
     };
     let (mut warnings, mut stored) = (Vec::new(), 0);
     if let Some(path) = &args.path {
-        // Whoever may not register learns it before gigabytes are copied.
+        // A person without permission gets the refusal before gigabytes are copied.
         would_pass(session, &registry, &args.change, &args.name, &new)?;
         let (taken, notes) = match remote(path) {
             Some(uri) => fetch(&registry, &uri, &args.tracking, args.change.is_dry_run(), &mut new)?,
@@ -180,13 +183,13 @@ fn would_pass(
     Err(RegistryError::Denied { outcome: Box::new(outcome) }.into())
 }
 
-/// The address of a run's artifact or of a logged model, where PATH is one.
+/// The URI of a run's artifact or of a logged model, if PATH is one.
 fn remote(path: &Path) -> Option<String> {
     let text = path.to_str()?;
     ["runs:/", "models:/"].iter().any(|scheme| text.starts_with(scheme)).then(|| text.to_owned())
 }
 
-/// Takes the files of a folder in; for a dry run they are only hashed.
+/// Takes in the files of a folder; a dry run only hashes them.
 fn take(
     session: &Session,
     registry: &Registry,
@@ -199,7 +202,7 @@ fn take(
     let path = session.path(path);
     let exclude = Exclude::new(&selected.exclude).map_err(|e| CliError::usage(e.to_string()))?;
     let links = if selected.follow_links { Links::Follow } else { Links::Refuse };
-    // A model in a clone without its large files has them beside that clone's history, or nowhere.
+    // A model in a clone without its large files has them in the LFS store of that clone, or nowhere.
     let own = Repo::discover(&path).ok();
     let guarded = guarded(registry, own.as_ref());
     let objects = std::iter::once(store.clone()).chain(own.map(|repo| Store::at(repo.lfs_dir()))).collect();
@@ -210,14 +213,14 @@ fn take(
     Ok(artifact::ingest_selected(&path, &selection, keep, &Limits::default(), &seen)?)
 }
 
-/// The folders of a registry, of which nothing is registered; also in the work tree of the registry in which a model lies.
+/// The folders of a registry, whose files are never registered; also those in the work tree that the model lies in.
 fn guarded(registry: &Registry, own: Option<&Repo>) -> Guarded {
     let other = own.filter(|repo| repo.common_dir() == registry.repo().common_dir()).and_then(Repo::work_dir);
     Guarded::new(registry.own_folders().into_iter().chain(other.map(|dir| dir.join(registry.at()))))
 }
 
-/// Fetches the files of a run's artifact or of a logged model into the store, and adds what its run measured to the
-/// version; what is given already stands. Gives what people should know, too.
+/// Fetches the files of a run's artifact or of a logged model into the store, and adds the measurements of its run to
+/// the version. Values from the command line win. Returns the files and the notes for the user.
 fn fetch(
     registry: &Registry,
     uri: &str,
@@ -240,7 +243,7 @@ fn fetch(
             return Err(CliError::usage(format!("{uri} names no run's artifact and no logged model")).hint(hint));
         }
     };
-    // Nobody knows what files hold before they are here: for a dry run they come to a folder of its own.
+    // The content of files is unknown before they are here, so a dry run fetches them to a temporary folder.
     let scratch = if dry_run { Some(tempfile::tempdir()?) } else { None };
     let folder = scratch.as_ref().map_or_else(|| registry.repo().lfs_dir(), |dir| dir.path().to_owned());
     let progress = Progress::new("Fetching");
@@ -269,7 +272,7 @@ fn fetch(
     Ok((taken, notes))
 }
 
-/// One line on what was taken in.
+/// One line that sums up the files taken in.
 fn summary(taken: &Ingested) -> String {
     let stored: Vec<u64> = taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.size).collect();
     let all = &taken.artifacts;

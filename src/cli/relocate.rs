@@ -1,4 +1,4 @@
-//! `greenroom move`: the same registry in another folder of its repository.
+//! `greenroom move`: moves the registry to another folder of its repository.
 
 use std::path::Path;
 
@@ -13,15 +13,17 @@ use crate::git::Repo;
 use crate::registry::Registry;
 use crate::text::quoted;
 
-/// Move the registry to another folder of its repository, in one commit in which nothing else happens
+/// Move the registry to another folder of its repository, in a commit of its own
 ///
-/// Its history, its ids and its URLs stay: log, as-of, verify and the server follow the move. Files that speak of the
-/// repository as a whole stay at its root: README, LICENSE, .mailmap, .lfsconfig, CODEOWNERS and the folders of git hosts.
-/// The paths that a section of `greenroom codeowners` names follow in the same commit. Branches that were made before are
-/// best merged first: the gate refuses files that a merge puts where the registry was.
+/// Example: `greenroom move registry`
+///
+/// History, ids and URLs stay the same: log, as-of queries, verify and the server follow the move. Files of the
+/// repository as a whole stay at its root: README, LICENSE, .mailmap, .lfsconfig, CODEOWNERS and the folders of git
+/// hosts. The same commit updates the paths in the section that `greenroom codeowners` wrote. Merge older branches
+/// first: the gate refuses files that a merge puts into the old folder.
 #[derive(Debug, Args)]
 pub(super) struct MoveArgs {
-    /// The new folder, by its path from the root of the repository; `.` or `/` is the root
+    /// The new folder, as a path from the root of the repository; `.` or `/` is the root
     #[arg(value_name = "TO")]
     to: String,
     #[command(flatten)]
@@ -40,7 +42,7 @@ pub(super) fn run(args: &MoveArgs, session: &mut Session) -> Result<Exit, CliErr
     change::apply(session, &args.change, &[Action::MoveRegistry { to }])
 }
 
-/// Refuses a folder that git or another system cannot hold, or in which no gate would look for a registry.
+/// Refuses a folder that git or another system cannot hold, or that the gate would not search for a registry.
 fn check_name(registry: &Registry, to: &str) -> Result<(), CliError> {
     if let Some(why) = Repo::path_fault(&format!("{to}greenroom.toml")) {
         return Err(CliError::usage(format!("TO: {} cannot be a folder: {why}", quoted(to))));
@@ -59,7 +61,7 @@ fn check_name(registry: &Registry, to: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Refuses a folder within another registry, or around it.
+/// Refuses a folder within another registry, or around one.
 fn check_neighbours(registry: &Registry, to: &str) -> Result<(), CliError> {
     let Some(tip) = registry.head()? else { return Ok(()) };
     let folders = registry.folders(tip)?;
@@ -69,7 +71,7 @@ fn check_neighbours(registry: &Registry, to: &str) -> Result<(), CliError> {
     Err(CliError::new(Exit::Exists, message).hint("no registry lies within another: name a folder beside it"))
 }
 
-/// Refuses a folder of the work tree that leads elsewhere, or that holds files git does not know.
+/// Refuses a folder of the work tree that is a link, or that holds files that git does not track.
 fn check_work_tree(work: &Path, to: &str) -> Result<(), CliError> {
     let mut path = work.to_owned();
     for name in to.split('/').filter(|name| !name.is_empty()) {

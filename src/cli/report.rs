@@ -1,4 +1,4 @@
-//! Errors as people see them: a message, its causes, a hint, and the exit code. The one place that translates.
+//! Errors for people: a message, its causes, hints, and the exit code. All translation of errors happens here.
 
 use std::process::ExitCode;
 
@@ -19,24 +19,24 @@ use crate::search::SearchError;
 use crate::text::{many_lines, one_line};
 use crate::view;
 
-/// The exit codes; they are documented in `greenroom --help` and never change.
+/// The exit codes. `greenroom --help` documents them; they never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// Done.
+    /// Success.
     Ok = 0,
-    /// Failed, for a reason that has no code of its own.
+    /// A failure without a code of its own.
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// What was named is not there.
+    /// A named thing does not exist.
     NotFound = 3,
-    /// What was to be made is there already.
+    /// The thing to create already exists.
     Exists = 4,
-    /// A permission or rule refuses it.
+    /// A permission or rule refuses the change.
     Refused = 5,
-    /// Another writer, or uncommitted changes, are in the way.
+    /// Another writer, or uncommitted changes, conflict with the change.
     Conflict = 6,
-    /// What was checked is not what it should be.
+    /// A verification found a fault.
     Unverified = 7,
 }
 
@@ -46,26 +46,26 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error on its way to the terminal.
+/// An error for the user.
 #[derive(Debug)]
 pub(super) struct CliError {
     pub(super) exit: Exit,
-    /// What failed.
+    /// What is wrong.
     pub(super) message: String,
-    /// Why, outermost first.
+    /// The causes, outermost first.
     pub(super) causes: Vec<String>,
-    /// What to do about it.
+    /// Hints: what to do about the error.
     pub(super) hints: Vec<String>,
-    /// What the rules said, if they refused.
+    /// The verdict of the rules, if they refused the change.
     pub(super) denied: Option<Box<Outcome>>,
-    /// Which of several actions it was, counted from 0, if one of them.
+    /// The number of the failed action, counted from 0, if the command has several actions.
     pub(super) action: Option<usize>,
-    /// What was named and is not there, so that a similar name can be suggested.
+    /// The name that does not exist, so that a similar name can be suggested.
     pub(super) absent: Option<Box<(Noun, String)>>,
 }
 
 impl CliError {
-    /// An error with a message.
+    /// An error with an exit code and a message.
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -78,23 +78,23 @@ impl CliError {
         }
     }
 
-    /// What was named is not there.
+    /// An error for a named thing that does not exist.
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(Exit::NotFound, message)
     }
 
-    /// The command line is wrong.
+    /// An error for a wrong command line.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
 
-    /// The same with a way out.
+    /// The same error with one more hint.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// From any error, with its causes.
+    /// Builds an error from any other one, with its causes.
     pub(super) fn of(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut causes: Vec<String> = Vec::new();
         let mut cause = error.source();
@@ -319,14 +319,14 @@ impl From<RegistryError> for CliError {
 pub(super) fn warn(message: &str) {
     use std::io::Write as _;
     let yellow = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
-    // There is nobody left to tell that telling failed.
+    // A failed write to stderr cannot be reported anywhere.
     let _ = writeln!(anstream::stderr().lock(), "{yellow}warning:{yellow:#} {}", one_line(message));
 }
 
-/// Prints an error to stderr: as text, or as one JSON object. That nobody reads the output any more is no error.
+/// Prints an error to stderr, as text or as one JSON object. A closed pipe is no error.
 pub(super) fn print(e: &CliError, global: &Global) -> Exit {
     use std::io::Write as _;
-    // Whoever read the output has seen enough.
+    // The reader of stdout has seen enough.
     if e.exit == Exit::Ok {
         return Exit::Ok;
     }
@@ -346,12 +346,12 @@ pub(super) fn print(e: &CliError, global: &Global) -> Exit {
         }
         Format::Text => as_text(e),
     };
-    // There is nobody left to tell that telling failed.
+    // A failed write to stderr cannot be reported anywhere.
     let _ = err.write_all(text.as_bytes());
     e.exit
 }
 
-/// An error as text, with its causes, what the rules said, and hints.
+/// An error as text, with its causes, the verdict of the rules, and hints.
 pub(super) fn as_text(e: &CliError) -> String {
     let bold = anstyle::Style::new().bold();
     let red = bold.fg_color(Some(anstyle::AnsiColor::Red.into()));
@@ -371,8 +371,8 @@ pub(super) fn as_text(e: &CliError) -> String {
     out
 }
 
-/// The exit code for the faults of files: what is wrong in them is a failure, what a permission or policy forbids a
-/// refusal. A change that is not made has [`Exit::Refused`] whatever the fault.
+/// The exit code for faults of files: [`Exit::Failed`] for a fault in a file, [`Exit::Refused`] for a refusal by a
+/// permission or policy. A refused change always has [`Exit::Refused`].
 pub(super) fn exit_for(faults: &[crate::rules::Fault]) -> Exit {
     let refused = |c: Class| match c {
         Class::Permission | Class::Policy | Class::History => true,

@@ -1,4 +1,4 @@
-//! `greenroom request`: asking for a transition, and deciding.
+//! `greenroom request`: transition requests and their reviews.
 
 use clap::{Args, Subcommand};
 
@@ -24,25 +24,33 @@ use crate::rules::outlook;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
-/// Ask for transitions, and decide about them
+/// Request transitions, and approve, reject or cancel requests
 #[derive(Debug, Subcommand)]
 pub(super) enum RequestCommand {
     Create(CreateArgs),
     List(ListArgs),
     Show(ShowArgs),
     Approve(ApproveArgs),
+    /// Reject another person's request: close it without a transition
+    ///
+    /// Example: `greenroom request reject churn 3 -m 'No model card'`
     Reject(DecideArgs),
+    /// Cancel your own request: close it without a transition
+    ///
+    /// Example: `greenroom request cancel churn 3`
     Cancel(DecideArgs),
 }
 
-/// Ask that a version move to a stage; whoever can read the model may
+/// Request the transition of a version to a stage; everyone who can read the model may
+///
+/// Example: `greenroom request create churn 3 Production -m 'AUC 0.91'`
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the stage: None,
-    /// Staging, Production, Archived, or one that the registry declares
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the stage:
+    /// None, Staging, Production, Archived, or a stage that the registry declares
     #[arg(value_names = ["NAME", "VERSION", "STAGE"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<String>,
-    /// Ask that the other versions in the stage be archived with it
+    /// Also request to archive the other versions in the stage
     #[arg(long)]
     archive_existing: bool,
     #[command(flatten)]
@@ -51,54 +59,58 @@ pub(super) struct CreateArgs {
     change: ChangeArgs,
 }
 
-/// List requests, oldest first
+/// List transition requests, oldest first
+///
+/// Example: `greenroom request list --waiting`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Of this model (churn) or version (churn 3, churn/3); without it, of all
+    /// Only requests of this model (churn) or version (churn 3, churn/3); by default of all models
     #[arg(value_names = ["NAME", "VERSION"], num_args = 0..=2, add = complete::version())]
     words: Vec<String>,
     /// Requests in this state: pending, approved, rejected, cancelled, or all
     #[arg(long, value_name = "STATE", value_parser = state, default_value = "pending")]
     state: States,
-    /// Only those that I made
+    /// Only your own requests
     #[arg(long, conflicts_with = "waiting")]
     mine: bool,
-    /// Only open ones of others that wait for my decision
+    /// Only open requests of other people that wait for your decision
     #[arg(long)]
     waiting: bool,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Show a request with its reviews and what they count
+/// Show a request with its reviews, and whether each review counts
+///
+/// Example: `greenroom request show churn 3`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The request's id, or a start or end of it that is unique; or the version whose only open request is meant
-    /// (churn 3, churn/3)
+    /// The request's id, or a unique start or end of it; or a version (churn 3): its open request, otherwise its newest
     #[arg(value_names = ["ID|NAME", "VERSION"], num_args = 1..=2, required = true, add = complete::version())]
     words: Vec<String>,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Approve a request; the version moves with the approval that completes the quorum
+/// Approve a request; the last required approval moves the version
+///
+/// Example: `greenroom request approve churn 3 -m 'Checked on the holdout data'`
 #[derive(Debug, Args)]
 pub(super) struct ApproveArgs {
     #[command(flatten)]
     which: WhichArgs,
-    /// Archive the other versions that are in the stage
+    /// Archive the other versions in the stage
     #[arg(long)]
     archive_existing: bool,
-    /// Print the [[review]] block with its subject, for the request's file, and change nothing
+    /// Print the [[review]] block with its subject for the request's file, and change nothing
     #[arg(long, conflicts_with_all = ["archive_existing", "dry_run"])]
     print: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Close a request without a transition: `reject` another's, `cancel` one's own
 #[derive(Debug, Args)]
 pub(super) struct DecideArgs {
     #[command(flatten)]
@@ -107,16 +119,15 @@ pub(super) struct DecideArgs {
     change: ChangeArgs,
 }
 
-/// Which request is meant.
 #[derive(Debug, Args)]
 struct WhichArgs {
-    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then, where several
-    /// requests are open, the stage that is asked for or the request's id; or the request's id alone
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion). If the version
+    /// has several open requests, then the requested stage or the request's id. Or only the request's id
     #[arg(value_names = ["NAME", "VERSION", "STAGE|ID"], num_args = 1..=3, required = true, add = complete::version())]
     words: Vec<String>,
 }
 
-/// The states to list; none: all.
+/// The states to list; `None` lists all.
 #[derive(Debug, Clone, Copy)]
 struct States(Option<RequestState>);
 
@@ -172,8 +183,8 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
     change::run(session, &registry, &change, &[action], String::new(), &warnings)
 }
 
-/// What a request will lack, told when it is made: what stands against the transition, and that one's own approval does
-/// not count. What is not there is told by the action.
+/// Warnings for a new request: what stands against the transition, and that the requester's own approval does not
+/// count. If the version or the stage does not exist, the action itself reports that.
 fn outlook_of(
     session: &mut Session,
     change: &ChangeArgs,
@@ -191,8 +202,8 @@ fn outlook_of(
     Ok(out)
 }
 
-/// What an approval will not do: the version may not enter the stage as it is, and moving or changing it to meet the rule
-/// voids the approval; and one's own approval of one's own request does not count.
+/// Warnings for an approval: the version does not meet the rule of the stage yet (a change that makes it meet the rule
+/// voids the approval), and an approval of one's own request does not count.
 fn approval_outlook(
     session: &mut Session,
     change: &ChangeArgs,
@@ -217,8 +228,7 @@ fn approval_outlook(
     Ok(out)
 }
 
-/// Finds the request that the words name: by its id alone, or by its version, with the stage of the registry that is
-/// asked for or a part of its id behind it.
+/// Finds the request that the words name: by its id, or by its version, with the stage or a part of the id.
 fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Which), CliError> {
     let registry = session.registry()?;
     let snapshot = registry.snapshot()?;
@@ -247,7 +257,7 @@ fn meant(session: &Session, args: &WhichArgs) -> Result<(ModelName, u64, Which),
     Ok((model, number, Which::Id(id.clone())))
 }
 
-/// The requests of one version, one model or all, oldest first.
+/// The requests of a version, a model or the whole registry, oldest first.
 fn collect(
     snapshot: &Snapshot<'_>,
     closings: &mut Closings<'_>,
@@ -280,13 +290,13 @@ fn collect(
     Ok(out)
 }
 
-/// The model, and the version if one is named, that a list is about.
+/// The model, and the version if there is one, that a list is limited to.
 fn scope(snapshot: &Snapshot<'_>, words: &[String]) -> Result<(Option<ModelName>, Option<u64>), CliError> {
     match words {
         [] => Ok((None, None)),
         [word] => {
             let wanted: ModelRef = word.parse().map_err(|e: InvalidRef| CliError::usage(e.to_string()))?;
-            // A name may hold `@`; a model of that name is meant before an alias.
+            // A name may hold `@`; a model of that name wins over an alias.
             if let Ok(name) = word.parse::<ModelName>()
                 && (wanted.pick == Pick::Model || snapshot.model(&name)?.is_some())
             {
@@ -356,7 +366,7 @@ fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// The request that is to be shown: by a part of its id; or by its version, the open one, else the newest.
+/// The request to show: by a part of its id; or by its version, the open request, otherwise the newest.
 fn shown(snapshot: &Snapshot<'_>, closings: &mut Closings<'_>, words: &[String]) -> Result<(Vec<Asked>, Id), CliError> {
     if let [word] = words
         && pick::is_part(word)
@@ -419,7 +429,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
             out.line(format!("{} by {}, {}{landed}{void}", review.verdict.as_str(), review.by, local(review.at)));
             out.block(review.comment.as_str(), "    ");
         }
-        // Who approved or rejected is the last reviewer.
+        // The last reviewer is the person who approved or rejected, so only a cancellation needs a line.
         if let (RequestState::Cancelled, Some(by), Some(at)) = (r.state, &r.closed_by, r.closed_at) {
             out.line("");
             out.line(format!("cancelled by {by}, {}", local(at)));
@@ -429,7 +439,7 @@ fn show(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// The source of the version, and the place that clients load its files from where that is another one.
+/// Prints the source of the version, and the place that clients load its files from if that differs.
 fn place(snapshot: &Snapshot<'_>, asked: &Asked, out: &mut super::output::Output) -> Result<(), CliError> {
     let view = snapshot.model(&asked.model)?.map(|m| m.version(asked.version)).transpose()?.flatten();
     let version = view.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);

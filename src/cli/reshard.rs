@@ -1,4 +1,4 @@
-//! `greenroom reshard`: another layout of the same registry.
+//! `greenroom reshard`: changes the layout of the registry.
 
 use clap::Args;
 
@@ -9,10 +9,13 @@ use super::session::Session;
 use crate::action::Action;
 use crate::entity::settings::Layout;
 
-/// Change where models and versions lie, in one commit in which nothing else happens
+/// Change the layout of models and versions, in a commit of its own
 ///
-/// In the flat layout a model lies in models/<name>, which is pleasant to browse. In the sharded one it lies in
-/// models/<2 hex digits>/<name> and its versions by the hundred: a commit stays small with ten thousand models.
+/// Example: `greenroom reshard sharded`
+///
+/// In the flat layout a model lies in models/<name>, which is easy to browse. In the sharded layout it lies in
+/// models/<2 hex digits>/<name>, and its versions in folders of a hundred. This keeps commits small with ten thousand
+/// models.
 #[derive(Debug, Args)]
 pub(super) struct ReshardArgs {
     /// `flat` or `sharded`

@@ -1,4 +1,4 @@
-//! Reviews that people write by hand: the block to paste, and why one that stands there does not count.
+//! Reviews that people write by hand: the block to paste, and the reason why an existing one does not count.
 
 use super::report::CliError;
 use super::session::Session;
@@ -15,10 +15,10 @@ use crate::snapshot::{ModelView, Snapshot};
 use crate::text::Text;
 use crate::view;
 
-/// What is said of a review whose subject never was that of the version.
+/// The reason of a review whose subject never matched the version.
 const NEVER: &str = "its subject is not that of the version as it was when the review landed";
 
-/// Prints the approval of a request as the block that stands in its file, for who edits files by hand.
+/// Prints the approval of a request as the block for its file, for people who edit files by hand.
 pub(super) fn print(
     session: &mut Session,
     (name, number): (&ModelName, u64),
@@ -34,7 +34,7 @@ pub(super) fn print(
     let version = view.version(number)?.ok_or_else(|| Refusal::no_version(name, number))?;
     let open = version.requests()?.into_values().filter_map(|f| Some((f.path, f.value?)));
     let open = open.filter(|(_, r)| r.state == RequestState::Pending && is_meant(r, which));
-    // The oldest of others, as for `request approve`.
+    // Prefers the oldest request of another person, as `request approve` does.
     let found = open.min_by_key(|(_, r)| (r.created_by == asker.user, r.created_at, r.id.clone()));
     let (path, request) = found.ok_or_else(|| {
         let message = format!("version {number} of '{name}' has no such open request");
@@ -65,8 +65,8 @@ fn is_meant(request: &Request, which: &Which) -> bool {
     }
 }
 
-/// Why a review of an open request does not count, in full: what changed since it landed, or that its subject was wrong
-/// from the start. `why` is what the rules say.
+/// The full reason why a review of an open request does not count: the changes since the review reached the branch, or
+/// that its subject was wrong from the start. `why` is the short reason of the rules.
 pub(super) fn reason(
     session: &Session,
     registry: &Registry,
@@ -94,7 +94,7 @@ pub(super) fn reason(
     Ok(if changed.is_empty() { why.to_owned() } else { format!("{why}: {}", changed.join(", ")) })
 }
 
-/// The name that the model had in an entry which brought a review.
+/// The name of the model in an entry of the history that added a review.
 fn brought(entry: &Entry, request: &Request, review: &Review) -> Option<ModelName> {
     entry.acts.iter().find_map(|act| {
         let event: serde_json::Value = serde_json::from_str(&act.json).ok()?;

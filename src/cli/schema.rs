@@ -9,21 +9,23 @@ use crate::apply;
 use crate::format::{Kind, schema};
 use crate::view::{self, InstalledSchemas, SchemaKind};
 
-/// Print the JSON Schema (2020-12) of a kind of file, or of what a command prints with `-o json`
+/// Print the JSON Schema (2020-12) of a kind of file, or of the `-o json` output of a command
+///
+/// Examples: `greenroom schema version`; `greenroom schema output/log`; `greenroom schema --list`
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// The kind of file, such as `model` or `version`; or `output/` and the name of an output, such as `output/log`
+    /// The kind of file, such as `model` or `version`; or an output, such as `output/log`
     #[arg(value_parser = kind, value_name = "KIND", required_unless_present_any = ["list", "write"])]
     kind: Option<Printed>,
-    /// List the kinds and where their files lie, and the outputs and the commands that print them
+    /// List the kinds with the paths of their files, and the outputs with the commands that print them
     #[arg(long, conflicts_with_all = ["kind", "write"])]
     list: bool,
-    /// Write all of them, and `.taplo.toml`, into the registry's work tree, as `init` does; commit them with git
+    /// Write all schemas and `.taplo.toml` to the registry's work tree, as `init` does; commit them with git
     #[arg(long, conflicts_with = "kind")]
     write: bool,
 }
 
-/// What has a schema.
+/// A thing that has a schema.
 #[derive(Debug, Clone, Copy)]
 enum Printed {
     /// A kind of file.
@@ -44,7 +46,7 @@ fn kind(s: &str) -> Result<Printed, String> {
 
 pub(super) fn run(args: &SchemaArgs, session: &mut Session) -> Result<Exit, CliError> {
     if let Some(kind) = args.kind {
-        // A schema is JSON whatever the output is to be.
+        // A schema is printed as JSON in every output format.
         let text = match kind {
             Printed::File(kind) => schema::schema(kind),
             Printed::Output(kind) => kind.schema(),
@@ -73,7 +75,8 @@ pub(super) fn run(args: &SchemaArgs, session: &mut Session) -> Result<Exit, CliE
     Ok(Exit::Ok)
 }
 
-/// Writes the files for editors where they differ; they are no part of the record, so no commit is made.
+/// Writes the schema files for editors where they differ. They are not part of the registry's data, so there is no
+/// commit.
 fn write(session: &mut Session) -> Result<(), CliError> {
     let registry = session.registry()?;
     let Some(root) = registry.repo().work_dir() else {
@@ -106,7 +109,7 @@ fn write(session: &mut Session) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A link on the way would lead the writing out of the work tree.
+/// Refuses symbolic links in a path, which would lead the write out of the work tree.
 pub(super) fn refuse_links(root: &std::path::Path, path: &str) -> Result<(), CliError> {
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
     for part in ends.filter_map(|end| path.get(..end)) {

@@ -17,32 +17,40 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::view::{ModelSearch, Output, RegisteredModel, VersionSearch, VersionSummary};
 
-/// Search models or versions in MLflow's language, and by more: "stage = 'Production' AND metrics.auc > 0.9"
+/// Search models or versions in MLflow's search language
+///
+/// Example: `greenroom search versions "stage = 'Production' AND metrics.auc > 0.9"`
+///
+/// The language has more keys than MLflow's own, such as stage and alias.
 #[derive(Debug, Subcommand)]
 pub(super) enum SearchCommand {
     /// Search registered models by name, tags, alias, stage, description and time
+    ///
+    /// Example: `greenroom search models "name LIKE 'churn%'"`
     Models(SearchArgs),
-    /// Search model versions by name, version_number, run_id, source_path, tags, alias, stage, description, time, params
-    /// and metrics
+    /// Search model versions by name, version_number, run_id, source_path, tags, alias, stage, description, time,
+    /// params and metrics
+    ///
+    /// Example: `greenroom search versions "stage = 'Production' AND metrics.auc > 0.9"`
     Versions(SearchArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SearchArgs {
-    /// Clauses joined by AND, OR and parentheses: KEY COMPARATOR 'VALUE', with =, !=, LIKE, ILIKE, IN, and with <, > for
-    /// numbers and times; by default everything
+    /// Clauses joined by AND, OR and parentheses: KEY COMPARATOR 'VALUE'. Comparators: =, !=, LIKE, ILIKE, IN; also
+    /// <, > for numbers and times. By default all are listed
     #[arg(value_name = "FILTER", default_value = "")]
     filter: String,
-    /// What to order by, such as 'name DESC' or 'last_updated_timestamp'; may be given several times
+    /// The order, such as 'name DESC' or 'last_updated_timestamp'; can be repeated
     #[arg(long, value_name = "KEY [ASC|DESC]")]
     order_by: Vec<String>,
-    /// How many at most
+    /// Show at most this many results
     #[arg(long, value_name = "NUMBER")]
     max_results: Option<String>,
-    /// Go on where an earlier answer ended
+    /// Continue after an earlier answer with its page token
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
-    /// With `-o json`, print an object that holds the list and `next_page_token` instead of the list alone
+    /// With `-o json`, print an object with the list and `next_page_token` instead of the list alone
     #[arg(long)]
     with_token: bool,
 }
@@ -54,7 +62,7 @@ pub(super) fn run(command: SearchCommand, session: &mut Session) -> Result<Exit,
     }
 }
 
-/// A search that is about to be answered.
+/// A parsed search.
 struct Asked<'a, T: Target> {
     query: Query<T>,
     size: PageSize,
@@ -73,7 +81,7 @@ impl<'a, T: Target> Asked<'a, T> {
         Ok(Self { size: limits.size(args.max_results.as_deref())?, query, start, key, args })
     }
 
-    /// Prints the rows and how to get the next ones.
+    /// Prints the rows, and the command for the next page.
     fn print<R: Output>(
         &self,
         next: Option<usize>,
@@ -99,8 +107,8 @@ impl<'a, T: Target> Asked<'a, T> {
     }
 }
 
-/// The key of the tokens that the command line gives out. Whoever may read the repository may make such tokens, for
-/// they open nothing that is not open already; the key ties them to the registry.
+/// The key of the page tokens of the command line. Everyone who can read the repository can make such tokens; that is
+/// harmless, because a token gives access to nothing else. The key ties tokens to the registry.
 fn token_key(snapshot: &Snapshot<'_>) -> Result<TokenKey, CliError> {
     let id = snapshot.settings()?.map(|s| s.id.to_string()).unwrap_or_default();
     Ok(TokenKey::new(Sha256::new().chain_update("command line\0").chain_update(id).finalize().into()))
@@ -184,7 +192,7 @@ fn aliases_of(snapshot: &Snapshot<'_>, model: &str) -> Result<Vec<(AliasName, u6
     Ok(all.into_iter().filter_map(|(alias, file)| Some((alias, file.value?.version))).collect())
 }
 
-/// The description of a version; the index does not hold long ones.
+/// The description of a version. The index holds only short ones, so a long one is read from the snapshot.
 fn description(snapshot: &Snapshot<'_>, row: &VersionRow<'_>) -> Result<String, CliError> {
     if let Some(known) = &row.facts.description {
         return Ok(known.clone());

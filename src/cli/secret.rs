@@ -1,4 +1,4 @@
-//! `greenroom secret`: what webhooks sign with, kept outside git.
+//! `greenroom secret`: the secrets of webhooks, stored outside git.
 
 use std::io::Read as _;
 
@@ -12,30 +12,38 @@ use crate::name::Key;
 use crate::secrets::{MAX_SECRET, Secret, SecretError, Secrets, next_of};
 use crate::view::{SecretChange, StoredSecret};
 
-/// Keep the secrets that webhooks name
+/// Manage the secrets that webhooks name
 ///
-/// They lie beside the repository and travel with no clone. GREENROOM_SECRET_NAME in the environment counts before the
-/// file; with a key in GREENROOM_SECRETS_KEY or GREENROOM_SECRETS_KEY_FILE the file holds them encrypted.
+/// Example: `greenroom secret set ci --generate`
+///
+/// Secrets lie in a file beside the repository and are not cloned. The environment variable GREENROOM_SECRET_NAME wins
+/// over the file. With a key in GREENROOM_SECRETS_KEY or GREENROOM_SECRETS_KEY_FILE, the file is encrypted.
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretCommand {
     /// Set a secret from standard input; it cannot be shown again
+    ///
+    /// Example: `greenroom secret set ci --generate`
     Set(SetArgs),
     /// List the secrets by name
     List,
-    /// Put NAME.next, the secret that receivers were moved to, in the place of NAME
+    /// Replace NAME by NAME.next, the secret that receivers already use
+    ///
+    /// Example: `greenroom secret promote ci`
     Promote(NameArgs),
     /// Delete a secret
+    ///
+    /// Example: `greenroom secret delete ci`
     Delete(NameArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
-    /// The name by which webhooks call it
+    /// The name that webhooks use for the secret
     name: Key,
-    /// Make a new one for signing and print it, this once
+    /// Generate a new signing secret and print it this one time
     #[arg(long, conflicts_with = "from")]
     generate: bool,
-    /// Take it from this variable of the environment instead of standard input
+    /// Read the secret from this environment variable instead of standard input
     #[arg(long, value_name = "VARIABLE")]
     from: Option<String>,
 }
@@ -83,7 +91,7 @@ fn set(args: &SetArgs, secrets: &Secrets, session: &mut Session) -> Result<Exit,
     secrets.set(&args.name, &secret, clock())?;
     let name = &args.name;
     if args.generate {
-        // The one time that it is shown: whoever receives must know it.
+        // This is the only time the secret is shown: the receiver needs it.
         let (set, secret) = (Some(name.as_str()), secret.reveal());
         return said(session, &SecretChange { set, secret: Some(secret), deleted: None }, secret);
     }
@@ -94,7 +102,7 @@ fn set(args: &SetArgs, secrets: &Secrets, session: &mut Session) -> Result<Exit,
     )
 }
 
-/// The secret that somebody gives: never on the command line, where others could read it.
+/// Reads the secret from the environment or standard input, never from the command line, where others could read it.
 fn given(from: Option<&str>) -> Result<Secret, CliError> {
     let text = match from {
         Some(variable) => std::env::var(variable).map_err(|_| {
@@ -102,7 +110,7 @@ fn given(from: Option<&str>) -> Result<Secret, CliError> {
         })?,
         None => {
             let mut text = String::new();
-            // One byte more than a secret may have and its line end, so that a longer one is refused and not cut.
+            // Reads more than the longest secret with its line end, so that a longer one is refused and not cut.
             let limit = u64::try_from(MAX_SECRET + 3).unwrap_or(u64::MAX);
             std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
             text

@@ -14,64 +14,68 @@ use crate::registry::Registry;
 use crate::server::{self, Config, ServeError};
 use crate::view;
 
-/// How many requests a second one caller may make where others than the user of this machine call.
+/// The requests per second that each caller may make if the server is behind a proxy.
 const RATE: u32 = 200;
 
-/// Serve the registry to MLflow's and Databricks' clients
+/// Serve the registry to the clients of MLflow and Databricks
 ///
-/// On a loopback address callers need nothing and act as you, the local git user; with a token they act as the person
-/// it was made for. Any other address needs tokens (`greenroom token create`), and a proxy in front that speaks TLS.
+/// Example: `greenroom serve --bind 127.0.0.1:5050`
+///
+/// On a loopback address callers need no token and act as you, the local git user. A caller with a token acts as the
+/// person of the token. Any other address needs tokens (`greenroom token create`) and a proxy in front that terminates
+/// TLS.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen; with port 0 at any that is free
+    /// The address to listen on; port 0 takes any free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], 5050)))]
     bind: SocketAddr,
-    /// A proxy in front speaks TLS with the clients
+    /// A proxy in front of the server terminates TLS
     #[arg(long)]
     behind_proxy: bool,
-    /// The header in which that proxy says who calls: a person's id, login or e-mail address
+    /// The header in which that proxy names the caller: a person's id, login or e-mail address
     #[arg(long, value_name = "HEADER", requires = "behind_proxy")]
     proxy_user_header: Option<String>,
-    /// An address that the proxy calls from; without this only the loopback addresses
+    /// An address that the proxy connects from; by default only the loopback addresses; can be repeated
     #[arg(long, value_name = "ADDRESS", requires = "proxy_user_header")]
     proxy_address: Vec<IpAddr>,
-    /// The header in which a service, such as an MLflow server, says for whom it acts: a person's id, login or e-mail
-    /// address. It is believed only with a token of `greenroom token create --delegate`
+    /// The header in which a service, such as an MLflow server, names the person it acts for: a person's id, login or
+    /// e-mail address. The header counts only with a token of `greenroom token create --delegate`
     #[arg(long, value_name = "HEADER")]
     person_header: Option<String>,
-    /// A host name that clients use for this server, besides localhost
+    /// A host name of this server besides localhost; can be repeated
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
-    /// Ask for a token on a loopback address, too
+    /// Require a token on a loopback address as well
     #[arg(long)]
     require_token: bool,
-    /// A place that models are copied from into the registry when they are registered; any other source stays a
-    /// reference. A folder (file:///srv/models), or the artifacts of a server
-    /// (https://HOST/api/2.0/mlflow-artifacts/artifacts); may be given several times
+    /// Copy models from this place into the registry when they are registered; any other source stays a reference. A
+    /// folder (file:///srv/models), or the artifacts of a server (https://HOST/api/2.0/mlflow-artifacts/artifacts);
+    /// can be repeated
     #[arg(long, value_name = "PREFIX")]
     import_from: Vec<String>,
-    /// A tracking server: its models are copied when they are registered, and with them the parameters and metrics of
-    /// their runs. MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, are sent to it
+    /// A tracking server: its models are copied when they are registered, with the parameters and metrics of their
+    /// runs. The variables MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, hold its
+    /// credentials
     #[arg(long, value_name = "URL")]
     tracking_uri: Option<String>,
-    /// End when no request came for so many seconds
+    /// Exit after this many seconds without a request
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     idle_exit: Option<u64>,
-    /// How many requests a second one caller may make; without this 200 behind a proxy, and any number without one
+    /// Limit each caller to this many requests per second; by default 200 behind a proxy, otherwise no limit
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     max_rate: Option<u32>,
-    /// Log each request on standard error, as a line of JSON
+    /// Log each request to standard error, as a line of JSON
     #[arg(long)]
     log_requests: bool,
-    /// How large a model may be that is uploaded or copied, all its files together: bytes, or a number with KiB, MiB, GiB or TiB
+    /// The largest model to upload or copy, all files together: bytes, or a number with KiB, MiB, GiB or TiB
     #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = bytes)]
     max_upload: u64,
-    /// Deliver no webhooks and mail from here; `greenroom watch` does
+    /// Do not deliver webhooks and mail from this process; `greenroom watch` does
     #[arg(long)]
     no_watch: bool,
 }
 
-/// Reads a number of bytes: `1048576`, `1MiB`.
+/// Parses a number of bytes: `1048576`, `1MiB`.
 fn bytes(s: &str) -> Result<u64, String> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)];
     let unit = units.iter().find_map(|(unit, shift)| Some((s.strip_suffix(unit)?.trim(), shift)));
@@ -117,7 +121,7 @@ pub(super) fn run(args: &ServeArgs, session: &mut Session) -> Result<Exit, CliEr
     Err(CliError::new(Exit::Failed, "stopped before all open requests were answered"))
 }
 
-/// The credentials for the tracking server that the environment has, chosen as MLflow's own client does.
+/// The credentials for the tracking server from the environment, chosen as MLflow's own client does.
 pub(super) fn tracking_credentials() -> Option<Credentials> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     match (var("MLFLOW_TRACKING_USERNAME"), var("MLFLOW_TRACKING_PASSWORD")) {
@@ -126,7 +130,7 @@ pub(super) fn tracking_credentials() -> Option<Credentials> {
     }
 }
 
-/// Where models may be copied from, with what the environment says of the tracking server.
+/// The places that models may be copied from, with the credentials from the environment.
 fn sources(args: &ServeArgs, session: &Session) -> Result<Sources, CliError> {
     let sources = Sources::new(&args.import_from, args.tracking_uri.as_deref(), tracking_credentials())
         .map_err(|e| CliError::usage(e.to_string()))?;

@@ -1,4 +1,4 @@
-//! What a command works with: the registry, who acts, the clock, the output.
+//! The context of a command: the registry, the identity, the clock, the output.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::registry::{Asker, Registry, RegistryError};
 use crate::time::{Calendar, Timestamp};
 use crate::tree::{Oid, TreeError};
 
-/// From how many commits on it is slow to build the index for each question.
+/// The number of commits from which it is slow to build the index for each query.
 const SLOW: u64 = 2000;
 
 /// One run of the program.
@@ -28,9 +28,9 @@ pub(super) struct Session {
     pub(super) out: Output,
 }
 
-/// Who acts and when, where that is not for git's settings and the clock to say: in the demo.
+/// The identity and the clock of a run in the demo, instead of git's config and the system's clock.
 pub(super) struct Played {
-    /// The person, and the time of the act.
+    /// The person and the time of the action.
     pub(super) ident: Ident,
 }
 
@@ -39,12 +39,12 @@ impl Session {
         Self { global, played: None, out }
     }
 
-    /// A run by a person of a play.
+    /// A run in the demo by one of its people.
     pub(super) fn played(global: Global, out: Output, played: Played) -> Self {
         Self { global, played: Some(played), out }
     }
 
-    /// The author and the committer of a commit that is made now.
+    /// The author and the committer for a commit made now.
     pub(super) fn identity(&self, repo: &Repo) -> Result<(Ident, Ident), CliError> {
         match &self.played {
             Some(Played { ident }) => Ok((ident.clone(), ident.clone())),
@@ -57,8 +57,8 @@ impl Session {
         self.global.dir.clone().unwrap_or_else(|| PathBuf::from("."))
     }
 
-    /// Opens the index of a registry, up to date, with a bar while it is built. Why it could not be stored is a warning
-    /// only where building it again each time would be slow.
+    /// Opens the index of a registry and updates it, with a progress bar. If the index cannot be stored, the warning
+    /// comes only for histories that are slow to index each time.
     pub(super) fn index<'r>(&self, registry: &'r Registry) -> Result<Index<'r>, CliError> {
         let progress = Progress::counting("Indexing");
         let mut much = false;
@@ -72,8 +72,8 @@ impl Session {
         Ok(index)
     }
 
-    /// A path given on the command line: relative to where the caller stands, whatever `-C` says. People of a play stand
-    /// in the folder that they work in.
+    /// A path from the command line: relative to the caller's current folder, whatever `-C` says. In the demo, paths
+    /// are relative to the folder of the run.
     pub(super) fn path(&self, given: &Path) -> PathBuf {
         if self.played.is_some() { self.dir().join(given) } else { given.to_owned() }
     }
@@ -81,25 +81,25 @@ impl Session {
     /// Opens the registry.
     pub(super) fn registry(&self) -> Result<Registry, CliError> {
         let registry = match self.played {
-            // A play stays in its own folder, whatever GIT_DIR says.
+            // The demo stays in its own folder, whatever GIT_DIR says.
             Some(_) => Registry::with(Repo::open(&self.dir())?, "")?,
             None => self.discover()?,
         };
         if self.played.is_none() && registry.repo().is_own_clone() {
-            // What stands in the way, `greenroom doctor` tells.
+            // `greenroom doctor` reports why the hook could not be installed.
             let _ = prepush::ensure(registry.repo());
         }
         let calendar = self.calendar(registry.repo());
         Ok(index::indexed(registry).with_calendar(calendar))
     }
 
-    /// Now, and the local time zone: that of `TZ`, or the machine's.
+    /// The current time, and the local time zone: that of `TZ`, or the machine's.
     pub(super) fn calendar(&self, repo: &Repo) -> Calendar {
         let now = self.identity(repo).map_or_else(|_| clock(), |(_, committer)| self.now(&committer));
         Calendar::new(now, jiff::tz::TimeZone::system())
     }
 
-    /// Finds the registry. What a partial clone left out of it is fetched.
+    /// Finds the registry. Fetches the parts that a partial clone left out.
     fn discover(&self) -> Result<Registry, CliError> {
         let found = Registry::discover(&self.dir());
         let repo = match &found {
@@ -115,7 +115,7 @@ impl Session {
         match (repo.fetch_left_out(&remote, &tips, at), found) {
             (Ok(0), Ok(registry)) => Ok(registry),
             (Ok(_), _) => Ok(Registry::discover(&self.dir())?),
-            // What is here may be enough for the command.
+            // The command may need only what is here.
             (Err(e), Ok(registry)) => {
                 super::report::warn(&crate::text::with_causes(&e));
                 Ok(registry)
@@ -124,7 +124,7 @@ impl Session {
         }
     }
 
-    /// Makes pushes from a repository send the files of models. Why they will not is a warning.
+    /// Installs the hook that sends model files with a push. Obstacles are printed as warnings.
     pub(super) fn send_files(&self, repo: &Repo) {
         let warnings = match prepush::ensure(repo) {
             Ok(report) => report.warnings,
@@ -133,7 +133,7 @@ impl Session {
         warnings.iter().for_each(|warning| super::report::warn(warning));
     }
 
-    /// Who acts: git's identity, or the person named by `--as` with git's committer.
+    /// The person who acts: git's identity, or the person of `--as` with git's committer.
     pub(super) fn asker(&self, registry: &Registry, named: Option<&UserName>) -> Result<Asker, CliError> {
         let (author, committer) = self.identity(registry.repo())?;
         let snapshot = registry.snapshot()?;
@@ -153,7 +153,7 @@ impl Session {
         Ok(Asker { user: user.clone(), author, committer })
     }
 
-    /// Now; or the committer's date where the environment sets it, as git does.
+    /// The current time; or the committer's date if the environment sets it, as in git.
     pub(super) fn now(&self, committer: &Ident) -> Timestamp {
         if self.played.is_some() || std::env::var_os("GIT_COMMITTER_DATE").is_some() {
             return committer.time;
@@ -161,7 +161,7 @@ impl Session {
         clock()
     }
 
-    /// Asks a question on the terminal; without one the answer is no.
+    /// Asks a question on the terminal. Returns `None` if there is no terminal.
     pub(super) fn ask(&mut self, question: &str) -> Result<Option<String>, CliError> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Ok(None);
@@ -175,7 +175,7 @@ impl Session {
         Ok(Some(answer.trim().to_owned()))
     }
 
-    /// Makes sure that something is meant to be deleted: `--yes`, or its name typed at a prompt.
+    /// Confirms a deletion: by `--yes`, or by the name typed at a prompt.
     pub(super) fn confirm_deletion(&mut self, what: &str, name: &str, yes: bool) -> Result<(), CliError> {
         if yes {
             return Ok(());

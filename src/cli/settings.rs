@@ -1,4 +1,4 @@
-//! `greenroom settings`: the registry's own settings. Those of stages are in `greenroom stage`.
+//! `greenroom settings`: the registry's settings. The rules of stages are in `greenroom stage`.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::text::{Text, quoted};
 use crate::tree::Oid;
 use crate::view;
 
-/// Show and change the registry's settings; greenroom.toml may as well be edited by hand
+/// Show and change the registry's settings; you can also edit greenroom.toml by hand
 #[derive(Debug, Subcommand)]
 pub(super) enum SettingsCommand {
     Show(ShowArgs),
@@ -28,17 +28,19 @@ pub(super) enum SettingsCommand {
     Acknowledge(AcknowledgeArgs),
 }
 
-/// Say that a fault of the past is known and stays; `greenroom verify` lists it apart, with the reason
+/// Acknowledge a known fault of the history; `greenroom verify` then lists it apart, with the reason
 ///
-/// For what cannot be mended any more: a step that broke a rule and landed where no gate stood. Only whoever manages the
-/// registry may, and the reason (`-m`) is recorded in greenroom.toml.
+/// Example: `greenroom settings acknowledge 3f2a9c1 stage-approvals -m 'Merged before the gate existed'`
+///
+/// Use it for faults that cannot be fixed any more: a step that broke a rule and reached a branch without a gate. Only
+/// a registry manager may acknowledge. The reason (`-m`) is recorded in greenroom.toml.
 #[derive(Debug, Args)]
 pub(super) struct AcknowledgeArgs {
     /// The commit with the fault
     commit: String,
-    /// The rule that it breaks, as `greenroom verify` names it
+    /// The broken rule, as `greenroom verify` names it
     rule: String,
-    /// Take the acknowledgement back
+    /// Withdraw the acknowledgement
     #[arg(long)]
     revoke: bool,
     #[command(flatten)]
@@ -46,14 +48,20 @@ pub(super) struct AcknowledgeArgs {
 }
 
 /// Show the settings
+///
+/// Example: `greenroom settings show`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Change settings; what is not given stays
+/// Change settings
+///
+/// Example: `greenroom settings set --authority signature`
+///
+/// Options that you leave out keep their value.
 #[derive(Debug, Args)]
 #[group(id = "what", required = true, multiple = true, args = [
     "shown", "authority", "self_approval", "removal", "unready", "add_web", "remove_web", "add_server", "remove_server",
@@ -63,42 +71,43 @@ pub(super) struct SetArgs {
     /// The registry's name
     #[arg(long = "name", value_name = "TEXT", value_parser = text)]
     shown: Option<Text>,
-    /// What proves who acts: `author` (the commit's author, for local registries), `pusher` (the git host's word) or
-    /// `signature` (the signature of each commit)
+    /// The proof of the committer's identity: `author` (the commit's author, for local registries), `pusher` (the git
+    /// host's record of the push) or `signature` (the signature of each commit)
     #[arg(long, value_name = "WHAT", value_parser = authority)]
     authority: Option<Authority>,
-    /// Whether one's own approval counts for one's own request: only for a registry of one person
+    /// Whether the requester's own approval counts; only for a registry of one person
     #[arg(long, value_name = "BOOL")]
     self_approval: Option<bool>,
-    /// What may be deleted and renamed: `inactive` (what is in None or Archived) or `any` (as in MLflow)
+    /// Which models and versions may be deleted and renamed: `inactive` (in None or Archived) or `any` (as in MLflow)
     #[arg(long, value_name = "WHAT", value_parser = removal)]
     removal: Option<Removal>,
-    /// What versions that are not READY may do: `refuse` (they enter no active stage, take no alias, and are not latest)
-    /// or `allow` (as in MLflow)
+    /// What versions that are not READY may do: `refuse` (they enter no active stage, take no alias, and are not
+    /// latest) or `allow` (as in MLflow)
     #[arg(long, value_name = "WHAT", value_parser = unready)]
     unready: Option<Unready>,
-    /// An address with which the git host itself commits merges, such as noreply@github.com
+    /// An e-mail address with which the git host itself commits merges, such as noreply@github.com; can be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = text)]
     add_web: Vec<Text>,
-    /// Take such an address away
+    /// Remove such an address; can be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = text)]
     remove_web: Vec<Text>,
-    /// A service account that lands changes for others, so that the commit's author acts
+    /// A service account that commits changes for others; the commit's author then counts as the committer; can be
+    /// repeated
     #[arg(long, value_name = "PERSON", add = complete::person())]
     add_server: Vec<UserName>,
-    /// Take such an account away
+    /// Remove such an account; can be repeated
     #[arg(long, value_name = "PERSON", add = complete::person())]
     remove_server: Vec<UserName>,
-    /// A prefix of addresses that versions may come from, such as s3://models/; with none given, any address may be
+    /// A prefix of URIs that versions may come from, such as s3://models/; without any prefix, every URI is allowed
     #[arg(long, value_name = "PREFIX", value_parser = text)]
     add_source: Vec<Text>,
-    /// Take such a prefix away
+    /// Remove such a prefix; can be repeated
     #[arg(long, value_name = "PREFIX", value_parser = text)]
     remove_source: Vec<Text>,
-    /// Whether the registry sends mail at all; each person has a switch of their own, too (`greenroom notify off`)
+    /// Whether the registry sends mail at all; each person has their own switch, too (`greenroom notify off`)
     #[arg(long, value_name = "on|off", value_parser = on_or_off)]
     mail: Option<bool>,
-    /// How many mails a person gets in a day about one kind of activity on one model; 0: any number
+    /// The largest number of mails per day to one person about one kind of activity on one model; 0: no limit
     #[arg(long, value_name = "NUMBER")]
     daily_cap: Option<u64>,
     #[command(flatten)]
@@ -128,7 +137,7 @@ fn unready(s: &str) -> Result<Unready, String> {
     found.ok_or_else(|| "must be refuse or allow".to_owned())
 }
 
-/// The settings as they are.
+/// The settings as of a moment.
 pub(super) fn current(registry: &Registry, at: Option<&str>) -> Result<Settings, CliError> {
     let snapshot = registry.as_of(at)?;
     match snapshot.settings_file()? {
@@ -191,8 +200,8 @@ fn acknowledge(args: &AcknowledgeArgs, registry: &Registry, session: &mut Sessio
     change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
 }
 
-/// Refuses to acknowledge what `verify` would go on to call a fault: one of another step or rule, of the state as it is, or
-/// of the history as a whole.
+/// Refuses to acknowledge a fault that `verify` would still report: a fault of another step or rule, of the current
+/// state, or of the history as a whole.
 fn found_by_verify(registry: &Registry, commit: Oid, rule: &str) -> Result<(), CliError> {
     let repo = registry.repo();
     let from = repo.commit(&commit)?.parents.first().copied();
@@ -201,7 +210,7 @@ fn found_by_verify(registry: &Registry, commit: Oid, rule: &str) -> Result<(), C
     let all = audit.findings.iter().chain(audit.acknowledged.iter().map(|known| &known.finding));
     let rules: BTreeSet<&str> =
         all.filter(|f| f.commit == Some(commit) && f.at.is_some()).map(|f| f.fault.problem.rule).collect();
-    // Without the record of pushes nobody can tell here what it shows elsewhere.
+    // Without the record of pushes, a fault that depends on it cannot be found here.
     if rules.contains(rule) || (audit.pushes == 0 && matches!(rule, "push-record" | "push-time")) {
         return Ok(());
     }

@@ -17,13 +17,15 @@ use crate::tree::{Oid, TreeError};
 use crate::view::{LogEntry, Overview};
 
 /// Show a version, a model, a commit, or the registry as a whole
+///
+/// Examples: `greenroom show churn@champion`; `greenroom show HEAD~1`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// A version (churn 3, churn/3, churn/Production, churn@champion), a model (churn), each with @{MOMENT} for the past; or a
-    /// commit; by default the registry
+    /// A version (churn 3, churn/3, churn/Production, churn@champion) or a model (churn), each with @{MOMENT} for an
+    /// earlier state; or a commit; by default the registry
     #[arg(value_names = ["NAME|COMMIT", "VERSION"], num_args = 0..=2, add = complete::version())]
     words: Vec<String>,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
@@ -40,7 +42,7 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
         let is_named = what.starts_with("models:/");
         let (_, moment) = target::moment_of(what, args.at.as_deref())?;
         let state = registry.as_of(moment.as_deref())?;
-        // Of a word that could be both, the model is meant.
+        // A word that could name both a model and a commit names the model.
         if is_named || state.model(&wanted.model)?.is_some() {
             return match &wanted.pick {
                 Pick::Model => model::page(&wanted.model, moment.as_deref(), session),
@@ -49,7 +51,7 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
                 }
             };
         }
-        // A name may hold `@`, which is read as the mark of an alias first.
+        // A name may hold `@`, which was parsed as the mark of an alias first.
         let (name, moment) = target::model_at(what, args.at.as_deref())?;
         if state.model(&name)?.is_some() {
             return model::page(&name, moment.as_deref(), session);
@@ -70,7 +72,7 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
     }
 }
 
-/// What a commit did against its first parent.
+/// Shows what a commit changed against its first parent.
 fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Result<Exit, CliError> {
     let parent = registry.repo().commit(&commit)?.parents.first().copied();
     let entry = match registry.step(commit, parent) {
@@ -102,7 +104,7 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
     Ok(Exit::Ok)
 }
 
-/// The registry as a whole.
+/// Shows the registry as a whole.
 fn overview(registry: &Registry, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let commit = at.map_or_else(|| registry.head(), |moment| registry.moment(moment).map(Some))?;
     let snapshot = registry.snapshot_of(commit)?;

@@ -16,7 +16,7 @@ use crate::name::Principal;
 use crate::stage::Stage;
 use crate::view;
 
-/// Manage stages and their rules; greenroom.toml may as well be edited by hand
+/// Manage stages and their rules; you can also edit greenroom.toml by hand
 #[derive(Debug, Subcommand)]
 pub(super) enum StageCommand {
     List(ListArgs),
@@ -25,34 +25,40 @@ pub(super) enum StageCommand {
 }
 
 /// List the stages with their rules
+///
+/// Example: `greenroom stage list`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Declare a stage, or change the rule of one; what is not given stays
+/// Declare a stage, or change the rule of a stage
+///
+/// Example: `greenroom stage set Production --approvals 2 --approver group:leads --from Staging`
+///
+/// Options that you leave out keep their value.
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// The stage
     stage: Stage,
-    /// Approvals needed besides the requester's; 0: who has the level may act alone
+    /// The number of approvals, not counting the requester's; 0: a person with the level may act alone
     #[arg(long, value_name = "N")]
     approvals: Option<u64>,
-    /// Whose approvals count: a person or `group:NAME`; may be given several times and replaces the list
+    /// A person or `group:NAME` whose approval counts; can be repeated; replaces the list
     #[arg(long = "approver", value_name = "WHO")]
     approvers: Vec<Principal>,
-    /// Approvals needed to leave the stage, by the same approvers; 0: who has the level may act alone
+    /// The number of approvals to leave the stage, by the same approvers; 0: a person with the level may act alone
     #[arg(long, value_name = "N")]
     approvals_to_leave: Option<u64>,
-    /// The stages that a version may come from; may be given several times and replaces the list
+    /// A stage that a version may come from; can be repeated; replaces the list
     #[arg(long, value_name = "STAGE")]
     from: Vec<Stage>,
-    /// The level that moves versions in and out
+    /// The permission level that moves versions in and out
     #[arg(long, value_parser = level)]
     level: Option<Level>,
-    /// Whether entering archives the versions that are there
+    /// Whether a version that enters the stage archives the versions in it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     exclusive: Option<bool>,
     #[command(flatten)]
@@ -61,7 +67,9 @@ pub(super) struct SetArgs {
     change: ChangeArgs,
 }
 
-/// Take the rule of a stage away; a declared stage, in which no version may be, goes
+/// Delete the rule of a stage; a declared stage is deleted, too; it must be empty
+///
+/// Example: `greenroom stage unset Canary`
 #[derive(Debug, Args)]
 pub(super) struct UnsetArgs {
     /// The stage
@@ -95,7 +103,7 @@ pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, 
     }
 }
 
-/// Changes a rule by what is given.
+/// Changes a rule by the options of the command.
 fn merge(rule: &mut StageRule, args: SetArgs) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.approvals_to_leave = args.approvals_to_leave.unwrap_or(rule.approvals_to_leave);
@@ -110,7 +118,7 @@ fn merge(rule: &mut StageRule, args: SetArgs) -> Result<(), CliError> {
     args.conditions.merge(&mut rule.require, &mut rule.frozen)
 }
 
-/// A rule in few words.
+/// A rule as short texts, one for each condition.
 fn in_words(rule: &StageRule) -> Vec<String> {
     let mut out = Vec::new();
     if rule.needed() > 0 {

@@ -1,4 +1,4 @@
-//! Similar names for what was named and is not there: a registered model, a stage, an alias, a person, a group.
+//! Suggests a similar name for a model, a stage, an alias, a person or a group that does not exist.
 
 use super::report::CliError;
 use super::session::Session;
@@ -10,16 +10,16 @@ use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::text::quoted;
 
-/// How similar a name is at least that is suggested, by Jaro and Winkler.
+/// The lowest similarity (Jaro–Winkler) of a suggestion.
 const SIMILAR: f64 = 0.75;
 
-/// The length from which a name is suggested that differs by one typing error only, in characters.
+/// The shortest name, in characters, for which a name with one typing error is suggested.
 const SHORT: usize = 3;
 
-/// Adds a hint with the name that was probably meant, if the error is about a name and there is one like it.
+/// Adds a hint with a similar name, if the error is about a name that does not exist.
 pub(super) fn hint(e: CliError, session: &Session) -> CliError {
     let Some((noun, name)) = e.absent.as_deref() else { return e };
-    // The error is what matters; a registry that cannot be read is told by other commands.
+    // The error itself matters more; other commands report a registry that cannot be read.
     let found = session.registry().ok().and_then(|registry| {
         let names = names(&registry.snapshot().ok()?, *noun).ok()?;
         nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
@@ -30,7 +30,7 @@ pub(super) fn hint(e: CliError, session: &Session) -> CliError {
     }
 }
 
-/// Adds a hint with the person or group that was probably meant, if the given one is not there and there is one like it.
+/// Adds a hint with a similar person or group, if the given one does not exist.
 pub(super) fn principal(e: CliError, given: &Principal, session: &Session) -> CliError {
     let names = || principals(&session.registry().ok()?.snapshot().ok()?).ok();
     let given = given.to_string();
@@ -50,12 +50,12 @@ pub(super) fn principals(snapshot: &Snapshot<'_>) -> Result<Vec<String>, Registr
     Ok(people.chain(groups).chain([Principal::Group(GroupName::everyone()).to_string()]).collect())
 }
 
-/// The name that is most like the given one, if one is like it.
+/// The most similar name; `None` if no name is similar enough.
 pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let given = given.to_lowercase();
     let rate = |name: &str| {
         let rate = strsim::jaro_winkler(&given, name);
-        // Jaro and Winkler find nothing alike in short names whose letters are swapped.
+        // Jaro–Winkler finds no similarity in short names with swapped letters.
         let is_slip = given.chars().count() >= SHORT && strsim::osa_distance(&given, name) <= 1;
         if is_slip { rate.max(SIMILAR) } else { rate }
     };
@@ -64,7 +64,7 @@ pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>)
     best.map(|(_, name)| name)
 }
 
-/// The stages that a registry knows.
+/// The stages of a registry.
 pub(super) fn stages(snapshot: &Snapshot<'_>) -> Result<Vec<Stage>, RegistryError> {
     Ok(snapshot.settings()?.map_or_else(|| Stage::BUILT_IN.to_vec(), Settings::known_stages))
 }
@@ -75,8 +75,8 @@ fn names(snapshot: &Snapshot<'_>, noun: Noun) -> Result<Vec<String>, RegistryErr
         Noun::Model => snapshot.models()?.iter().filter_map(|m| m.dir.name()).map(|n| n.to_string()).collect(),
         Noun::Person => snapshot.people()?.keys().map(ToString::to_string).collect(),
         Noun::Group => snapshot.access()?.groups.keys().map(ToString::to_string).collect(),
-        // These are named by numbers and ids, of which one is like any other; aliases belong to a model, which is
-        // known only where one is looked up.
+        // Versions, requests and the like have numbers and ids, of which any one is like another. Aliases belong to a
+        // model, so their suggestions come from the code that looks up the alias.
         Noun::Alias | Noun::Registry | Noun::Version | Noun::Request | Noun::Comment | Noun::Grant | Noun::Webhook => {
             Vec::new()
         }

@@ -1,11 +1,11 @@
-//! Columns of text for lists.
+//! Text tables for lists.
 
 use unicode_width::UnicodeWidthStr as _;
 
 use super::output::{BOLD, Output, styled};
 use crate::text::one_line;
 
-/// A table being built row by row.
+/// A table, built row by row.
 pub(super) struct Table {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
@@ -17,12 +17,12 @@ impl Table {
         Self::with_head(head.iter().map(|h| (*h).to_owned()))
     }
 
-    /// The same with names that are known only now.
+    /// Starts a table with names of columns that are known only at run time.
     pub(super) fn with_head(head: impl IntoIterator<Item = String>) -> Self {
         Self { head: head.into_iter().collect(), rows: Vec::new() }
     }
 
-    /// Whether there is no row.
+    /// Whether the table has no rows.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -32,7 +32,7 @@ impl Table {
         self.rows.push(cells.into_iter().map(|c| cut(&one_line(c.as_ref()))).collect());
     }
 
-    /// Prints the table; nothing if it has no rows.
+    /// Prints the table; prints nothing if it has no rows.
     pub(super) fn print(&self, out: &mut Output) {
         if self.rows.is_empty() {
             return;

@@ -15,14 +15,16 @@ use crate::name::{InvalidName, Key, ModelName};
 use crate::reference::{self, Found, InvalidRef, ModelRef, Pick};
 use crate::text::{Text, quoted};
 
-/// Tag models and versions
+/// Manage tags of models and versions
 #[derive(Debug, Subcommand)]
 pub(super) enum TagCommand {
     Set(SetArgs),
     Unset(UnsetArgs),
 }
 
-/// Set tags in one commit
+/// Set tags, in one commit
+///
+/// Examples: `greenroom tag set churn team=risk`; `greenroom tag set churn/3 validated=yes data=2026-02`
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// The model (churn), or one of its versions (churn 3, churn/3, churn/Production, churn@champion), then the tags
@@ -32,11 +34,13 @@ pub(super) struct SetArgs {
     change: ChangeArgs,
 }
 
-/// Delete tags in one commit; those that are not there are passed over
+/// Delete tags, in one commit; no error if a tag does not exist
+///
+/// Example: `greenroom tag unset churn/3 validated`
 #[derive(Debug, Args)]
 pub(super) struct UnsetArgs {
-    /// The model (churn), or one of its versions (churn 3, churn/3, churn/Production, churn@champion), then the keys of
-    /// the tags; of several words after a bare name, the first is a version if it is a number, @ALIAS or latest
+    /// The model (churn), or one of its versions (churn 3, churn/3, churn/Production, churn@champion), then the keys
+    /// of the tags. If several words follow a bare name, the first is a version if it is a number, @ALIAS or latest
     #[arg(value_names = ["NAME", "VERSION", "KEY"], num_args = 2.., required = true, add = complete::version())]
     words: Vec<String>,
     #[command(flatten)]
@@ -49,7 +53,7 @@ pub(super) fn run(command: TagCommand, session: &mut Session) -> Result<Exit, Cl
             let (reference, rest) = leading(&a.words, |word| !word.contains('='))?;
             let tags = rest.iter().map(|w| pair(w).map_err(|e| CliError::usage(format!("{}: {e}", quoted(w)))));
             let tags = tags.collect::<Result<Vec<(Key, Text)>, CliError>>()?;
-            // They are written in the order in which they are given.
+            // Refuses a key that occurs twice; the tags are written in the given order.
             by_key("tag set", tags.clone())?;
             let (model, version) = subject(session, reference)?;
             let set = |(key, value)| match version {
@@ -75,8 +79,8 @@ pub(super) fn run(command: TagCommand, session: &mut Session) -> Result<Exit, Cl
     }
 }
 
-/// Splits words into the model or version that they begin with and the words that follow, at least one. `is_version` says
-/// whether the second of several words is meant as a version.
+/// Splits the words into the model or version at their start and the words that follow, at least one. `is_version`
+/// tells whether the second of several words names a version.
 fn leading(words: &[String], is_version: impl Fn(&str) -> bool) -> Result<(ModelRef, &[String]), CliError> {
     let wrong = |e: InvalidRef| CliError::usage(e.to_string());
     let [first, rest @ ..] = words else { return Err(CliError::usage("name a model or version, then tags")) };
@@ -91,7 +95,7 @@ fn leading(words: &[String], is_version: impl Fn(&str) -> bool) -> Result<(Model
     }
 }
 
-/// The model, and the version if one is meant.
+/// The model, and the version if the reference names one.
 fn subject(session: &Session, given: ModelRef) -> Result<(ModelName, Option<u64>), CliError> {
     if given.moment.is_some() {
         return Err(CliError::usage("the past cannot be tagged; leave out `@{…}`"));

@@ -1,4 +1,4 @@
-//! Naming a version on the command line: NAME VERSION, or one reference.
+//! A version on the command line: NAME VERSION, or one reference.
 
 use std::ops::RangeInclusive;
 
@@ -20,17 +20,17 @@ pub(super) struct Target {
     /// The model's name; or a reference without VERSION, such as churn/3, churn@champion or models:/churn/Production
     #[arg(value_name = "NAME", add = complete::version())]
     name: String,
-    /// Its version: a number, a stage, @ALIAS or latest
+    /// The version: a number, a stage, @ALIAS or latest
     #[arg(value_name = "VERSION", value_parser = pick, add = complete::version())]
     version: Option<Pick>,
 }
 
 impl Target {
-    /// Splits the words of a command into the version that they begin with and the words that follow, of which `after`
-    /// says how many there may be. The version is written as for every command: `churn 3` or `churn/3`.
+    /// Splits the words of a command into the version at their start and the words that follow. `after` limits the
+    /// number of words that follow. The version has the usual forms: `churn 3` or `churn/3`.
     ///
     /// # Errors
-    /// Where the words name no version, or too few or too many follow it.
+    /// The words name no version, or too few or too many words follow it.
     pub(super) fn leading(words: &[String], after: RangeInclusive<usize>) -> Result<(Self, &[String]), CliError> {
         let one = match words {
             [reference, rest @ ..] if after.contains(&rest.len()) => match reference.parse::<ModelRef>() {
@@ -59,7 +59,7 @@ impl Target {
         Self { name: reference.to_owned(), version: None }
     }
 
-    /// What is meant, before it is looked up.
+    /// The reference, before it is looked up.
     pub(super) fn reference(&self) -> Result<ModelRef, CliError> {
         let wrong = |e: &dyn std::error::Error| CliError::usage(e.to_string());
         match &self.version {
@@ -78,7 +78,10 @@ impl Target {
         }
     }
 
-    /// What is meant, as of the moment of the reference or of `at`.
+    /// The reference as of its own moment, or as of `at`.
+    ///
+    /// # Errors
+    /// The words are no reference, or both the reference and `at` name a moment.
     pub(super) fn reference_at(&self, at: Option<&str>) -> Result<ModelRef, CliError> {
         let found = self.reference()?;
         match (&found.moment, at) {
@@ -88,7 +91,7 @@ impl Target {
         }
     }
 
-    /// The model and the number of a version that is to be changed: one of now.
+    /// The model and the number of a version that the command changes; the reference must name no earlier moment.
     pub(super) fn of_now(&self, snapshot: &Snapshot<'_>) -> Result<(ModelName, u64), CliError> {
         let found = self.reference()?;
         if found.moment.is_some() {
@@ -99,7 +102,7 @@ impl Target {
     }
 }
 
-/// Why words name no version.
+/// The error for words that name no version.
 fn unclear(words: &[String], after: &RangeInclusive<usize>) -> CliError {
     let forms = "write NAME VERSION or NAME/VERSION; the version is a number, a stage, @ALIAS or latest";
     let name = words.first().map(String::as_str).unwrap_or_default();
@@ -124,7 +127,7 @@ fn unclear(words: &[String], after: &RangeInclusive<usize>) -> CliError {
     }
 }
 
-/// A model, or a version in either form; none without words.
+/// A model, or a version in either form; `None` without words.
 pub(super) fn any(words: &[String]) -> Result<Option<ModelRef>, CliError> {
     match words {
         [] => Ok(None),
@@ -133,7 +136,7 @@ pub(super) fn any(words: &[String]) -> Result<Option<ModelRef>, CliError> {
     }
 }
 
-/// Reads a model's name, with `@{MOMENT}` or `--at` for the past. A name may hold `@` itself.
+/// Parses a model's name, with `@{MOMENT}` or `--at` for an earlier state. A name may hold `@` itself.
 pub(super) fn model_at(word: &str, at: Option<&str>) -> Result<(ModelName, Option<String>), CliError> {
     let (name, moment) = moment_of(word, at)?;
     let name = name.strip_prefix("models:/").unwrap_or(name);
@@ -141,7 +144,7 @@ pub(super) fn model_at(word: &str, at: Option<&str>) -> Result<(ModelName, Optio
     Ok((name, moment))
 }
 
-/// Splits `@{MOMENT}` from the end of a word; `at` is what `--at` says.
+/// Splits `@{MOMENT}` from the end of a word; `at` is the value of `--at`.
 pub(super) fn moment_of<'w>(word: &'w str, at: Option<&str>) -> Result<(&'w str, Option<String>), CliError> {
     let split = word.strip_suffix('}').and_then(|rest| rest.split_once("@{")).filter(|(_, moment)| !moment.is_empty());
     match (split, at) {
@@ -151,7 +154,7 @@ pub(super) fn moment_of<'w>(word: &'w str, at: Option<&str>) -> Result<(&'w str,
     }
 }
 
-/// Reads a version as it is named beside its model: a number, a stage, `@alias`, `latest`.
+/// Parses a version as it is named beside its model: a number, a stage, `@alias`, `latest`.
 pub(super) fn pick(s: &str) -> Result<Pick, String> {
     if s.eq_ignore_ascii_case("latest") || s == "@latest" {
         return Ok(Pick::Latest);
@@ -168,7 +171,7 @@ pub(super) fn pick(s: &str) -> Result<Pick, String> {
     }
 }
 
-/// Reads the stage that follows a version. A stage that the registry does not know is not found.
+/// Parses the stage that follows a version. An unknown stage of the registry is a not-found error.
 pub(super) fn stage(snapshot: &Snapshot<'_>, rest: &[String]) -> Result<Stage, CliError> {
     let word = rest.first().map(String::as_str).unwrap_or_default();
     let stage: Stage = word.parse().map_err(|e: crate::stage::InvalidStage| CliError::usage(e.to_string()))?;
@@ -184,7 +187,7 @@ pub(super) fn stage(snapshot: &Snapshot<'_>, rest: &[String]) -> Result<Stage, C
     })
 }
 
-/// Finds what a reference means in a snapshot.
+/// Looks a reference up in a snapshot.
 pub(super) fn find<'o>(
     snapshot: &Snapshot<'o>,
     wanted: &ModelRef,
@@ -199,7 +202,7 @@ pub(super) fn find<'o>(
     Ok((model, version))
 }
 
-/// The error for a version that is not there, with a similar name where one was probably meant.
+/// The error for a version that does not exist, with a similar name if there is one.
 fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) -> Result<CliError, CliError> {
     let name = &wanted.model;
     let meant =

@@ -1,4 +1,4 @@
-//! `greenroom token`: what proves to the server who calls.
+//! `greenroom token`: the access tokens of the server.
 
 use clap::{Args, Subcommand};
 
@@ -15,12 +15,14 @@ use crate::server::tokens::{Rights, Token, TokenError, Tokens};
 use crate::time::{Calendar, Timestamp};
 use crate::view;
 
-/// Make, list and revoke the tokens with which people call the server
+/// Manage the tokens with which people call the server
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a token for a person and print it; it cannot be shown again
+    /// Create a token for a person and print it; it cannot be shown again
+    ///
+    /// Example: `greenroom token create --person bob --expires 90d`
     Create(CreateArgs),
-    /// List the tokens by how they begin
+    /// List the tokens by their first characters
     List,
     /// Revoke a token
     Revoke(RevokeArgs),
@@ -28,24 +30,24 @@ pub(super) enum TokenCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// The person that the token stands for
+    /// The person whom the token identifies
     #[arg(long, value_name = "ID", add = complete::person())]
     person: UserName,
-    /// When the token ends: a date, a time, or a length of time from now such as `90d` or `2w`
+    /// The end of the token's validity: a date, a time, or a duration from now such as `90d` or `2w`
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
-    /// The token may only read
+    /// Allow only reading
     #[arg(long)]
     read_only: bool,
-    /// The token is for a service, such as an MLflow server, that says for whom it acts (`greenroom serve
-    /// --person-header`). It approves nothing, and manages neither permissions, people nor webhooks
+    /// Make the token for a service, such as an MLflow server, that names the person it acts for (`greenroom serve
+    /// --person-header`). Such a token cannot approve requests or manage permissions, people and webhooks
     #[arg(long)]
     delegate: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
-    /// How the token begins, as `token list` shows it
+    /// The first characters of the token, as `token list` shows them
     prefix: String,
 }
 
@@ -69,7 +71,7 @@ fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint));
     }
     let now = clock();
-    // The clock of a token is the machine's, whatever date a commit is given.
+    // Tokens expire by the machine's clock, whatever date the environment gives to commits.
     let calendar = Calendar::new(now, jiff::tz::TimeZone::system());
     let expires = args.expires.as_deref().map(|end| calendar.read_ahead(end)).transpose()?;
     if expires.is_some_and(|end| end <= now) {
@@ -98,7 +100,7 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
     let now = clock();
     let people: Vec<UserName> = registry.snapshot()?.people()?.keys().cloned().collect();
     let arrivals = Index::open(&registry, &mut |_| {})?.arrivals(people.iter())?;
-    // A token of somebody who was removed stays void, whoever has the id now.
+    // The token of a removed person stays void, even if another person has the same id now.
     let is_void = |token: &Token| {
         let user = UserName::new(token.person.as_str()).ok().filter(|user| people.contains(user));
         user.is_none_or(|user| token.is_void(arrivals.get(&user).copied()))

@@ -12,16 +12,18 @@ use crate::rules::Class;
 
 /// Move a version to a stage
 ///
-/// It needs CAN_MANAGE_STAGING_VERSIONS, or CAN_MANAGE_PRODUCTION_VERSIONS when the version enters or leaves
-/// Production, and what the stage's rule asks for. Who may not move a version may request it: `greenroom request`.
-/// Open requests of the version for the same stage are overtaken and closed.
+/// Example: `greenroom transition churn 3 Production --archive-existing`
+///
+/// You need CAN_MANAGE_STAGING_VERSIONS, or CAN_MANAGE_PRODUCTION_VERSIONS if the version enters or leaves Production.
+/// The version must meet the rule of the stage. If you may not move a version, request it: `greenroom request create`.
+/// The transition closes open requests of the version for the same stage.
 #[derive(Debug, Args)]
 pub(super) struct TransitionArgs {
-    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the stage: None,
-    /// Staging, Production, Archived, or one that the registry declares
+    /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the stage:
+    /// None, Staging, Production, Archived, or a stage that the registry declares
     #[arg(value_names = ["NAME", "VERSION", "STAGE"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<String>,
-    /// Archive the other versions that are in the stage
+    /// Archive the other versions in the stage
     #[arg(long)]
     archive_existing: bool,
     #[command(flatten)]
@@ -43,7 +45,7 @@ pub(super) fn run(args: TransitionArgs, session: &mut Session) -> Result<Exit, C
     })
 }
 
-/// A name as a word that a shell takes as one.
+/// Quotes a name for a shell.
 pub(super) fn shell(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-@+".contains(c);
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }

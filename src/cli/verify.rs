@@ -12,29 +12,32 @@ use crate::text::one_line;
 use crate::tree::Oid;
 use crate::view;
 
-/// The most findings that are printed for people; JSON has them all.
+/// The largest number of findings in text output; JSON has all of them.
 const SHOWN: usize = 200;
 
-/// Judge the history once more, step by step, by the rules of each moment
+/// Audit the history: judge every step again, by the rules of its moment
 ///
-/// Every step of the branch is judged as the gate would have judged it when it landed: permissions, approvals, stage
-/// rules, files, signatures. Who landed it and when is taken from the record of pushes, where the repository has one.
-/// Objects are compared with their ids, and the files of versions with the digest that was registered. What cannot be
+/// Examples: `greenroom verify`; `greenroom verify 2026-01-01.. --files`
+///
+/// Every step of the branch is judged as the gate would have judged it: permissions, approvals, stage rules, files,
+/// signatures. The committer and the time of a step come from the record of pushes, if the repository has one. Objects
+/// are compared with their ids, and the files of versions with their registered digests. Anything that cannot be
 /// checked on this machine is listed.
 ///
-/// A fault of the past that cannot be mended can be acknowledged by whoever manages the registry
-/// (`greenroom settings acknowledge COMMIT RULE -m WHY`): it is listed apart.
+/// A registry manager can acknowledge a fault that cannot be fixed any more (`greenroom settings acknowledge COMMIT
+/// RULE -m WHY`). Acknowledged faults are listed apart.
 ///
-/// Exit code 7 when something is wrong that is not acknowledged, 0 when all that could be checked holds.
+/// Exit code 7: a fault is not acknowledged. Exit code 0: everything that could be checked is valid.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// Only the steps after A up to B: A..B, A.., ..B; revisions or times; by default all
+    /// Only the steps after A up to B: A..B, A.., ..B; A and B are revisions or times; by default all steps
     #[arg(value_name = "RANGE")]
     range: Option<String>,
-    /// A commit that must be in the history: a checkpoint of the branch or of the record of pushes, kept elsewhere
+    /// A commit that must be in the history: a checkpoint of the branch or of the record of pushes, stored elsewhere;
+    /// can be repeated
     #[arg(long = "expect", value_name = "COMMIT")]
     expected: Vec<String>,
-    /// Read every byte of the stored files and compare it with its SHA-256
+    /// Read every byte of the stored files and compare its SHA-256 with the record
     #[arg(long)]
     files: bool,
 }
@@ -64,7 +67,7 @@ pub(super) fn run(args: &VerifyArgs, session: &mut Session) -> Result<Exit, CliE
     Ok(if audit.holds() { Exit::Ok } else { Exit::Unverified })
 }
 
-/// The ends of a range; none where it is open.
+/// The ends of a range; `None` for an open end.
 fn ends(registry: &Registry, range: Option<&str>) -> Result<(Option<Oid>, Option<Oid>), CliError> {
     let Some(range) = range else { return Ok((None, None)) };
     let moment = |text: &str| match text {
@@ -86,12 +89,12 @@ fn ends(registry: &Registry, range: Option<&str>) -> Result<(Option<Oid>, Option
     }
 }
 
-/// Whether a time is earlier than the history: then all of it comes after that time.
+/// Whether a time is before the first commit; then the whole history is after that time.
 fn is_before_history(registry: &Registry, moment: &str) -> bool {
     matches!(registry.moment(moment), Err(RegistryError::BeforeHistory(_)))
 }
 
-/// The commit that a checkpoint names: an id in full whether it is there or not, or any revision that is.
+/// The commit of a checkpoint: a full id, even if the commit does not exist, or any existing revision.
 fn named(registry: &Registry, given: &str) -> Option<Oid> {
     Oid::from_hex(given).or_else(|| registry.repo().resolve(given).ok())
 }

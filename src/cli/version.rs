@@ -27,7 +27,7 @@ use crate::view::ModelVersion;
 
 pub(super) use show::{column_type, metric as metric_text};
 
-/// Manage model versions; `greenroom register` makes them
+/// Manage model versions; `greenroom register` creates them
 #[derive(Debug, Subcommand)]
 pub(super) enum VersionCommand {
     List(ListArgs),
@@ -38,31 +38,37 @@ pub(super) enum VersionCommand {
 }
 
 /// List the versions of a model, newest first
+///
+/// Example: `greenroom version list churn`
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// The model's name, with @{MOMENT} for the past
+    /// The model's name; NAME@{MOMENT} shows an earlier state
     #[arg(add = complete::model())]
     name: String,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Show all that is known of a version
+/// Show all details of a version
+///
+/// Example: `greenroom version show churn 3`
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     target: Target,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
 /// Change a version's description
+///
+/// Example: `greenroom version describe churn 3 'Trained on data of February'`
 #[derive(Debug, Args)]
 pub(super) struct DescribeArgs {
     /// The version, as NAME VERSION or NAME/VERSION (churn 3, churn/3, churn/Staging, churn@champion), then the new
-    /// description (Markdown); empty to clear it
+    /// description (Markdown); an empty text deletes it
     #[arg(value_names = ["NAME", "VERSION", "TEXT"], num_args = 2..=3, required = true, add = complete::version())]
     words: Vec<String>,
     #[command(flatten)]
@@ -70,26 +76,30 @@ pub(super) struct DescribeArgs {
 }
 
 /// Delete a version with its comments, requests and aliases; it must be in None or Archived
+///
+/// Example: `greenroom version delete churn 3`
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
     #[command(flatten)]
     target: Target,
-    /// Don't ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Record parameters and metrics that became known later; what is recorded never changes
+/// Add parameters and metrics to a version; recorded values never change
+///
+/// Example: `greenroom version record churn 3 --metric auc=0.91`
 #[derive(Debug, Args)]
 pub(super) struct RecordArgs {
     #[command(flatten)]
     target: Target,
-    /// A parameter; may be given several times
+    /// A parameter; can be repeated
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = pair, required_unless_present = "metrics")]
     params: Vec<(Key, Text)>,
-    /// A metric; may be given several times
+    /// A metric; can be repeated
     #[arg(long = "metric", value_name = "KEY=NUMBER", value_parser = metric)]
     metrics: Vec<(Key, Metric)>,
     #[command(flatten)]
@@ -122,7 +132,7 @@ pub(super) fn run(command: VersionCommand, session: &mut Session) -> Result<Exit
     }
 }
 
-/// Shows all that is known of a version.
+/// Shows all details of a version.
 pub(super) fn page(target: &Target, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     show::run(target, at, session)
 }

@@ -1,4 +1,4 @@
-//! `greenroom watch`: tells webhooks and mail what lands in repositories.
+//! `greenroom watch`: delivers the events of repositories to webhooks and by mail.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -18,25 +18,27 @@ use crate::text::one_line;
 use crate::view;
 use crate::watch::{Home, Level, Message, Options, Summary, Tell, WatchError, Watcher};
 
-/// Follow what lands in registries and deliver it: to webhooks, and by mail
+/// Watch registries and deliver their events to webhooks and by mail
 ///
-/// It follows the branch of HEAD, however commits come to it: pushes, merges, commands. What happened before the first
-/// start is not told. Each delivery is tried again over three days, with the same id; what was not sent when the process
-/// ends is sent by the next one. Several may run: one delivers, the others stand by.
+/// Example: `greenroom watch /srv/git/models.git`
+///
+/// The watcher follows the branch of HEAD, however commits reach it: by push, merge or command. Events before the
+/// first start are not sent. A failed delivery is repeated for three days, with the same id. The next process sends
+/// whatever is unsent when this one ends. You can run several watchers: one delivers, the others stand by.
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
     /// The repositories; by default that of the current folder
     #[arg(value_name = "REPO")]
     repos: Vec<PathBuf>,
-    /// Deliver what is due now, and end; exit code 1 if something did not arrive
+    /// Deliver what is due now, then exit; exit code 1 if a delivery failed
     #[arg(long)]
     once: bool,
-    /// Fetch from upstream so often (`30s`, `5m`, `1h`), and move the branch forward: for a clone that follows
+    /// Fetch from upstream at this interval (`30s`, `5m`, `1h`), and move the branch forward: for a clone that follows
     #[arg(long, value_name = "EVERY", value_parser = every)]
     fetch: Option<Duration>,
 }
 
-/// Reads a length of time.
+/// Parses a duration.
 fn every(given: &str) -> Result<Duration, String> {
     let unit = |suffix: &str, seconds: u64| {
         given.strip_suffix(suffix).and_then(|n| n.parse::<u64>().ok()).and_then(|n| n.checked_mul(seconds))
@@ -65,7 +67,7 @@ pub(super) fn run(args: &WatchArgs, session: &mut Session) -> Result<Exit, CliEr
         watchers.push((shown, Watcher::start(home, options)?));
     }
     session.out.flush()?;
-    // Where a thread is gone, the rest would wait for it: all end, and whoever started this starts it anew.
+    // If one thread fails, the others would wait for it. All end, and the supervisor of the process starts it again.
     let stops: Vec<_> = watchers.iter().map(|(_, w)| w.stopper()).collect();
     supervisor.on_failure(move || stops.iter().for_each(|stop| stop()));
     if !args.once {
@@ -94,7 +96,7 @@ fn registries(args: &WatchArgs, session: &Session) -> Result<Vec<Registry>, CliE
     }
     let open = |path: &PathBuf| {
         let path = session.path(path);
-        // GIT_DIR is of one repository, and these may be several.
+        // GIT_DIR names one repository, but there may be several here.
         match Repo::open(&path) {
             Ok(repo) => Ok(Registry::with(repo, "")?),
             Err(_) => Registry::discover(&path),
@@ -102,7 +104,7 @@ fn registries(args: &WatchArgs, session: &Session) -> Result<Vec<Registry>, CliE
     };
     let found = args.repos.iter().map(|path| {
         let registry = open(path)?;
-        // Where the registry lies in a folder, it is looked for.
+        // Searches for the registry if it lies in a folder.
         let at_root = registry.snapshot()?.settings_file()?.is_some();
         Ok(if at_root { registry } else { Registry::discover(&session.path(path))? })
     });
@@ -113,7 +115,7 @@ fn short(branch: &str) -> &str {
     branch.strip_prefix("refs/heads/").unwrap_or(branch)
 }
 
-/// Says on standard error what the watcher says: a line each, for people or as JSON.
+/// Prints the watcher's messages to standard error: one line each, as text or as JSON.
 fn tell(json: bool, of: Option<String>, quiet: bool) -> Tell {
     Arc::new(move |message: &Message| {
         if quiet && message.level == Level::Info {
@@ -138,12 +140,12 @@ fn tell(json: bool, of: Option<String>, quiet: bool) -> Tell {
             let words: Vec<String> = of.iter().cloned().chain([message.text.clone()]).chain(details).collect();
             format!("{level}: {}", one_line(&words.join(" ")))
         };
-        // There is nobody left to tell that telling failed.
+        // A failed write to stderr cannot be reported anywhere.
         let _ = writeln!(anstream::stderr().lock(), "{line}");
     })
 }
 
-/// What came of a run that was done once.
+/// Prints the result of a run with `--once`.
 fn report(ended: &[(String, Summary)], session: &mut Session) -> Result<Exit, CliError> {
     if let Some((shown, _)) = ended.iter().find(|(_, s)| s.elsewhere) {
         let message = format!("another process delivers for {} already", one_line(shown));

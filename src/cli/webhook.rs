@@ -1,4 +1,4 @@
-//! `greenroom webhook`: whom to tell what happens.
+//! `greenroom webhook`: webhooks that send events to other systems.
 
 use std::collections::BTreeSet;
 
@@ -22,10 +22,10 @@ use crate::registry::Registry;
 use crate::text::{Text, one_line};
 use crate::view;
 
-/// Tell other systems what happens
+/// Manage webhooks: send events to other systems
 ///
-/// A webhook's file says where to and of what; what it signs with is a secret that the file only names
-/// (`greenroom secret`). `greenroom serve` and `greenroom watch` send.
+/// The file of a webhook holds its URL and its events. It names the signing secret, but does not hold it (`greenroom
+/// secret`). `greenroom serve` and `greenroom watch` send the events.
 #[derive(Debug, Subcommand)]
 pub(super) enum WebhookCommand {
     /// List the webhooks
@@ -33,7 +33,9 @@ pub(super) enum WebhookCommand {
     Create(CreateArgs),
     Update(UpdateArgs),
     Delete(DeleteArgs),
-    /// Send a webhook something that never happened, and show its answer
+    /// Send a test event to a webhook, and show the response
+    ///
+    /// Example: `greenroom webhook test 4f2a`
     Test(TestArgs),
     Deliveries(DeliveriesArgs),
     Replay(ReplayArgs),
@@ -41,78 +43,84 @@ pub(super) enum WebhookCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Only those of this model
+    /// Only webhooks of this model
     #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
-    /// As of a time or git revision
+    /// Show the state as of a time (2026-03-01) or git revision (HEAD~3)
     #[arg(long, value_name = "MOMENT")]
     at: Option<String>,
 }
 
-/// Make a webhook
+/// Create a webhook
 ///
-/// Events are named as Databricks does (MODEL_VERSION_CREATED, MODEL_VERSION_TRANSITIONED_STAGE,
+/// Example: `greenroom webhook create --event 'version.*' --url https://ci.example.com/hook --secret ci`
+///
+/// Events have the names of Databricks (MODEL_VERSION_CREATED, MODEL_VERSION_TRANSITIONED_STAGE,
 /// MODEL_VERSION_TRANSITIONED_TO_PRODUCTION, TRANSITION_REQUEST_CREATED, COMMENT_CREATED, REGISTERED_MODEL_CREATED,
-/// MODEL_VERSION_TAG_SET…), as MLflow does (model_version.created, model_version_alias.created, prompt.created…), or as
-/// `greenroom log` does (version.transitioned, version.*). The profiles databricks and mlflow tell of their own names
-/// alone; standard, cloudevents, slack and teams tell of all.
+/// MODEL_VERSION_TAG_SET…), of MLflow (model_version.created, model_version_alias.created, prompt.created…), or of
+/// `greenroom log` (version.transitioned, version.*). The profiles databricks and mlflow send only events with their
+/// own names; standard, cloudevents, slack and teams send all events.
 #[derive(Debug, Args)]
 pub(super) struct CreateArgs {
-    /// An event to tell of; `*` for all
+    /// An event to send; `*` for all; can be repeated
     #[arg(long = "event", value_name = "EVENT", required = true)]
     events: Vec<EventPattern>,
     #[command(flatten)]
     what: WhatArgs,
-    /// Only events of this model; without it those of the whole registry
+    /// Only events of this model; by default of the whole registry
     #[arg(long, value_name = "NAME", add = complete::model())]
     model: Option<ModelName>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// Change a webhook; what is not given stays
+/// Change a webhook
+///
+/// Example: `greenroom webhook update 4f2a --state DISABLED`
+///
+/// Options that you leave out keep their value.
 #[derive(Debug, Args)]
 pub(super) struct UpdateArgs {
-    /// The webhook's id, or a start or end of it that is unique
+    /// The webhook's id, or a unique start or end of the id
     id: String,
-    /// The events to tell of, instead of those before
+    /// An event to send; can be repeated; replaces the list
     #[arg(long = "event", value_name = "EVENT")]
     events: Vec<EventPattern>,
     #[command(flatten)]
     what: WhatArgs,
-    /// Sign no longer
+    /// Send without a signature from now on
     #[arg(long, conflicts_with = "secret")]
     no_secret: bool,
-    /// Send no `Authorization` header any more
+    /// Send without an `Authorization` header from now on
     #[arg(long, conflicts_with = "authorization")]
     no_authorization: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// What a webhook is to be.
+/// The fields of a webhook.
 #[derive(Debug, Args)]
 struct WhatArgs {
-    /// Where to: an https address
+    /// The URL to send to, with https
     #[arg(long, conflicts_with = "job")]
     url: Option<String>,
-    /// The job to start instead of telling an address
+    /// The id of a job to start instead of a request to a URL
     #[arg(long, value_name = "ID")]
     job: Option<String>,
-    /// The workspace that the job runs in: an https address
+    /// The URL of the job's workspace, with https
     #[arg(long, value_name = "URL", conflicts_with = "url")]
     workspace: Option<String>,
-    /// As which parameters the job gets the event: notebook, python, all or none
+    /// The job parameters that carry the event: notebook, python, all or none
     #[arg(long, value_name = "PARAMS", value_parser = params, conflicts_with = "url")]
     job_params: Option<JobParams>,
-    /// The shape of what is sent: databricks, mlflow, cloudevents, slack, teams or standard; by default that of the
-    /// events' names
+    /// The format of the payload: databricks, mlflow, cloudevents, slack, teams or standard; by default the format
+    /// that the names of the events belong to
     #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
     /// A name for people
     #[arg(long)]
     name: Option<String>,
-    /// What it is for
+    /// The purpose of the webhook
     #[arg(long)]
     description: Option<String>,
     /// ACTIVE, TEST_MODE (tests only) or DISABLED
@@ -121,20 +129,22 @@ struct WhatArgs {
     /// The name of the secret to sign with
     #[arg(long, value_name = "NAME")]
     secret: Option<Key>,
-    /// The name of the secret to send as the `Authorization` header, or as the token of the job's workspace
+    /// The name of the secret to send as the `Authorization` header, or as the token for the job's workspace
     #[arg(long, value_name = "NAME")]
     authorization: Option<Key>,
-    /// Whether the certificate is checked; `false` only for tests
+    /// Whether to check the TLS certificate; `false` only for tests
     #[arg(long, value_name = "BOOL")]
     verify_certificate: Option<bool>,
 }
 
 /// Delete a webhook
+///
+/// Example: `greenroom webhook delete 4f2a`
 #[derive(Debug, Args)]
 pub(super) struct DeleteArgs {
-    /// The webhook's id, or a start or end of it that is unique
+    /// The webhook's id, or a unique start or end of the id
     id: String,
-    /// Don't ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
@@ -143,9 +153,9 @@ pub(super) struct DeleteArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {
-    /// The webhook's id, or a start or end of it that is unique
+    /// The webhook's id, or a unique start or end of the id
     id: String,
-    /// The event to make up; without it the first that the webhook is told of
+    /// The event to send; by default the first event of the webhook
     #[arg(long, value_name = "EVENT")]
     event: Option<String>,
 }
@@ -197,7 +207,7 @@ fn find(registry: &Registry, id: &str) -> Result<Webhook, CliError> {
     found.ok_or_else(|| CliError::not_found(format!("there is no webhook {id}")))
 }
 
-/// Where a webhook's messages go, in a few words.
+/// The target of a webhook as a short text.
 fn target(webhook: &Webhook) -> String {
     match (&webhook.url, &webhook.job) {
         (Some(url), _) => url.as_str().to_owned(),
@@ -241,7 +251,7 @@ fn create(args: CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     change(session, &args.change, &new, |new| Action::CreateWebhook { new })
 }
 
-/// The profile that the names of the events are from.
+/// The profile that the names of the events belong to.
 fn profile_of(events: &BTreeSet<EventPattern>) -> Profile {
     let all = |names: &[&str]| events.iter().all(|e| names.contains(&e.as_str()));
     if all(&DATABRICKS) {
@@ -280,7 +290,7 @@ fn text(given: &str, flag: &str) -> Result<Text, CliError> {
     Text::new(given).map_err(|e| CliError::usage(format!("--{flag}: {e}")))
 }
 
-/// Puts in what is given.
+/// Sets the fields that the options give.
 fn fill(new: &mut NewWebhook, what: WhatArgs) -> Result<(), CliError> {
     if let Some(url) = &what.url {
         (new.url, new.job) = (Some(text(url, "url")?), None);
@@ -313,7 +323,7 @@ fn fill(new: &mut NewWebhook, what: WhatArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Makes the change; warns of what would keep it from being told anything from here.
+/// Makes the change, and warns of anything that would prevent deliveries from this machine.
 fn change(
     session: &mut Session,
     args: &ChangeArgs,

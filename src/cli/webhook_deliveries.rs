@@ -1,4 +1,4 @@
-//! `greenroom webhook deliveries`: what was sent, what waits, what was given up.
+//! `greenroom webhook deliveries`: deliveries that are sent, waiting or dead.
 
 use std::collections::BTreeSet;
 
@@ -17,21 +17,23 @@ use crate::text::one_line;
 use crate::time::Timestamp;
 use crate::view;
 
-/// List what is to be delivered, what was given up, and what arrived last
+/// List waiting and dead deliveries, and the last ones that arrived
 ///
-/// Deliveries are made by `greenroom watch` or `greenroom serve`; mail is among them, under the name `mail`.
+/// Example: `greenroom webhook deliveries --failed`
+///
+/// `greenroom watch` or `greenroom serve` make the deliveries. Mail is listed under the name `mail`.
 #[derive(Debug, Args)]
 pub(super) struct DeliveriesArgs {
-    /// A webhook's id, or a start or end of it that is unique, or `mail`; by default all
+    /// A webhook's id, or a unique start or end of the id, or `mail`; by default all
     #[arg(value_name = "WEBHOOK")]
     webhook: Option<String>,
-    /// Only those that failed at least once and are tried again
+    /// Only deliveries that failed at least once and will be tried again
     #[arg(long, conflicts_with_all = ["pending", "dead"])]
     failed: bool,
-    /// Only those that wait to be sent
+    /// Only deliveries that wait to be sent
     #[arg(long, conflicts_with = "dead")]
     pending: bool,
-    /// Only those that were given up
+    /// Only dead letters: deliveries that were given up
     #[arg(long)]
     dead: bool,
 }
@@ -84,7 +86,7 @@ pub(super) fn run(args: &DeliveriesArgs, session: &mut Session) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
-/// The name of the channel that is meant: `mail`, or the id of the webhook that a part of it names.
+/// The name of a channel: `mail`, or the id of the webhook that a part of the id names.
 pub(super) fn channel(registry: &Registry, outbox: &Outbox, given: &str) -> Result<String, CliError> {
     let stored = outbox.channels()?;
     if given == mail::CHANNEL || stored.iter().any(|name| name == given) {
@@ -95,7 +97,7 @@ pub(super) fn channel(registry: &Registry, outbox: &Outbox, given: &str) -> Resu
     Ok(pick::by_part("webhook", given, &ids)?.to_string())
 }
 
-/// What is stored of a channel, or of all.
+/// The stored state of a channel, or of all channels.
 pub(super) fn states(outbox: &Outbox, named: Option<&str>) -> Result<Vec<(String, State)>, CliError> {
     let names = match named {
         Some(name) => vec![name.to_owned()],

@@ -1,4 +1,4 @@
-//! `greenroom webhook replay`: sends once more.
+//! `greenroom webhook replay`: sends events again.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -19,34 +19,36 @@ use crate::tree::Oid;
 use crate::view;
 use crate::watch::{Failure, Home, Options, Replay, Replayed, WatchError};
 
-/// How long is waited for the process that delivers to take up dead letters.
+/// How long to wait until the delivering process takes the dead letters.
 const TAKE_UP: Duration = Duration::from_secs(10);
 
-/// Send what happened in a piece of the history once more, with the ids of the first time
+/// Send the events of a part of the history again, with their original ids
 ///
-/// It is sent from here, in order, and ends when all is sent; a receiver that remembers ids drops what it knows. With
-/// `--dead` it gives those that were given up back to `greenroom watch` instead.
+/// Example: `greenroom webhook replay 4f2a --from 2026-03-01`
+///
+/// This process sends the events itself, in order, and ends when all are sent. A receiver that remembers ids drops the
+/// repeated ones. With `--dead`, the command hands dead letters back to `greenroom watch` instead.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// A webhook's id, or a start or end of it that is unique, or `mail`; by default all that are on
+    /// A webhook's id, or a unique start or end of the id, or `mail`; by default all active webhooks and mail
     #[arg(value_name = "WEBHOOK")]
     webhook: Option<String>,
-    /// What happened after this commit or time
+    /// Send events after this commit or time
     #[arg(long, value_name = "REV|TIME", required_unless_present = "dead")]
     from: Option<String>,
-    /// What had happened by this commit or time; by default all up to now
+    /// Send events up to this commit or time; by default up to now
     #[arg(long, value_name = "REV|TIME", requires = "from")]
     until: Option<String>,
     /// Only events of this name; `*` stands for any text: version.transitioned, request.*
     #[arg(long, value_name = "EVENT", requires = "from")]
     filter: Option<String>,
-    /// Only what happened to this model
+    /// Only events of this model
     #[arg(long, value_name = "MODEL", requires = "from", add = complete::model())]
     model: Option<ModelName>,
-    /// Send nothing; list what would be sent
+    /// List what would be sent, and send nothing
     #[arg(long, requires = "from")]
     dry_run: bool,
-    /// Try what was given up once more, and let suspended webhooks go on
+    /// Try dead letters once more, and resume suspended webhooks
     #[arg(long, conflicts_with = "from")]
     dead: bool,
 }
@@ -79,7 +81,7 @@ pub(super) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Exit, CliE
         let arrived = matches!(one.outcome, Some(Ok(_)) | None);
         sent += u64::from(arrived);
         failed += u64::from(!arrived);
-        // Many may be sent; each has its line at once.
+        // There may be many events, so each line is printed at once.
         if told.is_ok() && (json || listed || !arrived) {
             let line = if json { as_json(&one) } else { as_text(&one) };
             told = writeln!(anstream::stdout().lock(), "{line}");
@@ -101,7 +103,7 @@ pub(super) fn run(args: &ReplayArgs, session: &mut Session) -> Result<Exit, CliE
     Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
 }
 
-/// The commit after which to begin; none for a time before the history.
+/// The commit to start after; `None` for a time before the history.
 fn moment(registry: &Registry, given: Option<&str>) -> Result<Option<Oid>, CliError> {
     match given.map(|m| registry.moment(m)).transpose() {
         Ok(commit) => Ok(commit),
@@ -142,7 +144,7 @@ fn as_json(one: &Replayed) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-/// The names of the channels to which things are sent now.
+/// The names of the active channels.
 fn those_that_are_on(registry: &Registry) -> Result<BTreeSet<String>, CliError> {
     let channels = crate::deliver::channels(registry, &registry.snapshot()?).map_err(WatchError::from)?;
     Ok(channels.iter().map(|channel| channel.name().to_owned()).collect())
@@ -153,7 +155,7 @@ fn is_off(name: &str) -> CliError {
     if name == mail::CHANNEL { off } else { off.hint(format!("greenroom webhook update {name} --state ACTIVE")) }
 }
 
-/// Gives dead letters back to who delivers, and waits a little for it to take them.
+/// Hands dead letters back to the delivering process, and waits a little until it takes them.
 fn revive(
     named: Option<String>,
     on: &BTreeSet<String>,
@@ -166,7 +168,7 @@ fn revive(
     let (dead, left) = (dead(&states), dead(&off));
     let suspended = states.iter().filter(|(_, s)| s.suspended().is_some()).count();
     outbox.ask(&Ask::Revive { channel: named, ids: Vec::new() })?;
-    // Nobody delivers if the lock is free; then the next one does it.
+    // If the lock is free, no process delivers; then the next one takes the dead letters.
     let runs = || Ok::<_, CliError>(outbox.lead()?.is_none());
     let end = Instant::now() + TAKE_UP;
     while outbox.is_asked() && runs()? && Instant::now() < end {

@@ -1,4 +1,5 @@
-//! Delivery: how soon, how many, how much memory, how idle. Real webhooks of `greenroom watch` to a receiver in this process.
+//! Delivery: latency, throughput, memory and idle cost. Real webhooks of `greenroom watch` to a receiver in this
+//! process.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +18,7 @@ use super::measure::{Times, quietly, row};
 
 const HOOKS: [&str; 2] = ["01957a3e-7c00-7000-8000-000000000001", "01957a3e-7c00-7000-8000-000000000002"];
 
-/// A receiver that takes everything and notes when.
+/// A receiver that accepts everything and records the times.
 #[derive(Default)]
 struct Taken {
     at: Mutex<Vec<Instant>>,
@@ -72,7 +73,7 @@ impl Taken {
         }
     }
 
-    /// Waits until so many came; when the last of them did.
+    /// Waits until `count` deliveries arrived; returns when the last of them arrived.
     fn wait(&self, count: usize) -> Instant {
         let mut at = self.at.lock().expect("no thread failed");
         while at.len() < count {
@@ -122,7 +123,7 @@ impl Scene {
         Self { dir: bare, registry, made: 0 }
     }
 
-    /// A commit with one event, of one of ten models.
+    /// Makes a commit with one event, of one of ten models.
     fn commit(&mut self) {
         self.made += 1;
         tag(&self.registry, self.made, 10);
@@ -178,7 +179,7 @@ fn greenroom(dir: &Path) -> Command {
     command
 }
 
-/// All of it.
+/// Measures everything about delivery.
 pub fn deliver(at: &Path, quick: bool) {
     soon_and_idle(at, quick);
     replay(at, quick);
@@ -209,7 +210,8 @@ fn soon_and_idle(at: &Path, quick: bool) {
     row("idle for 10 s", &format!("{busy} ms of processor time"), "≈ 0", Some(busy <= 20));
 }
 
-/// The same by `git push` from a clone, from its start and from its end: what is told may be there before git says so.
+/// Measures delivery after `git push` from a clone, from the start and from the end of the push: a delivery may arrive
+/// before git reports success.
 fn pushed(at: &Path, scene: &Scene, taken: &Taken, count: u32) {
     let clone = at.join("soon-clone");
     let mut git = Command::new("git");
@@ -252,7 +254,7 @@ fn replay(at: &Path, quick: bool) {
 
 fn dead(at: &Path, quick: bool) {
     let taken: Arc<Taken> = Arc::default();
-    // Nobody listens there, but the port was free a moment ago.
+    // No process listens there, but the port was free a moment ago.
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", nobody.local_addr().expect("an address"));
     drop(nobody);

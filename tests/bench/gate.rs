@@ -19,7 +19,7 @@ struct Push {
 }
 
 impl Push {
-    /// Makes commits on top of the served branch; each is a list of paths with their new content.
+    /// Makes commits on top of the served branch; each commit is a list of paths with their new content.
     fn new(b: &Bench, name: &str, commits: &[Vec<(String, String)>]) -> Self {
         let client = b.dir.with_extension(format!("{name}.git"));
         let _ = std::fs::remove_dir_all(&client);
@@ -64,17 +64,17 @@ impl Push {
         hook
     }
 
-    /// Runs the hook; gives whether the push may land, and what was said.
+    /// Runs the hook; returns whether it accepts the push, and its messages.
     fn run(&self, b: &Bench) -> (bool, String) {
         let mut hook = self.hook(b);
         let mut child = hook.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("runs");
-        // A hook that refuses early does not read on.
+        // A hook that refuses early does not read the rest.
         let _ = child.stdin.take().expect("a pipe").write_all(self.line.as_bytes());
         let out = child.wait_with_output().expect("ends");
         (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
     }
 
-    /// How long one run takes, in milliseconds; it must land, or be refused, as expected.
+    /// The time of one run in milliseconds. The hook must accept or refuse the push as `lands` says.
     fn time(&self, b: &Bench, lands: bool) -> f64 {
         let times = Times::of(3, || {
             let (landed, said) = self.run(b);
@@ -83,7 +83,7 @@ impl Push {
         times.median()
     }
 
-    /// The hook's peak of memory in MiB.
+    /// The hook's peak memory in MiB.
     fn memory(&self, b: &Bench) -> Option<f64> {
         let input = self.client.join("line");
         std::fs::write(&input, &self.line).expect("writable");
@@ -115,7 +115,7 @@ fn described(b: &Bench, model: u64, version: u64, text: &str) -> (String, String
     (path, new)
 }
 
-/// The hook on pushes of every size, and the audit.
+/// Measures the hook on pushes of every size, and the audit.
 pub fn gate(b: &Bench) {
     quietly(Command::new("git").args(["config", "greenroom.host", "unix"]).current_dir(&b.dir));
     let one = Push::new(b, "one", &[vec![described(b, 0, 1, "Again")]]);
@@ -161,7 +161,7 @@ fn wide(b: &Bench) {
     row(&format!("hook on a change of 10,000 versions, {}", b.label), &measured, "≤ 3,000 ms, ≤ 200 MB", Some(met));
 }
 
-/// What is too large is refused soon.
+/// Measures how soon a push that is too large is refused.
 fn refusals(b: &Bench) {
     let model = Paths(b.shape.layout).version(&generate::model(0), 1);
     let big = vec![(format!("{model}/artifacts/model.pkl"), "x".repeat(100 << 20))];
@@ -174,7 +174,7 @@ fn refusals(b: &Bench) {
     row(&format!("hook refuses a tree bomb, {}", b.label), &format!("{ms:.0} ms"), "≤ 1,000 ms", Some(ms <= 1_000.0));
 }
 
-/// Ten folders in each of ten folders, ten levels deep, of a dozen objects.
+/// Ten folders in each of ten folders, ten levels deep, made of a dozen objects.
 fn bomb(b: &Bench) -> Push {
     let mut push = Push::new(b, "bomb", &[]);
     let git = |args: &[&str], input: &str| {
@@ -213,7 +213,7 @@ fn audit(b: &Bench) {
     let seconds = start.elapsed().as_secs_f64();
     let steps = (b.versions() + 1) as f64;
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
-    // What the generator leaves out, the files of versions, is told for each; nothing else is wrong.
+    // The generator leaves out the files of versions, so verify reports each of them; nothing else may be wrong.
     let only_files = said.matches("\"rule\"").count() == said.matches("\"rule\": \"digest\"").count();
     assert!(only_files, "{}", said.chars().take(1500).collect::<String>());
     let rate = steps / seconds;

@@ -14,25 +14,25 @@ use greenroom::name::{Digest, Id, ModelName, Principal, UserName};
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
 
-/// What to generate.
+/// The size and layout of a generated registry.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// How many models.
+    /// The number of models.
     pub models: u64,
-    /// How many versions each.
+    /// The number of versions of each model.
     pub versions: u64,
-    /// Where they lie.
+    /// The layout of the files.
     pub layout: Layout,
 }
 
-/// When the first commit was made; one follows each second.
+/// The time of the first commit, in seconds since the epoch; each later commit is one second later.
 pub const START: i64 = 1_750_000_000;
 
 fn text(s: impl AsRef<str>) -> Text {
     Text::new(s.as_ref()).expect("plain text")
 }
 
-/// The name of a model; teams share prefixes, as they do.
+/// The name of a model; teams share prefixes, as in real registries.
 pub fn model(i: u64) -> ModelName {
     ModelName::new(format!("team-{:02}.fraud-{i:05}", i % 37)).expect("a name")
 }
@@ -80,7 +80,7 @@ fn version(m: u64, v: u64, n: u64) -> Version {
     }
 }
 
-/// Makes a bare repository with a registry of a shape, packed, with a commit-graph. Gives its folder.
+/// Makes a bare repository with a registry of a shape, packed, with a commit-graph. Returns its folder.
 pub fn registry(at: &Path, shape: Shape) -> PathBuf {
     let dir = at.join(format!("{}x{}-{}", shape.models, shape.versions, shape.layout.as_str()));
     greenroom::git::Repo::init(&dir, true).expect("a repository");

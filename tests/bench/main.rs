@@ -1,8 +1,8 @@
 //! The benchmark: `cargo bench`. It prints a table of medians beside the goals, with ratios to floors of the same run.
 //!
-//! `cargo bench -- --quick` leaves out the largest registries; `cargo bench -- NAME…` runs single parts:
-//! mutation, cli, read, index, diff, hash, signature, gate, deliver; transfer and http measure the server, beside
-//! MLflow's where that can do the same. Machines are noisy: compare ratios, not milliseconds.
+//! `cargo bench -- --quick` leaves out the largest registries; `cargo bench -- NAME…` runs single parts: mutation,
+//! cli, read, index, diff, hash, signature, gate, deliver; transfer and http measure the server, beside MLflow's
+//! server where that has the same feature. Machines are noisy: compare ratios, not milliseconds.
 
 #![expect(
     clippy::expect_used,

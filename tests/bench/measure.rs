@@ -1,4 +1,4 @@
-//! Timing: medians of runs, and ratios to a floor that is measured in the same breath.
+//! Timing: medians of runs, and ratios to a floor that is measured in the same run.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ impl From<Vec<Duration>> for Times {
 }
 
 impl Times {
-    /// Runs something so many times after one run that does not count.
+    /// Measures a closure `runs` times, after one run that does not count.
     pub fn of(runs: usize, mut run: impl FnMut()) -> Self {
         run();
         let mut times: Vec<Duration> = (0..runs)
@@ -28,7 +28,7 @@ impl Times {
         Self(times)
     }
 
-    /// Runs two things in turn, so that both see the same machine.
+    /// Measures two closures in turn, so that both see the same machine.
     pub fn pair(runs: usize, mut a: impl FnMut(), mut b: impl FnMut()) -> (Self, Self) {
         a();
         b();
@@ -62,13 +62,13 @@ impl Times {
     }
 }
 
-/// Runs a command to its end; its output is thrown away.
+/// Runs a command to its end and discards its output.
 pub fn quietly(command: &mut Command) {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     assert!(status.is_ok_and(|s| s.success()), "{command:?} failed");
 }
 
-/// The highest resident memory of a finished child in MiB, by `/usr/bin/time` where there is one.
+/// The peak resident memory of a finished child in MiB, by `/usr/bin/time` if it is installed.
 pub fn peak_memory(command: &mut Command) -> Option<f64> {
     let mut timed = Command::new("/usr/bin/time");
     timed.args(["-f", "%M"]).arg(command.get_program()).args(command.get_args());

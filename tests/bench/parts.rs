@@ -15,7 +15,7 @@ use greenroom::tree::Limits;
 use super::generate::{self, Shape};
 use super::measure::{Times, peak_memory, quietly, row};
 
-/// A part: its name and what it measures.
+/// A part: its name and its function.
 type Part = (&'static str, fn(&Bench));
 
 /// All parts that need a registry, in the order of the report.
@@ -30,14 +30,14 @@ pub const ALL: &[Part] = &[
 
 /// A generated registry under measurement.
 pub struct Bench {
-    /// Its bare repository.
+    /// The bare repository of the registry.
     pub dir: PathBuf,
     pub(super) shape: Shape,
     pub(super) label: String,
 }
 
 impl Bench {
-    /// Takes a generated registry.
+    /// Wraps a generated registry.
     pub fn new(dir: PathBuf, shape: Shape) -> Self {
         let label = format!("{}×{} {}", shape.models, shape.versions, shape.layout.as_str());
         Self { dir, shape, label }
@@ -75,7 +75,7 @@ fn asker(now: Timestamp) -> Asker {
     Asker { user: "alice".parse().expect("a name"), author: who.clone(), committer: who }
 }
 
-/// One mutation in process beside a bare commit of the same two files; and the bytes that it adds.
+/// One mutation in process beside a bare commit of the same two files, and the bytes that it adds.
 fn mutation(b: &Bench) {
     let registry = b.registry();
     let options = Options { relaxed: true, ..Options::default() };
@@ -90,7 +90,7 @@ fn mutation(b: &Bench) {
         let outcome = registry.change(&asker(b.now()), &[action], b.now(), &options).expect("a commit");
         last = outcome.commit;
     };
-    // The floor: a commit of a file like it by the git library alone, in the same repository.
+    // The floor: a commit of a similar file by the git library alone, in the same repository.
     let bare = gix::open(&b.dir).expect("the repository");
     let (path, text) = {
         let snapshot = registry.snapshot().expect("a snapshot");
@@ -156,7 +156,7 @@ fn loose_bytes(dir: &Path) -> u64 {
     files.map(|f| f.metadata().map_or(0, |m| m.len())).sum()
 }
 
-/// The semantic difference of adjacent commits, and of the first and the last.
+/// The semantic difference of adjacent commits, and of the first and the last commit.
 fn diffs(b: &Bench) {
     let registry = b.registry();
     let head = registry.head().expect("HEAD").expect("a commit");
@@ -182,7 +182,7 @@ fn diffs(b: &Bench) {
     }
 }
 
-/// Whole processes that read one thing, beside `git --version`.
+/// Whole processes that each run one query, beside `git --version`.
 fn read(b: &Bench) {
     let model = generate::model(b.shape.models / 2);
     let git = || quietly(Command::new("git").arg("--version"));
@@ -199,7 +199,7 @@ fn read(b: &Bench) {
     }
 }
 
-/// The index: from nothing, after one commit, and the questions it answers.
+/// The index: built from nothing, updated after one commit, and queried.
 fn index(b: &Bench) {
     let dir = b.dir.join("greenroom/index");
     let _ = std::fs::remove_dir_all(&dir);
@@ -229,7 +229,7 @@ fn index(b: &Bench) {
     }
 }
 
-/// Bringing the index up to date after one commit, in process.
+/// Updates the index after one commit, in process.
 fn refresh(b: &Bench) {
     let registry = b.registry();
     let mut index = greenroom::index::Index::open(&registry, &mut |_| {}).expect("an index");
@@ -305,7 +305,7 @@ fn cli(b: &Bench) {
     let _ = std::fs::remove_dir_all(&clone);
 }
 
-/// Signatures verified a second, each with the key found among those of 10,000 people.
+/// Signatures verified per second; each needs the key of one of 10,000 people.
 pub fn signature() {
     use greenroom::entity::person::SigningKey;
     use greenroom::signature::{Finding, Ring, check};
@@ -374,7 +374,7 @@ pub fn hash(temp: &Path, quick: bool) {
     let _ = std::fs::remove_dir_all(&store_dir);
 }
 
-/// Bytes that do not compress, in chunks of 1 MiB.
+/// Writes incompressible bytes in chunks of 1 MiB.
 fn write_noise(path: &Path, size: u64) {
     use std::io::Write as _;
     let mut out = std::io::BufWriter::new(std::fs::File::create(path).expect("a file"));

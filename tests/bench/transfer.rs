@@ -1,5 +1,5 @@
-//! The files of models over HTTP: one of 1 GiB is sent, made a version, and fetched, by another process than the
-//! server's, over loopback. Beside it: what this machine takes to write and sync as much, and to hash it.
+//! Model files over HTTP: a client process sends a file of 1 GiB, registers it as a version, and fetches it, over
+//! loopback. The floors: this machine's time to write and sync, and to hash, the same number of bytes.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::measure::{quietly, row};
 
-/// How much is sent and fetched at once.
+/// The number of bytes sent and fetched at a time.
 const CHUNK: usize = 1 << 20;
 
-/// How often each is measured; the median counts.
+/// The number of runs of each measurement; the median counts.
 const RUNS: u32 = 5;
 
-/// A server that ends with the value.
+/// A server that ends when its value is dropped.
 struct Server {
     child: Child,
     address: String,
@@ -42,7 +42,8 @@ impl Server {
         Self { child, address }
     }
 
-    /// Sends a request whose body is so many times the chunk; gives the head of the answer and the stream for the rest.
+    /// Sends a request whose body repeats the chunk `times` times; returns the head of the answer and the stream for
+    /// the rest.
     fn ask(&self, head: &str, chunk: &[u8], times: usize) -> (String, BufReader<TcpStream>) {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_nodelay(true).expect("a socket");
@@ -60,7 +61,7 @@ impl Server {
         (head, from)
     }
 
-    /// A request with a small JSON body, and the JSON of its answer.
+    /// Sends a request with a small JSON body; returns the JSON of the answer.
     fn json(&self, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
         let (bytes, head) = (body.to_string(), format!("{method} {path}"));
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
@@ -77,7 +78,7 @@ impl Server {
         serde_json::from_str(body).expect("JSON")
     }
 
-    /// The highest and the present resident memory, in MiB.
+    /// The peak and the current resident memory, in MiB.
     fn memory(&self) -> Option<(f64, f64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let field = |name: &str| {
@@ -95,7 +96,7 @@ fn identity(command: &mut Command) {
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
 }
 
-/// Bytes that do not compress.
+/// Incompressible bytes.
 fn noise() -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut chunk = vec![0_u8; CHUNK];
@@ -113,7 +114,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64()
 }
 
-/// Times several runs of something; each gets its number.
+/// The median time of several runs; each run gets its number.
 fn times(mut run: impl FnMut(u32)) -> f64 {
     let timed = |n| {
         let begun = Instant::now();
@@ -123,7 +124,7 @@ fn times(mut run: impl FnMut(u32)) -> f64 {
     median((0..RUNS).map(timed).collect())
 }
 
-/// Writes so many chunks to a new file and syncs it: the floor of an upload.
+/// Writes `count` chunks to a new file and syncs it: the floor of an upload.
 fn written(path: &Path, chunk: &[u8], count: usize) {
     let mut file = File::create(path).expect("a file");
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! Registering and fetching by the command line: what is stored, what is left, what is refused.
+//! Registering and fetching on the command line: which files are stored, left out, and refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Sandbox, tools};
 
-/// A registry by Alice, and a model folder beside it.
+/// A registry that Alice created, and a model folder beside it.
 fn bench() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.greenroom(["init", "registry"]).success();
@@ -16,7 +16,7 @@ fn bench() -> Sandbox {
     sandbox
 }
 
-/// The objects of the store.
+/// The objects of the content store.
 fn objects(sandbox: &Sandbox) -> Vec<PathBuf> {
     fn below(folder: &Path, out: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -204,7 +204,7 @@ fn a_folder_with_names_that_steer_git_comes_back_byte_for_byte_and_steers_nothin
     alice.greenroom(["verify"]).success();
     alice.greenroom(["fetch", "wine/1", "../out"]).success();
     assert_eq!(all_below(&sandbox.path("out")), all_below(&sandbox.path("model")));
-    // What was fetched is the same model again.
+    // The fetched model has the same digest as the registered one.
     let digest = |version: &str| {
         let file = sandbox.read(format!("registry/models/wine/versions/{version}/version.toml"));
         file.lines().find(|line| line.starts_with("digest = ")).map(str::to_owned)
@@ -291,7 +291,7 @@ fn what_is_wrong_with_mlmodel_stays_with_the_version() {
     alice.greenroom(["check"]).success();
 }
 
-/// The commit, the state of the work tree and the stored objects: what no refused registration may change.
+/// The commit, the state of the work tree and the stored objects, which a refused registration must not change.
 fn everything(sandbox: &Sandbox) -> String {
     let alice = sandbox.alice().within("registry");
     let head = alice.git(["rev-parse", "HEAD"]).success().stdout().to_owned();
@@ -350,7 +350,7 @@ fn no_mount_hides_that_a_folder_lies_in_a_registry() {
     let script = "mount --bind registry/people seen && exec \"$0\" -C registry register m seen";
     let tried = sandbox.alice().run("unshare", ["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_greenroom")]);
     let (_, said) = tried.any();
-    // Where nobody may mount anything, nothing can be hidden by a mount.
+    // Without the privilege to mount, a test cannot hide a folder by a mount.
     assert!(
         said.contains("belongs to the registry in") || said.contains("unshare") || said.contains("mount:"),
         "{said}"
@@ -373,7 +373,7 @@ fn a_git_folder_is_left_out_unless_it_is_asked_for() {
     assert!(sandbox.read("out/.git/config").contains("zq7canary"));
 }
 
-/// A copy records where the files of the original are, shows it, and is fetched from there.
+/// A copy records the place of the original's files, shows it, and is fetched from there.
 #[test]
 fn a_copy_names_its_original_by_number_and_shows_the_place_of_its_files() {
     let sandbox = bench();
@@ -392,7 +392,7 @@ fn a_copy_names_its_original_by_number_and_shows_the_place_of_its_files() {
     assert!(request.stdout().contains("Location:  s3://stock/port"), "{}", request.stdout());
     let away = alice.greenroom(["fetch", "copy/1", "../away"]).code(3);
     assert!(away.stderr().contains("they are at s3://stock/port"), "{}", away.stderr());
-    // The files of an original that is in the registry are those of the copy.
+    // A copy of an original in the registry has the original's files.
     alice.greenroom(["register", "wine", "../model"]).success();
     alice.greenroom(["register", "again", "--source", "models:/wine/1"]).success();
     alice.greenroom(["fetch", "again/1", "../files"]).success();

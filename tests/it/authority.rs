@@ -1,11 +1,11 @@
-//! Commands and the server judge by the same authority as the gate: what they land, `greenroom verify` accepts.
+//! Commands and the server use the same authority as the gate: `greenroom verify` accepts every commit they make.
 
 use serde_json::json;
 
 use crate::support::{Sandbox, Shell, server::Server, tools};
 
-/// A registry `r` of Alice's, with a model of one version: Bob may manage Production, Carol manages the registry,
-/// and Dave is in no file.
+/// A registry `r` of Alice's, with a model of one version: Bob may manage Production, Carol manages the registry, and
+/// Dave is not in the registry.
 struct World {
     sandbox: Sandbox,
 }
@@ -48,7 +48,7 @@ impl World {
         self.sandbox.shell(name, &format!("{name}@example.org")).within("r")
     }
 
-    /// A person's commands, whose commits are signed with somebody's key.
+    /// A person's commands, whose commits are signed with the key of a possibly different person.
     fn signing(&self, name: &str, key: &str) -> Shell<'_> {
         let settings = [("commit.gpgSign", "true"), ("gpg.format", "ssh"), ("user.signingKey", &self.key(key))];
         let shell = self.by(name).env("GIT_CONFIG_COUNT", "3");
@@ -61,7 +61,7 @@ impl World {
         self.by("alice").git(["rev-parse", "main"]).success().stdout().to_owned()
     }
 
-    /// Demands that a command is refused, for a reason and with advice, and that nothing landed.
+    /// Demands that a command is refused, with a reason and a hint, and makes no commit.
     #[track_caller]
     fn refused(&self, shell: &Shell<'_>, args: &str, parts: &[&str]) {
         let before = self.tip();
@@ -74,7 +74,7 @@ impl World {
         assert_ne!(shown["faults"], json!([]), "{shown}");
     }
 
-    /// Demands that a command lands, and that the audit takes it.
+    /// Demands that a command succeeds, and that the audit accepts its commit.
     #[track_caller]
     fn lands(&self, shell: &Shell<'_>, args: &str) {
         let before = self.tip();
@@ -98,14 +98,14 @@ fn where_the_pusher_counts_the_committer_must_be_a_person() {
 #[test]
 fn where_the_pusher_counts_nobody_lands_in_anothers_name() {
     let world = World::new("pusher");
-    // Bob may do less than Alice, in whose name he tries it.
+    // Bob has fewer permissions than Alice, in whose name the command acts.
     world.refused(
         &world.by("bob"),
         "access grant bob CAN_MANAGE --as alice",
         &["bob lands it, but its author is alice", "without --as"],
     );
-    // Alice manages the registry, so the gate takes another's work from her; but it stays her act, and gives no second
-    // pair of eyes.
+    // Alice manages the registry, so the gate accepts another person's work from her. But it stays her action, and is
+    // no second approval.
     world.lands(&world.by("alice"), "comment add churn 1 imported --as bob");
     world.lands(&world.by("carol"), "stage set Production --approvals 1");
     world.lands(&world.by("carol"), "request create churn 1 Production");
@@ -188,7 +188,7 @@ fn a_server_acts_for_its_callers_where_the_registry_says_so() {
     let tag = json!({"name": "churn", "key": "seen", "value": "yes"});
     let stage = json!({"name": "churn", "version": "1", "stage": "Production", "archive_existing_versions": false});
     let serve = |name: &str| Server::start(&world.by(name), world.sandbox.path("log"), &["--require-token"]);
-    // Alice manages the registry: her server must not lend Bob her rights.
+    // Alice manages the registry: her server must not lend her permissions to Bob.
     for name in ["alice", "bot"] {
         let server = serve(name);
         let before = world.tip();
@@ -215,7 +215,7 @@ fn nobody_is_locked_out_by_an_authority_that_no_manager_can_meet() {
     let world = World::new("author");
     let alice = world.by("alice");
     let switch = "settings set --authority signature";
-    // Nobody has a key; then only one who does not manage it; then one who manages it, and whose commits are not signed.
+    // First no person has a key; then only a person without the permission; then a manager whose commits are unsigned.
     world.refused(&alice, switch, &["by `authority = \"signature\"` it takes a key that signs", "is not signed"]);
     for name in ["bob", "alice"] {
         alice.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", &world.key(name)]).success();
@@ -227,11 +227,11 @@ fn nobody_is_locked_out_by_an_authority_that_no_manager_can_meet() {
     world.refused(&alice, switch, &["the change to `authority = \"signature\"` is not signed"]);
     let signing = world.signing("alice", "alice");
     signing.greenroom(switch.split(' ')).success();
-    // The last key of a manager stays, and so does the last address.
+    // The last key of a manager cannot be removed, and neither can the last address.
     world.refused(&signing, "person set alice --revoke-key ssh-ed25519", &["it takes a key that signs"]);
     world.refused(&signing, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);
     signing.greenroom(["settings", "set", "--authority", "author"]).success();
-    // Carol manages it, too, and has an address: that is enough for the host's word.
+    // Carol is a manager, too, and has an address: that is enough for the authority `pusher`.
     alice.greenroom(["person", "set", "carol", "--remove-email", "carol@example.org"]).success();
     alice.greenroom(["settings", "set", "--authority", "pusher"]).success();
     world.refused(&alice, "person set alice --remove-email alice@example.org", &["an e-mail address to commit with"]);

@@ -1,5 +1,5 @@
-//! A backlog for an endpoint that is dead costs little memory, delays no other endpoint, and is there again after a restart
-//! (REL-13). `GREENROOM_FULL=1` makes it 10,000 events.
+//! A backlog for a dead endpoint needs little memory, delays no other endpoint, and survives a restart (REL-13 in
+//! `tests/security.toml`). `GREENROOM_FULL=1` makes the backlog 10,000 events.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -11,13 +11,13 @@ use crate::support::commits::tag;
 use crate::support::receiver::Receiver;
 use crate::support::{Sandbox, Shell};
 
-/// By how much memory may grow, in KiB.
+/// The allowed growth of memory, in KiB.
 const GROWTH: u64 = 64 * 1024;
 
-/// The dead one, and one that takes everything.
+/// The webhook of the dead endpoint, and one whose endpoint accepts everything.
 const HOOKS: [&str; 2] = ["01957a3e-7c00-7000-8000-000000000001", "01957a3e-7c00-7000-8000-000000000002"];
 
-/// A served repository with ten models and both webhooks, of which nothing was told yet.
+/// A served repository with ten models and both webhooks, before any delivery.
 fn scene(urls: [&str; 2]) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.greenroom(["init", "r"]).success();
@@ -44,7 +44,7 @@ fn served(sandbox: &Sandbox) -> Shell<'_> {
     sandbox.alice().within("served.git")
 }
 
-/// `greenroom watch`, which ends with its value.
+/// A `greenroom watch` process that ends when its value is dropped.
 struct Watching(Child);
 
 impl Watching {
@@ -57,7 +57,7 @@ impl Watching {
         Self(child)
     }
 
-    /// What it holds in memory, in KiB.
+    /// Its resident memory, in KiB.
     fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("it runs");
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("the kernel says so");
@@ -97,10 +97,10 @@ fn a_backlog_for_a_dead_endpoint_costs_little_and_delays_nobody() {
     let grown = watching.memory().saturating_sub(before);
     eprintln!("{count} events wait: {} MiB more; the other endpoint heard within {latest:?}", grown / 1024);
     assert!(grown <= GROWTH, "{grown} KiB");
-    // It takes the others longer to hear where the machine has more to do; a minute would be a retry.
+    // Deliveries to the other endpoint are slow on a busy machine; a minute would be a retry.
     assert!(latest < Duration::from_secs(10), "{latest:?}");
 
-    // A restart reads the backlog, and goes on with what happens.
+    // A restart reads the backlog, and continues with new events.
     drop(watching);
     let begun = Instant::now();
     let _watching = Watching::start(&sandbox);

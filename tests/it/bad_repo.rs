@@ -1,5 +1,5 @@
-//! Repositories and disks as they should not be: each gives a clear error and its exit code, never a wrong answer, and
-//! nothing is half written.
+//! Broken repositories and disks: each gives a clear error and its exit code, never a wrong answer, and nothing is
+//! half written.
 
 pub mod disk;
 mod files;
@@ -22,8 +22,8 @@ fn fill(shell: &Shell<'_>) {
     says(shell, 0, "register churn --source s3://models/1", "");
 }
 
-/// Runs greenroom with the words of a line; demands the exit code and these words among what it says (on stderr where
-/// it fails, on stdout where not), and that it did not panic. Gives all that was printed there.
+/// Runs greenroom with the words of a line. Demands the exit code, demands these words in the output (stderr if it
+/// fails, otherwise stdout), and demands that it did not panic. Returns that output.
 #[track_caller]
 fn says(shell: &Shell<'_>, code: i32, line: &str, words: &str) -> String {
     let done = shell.greenroom(line.split(' ')).code(code);
@@ -41,19 +41,19 @@ fn models(shell: &Shell<'_>) -> Vec<String> {
     list.as_array().expect("a list").iter().map(name).collect()
 }
 
-/// What `HEAD` stands for.
+/// The commit that `HEAD` names.
 fn head(shell: &Shell<'_>) -> String {
     shell.git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned()
 }
 
-/// Demands that git finds nothing wrong with the objects.
+/// Demands that git finds no fault in the objects.
 #[track_caller]
 fn sound(shell: &Shell<'_>) {
     let fsck = shell.git(["fsck", "--strict", "--no-dangling", "--no-progress"]).success();
     assert_eq!((fsck.stdout(), fsck.stderr()), ("", ""));
 }
 
-/// Demands to be root, without whom a test cannot make the situation that it is about.
+/// Demands that the tests run as root, which the situation of the test needs.
 #[track_caller]
 pub fn need_root(sandbox: &Sandbox, why: &str) {
     let id = sandbox.alice().run("id", ["-u"]).success();

@@ -1,9 +1,11 @@
-//! Case folders: what differs between two trees, and what the law book says of it.
+//! Case folders: the events between two trees, and the faults that the rules find in them.
 //!
-//! `tests/cases/<name>/case.toml` says who acts and when, and what is expected. The state before is `tests/cases/base`
-//! with the files of `before/` laid over it; the state after is that with `remove` taken out and `after/` laid over it.
-//! `GREENROOM_CASE=name` judges only that one.
-//! In the files of `after/`, `{subject MODEL VERSION STAGE}` stands for what a review of the state before is of.
+//! `tests/cases/<name>/case.toml` names the committer, the time, and the expected events and faults. The state before
+//! is `tests/cases/base` with the files of `before/` laid over it. The state after is the state before, without the
+//! paths of `remove`, and with `after/` laid over it. In the files of `after/`, `{subject MODEL VERSION STAGE}` stands
+//! for the subject of a review in the state before.
+//!
+//! `GREENROOM_CASE=name` judges only that case.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,38 +26,38 @@ use serde::Deserialize;
 use crate::schema::WRITE;
 use crate::support::trees::files;
 
-/// When cases happen that do not say.
+/// The default time of a case.
 const AT: &str = "2026-03-10T12:00:00.000Z";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    /// What the case is about, in a sentence.
+    /// The topic of the case, in a sentence.
     about: String,
-    /// Who acts.
+    /// The committer.
     actor: String,
-    /// The author of the commit, where the actor lands it for another.
+    /// The author of the commit, if that is another person than the committer.
     author: Option<String>,
-    /// Whether it is proven that the author made it.
+    /// Whether the author is proven.
     #[serde(default)]
     vouched: bool,
-    /// Who made the branch that is merged: the last of them changed all that it changed.
+    /// The authors of the merged branch; the last one made all its changes.
     #[serde(default)]
     proposed_by: Vec<String>,
-    /// Whether only the author fields of the branch's commits say so.
+    /// Whether only the author fields of the branch's commits name these authors.
     #[serde(default)]
     unproven: bool,
-    /// Whether the branch was so when it began, and changed nothing.
+    /// Whether the branch already had this state at its start, and changed nothing.
     #[serde(default)]
     stale: bool,
-    /// The folder, beside `after`, of what the branch had where the merge has something else.
+    /// The folder, beside `after`, of files that differ between the branch and the merge.
     #[serde(default)]
     proposal: Option<String>,
-    /// The e-mail address of each person who was removed before, by the id that the person had.
+    /// The e-mail address of each removed person, by the person's former id.
     #[serde(default)]
     former: BTreeMap<String, String>,
     at: Option<toml::value::Datetime>,
-    /// What is taken out: files, or folders with all they hold.
+    /// Removed files, or folders with all their files.
     #[serde(default)]
     remove: Vec<String>,
     /// Symbolic links in the state after, by path.
@@ -64,21 +66,21 @@ struct Case {
     /// Submodules in the state after.
     #[serde(default)]
     submodules: Vec<String>,
-    /// Files of so many bytes in the state after.
+    /// Files of the given size in bytes in the state after.
     #[serde(default)]
     sizes: BTreeMap<String, usize>,
-    /// The folder of the repository in which the state after lies, where the registry is moved.
+    /// The folder of the registry in the state after, if the case moves it.
     #[serde(default)]
     moved_to: Option<String>,
-    /// What lies where the registry was all the same.
+    /// Files that stay in the old folder of a moved registry.
     #[serde(default)]
     left: Vec<String>,
-    /// The rules that a case which passes shows to be kept.
+    /// The rules that a passing case demonstrates.
     #[serde(default)]
     shows: Vec<String>,
-    /// What happened: the event's name, model and version.
+    /// The expected events: name, model and version.
     events: Vec<String>,
-    /// What the law book says: rule, path and line.
+    /// The expected faults: rule, path and line.
     faults: Vec<String>,
 }
 
@@ -99,7 +101,7 @@ fn case(name: &str) -> Case {
     toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Lays the files of a folder over a tree; where there is no such folder the tree stays.
+/// Lays the files of a folder over a tree; without such a folder the tree stays the same.
 fn lay_over(store: &Memory, root: Option<Oid>, folder: &Path, patch: &mut Patch) -> Oid {
     if folder.exists() {
         for path in files(folder) {
@@ -110,7 +112,7 @@ fn lay_over(store: &Memory, root: Option<Oid>, folder: &Path, patch: &mut Patch)
     store.stage(root, patch).expect("a tree in memory")
 }
 
-/// Lays files over a tree; `{subject MODEL VERSION STAGE}` in one stands for that subject in the state `seen`.
+/// Lays files over a tree; `{subject MODEL VERSION STAGE}` in a file stands for that subject in the state `seen`.
 fn lay_reviewed(store: &Memory, root: Oid, seen: Oid, folder: &Path, patch: &mut Patch) -> Oid {
     const MARK: &str = "{subject ";
     let state = Snapshot::new(store, Some(seen), "").expect("a state");
@@ -132,7 +134,7 @@ fn lay_reviewed(store: &Memory, root: Oid, seen: Oid, folder: &Path, patch: &mut
 }
 
 impl Case {
-    /// The two states of the case.
+    /// The state before and the state after.
     fn trees(&self, store: &Memory, name: &str) -> (Oid, Oid) {
         let base = lay_over(store, None, &folder().join("base"), &mut Patch::default());
         let before = lay_over(store, Some(base), &folder().join(name).join("before"), &mut Patch::default());
@@ -155,7 +157,7 @@ impl Case {
         (before, self.moved(store, after))
     }
 
-    /// The root tree in which the state lies in its folder.
+    /// The root tree that holds the state in its new folder.
     fn moved(&self, store: &Memory, state: Oid) -> Oid {
         let Some(folder) = &self.moved_to else { return state };
         let mut patch = Patch::default();
@@ -166,7 +168,7 @@ impl Case {
         store.stage(None, &patch).expect("a tree in memory")
     }
 
-    /// The branch that is merged.
+    /// The merged branch.
     fn branch<'s>(&self, store: &'s Memory, name: &str, before: &Snapshot<'s>, after: &Snapshot<'s>) -> Proposal<'s> {
         let tip = match &self.proposal {
             Some(other) => lay_over(store, after.root(), &folder().join(name).join(other), &mut Patch::default()),
@@ -184,7 +186,7 @@ impl Case {
         Proposal::new(state(base), state(tip), self.proposed_by.iter().enumerate().map(commit).collect())
     }
 
-    /// The events and faults there are.
+    /// The actual events and faults.
     fn found(&self, name: &str) -> (Vec<String>, Vec<String>) {
         let store = Memory::default();
         let (before, after) = self.trees(&store, name);
@@ -225,7 +227,7 @@ fn shown(event: &Event) -> String {
     }
 }
 
-/// Puts what was found into the case's file, for whoever writes a case; to be read before it is committed.
+/// Writes the actual events and faults into the case's file, for the author of a new case to check before the commit.
 fn write_down(name: &str, events: &[String], faults: &[String]) {
     let path = folder().join(name).join("case.toml");
     let mut doc: toml_edit::DocumentMut = fs::read_to_string(&path).unwrap().parse().unwrap();

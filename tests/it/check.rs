@@ -1,4 +1,4 @@
-//! `greenroom check` and `greenroom doctor` on registries that people have harmed in every way they find.
+//! `greenroom check` and `greenroom doctor` on registries with every kind of damage.
 
 use serde_json::Value;
 
@@ -19,13 +19,13 @@ fn short(told: &Value) -> Vec<String> {
     list.iter().map(one).collect()
 }
 
-/// The faults that `check` tells, after its exit code was demanded.
+/// The faults that `check` reports; demands its exit code.
 #[track_caller]
 fn faults(shell: &Shell<'_>, code: i32) -> Vec<String> {
     short(&shell.greenroom(["check", "-o", "json"]).code(code).json())
 }
 
-/// Demands one fault of this kind among those told.
+/// Demands exactly one such fault.
 #[track_caller]
 fn assert_told(found: &[String], fault: &str) {
     assert!(found.iter().any(|f| f == fault), "{fault} is not in {found:#?}");
@@ -66,7 +66,7 @@ fn an_id_that_is_used_twice_is_found_wherever_it_is() {
     let churn = sandbox.read("registry/models/churn/model.toml");
     sandbox.write("registry/models/risk/model.toml", churn.replace("\"churn\"", "\"risk\""));
     assert_told(&faults(&shell, 1), "models/risk/model.toml:0 name");
-    // Once it is committed no step tells of it any more; the state does.
+    // After the commit no new step shows the fault; only the state does.
     shell.git(["add", "."]).success();
     shell.git(["commit", "--quiet", "-m", "copied by hand"]).success();
     assert_told(&faults(&shell, 1), "models/risk/model.toml:0 name");
@@ -123,7 +123,7 @@ fn edits_are_judged_as_the_step_they_would_be() {
     let found = faults(&bob, 5);
     assert_told(&found, "access.toml:0 permission");
     assert_told(&found, "access.toml:0 principal");
-    // Where git knows nobody, the files are checked nevertheless.
+    // Without a git identity, the files are checked nevertheless.
     let nobody = sandbox.shell("", "").within("registry").env("GIT_AUTHOR_NAME", "").env("GIT_COMMITTER_NAME", "");
     assert_eq!(faults(&nobody, 1), ["access.toml:0 principal"]);
     bob.greenroom(["check", "--as", "nobody"]).code(3);
@@ -164,7 +164,7 @@ fn model_files_that_git_lfs_checked_out_are_no_change() {
     assert!(std::fs::metadata(sandbox.path(file)).unwrap().len() > 1024, "git lfs put the bytes there");
     let told = shell.greenroom(["check", "-o", "json"]).success().json();
     assert_eq!(told["changed"], serde_json::json!([]));
-    // The same bytes with another time are the same file; other bytes are another.
+    // A file with the same bytes and another time is unchanged; a file with other bytes is changed.
     shell.run("touch", ["-d", "2020-01-01", "models/wine/versions/1/artifacts/model.skops"]).success();
     let told = shell.greenroom(["check", "-o", "json"]).success().json();
     assert_eq!(told["changed"], serde_json::json!([]));
@@ -218,13 +218,13 @@ fn a_review_by_hand_is_printed_with_its_subject_and_another_one_is_explained() {
     assert_eq!(bob.git(["status", "--short"]).success().stdout(), "", "nothing was changed");
     let subject = block.lines().find_map(|l| l.strip_prefix("subject = \"")).unwrap().trim_end_matches('"').to_owned();
 
-    // With another subject it is explained, and the right one is named.
+    // With a wrong subject, the message explains it and names the right one.
     sandbox.write(&path, format!("{request}\n{}", block.replace(&subject, &"a".repeat(64))));
     let told = bob.greenroom(["check"]).code(5).stdout().to_owned();
     assert!(told.contains("the approval cannot count: its subject is aaaa") && told.contains(&subject), "{told}");
     assert!(told.contains("request approve churn 1 ") && told.contains("--print"), "{told}");
 
-    // As it was printed it counts, until what it is of changes.
+    // The printed block counts until the version changes.
     sandbox.write(&path, format!("{request}\n{block}"));
     bob.greenroom(["check"]).success();
     bob.git(["commit", "--quiet", "-am", "Approve"]).success();
@@ -235,7 +235,7 @@ fn a_review_by_hand_is_printed_with_its_subject_and_another_one_is_explained() {
     let told = shown(&["request", "show", id]);
     assert!(told.contains("(does not count: the version, its stage or the rule changed since: description)"), "{told}");
 
-    // Where no rule was asked, the reason is that it never was of this version.
+    // If no rule was asked, the reason is that the subject never matched this version.
     sandbox.write(&path, format!("{request}\n{}", block.replace(&subject, &"a".repeat(64))));
     bob.git(["commit", "--quiet", "-am", "Undo it, and approve anything"]).success();
     let told = shown(&["request", "show", id]);
@@ -275,7 +275,7 @@ fn a_reverted_registration_is_told_after_the_commit_and_can_be_mended() {
     assert_told(&faults(&shell, 5), "models/churn/model.toml:0 number");
     shell.greenroom(["doctor"]).code(7);
     shell.greenroom(["verify"]).code(7);
-    // The advice works: the number is retired in a step after it.
+    // The hint works: a later step retires the number.
     let model = sandbox.read("registry/models/churn/model.toml");
     sandbox.write("registry/models/churn/model.toml", format!("{model}retired = 3\n"));
     assert_told(&faults(&shell, 5), "models/churn/model.toml:0 number");
@@ -283,7 +283,7 @@ fn a_reverted_registration_is_told_after_the_commit_and_can_be_mended() {
     shell.git(["commit", "--quiet", "-am", "retire what was reverted"]).success();
     let told = shell.greenroom(["register", "churn", "--source", "s3://models/churn/3", "-o", "json"]).success();
     assert!(sandbox.path("registry/models/churn/versions/3").is_dir(), "{}", told.stdout());
-    // The step that broke the rule stays in history; it is known from now on.
+    // The step that broke the rule stays in the history and can be acknowledged.
     let acknowledge = ["settings", "acknowledge", &reverted, "number"];
     shell.greenroom(acknowledge).code(2);
     shell.greenroom([&acknowledge[..], &["-m", "Reverted by hand"]].concat()).success();
@@ -319,7 +319,7 @@ fn a_folder_that_a_merge_mixed_of_two_versions_is_told_before_and_after_the_comm
     assert!(told.contains("digest") || told.contains("fault(s)"), "{told}");
 }
 
-/// What landed before it was refused does not end every later check; what is about to land does.
+/// A fault committed before it was refused does not fail every later check; a fault in new changes does.
 #[test]
 fn files_that_nothing_is_said_of_are_a_fault_only_before_they_are_committed() {
     let sandbox = registry();

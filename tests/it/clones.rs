@@ -1,5 +1,5 @@
-//! Clones as people have them: model files travel with a push, a clone ends well without them, what a partial clone left
-//! out is fetched or told.
+//! Clones: model files travel with a push, a clone succeeds without them, and parts that a partial clone left out are
+//! fetched or reported.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,13 +7,13 @@ use std::path::Path;
 
 use crate::support::{Sandbox, Shell, tools, trees};
 
-/// How git-lfs is set up for a user, once: the filters, no hook.
+/// Sets up git-lfs for a user: the filters, no hook.
 fn git_lfs_for_the_user(sandbox: &Sandbox) {
     tools::git_lfs();
     sandbox.git(["lfs", "install", "--skip-repo"]).success();
 }
 
-/// A registry `near` with one model of two files in the store, and an empty remote `far.git` that it knows as `origin`.
+/// A registry `near` with one model of two stored files, and an empty remote `far.git` that it knows as `origin`.
 fn near_and_far() -> Sandbox {
     let sandbox = Sandbox::new();
     git_lfs_for_the_user(&sandbox);
@@ -33,13 +33,13 @@ fn register(shell: &Shell<'_>) -> String {
     shell.greenroom(["register", "churn", "../model"]).success().stdout().to_owned()
 }
 
-/// How many objects a store holds.
+/// The number of objects in a store.
 fn stored(folder: &Path) -> usize {
     let objects = folder.join("lfs/objects");
     if objects.is_dir() { trees::files(&objects).len() } else { 0 }
 }
 
-/// What doctor says of one check.
+/// The state and message of one check of doctor.
 #[track_caller]
 fn doctor(shell: &Shell<'_>, name: &str) -> (String, String) {
     let (stdout, stderr) = shell.greenroom(["doctor", "-o", "json"]).any();
@@ -75,7 +75,7 @@ fn a_push_takes_the_files_of_models_along() {
     assert_eq!(clone.git(["status", "--porcelain"]).success().stdout(), "");
     assert_eq!(fs::read(sandbox.path("clone/models/churn/versions/1/artifacts/weights.bin")).unwrap(), vec![7; 5000]);
 
-    // The first use of a clone sets it up; what it registers goes as well.
+    // The first use of a clone sets it up; files registered in it are pushed as well.
     clone.greenroom(["model", "list"]).success();
     assert!(sandbox.path("clone/.git/hooks/pre-push").exists());
     assert_eq!(doctor(&clone, "push").0, "ok");
@@ -129,7 +129,7 @@ fn hooks_outside_of_the_repository_are_left_alone() {
     assert!(told.contains("have not been sent"), "{told}");
     near.git(["push", "--quiet", "origin", "main"]).success();
     assert_eq!(stored(&sandbox.path("far.git")), 0);
-    // What the warning says helps.
+    // The hint of the warning works.
     near.git(["config", "core.hooksPath", ".git/hooks"]).success();
     near.greenroom(["register", "churn", "../model"]).success();
     near.git(["push", "--quiet", "origin", "main"]).success();
@@ -173,7 +173,7 @@ fn without_git_lfs_a_push_says_so() {
     near.git(["push", "--quiet", "origin", "main"]).success();
     let before = near.git(["ls-remote", "origin"]).success().stdout().to_owned();
     register(&near);
-    // All programs of the system but git-lfs.
+    // All programs of the system except git-lfs.
     fs::create_dir(sandbox.path("bin")).expect("writable");
     for name in ["sh", "git", "find", "head", "cat", "grep", "printf", "ssh"] {
         let found = near.run("sh", ["-c", &format!("command -v {name} || true")]).success().stdout().trim().to_owned();
@@ -186,7 +186,7 @@ fn without_git_lfs_a_push_says_so() {
     assert!(refused.stderr().contains("git-lfs is not installed"), "{}", refused.stderr());
     assert_eq!(near.git(["ls-remote", "origin"]).success().stdout(), before);
     without.git(["push", "--quiet", "--no-verify", "origin", "main"]).success();
-    // Where no model has files, nothing is missed.
+    // Without model files, no warning comes.
     sandbox.greenroom(["init", "small"]).success();
     sandbox.git(["init", "--quiet", "--bare", "small.git"]).success();
     let small = sandbox.alice().within("small").env("PATH", sandbox.path("bin"));
@@ -217,7 +217,7 @@ fn what_earlier_pushes_left_behind_goes_with_the_next_one() {
     assert_eq!(stored(&sandbox.path("far.git")), 0);
     let (state, message) = doctor(&near, "push");
     assert!(state == "warn" && message.contains("2 stored file(s) have not been sent to origin"), "{message}");
-    // The commits are there already.
+    // The commits are on the remote already.
     near.git(["push", "--quiet"]).success();
     assert_eq!(stored(&sandbox.path("far.git")), 2);
     assert_eq!(doctor(&near, "push").0, "ok");
@@ -256,7 +256,7 @@ fn a_clone_ends_well_where_files_are_missing() {
     clone.greenroom(["tag", "set", "churn", "a=1"]).success();
     clone.git(["push", "--quiet"]).success();
 
-    // A registry in a folder of a repository has no say at its root, and says so.
+    // A registry in a folder of a repository cannot change settings at its root, and says so.
     sandbox.git(["init", "--quiet", "product"]).success();
     let product = sandbox.alice().within("product");
     let said = product.greenroom(["init", ".", "--at", "registry"]).success();
@@ -285,7 +285,7 @@ fn with_history() -> Sandbox {
 
 #[test]
 fn what_a_partial_clone_left_out_is_fetched_at_once() {
-    // A remote that was tidied gives its objects out of packs, and leaves out what it takes to be here.
+    // A tidied remote sends its objects from packs, and omits those that it expects in the clone.
     let ways = ["blob:none", "tree:0"].into_iter().flat_map(|filter| [(filter, false), (filter, true)]);
     for (filter, is_tidy) in ways {
         let (sandbox, name) = (with_history(), "clone");
@@ -299,7 +299,7 @@ fn what_a_partial_clone_left_out_is_fetched_at_once() {
         assert!(log.stdout().contains("register churn version 1"), "{}", log.stdout());
         assert_eq!(log.stderr(), "");
         clone.greenroom(["verify"]).success();
-        // Nothing is missing now, also without the remote.
+        // Now nothing is missing, even without the remote.
         fs::rename(sandbox.path("far.git"), sandbox.path("away.git")).expect("it is there");
         let listed = clone.git(["rev-list", "--objects", "--missing=print", "--all"]).success();
         assert!(!listed.stdout().contains('?'), "{filter}: {}", listed.stdout());
@@ -323,13 +323,13 @@ fn what_cannot_be_fetched_is_told_and_not_checked() {
         "{said}"
     );
     assert!(verified.stderr().contains("this is a partial clone"), "{}", verified.stderr());
-    // What was checked out is enough for the present.
+    // The checked-out state is enough for commands about the present.
     clone.greenroom(["model", "list"]).success();
     assert!(doctor(&clone, "history").1.contains("the clone is partial"));
     let empty = sandbox.alice().within("trees").greenroom(["model", "list"]).code(1);
     assert!(empty.stderr().contains("this is a partial clone, and"), "{}", empty.stderr());
     assert!(empty.stderr().contains("git fetch --refetch --no-filter origin"), "{}", empty.stderr());
-    // Who forbids git to fetch forbids it here, too.
+    // If the user forbids git to fetch, greenroom does not fetch either.
     fs::rename(sandbox.path("away.git"), sandbox.path("far.git")).expect("it is there");
     let forbidden = sandbox.alice().within("trees").env("GIT_NO_LAZY_FETCH", "1").greenroom(["model", "list"]).code(1);
     assert!(forbidden.stderr().contains("GIT_NO_LAZY_FETCH"), "{}", forbidden.stderr());

@@ -26,7 +26,7 @@ impl Registry {
         registry
     }
 
-    /// Carries out actions as Alice in one commit.
+    /// Applies actions as Alice in one commit.
     #[track_caller]
     fn apply(&self, actions: &[Value]) {
         let lines: Vec<String> = actions.iter().map(Value::to_string).collect();
@@ -34,7 +34,7 @@ impl Registry {
         shell.greenroom(["apply", "-f", "-"]).success();
     }
 
-    /// Grants levels on the model.
+    /// Grants permission levels on the model.
     #[track_caller]
     fn grant(&self, levels: &[(&str, &str)]) {
         let grant =
@@ -42,8 +42,7 @@ impl Registry {
         self.apply(&levels.iter().map(grant).collect::<Vec<_>>());
     }
 
-    /// Runs a command as somebody with the words of a line, and gives what it printed to stdout, or to stderr where
-    /// it is to fail.
+    /// Runs the command of a line as a person. Returns its stdout, or its stderr if it is expected to fail.
     #[track_caller]
     fn by(&self, who: &str, code: i32, line: &str) -> String {
         let shell = self.sandbox.shell(who, &format!("{who}@example.org")).within("r");
@@ -63,7 +62,7 @@ impl Registry {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{line}: {e}\n{text}"))
     }
 
-    /// Demands that a change is refused with a code and words, dry as in earnest, and that it leaves nothing behind.
+    /// Demands that a change is refused with a code and words, in a dry run and for real, and that it changes nothing.
     #[track_caller]
     fn refused(&self, who: &str, code: i32, line: &str, says: &str) {
         let before = self.everything();
@@ -76,14 +75,14 @@ impl Registry {
         assert_eq!(before, self.everything(), "{line}");
     }
 
-    /// The head, the state of the work tree and the number of objects: what no refused or dry run may change.
+    /// The head, the state of the work tree and the number of objects, which no refused or dry run may change.
     fn everything(&self) -> String {
         let git = self.sandbox.alice().within("r");
         let of = |args: &[&str]| git.git(args).success().stdout().to_owned();
         of(&["rev-parse", "HEAD"]) + &of(&["status", "--porcelain"]) + &of(&["count-objects", "-v"])
     }
 
-    /// The versions that are in a stage, by the file that says so.
+    /// The versions in a stage, by the stage's file.
     fn versions_in(&self, stage: &str) -> Vec<u64> {
         let file = format!("r/models/churn/stages/{stage}.toml");
         if !self.sandbox.path(&file).exists() {
@@ -93,7 +92,7 @@ impl Registry {
         text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
     }
 
-    /// The state of the newest request, and whose approvals count.
+    /// The state of the newest request, and the people whose approvals count.
     fn request(&self) -> (String, Vec<String>) {
         let all = self.json("alice", "request list churn --state all");
         let last = all.as_array().and_then(|a| a.last()).expect("there is a request");
@@ -490,7 +489,7 @@ fn on_a_terminal_a_deletion_asks_for_the_name() {
     let before = r.everything();
     let typed = |words: &str| {
         let shell = r.sandbox.alice().within("r").input(format!("{words}\n"));
-        // `script` gives the command a terminal, and ends as the command does.
+        // `script` gives the command a terminal, and exits with its exit code.
         shell.run("script", ["-qec", "greenroom person remove dave", "/dev/null"])
     };
     let said = typed("yes").code(1);

@@ -1,4 +1,4 @@
-//! `greenroom demo` on a machine where git knows nobody; its transcript is `tests/cmd/demo.md`.
+//! `greenroom demo` on a machine without a git identity; its transcript is `tests/cmd/demo.md`.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Sandbox, tools};
 
-/// The demo with no identity in the environment or the settings.
+/// The demo without an identity in the environment or in git's config.
 fn command(sandbox: &Sandbox, args: &[&str]) -> Command {
     let mut command = sandbox.alice().command(env!("CARGO_BIN_EXE_greenroom"));
     for role in ["AUTHOR", "COMMITTER"] {
@@ -17,7 +17,7 @@ fn command(sandbox: &Sandbox, args: &[&str]) -> Command {
     command
 }
 
-/// Runs the demo up to where it would serve.
+/// Runs the demo without its server.
 #[track_caller]
 fn demo(sandbox: &Sandbox, args: &[&str]) -> (bool, String) {
     let out = command(sandbox, args).arg("--no-serve").output().expect("greenroom starts");

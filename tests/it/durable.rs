@@ -1,4 +1,4 @@
-//! What is acknowledged survives a power cut: the order of flushes and renames, as the system saw them.
+//! Acknowledged changes survive a power failure: the order of flushes and renames, as the kernel saw them.
 
 use crate::support::Sandbox;
 
@@ -15,13 +15,13 @@ fn what_is_acknowledged_was_flushed_in_order() {
     let is_flush = |line: &str| ["fsync(", "fdatasync(", "syncfs("].iter().any(|call| line.contains(call));
     let is_move = |line: &str| line.contains("rename");
     let moved = lines.iter().position(|l| is_move(l) && l.contains("refs/heads/main\"")).expect("the branch moves");
-    // Objects get their names, then all of it is flushed, and only then the branch moves.
+    // The objects get their names, then all are flushed, and only then the branch moves.
     let named = lines.iter().rposition(|l| (is_move(l) || l.contains("link")) && l.contains("/objects/"));
     let named = named.expect("objects are written");
     assert!(named < moved, "an object is named after the branch moved:\n{trace}");
     let flushed = lines[named..moved].iter().any(|l| is_flush(l));
     assert!(flushed, "nothing is flushed between the last object and the branch:\n{trace}");
-    // The branch's folder is flushed before anything is said.
+    // The branch's folder is flushed before anything is printed.
     let after = &lines[moved..];
     let said = after.iter().position(|l| l.contains("write(1<")).expect("it says what it did");
     let folder = after.iter().position(|l| is_flush(l) && l.contains("refs/heads>"));

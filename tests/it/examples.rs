@@ -1,5 +1,5 @@
-//! The example registry is what it claims to be, for our reader, a JSON Schema validator and an editor's checker; and
-//! each file of `tests/toml/invalid` is refused with the rule and line that its first line names.
+//! The example registry is valid for our reader, a JSON Schema validator and an editor's checker. Each file of
+//! `tests/toml/invalid` is refused with the rule and line that its first line names.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +51,7 @@ pub fn read(kind: Kind, path: &str, bytes: &[u8]) -> (Vec<Problem>, Option<Strin
     }
 }
 
-/// The kind of the file at a path of a registry; none for files beside it.
+/// The kind of the file at a path of a registry; `None` for other files.
 fn kind_of(path: &str, layout: Layout) -> Option<Kind> {
     match Location::parse(path, layout).unwrap_or_else(|e| panic!("{path}: {e}")) {
         Location::Settings => Some(Kind::Settings),
@@ -78,7 +78,7 @@ fn records(folder: &Path, layout: Layout) -> Vec<(String, Kind, Vec<u8>)> {
     .collect()
 }
 
-/// A TOML text as the JSON that a schema sees, as editors see it: dates are strings.
+/// A TOML text as the JSON that editors validate: dates are strings.
 pub fn json(text: &str) -> Result<serde_json::Value, toml::de::Error> {
     fn convert(value: toml::Value) -> serde_json::Value {
         match value {
@@ -135,7 +135,7 @@ fn the_example_holds_what_init_writes_for_git_and_editors() {
     }
 }
 
-/// Runs taplo's checker on a folder; gives what it complains of.
+/// Runs taplo's checker on a folder; returns its complaints.
 fn taplo(folder: &Path) -> (bool, String) {
     let sandbox = Sandbox::new();
     let mut command = sandbox.alice().command(tools::taplo());
@@ -149,11 +149,12 @@ fn an_editors_checker_accepts_the_example() {
     assert!(passes, "{said}");
 }
 
-/// What an invalid file says of itself.
+/// The expectation in the first line of an invalid file.
 struct Expected {
     rule: String,
     line: usize,
-    /// `schema`: a JSON Schema sees it. `syntax`: any reader of TOML 1.0 sees it. `gate`: only we do.
+    /// `schema`: a JSON Schema finds the fault. `syntax`: any TOML 1.0 parser finds it. `gate`: only greenroom finds
+    /// it.
     seen: String,
 }
 
@@ -214,7 +215,7 @@ fn an_editors_checker_sees_what_a_schema_or_a_parser_can_see() {
         ));
     }
     sandbox.write(".taplo.toml", config);
-    // What is no UTF-8 ends the run before the other files.
+    // A file that is not UTF-8 would end the run before the other files.
     let readable: Vec<_> = invalid_files().into_iter().filter(|(_, _, b)| std::str::from_utf8(b).is_ok()).collect();
     for (path, _, bytes) in &readable {
         sandbox.write(path, bytes);

@@ -1,6 +1,6 @@
 //! A short run of the fuzz targets with every test: the examples of the test suite, each broken in many ways.
 //!
-//! The long run is `cargo +nightly fuzz run TARGET --fuzz-dir tests/fuzz`, which finds what luck does not.
+//! The long run is `cargo +nightly fuzz run TARGET --fuzz-dir tests/fuzz`, which finds more than random inputs do.
 
 mod history;
 mod targets;
@@ -8,13 +8,13 @@ mod targets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many broken inputs each target gets.
+/// The number of broken inputs for each target.
 const RUNS: usize = 3_000;
 
-/// How many histories are written with a broken commit.
+/// The number of histories with a broken commit.
 const HISTORIES: usize = 40;
 
-/// Files that readers are made for, and some lines.
+/// Valid inputs of all readers, and some lines.
 fn seeds() -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut out: Vec<Vec<u8>> = [
@@ -47,7 +47,7 @@ fn files(folder: &Path, out: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Numbers that look random and are the same each time.
+/// Pseudo-random numbers, the same on each run.
 struct Dice(u64);
 
 impl Dice {
@@ -57,7 +57,7 @@ impl Dice {
     }
 }
 
-/// Breaks an input: bytes are changed, cut, doubled, or taken from another.
+/// Breaks an input: changes, cuts or doubles bytes, or takes bytes from another input.
 fn broken(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     let mut data = seeds[dice.below(seeds.len())].clone();
     for _ in 0..=dice.below(4) {

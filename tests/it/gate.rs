@@ -46,7 +46,7 @@ fn permissions_are_the_pushers_whatever_the_commit_says() {
 #[test]
 fn a_forged_author_is_refused() {
     let world = World::new();
-    // The command refuses what the gate would; by hand it can be committed all the same.
+    // The command refuses what the gate would refuse; by hand it can be committed all the same.
     world.forge_refused(ALICE, BOB, &["comment", "add", "churn", "1", "in bob's name"]);
     world.forge_edit(ALICE, BOB, "README.md", "in bob's name\n");
     refused(&world.push(ALICE), &["author"]);
@@ -350,7 +350,7 @@ fn release_references_name_judged_steps_and_are_set_by_who_moves_to_production()
     lands(&world.push_tag(BOB, "v2"));
     world.git(BOB, &["tag", "v3", "HEAD^{tree}"]);
     refused(&world.push_tag(BOB, "v3"), &["ref-release"]);
-    // What has not landed may be pushed with what lands it, and never by itself.
+    // An unpushed commit may be tagged in the push that brings it, but not by itself.
     world.act(BOB, &["comment", "add", "churn", "1", "looks good"]);
     refused(&world.push_to(BOB, "refs/tags/v4"), &["ref-release"]);
     lands(&world.push_besides(BOB, "refs/tags/v4"));
@@ -389,7 +389,7 @@ fn the_id_of_another_model_is_refused_by_the_state_and_by_the_history() {
     world.edit(ALICE, "models/stolen/model.toml", &taken);
     refused(&world.push(ALICE), &["id"]);
     world.git(ALICE, &["reset", "-q", "--hard", "HEAD^"]);
-    // Deleted, its id is not free.
+    // The id of a deleted version is not free.
     world.act(CAROL, &["version", "delete", "churn", "1", "--yes"]);
     world.act(CAROL, &["model", "delete", "churn", "--yes"]);
     lands(&world.push(CAROL));
@@ -428,14 +428,14 @@ fn an_index_that_is_damaged_or_behind_lets_no_id_pass() {
     world.act(CAROL, &["model", "delete", "churn", "--yes"]);
     world.landed();
     world.edit(ALICE, "models/stolen/model.toml", &taken);
-    // The index of the first judgement is of the history at its end.
+    // The index of the first judgement covers the history at its end.
     refused(&world.push(ALICE), &["id"]);
     for harm in [Harm::None, Harm::Behind, Harm::Damaged] {
         refused(&world.push_with_index(ALICE, harm), &["id"]);
     }
 }
 
-/// The files of a version of Carol's that is written by hand: a model file and what is said of it.
+/// The files of a version of Carol's that is written by hand: a model file and its record.
 fn version_by_hand(world: &World, pointer: &str, said: &str) {
     let now = Timestamp::from_millis(world::millis());
     let id = Id::from_parts(now.as_millis(), [9; 10]);
@@ -450,7 +450,7 @@ fn pointer(sha256: &str, size: u64) -> String {
     format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n")
 }
 
-/// What is to be said of one file `model.bin`.
+/// The record of one file `model.bin`.
 fn said_of(sha256: &str, size: u64) -> String {
     use sha2::Digest as _;
     let list = format!("model.bin\0{size}\0{sha256}\n");
@@ -475,7 +475,7 @@ fn what_a_version_says_of_its_files_is_compared_with_them() {
         refused(&world.push(CAROL), &["digest"]);
         world.git(CAROL, &["reset", "-q", "--hard", "HEAD^"]);
     }
-    // Evidence out of nothing: a digest, and no file.
+    // Evidence without a source: a digest, and no file.
     let now = Timestamp::from_millis(world::millis());
     let id = Id::from_parts(now.as_millis(), [9; 10]);
     let text = format!("id = \"{id}\"\ncreated_at = {now}\ncreated_by = \"carol\"\n\n{said}");
@@ -516,7 +516,7 @@ fn the_id_of_a_person_who_was_removed_is_given_to_nobody_else() {
     let judged = world.push(CAROL);
     refused(&judged, &["person-id"]);
     assert!(judged.render().contains("the id alice was another person's"), "{}", judged.render());
-    // In another case it is the same id.
+    // The id in another letter case is the same id.
     world.git(CAROL, &["reset", "-q", "--hard", "HEAD~1"]);
     world.edit(CAROL, "people/Alice.toml", evil);
     refused(&world.push(CAROL), &["person-id"]);
@@ -536,7 +536,7 @@ fn a_push_that_removes_a_person_does_not_free_the_id() {
     world.act(CAROL, &["person", "remove", "alice", "--yes"]);
     world.edit(CAROL, "people/alice.toml", "name = \"Other\"\nemails = [\"evil@example.org\"]\n");
     refused(&world.push(CAROL), &["person-id"]);
-    // What landed without the gate is told.
+    // A fault pushed without the gate is reported.
     world.landed();
     let [with, _] = world.verified();
     let found = with["findings"].as_array().expect("findings");

@@ -1,4 +1,4 @@
-//! What is new to a branch, by our walk and by git's own.
+//! The commits that are new to a branch, by our walk and by git's own.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use greenroom::tree::Oid;
 
 use crate::support::Sandbox;
 
-/// Numbers that look random and are the same each time.
+/// Pseudo-random numbers, the same on each run.
 fn dice(state: &mut u64, n: usize) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*state >> 33).expect("31 bits") % n.max(1)
 }
 
-/// Makes a history with many branches and merges, so many commits `together` at one time; with `skew` some clocks are
-/// wrong. Gives its commits.
+/// Makes a history with many branches and merges, with `together` commits at one time; with `skew` some clocks are
+/// wrong. Returns its commits.
 fn history(sandbox: &Sandbox, state: &mut u64, together: usize, skew: bool) -> Vec<String> {
     sandbox.git(["init", "-q", "r"]).success();
     let shell = sandbox.alice().within("r");
@@ -38,7 +38,7 @@ fn history(sandbox: &Sandbox, state: &mut u64, together: usize, skew: bool) -> V
 
 #[test]
 fn what_is_new_is_what_git_says() {
-    // Each at its time, many within one second, and with clocks that were wrong.
+    // Distinct times, many commits within one second, and wrong clocks.
     for (seed, together, skew) in [(1_u64, 1, false), (2, 20, false), (3, 1, true)] {
         let (sandbox, mut state) = (Sandbox::new(), seed);
         let commits = history(&sandbox, &mut state, together, skew);
@@ -52,7 +52,7 @@ fn what_is_new_is_what_git_says() {
             let found = repo.new_commits(id(tip), &[id(old)], 1_000).expect("it is whole").expect("few");
             let found: BTreeSet<Oid> = found.into_iter().collect();
             assert!(found.is_superset(&wanted), "{tip} ^{old}: one that is new lacks");
-            // With clocks that do not go back nothing else is given.
+            // If clocks never go back, the walk returns no other commit.
             assert!(skew || found == wanted, "{tip} ^{old}");
             let ordered = repo.new_commits_oldest_first(id(tip), &[id(old)], 1_000).expect("whole").expect("few");
             for (at, commit) in ordered.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Hooks as they are installed: beside others, with what they refuse when something is missing or broken.
+//! Installed hooks: beside other hooks, and their refusals when something is missing or broken.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Sandbox, Shell, trees};
 
-/// A served repository with nothing in it, and a clone of a registry to push from.
+/// An empty served repository, and a clone of a registry to push from.
 struct Served {
     sandbox: Sandbox,
 }
@@ -39,7 +39,7 @@ impl Served {
         self.sandbox.path("served.git/hooks").join(hook)
     }
 
-    /// The hooks that are there, without git's samples.
+    /// The installed hooks, without git's samples.
     fn hooks(&self) -> Vec<String> {
         let mut found = trees::files(&self.path(""));
         found.retain(|f| !f.ends_with(".sample"));
@@ -101,7 +101,7 @@ fn the_settings_of_a_served_repository_are_written_and_those_that_differ_are_tol
     assert_eq!(get("receive.autogc"), "true\n");
     served.server().greenroom(["hook", "install", "--host", "http"]).success();
     served.server().git(["config", "--get", "greenroom.protected"]).code(1);
-    // What git does not know it would complain of at each push.
+    // A config key that git does not know would cause a warning at each push.
     served.server().greenroom(UNIX).success();
     let push = served.alice().git(["push", "../served.git", "main"]).success();
     assert!(!push.stderr().to_lowercase().contains("unknown"), "{}", push.stderr());
@@ -135,7 +135,7 @@ fn a_hook_that_is_there_runs_first_and_comes_back() {
     let line = format!("{zeros} {tip} refs/heads/main\n");
     assert_eq!(served.sandbox.read("served.git/seen"), line.repeat(2), "it read what git writes, each time");
 
-    // The gate's own refusal still counts, behind another's consent.
+    // The gate's own refusal still counts, even if another hook accepts.
     served.alice().git(["reset", "--hard", "--quiet", "HEAD"]).success();
     let gone = served.alice().git(["push", "../served.git", "--delete", "main"]).code(1);
     assert!(gone.stderr().contains("may not be deleted"), "{}", gone.stderr());
@@ -151,15 +151,15 @@ fn a_hook_that_is_there_runs_first_and_comes_back() {
 #[test]
 fn without_greenroom_nothing_is_accepted() {
     let served = Served::new();
-    // A program at a path that a shell must be told carefully.
+    // A program at a path that must be quoted for the shell.
     let folder = served.sandbox.path("it's a $HOME of `its` own");
     fs::create_dir(&folder).expect("writable");
     let program = folder.join("green room");
-    // Copied by another process: what this one writes, children of other tests may hold open for a moment.
+    // A separate process makes the copy: children of other tests may hold a file of this process open for a moment.
     served.server().run("cp", [Path::new(env!("CARGO_BIN_EXE_greenroom")), &program]).success();
     served.server().run(&program, UNIX).success();
     served.server().run(&program, ["hook", "status"]).success();
-    // Another greenroom would write something else.
+    // Another greenroom would write other hooks.
     let other = served.server().greenroom(["hook", "status"]).code(7);
     assert!(other.stdout().contains("starts another"), "{}", other.stdout());
 
@@ -197,7 +197,7 @@ fn without_a_host_nothing_is_accepted() {
     served.refused("it is not set how this server says who pushes");
     served.server().git(["config", "greenroom.host", "sourceforge"]).success();
     served.refused("'sourceforge' is no kind of git host");
-    // The user's own settings, which whoever pushes to a path brings along, say nothing.
+    // The user's own config does not count: everyone who pushes to a path brings one.
     served.server().git(["config", "--unset", "greenroom.host"]).success();
     served.server().git(["config", "--global", "greenroom.host", "unix"]).success();
     served.refused("it is not set how this server says who pushes");
@@ -244,7 +244,7 @@ fn hooks_in_a_folder_of_ones_own_are_found() {
     served.server().greenroom(["hook", "uninstall"]).success();
     assert!(!served.sandbox.path("served.git/my hooks/pre-receive").exists());
 
-    // One that other repositories share deserves a word.
+    // A hooks folder that other repositories share causes a warning.
     served.server().git(["config", "--unset", "core.hooksPath"]).success();
     let shared = served.sandbox.path("shared");
     served.server().git(["config", "--global", "core.hooksPath", shared.to_str().expect("UTF-8")]).success();
@@ -259,7 +259,7 @@ fn a_repository_that_cannot_be_served_is_told() {
     let said = served.alice().greenroom(UNIX).success();
     assert!(said.stderr().contains("this repository has a work tree"), "{}", said.stderr());
     let shell = served.sandbox.alice();
-    // Git knows the format since 2.45.
+    // Git supports the format since 2.45.
     let made = shell.git(["init", "--quiet", "--bare", "--ref-format=reftable", "table.git"]).any();
     if made.1.is_empty() {
         let said = shell.greenroom(["hook", "install", "--bare", "table.git", "--host", "unix"]).code(1);
@@ -318,7 +318,7 @@ fn a_repository_that_lost_its_hooks_is_noticed() {
     let quiet = served.server().greenroom(["watch", "--once"]).success();
     assert!(!quiet.stderr().contains("greenroom.host"), "{}", quiet.stderr());
 
-    // A backup that left the hooks out; one whose files may not be run; one to whose folder core.hooksPath leads no more.
+    // A backup without the hooks; one whose files are not executable; one where core.hooksPath leads elsewhere.
     let lose: [&dyn Fn(); 3] = [
         &|| fs::remove_file(served.path("pre-receive")).expect("it is there"),
         &|| fs::set_permissions(served.path("pre-receive"), fs::Permissions::from_mode(0o644)).expect("writable"),
@@ -340,12 +340,12 @@ fn a_repository_that_lost_its_hooks_is_noticed() {
         served.server().greenroom(UNIX).success();
         assert_eq!(gate(&served.server()).0, "ok");
     }
-    // Where no gate is meant to stand, none is missed.
+    // If no gate is meant to be installed, none is missed.
     served.server().greenroom(["hook", "uninstall"]).success();
     assert_eq!(gate(&served.server()).0, "ok");
 }
 
-/// A served repository with a registry two folders deep, whose word is the pusher's, and a push of somebody else's.
+/// A served repository with a registry two folders deep, the authority `pusher`, and a push by another person.
 fn deep_registry() -> Served {
     let sandbox = Sandbox::new();
     sandbox.git(["init", "--quiet", "--bare", "served.git"]).success();
@@ -357,7 +357,7 @@ fn deep_registry() -> Served {
     served
 }
 
-/// Somebody without any grant commits and pushes what they like.
+/// A person without any grant commits and pushes.
 fn bob(served: &Served) -> Shell<'_> {
     served.sandbox.shell("Bob", "bob@example.org").within("bob").env("LOGNAME", "bob").env("USER", "bob")
 }
@@ -390,13 +390,13 @@ fn a_registry_at_any_depth_is_judged_when_it_changes_moves_or_comes() {
     };
     refused(&|_| another("top"), "is no person of this registry");
     refused(&|_| another("x/y/z"), "is no person of this registry");
-    // What is beside the registry is anybody's.
+    // Everyone may change files beside the registry.
     let shell = bob(&served);
     served.sandbox.write("bob/src/a/b/c.txt", "text");
     shell.git(["add", "-A"]).success();
     shell.git(["commit", "--quiet", "-m", "beside it"]).success();
     shell.git(["push", "--quiet", "origin", "HEAD:main"]).success();
-    // Installed again, the gate knows the folder by name.
+    // A new installation records the folder of the registry in the config.
     let again = served.server().greenroom(UNIX).success();
     assert!(again.stdout().contains("set greenroom.registry to ml/team/registry"), "{}", again.stdout());
     refused(&rename, "is no person of this registry");
@@ -430,7 +430,7 @@ fn a_push_whose_folders_cannot_be_searched_is_refused_and_status_fails() {
     shell.git(["commit", "--quiet", "-m", "deep"]).success();
     let said = shell.git(["push", "--quiet", "origin", "HEAD:main"]).code(1);
     assert!(said.stderr().contains("greenroom: the push is refused"), "{}", said.stderr());
-    // It lands without the gate: then the gate must not claim to know all.
+    // The push bypasses the gate: then the gate must not claim that it knows all registries.
     fs::rename(served.path("pre-receive"), served.path("away")).expect("it is there");
     shell.git(["push", "--quiet", "origin", "HEAD:main"]).success();
     fs::rename(served.path("away"), served.path("pre-receive")).expect("it is there");

@@ -1,4 +1,5 @@
-//! The derived index: it says what a fresh walk of the history says, whatever happened, whatever became of its files.
+//! The derived index gives the same answers as a fresh walk of the history, whatever happens to the history or its
+//! files.
 
 mod life;
 mod oracle;
@@ -19,7 +20,7 @@ fn open(registry: &Registry) -> Index<'_> {
     Index::open(registry, &mut |_| {}).expect("an index can always be opened")
 }
 
-/// The ids of the models of now.
+/// The ids of the current models.
 fn ids_of(registry: &Registry) -> BTreeSet<Id> {
     let models = registry.snapshot().unwrap().models().unwrap();
     models.iter().filter_map(|m| m.file().unwrap()?.value).map(|m| m.id).collect()
@@ -82,7 +83,7 @@ fn an_old_index_over_a_newer_one_is_only_behind() {
     write_all(&folder, &old);
     assert_eq!(index::status(&registry).unwrap().health, Health::Behind);
     assert_right(&mut open(&registry), &registry, "all files old");
-    // A head that speaks of more than the files hold.
+    // A head file that counts more bytes than the other files hold.
     for (name, _) in new.iter().filter(|(name, _)| name != "head") {
         write_all(&folder, &new);
         let shorter = old.iter().find(|(n, _)| n == name).map_or(&[][..], |(_, bytes)| bytes);
@@ -126,15 +127,15 @@ fn whatever_happens_to_its_files_the_answers_stay_right() {
                 None => fs::remove_file(folder.join(name)).unwrap(),
             }
             let health = index::status(&registry).unwrap().health;
-            // Bytes behind those that count say nothing.
+            // Bytes behind the counted ones have no effect.
             assert!(way == "doubled" || health != Health::Current, "{name} {way}: {health:?}");
             noticed += usize::from(matches!(health, Health::Damaged(_)));
             let mut index = open(&registry);
             Answers::of_index(&mut index, &registry).assert_eq(&walked, &format!("{name} {way}"));
-            // What was asked last found the damage and mended it, if it was of what is read at all.
+            // The last query found the damage and repaired it, if it read the damaged file at all.
             assert_eq!(index.unstored(), None, "{name} {way}");
             assert_eq!(index::used_in(&registry, tip, &ids).unwrap(), used, "{name} {way}");
-            // Of the ids only the blocks that hold the ones that are asked for are read.
+            // Of the id files, queries read only the blocks that may hold the wanted ids.
             if name.starts_with("ids-") {
                 continue;
             }
@@ -218,7 +219,7 @@ fn processes_that_ask_and_write_at_once_all_get_right_answers() {
                 let mut last = 0;
                 for i in 0..15 {
                     if reader == 0 && i % 5 == 0 {
-                        // Another process may hold the lock; then it says so and changes nothing.
+                        // Another process may hold the lock; then rebuild reports it and changes nothing.
                         let rebuilt =
                             alice.command(env!("CARGO_BIN_EXE_greenroom")).args(["index", "rebuild"]).output();
                         assert!(matches!(rebuilt.unwrap().status.code(), Some(0 | 6)));

@@ -1,4 +1,4 @@
-//! kill -9 at any moment of a write: the state is the old or the new one, what was acknowledged is there, and the next
+//! kill -9 at any moment of a write: the state is the old or the new one, acknowledged writes are stored, and the next
 //! write works without repair.
 
 use std::collections::BTreeSet;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::support::Sandbox;
 
-/// How many writers are killed.
+/// The number of killed writers.
 const KILLS: u32 = 100;
 
-/// How many are started for that; some end before they are killed.
+/// The number of started writers; some end before they are killed.
 const MOST: u32 = 400;
 
 fn names(sandbox: &Sandbox) -> BTreeSet<String> {
@@ -30,12 +30,12 @@ fn a_writer_that_is_killed_leaves_the_old_or_the_new_state() {
     assert!(create("first").wait().expect("it ends").success());
     let mut known = names(&sandbox);
     let (mut killed, mut landed) = (0, 0);
-    // How late a kill may come: found by trying, for it depends on the machine and on what else it does.
+    // The latest moment of a kill, found by trying: it depends on the machine and its load.
     let mut span = Duration::from_millis(40);
     for i in 0..MOST {
         let name = format!("m-{i}");
         let mut writer = create(&name);
-        // A step that has no common divisor with the number of kills visits every part of the span.
+        // A step without a common divisor with the number of kills visits every part of the span.
         std::thread::sleep(span * ((i * 37) % KILLS) / KILLS);
         writer.kill().ok();
         let acknowledged = writer.wait().expect("it ends").success();
@@ -51,7 +51,7 @@ fn a_writer_that_is_killed_leaves_the_old_or_the_new_state() {
         sandbox.alice().within("r").greenroom(["model", "create", &next]).success();
         known.insert(next);
         let there = names(&sandbox);
-        // Unacknowledged it may have landed or not, but nothing else has changed.
+        // An unacknowledged write may be stored or not, but nothing else has changed.
         if there.contains(&name) && known.insert(name) {
             landed += 1;
         }
@@ -64,7 +64,7 @@ fn a_writer_that_is_killed_leaves_the_old_or_the_new_state() {
     eprintln!("{killed} killed, of which {landed} had landed");
     let fsck = sandbox.alice().within("r").git(["fsck", "--strict", "--no-dangling", "--no-progress"]).success();
     assert_eq!((fsck.stdout(), fsck.stderr()), ("", ""));
-    // A killed writer may leave the work tree behind; the commits are whole.
+    // A killed writer may leave the work tree behind; the commits are complete.
     let count = sandbox.alice().within("r").git(["rev-list", "--count", "HEAD"]).success();
     assert_eq!(count.stdout().trim(), (1 + known.len()).to_string());
 }

@@ -27,7 +27,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use crate::support::trees::{files, load};
 use model::{State, Style};
 
-/// The moment at which everything happens, and a bit later with each step.
+/// The time of a step; each step is a little later.
 fn moment(step: usize) -> Timestamp {
     Timestamp::from_millis(1_772_366_400_000 + i64::try_from(step).expect("few steps") * 60_000)
 }
@@ -41,14 +41,14 @@ fn check<S: Strategy>(cases: u32, strategy: S, law: impl Fn(S::Value) -> Result<
     TestRunner::new(config).run(&strategy, law).unwrap_or_else(|e| panic!("{e}"));
 }
 
-// Law 1: what is printed is read back; what is edited says the new value and keeps what else was there.
+// Law 1: printed files are read back; an edited file has the new value and keeps everything else.
 
-/// A text as a person might write it: a comment before the first key, another at the end, a key of his own.
+/// A text as a person might write it: a comment before the first key, another at the end, and an unknown key.
 fn by_hand(text: &str) -> String {
     format!("# The first line.\nhouse_rule = \"ours\" # with a note\n{text}\n# The last line.\n")
 }
 
-/// The same text with comments between its lines and careless spacing; a long string is left alone.
+/// The same text with comments between its lines and careless spacing; a long string stays the same.
 fn scrawled(text: &str) -> String {
     if text.contains("\"\"\"") || text.contains("'''") {
         return format!("# above\n\n\n{text}\n\n# below\n");
@@ -63,7 +63,7 @@ fn scrawled(text: &str) -> String {
     format!("# above\n{}# below", text.lines().enumerate().map(line).collect::<String>())
 }
 
-/// What is put in order says the same, keeps every comment, and stays as it is when put in order again.
+/// Formatting keeps the meaning and every comment, and a second run changes nothing.
 fn in_order<T: Record + Debug>(value: &T) -> Result<(), TestCaseError> {
     let text = print(value);
     prop_assert_eq!(canonical::<T>("x", &text), Ok(text.clone()));
@@ -120,7 +120,7 @@ fn law_1_requests_comments_and_webhooks_are_read_as_printed() {
     round_trip(generate::webhook().boxed());
 }
 
-// Laws 2 and 3: events tell the whole difference, and it is what was asked for.
+// Laws 2 and 3: events tell the whole difference, and it is the requested one.
 
 /// Applies an action in memory.
 fn act(store: &dyn Stage, root: Option<Oid>, action: &Action, by: &str, step: usize) -> Result<Oid, Refusal> {
@@ -146,14 +146,14 @@ fn objects(store: &dyn Stage) -> &dyn Objects {
     store
 }
 
-/// What differs between two trees and what the rules say of it.
+/// The difference of two trees, and the verdict of the rules.
 fn seen(store: &dyn Objects, before: Option<Oid>, after: Option<Oid>, by: &str, step: usize) -> (Diff, Verdict) {
     let before = Snapshot::new(store, before, "").expect("a state in memory");
     let after = Snapshot::new(store, after, "").expect("a state in memory");
     let diff = diff(&before, &after, Limits::default()).expect("the trees are whole");
     let actor = Actor::of(user(by));
     let mut judged = Step::new(&before, &after, &diff, &actor, moment(step));
-    // As an index answers of ids that are made of chance.
+    // A real index never has the random ids of this test.
     judged.used = Some(rules::UsedIds::new());
     let verdict = judge(&judged).expect("the trees are whole");
     (diff, verdict)
@@ -192,7 +192,7 @@ fn laws_2_and_3_what_is_asked_is_what_happens_and_events_tell_all_of_it() {
                     let mut told = now.clone();
                     diff.events.iter().for_each(|e| told.fold(e));
                     prop_assert_eq!(&told, &state(&store, Some(after)), "{:?}", action);
-                    // What the rules refuse does not land.
+                    // A refused change is not committed.
                     if !verdict.passes() {
                         continue;
                     }
@@ -218,7 +218,7 @@ fn laws_2_and_3_what_is_asked_is_what_happens_and_events_tell_all_of_it() {
     });
 }
 
-// Law 4: the verdict follows from what the states say, not from how they are written or where files lie.
+// Law 4: the verdict depends on the states only, not on the text or the layout of files.
 
 #[test]
 fn law_4_the_verdict_is_the_same_however_the_state_is_written_and_laid_out() {
@@ -229,14 +229,14 @@ fn law_4_the_verdict_is_the_same_however_the_state_is_written_and_laid_out() {
         for (i, dice) in dice.into_iter().enumerate() {
             let step = i + 1;
             let before = state(&store, root);
-            // Who manages everything makes something to act on for who may do little.
+            // A manager creates things for people with fewer permissions to act on.
             let by = if i % 2 == 0 { "alice" } else { by };
             let Ok(after) = act(&store, root, &model::action(&before, dice), by, step) else { continue };
             let wanted = seen(&store, root, Some(after), by, step);
             for style in [Style::Canonical(Layout::Flat), Style::ByHand, Style::Canonical(Layout::Sharded)] {
                 let (old, new) = (before.tree(&store, style), state(&store, Some(after)).tree(&store, style));
                 let found = seen(&store, Some(old), Some(new), by, step);
-                // What lies beside the nouns, such as .gitattributes, is in neither rebuilt state.
+                // Files beside the data, such as .gitattributes, are in neither rebuilt state.
                 prop_assert_eq!(shown(&found.0.events), shown(&wanted.0.events), "{:?}", style);
                 prop_assert_eq!(broken(&found.1), broken(&wanted.1), "{:?}", style);
             }
@@ -244,7 +244,7 @@ fn law_4_the_verdict_is_the_same_however_the_state_is_written_and_laid_out() {
                 root = Some(after);
             }
         }
-        // The same state under the other layout: nothing happened, and only a manager may do it.
+        // The same state in the other layout has no events, and only a manager may commit it.
         let flat = state(&store, root).tree(&store, Style::Canonical(Layout::Flat));
         let sharded = act(&store, Some(flat), &Action::Reshard { layout: Layout::Sharded }, by, 98).expect("it moves");
         let (moved, verdict) = seen(&store, Some(flat), Some(sharded), by, 98);
@@ -258,16 +258,16 @@ fn law_4_the_verdict_is_the_same_however_the_state_is_written_and_laid_out() {
     });
 }
 
-/// The broken rules with their sentences; paths differ with the layout.
+/// The broken rules with their messages; paths differ with the layout.
 fn broken(verdict: &Verdict) -> Vec<(&'static str, String)> {
     let mut out: Vec<_> = verdict.faults.iter().map(|f| (f.problem.rule, f.problem.message.clone())).collect();
     out.sort();
     out
 }
 
-// Law 5: cost follows the change.
+// Law 5: the cost follows the size of the change.
 
-/// Counts what is read from a store.
+/// Counts the reads from a store.
 struct Counting<'m> {
     store: &'m Memory,
     reads: Cell<usize>,
@@ -315,7 +315,7 @@ fn law_5_a_change_of_one_version_reads_as_much_in_a_large_registry_as_in_a_small
     }
 }
 
-// Law 9: unique once, unique for ever.
+// Law 9: an id is never used twice.
 
 #[test]
 fn law_9_an_id_that_was_used_is_never_new_again() {
@@ -341,7 +341,7 @@ fn law_9_an_id_that_was_used_is_never_new_again() {
                 root = Some(after);
             }
         }
-        // Whatever it was of, and whether that is still there: a model of another name does not get it.
+        // Whatever the id belonged to, and whether that still exists: a model of another name cannot have it.
         let ids: Vec<_> = used.keys().cloned().collect();
         let id = &ids[taken.index(ids.len())];
         let at = Timestamp::from_millis(id.millis().expect("of version 7"));
@@ -362,7 +362,7 @@ fn law_9_an_id_that_was_used_is_never_new_again() {
             verdict.faults.iter().any(|f| f.problem.rule == "id")
         };
         prop_assert!(breaks(Some(used.clone())), "{id} is known to the history");
-        // Without a history at hand the state before is asked.
+        // Without a history, the rule asks the state before.
         let nothing = Snapshot::new(&store, None, "").expect("a state in memory");
         let there = greenroom::diff::diff(&nothing, &before, Limits::default()).expect("the trees are whole");
         let is_there = there.events.iter().filter_map(Event::new_id).any(|known| known == id);
@@ -385,7 +385,7 @@ fn law_6_one_bad_file_hides_nothing_else() {
         let text = std::fs::read_to_string(folder.join(&path)).expect("the file is there");
         let breaks: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         let at = breaks[at.index(breaks.len())];
-        // Within a text of several lines only a character can be wrong.
+        // Within a multi-line string only a single character can be wrong.
         let garbage = if text.contains("\"\"\"") { "\u{202e}" } else { garbage };
         let mut patch = Patch::default();
         patch.write(path.clone(), [&text[..at], garbage, &text[at..]].concat());

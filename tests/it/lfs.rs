@@ -1,4 +1,4 @@
-//! The stock `git lfs` client moves the files of models: pushes them to a remote, and a fresh clone gets them.
+//! The stock `git lfs` client transfers model files: it pushes them to a remote, and a fresh clone gets them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ fn read_all(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     out
 }
 
-/// A model with a file of each kind: text that is committed, text that is too large or no text, names that git's
+/// A model with a file of each kind: text that is committed, text that is too large, binary data, names that git's
 /// attributes must quote, and an empty file.
 fn model(sandbox: &Sandbox) {
     sandbox.write("model/MLmodel", "flavors: {}\n");
@@ -40,7 +40,7 @@ fn model(sandbox: &Sandbox) {
     sandbox.write("model/artifacts/model.toml", "a = 1\n");
 }
 
-/// Registers the model, pushes it with git and git-lfs to a bare repository, and clones that anew.
+/// Registers the model, pushes it with git and git-lfs to a bare repository, and clones that.
 fn pushed_and_cloned(sandbox: &Sandbox, layout: &str, name: &str) {
     tools::git_lfs();
     model(sandbox);
@@ -63,7 +63,7 @@ fn pushed_and_cloned(sandbox: &Sandbox, layout: &str, name: &str) {
 fn a_fresh_clone_gets_the_bytes_and_is_clean() {
     for (layout, name, folder) in [
         ("flat", "wine", "models/wine/versions/1"),
-        // Names that the patterns of .gitattributes must not take for folders of theirs.
+        // Names that the patterns of .gitattributes must not confuse with their own folders.
         ("flat", "artifacts", "models/artifacts/versions/1"),
         ("flat", "versions", "models/versions/versions/1"),
     ] {
@@ -74,7 +74,7 @@ fn a_fresh_clone_gets_the_bytes_and_is_clean() {
         let files = read_all(&sandbox.path(format!("clone/{folder}/artifacts")));
         assert_eq!(files, read_all(&sandbox.path("model")), "{name}");
         clone.git(["lfs", "fsck"]).success();
-        // Every byte is hashed again, whatever the index thinks of the files.
+        // git hashes every byte again, whatever its index says about the files.
         clone.git(["add", "--renormalize", "."]).success();
         assert_eq!(clone.git(["status", "--porcelain"]).success().stdout(), "", "{name}, renormalized");
         clone.greenroom(["fetch", &format!("models:/{name}@champion"), "../out"]).success();

@@ -1,4 +1,4 @@
-//! The log of a served repository: who pushed, who asked for what was merged, and who merged it.
+//! The log of a served repository: the people who pushed, requested and merged.
 
 use greenroom::gate::{GateLimits, Pusher, Update, record::record};
 use greenroom::git::Repo;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::Sandbox;
 
-/// Pushes HEAD of `work` to a branch of `r.git` and records who did it.
+/// Pushes HEAD of `work` to a branch of `r.git` and records the pusher.
 fn push(sandbox: &Sandbox, person: &str, branch: &str) {
     let name = format!("refs/heads/{branch}");
     let served = Repo::open(&sandbox.path("r.git")).unwrap();
@@ -48,12 +48,12 @@ fn a_merge_tells_who_asked_who_merged_and_who_pushed() {
     let push = &told[0]["push"];
     assert_eq!((&push["by"], &push["via"], &push["number"]), (&json!("bob"), &json!("gitolite"), &json!(3)));
     assert_eq!((&push["ref"], &push["new"]), (&json!("refs/heads/main"), &told[0]["commit"]));
-    // What somebody asked for is found under his name.
+    // A merged request is found under the requester's name.
     let told = served.greenroom(["log", "churn", "--by", "alice", "-o", "json"]).success().json();
     assert_eq!(told.as_array().map(Vec::len), Some(1));
     let told = served.greenroom(["show", "main", "-o", "json"]).success().json();
     assert_eq!(told["asked_by"], json!(["alice"]));
-    // A clone without the record says nothing of pushes.
+    // A clone without the record does not mention pushes.
     let plain = alice.greenroom(["log", "-o", "json"]).success().json();
     assert!(plain.as_array().unwrap().iter().all(|e| e["push"].is_null()), "{plain}");
 }

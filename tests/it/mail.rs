@@ -1,4 +1,4 @@
-//! Mail as people get it: from a commit to a mail server that takes, refuses, defers and dies.
+//! Mail to people: from a commit to a mail server that accepts, refuses, defers and dies.
 
 mod links;
 mod post;
@@ -63,7 +63,7 @@ impl World {
         self.as_(person).greenroom(["comment", "add", "churn", "1", said]).success();
     }
 
-    /// Whom the mails went to, oldest first.
+    /// The recipients of the mails, oldest first.
     fn recipients(&self) -> Vec<String> {
         self.sink.mails().iter().map(|m| m.to().trim_end_matches("@example.org").to_owned()).collect()
     }
@@ -79,7 +79,7 @@ fn each_of_the_four_events_is_mailed_to_who_follows_and_not_to_who_did_it() {
     world.as_("dave").greenroom(["request", "create", "churn", "1", "Staging", "-m", "please"]).success();
     world.alice().greenroom(["request", "approve", "churn", "1", "-m", "fine"]).success();
     world.alice().greenroom(["register", "--source", "s3://bucket/2", "churn"]).success();
-    // Of no interest to mail.
+    // This event causes no mail.
     world.alice().greenroom(["tag", "set", "churn/1", "k=v"]).success();
     world.alice().greenroom(["version", "describe", "churn", "1", "x"]).success();
     assert_eq!(post.run(), [""; 0]);
@@ -117,7 +117,7 @@ fn each_of_the_four_events_is_mailed_to_who_follows_and_not_to_who_did_it() {
     ] {
         assert_eq!(first.header(name), Some(value));
     }
-    // The mails of a version are one thread, and each is a mail of its own.
+    // The mails about a version are one thread, and each has an id of its own.
     let carols: Vec<_> = world.sink.mails().into_iter().filter(|m| m.to() == "carol@example.org").collect();
     assert!(carols.iter().all(|m| m.header("References") == first.header("References")));
     assert!(carols.iter().all(|m| m.subject() == first.subject()));
@@ -174,7 +174,7 @@ fn one_mailbox_that_refuses_or_defers_keeps_no_mail_from_others() {
     assert_eq!(world.recipients(), ["dave", "dave", "carol", "carol"], "in their order, and each once");
     let carols: Vec<_> = world.sink.mails().into_iter().filter(|m| m.to() == "carol@example.org").collect();
     assert!(carols[0].text().contains("First") && carols[1].text().contains("Second"));
-    // The address takes mail again, and nothing is said of it any more.
+    // The address accepts mail again, and doctor no longer mentions it.
     world.sink.answers(&json!({}));
     world.comment("alice", "Third");
     post.run();

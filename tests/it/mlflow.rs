@@ -1,4 +1,4 @@
-//! A model that a real MLflow logged goes through the registry and comes back the same.
+//! A model that a real MLflow logged is registered and fetched unchanged.
 
 use crate::support::{Sandbox, tools};
 

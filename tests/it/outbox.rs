@@ -1,4 +1,4 @@
-//! Whatever fails, and wherever a process is cut off: every happening arrives, in order, and twice only under its id.
+//! Whatever fails, and wherever a process is interrupted: every event arrives, in order, and repeats keep their id.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,27 +17,28 @@ use crate::support::Sandbox;
 use crate::support::channel::{Book, Told, always, delivered, home, retry};
 use crate::support::trees;
 
-/// What a receiver does with an attempt.
+/// The receiver's reaction to an attempt.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Take,
     Fail,
-    /// Takes it and then the answer is lost.
+    /// Accepts the delivery, but the answer is lost.
     TakeSilently,
     Panic,
 }
 
-/// What happens to the process after a run: how many bytes its journals lose at their ends, in thousandths.
+/// The damage to the process after a run: the part that its journals lose at their ends, in thousandths.
 type Cut = Option<u16>;
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    // Most are taken: ten failures of the same delivery in a row would make it a dead letter, which is another test's.
+    // Most are accepted: ten failures of a delivery in a row would make it a dead letter, which is another test's
+    // topic.
     let act =
         prop_oneof![8 => Just(Act::Take), 2 => Just(Act::Fail), 1 => Just(Act::TakeSilently), 1 => Just(Act::Panic)];
     prop::collection::vec(act, 1..40)
 }
 
-/// A registry whose history is told again and again.
+/// A registry whose history is delivered again and again.
 struct Story {
     sandbox: Sandbox,
     home: Home,
@@ -75,14 +76,14 @@ impl Story {
         self.sandbox.alice().within("r").git(["update-ref", "refs/heads/main", commit]).success();
     }
 
-    /// One run to its end, or to where it fails.
+    /// One run to its end, or to its failure.
     fn run(&self, book: &Arc<Book>, act: impl Fn(&Told) -> Outcome + Send + Sync + 'static) -> u64 {
         let options = Options { once: true, ..book.options(always(vec![book.channel("x", act)])) };
         let summary = Watcher::start(self.home.clone(), options).expect("a thread").join().expect("it ends well");
         summary.pending
     }
 
-    /// Cuts the ends off the journals, but not their beginnings, which are flushed when they are made.
+    /// Cuts the ends off the journals, but not their beginnings, which are flushed when they are created.
     fn cut(&self, thousandths: u16) {
         for file in trees::files(&self.outbox()).iter().filter(|f| f.ends_with(".journal")) {
             let path: &Path = &self.outbox().join(file);
@@ -103,7 +104,7 @@ impl Story {
         let act = move |told: &Told| {
             let n = next.fetch_add(1, Ordering::SeqCst);
             let keep = || kept.lock().expect("no thread failed").push(told.clone());
-            // When the script is played everything works, so that all arrives in the end.
+            // After the end of the script everything works, so that all events arrive in the end.
             match script.get(n).copied().unwrap_or(Act::Take) {
                 Act::Take => {
                     keep();
@@ -151,7 +152,7 @@ fn everything_arrives_in_order_and_twice_only_under_its_id() {
         lanes
     };
     let wanted = by_lane(&expected);
-    // Only forward: what a rewind tells is another test's.
+    // Only forward: events after a rewind are another test's topic.
     let runs = prop::collection::vec((0_usize..15, prop::option::of(0_u16..=1000)), 0..5).prop_map(|mut runs| {
         runs.sort_by_key(|r| r.0);
         runs
@@ -159,7 +160,7 @@ fn everything_arrives_in_order_and_twice_only_under_its_id() {
     let cases = if std::env::var_os("GREENROOM_FULL").is_some() { 300 } else { 24 };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let hook = std::panic::take_hook();
-    // The panics by the script are many, and meant.
+    // The scripted panics are many, and intended.
     std::panic::set_hook(Box::new(|_| {}));
     let ran = runner.run(&(acts(), runs), |(acts, runs)| {
         let told = story.told(&acts, &runs);

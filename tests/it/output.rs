@@ -1,4 +1,4 @@
-//! What commands print with `-o json` is what its JSON Schema says, with one way to write times and people.
+//! The `-o json` output of commands matches its JSON Schema, with one format for times and people.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ fn validator(name: &str) -> Validator {
     jsonschema::draft202012::options().should_validate_formats(true).build(&schema).expect("a valid schema")
 }
 
-/// Demands that a value is what the schema of an output says, and that it is [`clean`].
+/// Demands that a value matches the schema of an output, and that it is [`clean`].
 #[track_caller]
 pub fn valid(name: &str, value: &Value) {
     let faults: Vec<String> =
@@ -31,8 +31,8 @@ pub fn valid(name: &str, value: &Value) {
     clean(value, name);
 }
 
-/// Demands that no key is of MLflow's or Databricks' contracts, that no number looks like milliseconds since the epoch, and
-/// that every time is RFC 3339 in UTC with milliseconds.
+/// Demands that no key is from MLflow's or Databricks' APIs, that no number looks like milliseconds since the epoch,
+/// and that every time is RFC 3339 in UTC with milliseconds.
 #[track_caller]
 pub fn clean(value: &Value, at: &str) {
     match value {
@@ -58,14 +58,14 @@ pub fn clean(value: &Value, at: &str) {
     }
 }
 
-/// A registry whose commands are validated, and the outputs that were.
+/// A registry whose command output is validated, and the validated outputs.
 struct World {
     sandbox: Sandbox,
     seen: RefCell<BTreeSet<&'static str>>,
 }
 
 impl World {
-    /// Runs a command as somebody and demands that what it prints is what the schema of an output says.
+    /// Runs a command as a person and demands that its output matches the schema of an output.
     #[track_caller]
     fn prints(&self, who: &str, name: &'static str, line: &str) -> Value {
         self.judge(name, &self.run(who, &format!("{line} -o json")).success())
@@ -105,7 +105,7 @@ fn every_command_prints_what_its_schema_says() {
     assert_eq!(missed, [""; 0], "outputs that no command of this test printed");
 }
 
-/// Models and versions, with all that a version can have.
+/// Models and versions, with every part that a version can have.
 fn evidence(world: &World) {
     let (sandbox, alice) = (&world.sandbox, "alice");
     sandbox.write(
@@ -180,7 +180,7 @@ fn people(world: &World) {
     git.git(["config", "--unset", "greenroom.smtp"]).success();
 }
 
-/// Transition requests in each state, and how pull requests are judged.
+/// Transition requests in each state, and verdicts on pull requests.
 fn requests(world: &World) {
     let shell = world.sandbox.alice().within("r");
     let base = shell.git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
@@ -201,7 +201,7 @@ fn requests(world: &World) {
     shell.git(["checkout", "--quiet", "main"]).success();
 }
 
-/// The history and what judges it.
+/// The history and its audits.
 fn history(world: &World) {
     let alice = "alice";
     world.prints(alice, "log", "log");
@@ -266,7 +266,7 @@ fn deliveries(world: &World) {
         world.judge_value("webhook-replay", &serde_json::from_str(line).expect("a line of JSON"));
     }
     world.prints(alice, "webhook-replay-dead", "webhook replay --dead");
-    // The watcher tells of a commit that breaks a rule.
+    // The watcher reports a commit that breaks a rule.
     let settings = world.sandbox.read("r/greenroom.toml");
     world.sandbox.write("r/greenroom.toml", format!("{settings}\n[identity]\nself_approval = true\n"));
     world.sandbox.bob().within("r").git(["commit", "--quiet", "-am", "By hand"]).success();

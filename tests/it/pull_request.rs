@@ -1,4 +1,4 @@
-//! A pull request from its branch to its merge, on a pair of repositories: by the commands of `examples/ci`.
+//! A pull request from its branch to its merge, on a pair of repositories, by the commands of `examples/ci`.
 
 use std::fs;
 use std::path::Path;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Sandbox, Shell};
 
-/// A repository `origin.git` with a registry of Alice's: bob may move versions into Production, carol may read. Version 1
-/// of `churn` is in Production, version 2 is better. Each person has a clone.
+/// A repository `origin.git` with a registry of Alice's: Bob may move versions to Production, Carol may read. Version
+/// 1 of `churn` is in Production, version 2 is better. Each person has a clone.
 struct World {
     sandbox: Sandbox,
 }
@@ -41,14 +41,14 @@ impl World {
         world
     }
 
-    /// A person's commands in his own clone.
+    /// A person's commands in their own clone.
     fn person(&self, name: &str) -> Shell<'_> {
         let mut capital = name.to_owned();
         capital[..1].make_ascii_uppercase();
         self.sandbox.shell(&capital, &format!("{name}@example.org")).within(name)
     }
 
-    /// Has somebody ask for a version by a branch and push it; gives the branch.
+    /// A person requests a transition of a version by a branch and pushes it; returns the branch.
     fn ask(&self, name: &str, version: u64) -> String {
         let shell = self.person(name);
         let version = version.to_string();
@@ -58,7 +58,7 @@ impl World {
         made["branch"].as_str().expect("a name").to_owned()
     }
 
-    /// What a CI job has: a fresh clone without a name or address, HEAD on no branch but at a revision.
+    /// The clone of a CI job: fresh, without a name or address, with a detached HEAD at a revision.
     fn job(&self, folder: &str, revision: &str) -> Shell<'_> {
         self.sandbox.git(["clone", "--quiet", "--no-checkout", "origin.git", folder]).success();
         let shell = self.sandbox.alice().within(folder);
@@ -102,7 +102,7 @@ fn rules(told: &Value) -> Vec<String> {
     faults.iter().map(|f| f["rule"].as_str().expect("a rule has a name").to_owned()).collect()
 }
 
-/// The shell of a job once more, for its output as JSON.
+/// Runs the shell of a job again, for its output as JSON.
 #[track_caller]
 fn check(shell: &Shell<'_>, args: &[&str], code: i32) -> Value {
     shell.greenroom(["check"].iter().chain(args).chain(&["-o", "json"])).code(code).json()
@@ -194,7 +194,7 @@ fn what_lacks_evidence_is_refused_to_everyone() {
     alice.git(["push", "--quiet", "origin", "main"]).success();
     let carol = world.person("carol");
     carol.git(["fetch", "--quiet", "origin"]).success();
-    // Asking is refused beforehand; by hand it can be committed all the same.
+    // The command refuses the request; by hand it can be committed all the same.
     let said = carol.greenroom(["request", "create", "churn", "3", "Production", "--branch"]).code(5);
     assert!(said.stderr().contains("the metric 'auc' is 0.5, which is not >= 0.9"), "{}", said.stderr());
     carol.git(["checkout", "--quiet", "-b", "mine", "origin/main"]).success();
@@ -216,7 +216,7 @@ fn a_claim_of_another_author_gives_no_approval() {
     alice.greenroom(["settings", "set", "--authority", "pusher"]).success();
     alice.git(["push", "--quiet", "origin", "main"]).success();
     world.person("bob").git(["pull", "--quiet"]).success();
-    // Bob commits in Carol's name, to be the second pair of eyes on his own change.
+    // Bob commits in Carol's name, to give Bob's own change a second approval.
     let bob = world.person("bob").env("GIT_AUTHOR_NAME", "Carol").env("GIT_AUTHOR_EMAIL", "carol@example.org");
     bob.greenroom(["request", "create", "churn", "2", "Production", "--branch=forged"]).success();
     bob.git(["push", "--quiet", "origin", "forged"]).success();
@@ -224,7 +224,7 @@ fn a_claim_of_another_author_gives_no_approval() {
     let told = check(&job, &["origin/main..HEAD"], 5);
     assert_eq!((told["authors_proven"].clone(), told["may_merge"].clone()), (json!(false), json!([])));
     assert_eq!(rules(&told), ["stage-approvals"]);
-    // Where the host vouches for authors, the same commit would be Carol's.
+    // If the host vouches for authors, the same commit would be Carol's.
     let told = check(&job, &["origin/main..HEAD", "--authors-proven"], 0);
     assert_eq!(told["may_merge"], json!(["alice", "bob"]));
     job.greenroom(["check", "--authors-proven"]).code(2);
@@ -247,7 +247,7 @@ fn a_signed_branch_is_its_authors() {
     let job = world.job("job", &format!("origin/{branch}"));
     let told = check(&job, &["origin/main..HEAD"], 0);
     assert_eq!((told["authors_proven"].clone(), told["may_merge"].clone()), (json!(true), json!(["alice", "bob"])));
-    // The same signature on what says that Bob made it is refused.
+    // The same signature on a commit that names Bob as author is refused.
     let forger = world.person("carol").env("GIT_AUTHOR_NAME", "Bob").env("GIT_AUTHOR_EMAIL", "bob@example.org");
     forger.greenroom(["request", "create", "churn", "2", "Production", "--branch=forged"]).success();
     let told = check(&carol, &["main..forged"], 5);
@@ -268,7 +268,7 @@ fn what_two_branches_change_differently_is_a_conflict() {
     // Both archive version 1, which is the same on either side.
     assert_eq!(rules(&told), ["merge"]);
     assert_eq!(told["faults"][0]["path"], "models/churn/stages/Production.toml");
-    // Against what it was made for, it is as good as it was.
+    // Against its own base, the branch is still valid.
     check(&job, &["HEAD"], 0);
 }
 
@@ -286,7 +286,7 @@ fn what_lands_meanwhile_elsewhere_is_no_conflict() {
     assert_eq!(told["may_merge"], json!(["alice", "bob"]));
 }
 
-/// A clone of the newest commits only, HEAD at a branch.
+/// A clone of the newest commits only, with HEAD at a branch.
 fn shallow<'w>(world: &'w World, folder: &str, branch: &str) -> Shell<'w> {
     let url = format!("file://{}", world.sandbox.path("origin.git").display());
     world.sandbox.git(["clone", "--quiet", "--depth=1", "--no-single-branch", &url, folder]).success();
@@ -299,7 +299,7 @@ fn shallow<'w>(world: &'w World, folder: &str, branch: &str) -> Shell<'w> {
 fn a_cut_clone_is_judged_by_what_it_holds() {
     let world = World::new();
     let branch = world.ask("carol", 2);
-    // Both ends are there, and nothing is between them.
+    // Both ends are there, and no commit between them is missing.
     let cut = shallow(&world, "enough", &branch);
     assert_eq!(check(&cut, &["origin/main..HEAD"], 0)["may_merge"], json!(["alice", "bob"]));
 
@@ -307,11 +307,11 @@ fn a_cut_clone_is_judged_by_what_it_holds() {
     carol.git(["checkout", "--quiet", &branch]).success();
     carol.git(["commit", "--quiet", "--allow-empty", "-m", "One more"]).success();
     carol.git(["push", "--quiet", "origin", &branch]).success();
-    // Without the ancestor of both there is nothing to merge by.
+    // Without the common ancestor there is no merge base.
     let cut = shallow(&world, "cut", &branch);
     let said = cut.greenroom(["check", "origin/main..HEAD"]).code(1);
     assert!(said.stderr().contains("unshallow"), "{}", said.stderr());
-    // The host's own merge can be judged; who made the rest of the branch is not known.
+    // The host's own merge can be judged; the authors of the rest of the branch are unknown.
     world.test_merge(&branch);
     cut.git(["fetch", "--quiet", "--depth=2", "origin", "refs/pull/1/merge"]).success();
     cut.git(["checkout", "--quiet", "--detach", "FETCH_HEAD"]).success();
@@ -339,7 +339,7 @@ fn a_branch_is_made_once_and_the_work_tree_stays() {
     assert_eq!(carol.git(["status", "--porcelain"]).success().stdout(), "");
     let parents = carol.git(["log", "-1", "--format=%P", "request/churn-2-Production"]).success();
     assert_eq!(parents.stdout(), before);
-    // Who cannot even read may not ask.
+    // A person without read permission cannot request a transition.
     let eve = world.sandbox.shell("Eve", "eve@example.org").within("carol");
     eve.greenroom(["request", "create", "churn", "2", "Production", "--branch=eve"]).code(5);
     eve.git(["rev-parse", "--verify", "--quiet", "eve"]).code(1);
@@ -393,7 +393,7 @@ fn reports_are_what_their_readers_take() {
     assert_eq!(prints.len(), results.len());
     let page = world.sandbox.read("alice/r.md");
     assert!(page.contains("`src/[x] {0} @y%.py`"), "{page}");
-    // The same of files that are not committed.
+    // The same for files that are not committed.
     let told = alice.greenroom(["check", "--format", "sarif"]).any().0;
     assert!(told.contains("\"level\": \"error\""), "{told}");
     alice.greenroom(["check", "--format", "gitlab="]).code(2);

@@ -1,4 +1,4 @@
-//! The record of pushes: notes that git itself shows, in order, without gaps, whatever runs at the same time.
+//! The record of pushes: notes that git itself shows, in order, without gaps, even with concurrent pushes.
 
 use greenroom::gate::{GateLimits, Pusher, Update, record::record};
 use greenroom::git::Repo;
@@ -46,7 +46,7 @@ impl Served {
         Oid::from_hex(self.clone().git(["rev-parse", rev]).success().stdout().trim()).unwrap()
     }
 
-    /// Pushes HEAD to a branch and gives what a hook would be told, without recording it.
+    /// Pushes HEAD to a branch without a record; returns the update that a hook would get.
     fn push_only(&self, branch: &str) -> Update {
         let name = format!("refs/heads/{branch}");
         let old = self.repo().reference(&name).unwrap();
@@ -108,7 +108,7 @@ fn a_commit_is_noted_where_it_came_and_where_it_landed() {
     assert_eq!(short(&served.of(&two)), [(2, "refs/heads/feature", "alice")]);
     assert_eq!(short(&served.of(&merge)), [(3, "refs/heads/main", "bob")]);
     assert_eq!(short(&served.of(&base)), [(1, "refs/heads/main", "alice")], "nothing new happened to it");
-    // A fast-forward puts commits on the line that came by another branch before.
+    // A fast-forward adds commits to the first-parent history that came by another branch before.
     served.clone().git(["switch", "--quiet", "-c", "next"]).success();
     let three = served.commit("three");
     served.push("next", "alice");
@@ -119,7 +119,7 @@ fn a_commit_is_noted_where_it_came_and_where_it_landed() {
     assert_eq!(pushes.first(&three).unwrap().unwrap().by, UserName::new("alice").ok());
     assert_eq!(pushes.landing(&three, "refs/heads/main").unwrap().unwrap().number, 5);
     assert_eq!(pushes.landing(&one, "refs/heads/main").unwrap(), None);
-    // Who makes a branch of what is there brings nothing.
+    // A new branch at an existing commit brings no commits.
     served.push("again", "carol");
     assert_eq!(served.of(&three).len(), 2);
 }

@@ -1,4 +1,4 @@
-//! Many writers at once: nothing is lost, no number is given twice, and git finds the repository sound.
+//! Many writers at once: no write is lost, no number is used twice, and git finds no fault in the repository.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -28,7 +28,7 @@ fn commits(sandbox: &Sandbox, repo: &str) -> usize {
 fn eight_processes_of_a_hundred_changes_each_lose_none() {
     let sandbox = Sandbox::new();
     sandbox.greenroom(["init", "r"]).success();
-    // One shell a writer, each starting one process after the other, stopping at the first that fails.
+    // One shell per writer; each starts one process after the other, and stops at the first failure.
     let script =
         "for i in $(seq $EACH); do greenroom --no-pager model create model-$WRITER-$i --relaxed || exit 1; done";
     let writer = |n: usize| {
@@ -62,7 +62,7 @@ fn eight_writers_of_versions_never_get_one_number_twice() {
     let each = 25;
     let mut given: Vec<u64> = std::thread::scope(|threads| {
         let writer = || {
-            // Each with a repository of its own, as a process has.
+            // Each thread has a repository of its own, as a process has.
             let registry = Registry::with(Repo::open(&folder).expect("it opens"), "").expect("a registry");
             let now = Timestamp::from_millis(registry_now());
             let who = Ident { name: "Alice".into(), email: "alice@example.org".into(), time: now, offset: 0 };
@@ -96,7 +96,7 @@ fn settings_that_changed_meanwhile_are_not_written_over() {
     sandbox.greenroom(["init", "--bare", "r.git"]).success();
     let registry = Registry::with(Repo::open(&sandbox.path("r.git")).expect("the repository"), "").expect("a registry");
     let seen = registry.snapshot().expect("a snapshot").settings().expect("settings").expect("a registry").clone();
-    // Somebody else is faster.
+    // Another writer is faster.
     sandbox.alice().within("r.git").greenroom(["stage", "set", "Production", "--approvals", "2"]).success();
     let now = Timestamp::from_millis(registry_now());
     let who = Ident::new("Alice", "alice@example.org", now);

@@ -1,11 +1,11 @@
-//! How commands read what people type: references in every form, dates, time zones, and names that are misspelt.
+//! Parsing of arguments: references in every form, dates, time zones, and misspelt names.
 
 use serde_json::Value;
 
 use crate::support::Sandbox;
 use crate::support::sandbox::Done;
 
-/// Every way to name version 2 of `wine`, which is in no stage of its own: the alias `candidate` points at it.
+/// Every reference to version 2 of `wine`, which is in no declared stage: the alias `candidate` points to it.
 const FORMS: [&str; 7] = [
     "wine 2",
     "wine/2",
@@ -32,7 +32,7 @@ fn registry() -> Sandbox {
     sandbox
 }
 
-/// Runs a command as Alice; words are separated by spaces, `_` stands for a space within a word.
+/// Runs a command as Alice; spaces separate words, `_` stands for a space within a word.
 #[track_caller]
 fn run(sandbox: &Sandbox, code: i32, line: &str) -> Done {
     let words = line.split(' ').map(|word| word.replace('_', " "));
@@ -112,7 +112,7 @@ fn a_request_is_named_by_its_id_or_by_its_version() {
 #[test]
 fn dates_are_read_as_people_and_git_write_them() {
     let sandbox = registry();
-    // The command's clock is the real one, so what is relative to it is long after the history's end.
+    // The command uses the real clock, so relative times are long after the history's end.
     for moment in ["now", "today", "yesterday", "7d", "1_week_ago", "2_hours", "2026-03-02", "2026-03-01T12:04:00Z"] {
         assert_eq!(json(&sandbox, &format!("version list wine --at {moment}")).as_array().map(Vec::len), Some(2));
     }
@@ -151,7 +151,7 @@ fn dates_without_an_offset_are_local_and_times_show_their_zone() {
     assert!(berlin("show wine/1").contains("2026-03-01 13:03+01:00"));
     assert!(berlin("version list wine").contains("2026-03-01 13:03+01:00"));
     assert!(berlin("version list wine --at 2026-03-01_13:03").lines().count() == 2);
-    // Programs get UTC, whatever the zone.
+    // JSON output has times in UTC, whatever the zone.
     assert!(berlin("log wine -o json").contains("2026-03-01T12:04:00"));
 }
 

@@ -1,5 +1,5 @@
-//! The committed JSON Schemas are those that the types give, are valid, and are tight; the format's documentation
-//! lists their keys, and its examples are files.
+//! The committed JSON Schemas match the types, are valid, and are strict. The format's documentation lists their keys,
+//! and its examples are files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::examples;
 
-/// Set it to write what the tests compare with: `GREENROOM_WRITE=1 cargo test --test it schema`.
+/// The variable that makes tests write the expected files: `GREENROOM_WRITE=1 cargo test --test it schema`.
 pub const WRITE: &str = "GREENROOM_WRITE";
 
 fn folder() -> PathBuf {
@@ -24,12 +24,12 @@ fn value(kind: Kind) -> Value {
     serde_json::from_str(&schema(kind)).expect("a schema is JSON")
 }
 
-/// A validator of a kind of file that checks formats too.
+/// A validator of a kind of file that checks formats, too.
 pub fn validator(kind: Kind) -> Validator {
     jsonschema::draft202012::options().should_validate_formats(true).build(&value(kind)).expect("a valid schema")
 }
 
-/// Compares a committed file with what it should be; writes it when asked to.
+/// Compares a committed file with its expected text; with the variable, writes it.
 fn committed(path: &Path, wanted: &str) {
     if std::env::var_os(WRITE).is_some() {
         fs::write(path, wanted).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -55,7 +55,7 @@ fn each_is_a_valid_schema_of_2020_12() {
     }
 }
 
-/// Calls `check` with each schema within a schema and the path to it.
+/// Calls `check` with each subschema of a schema and its path.
 fn each(schema: &Value, at: &str, check: &mut impl FnMut(&str, &Map<String, Value>)) {
     match schema {
         Value::Object(object) => {
@@ -82,7 +82,7 @@ fn the_schemas_are_tight_and_say_what_each_key_is() {
                 }
                 return;
             }
-            // TOML has no null, and a default of ours is no instruction to anyone.
+            // TOML has no null, and a schema's default would have no effect.
             assert!(schema.get("type").is_none_or(|t| t.is_string() && t != "null"), "{at}: several types");
             assert!(!schema.contains_key("nullable"), "{at}");
             assert!(schema.get("default").is_none_or(Value::is_object), "{at}: a default");
@@ -93,7 +93,7 @@ fn the_schemas_are_tight_and_say_what_each_key_is() {
     }
 }
 
-/// The keys of a schema as a table, tables within it as `outer.inner`.
+/// The keys of a schema as a table, with nested tables as `outer.inner`.
 fn keys(kind: Kind) -> String {
     let root = value(kind);
     let mut out = String::from("| key | what | |\n|---|---|---|\n");
@@ -182,7 +182,7 @@ fn the_examples_of_the_documentation_are_files_without_fault() {
     }
 }
 
-/// The folder of the schemas of outputs.
+/// The folder of the output schemas.
 pub fn outputs() -> PathBuf {
     folder().join("output").join(format!("v{}", view::schema::VERSION))
 }
@@ -214,7 +214,7 @@ fn every_key_of_an_output_is_described_and_none_is_of_another_contract() {
     }
 }
 
-/// Demands a description of each key of the objects that the outputs are made of; events are described by their kind.
+/// Demands a description of each key in the objects of outputs; events are described by their kind.
 fn undescribed(schema: &Value, name: &str) {
     let is_event =
         schema["properties"]["event"]["const"].is_string() || schema["properties"]["by"]["const"].is_string();
@@ -229,7 +229,7 @@ fn undescribed(schema: &Value, name: &str) {
     }
 }
 
-/// Held by the tests that write parts of one README, so that none writes over what another wrote.
+/// A lock for the tests that write parts of one README, so that none overwrites another's part.
 static README: Mutex<()> = Mutex::new(());
 
 #[test]

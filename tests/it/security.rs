@@ -1,4 +1,4 @@
-//! The list of requirements and the tests that hold them, `tests/security.toml`, is complete and true.
+//! `tests/security.toml`, the list of requirements and their tests, is complete and true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,16 +10,16 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Requirement {
-    /// What is asked, in a sentence.
+    /// The requirement, in a sentence.
     rule: String,
     /// The tests that fail without it.
     #[serde(default)]
     tests: Vec<String>,
-    /// The issue that brings what is missing.
+    /// The issue that will add a missing test or feature.
     not_yet: Option<String>,
 }
 
-/// The first and last of each run of numbers.
+/// The first and last number of each range of ids.
 const IDS: &[(&str, u32, u32)] = &[("SEC", 1, 28), ("SEC", 30, 50), ("SEC", 60, 67), ("SEC", 70, 78), ("REL", 1, 22)];
 
 fn root() -> &'static Path {
@@ -34,7 +34,7 @@ fn requirements() -> BTreeMap<String, Requirement> {
     toml::from_str(&read("tests/security.toml")).expect("tests/security.toml is a list of requirements")
 }
 
-/// The names of all tests, as the list gives them.
+/// The names of all tests, in the list's notation.
 fn existing() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (folder, prefix) in [("src", "lib"), ("tests/it", "it")] {
@@ -59,7 +59,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(below).filter(|p| p.extension().is_some_and(|e| e == "rs")).collect()
 }
 
-/// The tests of a file; those that are indented lie in a module of its own, which is always `tests`.
+/// The tests of a file; indented ones are in a nested module, which is always `tests`.
 fn tests_in(text: &str, module: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = text.lines();
@@ -117,7 +117,7 @@ fn tests_are_found_where_they_are() {
     assert!(existing().contains("it::security::tests_are_found_where_they_are"));
 }
 
-/// The oldest versions without a known hole, and with the detection of SHA-1 collisions (RustSec, August 2026).
+/// The oldest versions without a known vulnerability, and with detection of SHA-1 collisions (RustSec, August 2026).
 const OLDEST: &[(&str, [u32; 3])] = &[
     ("gix-attributes", [0, 22, 3]),
     ("gix-date", [0, 12, 0]),
@@ -147,7 +147,7 @@ fn the_crates_that_read_git_are_new_enough() {
         version: String,
     }
     let lock: Lock = toml::from_str(&read("Cargo.lock")).expect("a lock file");
-    // The SHA-1 that detects collisions.
+    // The SHA-1 implementation that detects collisions.
     assert!(lock.package.iter().any(|p| p.name == "sha1dc"));
     for Package { name, version } in lock.package {
         let Some((_, oldest)) = OLDEST.iter().find(|(n, _)| *n == name) else { continue };

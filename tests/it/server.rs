@@ -1,4 +1,4 @@
-//! The server as its clients meet it: spawned, and asked over the wire.
+//! The server as its clients see it: a process, and requests over the wire.
 
 mod access;
 mod artifacts;
@@ -30,14 +30,14 @@ use serde_json::{Value, json};
 use crate::support::server::Server;
 use crate::support::{Sandbox, Shell};
 
-/// A served registry `r` of Alice's, whose other people have these grants, with a token for each of them all.
+/// A served registry `r` of Alice's, other people with these grants, and a token for each person.
 struct World {
     sandbox: Sandbox,
     tokens: Vec<(String, String)>,
 }
 
 impl World {
-    /// A registry with the people of the grants: `("bob", "CAN_READ")`; an empty grant is none.
+    /// A registry with the people of the grants: `("bob", "CAN_READ")`; an empty string is no grant.
     fn new(grants: &[(&str, &str)]) -> Self {
         let sandbox = Sandbox::new();
         sandbox.greenroom(["init", "r"]).success();
@@ -79,7 +79,7 @@ impl World {
         log.stdout().lines().map(str::to_owned).collect()
     }
 
-    /// Demands that git finds nothing wrong.
+    /// Demands that git finds no fault.
     fn is_sound(&self) {
         let fsck = self.alice().git(["fsck", "--strict", "--no-dangling", "--no-progress"]).success();
         assert_eq!((fsck.stdout(), fsck.stderr()), ("", ""));
@@ -92,12 +92,12 @@ fn token(alice: &Shell<'_>, person: &str, options: &[&str]) -> String {
     made.stdout().trim_end().to_owned()
 }
 
-/// What an error says: its code and its sentence.
+/// The code and the message of an error.
 fn said(error: &Value) -> (&str, &str) {
     (error["error_code"].as_str().unwrap_or_default(), error["message"].as_str().unwrap_or_default())
 }
 
-/// The arguments of a model.
+/// The arguments that name a model.
 fn named(name: &str) -> Value {
     json!({ "name": name })
 }

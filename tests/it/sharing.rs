@@ -1,5 +1,5 @@
-//! Several accounts of one machine write to one repository: `core.sharedRepository` and the umask are honoured in all that
-//! is written.
+//! Several accounts of one machine write to one repository: every written file honours `core.sharedRepository` and the
+//! umask.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,14 +31,14 @@ impl Machine {
         let shell = sandbox.alice();
         let root = sandbox.path("").parent().expect("the sandbox's folder").to_owned();
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        // Other accounts need not come to where it was built.
+        // Other accounts may have no access to the build folder.
         let greenroom = sandbox.path("greenroom");
         shell.run("cp", [Path::new(env!("CARGO_BIN_EXE_greenroom")), &greenroom]).success();
         for (folder, owner, mode) in [("srv", "7001", "2775"), ("7001", "7001", "755"), ("7002", "7002", "755")] {
             fs::create_dir(sandbox.path(folder)).expect("writable");
             shell.run("chown", [&format!("{owner}:{GROUP}"), folder]).success();
             shell.run("chmod", [mode, folder]).success();
-            // git-lfs asks git about a remote by its path without what the environment says of settings.
+            // git-lfs asks git about a remote by path, without config from the environment.
             sandbox.write(format!("{folder}/.gitconfig"), "[safe]\n\tdirectory = *\n");
         }
         sandbox.write("model/weights.bin", vec![1; 4000]);
@@ -86,7 +86,7 @@ impl Machine {
     }
 }
 
-/// Demands of all in a folder that the group may do what the owner may, and others what `others` says.
+/// Demands that the group may do everything in a folder that the owner may, and other users only what `others` allows.
 fn judge(at: &Path, others: u32, faults: &mut Vec<String>) {
     for entry in fs::read_dir(at).expect("it can be listed") {
         let path = entry.expect("an entry").path();
@@ -144,7 +144,7 @@ fn two_accounts_of_a_group_share_a_served_repository() {
         for folder in ["objects", "refs", "logs", "greenroom", "lfs/incoming"] {
             judge(&sandbox.path("srv/r.git").join(folder), others, &mut faults);
         }
-        // git-lfs links what it brings from a clone, whose umask said other things; its folders keep others out.
+        // git-lfs hard-links files of a clone with another umask; its folders deny access to others.
         judge(&sandbox.path("srv/r.git/lfs/objects"), 0o7, &mut faults);
         assert!(faults.is_empty(), "{shared}, umask {umask}:\n{}", faults.join("\n"));
     }

@@ -1,4 +1,4 @@
-//! Signatures that git makes with `ssh-keygen` and `gpg` prove who made them, and nothing else does.
+//! Signatures that git makes with `ssh-keygen` and `gpg` prove their signer, and no other signature does.
 
 use greenroom::entity::person::SigningKey;
 use greenroom::git::{Repo, Signed};
@@ -10,7 +10,7 @@ use greenroom::tree::Oid;
 
 use crate::support::{Sandbox, tools};
 
-/// A time after everything that the tests do, and one in the years before.
+/// A time after all actions of the tests; [`BEFORE`] is a time before them.
 const LATER: &str = "2100-01-01T00:00:00Z";
 const BEFORE: &str = "2020-01-01T00:00:00Z";
 
@@ -26,7 +26,7 @@ fn key(text: &str) -> SigningKey {
     SigningKey { key: Text::new(text.trim()).expect("a text"), added_at: None, revoked_at: None }
 }
 
-/// Asks what a signature proves, given what belongs to whom.
+/// The finding about a signature, given the keys of people.
 fn ask(signed: &Signed, keys: &[(&str, &SigningKey)], at: &str) -> Finding {
     let keys: Vec<(UserName, &SigningKey)> = keys.iter().map(|(name, key)| (user(name), *key)).collect();
     check(&signed.payload, &signed.signature, keys.iter().map(|(name, key)| (name, *key)), time(at))
@@ -49,7 +49,7 @@ fn signature(sandbox: &Sandbox, rev: &str) -> Option<Signed> {
     Repo::open(&sandbox.path("r")).expect("a repository").signature_of(&id).expect("it can be read")
 }
 
-/// A signature where something was changed in what is signed.
+/// A signature with a changed payload.
 fn tampered(signed: &Signed) -> Signed {
     let payload = [signed.payload.as_slice(), b"and more\n"].concat();
     Signed { payload, signature: signed.signature.clone() }
@@ -62,7 +62,7 @@ fn ssh_key(sandbox: &Sandbox, name: &str, args: &[&str]) -> SigningKey {
     key(&sandbox.read(format!("{name}.pub")))
 }
 
-/// Signs an empty commit with an SSH key and gives its signature.
+/// Signs an empty commit with an SSH key and returns its signature.
 fn ssh_signed(sandbox: &Sandbox, name: &str) -> Signed {
     let path = sandbox.path(name);
     let path = path.to_str().expect("UTF-8");
@@ -140,7 +140,7 @@ fn a_key_counts_from_when_it_was_added_until_it_is_revoked() {
     key.added_at = Some(time("2026-03-01T12:00:00.700Z"));
     key.revoked_at = Some(time("2026-04-01T12:00:00.700Z"));
     let at = |when: &str| ask(&signed, &[("alice", &key)], when);
-    // Commits know whole seconds only, and the key's times have milliseconds.
+    // Commits have whole seconds only, but the key's times have milliseconds.
     assert_eq!(at("2026-03-01T11:59:59Z"), void("alice", &key, Void::NotYet(time("2026-03-01T12:00:00.700Z"))));
     assert_eq!(at("2026-03-01T12:00:00Z"), good("alice", &key));
     assert_eq!(at("2026-04-01T11:59:59Z"), good("alice", &key));
@@ -326,7 +326,7 @@ fn a_signing_subkey_proves_its_owner_until_it_is_revoked() {
     let signed = gpg.signed(&primary, "");
     assert_eq!(ask(&signed, &[("alice", &key)], LATER), good("alice", &key));
     assert!(matches!(ask(&signed, &[], LATER), Finding::Unknown { key } if key != primary), "made by the subkey");
-    // Mallory takes Alice's subkey into his key, with her word that it belongs to hers.
+    // Mallory adds Alice's subkey to Mallory's key, with her signature that it belongs to hers.
     gpg.make("mallory", "ed25519", "sign");
     let stolen = adopted(&gpg.export("mallory"), &key);
     assert_eq!(ask(&signed, &[("mallory", &stolen)], LATER), void("mallory", &stolen, Void::NotForSigning));
@@ -392,7 +392,7 @@ fn among_ten_thousand_keys_only_the_one_that_signed_is_tried() {
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }
 
-/// A well-formed SSH key that nobody can sign with.
+/// A well-formed SSH key without a private key.
 fn numbered(i: u32) -> SigningKey {
     use base64::Engine as _;
     let mut bytes = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
@@ -430,7 +430,7 @@ fn git_itself_verifies_with_the_keys_of_the_registry() {
         let found = ask(&signed, &[("alice", &stored)], when);
         assert_eq!(matches!(found, Finding::Good { .. }), valid, "{when}: {found:?}");
     }
-    // As of a time before the key was revoked it was good without end.
+    // As of a time before its revocation the key was valid without an end.
     let file = at("2026-04-02").greenroom(["person", "allowed-signers", "--at", "2026-03-15"]).success();
     sandbox.write("signers", file.stdout());
     at("2026-04-02").git(["-c", &setting, "verify-commit", &commits[3].1]).success();

@@ -1,8 +1,8 @@
-//! Commits are signed when git is set up to sign, and git finds the signatures good.
+//! Commits are signed if git is configured to sign, and git verifies the signatures.
 
 use crate::support::{Sandbox, tools};
 
-/// Makes a registry and a change under git settings that sign; gives what git says of the newest commit's signature.
+/// Makes a registry and a change with signing config; returns git's verdict on the newest commit's signature.
 fn signed(sandbox: &Sandbox, settings: &[(&str, &str)], env: &[(&str, String)]) -> String {
     let shell = || env.iter().fold(sandbox.alice(), |shell, (key, value)| shell.env(key, value));
     for (key, value) in settings {

@@ -1,10 +1,10 @@
-//! System calls that fail one by one, once or from then on: what is acknowledged is stored, all else is an error, and
-//! nothing panics (REL-06). `GREENROOM_FULL=1` tries every one of them.
+//! System calls that fail one by one, once or from then on: acknowledged changes are stored, everything else is an
+//! error, and nothing panics (REL-06 in `tests/security.toml`). `GREENROOM_FULL=1` tries every call.
 
 use crate::support::Sandbox;
 
-/// The calls that a change makes and that can fail, with the errors that they can fail with. An interruption comes once
-/// only: whoever tries again, as he must, would do so for ever.
+/// The system calls of a change that can fail, with their possible errors. An interruption is injected only once: the
+/// program must retry, so a permanent one would loop forever.
 const CALLS: [(&str, &[&str]); 11] = [
     ("openat", &["EMFILE", "EACCES", "EIO", "ENOSPC", "EINTR"]),
     ("read", &["EIO", "EINTR"]),
@@ -19,15 +19,15 @@ const CALLS: [(&str, &[&str]); 11] = [
     ("getdents64", &["EIO"]),
 ];
 
-/// How many of the places of one call are tried by default.
+/// The number of tried places of one call by default.
 const PLACES: usize = 4;
 
-/// What is done: a tag is set, which is to be known by its value.
+/// The change: sets a tag, whose value identifies it.
 fn change(value: &str) -> [String; 4] {
     ["tag", "set", "churn", &format!("k={value}")].map(str::to_owned)
 }
 
-/// How often a change makes a call.
+/// The number of times that a change makes a call.
 fn count(sandbox: &Sandbox, calls: &str) -> usize {
     let shell = sandbox.alice().within("r");
     let filter = format!("trace={calls}");
@@ -79,14 +79,14 @@ fn a_system_call_that_fails_is_an_error_or_does_no_harm() {
                         assert!(is_stored(&sandbox, &value), "{what}: acknowledged and not stored: {stdout}{stderr}");
                         acknowledged += 1;
                     } else {
-                        // Where nothing can be written, nothing can be said either.
+                        // If writes fail, the message cannot be printed either.
                         assert!(calls == "write" || !stderr.is_empty(), "{what}: no word of what went wrong");
                         refused += 1;
                     }
                 }
             }
         }
-        // Whatever was left half done is put in order by who comes next.
+        // The next command cleans up any half-done change.
         shell.greenroom(change(&format!("after {calls}"))).success();
         assert!(is_stored(&sandbox, &format!("after {calls}")), "{calls}");
         shell.git(["fsck", "--strict", "--no-dangling"]).success();

@@ -1,14 +1,14 @@
-//! What reaches a terminal: nothing that content says to it, nothing that a repository's settings want run.
+//! Terminal output: no escape sequence from content, and no program that a repository's config names.
 
 use crate::support::{Sandbox, Shell};
 
-/// Escape sequences that set a title or the clipboard, that hide or reorder text, and that ring.
+/// Escape sequences that set a title or the clipboard, that hide or reorder text, and that ring the bell.
 const HOSTILE: &str = "\u{1b}]52;c;cm0gLXJm\u{7}\u{1b}[2J\u{9b}31m\u{202e}evil\u{200b}\u{8}";
 
-/// The same as the TOML of a string writes it, so that the file itself looks harmless.
+/// The same, escaped as in a TOML string, so that the file itself looks harmless.
 const ESCAPED: &str = r"\u001b]52;c;cm0gLXJm\u0007\u001b[2J\u009b31m\u202eevil\u200b\u0008";
 
-/// A registry whose content, paths and commits are hostile wherever git lets them be.
+/// A registry whose content, paths and commits are hostile wherever git allows it.
 fn hostile() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.greenroom(["init", "registry"]).success();
@@ -27,7 +27,7 @@ fn hostile() -> Sandbox {
     sandbox
 }
 
-/// Questions about the registry that print what is in it.
+/// Commands that print content of the registry.
 const QUESTIONS: &[&[&str]] = &[
     &["model", "list"],
     &["model", "show", "churn"],
@@ -51,7 +51,7 @@ fn is_safe(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Demands that a text holds nothing that a terminal obeys, but for the colours of our own.
+/// Demands that a text holds no control sequence, except greenroom's own colours.
 #[track_caller]
 fn assert_safe(what: &str, text: &str) {
     let mut plain = String::new();
@@ -98,7 +98,7 @@ fn json_stays_json_whatever_the_content() {
     }
 }
 
-/// Runs a command on a terminal of its own and gives what the terminal saw.
+/// Runs a command on a terminal of its own and returns the terminal output.
 fn on_terminal(shell: Shell<'_>, command: &str) -> String {
     let out = shell.run("script", ["--quiet", "--return", "--command", command, "/dev/null"]);
     out.success().stdout().to_owned()

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use layers::{Layers, Place};
 
-/// Where each outside crate may be named. A dependency without a row here fails a test, so that each has its place
-/// by decision; the rows below the gap wait for their dependency.
+/// The modules that may name each external crate. A dependency without a row here fails a test, so that each use is
+/// decided here. The rows below the gap wait for their dependency.
 const PLACES: &[Place] = &[
     ("aes_gcm", Some(&["secrets"])),
     ("anstream", Some(&["cli", "main"])),
@@ -63,7 +63,8 @@ const PLACES: &[Place] = &[
     ("ureq", Some(&["artifact", "deliver"])),
 ];
 
-/// What the modules above `git` may not name: disk, environment, processes, network, clock, chance, terminal.
+/// The items that modules above `git` may not name: disk, environment, processes, network, clock, random numbers,
+/// terminal.
 const OUTSIDE: &[&str] = &[
     "std::env",
     "std::fs",
@@ -82,7 +83,7 @@ const OUTSIDE: &[&str] = &[
     "Uuid::new_v4",
 ];
 
-/// How many packages Cargo.lock may hold; more is a decision, made here.
+/// The largest number of packages in Cargo.lock; a higher number is a decision, made here.
 const PACKAGES: usize = 500;
 
 /// A breach of a rule, at a line counted from 1.
@@ -117,14 +118,14 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned() }
     }
 
-    /// The top-level module it belongs to; none for the roots of the library and of the program.
+    /// The top-level module of the file; `None` for the roots of the library and of the program.
     fn module(&self) -> Option<&str> {
         let inner = self.path.strip_prefix("src/")?.strip_suffix(".rs")?;
         let module = inner.split('/').next()?;
         Some(module).filter(|m| !["lib", "main", "bin"].contains(m))
     }
 
-    /// How many `super` lead from its items to the root of the crate.
+    /// The number of `super` that lead from its items to the root of the crate.
     fn depth(&self) -> usize {
         self.path.trim_end_matches("/mod.rs").split('/').count() - 1
     }
@@ -138,7 +139,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// The Rust files of a folder and the folders in it.
+/// The Rust files of a folder and its subfolders.
 fn rust_files(folder: &str) -> Vec<Source> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root().join(folder)).unwrap_or_else(|e| panic!("{folder}: {e}")) {
@@ -187,7 +188,7 @@ fn outside_crates_stay_in_their_places() {
     settle(faults);
 }
 
-/// Functions that are one exhaustive match over the events, a row each: splitting one would need a wildcard arm.
+/// Functions that are one exhaustive match over the events, one row each: a split would need a wildcard arm.
 const TABLES: &[&str] = &["act", "needs", "path_of"];
 
 #[test]

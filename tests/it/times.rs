@@ -1,4 +1,4 @@
-//! Times to the millisecond: what happened later is told as later, by the log, as-of, searches and both APIs.
+//! Times to the millisecond: the log, as-of queries, searches and both APIs show events in their order.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn commands_of_one_second_have_an_order() {
     let times = logged(&sandbox);
     rises(&times, true);
     assert!(times.iter().all(|t| t.starts_with("2026-03-01T12:00:00.")), "{times:?}");
-    // Each state can be asked for, and a time without a part of a second means all of it.
+    // Each state can be asked for; a time without a fraction means the whole second.
     let models = |moment: &str| {
         let shown = alice.greenroom(["diff", moment, "HEAD", "-o", "json"]).success().json();
         shown.as_array().map_or_else(|| shown["events"].as_array().map_or(0, Vec::len), Vec::len)
@@ -71,11 +71,11 @@ fn what_is_made_by_hand_never_counts_as_earlier() {
     rises(&times, false);
     let last = &times[times.len() - 3..];
     assert!(last[0] == last[1] && last[1] < last[2], "{times:?}");
-    // A trailer that the commit contradicts says nothing.
+    // A trailer that contradicts the commit is ignored.
     let later = alice.clone().at("2026-03-01T12:00:05Z");
     later.git(["commit", "-q", "--amend", "--no-edit"]).success();
     assert_eq!(logged(&sandbox).last().map(String::as_str), Some("2026-03-01T12:00:05.000Z"));
-    // The index says what a walk says, from nothing and step by step.
+    // The index gives the answers of a walk, built at once and step by step.
     let stepwise = logged(&sandbox);
     std::fs::remove_dir_all(sandbox.path("r/.git/greenroom")).expect("there is an index");
     assert_eq!(logged(&sandbox), stepwise);
@@ -100,7 +100,7 @@ fn the_apis_tell_rising_times() {
         let text = json!({"name": "m", "description": n.to_string()});
         newer(&server.send("PATCH", "/api/2.0/mlflow/registered-models/update", &text).json(200)["registered_model"]);
     }
-    // An edit by hand within the same second, and what the server makes of it afterwards and after a new start.
+    // An edit by hand within the same second, and the server's answers afterwards and after a restart.
     let model = sandbox.read("r/models/m/model.toml").replace("\"4\"", "\"by hand\"");
     sandbox.write("r/models/m/model.toml", model);
     alice.git(["commit", "-qam", "By hand"]).success();

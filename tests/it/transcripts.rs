@@ -1,12 +1,13 @@
-//! The transcripts of `tests/cmd/*.md`: each is played in a sandbox of its own and must print what it says.
+//! The transcripts of `tests/cmd/*.md`: each is played in a sandbox of its own and must print the recorded output.
 //!
-//! In a block marked `console`, `$ ` starts a command by Alice and `bob$ ` one by Bob; `> ` continues it on the next
-//! line, and `? 5` after it is its exit code where that is not 0. What follows is what it prints, stdout and stderr
-//! together. A shell runs it, with `$EXAMPLES` as the folder of the models that MLflow wrote, one minute after the command before; `cd` moves the transcript on. In the output
-//! `[ID]`, `[COMMIT]` and `[DIR]` stand for what differs from run to run, `[..]` for the rest of a line, and a line
-//! `...` for any lines.
+//! In a block marked `console`, `$ ` starts a command by Alice and `bob$ ` a command by Bob. `> ` continues it on the
+//! next line. `? 5` after a command is its exit code, if that is not 0. The lines after it are its output, stdout and
+//! stderr together. A shell runs each command one minute after the previous one; `$EXAMPLES` is the folder of the
+//! models that MLflow wrote. `cd` changes the folder of the following commands. In the output, `[ID]`, `[COMMIT]` and
+//! `[DIR]` stand for text that differs from run to run, `[..]` for the rest of a line, and a line `...` for any number
+//! of lines.
 //!
-//! `GREENROOM_WRITE=1` writes what was printed into the transcripts; `GREENROOM_TRANSCRIPT=name` plays only that one.
+//! `GREENROOM_WRITE=1` writes the actual output into the transcripts; `GREENROOM_TRANSCRIPT=name` plays only that one.
 
 mod play;
 
@@ -54,7 +55,7 @@ fn every_transcript_prints_what_it_says() {
         }
         played.differences().map_or(Ok(()), |d| Err(format!("{}\n{d}", path.display())))
     };
-    // Four at a time, as they wait for the disk more than for the processor.
+    // Four at a time, because they wait for the disk more than for the processor.
     let queue = std::sync::Mutex::new(paths.iter());
     let next = || queue.lock().expect("no thread fails with the lock held").next();
     let work = || std::iter::from_fn(next).filter_map(|p| check(p).err()).collect::<Vec<String>>();
@@ -65,7 +66,7 @@ fn every_transcript_prints_what_it_says() {
     assert!(faults.is_empty(), "{} transcripts differ:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The commands that do something, by their words: `init`, `model create`.
+/// The commands without subcommands, by their words: `init`, `model create`.
 fn commands() -> BTreeSet<String> {
     fn leaves(command: &clap::Command, before: &str, out: &mut BTreeSet<String>) {
         for inner in command.get_subcommands() {
@@ -103,7 +104,8 @@ fn every_command_that_the_documents_name_exists() {
     for file in ["README.md", "CHANGELOG.md", "schema/README.md"] {
         let text = fs::read_to_string(root.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
         for (at, before) in text.match_indices("greenroom ").map(|(at, _)| (at, text[..at].chars().next_back())) {
-            // In code a command follows a backtick, a prompt, or the start of a line; in prose it is just the name.
+            // In code a command follows a backtick, a prompt, or the start of a line; in prose `greenroom` is only the
+            // name.
             let word = text[at + "greenroom ".len()..].split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or("");
             if matches!(before, Some('`' | '$') | None) && !word.is_empty() {
                 named.insert(word.to_owned());
@@ -114,5 +116,5 @@ fn every_command_that_the_documents_name_exists() {
     assert!(!named.is_empty() && unknown.is_empty(), "the documents name commands that do not exist: {unknown:?}");
 }
 
-/// Commands whose transcript is still to be written.
+/// Commands without a transcript so far.
 const AWAITED: &[&str] = &[];

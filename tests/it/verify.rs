@@ -1,4 +1,4 @@
-//! `greenroom verify` finds what was done to a history behind the gate's back, as far as one clone can tell.
+//! `greenroom verify` finds changes of a history behind the gate's back, as far as one clone can tell.
 
 mod world;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::Sandbox;
 use world::World;
 
-/// The rules that findings name, without repetition, in their order.
+/// The rules of the findings, without repetition, in their order.
 fn rules(told: &Value) -> Vec<String> {
     let mut out = Vec::new();
     for finding in told["findings"].as_array().expect("findings are a list") {
@@ -28,7 +28,7 @@ fn messages(told: &Value) -> String {
     all.iter().map(|f| f["message"].as_str().expect("a message")).collect::<Vec<_>>().join("\n")
 }
 
-/// What could not be checked and how often, besides the bytes that nobody asked to read.
+/// The unchecked things and their numbers, without the file contents that verify was not asked to read.
 fn unchecked(told: &Value) -> Vec<(String, u64)> {
     let all = told["unchecked"].as_array().expect("unchecked is a list");
     let one = |u: &Value| (u["message"].as_str().expect("text").to_owned(), u["count"].as_u64().expect("a number"));
@@ -37,7 +37,7 @@ fn unchecked(told: &Value) -> Vec<(String, u64)> {
 
 const UNREAD: &str = "the bytes of a stored file were not read (`--files` reads them)";
 
-/// Verifies the served repository and demands that something is wrong.
+/// Verifies the served repository and demands a fault.
 #[track_caller]
 fn wrong(world: &World, args: &[&str]) -> Value {
     let told = world.verify(args).code(7).json();
@@ -45,7 +45,7 @@ fn wrong(world: &World, args: &[&str]) -> Value {
     told
 }
 
-/// Verifies the served repository and demands that nothing is wrong.
+/// Verifies the served repository and demands that there is no fault.
 #[track_caller]
 fn right(world: &World, args: &[&str]) -> Value {
     let told = world.verify(args).code(0).json();
@@ -114,7 +114,7 @@ fn a_back_dated_step_is_found() {
     let world = World::new();
     world.rewrite(|steps| steps.last_mut().unwrap().date = "2020-01-01T00:00:00Z".to_owned());
     assert!(rules(&wrong(&world, &[])).contains(&"push-record".to_owned()));
-    // One that was added afterwards without a record cannot be older than what it stands on.
+    // A step added later without a record cannot be older than its parent.
     let world = World::new();
     world.rewrite(|steps| {
         let mut other = steps.last().unwrap().clone();
@@ -140,7 +140,7 @@ fn a_shortened_history_is_found() {
     let tip = world.tip();
     world.bare().git(["update-ref", "refs/heads/main", "main~2"]).success();
     assert_eq!(rules(&wrong(&world, &[])), ["push-record"]);
-    // Without the record only a checkpoint tells.
+    // Without the record only a checkpoint shows it.
     world.bare().git(["update-ref", "-d", "refs/notes/greenroom/pushes"]).success();
     right(&world, &[]);
     assert_eq!(rules(&wrong(&world, &["--expect", &tip])), ["expected"]);
@@ -151,7 +151,7 @@ fn a_shortened_history_is_found() {
 #[test]
 fn a_step_that_broke_a_rule_while_the_hook_was_off_is_found() {
     let world = World::new();
-    // Bob may read, and does what he may not.
+    // Bob may read, and makes a forbidden change.
     world.unguarded("bob", |work| {
         work.run("sh", ["-c", "mkdir models/churn/aliases; echo 'version = 1' >models/churn/aliases/best.toml"])
             .success();
@@ -231,10 +231,10 @@ fn a_rewritten_record_is_found_as_far_as_it_shows() {
     const NOTES: &str = "refs/notes/greenroom/pushes";
     let world = World::new();
     let record = world.rev(NOTES);
-    // A note that says something else.
+    // A note with another text.
     world.bare().git(["notes", "--ref=greenroom/pushes", "add", "-f", "-m", "not me", "main"]).success();
     assert_eq!(rules(&wrong(&world, &[])), ["push-record"]);
-    // A message that names somebody else as who pushed.
+    // A message that names another person as the pusher.
     let tree = world.rev(&format!("{record}^{{tree}}"));
     let message = world.bare().git(["log", "-1", "--format=%B", &record]).success();
     let lie = message.stdout().replace("\"alice\"", "\"bob\"");
@@ -249,7 +249,7 @@ fn a_rewritten_record_is_found_as_far_as_it_shows() {
     world.bare().git(["update-ref", NOTES, &skipped]).success();
     let said = messages(&wrong(&world, &[]));
     assert!(said.contains("stands where push"), "{said}");
-    // A record that was cut at its end shows as steps without a record; a checkpoint of it tells for sure.
+    // A record cut at its end shows as steps without a record; a checkpoint of the record proves it.
     world.bare().git(["update-ref", NOTES, &format!("{record}~2")]).success();
     let told = right(&world, &[]);
     assert_eq!(unchecked(&told), [("no record says who pushed it; its committer is taken".to_owned(), 2)]);
@@ -267,7 +267,7 @@ fn what_a_clone_lacks_is_said() {
     let said: Vec<String> = unchecked(&told).into_iter().map(|(m, _)| m).collect();
     assert!(said.iter().any(|m| m.starts_with("who pushed: there is no record of pushes here")), "{said:?}");
     assert!(said.iter().any(|m| m.starts_with("a stored file is not on this machine")), "{said:?}");
-    // The records travel when they are asked for.
+    // The records are fetched if they are asked for.
     clone("plain.git").git(["fetch", "--quiet", "origin", "refs/notes/greenroom/*:refs/notes/greenroom/*"]).success();
     let told = clone("plain.git").greenroom(["verify", "-o", "json"]).success().json();
     assert_eq!(told["recorded"], world.count());
@@ -369,7 +369,7 @@ fn as_of_a_time_before_its_push_a_step_had_not_landed() {
     const DAY: i64 = 24 * 60 * 60 * 1000;
     let world = World::new();
     let before = world.tip();
-    // Made today, and pushed in three days: as far as a commit tells, it may as well be dated back by three days.
+    // Made today, and pushed in three days: by the commit alone, it could as well be dated back by three days.
     world.act_and_push_later("alice", 3 * DAY, &["model", "describe", "churn", "Who leaves, and when"]);
     let as_of = |days: i64| {
         let time = world::now().plus_millis(days * DAY).to_string();
@@ -380,13 +380,13 @@ fn as_of_a_time_before_its_push_a_step_had_not_landed() {
     let told = right(&world, &[]);
     let remarks = told["remarks"].to_string();
     assert!(remarks.contains("more than a day before the push"), "{told}");
-    // What came with the push that created the branch is as old as it says.
+    // Commits of the push that created the branch have the age that they claim.
     let root = world.bare().git(["rev-list", "--max-parents=0", "main"]).success().stdout().trim().to_owned();
     let first: Timestamp =
         world.bare().git(["log", "-1", "--format=%cI", &root]).success().stdout().trim().parse().expect("a time");
     let registry = Registry::discover(&world.path("r.git")).expect("a registry");
     assert!(registry.moment(&first.plus_millis(2000).to_string()).is_ok());
-    // Without the record the commit's own time is all there is.
+    // Without the record, only the commit's own time is known.
     world.bare().git(["update-ref", "-d", "refs/notes/greenroom/pushes"]).success();
     assert_eq!(as_of(1), world.tip());
 }

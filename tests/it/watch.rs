@@ -1,4 +1,4 @@
-//! The watcher in this process, with channels that keep what they are given.
+//! The watcher in this process, with channels that record their deliveries.
 
 mod follow;
 mod programs;
@@ -12,7 +12,7 @@ use greenroom::watch::{Home, Options, Source};
 use crate::support::channel::{Book, Running, Told, home};
 use crate::support::{Sandbox, Shell};
 
-/// A registry `r` of Alice's, and what its channels were told.
+/// A registry `r` of Alice's, and the record of its channels.
 struct World {
     sandbox: Sandbox,
     book: Arc<Book>,
@@ -22,7 +22,7 @@ impl World {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         sandbox.greenroom(["init", "r"]).success();
-        // Failures are tried again after milliseconds instead of seconds.
+        // Failed deliveries are repeated after milliseconds instead of seconds.
         sandbox.alice().within("r").git(["config", "greenroom.retryScale", "0.01"]).success();
         Self { sandbox, book: Arc::default() }
     }
@@ -53,7 +53,7 @@ impl World {
         self.book.options(source)
     }
 
-    /// A watcher that has begun: it knows the newest commit.
+    /// A started watcher that knows the newest commit.
     #[track_caller]
     fn start(&self, options: Options) -> Running {
         let running = Running::start(&self.home(), options);
@@ -61,7 +61,7 @@ impl World {
         running
     }
 
-    /// Waits until a watcher has noted where it begins.
+    /// Waits until a watcher has recorded its start.
     #[track_caller]
     fn begun(&self) {
         let folder = self.sandbox.path("r/.git/greenroom/outbox");
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// The tags that were told of a model, in the order in which they were taken first.
+    /// The delivered tags of a model, in the order in which they were first accepted.
     fn values(&self, channel: &str, model: &str) -> Vec<String> {
         values(&self.book.taken(), channel, model)
     }
@@ -97,7 +97,7 @@ fn numbered(values: std::ops::Range<u32>) -> Vec<String> {
     values.map(|n| format!("v{n}")).collect()
 }
 
-/// Demands that what came more than once had the same id each time, and that no id stands for two things.
+/// Demands that repeated deliveries have the same id, and that each id stands for one event.
 #[track_caller]
 pub fn ids_are_true(told: &[Told]) {
     let mut by_id = std::collections::BTreeMap::new();

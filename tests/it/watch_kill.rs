@@ -1,5 +1,5 @@
-//! kill -9 of the watcher at any moment, while pushes go on and the receiver fails, stalls, hangs up, refuses and dies:
-//! every event arrives, in order for each model, and what comes twice has the same id.
+//! kill -9 of the watcher at any moment, while pushes go on and the receiver fails, stalls, hangs up, refuses and
+//! dies: every event arrives, in order for each model, and a repeated delivery keeps its id.
 //!
 //! `GREENROOM_FULL=1` makes it 200 kills and 2,000 pushes.
 
@@ -16,13 +16,13 @@ use crate::support::commits::tag;
 use crate::support::receiver::{Received, Receiver, Reply};
 use crate::support::{Sandbox, Shell};
 
-/// Over how many models the events are spread.
+/// The number of models of the events.
 const MODELS: u32 = 5;
 
-/// The webhook that is told.
+/// The id of the webhook.
 const HOOK: &str = "01957a3e-7c00-7000-8000-000000000001";
 
-/// Numbers that look like chance and are the same on each run.
+/// Pseudo-random numbers, the same on each run.
 struct Dice(u64);
 
 impl Dice {
@@ -59,7 +59,7 @@ impl Scene {
         for (key, value) in [("greenroom.webhookAllow", "127.0.0.1"), ("greenroom.retryScale", "0.0005")] {
             scene.served().git(["config", key, value]).success();
         }
-        // From here on it is told.
+        // Events from here on are delivered.
         scene.served().greenroom(["watch", "--once"]).success();
         scene
     }
@@ -72,7 +72,7 @@ impl Scene {
         self.sandbox.alice().within("served.git")
     }
 
-    /// Makes commits in the client, a tag of a model each; gives their ids.
+    /// Makes commits in the client, each with a tag of a model; returns their ids.
     fn commits(&self, count: u32) -> Vec<String> {
         let registry = Registry::discover(&self.client().folder()).expect("a registry");
         (0..count).map(|n| tag(&registry, n, MODELS)).collect()
@@ -85,17 +85,17 @@ impl Scene {
         command.spawn().expect("greenroom runs")
     }
 
-    /// Lets a webhook that answered 410 go on, as an administrator would: by changing something about it.
+    /// Resumes a webhook that answered 410, as an administrator would: by a change of its settings.
     fn settings_change(&self, n: u32) {
         self.served().git(["config", "greenroom.touched", &n.to_string()]).success();
     }
 }
 
-/// A receiver that takes about two of three, and goes wrong with the others in every way.
+/// A receiver that accepts about two of three requests, and fails with the others in every way.
 fn moody() -> impl Fn(&Received, usize) -> Reply + Send + Sync + 'static {
     let dice = Mutex::new(Dice(41));
     move |_, count| {
-        // Rarely it says that it is gone for good.
+        // Rarely it answers that it is gone for good.
         if count % 331 == 150 {
             return Reply::Status(410);
         }
@@ -111,7 +111,7 @@ fn moody() -> impl Fn(&Received, usize) -> Reply + Send + Sync + 'static {
     }
 }
 
-/// The number of an event, and of which model it is; none for events that are not of the test.
+/// The number of an event and its model; `None` for events that are not of the test.
 fn numbered(request: &Received) -> Option<(String, u32)> {
     let body = request.json();
     let event = &body["data"]["event"];
@@ -186,7 +186,7 @@ fn a_watcher_that_is_killed_again_and_again_loses_nothing() {
     assert_eq!(listed["deliveries"], serde_json::json!([]), "nothing was given up");
 }
 
-/// All came, in order for each model, and an id stands for one event.
+/// All events came, in order for each model, and each id stands for one event.
 #[track_caller]
 fn is_right(seen: &[Received], pushes: u32, log: &str) {
     let mut first: BTreeMap<String, Vec<u32>> = BTreeMap::new();
@@ -200,7 +200,7 @@ fn is_right(seen: &[Received], pushes: u32, log: &str) {
         assert_eq!(body, &request.body, "what comes again is the same");
         let Some(event) = numbered(request) else { continue };
         assert_eq!(ids.entry(id).or_insert_with(|| event.clone()), &event, "one id for two events");
-        // Taken by the receiver, as far as it knows: after that it may come again, but nothing older may follow.
+        // Accepted by the receiver, as far as it knows: then it may come again, but nothing older may follow.
         if request.status == 200 && known.insert(event.clone()) {
             first.entry(event.0).or_default().push(event.1);
         }

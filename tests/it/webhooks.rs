@@ -1,4 +1,4 @@
-//! Webhooks: what they say, how it is sent, and where it may go.
+//! Webhooks: payloads, delivery, and allowed addresses.
 
 mod payloads;
 mod sending;

@@ -1,5 +1,5 @@
-//! Work trees as people have them: what git calls clean is clean for every command, and what a command writes is what git
-//! would check out.
+//! Work trees as people have them: a tree that git calls clean is clean for every command, and commands write files as
+//! git would check them out.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -73,7 +73,7 @@ fn a_users_own_attributes_change_no_file_of_a_registry() {
         assert_eq!(sandbox.read(format!("clone/{file}")), committed.stdout(), "{file}");
     }
     works(&clone);
-    // So it is in one that is made under such settings.
+    // The same holds for a repository that is created under such settings.
     sandbox.greenroom(["init", "own"]).success();
     let own = sandbox.alice().within("own");
     own.greenroom(["register", "churn", "../model"]).success();
@@ -99,7 +99,7 @@ fn a_registry_without_attributes_follows_the_settings() {
     for settings in [&["core.autocrlf=true"][..], &["core.autocrlf=input"], &["core.eol=crlf", "core.autocrlf=true"]] {
         let sandbox = registry();
         let shell = sandbox.alice().within("r");
-        // One that an older greenroom made protects less; here nothing is protected.
+        // A file of an older greenroom protects less; here nothing is protected.
         sandbox.write("r/.gitattributes", "models/*/versions/*/artifacts/** -text\n");
         shell.git(["commit", "--quiet", "-am", "No attributes"]).success();
         for (key, value) in settings.iter().filter_map(|s| s.split_once('=')) {
@@ -140,7 +140,7 @@ fn what_the_readme_names_leaves_the_source_clean() {
         "../out",
     ];
     let pip = pip.into_iter().chain(["./examples/mlflow-plugin"]);
-    // Modules of Python are cached beside it, as they are by default.
+    // Python modules are cached beside their source, as by default.
     let python = shell.clone().env("PYTHONDONTWRITEBYTECODE", "");
     python.run(tools::python(), pip).success();
     python.run(tools::python(), ["-m", "compileall", "-q", "examples"]).success();

@@ -3,12 +3,12 @@
 use super::Finding;
 use crate::text::one_line;
 
-/// A line for each finding.
+/// One workflow command, on a line of its own, for each finding.
 pub(in crate::cli) fn commands(findings: &[Finding<'_>]) -> String {
     findings.iter().map(|f| format!("{}\n", command(f))).collect()
 }
 
-/// A line that tells something of the whole.
+/// A notice about the whole check, not about one line of a file.
 pub(in crate::cli) fn notice(text: &str) -> String {
     format!("::notice title=greenroom::{}\n", data(&one_line(text)))
 }
@@ -29,12 +29,12 @@ fn command(finding: &Finding<'_>) -> String {
     format!("::{name} {}::{}", parts.join(","), data(&text))
 }
 
-/// The text of a command: percent signs and line ends would be read by the runner.
+/// Escapes the text of a command: the runner would interpret percent signs and line ends.
 fn data(s: &str) -> String {
     s.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// A property of a command: commas and colons end one, too.
+/// Escapes a property of a command: commas and colons end a property, too.
 fn property(s: &str) -> String {
     data(s).replace(':', "%3A").replace(',', "%2C")
 }

@@ -1,10 +1,10 @@
-//! GitLab's code quality report: a JSON list that a job gives as an artifact, shown in the merge request.
+//! GitLab's code quality report: a JSON list that a job uploads as an artifact; the merge request shows it.
 
 use serde_json::{Value, json};
 
 use super::{Finding, fingerprints};
 
-/// The report. A finding that is in no one file is shown at `greenroom.toml`, here `home`.
+/// The report. A finding that belongs to no single file is shown at `greenroom.toml`, whose path is `home`.
 pub(in crate::cli) fn report(findings: &[Finding<'_>], home: &str) -> Value {
     let one = |(f, fingerprint): (&Finding<'_>, String)| {
         let (message, help) = f.said();

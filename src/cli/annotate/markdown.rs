@@ -1,18 +1,18 @@
-//! Markdown for a job's page or a comment, in which foreign words stay words on every host.
+//! Markdown for a job's page or a comment. Text from the repository is never interpreted, on any host.
 //!
-//! Hosts find more in a text than Markdown: mentions, references to issues, commands at the start of a line. In a code
-//! span none of them looks. So words with nothing but letters, digits and harmless signs stand as they are, and all
-//! others in a code span.
+//! Hosts interpret more than Markdown: mentions, references to issues, commands at the start of a line. No host looks
+//! into a code span. So text of letters, digits and harmless signs stays as it is; any other text goes into a code
+//! span.
 
 use crate::text::one_line;
 
 /// The longest cell or sentence, in characters.
 const MAX_WORDS: usize = 300;
 
-/// The longest text, in bytes: comments end at 65,536 characters.
+/// The longest text, in bytes. GitHub limits comments to 65,536 characters.
 const MAX_TEXT: usize = 60_000;
 
-/// A text being written.
+/// A Markdown text under construction.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Markdown {
     text: String,
@@ -20,23 +20,23 @@ pub(in crate::cli) struct Markdown {
 }
 
 impl Markdown {
-    /// A heading of our own words, of a level from 1.
+    /// Adds a heading. `words` is the program's own text; `level` starts at 1.
     pub(in crate::cli) fn heading(&mut self, level: usize, words: &str) {
         self.gap();
         self.put(&format!("{} {words}\n\n", "#".repeat(level)));
     }
 
-    /// A line that is a paragraph of its own; what is foreign in it must be escaped.
+    /// Adds a paragraph. The caller escapes text from the repository.
     pub(in crate::cli) fn paragraph(&mut self, words: &str) {
         self.put(&format!("{words}\n\n"));
     }
 
-    /// A point of a list; what is foreign in it must be escaped.
+    /// Adds an item of a list. The caller escapes text from the repository.
     pub(in crate::cli) fn point(&mut self, depth: usize, words: &str) {
         self.put(&format!("{}- {words}\n", "  ".repeat(depth)));
     }
 
-    /// A table; head and cells are foreign.
+    /// Adds a table. Head and cells are escaped here.
     pub(in crate::cli) fn table(&mut self, head: &[String], rows: &[Vec<String>]) {
         let row = |cells: &[String]| {
             let cells: Vec<String> = cells.iter().map(|c| cell(c)).collect();
@@ -48,14 +48,14 @@ impl Markdown {
         self.put("\n");
     }
 
-    /// Puts an empty line before what follows, unless there is one.
+    /// Ends the text with an empty line, unless it has one.
     fn gap(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {
             self.put("\n");
         }
     }
 
-    /// Adds a piece, as long as there is room.
+    /// Adds a piece if it fits within the limit.
     fn put(&mut self, piece: &str) {
         if self.full {
             return;
@@ -74,13 +74,13 @@ impl Markdown {
     }
 }
 
-/// Foreign words within a line.
+/// Escapes text from the repository for use within a line.
 pub(in crate::cli) fn words(s: &str) -> String {
     let shown = shorten(&one_line(s));
     if is_harmless(&shown) { shown.replace('_', "\\_") } else { code(&shown) }
 }
 
-/// Foreign words in a code span, whatever they are.
+/// Puts text from the repository into a code span, whatever it holds.
 pub(in crate::cli) fn code(s: &str) -> String {
     let shown = shorten(&one_line(s));
     if shown.is_empty() {
@@ -88,12 +88,12 @@ pub(in crate::cli) fn code(s: &str) -> String {
     }
     let longest = shown.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
-    // Spaces keep the fence apart from ticks at the ends; Markdown takes one off each side.
+    // Spaces separate the fence from backticks at the ends; Markdown removes one space on each side.
     let pad = if shown.starts_with(['`', ' ']) || shown.ends_with(['`', ' ']) { " " } else { "" };
     format!("{fence}{pad}{shown}{pad}{fence}")
 }
 
-/// Foreign words in a table, where a bar would end the cell, even in code.
+/// Escapes text for a cell of a table, where a bar ends the cell even in code.
 fn cell(s: &str) -> String {
     words(s).replace('|', "\\|")
 }
@@ -105,14 +105,14 @@ fn shorten(s: &str) -> String {
     }
 }
 
-/// Whether no host finds anything in the words: no markup, mention, reference, address or command.
+/// Whether no host interprets any of the text: no markup, mention, reference, URL or command.
 fn is_harmless(s: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || " .,'()=_-→…".contains(c);
     let first = s.split(' ').next().unwrap_or_default();
     let number = first.trim_end_matches(['.', ')']);
     let listed = number.len() < first.len() && number.bytes().all(|b| b.is_ascii_digit());
     let ruled = first.chars().all(|c| "-=_".contains(c));
-    // `GH-1` refers to an issue, `www.` begins an address, `__` makes bold, `---` a line.
+    // `GH-1` refers to an issue, `www.` begins a URL, `__` makes bold text, `---` makes a line.
     let refers = s.split(' ').any(|w| {
         let (head, tail) = w.split_once('-').unwrap_or((w, ""));
         head.chars().any(|c| c.is_ascii_uppercase()) && tail.starts_with(|c: char| c.is_ascii_digit())

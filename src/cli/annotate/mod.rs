@@ -1,6 +1,6 @@
-//! A verdict in the words of CI: each host's own form for faults in files, and Markdown for people.
+//! A verdict for CI: each host's own format for faults in files, and Markdown for people.
 //!
-//! What comes from a repository is foreign to each of these forms, too: a name must not become a command of the job, a
+//! Text from a repository is untrusted in each of these formats: a name must not become a command of the job, a
 //! mention, or a link.
 
 pub(super) mod github;
@@ -14,12 +14,12 @@ use std::str::FromStr;
 use crate::format::Problem;
 use crate::text::one_line;
 
-/// A form of report.
+/// A format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// For people at a terminal.
+    /// Text for people at a terminal.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
     /// Workflow commands of GitHub, Gitea and Forgejo Actions.
     Github,
@@ -27,15 +27,15 @@ pub(super) enum Style {
     Gitlab,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// A summary for people, for a job's page or a comment.
+    /// A Markdown summary for people, for a job's page or a comment.
     Markdown,
 }
 
 impl Style {
-    /// All of them.
+    /// All formats, in the order of the help.
     const ALL: [Self; 6] = [Self::Text, Self::Json, Self::Github, Self::Gitlab, Self::Sarif, Self::Markdown];
 
-    /// Its name on the command line.
+    /// The name of the format on the command line.
     const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -48,7 +48,7 @@ impl Style {
     }
 }
 
-/// A report that is wanted: its form, and the file that it goes to; none for standard output.
+/// A requested report: its format, and the file to write it to (standard output without a file).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) style: Style,
@@ -69,21 +69,21 @@ impl FromStr for Wanted {
     }
 }
 
-/// Something wrong, or worth a look.
+/// A fault or a warning in a report.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Finding<'p> {
     pub(super) problem: &'p Problem,
-    /// Whether it stands in the way.
+    /// Whether it fails the check; otherwise it is a warning.
     pub(super) fault: bool,
 }
 
 impl Finding<'_> {
-    /// What is wrong and what to do about it, each in one line.
+    /// The message and the hint of the finding, each in one line.
     fn said(&self) -> (String, String) {
         (one_line(&self.problem.message).into_owned(), one_line(&self.problem.help).into_owned())
     }
 
-    /// A name by which the same finding is known again, whatever line it is in.
+    /// An id by which hosts recognize the same finding in another run, even if its line number changed.
     fn fingerprint(&self, seen: usize) -> String {
         use sha2::{Digest as _, Sha256};
         let Problem { path, rule, message, .. } = self.problem;
@@ -92,7 +92,7 @@ impl Finding<'_> {
     }
 }
 
-/// The findings with their fingerprints; those that say the same are counted, so that no two are alike.
+/// The findings with their fingerprints. Equal findings are counted, so that each fingerprint is unique.
 fn fingerprints<'f, 'p>(findings: &'f [Finding<'p>]) -> impl Iterator<Item = (&'f Finding<'p>, String)> {
     let mut seen = std::collections::HashMap::new();
     findings.iter().map(move |f| {
@@ -102,7 +102,7 @@ fn fingerprints<'f, 'p>(findings: &'f [Finding<'p>]) -> impl Iterator<Item = (&'
     })
 }
 
-/// A path as a URI reference: bytes that it cannot hold are percent-encoded.
+/// A path as a URI reference: bytes that a URI cannot hold are percent-encoded.
 fn uri(path: &str) -> String {
     let kept = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
     path.bytes().map(|b| if kept(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
@@ -112,7 +112,7 @@ fn uri(path: &str) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// A fault whose every part wants to be something else.
+    /// A fault in which each field holds text that a report could interpret as markup or as a command.
     pub(crate) fn hostile() -> Problem {
         Problem {
             path: "models/a,b:c%0A%/x y.toml".to_owned(),

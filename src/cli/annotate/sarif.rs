@@ -1,4 +1,4 @@
-//! SARIF 2.1.0 (OASIS): the form that code scanning reads.
+//! SARIF 2.1.0 (OASIS): the format that code scanning reads.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{Finding, fingerprints, uri};
 use crate::rules::RULES;
 
-/// The log of one run. A finding that is in no one file is shown at `greenroom.toml`, here `home`.
+/// The log of one run. A finding that belongs to no single file is shown at `greenroom.toml`, whose path is `home`.
 pub(in crate::cli) fn log(findings: &[Finding<'_>], home: &str) -> Value {
     let known = RULES.iter().map(|r| (r.name, r.about));
     let named: BTreeSet<&str> = RULES.iter().map(|r| r.name).collect();
-    // Faults of reading a file, of merging and the like have no rule of the law book.
+    // Faults of reading a file, of merging and the like belong to no rule in `RULES`.
     let others: BTreeSet<&str> = findings.iter().map(|f| f.problem.rule).filter(|r| !named.contains(r)).collect();
     let ids: Vec<&str> = known.clone().map(|(name, _)| name).chain(others.iter().copied()).collect();
     let about = known.chain(others.iter().map(|r| (*r, "Files of the registry are as its format asks.")));

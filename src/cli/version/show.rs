@@ -1,4 +1,4 @@
-//! `greenroom version show`: all that is known of a version, on one page.
+//! `greenroom version show`: all details of a version, on one page.
 
 use super::super::landed::{History, landed_by};
 use super::super::output::{BOLD, Output, local, styled};
@@ -16,7 +16,7 @@ use crate::stage::Stage;
 use crate::text::{Text, one_line};
 use crate::view::{self, ModelVersion, TransitionRequest, VersionPage};
 
-/// Shows a version as of a moment: the one of the reference, or `at`.
+/// Shows a version as of the moment of the reference, or of `at`.
 pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Session) -> Result<Exit, CliError> {
     let wanted = target.reference_at(at)?;
     let registry = session.registry()?;
@@ -48,7 +48,7 @@ pub(in crate::cli) fn run(target: &Target, at: Option<&str>, session: &mut Sessi
     Ok(Exit::Ok)
 }
 
-/// What is shown of a version.
+/// The details of a version, ready to print.
 struct Page<'m> {
     model: &'m ModelName,
     number: u64,
@@ -163,7 +163,7 @@ fn made_with(info: &ModelInfo) -> String {
     parts.into_iter().flatten().chain(on).collect::<Vec<_>>().join(", ")
 }
 
-/// A metric as people read it: the number, and where it was measured.
+/// A metric as text: the number, and where it was measured.
 pub(in crate::cli) fn metric(m: &Metric) -> String {
     match m {
         Metric::Value(value) => value.to_string(),

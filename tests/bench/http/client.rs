@@ -1,4 +1,4 @@
-//! A client that costs little: a connection that is kept, requests made beforehand, answers read into one buffer.
+//! A cheap HTTP client: a kept-alive connection, requests built beforehand, answers read into one buffer.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Where both servers have MLflow's API.
+/// The prefix of MLflow's API on both servers.
 const PREFIX: &str = "/api/2.0/mlflow";
 
-/// A request as it goes over the wire.
+/// A request as bytes on the wire.
 pub type Wire = Vec<u8>;
 
-/// A question; `query` is names and values.
+/// A GET request; `query` holds names and values.
 pub fn get(path: &str, query: &[(&str, &str)]) -> Wire {
     let query: Vec<String> = query.iter().map(|(k, v)| format!("{k}={}", encoded(v))).collect();
     format!("GET {PREFIX}/{path}?{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", query.join("&")).into_bytes()
 }
 
-/// A request with a JSON body.
+/// A POST request with a JSON body.
 pub fn post(path: &str, body: &Value) -> Wire {
     let body = body.to_string();
     let head = format!("POST {PREFIX}/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n");
@@ -30,14 +30,14 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-/// A connection that is kept.
+/// A kept-alive connection.
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a server.
     pub fn connect(address: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -50,7 +50,7 @@ impl Client {
         self.stream.write_all(request)
     }
 
-    /// Reads the answer to the oldest request that has none: its status; the answer stays in the buffer.
+    /// Reads the answer to the oldest unanswered request and returns its status; the answer stays in the buffer.
     pub fn receive(&mut self) -> std::io::Result<u16> {
         self.buffer.clear();
         let head = loop {
@@ -68,7 +68,7 @@ impl Client {
                     self.more()?;
                 }
             }
-            // In chunks: the last is empty.
+            // A chunked body: the last chunk is empty.
             Some(Err(_)) | None => {
                 while !self.buffer.ends_with(b"0\r\n\r\n") {
                     self.more()?;
@@ -89,7 +89,7 @@ impl Client {
         }
     }
 
-    /// Asks, and demands that it went well; how long it took.
+    /// Sends a request, demands success, and returns the time it took.
     pub fn ask(&mut self, request: &[u8]) -> Duration {
         let start = Instant::now();
         let status = self.send(request).and_then(|()| self.receive());
@@ -109,9 +109,9 @@ impl Client {
     }
 }
 
-/// Answers a second to so many clients, each of which asks again when it has its answer. A few threads drive them all: each
-/// sends for its share of the connections, then reads the answers, so that the server has the cores. `request` is given
-/// the client and how often it asked.
+/// Answers per second for many clients, each of which sends its next request when it has its answer. A few threads
+/// drive all clients: each thread sends for its share of the connections, then reads the answers, so that the server
+/// has the cores. `request` gets the client's number and the number of its requests so far.
 pub fn rate(address: &str, clients: usize, seconds: f64, request: impl Fn(usize, usize) -> Wire + Sync) -> f64 {
     let threads = clients.min(2);
     let start = Instant::now();

@@ -1,6 +1,7 @@
-//! The server over HTTP, beside MLflow's: the same requests over kept connections, to both in turn, from this process.
+//! The server over HTTP, beside MLflow's: the same requests over kept-alive connections, to both in turn, from this
+//! process.
 //!
-//! What both do is done with 200 models of 5 versions; what the large registry shows is ours alone.
+//! Shared features are measured with 200 models of 5 versions. The large registry is measured on Greenroom only.
 
 mod client;
 mod servers;
@@ -17,17 +18,17 @@ use crate::support::Sandbox;
 use client::{Client, Wire, get, post, rate};
 use servers::Running;
 
-/// A row of the table: its name, how many times faster than MLflow it shall be, and its request number so many.
+/// A row of the table: its name, the required speed-up over MLflow, and the request with a given number.
 type Measured<'m> = (&'m str, f64, &'m dyn Fn(usize) -> Wire);
 
-/// A question to the large registry: its name, and its request number so many.
+/// A query to the large registry: its name, and the request with a given number.
 type LargeQuestion<'q> = (&'q str, &'q dyn Fn(&Large, usize) -> Wire);
 pub use servers::{HELLO, serve_hello};
 
 const MODELS: usize = 200;
 const VERSIONS: usize = 5;
 
-/// How long each rate is measured, in seconds.
+/// The duration of each rate measurement, in seconds.
 const SECONDS: f64 = 3.0;
 
 /// One row of the report.
@@ -49,12 +50,12 @@ fn milliseconds(times: &Times) -> String {
     format!("{:.2} ms (95 %: {:.2})", times.median(), times.p95())
 }
 
-/// The name of a model, as the generator has them, too.
+/// The name of a model, as in the generator.
 fn model(i: usize) -> String {
     generate::model((i % MODELS) as u64).as_str().to_owned()
 }
 
-/// What one client asks, by the number of the request.
+/// The requests of one client, by number.
 struct Question<'q> {
     what: &'q str,
     goal: f64,
@@ -70,15 +71,15 @@ struct Pair {
 impl Pair {
     fn start(sandbox: &Sandbox) -> Self {
         let first = get("registered-models/get", &[("name", &model(0))]);
-        // Ours first: MLflow's processes are not done with their start when the first of them answers.
+        // Greenroom first: MLflow's processes are still starting when the first of them answers.
         let ours = Running::greenroom(sandbox, &sandbox.path("registry"), "alice@example.org", &first);
         let pair = Self { ours, theirs: Running::mlflow(sandbox, &first) };
-        // MLflow's workers go on starting after its first answer, and would take the processor from whoever is measured.
+        // MLflow's workers go on starting after the first answer, and would take processor time from the measurement.
         std::thread::sleep(Duration::from_secs(20));
         pair
     }
 
-    /// One client asks both in turn, in rounds, so that both see the same machine.
+    /// One client sends to both servers in turn, in rounds, so that both see the same machine.
     fn compare(&self, runs: usize, question: &Question<'_>) {
         const ROUNDS: usize = 5;
         let connect = |to: &Running| Client::connect(&to.address).expect("a connection");
@@ -114,7 +115,7 @@ fn get_version(i: usize) -> Wire {
     get("model-versions/get", &[("name", &model(i * 7)), ("version", &version)])
 }
 
-/// The requests by which both get their 200 models of 5 versions, measured as they are filled.
+/// Fills both servers with 200 models of 5 versions, and measures these requests.
 fn fill(pair: &Pair) {
     let create = |i| {
         let tags = json!([{ "key": "owner", "value": format!("team-{:02}", i % 37) }]);
@@ -177,7 +178,7 @@ fn one_client(pair: &Pair) {
     }
 }
 
-/// The writes once more where the server's repository has a work tree, whose files and index follow each of them.
+/// Measures the writes again for a repository with a work tree, whose files and index follow each write.
 fn work_tree(sandbox: &Sandbox) {
     sandbox.greenroom(["init", "checked-out"]).success();
     let first = get("registered-models/get", &[("name", &model(0))]);
@@ -192,7 +193,7 @@ fn work_tree(sandbox: &Sandbox) {
     }
 }
 
-/// What the machine gives at best in this run: answers without anything behind them, and a flush of the disk.
+/// The best this machine can do in this run: empty answers, and a flush to disk.
 fn floors(folder: &Path) {
     let first = get("", &[]);
     let hello = Running::hello(&first);
@@ -208,7 +209,7 @@ fn floors(folder: &Path) {
     alone("floor: append 1 KB and fdatasync", &milliseconds(&flush), "", None);
 }
 
-/// What is measured of the server alone, with a label that says on what.
+/// Measures the Greenroom server alone; `label` describes the registry.
 fn crowds(address: &str, label: &str, models: usize, name: impl Fn(usize) -> String + Sync) {
     let reads = rate(address, 32, SECONDS, |client, round| {
         let i = client * 7919 + round * 31;
@@ -249,7 +250,7 @@ impl Large {
         Client::connect(&self.running.address).expect("a connection")
     }
 
-    /// What must not depend on the size, beside a small registry that is made and laid out alike.
+    /// Compares costs that must not depend on the size with a small registry that is generated in the same way.
     fn beside(&self, small: &Self) {
         let questions: [LargeQuestion<'_>; 4] = [
             ("get a version", &|l, i| get("model-versions/get", &[("name", &l.name(i * 7)), ("version", "4")])),
@@ -297,7 +298,7 @@ impl Large {
     }
 }
 
-/// The large registry, beside a small one.
+/// Measures the large registry, beside a small one.
 fn large(sandbox: &Sandbox, folder: &Path) {
     let shape = |models, versions| Shape { models, versions, layout: greenroom::entity::settings::Layout::Sharded };
     let (big, small) = (shape(10_000, 10), shape(200, 5));
@@ -321,10 +322,10 @@ fn large(sandbox: &Sandbox, folder: &Path) {
     memory("after work");
 }
 
-/// All of it.
+/// Measures everything over HTTP.
 pub fn run(folder: &Path, quick: bool) {
     println!("\n| what | greenroom | MLflow | ratio | goal | |\n|---|---|---|---|---|---|");
-    // Some file systems are slow to make files for a while after many were removed, as a build does.
+    // Some file systems create files slowly for a while after many were deleted, for example by a build.
     std::thread::sleep(Duration::from_secs(if quick { 5 } else { 30 }));
     floors(folder);
     let sandbox = Sandbox::new();

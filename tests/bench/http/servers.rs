@@ -1,4 +1,4 @@
-//! The servers under measurement, each a process of its own that ends with its value.
+//! The servers under measurement. Each is a process of its own that ends when its value is dropped.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 use super::client::{Client, Wire};
 use crate::support::{Sandbox, tools};
 
-/// The argument that makes this program the server with nothing behind it.
+/// The argument that makes this program an empty server, without any logic.
 pub const HELLO: &str = "--hello-at";
 
-/// A server.
+/// A running server.
 pub struct Running {
     child: Child,
-    /// Where it listens.
+    /// The address that the server listens on.
     pub address: String,
-    /// How long after its start the first answer came, in milliseconds.
+    /// The time from the start to the first answer, in milliseconds.
     pub first_answer: f64,
 }
 
 impl Running {
-    /// Starts a server at a free port and asks until it answers.
+    /// Starts a server on a free port and sends requests until it answers.
     fn start(mut command: Command, address: String, first: &Wire, pause: Duration) -> Self {
         let start = Instant::now();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the server starts");
@@ -34,7 +34,7 @@ impl Running {
         Self { child, address, first_answer: start.elapsed().as_secs_f64() * 1e3 }
     }
 
-    /// `greenroom serve`, as a person whom the registry knows by this address.
+    /// `greenroom serve`, run by the person with this e-mail address.
     pub fn greenroom(sandbox: &Sandbox, dir: &Path, email: &str, first: &Wire) -> Self {
         let mut command = sandbox.shell("Alice", email).command(env!("CARGO_BIN_EXE_greenroom"));
         let address = free();
@@ -42,7 +42,7 @@ impl Running {
         Self::start(command, address, first, Duration::from_millis(1))
     }
 
-    /// `mlflow server` with sqlite and one worker.
+    /// `mlflow server` with SQLite and one worker.
     pub fn mlflow(sandbox: &Sandbox, first: &Wire) -> Self {
         let address = free();
         let port = address.rsplit(':').next().unwrap_or_default();
@@ -56,7 +56,7 @@ impl Running {
         Self::start(command, address, first, Duration::from_millis(50))
     }
 
-    /// The library that the server is made with, and nothing behind it: the floor.
+    /// The HTTP library of the server without any logic behind it: the floor.
     pub fn hello(first: &Wire) -> Self {
         let address = free();
         let mut command = Command::new(std::env::current_exe().expect("this program"));
@@ -64,7 +64,7 @@ impl Running {
         Self::start(command, address, first, Duration::from_millis(1))
     }
 
-    /// Its processes and those that they started, and the memory resident in them in MiB.
+    /// The number of processes of the server, children included, and their resident memory in MiB.
     pub fn memory(&self) -> (usize, f64) {
         let tree = tree(self.child.id());
         let kib: f64 = tree.iter().filter_map(|pid| field(*pid, "VmRSS:")).sum();
@@ -73,7 +73,7 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// Asks it to end, as a supervisor would, and sees that it does.
+    /// Stops the server as a supervisor would, and checks that it stops.
     fn drop(&mut self) {
         let tree = tree(self.child.id());
         let signal = |name: &str, pid: &u32| {
@@ -84,25 +84,25 @@ impl Drop for Running {
         while asked.elapsed() < Duration::from_secs(20) && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(10));
         }
-        // Also the children, whom nobody else would end.
+        // Kills the children as well: no other process would end them.
         tree.iter().rev().for_each(|pid| signal("-KILL", pid));
         let _ = self.child.wait();
     }
 }
 
-/// An address that nobody listens at.
+/// An address with a free port.
 fn free() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").to_string()
 }
 
-/// A number that the kernel tells of a process.
+/// A number from the kernel's status of a process.
 fn field(pid: u32, name: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|l| l.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
-/// A process and all below it.
+/// A process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = all.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
@@ -116,7 +116,7 @@ fn tree(root: u32) -> Vec<u32> {
     tree
 }
 
-/// Answers everything with a few bytes, for ever.
+/// Answers every request with a few bytes, forever.
 pub fn serve_hello(address: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Disks that refuse: read-only ones and full ones; and files that people have changed and not committed.
+//! Read-only and full disks, and files with uncommitted changes.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::process::Command;
 use super::{fill, head, models, need_root, registry, says, sound};
 use crate::support::Sandbox;
 
-/// A file system mounted for a test, gone when dropped; so it must be declared after the sandbox it is in.
+/// A file system mounted for a test and unmounted when dropped; declare it after the sandbox that holds it.
 pub struct Mount {
     at: PathBuf,
 }
 
 impl Mount {
-    /// Runs `mount` with these arguments and the folder, which is made.
+    /// Runs `mount` with these arguments and the folder, which is created.
     #[track_caller]
     pub fn new(at: &Path, args: &[&str]) -> Self {
         fs::create_dir_all(at).expect("the sandbox is writable");
@@ -62,7 +62,7 @@ fn a_read_only_repository_can_be_read() {
     assert_eq!(head(&shell), before);
 }
 
-/// Sets how much room is left on the disk of a folder: all of it taken but this many pages.
+/// Fills the disk of a folder until only `pages` pages are free.
 pub fn leave(fill: &Path, pages: u64) {
     fs::remove_file(fill).ok();
     let mut file = OpenOptions::new().create_new(true).append(true).open(fill).expect("the disk takes a name");
@@ -85,7 +85,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let filler = disk.join("filler");
     let mut known = models(&shell);
     let (mut failed, mut landed) = (0, 0);
-    // With a little more room each time the write gets further before it fails, until there is room for all of it.
+    // With more free pages the write gets further before it fails, until there is room for all of it.
     for pages in 0..24 {
         leave(&filler, pages);
         let before = head(&shell);
@@ -105,7 +105,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
             code => panic!("{pages} pages: {code:?}: {said}"),
         }
         assert!(!said.contains("panicked"), "{said}");
-        // What is there can be read on the full disk, and only what was acknowledged is there.
+        // The registry can be read on the full disk, and holds only acknowledged changes.
         assert_eq!(models(&shell), known, "{pages} pages");
         says(&shell, 0, "log", "register churn version 1");
         says(&shell, 0, "search versions", "churn");
@@ -148,7 +148,7 @@ fn a_touched_file_with_changes_of_its_own_stops_the_write_before_anything_is_wri
         let said = says(&shell, 6, command, "the change touches files with changes that are not committed");
         assert!(said.contains(path) && said.contains("commit, stash or move them first"), "{what}: {said}");
         assert_eq!(all(), before, "{what}");
-        // Another file's changes are in nobody's way, and stay.
+        // Changes of an unrelated file do not block the command, and stay.
         says(&shell, 0, "model create risk", "register the model risk");
         assert_eq!(all().1, before.1, "{what}");
     }

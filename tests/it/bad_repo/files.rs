@@ -1,5 +1,5 @@
-//! Files of a registry that hold, or are, what they should not: `check` tells every fault with its place, what can be
-//! read still can, and nothing is taken for something else.
+//! Registry files with wrong content or of a wrong kind: `check` reports every fault with its place, readable files
+//! stay readable, and no file is mistaken for another.
 
 use std::fs;
 
@@ -11,25 +11,25 @@ use crate::support::{Sandbox, Shell};
 const MODEL: &str = "models/churn/model.toml";
 const VERSION: &str = "models/churn/versions/1/version.toml";
 
-/// Commits an entry that no work tree would give: its mode, its object and its path.
+/// Commits a tree entry that no work tree would produce: its mode, object and path.
 fn commit_entry(shell: &Shell<'_>, mode: &str, id: &str, path: &str) {
     shell.git(["update-index", "--add", "--cacheinfo", &format!("{mode},{id},{path}")]).success();
     shell.git(["commit", "--quiet", "-m", "By hand"]).success();
 }
 
-/// Stores bytes as a blob; gives its id.
+/// Stores bytes as a blob; returns its id.
 fn blob(shell: &Shell<'_>, bytes: impl Into<Vec<u8>>) -> String {
     let made = shell.clone().input(bytes).git(["hash-object", "-w", "--stdin"]).success();
     made.stdout().trim().to_owned()
 }
 
-/// A clone of the registry without a work tree, so that only what is committed counts.
+/// A clone of the registry without a work tree, so that only committed files count.
 fn bare<'a>(sandbox: &'a Sandbox) -> Shell<'a> {
     sandbox.git(["clone", "--quiet", "--bare", "--no-local", "r", "bare.git"]).success();
     sandbox.alice().within("bare.git")
 }
 
-/// Commits these bytes as a file, past the work tree.
+/// Commits these bytes as a file, without the work tree.
 fn with_file(sandbox: &Sandbox, path: &str, bytes: impl Into<Vec<u8>>) {
     let shell = sandbox.alice().within("r");
     let id = blob(&shell, bytes);
@@ -63,7 +63,7 @@ fn a_model_file_that_cannot_be_read_is_told_and_hides_no_other_model() {
         says(&shell, 0, "log", &format!("make {MODEL} unreadable"));
         says(&shell, 0, "search models", "risk");
         says(&shell, 7, "doctor", MODEL);
-        // A later change is not blamed for it.
+        // A later change is not blamed for the fault.
         let said = says(&shell, 0, "register churn --source s3://models/2", "register churn version 2");
         assert!(!said.contains("unreadable"), "{said}");
     }
@@ -98,7 +98,7 @@ fn a_version_file_that_cannot_be_read_is_an_error_where_it_is_needed() {
         assert_eq!(list.json(), Value::Array(Vec::new()));
         assert!(list.stderr().contains("version 1 is left out, for its version.toml cannot be read"));
         says(&shell, 1, "version describe churn 1 better", "mend the file first");
-        // What nobody can read goes into no use, but out of it.
+        // An unreadable version cannot enter a stage in use, but can leave one.
         says(&shell, 1, "transition churn 1 Production", "mend the file first");
         says(&shell, 0, "transition churn 1 Archived", "move churn version 1 from None to Archived");
         says(&shell, 1, "check", VERSION);
@@ -135,7 +135,7 @@ fn links_and_submodules_where_folders_belong_hold_nothing() {
         says(&bare, 3, &format!("model show {name}"), "not found");
         says(&bare, 3, &format!("transition {name} 1 Staging"), "not found");
     }
-    // In the work tree the link leads out of the repository; nothing is written through it.
+    // In the work tree the link leads out of the repository; greenroom must not write through it.
     shell.git(["reset", "--quiet", "--hard"]).success();
     says(&shell, 1, "check", "models/evil: no file of a model lies here [path]");
     let before = fs::read_dir("/etc").unwrap().count();
@@ -165,7 +165,7 @@ fn ids_that_are_used_twice_and_names_that_look_alike() {
         assert!(told.contains(fault), "{fault:?} is not in\n{told}");
     }
     says(&bare, 7, "doctor", "fault(s) in the newest commit");
-    // greenroom itself makes no such thing.
+    // greenroom itself normalizes names.
     says(&shell, 0, "model create caf\u{e9}", "");
     for name in ["CHURN", "cafe\u{301}", "CAF\u{c9}"] {
         let alike = "differ only by case or Unicode normalisation [name]";
@@ -183,7 +183,7 @@ fn names_that_would_escape_the_tree_are_refused_when_they_are_given() {
         says(&shell, 2, &format!("register {name} --source s3://x"), "nvalid");
     }
     assert_eq!(head(&shell), before);
-    // Names that are only awkward are kept in folders that every system can hold.
+    // Awkward names are stored in folders that every file system can hold.
     for name in ["con", ".git", "a\\b", "%2e%2e", "x.", "-"] {
         let done = shell.greenroom(["model", "create", "--", name]).success();
         assert!(!done.stderr().contains("panicked"), "{name}: {}", done.stderr());
@@ -194,7 +194,7 @@ fn names_that_would_escape_the_tree_are_refused_when_they_are_given() {
     assert_eq!(shell.git(["status", "--porcelain"]).success().stdout(), "");
 }
 
-/// Makes a tree of entries that git would not make: mode, name, id.
+/// Makes a tree of entries (mode, name, id) that git would not make.
 fn tree(shell: &Shell<'_>, entries: &[(&str, &str, &str)]) -> String {
     let mut bytes = Vec::new();
     for (mode, name, id) in entries {
@@ -234,7 +234,7 @@ fn trees_with_names_that_escape_are_told_and_never_written() {
     says(&bare, 0, "log", "add models/../evil.toml");
     says(&bare, 7, "doctor", "models/../evil.toml");
     assert_eq!(super::models(&bare), [""; 0]);
-    // In a work tree, too, a change writes what it changes and nothing else.
+    // In a work tree, too, a change writes only the changed files.
     let config = sandbox.read("r/.git/config");
     shell.git(["update-ref", "refs/heads/main", &commit]).success();
     shell.git(["read-tree", "--empty"]).success();
@@ -305,11 +305,11 @@ fn a_hand_edited_registry_shows_all_its_faults_at_once() {
     ];
     let missing: Vec<_> = wanted.iter().filter(|w| !told.contains(&format!("fault: {w}"))).collect();
     assert!(missing.is_empty(), "{missing:#?} are not in\n{told}");
-    // Programs get the same.
+    // The JSON output has the same faults.
     let json = shell.greenroom(["check", "-o", "json"]).code(5).json();
     assert!(json["faults"].as_array().unwrap().len() >= wanted.len());
     assert!(json["changed"].as_array().unwrap().len() >= 6);
-    // Nothing that is committed was harmed, and nothing is written over the edits.
+    // The committed files are intact, and the edits are not overwritten.
     says(&shell, 0, "version show churn 1", "s3://models/1");
     says(&shell, 6, "model describe churn better", MODEL);
     assert_eq!(head(&shell), before);

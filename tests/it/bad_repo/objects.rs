@@ -1,4 +1,4 @@
-//! Objects that are damaged or missing: an error that names the object, never a wrong answer.
+//! Damaged or missing objects: an error that names the object, never a wrong answer.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ fn loose(sandbox: &Sandbox, file: &str) -> (String, PathBuf) {
     (id, path)
 }
 
-/// Demands that all that needs the version's file fails with these words, and that the rest goes on.
+/// Demands that every command that needs the version's file fails with these words, and that other commands work.
 #[track_caller]
 fn unreadable(shell: &Shell<'_>, words: &str) {
     for line in [
@@ -105,7 +105,7 @@ fn a_truncated_pack() {
     shell.run("chmod", ["u+w", pack.to_str().unwrap()]).success();
     let bytes = fs::read(&pack).unwrap();
     let before = head(&shell);
-    // The later objects are gone, then all but the head of the file, then all of it.
+    // Truncates the pack: without its later objects, then with only its head, then empty.
     for (left, words) in [(bytes.len() / 2, "is damaged"), (10, "is damaged"), (0, "is damaged")] {
         fs::write(&pack, &bytes[..left]).unwrap();
         for line in ["version show churn 1", "log", "transition churn 1 Staging", "model create risk"] {

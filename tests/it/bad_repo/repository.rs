@@ -1,4 +1,4 @@
-//! Repositories of another kind, state or owner than a registry's usual one.
+//! Repositories of an unusual kind, state or owner.
 
 use super::{fill, head, models, need_root, registry, says, sound};
 use crate::support::Sandbox;
@@ -33,7 +33,7 @@ fn a_repository_that_is_no_registry() {
     let sandbox = Sandbox::new();
     sandbox.git(["init", "--quiet", "r"]).success();
     let shell = sandbox.alice().within("r");
-    // Files of a registry that nobody committed do not make one.
+    // Uncommitted files of a registry do not make a registry.
     sandbox.write("r/README.md", "x\n");
     shell.git(["add", "."]).success();
     shell.git(["commit", "--quiet", "-m", "Start"]).success();
@@ -61,7 +61,7 @@ fn a_shallow_clone_knows_the_present_and_says_that_it_has_no_past() {
     }
     says(&shell, 3, "show models:/churn/1@{HEAD~5}", "nor a revision of the repository");
     says(&shell, 7, "doctor", "the clone is shallow: the past cannot be read");
-    // The way out that it names is one.
+    // The hint of the error works.
     shell.git(["fetch", "--quiet", "--unshallow"]).success();
     says(&shell, 0, "log", "register churn version 1");
     sound(&shell);
@@ -80,7 +80,7 @@ fn head_on_no_branch() {
         says(&shell, 1, line, "HEAD is on no branch (detached)");
     }
     assert_eq!(head(&shell), before);
-    // What is checked out can be read all the same, as jobs of CI do.
+    // The checked-out state can be read all the same, as CI jobs do.
     says(&shell, 0, "log", "register churn version 1");
     shell.git(["switch", "--quiet", "main"]).success();
     says(&shell, 0, "model create risk", "register the model risk");
@@ -98,7 +98,7 @@ fn a_repository_of_another_owner() {
         let said = says(&shell, 1, line, &hint);
         assert!(said.contains("belongs to another user (git calls this dubious ownership)"), "{said}");
     }
-    // Trust is for the user to say, not for the repository itself.
+    // Only the user can trust the repository, not the repository's own config.
     shell.run("sh", ["-c", "printf '[safe]\\n\\tdirectory = *\\n' >> .git/config"]).success();
     says(&shell, 1, "model list", &hint);
     sandbox.write("trusting", format!("[safe]\n\tdirectory = {}\n", path.display()));
@@ -116,7 +116,7 @@ fn a_reftable_repository() {
         let said = says(&shell, 1, line, "keeps its references in the format `reftable`, which is not supported");
         assert!(said.contains("refs migrate --ref-format=files"), "{said}");
     }
-    // The way out that it names is one.
+    // The hint of the error works.
     shell.git(["refs", "migrate", "--ref-format=files"]).success();
     says(&shell, 0, "init .", "Made a registry");
 }
@@ -153,7 +153,7 @@ fn what_another_writer_deleted_meanwhile_is_not_found() {
     let sandbox = registry();
     let shell = sandbox.alice().within("r");
     says(&shell, 0, "register churn --source s3://models/2", "register churn version 2");
-    // Bob asks for a version that Alice's step, the newest of the branch, has taken away.
+    // Bob asks for a version that Alice's newest commit deleted.
     says(&shell, 0, "version delete churn 1 --yes", "delete churn version 1");
     let before = head(&shell);
     let bob = sandbox.bob().within("r");
@@ -166,7 +166,7 @@ fn what_another_writer_deleted_meanwhile_is_not_found() {
     ] {
         says(&bob, 3, line, "not found");
     }
-    // By hand, as git users delete.
+    // A deletion by hand, as git users do it.
     shell.git(["rm", "-r", "--quiet", "models/churn/versions/2"]).success();
     shell.git(["commit", "--quiet", "-m", "Gone"]).success();
     says(&shell, 3, "transition churn 2 Staging", "not found");
@@ -187,7 +187,7 @@ fn a_repository_that_git_refuses_is_not_written_to() {
         let config = ["config", "--file", ".git/config"];
         shell.git(config.iter().chain(&[key, value])).success();
         shell.git(config.iter().chain(&["core.repositoryFormatVersion", version])).success();
-        // Git itself knows compatObjectFormat; what it keeps beside the objects is not kept here.
+        // Git itself supports compatObjectFormat; its extra data is not written here.
         let refuses = shell.git(["log"]).ended().2 == Some(128);
         assert!(refuses || key == "extensions.compatObjectFormat", "git opens it: {key}");
         for line in WRITES.iter().chain(&["model list", "init ."]) {
@@ -197,7 +197,7 @@ fn a_repository_that_git_refuses_is_not_written_to() {
         shell.git(["config", "--file", ".git/config", "--unset", key]).success();
         assert_eq!(head(&shell), before);
     }
-    // Git passes over this one, and so it is.
+    // Git ignores this extension, and so does greenroom.
     let sandbox = registry();
     let shell = sandbox.alice().within("r");
     shell.git(["config", "extensions.foo", "true"]).success();
@@ -210,7 +210,7 @@ fn an_extension_that_the_installed_git_does_not_know() {
     let shell = sandbox.alice().within("r");
     shell.git(["config", "extensions.relativeWorktrees", "true"]).success();
     shell.git(["config", "core.repositoryFormatVersion", "1"]).success();
-    // Git knows it since 2.48.
+    // Git supports it since 2.48.
     let known = shell.git(["log", "-1", "--format=x"]).ended().2 == Some(0);
     if known {
         says(&shell, 0, "model create risk", "register the model risk");
@@ -231,7 +231,7 @@ fn a_bare_repository_that_is_to_be_named() {
     sandbox.greenroom(["init", "r"]).success();
     let shell = sandbox.alice().within("r.git");
     says(&shell, 0, "model list", "");
-    // The repository's own word does not count.
+    // The repository's own config does not count.
     shell.git(["config", "safe.bareRepository", "explicit"]).success();
     says(&shell, 0, "model list", "");
     shell.git(["config", "--global", "safe.bareRepository", "explicit"]).success();
@@ -261,7 +261,7 @@ fn a_new_repository_is_as_git_would_make_it() {
     ] {
         sandbox.git(["config", "--global", key, value]).success();
     }
-    // What the environment names is another repository.
+    // The environment names another repository.
     let shell = sandbox.alice();
     says(&shell.clone().env("GIT_DIR", sandbox.path("elsewhere")), 0, "init r", "Made a registry");
     assert!(!sandbox.path("elsewhere").exists());

@@ -1,4 +1,4 @@
-//! Histories with an odd commit or tag: whatever git can follow, everything that reads history reads on.
+//! Histories with an odd commit or tag: greenroom reads every history that git can follow.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -17,19 +17,19 @@ use greenroom::text::Text;
 use greenroom::time::Timestamp;
 use greenroom::tree::Oid;
 
-/// When the sound commits were made, in seconds.
+/// The time of the valid commits, in seconds.
 const TIME: i64 = 1_800_000_000;
 
 /// The branch with the odd commit, and the tag.
 const BRANCH: &str = "refs/heads/odd";
 const TAG: &str = "refs/tags/odd";
 
-/// A registry of two commits, and what odd ones are made of.
+/// A registry of two commits, and the material for odd commits.
 struct Home {
     dir: tempfile::TempDir,
     /// The first commit.
     first: Oid,
-    /// The tree of the second.
+    /// The tree of the second commit.
     tree: Oid,
 }
 
@@ -37,7 +37,7 @@ thread_local! {
     static HOME: Home = Home::new();
 }
 
-/// A commit and a tag with these bytes, each where it can be met.
+/// Writes a commit and a tag with these bytes, and reads every history that contains them.
 pub fn history(data: &[u8]) {
     HOME.with(|home| home.judge(data));
 }
@@ -73,7 +73,7 @@ impl Home {
         Self { dir, first, tree }
     }
 
-    /// Writes an object as it is.
+    /// Writes a raw object.
     fn put(&self, kind: &str, bytes: &[u8]) -> Oid {
         let mut git = Command::new("git");
         git.arg("-C").arg(self.dir.path()).args(["hash-object", "-w", "--stdin", "--literally", "-t", kind]);
@@ -103,7 +103,7 @@ impl Home {
             self.point(BRANCH, &tip);
             self.read(tip, odd, can_be_followed);
         }
-        // And what is no commit at all, or a tag.
+        // Bytes that are no commit at all, or a tag.
         let raw = self.put("commit", data);
         self.point(BRANCH, &raw);
         self.read(raw, raw, false);
@@ -119,7 +119,7 @@ impl Home {
         Registry::with(repo, "").expect("it is open").following(BRANCH)
     }
 
-    /// Everything that reads history; it must succeed where git can follow the history.
+    /// Reads the history in every way; that must succeed if git can follow the history.
     fn read(&self, tip: Oid, odd: Oid, can_be_followed: bool) {
         let registry = self.open();
         let repo = registry.repo();

@@ -1,5 +1,5 @@
-//! What is fuzzed: every reader of something that comes from outside, as a function of bytes that must not panic and
-//! whose answers must agree with each other. `tests/fuzz` runs them under libFuzzer, `tests/it/fuzz.rs` with every test.
+//! The fuzz targets: every reader of external input, as a function of bytes that must not panic and whose results must
+//! agree. `tests/fuzz` runs them under libFuzzer, `tests/it/fuzz.rs` with every test.
 
 use greenroom::artifact::Pointer;
 use greenroom::entity::person::SigningKey;
@@ -18,10 +18,10 @@ use greenroom::signature::{Finding, PublicKey, check};
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
 
-/// A reader by name.
+/// The name and function of a reader.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
+/// All targets.
 pub const ALL: &[Target] = &[
     ("toml", toml),
     ("ref_line", ref_line),
@@ -53,7 +53,8 @@ fn kind<T: Record + PartialEq + std::fmt::Debug>(data: &[u8]) {
     for problem in &problems {
         assert!(!problem.to_string().contains('\u{1b}'), "no fault carries an escape to a terminal");
     }
-    // Who is strict and content reads what the lenient read, and it survives being written.
+    // If the strict reader finds no fault, the lenient reader gives the same value, which survives writing and
+    // reading.
     if let (Some(value), true) = (&strict, problems.is_empty()) {
         assert_eq!(lenient.as_ref(), Some(value));
         let (again, faults) = parse_strict::<T>("file.toml", print(value).as_bytes());
@@ -61,7 +62,7 @@ fn kind<T: Record + PartialEq + std::fmt::Debug>(data: &[u8]) {
     }
 }
 
-/// A line of git's about a reference.
+/// A line of git about a reference.
 pub fn ref_line(data: &[u8]) {
     if let Ok(update) = Update::parse(data) {
         let side = |id: Option<greenroom::tree::Oid>, other: Option<greenroom::tree::Oid>| match (id, other) {
@@ -119,8 +120,7 @@ pub fn mailmap(data: &[u8]) {
     let _ = Mailmap::parse(data);
 }
 
-/// A public key and a signature, one after the other with an empty line between: whatever they are, no signature that
-/// was not made for this payload is good.
+/// A public key and a signature, separated by an empty line: no signature is good unless it was made for this payload.
 pub fn signature(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (key, signature) = text.split_once("\n\n").unwrap_or((&text, &text));

@@ -1,4 +1,4 @@
-//! The check of a pull request and the gate at its merge: one verdict, and one advice.
+//! The check of a pull request and the gate at its merge give one verdict and the same hints.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use super::world::{ALICE, BOB, CAROL, Person, World};
 const PRODUCTION: &str = "models/churn/stages/Production.toml";
 const STAGING: &str = "models/churn/stages/Staging.toml";
 
-/// Rules and advice of a list of faults.
+/// The rules and hints of a list of faults.
 fn of_check(told: &Value) -> BTreeSet<(String, String)> {
     let text = |f: &Value, key: &str| f[key].as_str().expect("text").to_owned();
     told["faults"].as_array().expect("a list").iter().map(|f| (text(f, "rule"), text(f, "help"))).collect()
 }
 
-/// A way in which a branch `request` comes about.
+/// A way to create a branch `request`.
 type Situation = (&'static str, fn(&World));
 
-/// Alice asks for Production by hand on a branch.
+/// Alice requests Production by hand on a branch.
 fn ask(world: &World) {
     world.edit(ALICE, PRODUCTION, "versions = [1]\n");
 }
@@ -83,7 +83,7 @@ fn both_say_the_same_of_each_merge() {
             assert_eq!(of_check(&told), gate, "{about}, merged by {}: {}", merger.0, judged.render());
             assert_eq!(told["passes"], judged.passes(), "{about}, merged by {}", merger.0);
             names_no_requester(&told, about);
-            // Without the record the check may be stricter, and says why; it is never laxer.
+            // Without the record of pushes the check may be stricter, and says why; it is never laxer.
             assert!(without["passes"] == told["passes"] || without["passes"] == false, "{about}");
             if without["passes"] != told["passes"] {
                 let told = without["warnings"].to_string();
@@ -96,7 +96,7 @@ fn both_say_the_same_of_each_merge() {
     assert!(passed > 5 && refused > 5, "{passed} passed, {refused} were refused");
 }
 
-/// Advice names nobody who made the branch.
+/// Demands that hints name none of the people who made the branch.
 #[track_caller]
 fn names_no_requester(told: &Value, about: &str) {
     for (_, help) in of_check(told) {
@@ -123,13 +123,13 @@ fn a_history_is_not_condemned_for_want_of_the_record() {
     assert_eq!(without["findings"], serde_json::json!([]), "{without:#}");
     let told = without["unchecked"].to_string();
     assert!(told.contains("only the record of pushes, which is not here, can tell: "), "{told}");
-    // What no record could make right stays a fault.
+    // A fault that no record could justify stays a fault.
     forbidden(&world, ALICE);
     let [_, without] = world.verified();
     assert_eq!(without["findings"][0]["rule"], "permission", "{without:#}");
 }
 
-/// Someone does by hand what is not allowed, and it lands.
+/// A person makes a forbidden change by hand, and pushes it without the gate.
 fn forbidden(world: &World, person: Person) {
     world.edit(person, "models/churn/aliases/best.toml", "version = 1\n");
 }

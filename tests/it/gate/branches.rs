@@ -34,7 +34,7 @@ fn an_older_step_gives_no_rights_back() {
     let judged = world.push_to(BOB, "refs/heads/release/1");
     refused(&judged, &["ref-begin"]);
     assert!(judged.render().contains("it needs CAN_MANAGE of the registry"), "{}", judged.render());
-    // Before `authority` was the pusher and Production had a rule, nobody else was needed.
+    // Before `authority` was `pusher` and Production had a rule, no other person was needed.
     world.git(BOB, &["checkout", "-q", "main~3"]);
     world.edit(BOB, "models/churn/stages/Production.toml", "versions = [1]\n");
     refused(&world.push_to(BOB, "refs/heads/release/1"), &["ref-begin"]);
@@ -113,7 +113,7 @@ fn a_name_like_a_release_reference_is_taken_from_nobody() {
     for name in ["refs/heads/Prod", "refs/tags/V1", "refs/heads/prod/x", "refs/tags/prod"] {
         refused(&world.push_to(ALICE, name), &["ref-name"]);
     }
-    // One that is there from before: the refusal says how the name becomes free.
+    // A reference from before: the refusal says how the name becomes free.
     world.git(ALICE, &["branch", "Prod"]);
     let judged = world.push_to(BOB, "refs/heads/prod");
     refused(&judged, &["ref-name"]);

@@ -1,4 +1,4 @@
-//! Files by which git treats a registry that lies in a folder of a larger repository.
+//! Files that tell git how to treat a registry in a folder of a larger repository.
 
 use super::world::{ALICE, CAROL, World};
 use super::{lands, refused};

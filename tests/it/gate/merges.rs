@@ -1,4 +1,4 @@
-//! What a merge may attribute to the authors of its branch: what they changed since the merge base, and nothing else.
+//! What a merge may attribute to the authors of its branch: their changes since the merge base, and nothing else.
 
 use super::world::{ALICE, BOB, CAROL, World};
 use super::{lands, refused};
@@ -18,7 +18,7 @@ fn merge(world: &World, more: &[&str]) {
     world.git(BOB, &[&["merge", "-q", "--no-ff", "--no-edit"], more, &["request"]].concat());
 }
 
-/// Bob commits a comment in Alice's name: greenroom itself would not.
+/// Bob commits a comment in Alice's name, which greenroom itself would refuse.
 fn forge_comment(world: &World, text: &str) {
     let known = world.files(COMMENTS);
     world.act(ALICE, &["comment", "add", "churn", "1", text]);
@@ -28,7 +28,7 @@ fn forge_comment(world: &World, text: &str) {
     world.forge_edit(BOB, ALICE, &path, &written);
 }
 
-/// Version 1 was moved to Production by a request, and archived again; gives the commit where it was in Production.
+/// Moves version 1 to Production by a request and archives it again; returns the commit where it was in Production.
 fn once_in_production(world: &World) -> String {
     world.act(ALICE, &["request", "create", "churn", "1", "Production"]);
     world.act(BOB, &["request", "approve", "churn", "1"]);
@@ -107,7 +107,7 @@ fn a_proof_for_one_commit_is_none_for_another_of_the_same_branch() {
     branch(&world);
     world.act(ALICE, &["comment", "add", "churn", "1", "good"]);
     world.recorded(ALICE, "refs/heads/request");
-    // Bob adds a commit in her name to the branch that she pushed.
+    // Bob adds a commit in Alice's name to the branch that she pushed.
     forge_comment(&world, "I approve of everything");
     merge(&world, &[]);
     refused(&world.push(BOB), &["author"]);
@@ -142,7 +142,7 @@ fn two_commits_of_one_author_make_one_version_of_that_author() {
 
 #[test]
 fn a_merge_with_several_merge_bases_or_branches_counts_for_nobody_else() {
-    // Crosswise: the branch merged main while main merged the branch.
+    // A criss-cross merge: the branch merged main while main merged the branch.
     let world = World::new();
     branch(&world);
     world.act(ALICE, &["comment", "add", "churn", "1", "one"]);

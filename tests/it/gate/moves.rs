@@ -1,18 +1,18 @@
-//! A registry that is moved to another folder by a push: what lands, what is refused, and what its past is worth.
+//! Pushes that move a registry to another folder: which are accepted and refused, and how the history is judged.
 
 use super::world::{ALICE, BOB, CAROL, World};
 use super::{lands, refused, with_id_of};
 
-/// Carol moved the registry, and that landed.
+/// Carol moves the registry and pushes the move.
 fn moved(world: &World, to: &str) {
     world.act(CAROL, &["move", to]);
     world.landed();
 }
 
-/// What of a registry `git mv` has to move.
+/// The files of a registry that `git mv` has to move.
 const FILES: [&str; 6] = ["greenroom.toml", "access.toml", "people", "models", ".greenroom", ".taplo.toml"];
 
-/// Somebody moves the registry by hand from the root folder.
+/// A person moves the registry by hand from the root folder.
 fn move_by_hand(world: &World, person: super::world::Person, to: &str) {
     world.write(&format!("{to}/.keep"), "");
     for name in FILES {
@@ -30,7 +30,7 @@ fn who_manages_the_registry_may_move_it_and_go_on() {
     lands(&judged);
     let told: Vec<String> = judged.steps[0].events.iter().map(|e| e.name().to_owned()).collect();
     assert_eq!(told, ["registry.moved"]);
-    // Steps of the same push, and of later ones, are judged where it lies then.
+    // Steps of the same push, and of later ones, are judged in the new folder.
     world.edit(CAROL, "registry/models/churn/stages/Staging.toml", "versions = [1]\n");
     lands(&world.push(CAROL));
     world.landed();
@@ -150,7 +150,7 @@ fn ids_stay_taken_across_a_move() {
     refused(&world.push(ALICE), &["id"]);
 }
 
-/// A comment has landed: git sees by such a file that its folder was renamed.
+/// Pushes a comment; such a file lets git detect that its folder was renamed.
 fn one_comment(world: &World) {
     world.act(CAROL, &["comment", "add", "churn", "1", "the first"]);
     world.landed();
@@ -184,7 +184,7 @@ fn what_a_merge_puts_where_the_registry_was_is_refused() {
     let judged = world.push(BOB);
     refused(&judged, &["move"]);
     assert!(judged.render().contains("the registry was moved from the root folder to ml/"), "{}", judged.render());
-    // As the help says: the files go where the registry is.
+    // As the hint says: the files move to the registry's folder.
     for path in world.files("models/churn/versions/1/comments") {
         world.git(BOB, &["mv", &path, "ml/models/churn/versions/1/comments/"]);
     }

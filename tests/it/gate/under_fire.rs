@@ -1,4 +1,4 @@
-//! Real pushes through the hook while something dies: nothing lands that was not judged, and the next push works.
+//! Real pushes through the hook while a process dies: every accepted push was judged, and the next push works.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -42,7 +42,7 @@ impl Served {
         shell.git(["rev-parse", "main"]).success().stdout().trim().to_owned()
     }
 
-    /// No object of a push that did not land is left, and git finds the repository sound.
+    /// Demands that no object of a refused push is left, and that git finds no fault in the repository.
     fn sound(&self) {
         let left: Vec<String> = trees::files(&self.sandbox.path("served.git/objects"))
             .into_iter()
@@ -59,7 +59,7 @@ fn a_hook_that_is_killed_refuses_and_the_next_push_works() {
     let served = Served::new();
     let before = served.tip(served.server());
     served.change(1);
-    // Another hook in the chain kills the gate's process group's shell in the middle of the judgement.
+    // Another hook in the chain kills the shell of the gate's process group in the middle of the judgement.
     let hook = served.sandbox.path("served.git/hooks/pre-receive");
     let text = fs::read_to_string(&hook).expect("it is installed");
     fs::write(&hook, "#!/bin/sh\nkill -9 $$\n").expect("writable");
@@ -78,7 +78,7 @@ fn a_judgement_that_takes_too_long_refuses() {
     let served = Served::new();
     let before = served.tip(served.server());
     served.server().git(["config", "greenroom.maxSeconds", "1"]).success();
-    // Whoever sends the list of references stops in the middle of it.
+    // The sender of the list of references stops in the middle of it.
     let mut hook = served.server().env("GIT_DIR", ".").env("LOGNAME", "alice").command(env!("CARGO_BIN_EXE_greenroom"));
     let mut child = hook
         .args(["hook", "pre-receive"])
@@ -121,13 +121,13 @@ fn a_push_that_dies_at_any_moment_lands_whole_or_not_at_all() {
             .spawn()
             .expect("git runs");
         std::thread::sleep(Duration::from_millis(n * 7));
-        // The client dies; what it had started on the other side ends by itself.
+        // The client dies; the server's processes end by themselves.
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
         let wanted = served.tip(served.alice());
         let landed = |tip: &str| tip == before || tip == wanted;
         assert!(landed(&served.tip(served.server())), "half a push landed");
-        // Whatever the dead push still does, trying again ends well.
+        // Whatever the dead push still does, a new push succeeds.
         let again = (0..50).any(|_| {
             std::thread::sleep(Duration::from_millis(20));
             served.push().any();

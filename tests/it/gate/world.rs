@@ -21,12 +21,12 @@ pub const BOB: Person = ("Bob", "bob@example.org");
 /// Manages the registry.
 pub const CAROL: Person = ("Carol", "carol@example.org");
 
-/// The first letter of a name in small is the id.
+/// The person's id: the first name in lower case.
 fn id(person: Person) -> String {
     person.0.to_lowercase()
 }
 
-/// What is wrong with an index.
+/// The damage of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Harm {
     None,
@@ -42,12 +42,12 @@ pub struct World {
 }
 
 impl World {
-    /// A registry of Carol's with the model churn, whose word is the pusher's. Production needs one approval.
+    /// A registry of Carol's with the model churn and the authority `pusher`. Production needs one approval.
     pub fn new() -> Self {
         Self::within("")
     }
 
-    /// The same in a folder of the repository.
+    /// The same registry in a folder of the repository.
     pub fn within(at: &str) -> Self {
         let sandbox = Sandbox::new();
         let world =
@@ -73,13 +73,13 @@ impl World {
         self.sandbox.shell(person.0, person.1).within("r")
     }
 
-    /// Someone makes a change with greenroom.
+    /// A person makes a change with greenroom.
     #[track_caller]
     pub fn act(&self, person: Person, args: &[&str]) {
         self.shell(person).greenroom(args).success();
     }
 
-    /// Someone makes a change in another's name: the author is the other, the committer himself.
+    /// A person makes a change in another person's name: the other is the author, the person is the committer.
     #[track_caller]
     pub fn forge(&self, person: Person, author: Person, args: &[&str]) {
         let shell = self.shell(person).env("GIT_AUTHOR_NAME", author.0).env("GIT_AUTHOR_EMAIL", author.1);
@@ -94,7 +94,7 @@ impl World {
         assert!(said.stderr().contains("lands it, but its author is"), "{}", said.stderr());
     }
 
-    /// Someone edits a file by hand and commits it in another's name.
+    /// A person edits a file by hand and commits it in another person's name.
     #[track_caller]
     pub fn forge_edit(&self, person: Person, author: Person, path: &str, text: &str) {
         self.sandbox.write(format!("r/{path}"), text);
@@ -103,8 +103,8 @@ impl World {
         shell.git(["commit", "-qm", "a forged edit"]).success();
     }
 
-    /// What `greenroom check` says in a clone with the record of pushes, of a branch that someone would merge; and what
-    /// it says in a clone without.
+    /// The output of `greenroom check` for a branch that the person would merge: in a clone with the record of pushes,
+    /// and in a clone without it.
     pub fn checked(&self, person: Person, branch: &str) -> [Value; 2] {
         let _ = fs::remove_dir_all(self.sandbox.path("clone"));
         let clone = self.shell(CAROL).within("../clone");
@@ -119,7 +119,7 @@ impl World {
         [check(), without]
     }
 
-    /// What `greenroom verify` says in a clone with the record of pushes, and in one without.
+    /// The output of `greenroom verify` in a clone with the record of pushes, and in one without it.
     pub fn verified(&self) -> [Value; 2] {
         let _ = fs::remove_dir_all(self.sandbox.path("clone"));
         self.git(CAROL, &["clone", "-q", ".", "../clone"]);
@@ -140,7 +140,7 @@ impl World {
         self.shell(person).git(args).success();
     }
 
-    /// Someone edits a file by hand and commits it.
+    /// A person edits a file by hand and commits it.
     #[track_caller]
     pub fn edit(&self, person: Person, path: &str, text: &str) {
         self.sandbox.write(format!("r/{path}"), text);
@@ -148,7 +148,7 @@ impl World {
         self.git(person, &["commit", "-qm", "an edit"]);
     }
 
-    /// Someone writes a file and commits nothing yet.
+    /// Writes a file without a commit.
     pub fn write(&self, path: &str, text: &str) {
         self.sandbox.write(format!("r/{path}"), text);
     }
@@ -163,14 +163,14 @@ impl World {
         self.sandbox.read(format!("r/{path}"))
     }
 
-    /// The paths of the files in a folder; none where there is no such folder.
+    /// The paths of the files in a folder; none if there is no such folder.
     pub fn files(&self, folder: &str) -> Vec<String> {
         let all = fs::read_dir(self.sandbox.path(format!("r/{folder}"))).into_iter().flatten();
         let name = |e: std::io::Result<fs::DirEntry>| e.expect("readable").file_name().into_string().expect("UTF-8");
         all.map(|e| format!("{folder}/{}", name(e))).collect()
     }
 
-    /// A service account commits what someone asked it for.
+    /// A service account makes a commit on behalf of its author.
     #[track_caller]
     pub fn commit_for(&self, author: Person, server: &str, path: &str, text: &str) {
         self.sandbox.write(format!("r/{path}"), text);
@@ -180,7 +180,7 @@ impl World {
         shell.git(["commit", "-qm", "asked for"]).success();
     }
 
-    /// Someone gets a signing key, which Carol lands.
+    /// A person gets a signing key, in a commit by Carol.
     #[track_caller]
     pub fn key(&self, person: Person) {
         let file = self.sandbox.path(id(person));
@@ -191,7 +191,7 @@ impl World {
         self.landed();
     }
 
-    /// Someone edits a file by hand and commits it, signed with somebody's key.
+    /// A person edits a file by hand and commits it, signed with the key of a possibly different person.
     #[track_caller]
     pub fn edit_signed(&self, person: Person, key: Person, path: &str, text: &str) {
         self.sandbox.write(format!("r/{path}"), text);
@@ -200,14 +200,14 @@ impl World {
         self.git(person, &["-c", "gpg.format=ssh", "-c", &key, "commit", "-S", "-qm", "a signed edit"]);
     }
 
-    /// Someone makes signatures count, by a commit that is signed with their own key.
+    /// A person sets the authority to `signature`, in a commit signed with their own key.
     #[track_caller]
     pub fn turn_to_signature(&self, person: Person) {
         let text = self.file("greenroom.toml").replace("authority = \"pusher\"", "authority = \"signature\"");
         self.edit_signed(person, person, "greenroom.toml", &text);
     }
 
-    /// The gate took a push of HEAD to a branch, and wrote down who pushed.
+    /// Records a push of HEAD to a branch, as the gate does after it accepted the push.
     pub fn recorded(&self, person: Person, reference: &str) {
         let repo = Repo::open(&self.sandbox.path("r")).expect("a repository");
         let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
@@ -216,15 +216,15 @@ impl World {
         record(&repo, &[update], &pusher, None, now(), &limits).expect("it is recorded");
     }
 
-    /// Puts a file into the work tree; the next commit of an edit takes it along.
+    /// Puts a file into the work tree; the next commit of an edit includes it.
     #[track_caller]
     pub fn stage(&self, path: &str, text: &str) {
         self.sandbox.write(format!("r/{path}"), text);
-        // As a file: no filter of Git LFS may make it another.
+        // As a plain file: no filter of Git LFS may change it.
         self.git(CAROL, &["-c", "filter.lfs.clean=cat", "-c", "filter.lfs.process=", "add", path]);
     }
 
-    /// The store beside the served repository has these bytes under a SHA-256, whether it is theirs or not.
+    /// Puts bytes into the content store of the served repository under a SHA-256, even a wrong one.
     pub fn store(&self, sha256: &str, bytes: &[u8]) {
         let mut objects = self.objects.borrow_mut();
         objects.retain(|(known, _)| known != sha256);
@@ -251,12 +251,12 @@ impl World {
         self.rev(&format!("{rev}^{{tree}}"))
     }
 
-    /// What is committed so far has landed.
+    /// Makes the commits so far the served state.
     pub fn landed(&self) {
         *self.landed.borrow_mut() = self.tip();
     }
 
-    /// What would be said if someone pushed HEAD to main.
+    /// The verdict on a push of HEAD to main by a person.
     pub fn push(&self, person: Person) -> Judgement {
         self.push_as(&id(person))
     }
@@ -273,7 +273,7 @@ impl World {
         fs::read_to_string(self.sandbox.path(format!("r/{path}"))).expect("the file is there")
     }
 
-    /// What would be said if someone pushed HEAD to a repository whose index is as it should not be.
+    /// The verdict on a push of HEAD to a repository with a damaged index.
     pub fn push_with_index(&self, person: Person, harm: Harm) -> Judgement {
         let landed = self.landed.borrow().clone();
         let served = self.serve(&landed);
@@ -302,7 +302,7 @@ impl World {
         gate.judge(&[update], Some(&pusher), now()).expect("a verdict")
     }
 
-    /// What would be said if someone pushed these references to a repository without any.
+    /// The verdict on a push of these references to an empty repository.
     pub fn push_into_empty(&self, person: Person, references: &[(&str, &str)]) -> Judgement {
         let served = self.serve(&self.landed.borrow());
         let shell = self.shell(CAROL).within("../served.git");
@@ -316,7 +316,7 @@ impl World {
         gate.judge(&updates, Some(&pusher), now()).expect("a verdict")
     }
 
-    /// What someone is told whose command is refused for a rule.
+    /// The message of a command that a rule refuses.
     #[track_caller]
     pub fn refused(&self, person: Person, args: &[&str]) -> String {
         self.shell(person).greenroom(args).code(5).stderr().to_owned()
@@ -337,20 +337,20 @@ impl World {
         self.judge(None, Oid::from_hex(&self.tip()), reference, Some(&pusher))
     }
 
-    /// What would be said if someone pushed a tag.
+    /// The verdict on a push of a tag.
     pub fn push_tag(&self, person: Person, tag: &str) -> Judgement {
         let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
         let new = Oid::from_hex(&self.rev(&format!("refs/tags/{tag}")));
         self.judge(None, new, &format!("refs/tags/{tag}"), Some(&pusher))
     }
 
-    /// What would be said if someone moved a reference from one revision to another.
+    /// The verdict on moving a reference from one revision to another.
     pub fn repoint(&self, person: Person, reference: &str, from: &str, to: &str) -> Judgement {
         let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
         self.judge(Oid::from_hex(&self.rev(from)), Oid::from_hex(&self.rev(to)), reference, Some(&pusher))
     }
 
-    /// What would be said if someone pushed HEAD to main and to another reference at once.
+    /// The verdict on a push of HEAD to main and to another reference at once.
     pub fn push_besides(&self, person: Person, reference: &str) -> Judgement {
         let pusher = Pusher { login: Some(id(person)), via: "test".to_owned(), ..Pusher::default() };
         let (old, new) = (Oid::from_hex(&self.landed.borrow()), Oid::from_hex(&self.tip()));
@@ -358,13 +358,14 @@ impl World {
         self.judge_all(&[main, Update { old: None, new, name: reference.to_owned() }], Some(&pusher))
     }
 
-    /// What a real push to a served repository is told that it is refused; the gate reads the pusher from LOGNAME.
+    /// The messages of a refused real push to a served repository; the gate reads the pusher from LOGNAME.
     pub fn pushed(&self, person: Person, environment: &[(&str, &str)]) -> String {
         self.shell(CAROL).git(["clone", "-q", "--bare", ".", "../real.git"]).success();
         let real = self.shell(CAROL).within("../real.git");
         real.git(["update-ref", "refs/heads/main", &self.landed.borrow()]).success();
         real.greenroom(["hook", "install", "--host", "unix"]).success();
-        // The hook gets the environment as the server's git gets it: over a path that is the client's own.
+        // The hook gets the environment from the server's git; for a push to a path that is the client's own
+        // environment.
         let old = self.landed.borrow().clone();
         let line = format!("{old} {} refs/heads/main\n", self.tip());
         let objects = self.sandbox.path("r/.git/objects");
@@ -384,7 +385,7 @@ impl World {
         gate.judge(updates, pusher, now()).expect("a verdict")
     }
 
-    /// A served repository with all that was pushed, whose branch is still where it was.
+    /// A served repository with all pushed objects, whose branch has not moved yet.
     fn serve(&self, landed: &str) -> std::path::PathBuf {
         let served = self.sandbox.path("served.git");
         let _ = fs::remove_dir_all(&served);
@@ -403,7 +404,7 @@ impl World {
     }
 }
 
-/// Now, in milliseconds.
+/// The current time, in milliseconds.
 pub fn millis() -> i64 {
     now().as_millis()
 }

@@ -1,4 +1,4 @@
-//! Servers of a test's own on ports of their own, gone when dropped.
+//! Servers for one test on their own ports, stopped when dropped.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::Sandbox;
 
-/// How long a server may take to answer.
+/// The longest time for a server to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server.
@@ -21,7 +21,7 @@ pub struct Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Its workers are of its process group, and outlive it otherwise.
+        // Its workers are in its process group, and would outlive it otherwise.
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
@@ -34,7 +34,7 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// Starts a server and waits until it is there; none if it ended before that.
+    /// Starts a server and waits until it answers; `None` if it ended before that.
     pub fn start(command: &mut Command, log: &Path, there: impl Fn() -> bool) -> Option<Self> {
         let file = || fs::File::create(log).expect("the log can be written");
         let child = command.stdin(Stdio::null()).stdout(file()).stderr(file()).process_group(0).spawn();
@@ -53,8 +53,8 @@ impl Daemon {
         }
     }
 
-    /// Starts a server on a free port; `command` makes it for a port. Another process may take the port meanwhile, so
-    /// it is tried again.
+    /// Starts a server on a free port; `command` makes the command for a port. Another process may take the port
+    /// meanwhile, so there are several tries.
     pub fn on_a_port(log: &Path, command: impl Fn(u16) -> Command) -> (Self, u16) {
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port is free").port();
@@ -67,13 +67,13 @@ impl Daemon {
     }
 }
 
-/// The account that the tests run in.
+/// The account that runs the tests.
 pub fn account() -> String {
     let out = Command::new("id").arg("-un").output().expect("id runs");
     String::from_utf8(out.stdout).expect("an account is UTF-8").trim().to_owned()
 }
 
-/// A new pair of keys at this path in the sandbox, with the public one beside it.
+/// Makes a key pair at this path in the sandbox, with the public key beside the private one.
 pub fn keys(sandbox: &Sandbox, path: &str) {
     fs::create_dir_all(sandbox.path(path).parent().expect("a folder")).expect("writable");
     let words = ["-q", "-t", "ed25519", "-N", "", "-C", path, "-f"].map(str::to_owned);
@@ -81,10 +81,10 @@ pub fn keys(sandbox: &Sandbox, path: &str) {
     sandbox.alice().run("ssh-keygen", words.into_iter().chain([file])).success();
 }
 
-/// Starts sshd for the account of the tests, with these keys and further settings. What it runs gets the home folder
-/// of the sandbox.
+/// Starts sshd for the account of the tests, with these keys and further settings. Its child processes get the home
+/// folder of the sandbox.
 pub fn sshd(sandbox: &Sandbox, authorized_keys: &Path, settings: &str) -> (Daemon, u16) {
-    // It insists on this folder where it runs as root; a container may lack it.
+    // sshd requires this folder when it runs as root; a container may lack it.
     if account() == "root" {
         fs::create_dir_all("/run/sshd").expect("root may make it");
     }
@@ -113,7 +113,7 @@ pub fn sshd(sandbox: &Sandbox, authorized_keys: &Path, settings: &str) -> (Daemo
     })
 }
 
-/// How the git client is told to use a key, and nothing of the machine's settings.
+/// The command by which git uses a key, without the machine's settings.
 pub fn ssh_command(sandbox: &Sandbox, key: &str) -> String {
     format!(
         "ssh -F /dev/null -i {} -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=no \
@@ -130,7 +130,7 @@ fn a_daemon_is_gone_when_dropped_with_all_that_it_started() {
     let there = || fs::read_to_string(&worker).is_ok_and(|text| text.ends_with('\n'));
     let daemon = Daemon::start(Command::new("sh").args(["-c", &script]), &log, there).expect("it runs");
     let worker = fs::read_to_string(&worker).expect("it is there");
-    // A process that nobody waited for is still listed, as a zombie.
+    // A process that no parent waited for is still listed, as a zombie.
     let lives = |id: &str| {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         !stat.is_empty() && !stat.contains(") Z ")

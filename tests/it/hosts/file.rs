@@ -1,5 +1,5 @@
-//! A bare repository at a path, with the environment that a git host gives its hooks: as the documentation of each
-//! lists it. Who may write at a path is whom the environment names, so nobody should serve a registry so.
+//! A bare repository at a path, with the environment that a git host gives its hooks, as the documentation of each
+//! host lists it. Everyone who can write to the path can set this environment, so do not serve a registry in this way.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -37,7 +37,7 @@ impl Server for AtPath {
     }
 }
 
-/// Makes a repository, prepares its hooks as the host does, installs the gate and tells the story.
+/// Makes a repository, prepares its hooks as the host does, installs the gate and plays the scenario.
 fn tell(variables: Variables, prepare: impl Fn(&Sandbox, &Path), install: &[&str]) {
     let sandbox = Sandbox::new();
     scenario::registry(&sandbox);
@@ -48,7 +48,7 @@ fn tell(variables: Variables, prepare: impl Fn(&Sandbox, &Path), install: &[&str
     scenario::tell(&sandbox, &AtPath { bare, variables, records: true });
 }
 
-/// The same for a host that takes a hook from elsewhere: the one of its guide.
+/// The same for a host that gets a hook by other means: the hook of the guide.
 fn tell_by_hand(guide: &str, variables: Variables) {
     let sandbox = Sandbox::new();
     scenario::registry(&sandbox);
@@ -59,7 +59,7 @@ fn tell_by_hand(guide: &str, variables: Variables) {
     scenario::tell(&sandbox, &AtPath { bare, variables, records: false });
 }
 
-/// A hook of the host's own, as it is before the gate comes.
+/// A hook of the host's own, as it exists before the gate is installed.
 fn hook(path: &Path, text: &str) {
     fs::write(path, text).expect("writable");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("writable");
@@ -77,7 +77,7 @@ fn a_variable_of_a_forced_command() {
     tell(&[("GREENROOM_USER", "LOGIN")], nothing, &["--host", "forced-command"]);
 }
 
-/// Gitaly runs the hooks of `custom_hooks`, and does not hand on `GIT_QUARANTINE_PATH`.
+/// Gitaly runs the hooks of `custom_hooks`, and does not pass `GIT_QUARANTINE_PATH` to them.
 #[test]
 fn the_environment_of_gitlab() {
     let variables: Variables = &[
@@ -103,7 +103,7 @@ fn the_environment_of_gitlab() {
     tell(variables, gitaly, &install);
 }
 
-/// Gitea and Forgejo make hooks that run those in `hooks/pre-receive.d`, one of which is their own.
+/// Gitea and Forgejo install hooks that run those in `hooks/pre-receive.d`, one of which is their own.
 #[test]
 fn the_environment_of_gitea() {
     let variables: Variables = &[
@@ -134,7 +134,7 @@ fn the_environment_of_gitea() {
     tell(variables, gitea, &install);
 }
 
-/// A hook of GitHub Enterprise Server is a file of a repository of hooks, as its guide shows it.
+/// A hook of GitHub Enterprise Server is a file of a repository of hooks, as the guide shows.
 #[test]
 fn the_environment_of_github_enterprise() {
     let variables: Variables = &[

@@ -33,7 +33,7 @@ impl Server for Gitolite<'_> {
     }
 }
 
-/// The home of the sandbox serves as that of the account `git`.
+/// The home of the sandbox serves as the home of the account `git`.
 fn home(sandbox: &Sandbox) -> PathBuf {
     sandbox.path("../home").canonicalize().expect("the sandbox has a home")
 }
@@ -60,7 +60,7 @@ fn gitolite_with_three_people() {
     sandbox.write("guide/.keep", "");
     let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE).within("guide"));
     assert!(said.contains("main -> main"), "{said}");
-    // gitolite's own permissions hold as before.
+    // gitolite's own permissions stay in force.
     keys(&sandbox, "keys/mallory");
     let mallory = sandbox.alice().env("GIT_SSH_COMMAND", ssh_command(&sandbox, "keys/mallory"));
     mallory.git(["clone", "--quiet", &server.url(ALICE), "stolen"]).code(128);

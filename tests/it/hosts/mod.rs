@@ -1,5 +1,5 @@
-//! Real pushes with the stock git client to real git hosts: what the gate is for, over every kind of transport that
-//! runs here. The commands of the guides in `examples/hosts` set them up.
+//! Real pushes with the stock git client to real git hosts, over every kind of transport that runs here. The commands
+//! of the guides in `examples/hosts` set the hosts up.
 
 mod daemon;
 mod file;

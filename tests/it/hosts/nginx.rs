@@ -1,4 +1,4 @@
-//! git-http-backend behind nginx, which asks for a name and a password.
+//! git-http-backend behind nginx with basic authentication.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -96,7 +96,7 @@ fn a_web_server_that_asks_for_passwords() {
     sandbox.write("guide/.keep", "");
     let said = page::run(&guide, "client", &server.client(sandbox.alice(), ALICE).within("guide"));
     assert!(said.contains("main -> main"), "{said}");
-    // A wrong password, or none, opens nothing.
+    // A wrong password, or none, gives no access.
     let url = server.url(ALICE);
     let wrong = sandbox.alice().env("GIT_ASKPASS", "true");
     wrong.git(["ls-remote", &url]).code(128);

@@ -1,4 +1,4 @@
-//! The guides in `examples/hosts`: their commands are run as they stand, but for the names of a real machine.
+//! The guides in `examples/hosts`: tests run their commands as written, except for the names of a real machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub fn folder(host: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hosts").join(host)
 }
 
-/// A file of a guide with some words replaced; each must be there.
+/// A file of a guide with some words replaced; the file must have each of them.
 #[track_caller]
 pub fn text(host: &str, file: &str, replaced: &[(&str, String)]) -> String {
     let path = folder(host).join(file);
@@ -21,7 +21,7 @@ pub fn text(host: &str, file: &str, replaced: &[(&str, String)]) -> String {
     })
 }
 
-/// The commands of a guide for one role: its blocks that open with three backquotes and `sh <role>`.
+/// The commands of a guide for one role: its code blocks marked `sh <role>`.
 pub fn blocks(page: &str, role: &str) -> Vec<String> {
     let opening = format!("```sh {role}");
     let (mut out, mut block) = (Vec::new(), None::<String>);
@@ -39,7 +39,7 @@ pub fn blocks(page: &str, role: &str) -> Vec<String> {
     out
 }
 
-/// Runs the commands of a role, one block after the other; gives all that they print.
+/// Runs the commands of a role, one block after the other; returns their output.
 #[track_caller]
 pub fn run(page: &str, role: &str, shell: &Shell<'_>) -> String {
     let blocks = blocks(page, role);

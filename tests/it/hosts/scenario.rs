@@ -1,4 +1,4 @@
-//! What every git host must allow and refuse: one story, told to each of them.
+//! The scenario for every git host: the pushes that the gate must accept and refuse.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Sandbox, Shell};
 
-/// Somebody who pushes.
+/// A person who pushes.
 #[derive(Debug, Clone, Copy)]
 pub struct Person {
     pub login: &'static str,
@@ -14,20 +14,20 @@ pub struct Person {
     pub email: &'static str,
 }
 
-/// May read, and so ask and comment.
+/// May read, and so request and comment.
 pub const ALICE: Person = Person { login: "alice", name: "Alice", email: "alice@example.org" };
 /// May move versions to Production.
 pub const BOB: Person = Person { login: "bob", name: "Bob", email: "bob@example.org" };
 /// Manages the registry.
 pub const CAROL: Person = Person { login: "carol", name: "Carol", email: "carol@example.org" };
 
-/// A served repository with the gate, and how people reach it.
+/// A served repository with the gate, and the way people reach it.
 pub trait Server {
-    /// Where the repository lies.
+    /// The path of the repository on the server.
     fn bare(&self) -> PathBuf;
-    /// Its address for somebody.
+    /// The URL of the repository for a person.
     fn url(&self, person: Person) -> String;
-    /// Whether the host runs post-receive hooks, and so keeps a record of pushes.
+    /// Whether the host runs post-receive hooks, and so has a record of pushes.
     fn records(&self) -> bool {
         true
     }
@@ -35,21 +35,21 @@ pub trait Server {
     fn signs(&self) -> bool {
         false
     }
-    /// A shell whose git is authenticated as somebody.
+    /// A shell whose git is authenticated as a person.
     fn client<'s>(&self, shell: Shell<'s>, person: Person) -> Shell<'s>;
 }
 
-/// A story with a server and people who have clones.
+/// The scenario with a server and people who have clones.
 pub struct Story<'s> {
     sandbox: &'s Sandbox,
     server: &'s dyn Server,
 }
 
-/// What a refused push must leave as it was.
+/// The state that a refused push must not change.
 type Stored = (String, BTreeSet<String>);
 
-/// Makes Carol's registry in `registry`: Alice may read, Bob may move versions to Production, which one approval by
-/// another than who asks must precede.
+/// Makes Carol's registry in `registry`: Alice may read; Bob may move versions to Production, which needs one approval
+/// by another person than the requester.
 pub fn registry(sandbox: &Sandbox) {
     let carol = sandbox.shell(CAROL.name, CAROL.email);
     carol.greenroom(["init", "registry", "--maker", CAROL.login]).success();
@@ -65,7 +65,8 @@ pub fn registry(sandbox: &Sandbox) {
     act(&["stage", "set", "Production", "--approvals", "1"]);
 }
 
-/// Carol lets the word of the host say who acts and publishes her registry; then everything is tried that a gate must allow or refuse.
+/// Carol sets the authority to `pusher` and publishes her registry; then every push that a gate must accept or refuse
+/// is tried.
 pub fn tell(sandbox: &Sandbox, server: &dyn Server) {
     let story = Story { sandbox, server };
     story.founded();
@@ -80,7 +81,7 @@ pub fn tell(sandbox: &Sandbox, server: &dyn Server) {
 }
 
 impl<'s> Story<'s> {
-    /// Somebody's shell, in his clone.
+    /// The shell of a person, in their clone.
     fn of(&self, person: Person) -> Shell<'s> {
         self.server
             .client(self.sandbox.shell(person.name, person.email), person)
@@ -120,7 +121,8 @@ impl<'s> Story<'s> {
         (refs.success().stdout().to_owned(), objects.collect())
     }
 
-    /// What differs from before; where pushes are signed, git itself keeps their certificates, refused or not.
+    /// The differences from before. If pushes are signed, git itself stores their certificates, even of refused
+    /// pushes.
     fn left_behind(&self, before: &Stored) -> Vec<String> {
         let (refs, objects) = self.stored();
         let bare = self.server.bare();
@@ -150,7 +152,7 @@ impl<'s> Story<'s> {
         }
     }
 
-    /// Pushes; the client must see all these words, and the server be as before. Then the clone follows the server.
+    /// Pushes. The client must see all these words, and the server must not change. Then the clone follows the server.
     #[track_caller]
     fn refused(&self, person: Person, push: &[&str], words: &[&str]) {
         let before = self.stored();
@@ -161,7 +163,7 @@ impl<'s> Story<'s> {
             assert!(said.contains(word), "{word:?} is not in what the client shows:\n{said}");
         }
         assert!(said.is_ascii() && said.len() < 6000, "it is not readable:\n{said}");
-        // The server may take a moment to clear away what it did not accept.
+        // The server may take a moment to delete objects that it did not accept.
         let start = Instant::now();
         while !self.left_behind(&before).is_empty() && start.elapsed() < Duration::from_secs(10) {
             std::thread::sleep(Duration::from_millis(20));
@@ -187,7 +189,7 @@ impl<'s> Story<'s> {
         );
     }
 
-    /// The approval as greenroom would write it for Bob, with her own name in it.
+    /// Tries the approval as greenroom would write it for Bob, with Alice's name in it.
     fn alice_may_not_approve_her_own_request(&self) {
         let alice = self.of(ALICE);
         self.pretend_to_be_bob();
@@ -197,7 +199,7 @@ impl<'s> Story<'s> {
         self.refused(ALICE, &["HEAD:main"], &["by alice", "models/churn/versions/1/requests/"]);
     }
 
-    /// Approves in Alice's clone with Bob's name as author and committer, which no command can see through.
+    /// Approves in Alice's clone with Bob's name as author and committer, which no command can detect.
     fn pretend_to_be_bob(&self) {
         let alice = self.of(ALICE);
         let as_bob = alice.env("GIT_COMMITTER_NAME", BOB.name).env("GIT_COMMITTER_EMAIL", BOB.email);

@@ -1,4 +1,4 @@
-//! A bare repository behind sshd, with one account that everybody shares.
+//! A bare repository behind sshd, with one account for all people.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ impl Server for Ssh<'_> {
 
     fn client<'s>(&self, shell: Shell<'s>, person: Person) -> Shell<'s> {
         let command = ssh_command(self.sandbox, &format!("keys/{}", person.login));
-        // What a client may try: to bring the name of another.
+        // What a client may try: to send another person's name.
         let lie = "-o SendEnv=GREENROOM_USER -o SendEnv=LOGNAME -o SendEnv=REMOTE_USER";
         let shell = shell.env("GREENROOM_USER", "carol").env("LOGNAME", "carol").env("REMOTE_USER", "carol");
         let shell = shell.env("GIT_SSH_COMMAND", format!("{command} {lie}"));
@@ -51,7 +51,7 @@ impl Server for Ssh<'_> {
     }
 }
 
-/// What the guide calls by the names of a real machine.
+/// Replacements for the real machine's names in the guide.
 fn places(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     let path = |inner: &str| sandbox.path(inner).to_str().expect("UTF-8").to_owned();
     vec![("/srv/git", path("srv/git")), ("/home/git", path("home-git"))]
@@ -115,7 +115,7 @@ fn signed_pushes_whatever_the_transport_says() {
     let (mut server, _) = served(&sandbox, "push-certificate", "");
     sandbox.alice().run("sh", ["-c", "cat alice.pub bob.pub carol.pub >> home-git/.ssh/authorized_keys"]).success();
     scenario::tell(&sandbox, &server);
-    // The key opened the door, but it did not sign.
+    // The key authenticated the connection, but it did not sign the push.
     server.signed = false;
     let alice = server.client(sandbox.alice(), ALICE).within("alice-clone");
     alice.greenroom(["comment", "add", "churn", "1", "unsigned"]).success();

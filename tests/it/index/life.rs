@@ -1,4 +1,4 @@
-//! The life of a registry, made up: changes by command, by hand and by merge, with clocks that go wrong.
+//! A random history of a registry: changes by command, by hand and by merge, with wrong clocks.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use greenroom::tree::{Patch, Stage as _};
 
 const NAMES: [&str; 7] = ["churn", "fraud", "credit risk", "Wine", "a%b", "é", "long"];
 
-/// A registry in a bare repository, and the chance and clock that move it.
+/// A registry in a bare repository, with the random numbers and the clock that drive it.
 pub struct Life {
     _guard: tempfile::TempDir,
     path: PathBuf,
@@ -26,8 +26,8 @@ pub struct Life {
 }
 
 impl Life {
-    /// A registry with nothing in it; the same seed gives the same life. Every other one is sharded, and every third
-    /// lies in a folder of a larger repository.
+    /// An empty registry; the same seed gives the same history. Every second registry is sharded, and every third lies
+    /// in a folder of a larger repository.
     pub fn new(seed: u64) -> Self {
         let guard = tempfile::tempdir().unwrap();
         let path = guard.path().join("r.git");
@@ -57,12 +57,12 @@ impl Life {
         life
     }
 
-    /// The registry, opened anew.
+    /// Opens the registry anew.
     pub fn registry(&self) -> Registry {
         Registry::discover(&self.path).unwrap()
     }
 
-    /// Makes so many attempts to change something; the rules refuse some.
+    /// Makes `attempts` attempts to change something; the rules refuse some.
     pub fn go_on(&self, attempts: usize) {
         let registry = self.registry();
         for _ in 0..attempts {
@@ -77,7 +77,7 @@ impl Life {
         }
     }
 
-    /// Takes the newest commits back.
+    /// Resets the branch by some commits.
     pub fn rewind(&self, commits: usize) {
         let registry = self.registry();
         let head = registry.head().unwrap().unwrap();
@@ -102,7 +102,7 @@ impl Life {
         of[self.roll(of.len() as u64) as usize].clone()
     }
 
-    /// The time, which mostly goes on by less than a second and now and then jumps, also back.
+    /// The time, which usually advances by less than a second and sometimes jumps, even back.
     fn now(&self) -> Timestamp {
         let step = match self.roll(10) {
             0 => 86_400_000,
@@ -129,7 +129,7 @@ impl Life {
         let author = Ident::new("Alice", "alice@example.org", now);
         let asker = Asker { user: "alice".parse().unwrap(), author, committer: self.ident(now) };
         let options = Options { comment: "why\n\nand more".to_owned(), dry_run: false, relaxed: true };
-        // What is refused leaves nothing behind, which is a part of life.
+        // A refused change leaves nothing behind, which is a part of the test.
         let _ = registry.change(&asker, &[action], now, &options);
     }
 
@@ -164,7 +164,7 @@ impl Life {
         }
     }
 
-    /// Changes files as nobody should: what cannot be read, what contradicts itself, what is of something else.
+    /// Makes invalid changes by hand: unreadable files, contradictions, files of another kind.
     fn by_hand(&self, registry: &Registry) {
         let snapshot = registry.snapshot().unwrap();
         let models = snapshot.models().unwrap();
@@ -188,7 +188,7 @@ impl Life {
         self.publish(registry, &patch, false);
     }
 
-    /// Merges a branch that changed something outside of the registry, so that the step has no event or a stray one.
+    /// Merges a branch with a change outside of the registry, so that the step has no event or an unrelated one.
     fn merge(&self, registry: &Registry) {
         let mut patch = Patch::default();
         patch.write("README.md", format!("{}\n", self.roll(100)));

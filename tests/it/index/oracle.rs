@@ -1,4 +1,4 @@
-//! What a fresh walk of the history says, worked out in the plainest way, and what the index says to the same questions.
+//! The answers of a fresh walk of the history, computed in the simplest way, and the answers of the index.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -14,11 +14,11 @@ use greenroom::time::Timestamp;
 use greenroom::tree::Oid;
 use serde_json::{Value, json};
 
-/// The answers to all questions that are asked.
+/// The answers to all queries.
 #[derive(Debug, PartialEq)]
 pub struct Answers {
     log: Vec<Value>,
-    /// By what is asked for: model, or model and version.
+    /// By the subject: model, or model and version.
     logs: BTreeMap<(String, Option<u64>), Vec<Value>>,
     /// By time in milliseconds.
     landed: BTreeMap<i64, Option<Oid>>,
@@ -27,7 +27,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Demands the same answers; says which differ first.
+    /// Demands equal answers; names the first that differ.
     #[track_caller]
     pub fn assert_eq(&self, walked: &Self, when: &str) {
         same(&self.log, &walked.log, &format!("log, {when}"));
@@ -37,7 +37,7 @@ impl Answers {
         same(&self.versions, &walked.versions, &format!("versions, {when}"));
     }
 
-    /// What the index says.
+    /// The answers of the index.
     pub fn of_index(index: &mut Index<'_>, registry: &Registry) -> Self {
         let subjects = subjects(&steps(registry));
         let mut log = |subject: Subject| -> Vec<Value> {
@@ -72,7 +72,7 @@ impl Answers {
         let logs = logs.collect();
         let landed = times(registry).into_iter().map(|t| (t, index.landed_at(Timestamp::from_millis(t)).unwrap()));
         let landed = landed.collect();
-        // With this clause prompts are found as well as the rest.
+        // With this clause the search finds prompts as well.
         let everything = "tag.`mlflow.prompt.is_prompt` = 'true'";
         let (mut models, mut versions) = (Vec::new(), Vec::new());
         for filter in ["", everything] {
@@ -91,7 +91,7 @@ impl Answers {
         Self { log: all, logs, landed, models, versions }
     }
 
-    /// What a walk says.
+    /// The answers of a walk.
     pub fn of_walk(registry: &Registry) -> Self {
         let steps = steps(registry);
         let happened = steps.iter().rev().filter(|s| !s.entry.events.is_empty());
@@ -105,7 +105,7 @@ impl Answers {
     }
 }
 
-/// Demands that two lists of things are the same; shows what only one of them holds.
+/// Demands that two lists have the same items; shows the items of only one of them.
 #[track_caller]
 fn same<T: PartialEq + Debug>(said: impl IntoIterator<Item = T>, walked: impl IntoIterator<Item = T>, what: &str) {
     let (said, walked): (Vec<T>, Vec<T>) = (said.into_iter().collect(), walked.into_iter().collect());
@@ -119,21 +119,21 @@ struct Step {
     entry: LogEntry,
 }
 
-/// All steps, oldest first, those without events among them.
+/// All steps, oldest first, including those without events.
 fn steps(registry: &Registry) -> Vec<Step> {
     let head = registry.head().unwrap().unwrap();
     let walk = registry.repo().first_parents(head).unwrap().map(Result::unwrap);
     let step = |s: greenroom::git::Step| Step { parent: s.parent, entry: registry.step(s.commit, s.parent).unwrap() };
     let mut out: Vec<Step> = walk.map(step).collect();
     out.reverse();
-    // A step lands with the latest of its own time and those before it.
+    // The time of a step is the latest of its own time and the times before it.
     for n in 1..out.len() {
         out[n].entry.at = out[n].entry.at.max(out[n - 1].entry.at);
     }
     out
 }
 
-/// Every model that ever was, and its first versions.
+/// Every model that ever existed, and its first versions.
 fn subjects(steps: &[Step]) -> BTreeSet<(String, Option<u64>)> {
     let names = steps.iter().flat_map(|s| &s.entry.events).filter_map(Event::model).map(|m| m.to_string());
     names.flat_map(|m| [None, Some(1), Some(2)].map(|v| (m.clone(), v))).collect()
@@ -152,7 +152,7 @@ fn shown<'e>(step: &Step, events: impl IntoIterator<Item = &'e Event>) -> Value 
     json!([e.commit, parent, e.at, e.by, e.author, e.landed_by, e.asked_by, e.signed, e.comment, events])
 }
 
-/// The log of a model or version, newest first, going back through renames.
+/// The log of a model or version, newest first, across renames.
 fn log_of(steps: &[Step], mut name: String, version: Option<u64>) -> Vec<Value> {
     let mut out = Vec::new();
     for step in steps.iter().rev() {
@@ -173,7 +173,7 @@ fn log_of(steps: &[Step], mut name: String, version: Option<u64>) -> Vec<Value> 
     out
 }
 
-/// When models and versions last changed, by what counts.
+/// The times of the last relevant change of models and versions.
 #[derive(Default)]
 struct Times {
     model: BTreeMap<String, i64>,
@@ -192,7 +192,7 @@ impl Times {
             Event::ModelRenamed { from, .. } => {
                 let from = from.to_string();
                 self.version.retain(|(m, _), _| *m != model && *m != from);
-                // Every version changed with its model, whichever there are.
+                // Every version changed with its model, whichever versions exist.
                 self.version.extend((0..1000).map(|n| ((model.clone(), n), at)));
                 self.model.remove(&from);
                 self.model.insert(model, at);
@@ -215,7 +215,7 @@ impl Times {
     }
 }
 
-/// Models and versions as they are at the tip; first those that are no prompts, then the prompts.
+/// Models and versions at the tip; first those that are no prompts, then the prompts.
 fn rows(registry: &Registry, steps: &[Step]) -> (Vec<Value>, Vec<Value>) {
     let mut times = Times::default();
     for step in steps {

@@ -1,4 +1,4 @@
-//! Arbitrary nouns, with every optional field there or not and texts that are hard to quote.
+//! Random entities, with or without each optional field, and with texts that are hard to quote.
 
 use greenroom::entity::person::{Cadence, ModelNotifications, Notifications, Notify, SigningKey};
 use greenroom::entity::settings::{
@@ -22,7 +22,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Texts, many of them with what TOML has to quote.
+/// Texts, many of them with characters that TOML must quote.
 pub fn text() -> impl Strategy<Value = Text> {
     let hard =
         select(vec!["", "\"", "'''", "\"\"\"", "a\\b", "\n", "\n\nx\n", "# no comment", "[t]", "= {", "\t", "é🦀"]);

@@ -1,4 +1,4 @@
-//! Law 8: a merge attributes to its branch what the branch changed since their merge base, and nothing else.
+//! Law 8: a merge attributes to its branch the changes since their merge base, and nothing else.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -17,11 +17,11 @@ use proptest::prelude::*;
 
 use super::{act, check, model, moment, state, user};
 
-/// Who made the branch, and who merges it.
+/// The author of the branch, and the person who merges it.
 const AUTHOR: &str = "dave";
 const MERGER: &str = "bob";
 
-/// The trees of a merge: the merge base, what it is merged into, the branch commit by commit, and the result.
+/// The trees of a merge: the merge base, the target branch, each commit of the merged branch, and the result.
 struct Merge {
     base: Oid,
     before: Oid,
@@ -29,16 +29,16 @@ struct Merge {
     after: Oid,
 }
 
-/// How the result of a merge comes about.
+/// The way the result of a merge is made.
 #[derive(Debug, Clone, Copy)]
 enum Outcome {
     /// As git merges two branches.
     Clean,
     /// As the tree of the branch, whatever the other side did since.
     Theirs,
-    /// As the tree of the merge base: what happened on both sides is undone.
+    /// As the tree of the merge base: changes of both sides are undone.
     Base,
-    /// Clean, and the merge itself brings a change more, in the name of the author of the branch.
+    /// Clean, and the merge itself adds a change in the name of the branch's author.
     Edited([u8; 4]),
 }
 
@@ -47,7 +47,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![Just(Outcome::Clean), Just(Outcome::Theirs), Just(Outcome::Base), edited]
 }
 
-/// Does some of what the dice say, and gives the trees on the way.
+/// Applies actions chosen by the dice; returns the trees on the way.
 fn line(store: &Memory, mut root: Oid, dice: &[[u8; 4]], by: &str, clock: &Cell<usize>) -> Vec<Oid> {
     let mut out = Vec::new();
     for dice in dice {
@@ -88,7 +88,7 @@ fn merge(store: &Memory, before: &[[u8; 4]], main: &[[u8; 4]], branch: &[[u8; 4]
         Outcome::Base => base,
         Outcome::Edited(dice) => {
             clock.set(clock.get() + 1);
-            // What a merge gives need not be a whole registry; each of its sides is one.
+            // The result of a merge need not be a valid registry; each of its sides is one.
             let action = model::action(&state(store, Some(ours)), dice);
             let root = clean();
             act(store, Some(root), &action, AUTHOR, clock.get()).unwrap_or(root)
@@ -97,7 +97,7 @@ fn merge(store: &Memory, before: &[[u8; 4]], main: &[[u8; 4]], branch: &[[u8; 4]
     Merge { base, before: ours, branch, after }
 }
 
-/// The rules that a merge breaks and where, with the branch proven or not.
+/// The rules that a merge breaks, and the paths, with the branch proven or not.
 fn faults(store: &Memory, merge: &Merge, is_proven: bool) -> BTreeSet<(&'static str, String)> {
     let state = |root: Oid| Snapshot::new(store, Some(root), "").expect("a state in memory");
     let (before, after) = (state(merge.before), state(merge.after));
@@ -133,7 +133,7 @@ fn law_8_a_merge_attributes_to_its_branch_only_what_the_branch_changed() {
         let store = Memory::default();
         let merge = merge(&store, &before, &main, &branch, how);
         let (proven, claimed) = (faults(&store, &merge, true), faults(&store, &merge, false));
-        // A proof takes faults away, and brings none.
+        // A proof removes faults, and adds none.
         prop_assert!(proven.is_subset(&claimed), "{:?}", proven.difference(&claimed).collect::<Vec<_>>());
         let tip = merge.branch.last().copied().unwrap_or(merge.base);
         let (own, landed) = (changed(&store, merge.base, tip), changed(&store, merge.before, merge.after));
@@ -147,7 +147,7 @@ fn law_8_a_merge_attributes_to_its_branch_only_what_the_branch_changed() {
             );
             helped.set(helped.get() + 1);
         }
-        // What the branch did not change and names its author is refused, whoever is proven.
+        // A change outside of the branch that names its author is refused, whatever is proven.
         let names = |(rule, path): &&(&str, String)| *rule == "author" && !own.contains(path);
         prop_assert_eq!(claimed.iter().filter(names).count(), proven.iter().filter(names).count());
         alone.set(alone.get() + proven.iter().filter(names).count());

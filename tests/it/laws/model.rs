@@ -1,5 +1,5 @@
-//! A registry as plain maps: what the tests hold against the real one. Events are folded over it, it can be written as
-//! files in several ways, and for each action it says which events there must be.
+//! A registry as plain maps: the model that tests compare with the real registry. It folds events, can be written as
+//! files in several ways, and knows the expected events of each action.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use greenroom::text::Text;
 use greenroom::time::Timestamp;
 use greenroom::tree::{Memory, Objects, Oid, Patch, Stage as _};
 
-/// What a registry is. The layout is no part of it.
+/// The contents of a registry. The layout is no part of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     settings: Option<Settings>,
@@ -88,7 +88,7 @@ impl State {
         }
     }
 
-    /// What is promised when a model is registered: who does not manage the registry gets to manage the model.
+    /// The grant of a new model: a creator who does not manage the registry gets CAN_MANAGE on the model.
     fn registered(&self, model: &ModelName, actor: &UserName) -> Vec<String> {
         let is = |to: &Principal| match to {
             Principal::User(user) => user == actor,
@@ -109,13 +109,13 @@ impl State {
         self.model(name).versions.get_mut(&number).expect("the events name versions that are there")
     }
 
-    /// Lets an event happen.
+    /// Applies an event.
     pub fn fold(&mut self, event: &Event) {
         match event.clone() {
             Event::RegistryCreated { settings } | Event::SettingsChanged { after: settings, .. } => {
                 self.settings = Some(Settings { layout: Layout::Flat, ..settings });
             }
-            // Where it lies is no part of the state.
+            // The folder is no part of the state.
             Event::RegistryMoved { .. } => {}
             Event::RegistryDeleted { .. } => self.settings = None,
             Event::Granted { model, to, level, .. } => drop(self.grants_of(model.as_ref()).insert(to, level)),
@@ -190,7 +190,7 @@ impl State {
         let v = &mut state.version;
         match event {
             Event::VersionAltered { after, .. } => *v = *after,
-            // The files are no part of this state; their sum is.
+            // The files are no part of this state; their digest is.
             Event::ArtifactsChanged { .. } => {}
             Event::VersionDescribed { description, .. } => v.description = description,
             Event::StatusChanged { status, message, .. } => (v.status, v.status_message) = (status, message),
@@ -214,17 +214,17 @@ impl State {
     }
 }
 
-/// How a state is written.
+/// The way to write a state as files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Style {
-    /// As we print it, in a layout.
+    /// As greenroom writes it, in a layout.
     Canonical(Layout),
-    /// In the flat layout, with comments, other spacing and the keys the other way round.
+    /// In the flat layout, with comments, other spacing and reversed keys.
     ByHand,
 }
 
 impl State {
-    /// Writes the state as files and gives the tree of them.
+    /// Writes the state as files and returns their tree.
     pub fn tree(&self, store: &Memory, style: Style) -> Oid {
         let layout = match style {
             Style::Canonical(layout) => layout,
@@ -258,7 +258,7 @@ impl State {
         store.stage(None, &out.patch).expect("a tree in memory")
     }
 
-    /// A registry of so many models, each with one version.
+    /// A registry of `models` models, each with one version.
     pub fn many(models: usize) -> Self {
         let Action::CreateRegistry { settings, maker } = founding() else { panic!("founding makes a registry") };
         let alice = user("alice");
@@ -338,7 +338,7 @@ impl Writer {
     }
 }
 
-/// The same TOML with its keys the other way round, comments and blank lines.
+/// The same TOML with reversed keys, comments and blank lines.
 fn rewritten(text: &str) -> String {
     let mut doc: toml_edit::DocumentMut = text.parse().expect("what we print is TOML");
     doc.as_table_mut().sort_values_by(|a, _, b, _| b.cmp(a));
@@ -348,7 +348,7 @@ fn rewritten(text: &str) -> String {
     format!("# By hand.\n\n{doc}\n\n# The end.\n")
 }
 
-/// All files of a snapshot that can be read, by path, as text.
+/// All readable files of a snapshot, by path, as text.
 pub fn read_all(store: &dyn Objects, root: Option<Oid>) -> BTreeMap<String, String> {
     let s = Snapshot::new(store, root, "").expect("a state in memory");
     let mut out = BTreeMap::new();
@@ -385,7 +385,7 @@ fn person(email: &str) -> Person {
     Person { emails: [text(email)].into(), ..Person::default() }
 }
 
-/// Makes the registry of the tests: one stage of its own, which holds one version.
+/// Makes the registry of the tests: one declared stage, which holds one version.
 pub fn founding() -> Action {
     let canary = "Canary".parse().expect("a stage");
     let settings = Settings {
@@ -404,7 +404,7 @@ pub fn founding() -> Action {
     Action::CreateRegistry { settings, maker: person("alice@example.org") }
 }
 
-/// Changes of one model or version, for counting what they read.
+/// Changes of one model or version, for counting their reads.
 pub fn small_changes() -> Vec<Action> {
     let model = ModelName::new("m-0042").expect("a name");
     let m = || model.clone();
@@ -451,7 +451,7 @@ fn pick<T: Clone>(from: impl IntoIterator<Item = T>, n: u8) -> Option<T> {
     all.get(usize::from(n) % all.len().max(1)).cloned()
 }
 
-/// An action on what is there, now and then on what is not.
+/// A random action on existing things, and sometimes on missing ones.
 pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
     let names = ["churn", "wine quality", "größe"];
     let model = ModelName::new(names[usize::from(a) % 3]).expect("a name");
@@ -535,8 +535,8 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
     }
 }
 
-/// The events that an action promises, sorted; none if it cannot be applied. Written from what actions mean, not from
-/// how they are applied.
+/// The expected events of an action, sorted; `None` if it cannot be applied. Written from the meaning of actions, not
+/// from their implementation.
 pub fn promise(s: &State, action: &Action, actor: &UserName) -> Option<Vec<String>> {
     let mut out = match action {
         Action::CreateRegistry { .. } | Action::Reshard { .. } | Action::MoveRegistry { .. } => {
@@ -713,7 +713,7 @@ fn promise_of_version(s: &State, action: &Action, actor: &UserName) -> Option<Ve
             let (m, _, at) = find(model, version)?;
             let mut out = vec![format!("version.deleted {at}")];
             out.extend(m.aliases.values().filter(|n| *n == version).map(|_| format!("alias.deleted {at}")));
-            // The number of the highest is noted, lest it be used again.
+            // The number of the highest version is recorded, so that it is not used again.
             if m.versions.keys().next_back() == Some(version) && m.model.retired < Some(*version) {
                 out.push(format!("model.altered {model}"));
             }
@@ -759,7 +759,7 @@ fn promise_of_version(s: &State, action: &Action, actor: &UserName) -> Option<Ve
     })
 }
 
-/// Files that arrive for a version, no two alike in what they say.
+/// Files that arrive for a version; no two have the same facts.
 fn arrived(b: u8, c: u8) -> Box<Arrived> {
     let mut files = Patch::default();
     files.write("MLmodel", format!("flavors: {{}} # {b}"));
@@ -789,7 +789,8 @@ fn only_open(v: &VersionState) -> Option<&Request> {
     open.next().is_none().then_some(first)
 }
 
-/// A version enters a stage: others make way where asked or ruled, and its other requests for the stage are overtaken.
+/// A version enters a stage: other versions are archived if requested or ruled, and its other requests for the stage
+/// are closed.
 fn entered(
     s: &State,
     m: &ModelState,

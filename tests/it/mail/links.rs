@@ -1,4 +1,4 @@
-//! The links in mails, and what the server answers about mail.
+//! The links in mails, and the server's answers to them.
 
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ fn one_click_mutes_the_model_for_who_got_the_mail_and_for_nobody_else() {
     world.comment("alice", "Hello");
     post.run();
     assert_eq!(world.recipients(), ["bob", "carol"]);
-    // A server for others, where everybody else needs a token.
+    // A server for several people, where every other request needs a token.
     world.token("alice");
     let server = world.serve(&["--require-token", "--no-watch"]);
     let link = world.link(0);
@@ -112,7 +112,7 @@ fn a_link_that_this_server_did_not_make_does_nothing() {
             assert_eq!(refused["error_code"], "PERMISSION_DENIED", "{method} {bad}");
         }
     }
-    // A page of another site cannot click, either.
+    // A page of another site cannot use the link, either.
     let foreign = server.get(&link).method("POST").header("Origin", "https://evil.example").answer();
     assert_eq!(foreign.status, 403);
     assert_eq!(world.head(), before);

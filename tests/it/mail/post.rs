@@ -1,4 +1,4 @@
-//! What carries mail in these tests: it asks the mailer as the outbox does, and can be looked into.
+//! The carrier of mail in these tests: it calls the mailer as the outbox does, and tests can inspect it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use greenroom::time::Timestamp;
 use greenroom::tree::Oid;
 use sha2::{Digest as _, Sha256};
 
-/// A job that waits, with how often it was tried.
+/// A waiting job, with the number of its attempts.
 #[derive(Debug, Clone)]
 struct Waiting {
     id: String,
@@ -20,18 +20,18 @@ struct Waiting {
     attempt: u32,
 }
 
-/// The way from a repository to the mailer.
+/// The connection of a repository and the mailer.
 pub struct Post {
     folder: std::path::PathBuf,
     seen: Option<Oid>,
     lanes: BTreeMap<String, Vec<Waiting>>,
     ids: Vec<String>,
-    /// The time, if it is not now.
+    /// The time to use instead of the current one.
     pub now: Option<Timestamp>,
 }
 
 impl Post {
-    /// Tells of what happens from now on.
+    /// Starts to deliver events from now on.
     pub fn begin(folder: &Path) -> Self {
         let seen = open(folder).head().expect("a repository");
         Self { folder: folder.to_owned(), seen, lanes: BTreeMap::new(), ids: Vec::new(), now: None }
@@ -47,7 +47,7 @@ impl Post {
         self.now.unwrap_or_else(|| Timestamp::from_millis(i64::try_from(clock.as_millis()).expect("before 9999")))
     }
 
-    /// Takes in what landed and makes one attempt for each mail that is due; says what did not arrive.
+    /// Reads new commits and makes one attempt for each due mail; returns the failures.
     #[track_caller]
     pub fn run(&mut self) -> Vec<String> {
         let registry = open(&self.folder);
@@ -135,7 +135,7 @@ impl Post {
     }
 }
 
-/// The registry, opened anew, so that its settings are those of now.
+/// Opens the registry anew, so that its settings are current.
 fn open(folder: &Path) -> Registry {
     Registry::with(Repo::discover(folder).expect("a repository"), "").expect("a registry")
 }

@@ -1,4 +1,4 @@
-//! Mail servers as there are: with a login, with TLS, and OpenSMTPD.
+//! Real kinds of mail servers: with a login, with TLS, and OpenSMTPD.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,10 +9,10 @@ use super::World;
 use super::post::Post;
 use crate::support::tools;
 
-/// A password that must be found nowhere.
+/// A password that must not appear anywhere.
 const CANARY: &str = "canary-4f1d-mail";
 
-/// What is said by a command that is to fail.
+/// The error output of a command that must fail.
 #[track_caller]
 fn fails(world: &World, password: &str) -> String {
     let bob = world.as_("bob").env("GREENROOM_SECRET_SMTP", password);
@@ -21,7 +21,7 @@ fn fails(world: &World, password: &str) -> String {
     said
 }
 
-/// Whether a text is in a file of a folder.
+/// Whether any file of a folder holds a text.
 fn holds(folder: &Path, words: &[u8]) -> bool {
     fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).any(|path| {
         if path.is_dir() {
@@ -39,7 +39,7 @@ fn a_login_is_made_with_the_secret_and_the_secret_is_seen_nowhere() {
     let bob = world.as_("bob");
     let none = bob.greenroom(["notify", "test"]).code(1);
     assert!(none.stderr().contains("the secret smtp is missing"), "{}", none.stderr());
-    // The server repeats what it was sent; nothing of that is passed on.
+    // The server repeats what it received; greenroom must not pass that on.
     for wrong in [&format!("{CANARY}-wrong"), "wrong"] {
         let said = fails(&world, wrong);
         assert!(said.contains("does not accept the user or the secret smtp (535)"), "{said}");
@@ -49,7 +49,7 @@ fn a_login_is_made_with_the_secret_and_the_secret_is_seen_nowhere() {
     assert_eq!((done.stdout(), done.stderr()), (took.as_str(), ""));
     assert_eq!(world.sink.mails()[0].subject(), "[r] Test");
     assert!(!holds(&world.folder(), CANARY.as_bytes()), "the password is in the repository");
-    // A password in the address is refused and not repeated.
+    // A password in the URL is refused and not repeated.
     world.set("greenroom.smtp", &format!("smtps://greenroom:{CANARY}@127.0.0.1"));
     let said = fails(&world, "x");
     assert!(said.contains("greenroom.smtp holds a password, which does not belong there"), "{said}");
@@ -88,12 +88,12 @@ fn tls_is_used_as_it_is_set_and_a_certificate_is_checked() {
         assert!(unknown.stderr().to_ascii_lowercase().contains("certificate"), "{}", unknown.stderr());
         bob.clone().env("SSL_CERT_FILE", &ca).greenroom(["notify", "test"]).success();
         assert_eq!(world.sink.mails()[0].0["tls"], true);
-        // Another name than the certificate's is another server.
+        // A server with another name than the certificate's is refused.
         world.set("greenroom.smtp", &format!("{scheme}://greenroom@127.0.0.1:{port}"));
         bob.env("SSL_CERT_FILE", &ca).greenroom(["notify", "test"]).code(1);
         assert_eq!(world.sink.mails().len(), 1);
     }
-    // A server that cannot is not talked to in the clear.
+    // A server without TLS gets no mail in plain text.
     let folder = world.sandbox.path("mails-plain");
     world.sink = crate::support::smtp::Sink::start(&folder, &["--login", "greenroom", CANARY]);
     world.set("greenroom.smtp", &format!("smtp+starttls://greenroom@localhost:{}", world.sink.port()));
@@ -107,7 +107,7 @@ struct OpenSmtpd(Child);
 
 impl Drop for OpenSmtpd {
     fn drop(&mut self) {
-        // It is the parent of processes of its own, and ends them when it is asked to.
+        // It is the parent of further processes, and ends them when it gets the signal.
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
     }
@@ -122,7 +122,7 @@ fn opensmtpd_delivers_a_mail_into_a_maildir() {
     fs::create_dir(&maildir).expect("the sandbox is writable");
     for folder in [maildir.as_path(), maildir.parent().expect("a parent"), maildir.ancestors().nth(2).expect("a root")]
     {
-        // It delivers as somebody who owns nothing.
+        // It delivers as a user without any permissions.
         world.sandbox.alice().run("chmod", ["a+rwx".as_ref(), folder.as_os_str()]).success();
     }
     let folder = maildir.to_str().expect("UTF-8");

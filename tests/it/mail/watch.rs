@@ -1,4 +1,4 @@
-//! Mail by the watcher: from a commit that anybody makes to a mailbox, through crashes of both sides.
+//! Mail by the watcher: from a commit by any means to a mailbox, through crashes of both sides.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
@@ -13,12 +13,12 @@ use crate::support::receiver::{Receiver, Reply};
 use crate::support::smtp::Sink;
 
 impl World {
-    /// A world whose failures are tried again after milliseconds.
+    /// A world whose failed deliveries are repeated after milliseconds.
     fn watched() -> Self {
         let world = Self::new();
         world.set("greenroom.retryScale", "0.001");
         world.alice().greenroom(["settings", "set", "--daily-cap", "0"]).success();
-        // What happened before is not told.
+        // Earlier events are not sent.
         world.alice().greenroom(["watch", "--once"]).success();
         world
     }
@@ -28,7 +28,7 @@ impl World {
         command.arg("watch").stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("greenroom runs")
     }
 
-    /// Delivers what is due until a condition holds.
+    /// Delivers due mails until a condition holds.
     #[track_caller]
     fn deliver_until(&self, what: &str, done: impl Fn(&Self) -> bool) {
         let end = Instant::now() + Duration::from_secs(60);
@@ -78,7 +78,7 @@ fn a_push_of_several_commits_comes_commit_by_commit_and_in_order() {
     }
 }
 
-/// A webhook of Carol's with this address.
+/// A webhook of Carol's with this URL.
 fn hook_of_carol(world: &World, url: &str) -> String {
     world.alice().greenroom(["access", "grant", "carol", "CAN_MANAGE"]).success();
     world.set("greenroom.webhookAllow", "127.0.0.1");
@@ -103,12 +103,12 @@ fn whoever_made_a_webhook_hears_by_mail_that_it_is_gone() {
     assert_eq!(text.lines().next(), Some(first.as_str()));
     assert!(text.contains(&format!("greenroom webhook replay {hook} --dead")), "{text}");
     assert!(!text.contains("secret"), "an address may hold a secret: {text}");
-    // That is told once, and the endpoint is left alone.
+    // The notice comes once, and the endpoint gets no more requests.
     let seen = gone.count();
     world.as_("carol").greenroom(["tag", "set", "churn", "k=w"]).success();
     world.alice().greenroom(["watch", "--once"]).any();
     assert_eq!((world.recipients().len(), gone.count()), (1, seen));
-    // By the way that the mail names, it goes on where it stood.
+    // By the command in the mail, delivery resumes at the failed event.
     gone.script(|_, _| Reply::Status(200));
     world.alice().greenroom(["webhook", "replay", &hook, "--dead"]).success();
     world.deliver_until("what waited", |_| gone.seen().iter().filter(|r| r.status == 200).count() >= 2);
@@ -133,7 +133,7 @@ fn in_a_registry_within_a_folder_webhooks_are_found_as_well() {
     within.greenroom(["model", "create", "churn"]).success();
     within.greenroom(["watch", "--once"]).success();
     within.greenroom(["webhook", "create", "--model", "churn", "--event", "*", "--url", &endpoint.url()]).success();
-    // Its model has another name when it is told of what happened before.
+    // The model has another name when the earlier event is delivered.
     within.greenroom(["tag", "set", "churn", "k=v"]).success();
     within.greenroom(["model", "rename", "churn", "attrition"]).success();
     within.greenroom(["watch", "--once"]).success();
@@ -163,13 +163,13 @@ fn an_endpoint_that_fails_for_three_days_is_switched_off_and_its_owner_hears_of_
     assert!(text.contains("nothing arrived for as long as deliveries are tried"), "{text}");
     let listed = world.alice().greenroom(["webhook", "deliveries", &hook]).success();
     assert!(listed.stdout().contains("is suspended since"), "{}", listed.stdout());
-    // Who wants no mail gets none of it either, and who mends it misses nothing but what was given up.
+    // A person without mail gets no notice either; the person who repairs the webhook misses only dead letters.
     nobody.rise();
     world.as_("carol").greenroom(["notify", "off"]).success();
     world.alice().greenroom(["webhook", "replay", &hook, "--dead"]).success();
     world.deliver_until("what was given up", |_| nobody.seen().iter().any(|r| r.status == 200));
     nobody.die();
-    // Commits keep whole seconds: what lands in the second of the last arrival may be older.
+    // Commits have whole seconds: a commit in the second of the last delivery may be older.
     thread::sleep(Duration::from_millis(1100));
     world.as_("carol").greenroom(["tag", "set", "churn", "k=w"]).success();
     world.deliver_until("the second end", |w| {
@@ -179,7 +179,7 @@ fn an_endpoint_that_fails_for_three_days_is_switched_off_and_its_owner_hears_of_
     assert_eq!(world.recipients(), ["carol"]);
 }
 
-/// How many comments are made, and how often the watcher is killed: few, or what the promise is tested with.
+/// The number of comments, and of the watcher's kills: few, or the full numbers.
 fn much() -> (usize, usize) {
     if std::env::var_os("GREENROOM_FULL").is_some() { (2_000, 200) } else { (40, 8) }
 }

@@ -1,4 +1,4 @@
-//! What people want to hear of, from their files to their mailboxes.
+//! The notification settings of people, from their files to their mailboxes.
 
 use super::World;
 use super::post::Post;
@@ -138,7 +138,7 @@ fn a_wish_stays_with_a_renamed_model_and_does_not_go_to_a_new_one_of_the_old_nam
     assert_eq!(world.recipients()[3..], ["alice", "bob", "carol"]);
     let threads: Vec<_> = world.sink.mails().iter().map(|m| m.header("References").map(str::to_owned)).collect();
     assert!(threads.iter().all(|t| *t == threads[0]), "the thread goes on");
-    // Who says something about the new name takes along what was said about the old one.
+    // A choice for the new name includes the choices for the old name.
     world.as_("bob").greenroom(["follow", "retention", "1"]).success();
     let file = world.sandbox.read("r/people/bob.toml");
     assert!(file.contains("[notifications.models.retention]\nnotify = \"all\"\nfollow = [1]"), "{file}");
@@ -206,7 +206,7 @@ fn who_may_approve_hears_of_a_request_with_the_evidence_and_the_ways_to_decide()
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    // Others who hear of it are not asked to decide.
+    // Other recipients are not asked to decide.
     let at = who.iter().position(|p| p == "alice").expect("alice registered the model");
     assert!(!world.sink.mails()[at].text().contains("To decide:"));
     // It is a kind of its own, and can be muted.

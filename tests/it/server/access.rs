@@ -1,4 +1,4 @@
-//! Who may ask what: tokens, levels, and what is not to be seen.
+//! Access control: tokens, permission levels, and hidden models.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn a_token_of_a_person_who_was_removed_is_void_for_ever() {
     search.clone().by(&old).json(200);
     world.alice().greenroom(["person", "remove", "bob", "--yes"]).success();
     search.clone().by(&old).json(401);
-    // Somebody else gets no such id; whoever comes back gets a new token.
+    // Another person cannot take the id; the same person gets a new token after coming back.
     let other = ["person", "add", "bob", "--email", "evil@example.org"];
     let refused = world.alice().greenroom(other).code(5);
     assert!(refused.stderr().contains("the id bob was another person's"), "{}", refused.stderr());
@@ -202,7 +202,7 @@ fn the_rules_of_the_registry_hold_for_callers_too() {
     let server = world.serve(&[]);
     let to = json!({ "name": "wine", "version": "1", "stage": "Production" });
     let refused = server.post("model-versions/transition-stage", &to).by(world.token("bob")).json(400);
-    // An address of MLflow's: a code that MLflow's own server would not make a 500 of.
+    // On a path of MLflow's API: a code for which MLflow's own client does not report a server error.
     assert_eq!(said(&refused).0, "INVALID_PARAMETER_VALUE");
     assert!(said(&refused).1.contains("approv"), "{refused}");
     let own = server.post("databricks/model-versions/transition-stage", &to).by(world.token("bob")).json(400);

@@ -1,4 +1,4 @@
-//! The files of models over the wire: sent, made a version, and given back byte for byte, to whom they are for.
+//! Model files over HTTP: uploaded, registered, and downloaded byte for byte by people with permission.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,20 +13,20 @@ use super::{World, named, said};
 use crate::support::server::{Answer, MLFLOW, Request, Server};
 use crate::support::tools;
 
-/// The prefix of the addresses of files.
+/// The path prefix of files.
 const FILES: &str = "/api/2.0/mlflow-artifacts/artifacts";
 
-/// An id of an upload, told from others by a digit.
+/// The id of upload number `n`.
 fn upload(n: u32) -> String {
     format!("{n:032x}")
 }
 
-/// What a PUT of a file is.
+/// The PUT request of a file.
 fn put<'s>(server: &'s Server, upload: &str, path: &str, bytes: &[u8]) -> Request<'s> {
     server.get(&format!("{FILES}/uploads/{upload}/{path}")).method("PUT").body(bytes)
 }
 
-/// A small model: a text that is committed, one that is too large for that, bytes, an empty file, and odd names.
+/// A small model: a committed text, a text that is too large for that, binary data, an empty file, and odd names.
 fn model() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("MLmodel", b"flavors:\n  python_function:\n    python_version: 3.11.7\nrun_id: r1\nmodel_id: m-1\n".to_vec()),
@@ -37,13 +37,13 @@ fn model() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A path as it stands in an address.
+/// A path, percent-encoded for a URL.
 fn encoded(path: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
     path.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-/// Sends a model and makes a version of it; gives the version's address.
+/// Uploads a model and registers it; returns the URI of the version.
 fn registered(server: &Server, world: &World, person: &str, name: &str, files: &[(&str, Vec<u8>)]) -> String {
     let (id, token) = (upload(77), world.token(person));
     for (path, bytes) in files {
@@ -55,7 +55,7 @@ fn registered(server: &Server, world: &World, person: &str, name: &str, files: &
     address(server, world, person, name)
 }
 
-/// Where the newest version's files are, without the host.
+/// The path of the newest version's files, without the host.
 fn address(server: &Server, world: &World, person: &str, name: &str) -> String {
     let uri = format!("{MLFLOW}/model-versions/get-download-uri?name={name}&version=1");
     let found = server.get(&uri).by(world.token(person)).json(200);
@@ -63,7 +63,7 @@ fn address(server: &Server, world: &World, person: &str, name: &str) -> String {
     uri.strip_prefix(&format!("http://{}", server.address())).expect("it is this server's").to_owned()
 }
 
-/// A world in which Alice has a model `wine`, Bob may edit it, Rita may read it, and Carol knows nothing of it.
+/// A world in which Alice has a model `wine`; Bob may edit it, Rita may read it, and Carol cannot see it.
 fn world() -> World {
     let world = World::new(&[("bob", "CAN_EDIT"), ("rita", "CAN_READ"), ("carol", "")]);
     world.alice().greenroom(["model", "create", "wine"]).success();
@@ -104,7 +104,7 @@ fn what_is_sent_becomes_a_version_in_one_commit_and_comes_back_byte_for_byte() {
     }
     world.alice().greenroom(["check"]).success();
     world.is_sound();
-    // What was registered by hand looks the same from here.
+    // A model registered by command looks the same over HTTP.
     world.alice().greenroom(["register", "beer", "../out"]).success();
     let by_hand = world.alice().greenroom(["version", "show", "beer/1", "-o", "json"]).success().json();
     assert_eq!(by_hand["artifacts"], shown["artifacts"]);
@@ -173,7 +173,7 @@ fn an_upload_is_its_owners_alone() {
             "{what}"
         );
     }
-    // Nor may a token that only reads, though it is hers.
+    // Bob's read-only token may not upload, either.
     let reading = super::token(&world.alice(), "bob", &["--read-only"]);
     put(&server, &id, "more", b"x").by(&reading).json(403);
     server.get(&file).method("DELETE").by(&reading).json(403);
@@ -181,7 +181,7 @@ fn an_upload_is_its_owners_alone() {
     let listed = server.get(&format!("{FILES}?path=uploads/{id}")).by(bob).json(200);
     assert_eq!(listed, json!({ "files": [{ "path": "MLmodel", "is_dir": false, "file_size": 12 }] }));
     server.post("model-versions/create", &create).by(bob).json(200);
-    // A second version of the same upload, and one of what is below a folder of it.
+    // A second version of the same upload, and one of a subfolder.
     put(&server, &id, "sub/MLmodel", b"flavors: {}\n").by(bob).json(200);
     let base = format!("http://{}{FILES}/uploads/{id}/sub", server.address());
     let below = json!({ "name": "wine", "source": base, "original_source": "runs:/r1/model" });
@@ -214,7 +214,8 @@ fn a_file_of_an_upload_can_be_replaced_and_removed() {
 }
 
 #[test]
-/// Names that steer git, or that some file system cannot have, are stored under others; every reader gets the true ones.
+/// Names that git would interpret, or that some file systems cannot have, are stored under other names; readers get
+/// the original names.
 fn odd_names_come_back_as_they_were() {
     let world = world();
     let server = world.serve(&[]);
@@ -406,7 +407,7 @@ fn a_download_is_saved_and_never_shown_and_parts_can_be_had() {
     assert_eq!(header("x-content-type-options"), "nosniff");
     assert_eq!(header("content-security-policy"), "sandbox; default-src 'none'");
     assert_eq!(page.headers.iter().filter(|(name, _)| name == "content-security-policy").count(), 1);
-    // The big one comes from the store, the small one from git.
+    // The large file comes from the store, the small one from git.
     for path in ["data/weights.bin", "MLmodel"] {
         let bytes = &files.iter().find(|(p, _)| *p == path).expect("it is there").1;
         let url = format!("{at}/{path}");
@@ -452,7 +453,7 @@ fn a_damaged_object_is_never_given_whole_and_a_missing_one_says_what_to_do() {
     };
     damage(&weights);
     damage(&json);
-    // Several chunks: the connection breaks before the end. One chunk: an error that says so.
+    // Several chunks: the connection breaks before the end. One chunk: an error with a message.
     let cut = whole("data/weights.bin");
     assert!(cut.is_err(), "{cut:?}");
     let said_so = whole("data/big.json").expect("an answer");
@@ -485,7 +486,7 @@ fn a_signed_address_opens_one_file_for_a_while_without_a_token() {
     assert_eq!((got.status, &got.body), (200, &files[3].1));
     let part = server.get(&address).header("Range", "bytes=5-8").answer();
     assert_eq!((part.status, part.body.as_slice()), (206, &files[3].1[5..9]));
-    // It is for nothing else, and nothing in it can be changed.
+    // The signed URL is for one file only, and no part of it can be changed.
     let other = sign("MLmodel", MLFLOW);
     let (text, code) = address.split_once('.').map(|_| address.rsplit_once('.').expect("a code")).expect("a code");
     let (other_text, _) = other.rsplit_once('.').expect("a code");
@@ -497,7 +498,7 @@ fn a_signed_address_opens_one_file_for_a_while_without_a_token() {
         assert_eq!(server.get(&elsewhere).answer().status, 401, "{elsewhere}");
     }
     assert!(!server.log().contains("grant="), "what opens a file is not in the log");
-    // Who may not read the model any more cannot use what was given before.
+    // A person who loses read permission cannot use an earlier signed URL.
     world.alice().greenroom(["access", "revoke", "rita"]).success();
     assert_eq!(server.get(&address).answer().status, 404);
     world.alice().greenroom(["person", "remove", "rita", "--yes"]).success();
@@ -550,7 +551,7 @@ fn an_upload_in_parts_is_refused_in_the_words_that_make_the_client_send_it_whole
     );
 }
 
-/// The head of a PUT, written by hand.
+/// The head of a PUT request, written by hand.
 fn head(server: &Server, id: &str, path: &str, more: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it has time");
@@ -559,12 +560,12 @@ fn head(server: &Server, id: &str, path: &str, more: &str) -> TcpStream {
     stream
 }
 
-/// The temporary files of uploads under way.
+/// The number of temporary files of uploads in progress.
 fn under_way(world: &World) -> usize {
     fs::read_dir(world.sandbox.path("r/.git/lfs/incoming")).map_or(0, Iterator::count)
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 #[track_caller]
 fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -581,7 +582,7 @@ fn an_upload_that_breaks_off_is_invisible_and_can_be_sent_again() {
     let id = upload(8);
     let bytes = vec![5; 900_000];
     let get = || server.get(&format!("{FILES}/uploads/{id}/weights.bin")).answer();
-    // Short of its length; chunked and without an end; and one that pauses while we look.
+    // Three uploads: shorter than its length; chunked without an end; and one that pauses during the test.
     let mut short = head(&server, &id, "weights.bin", "Content-Length: 900000\r\n");
     short.write_all(&bytes[..600_000]).expect("it takes bytes");
     until("it arrives", || under_way(&world) == 1);
@@ -616,7 +617,7 @@ fn uploads_have_a_size() {
     let refused = put(&server, &id, "two", &half).json(413);
     assert!(said(&refused).1.contains("--max-upload"), "{refused}");
     assert_eq!(under_way(&world), 0);
-    // What was refused takes no room.
+    // A refused upload takes no room.
     put(&server, &id, "two", &half[..300_000]).json(200);
     put(&server, &upload(10), "one", &half).json(200);
 }
@@ -702,7 +703,7 @@ fn the_stock_git_lfs_moves_what_was_sent() {
     }
     let clone = sandbox.alice().within("clone");
     clone.git(["lfs", "fsck"]).success();
-    // And a server over the clone gives them.
+    // A server over the clone serves the files.
     let server = Server::start(&clone, sandbox.path("clone.log"), &[]);
     let uri = server.get(&format!("{MLFLOW}/model-versions/get-download-uri?name=wine&version=1")).json(200);
     let at = uri["artifact_uri"].as_str().expect("a text").split_once(FILES).expect("below").1.to_owned();

@@ -1,4 +1,4 @@
-//! Greenroom behind the MLflow server that a team has, and services that act for the people that they name.
+//! Greenroom behind the MLflow server of a team, and services that act for other people.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -16,13 +16,13 @@ use crate::support::{Shell, tools};
 /// The header in which services name people.
 const PERSON: &str = "X-Forwarded-User";
 
-/// An MLflow server that ends with the value.
+/// An MLflow server that ends when its value is dropped.
 struct Mlflow {
     child: Child,
 }
 
 impl Mlflow {
-    /// Starts one at a port, with its registry at an address.
+    /// Starts an MLflow server on a port, with its registry at a URI.
     fn start(shell: &Shell<'_>, folder: &Path, port: u16, registry: &str) -> Self {
         fs::create_dir_all(folder).expect("a folder");
         let log = fs::File::create(folder.join("log")).expect("a log");
@@ -30,7 +30,7 @@ impl Mlflow {
         command.args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()]);
         command.args(["--backend-store-uri", &format!("sqlite:///{}/mlflow.db", folder.display())]);
         command.args(["--artifacts-destination", &format!("{}/artifacts", folder.display())]);
-        // Its eight runners of jobs take half a minute of two processors to start, and no test needs them.
+        // Its eight job runners take half a minute of two processors to start, and no test needs them.
         command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false");
         command.args(["--registry-store-uri", registry]);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -55,7 +55,7 @@ impl Drop for Mlflow {
     }
 }
 
-/// Alice's registry with Bob, who moves anything, and the MLflow server's own person; and that one's token.
+/// Alice's registry with Bob, who may move all versions, and a person for the MLflow server with its token.
 fn world() -> (World, String) {
     let world = World::new(&[("bob", "CAN_MANAGE_PRODUCTION_VERSIONS"), ("mlflow", "CAN_READ")]);
     world.alice().greenroom(["stage", "set", "Production", "--approvals", "1"]).success();
@@ -63,7 +63,7 @@ fn world() -> (World, String) {
     (world, service)
 }
 
-/// Uses an MLflow server whose registry is named by a scheme.
+/// Uses an MLflow server whose registry URI has this scheme.
 fn drive(scheme: &str) {
     let (world, service) = world();
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
@@ -88,7 +88,7 @@ fn drive(scheme: &str) {
     let answer: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap_or_default();
     assert_eq!(answer["ok"], true, "{out}\n{err}\n{}\n{log}", server.log());
     assert!(answer["refusal"].as_str().expect("words").contains("approv"), "{answer}");
-    // Bob is the author of all of it, and what his run measured is recorded.
+    // Bob is the author of every commit, and the metrics of Bob's run are recorded.
     let authors = world.alice().git(["log", "--format=%an", "HEAD", "--", "models"]).success();
     let mut authors: Vec<&str> = authors.stdout().lines().collect();
     authors.sort_unstable();
@@ -112,7 +112,7 @@ fn an_mlflow_server_keeps_its_registry_here_by_databricks_scheme() {
     drive("databricks");
 }
 
-/// A comment on wine, which shows whom it is by.
+/// A comment on wine, which shows its author.
 fn comment(server: &Server) -> Request<'_> {
     server.post("comments/create", &json!({ "name": "wine", "version": "1", "comment": "Hello" }))
 }
@@ -141,12 +141,12 @@ fn a_header_makes_nobody_of_who_has_no_token_for_that() {
     let said = comment(&open).by(&service).json(200);
     assert_eq!(said["comment"]["user_id"], "mlflow", "without the header it is the token's own person");
     drop(open);
-    // Where no header is named, it says nothing.
+    // Without the option, the header has no effect.
     let plain = world.serve(&[]);
     let said = comment(&plain).header(PERSON, "alice").by(bob).json(200);
     assert_eq!(said["comment"]["user_id"], "bob");
     drop(plain);
-    // Who comes through a proxy that signs people in is that person alone.
+    // A caller through a proxy that authenticates people is that person alone.
     let options = ["--behind-proxy", "--proxy-user-header", "X-User", "--person-header", PERSON];
     let proxied = world.serve(&options);
     assert_eq!(comment(&proxied).header("X-User", "bob").json(200)["comment"]["user_id"], "bob");
@@ -188,7 +188,7 @@ fn a_service_approves_nothing_and_manages_nobody_in_anybodys_name() {
     // With her own token she approves.
     let approved = server.post("transition-requests/approve", &asked).by(world.token("alice")).json(200);
     assert_eq!(approved["activity"]["activity_type"], "APPROVED_REQUEST");
-    // A token that may only read reads for others, too.
+    // A read-only token reads for other people, too.
     let reader = token(&world.alice(), "mlflow", &["--delegate", "--read-only"]);
     let refused = comment(&server).header(PERSON, "bob").by(&reader).json(403);
     assert_eq!(said(&refused), ("PERMISSION_DENIED", "This token may only read."));

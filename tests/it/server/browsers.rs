@@ -1,4 +1,4 @@
-//! What a web page can make a browser send does not change a registry, nor read one.
+//! Requests that a web page can make a browser send neither change nor read a registry.
 
 use super::{World, named, said};
 use crate::support::server::MLFLOW;
@@ -55,7 +55,7 @@ fn what_a_form_can_send_is_no_request() {
     }
     let none = server.get(&format!("{MLFLOW}/registered-models/create")).method("POST").body(r#"{"name": "wine"}"#);
     assert_eq!(said(&none.json(400)).1, "Bad Request. Content-Type header is missing.");
-    // A simple request without a body of its own cannot change anything either.
+    // A simple request without a body cannot change anything either.
     server.get(&format!("{MLFLOW}/registered-models/create?name=wine")).method("POST").json(400);
     server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(404);
 }

@@ -1,11 +1,11 @@
-//! MLflow's own client works against the server: the newest, and the last of the version before.
+//! MLflow's own client works against the server: the newest, and the last of the major version before.
 
 use std::path::PathBuf;
 
 use super::World;
 use crate::support::tools;
 
-/// Runs the script of the client with a Python; it must end well, and leave a sound registry and no failure of the server.
+/// Runs the script of the client with a Python; it must succeed, leave a valid registry, and cause no server error.
 fn drive(python: PathBuf) {
     let world = World::new(&[]);
     let server = world.serve(&[]);

@@ -1,4 +1,4 @@
-//! However many connections there are, and however slow, the server answers whoever asks.
+//! The server answers requests however many connections there are, and however slow they are.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,10 +9,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::{World, named};
 use crate::support::server::{MLFLOW, Server};
 
-/// More connections than the server has places for.
+/// More connections than the server accepts.
 const FLOOD: usize = 1_300;
 
-/// Lets this process have as many connections open.
+/// Lets this process have that many open connections.
 fn allow_files() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|now| now < 4096) {
@@ -21,7 +21,7 @@ fn allow_files() {
     }
 }
 
-/// Whether a connection is open, and nothing came on it.
+/// Whether a connection is open and has no data.
 fn is_open(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket");
     let read = stream.read(&mut [0]);
@@ -29,7 +29,7 @@ fn is_open(mut stream: &TcpStream) -> bool {
     read.is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
 }
 
-/// Waits until a connection is closed by the server.
+/// Waits until the server closes a connection.
 fn closed(mut stream: &TcpStream) {
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
     match stream.read(&mut [0]) {
@@ -39,7 +39,7 @@ fn closed(mut stream: &TcpStream) {
     }
 }
 
-/// Asks on a connection that stays open, and gives the status.
+/// Sends a request on a connection that stays open, and returns the status.
 fn ask(mut stream: &TcpStream, server: &Server, path: &str, token: &str) -> u16 {
     let host = server.address();
     let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n");
@@ -64,7 +64,7 @@ fn idle_and_slow_connections_keep_nobody_out() {
     world.alice().greenroom(["model", "create", "wine"]).success();
     let server = world.serve(&["--require-token"]);
     let search = format!("{MLFLOW}/registered-models/search");
-    // Somebody who is known, and keeps the connection.
+    // A known client, which keeps its connection open.
     let known = server.connect(b"");
     assert_eq!(ask(&known, &server, &search, world.token("bob")), 200);
     for begun in [&b""[..], b"GET /health HTTP/1.1\r\nHost: ", b"\r\n"] {
@@ -73,7 +73,7 @@ fn idle_and_slow_connections_keep_nobody_out() {
         server.get(&search).by(world.token("alice")).json(200);
         server.post("registered-models/create", &named("wine")).by(world.token("bob")).json(400);
         assert_eq!(ask(&known, &server, &search, world.token("bob")), 200, "it kept its place");
-        // The oldest made room.
+        // The oldest connection was closed to make room.
         closed(&flood[0]);
     }
     let metrics = server.get("/metrics").by(world.token("alice")).answer();
@@ -102,7 +102,7 @@ fn one_caller_cannot_take_all_that_is_served_at_a_time() {
     server.post("registered-models/create", &named("wine")).by(world.token("alice")).json(200);
     let refused = server.get(&search).by(world.token("bob")).json(429);
     assert_eq!(refused["error_code"], "REQUEST_LIMIT_EXCEEDED");
-    // What is served goes on: the rest of these bodies is waited for.
+    // The server still waits for the rest of these bodies.
     let open = slow.iter().filter(|stream| is_open(stream)).count();
     assert!(open >= 448, "{open}");
 }

@@ -1,4 +1,4 @@
-//! Killed at any moment, the server has what it acknowledged: all of it, and nothing twice.
+//! Killed at any moment, the server has every acknowledged change, and none twice.
 //!
 //! With `GREENROOM_FULL=1` it is killed 120 times instead of a few.
 
@@ -18,19 +18,19 @@ const WRITERS: usize = 8;
 /// The stages that each version goes through, one request each.
 const STAGES: [&str; 2] = ["Staging", "Archived"];
 
-/// What was acknowledged of one version, in the order in which it was asked.
+/// The acknowledged state of one version, in the order of the requests.
 #[derive(Debug, Default)]
 struct Known {
-    /// Its number, once that was told; then it has its source, too.
+    /// Its number, once acknowledged; then it has its source, too.
     number: Option<String>,
     tagged: bool,
     commented: bool,
-    /// How many of [`STAGES`] it has reached.
+    /// The number of [`STAGES`] that it has reached.
     moved: usize,
 }
 
-/// One kind of request after the other until the server is gone; what was acknowledged, by source. What was asked last and
-/// not answered may have happened or not.
+/// Sends one kind of request after the other until the server is gone; returns the acknowledged state by source. The
+/// last, unanswered request may be stored or not.
 fn write(server: &Server, round: usize, writer: usize, gone: &AtomicBool) -> Vec<(String, Known)> {
     let ask = |path: &str, body: &Value| -> Option<Value> {
         match server.post(path, body).try_answer() {
@@ -80,12 +80,12 @@ fn model(writer: usize) -> String {
     format!("wine-{writer}")
 }
 
-/// A number below `end` that nobody can foretell.
+/// An unpredictable number below `end`.
 fn random(end: u64) -> u64 {
     RandomState::new().hash_one(0) % end
 }
 
-/// Every version, with what was acknowledged of it; nothing else is there, and nothing twice.
+/// Demands that every version has its acknowledged state; nothing else exists, and nothing twice.
 fn has_all(server: &Server, known: &BTreeMap<String, Known>) {
     let mut stored: BTreeMap<String, Value> = BTreeMap::new();
     for writer in 0..WRITERS {
@@ -107,13 +107,13 @@ fn has_all(server: &Server, known: &BTreeMap<String, Known>) {
         }
         let reached = version["current_stage"].as_str().expect("text");
         let order = |stage: &str| STAGES.iter().position(|s| *s == stage).map_or(0, |at| at + 1);
-        // The request after the last that was answered may have landed.
+        // The request after the last answered one may be stored.
         let may_be = known.moved..=known.moved + usize::from(known.commented);
         assert!(may_be.contains(&order(reached)), "{version} against {known:?}");
     }
 }
 
-/// Every version has the one comment that was acknowledged, or at most the one that was asked for.
+/// Demands that every version has the one acknowledged comment, or at most the requested one.
 fn has_comments(server: &Server, known: &BTreeMap<String, Known>) {
     for (source, known) in known {
         let (Some(number), Some(writer)) = (&known.number, source.split('/').nth(4)) else { continue };
@@ -159,7 +159,7 @@ fn killed_under_eight_writers_it_loses_no_acknowledged_write_and_makes_none_twic
     world.is_sound();
     world.alice().greenroom(["check"]).success();
     world.alice().greenroom(["verify"]).success();
-    // Each request has another subject, so one that landed twice would show.
+    // Each request has a different commit subject, so a repeated commit would show.
     let mut seen = HashSet::new();
     let log = world.alice().git(["log", "--format=%s"]).success();
     let twice: Vec<_> = log.stdout().lines().filter(|subject| !seen.insert(*subject)).collect();

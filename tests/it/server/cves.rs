@@ -1,6 +1,6 @@
-//! The published holes of MLflow's server, request by request: each attack is refused or does no harm here.
+//! The published vulnerabilities of MLflow's server, request by request: each attack is refused or does no harm here.
 //!
-//! A source is text to this server, so an attack through one is harmless if the file that it means is never in an answer.
+//! A source is only text to this server. So an attack by a source is harmless if no answer holds the file's content.
 
 use std::fs;
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::{World, named, said};
 use crate::support::server::{MLFLOW, Server};
 
-/// What is in the file that attacks are after.
+/// The content of the file that attacks want to read.
 const CANARY: &str = "canary-of-the-machine";
 
-/// A served registry with a model, beside a file that must not come out; and the file's path.
+/// A served registry with a model, beside a file that must stay secret, and the file's path.
 fn victim() -> (World, Server, String) {
     let world = World::new(&[("bob", "CAN_EDIT"), ("carol", "")]);
     world.alice().greenroom(["model", "create", "wine"]).success();
@@ -22,7 +22,7 @@ fn victim() -> (World, Server, String) {
     (world, server, path)
 }
 
-/// Registers a version from a source; if it is taken, nothing that reads the version gives the file away.
+/// Registers a version from a source; if that succeeds, no request that reads the version reveals the file.
 fn attack(server: &Server, source: &str) -> u16 {
     let made = server.post("model-versions/create", &json!({ "name": "wine", "source": source })).answer();
     let reply: Value = serde_json::from_slice(&made.body).expect("JSON");
@@ -46,7 +46,8 @@ fn attack(server: &Server, source: &str) -> u16 {
     made.status
 }
 
-/// CVE-2023-1176, 2023-1177, 2023-2356, 2023-2780, 2023-6018, 2023-6975, 2025-11201: a source that is a file of the server.
+/// CVE-2023-1176, 2023-1177, 2023-2356, 2023-2780, 2023-6018, 2023-6975, 2025-11201: the source is a file of the
+/// server.
 #[test]
 fn a_source_opens_no_file_of_the_server() {
     let (_world, server, path) = victim();
@@ -72,8 +73,8 @@ fn a_source_opens_no_file_of_the_server() {
     }
 }
 
-/// CVE-2023-6909, 2024-1483, 2024-1558, 2024-1593, 2024-2928, 2024-3848, 2023-6831, 2024-1560: the path hidden in a fragment,
-/// in parameters, in a query, or encoded more than once.
+/// CVE-2023-6909, 2024-1483, 2024-1558, 2024-1593, 2024-2928, 2024-3848, 2023-6831, 2024-1560: the path hidden in a
+/// fragment, in parameters, in a query, or encoded more than once.
 #[test]
 fn a_path_hides_in_no_other_part_of_a_source() {
     let (_world, server, _) = victim();
@@ -95,7 +96,8 @@ fn a_path_hides_in_no_other_part_of_a_source() {
     }
 }
 
-/// CVE-2023-6977, 2024-3573, 2024-8859, 2023-6974, 2023-30172: schemes that a check takes for remote and a reader for local.
+/// CVE-2023-6977, 2024-3573, 2024-8859, 2023-6974, 2023-30172: schemes that a check takes for remote and a reader for
+/// local.
 #[test]
 fn no_spelling_of_a_scheme_makes_a_source_local() {
     let (_world, server, path) = victim();
@@ -121,7 +123,7 @@ fn no_spelling_of_a_scheme_makes_a_source_local() {
     }
 }
 
-/// CVE-2026-2614: a tag that switched the check of sources off, and a reader that served what was let through.
+/// CVE-2026-2614: a tag that switched the check of sources off, and a reader that served the accepted source.
 #[test]
 fn no_tag_switches_the_check_of_a_source_off() {
     let (_world, server, path) = victim();
@@ -133,10 +135,10 @@ fn no_tag_switches_the_check_of_a_source_off() {
             assert!(said(&refused).1.starts_with("Invalid prompt source: "), "{refused}");
         }
     }
-    // The last of two counts, and it says that this is no prompt: then the source is checked as any other.
+    // The last of two equal tags counts, and says that this is no prompt: then the source is checked as any other.
     let tags = json!([{ "key": "mlflow.prompt.is_prompt", "value": "true" }, { "key": "mlflow.prompt.is_prompt", "value": "false" }]);
     server.post("model-versions/create", &json!({ "name": "wine", "source": "s3://b/../x", "tags": tags })).json(400);
-    // Put there later, or by hand in git, the tag opens nothing either.
+    // Set later, or by hand in git, the tag has no effect either.
     server.post("model-versions/create", &json!({ "name": "wine", "source": path })).json(200);
     let tag = json!({ "name": "wine", "version": "1", "key": "mlflow.prompt.is_prompt", "value": "true" });
     server.post("model-versions/set-tag", &tag).json(200);
@@ -144,7 +146,7 @@ fn no_tag_switches_the_check_of_a_source_off() {
     assert!(!String::from_utf8_lossy(&read.body).contains(CANARY));
 }
 
-/// Checked when written, and when read: a version that somebody wrote into git by hand is text to the server all the same.
+/// Checked on write and on read: a version written into git by hand is only text to the server, too.
 #[test]
 fn a_source_that_came_by_git_is_not_opened_either() {
     let (world, server, path) = victim();
@@ -163,7 +165,7 @@ fn a_source_that_came_by_git_is_not_opened_either() {
     server.get(&format!("{MLFLOW}/model-versions/get?name=wine&version=1")).json(200);
 }
 
-/// CVE-2023-30172, 2023-6015, 2023-6976, 2023-6831: paths of artifacts that climb, to read, write and delete.
+/// CVE-2023-30172, 2023-6015, 2023-6976, 2023-6831: paths of artifacts with `..`, to read, write and delete.
 #[test]
 fn a_path_of_an_artifact_does_not_climb() {
     let (world, server, _) = victim();
@@ -206,7 +208,8 @@ fn a_path_of_an_artifact_does_not_climb() {
     world.is_sound();
 }
 
-/// CVE-2023-43472, 2025-1473, 2025-14279: what a page of another site makes a browser send, and names that lead here.
+/// CVE-2023-43472, 2025-1473, 2025-14279: requests that a page of another site makes a browser send, and host names
+/// that resolve to this server.
 #[test]
 fn a_page_of_another_site_acts_and_reads_nothing() {
     let (world, server, _) = victim();
@@ -238,7 +241,7 @@ fn a_page_of_another_site_acts_and_reads_nothing() {
     assert_eq!(world.subjects(1), before);
 }
 
-/// CVE-2023-6568, 2024-27132, 2024-27133: what is sent comes back as markup.
+/// CVE-2023-6568, 2024-27132, 2024-27133: input comes back as markup.
 #[test]
 fn nothing_that_is_sent_comes_back_as_markup() {
     let (_world, server, _) = victim();
@@ -279,7 +282,7 @@ fn no_spelling_of_a_name_reaches_another_model() {
     }
 }
 
-/// CVE-2024-6838, 2025-0453: huge names and many questions in one.
+/// CVE-2024-6838, 2025-0453: huge names, and many queries in one request.
 #[test]
 fn nothing_huge_is_stored() {
     let (world, server, _) = victim();
@@ -304,8 +307,8 @@ fn nothing_huge_is_stored() {
     assert_eq!(world.subjects(1), before);
 }
 
-/// CVE-2023-6014, 2024-4263, 2025-14297, 2025-15381, 2026-0545, 2026-2635, 2026-2651: routes that asked nobody who it is, levels
-/// that were not checked, and a password that everybody knows.
+/// CVE-2023-6014, 2024-4263, 2025-14297, 2025-15381, 2026-0545, 2026-2635, 2026-2651: routes without authentication,
+/// unchecked permission levels, and a well-known default password.
 #[test]
 fn every_door_asks_who_it_is() {
     let (world, server, _) = victim();
@@ -334,13 +337,13 @@ fn every_door_asks_who_it_is() {
             assert!(matches!(answer.status, 401 | 429), "{default} at {path}");
         }
     }
-    // Who may edit may not delete.
+    // A person who may edit may not delete.
     let delete = server.send("DELETE", &format!("{MLFLOW}/registered-models/delete"), &named("wine"));
     assert_eq!(delete.clone().by(world.token("bob")).answer().status, 403);
     assert_eq!(delete.by(world.token("carol")).answer().status, 404);
 }
 
-/// CVE-2022-0736, 2025-10279, 2026-4137: temporary files that others can read or foresee.
+/// CVE-2022-0736, 2025-10279, 2026-4137: temporary files that other users can read or predict.
 #[cfg(unix)]
 #[test]
 fn what_the_server_writes_is_its_owners_alone() {

@@ -1,4 +1,4 @@
-//! The workspace registry's API: with its own client, and over the wire for what that client hides.
+//! The workspace registry's API: with Databricks' own client, and over the wire for parts that the client hides.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -12,8 +12,8 @@ use super::{World, named, said, token};
 use crate::support::server::{MLFLOW, Request, Server};
 use crate::support::tools;
 
-/// Alice's registry with a model `wine` of two versions. Bob may read, Carol moves anything, Dave has no grant; Erin reads
-/// and approves with Carol what goes to Canary, which needs two approvals.
+/// Alice's registry with a model `wine` of two versions. Bob may read, Carol moves all versions, Dave has no grant.
+/// Erin reads, and approves with Carol transitions to Canary, which needs two approvals.
 fn world() -> World {
     let people = [("bob", "CAN_READ"), ("carol", "CAN_MANAGE_PRODUCTION_VERSIONS"), ("dave", ""), ("erin", "CAN_READ")];
     let world = World::new(&people);
@@ -31,7 +31,7 @@ fn with_wine() -> World {
     world
 }
 
-/// A caller who is one person.
+/// A caller with the identity of one person.
 struct By<'s> {
     server: &'s Server,
     token: &'s str,
@@ -107,7 +107,7 @@ fn what_may_be_done_about_a_request_depends_on_who_looks() {
     assert_eq!(doing(&By { server: &server, token: &reader }), ["", ""]);
 }
 
-/// Bodies as notebooks that people published send them, to the addresses that only Databricks has.
+/// Bodies as published notebooks send them, to the URLs that only Databricks has.
 #[test]
 fn numbers_and_words_are_read_as_databricks_reads_them() {
     let world = with_wine();
@@ -145,7 +145,7 @@ fn numbers_and_words_are_read_as_databricks_reads_them() {
         (&changed["status"], &changed["http_url_spec"]["enable_ssl_verification"]),
         (&json!("TEST_MODE"), &json!(false))
     );
-    // What MLflow has, too, is read by MLflow's rule.
+    // Fields that MLflow has, too, are read by MLflow's rule.
     for (path, body) in [
         ("model-versions/transition-stage", json!({ "name": "wine", "version": 1, "stage": "Staging" })),
         ("model-versions/transition-stage", {
@@ -187,7 +187,7 @@ fn a_request_says_at_once_what_it_lacks_and_that_ones_own_approval_does_not_coun
     }
     assert_eq!(warnings.len(), 3, "{made}");
     assert_eq!(made["request"]["system_comment"], json!(warnings.join(". ")));
-    // Who does not approve is told of what is missing alone.
+    // A caller who cannot approve is told only the missing conditions.
     let made = bob.post("transition-requests/create", &to("Canary", "1")).json(200);
     assert_eq!(made["warnings"].as_array().map(Vec::len), Some(2), "{made}");
     let listed = server.get("/api/greenroom/requests/list").by(world.token("erin")).json(200);
@@ -251,7 +251,7 @@ fn activities_tell_all_that_was_done_to_a_version() {
     let told = |version: &str| {
         let path = format!("model-versions/get-activities?name=wine&version={version}");
         let answer = bob.get(&path).json(200);
-        // The address without `databricks` in it is under the preview prefix, too.
+        // The URL without `databricks` in it is under the preview prefix, too.
         let preview = format!("/api/2.0/preview/mlflow/{path}");
         assert_eq!(server.get(&preview).by(world.token("bob")).json(200), answer);
         let rows = answer["activities"].as_array().expect("activities").clone();
@@ -292,11 +292,11 @@ fn arguments_come_in_the_query_or_in_the_body() {
     let delete = alice.get(&format!("comments/delete?id={id}")).method("DELETE");
     assert_eq!(delete.json(200), json!({}));
     assert_eq!(said(&delete.json(404)).0, "RESOURCE_DOES_NOT_EXIST");
-    // Unknown arguments are none of our business.
+    // Unknown arguments are ignored.
     alice.post("registered-models/create", &json!({ "name": "x", "whatever": [1] })).json(200);
 }
 
-/// Sends a request while somebody else writes, so that its answer comes too late for a client that gives up.
+/// Sends a request during another write, so that the answer comes after the client gave up.
 fn lose(world: &World, server: &Server, person: &str, method: &str, path: &str, body: &Value) {
     let repo = Repo::open(&world.sandbox.path("r/.git")).expect("the repository opens");
     let lock = repo.lock(Duration::from_secs(10)).expect("nobody else writes");
@@ -437,7 +437,7 @@ fn permissions_are_replaced_in_one_step_and_never_half() {
     assert!(!seen.to_string().contains("example.org"), "no address is shown: {seen}");
     assert_eq!(said(&server.get(root).by(world.token("dave")).json(403)).0, "PERMISSION_DENIED");
     assert_eq!(server.get(&path).by(world.token("dave")).json(404)["error_code"], "RESOURCE_DOES_NOT_EXIST");
-    // What a rule stands against is no missing permission.
+    // A refusal by a rule is not reported as a missing permission.
     let last = server.send("PUT", root, &json!({ "access_control_list": [] })).by(world.token("alice")).json(400);
     assert_eq!(said(&last).0, "INVALID_STATE", "{last}");
     world.alice().greenroom(["check"]).success();
@@ -531,7 +531,8 @@ fn no_argument_makes_the_server_fail_here_either() {
     world.alice().greenroom(["check"]).success();
 }
 
-/// What the index answers for commands and the catalog for clients is the same, also where a row leaves out what is long.
+/// The index (for commands) and the catalog (for clients) give the same answers, even for rows without their long
+/// texts.
 #[test]
 fn searches_find_by_more_than_mlflows_language_and_show_aliases() {
     let world = with_wine();
@@ -586,7 +587,7 @@ fn searches_find_by_more_than_mlflows_language_and_show_aliases() {
     let one =
         alice.greenroom(["search", "models", "stage = 'Staging' AND alias = 'first'", "-o", "json"]).success().json();
     assert_eq!(one[0]["name"], "wine");
-    // An alias that moves is seen at once, by the index, too.
+    // A moved alias is visible at once, by the index, too.
     alice.greenroom(["alias", "set", "wine", "champion", "3"]).success();
     let moved = alice.greenroom(["search", "versions", "alias = 'champion'", "-o", "json"]).success().json();
     assert_eq!(found(&moved), ["3"]);

@@ -1,7 +1,7 @@
-//! Random calls get the same answers from the server as from MLflow's own, but for what is listed.
+//! Random calls get the same answers from the server as from MLflow's own, except for the listed differences.
 //!
-//! By default about 1,000 calls; with `GREENROOM_FULL=1` more than 20,000, by two pairs of servers. `GREENROOM_SEED` takes
-//! another seed than the day's fixed one.
+//! By default about 1,000 calls; with `GREENROOM_FULL=1` more than 20,000, by two pairs of servers. `GREENROOM_SEED`
+//! replaces the fixed default seed.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use super::World;
 use crate::support::tools;
 
-/// How long MLflow's server may take to come up on a busy machine.
+/// The longest time for MLflow's server to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// MLflow's own server with an empty sqlite database; gone with the value.
+/// MLflow's own server with an empty SQLite database; stopped when the value is dropped.
 struct Mlflow {
     child: Child,
     address: String,
@@ -36,7 +36,7 @@ impl Mlflow {
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
             .stdin(Stdio::null());
-        // Its workers are its children: the group is what has to end.
+        // Its workers are its children: the whole group must be stopped.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.spawn().expect("mlflow runs");
         let server = Self { child, address: free.to_string() };
@@ -58,7 +58,7 @@ impl Drop for Mlflow {
     }
 }
 
-/// Compares `calls` calls; demands that nothing but what is listed differs.
+/// Compares `calls` calls; demands that there are only listed differences.
 fn compare(removal: &str, calls: u32, seed: u32, more: &[&str]) -> String {
     let world = World::new(&[]);
     world.alice().greenroom(["settings", "set", "--removal", removal]).any();
@@ -93,7 +93,7 @@ fn random_calls_get_mlflows_answers() {
         [run(seed()), run(seed() + 1)].map(|r| r.join().expect("all is as MLflow says"))
     });
     runs.iter().for_each(|said| eprintln!("{said}"));
-    // Each difference of the list occurred; that of the default setting occurs in the test below.
+    // Each listed difference occurred; that of the default setting occurs in the test below.
     let never = |said: &str| -> Vec<String> {
         let line = said.lines().find_map(|l| l.strip_prefix("never occurred: "));
         line.map_or_else(Vec::new, |l| l.split(", ").map(str::to_owned).collect())

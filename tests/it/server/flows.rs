@@ -1,4 +1,4 @@
-//! A model comes into the registry by MLflow's own calls, and whoever may read it loads it without the tracking store.
+//! A model is registered by MLflow's own calls, and everyone with read permission loads it without the tracking store.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,16 +13,16 @@ use super::World;
 use crate::support::server::{MLFLOW, Server};
 use crate::support::{Shell, tools};
 
-/// The addresses that `flows.py load` loads.
+/// The number of URIs that `flows.py load` loads.
 const ADDRESSES: usize = 7;
 
-/// Runs `flows.py` with the newest MLflow and gives what it prints.
+/// Runs `flows.py` with the newest MLflow and returns its output.
 #[track_caller]
 fn flows(shell: &Shell<'_>, arguments: &[&str]) -> Value {
     flows_with(tools::python(), shell, arguments)
 }
 
-/// Runs `flows.py` with a Python and gives what it prints.
+/// Runs `flows.py` with a Python and returns its output.
 #[track_caller]
 fn flows_with(python: PathBuf, shell: &Shell<'_>, arguments: &[&str]) -> Value {
     let script = tools::python_script("flows.py").into_os_string();
@@ -37,7 +37,7 @@ fn with_plugin<'s>(shell: Shell<'s>) -> Shell<'s> {
     shell.env("PYTHONPATH", tools::mlflow_plugin())
 }
 
-/// Demands that every address predicts what the model does.
+/// Demands that the model of every URI predicts as the original does.
 #[track_caller]
 fn all_predict(loaded: &Value, made: &Value) {
     let loaded = loaded.as_object().expect("an object");
@@ -47,7 +47,7 @@ fn all_predict(loaded: &Value, made: &Value) {
     }
 }
 
-/// Demands that the registry has the files, and what the run measured, of every version.
+/// Demands that the registry has the files and the run's measurements of every version.
 #[track_caller]
 fn all_recorded(world: &World, made: &Value) {
     for version in
@@ -71,14 +71,14 @@ fn all_recorded(world: &World, made: &Value) {
     world.is_sound();
 }
 
-/// A real tracking server of MLflow's, which ends with the value.
+/// A real tracking server of MLflow, which ends when its value is dropped.
 struct Tracking {
     child: Child,
     url: String,
 }
 
 impl Tracking {
-    /// Starts one in a folder.
+    /// Starts a tracking server in a folder.
     fn start(shell: &Shell<'_>, folder: &Path) -> Self {
         fs::create_dir_all(folder).expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
@@ -87,7 +87,7 @@ impl Tracking {
         command.args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()]);
         command.args(["--backend-store-uri", &format!("sqlite:///{}/mlflow.db", folder.display())]);
         command.args(["--artifacts-destination", &format!("{}/artifacts", folder.display())]);
-        // Its eight runners of jobs take half a minute of two processors to start, and no test needs them.
+        // Its eight job runners take half a minute of two processors to start, and no test needs them.
         command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false");
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle")).stderr(log).spawn();
@@ -133,7 +133,7 @@ fn plugin_by_path(python: &Path) {
     let made = flows_with(python.into(), &maker, &["register", &registry, "sqlite:///mlflow.db"]);
     all_recorded(&world, &made);
     let first: Value = serde_json::from_slice(&fs::read(&notice).expect("a server runs")).expect("JSON");
-    // What is needed lies in the registry now.
+    // The registry now holds every needed file.
     fs::remove_dir_all(world.sandbox.path("maker")).expect("it can be removed");
     let reader = with_plugin(world.sandbox.alice().within("reader"));
     let loaded = flows_with(python.into(), &reader, &["load", &registry]);
@@ -154,14 +154,14 @@ fn models_of_a_tracking_server_are_copied_by_the_plugin_and_by_the_server() {
             fs::create_dir(world.sandbox.path(folder)).expect("a folder");
         }
     }
-    // From afar, each with a token of his own, which is not the tracking server's.
+    // From a remote machine, each person with their own token, which is not the tracking server's.
     let remote = by_plugin.serve(&["--require-token"]);
     let registry = format!("greenroom+http://{}", remote.address());
     let shell = |person: &str, folder: &str| {
         let shell = with_plugin(by_plugin.sandbox.alice().within(folder));
         shell.env("GREENROOM_TOKEN", by_plugin.token(person)).env("MLFLOW_TRACKING_TOKEN", "of-the-tracking-server")
     };
-    // By the server, of which the clients know nothing but its address.
+    // By the server; the clients know only its URL.
     let server = by_server.serve(&["--tracking-uri", &tracking.url]);
     let plain = format!("http://{}", server.address());
     let clients = |folder: &str| by_server.sandbox.alice().within(folder);
@@ -197,7 +197,7 @@ fn without_the_plugin_and_without_an_allowed_place_a_version_is_a_reference() {
     }
 }
 
-/// Where the files of a version are, as a caller is told.
+/// The location of a version's files, as a caller gets it.
 fn location(server: &Server, token: &str, name: &str) -> String {
     let path = format!("{MLFLOW}/model-versions/get-download-uri?name={name}&version=1");
     server.get(&path).by(token).json(200)["artifact_uri"].as_str().expect("an address").to_owned()
@@ -244,7 +244,7 @@ fn the_plugins_own_tests_pass() {
     }
 }
 
-/// A server is found again after it ended, or was killed.
+/// The plugin starts a server again after the server ended, or was killed.
 #[test]
 fn the_plugin_starts_a_server_again_when_it_is_gone() {
     let world = World::new(&[]);
@@ -269,12 +269,12 @@ fn the_plugin_starts_a_server_again_when_it_is_gone() {
     let out = shell.run(tools::python(), ["again.py", registry.to_str().expect("UTF-8")]).success();
     assert_eq!(out.stdout().trim(), r#"[true, "0o600"]"#);
     assert_eq!(world.subjects(2), ["Alice: Register the model two", "Alice: Register the model one"]);
-    // Where there is no registry, it says so.
+    // Without a registry, the error says so.
     let none = shell.run(tools::python(), ["again.py", world.sandbox.path("").to_str().expect("UTF-8")]).code(1);
     assert!(none.stderr().contains("is in no git repository"), "{}", none.stderr());
 }
 
-/// A server of a registry that its people reach by the plugin without any token.
+/// A server of a registry that people reach by the plugin without any token.
 #[test]
 fn the_notice_of_a_server_that_somebody_started_is_used() {
     let world = World::new(&[]);

@@ -1,4 +1,4 @@
-//! The server on a full disk, on a read-only one, beside other writers, and while git keeps house.
+//! The server on a full disk, on a read-only one, beside other writers, and during git's housekeeping.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -89,7 +89,7 @@ fn the_server_the_command_line_and_git_write_at_once_and_none_loses_anything() {
                     let source = format!("s3://server/{w}/{n}");
                     let body = json!({ "name": "wine", "source": source });
                     let answer = server.post("model-versions/create", &body).answer();
-                    // Who loses too often may be told to come again; that is no acknowledgement.
+                    // A writer that loses too often may be told to retry later; that is no acknowledgement.
                     assert!(matches!(answer.status, 200 | 409 | 429), "{}", String::from_utf8_lossy(&answer.body));
                     (answer.status == 200).then_some(source)
                 };
@@ -123,8 +123,8 @@ fn the_server_the_command_line_and_git_write_at_once_and_none_loses_anything() {
     world.is_sound();
 }
 
-/// A chore of git's. Where it needs the very lock that a writer holds at that moment, it says so, and is begun again, as
-/// with any two of git's own processes.
+/// Runs a housekeeping command of git. If it fails on a lock that a writer holds, it is started again, as with any two
+/// of git's own processes.
 #[track_caller]
 fn keep_house(world: &World, chore: &[&str]) {
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! Models are copied from where it is allowed, and from nowhere else.
+//! Models are copied from allowed places only.
 
 mod upstream;
 
@@ -62,7 +62,7 @@ fn shown(world: &World, version: &str) -> String {
         .to_owned()
 }
 
-/// The files of a version, as they come out of the registry again.
+/// The files of a version, as fetched from the registry.
 fn fetched(world: &World, version: &str) -> Vec<(String, usize)> {
     let into = world.sandbox.path(format!("out-{version}"));
     let reference = format!("models:/wine/{version}");
@@ -131,7 +131,7 @@ fn what_is_not_allowed_stays_a_reference_and_is_never_opened() {
         server.post("model-versions/create", &body).json(400);
     }
     assert_eq!(upstream.asked(), Vec::<String>::new(), "nobody was asked anything");
-    // A prompt's tag changes nothing of it (CVE-2026-2614).
+    // A prompt's tag has no effect on that (CVE-2026-2614).
     let tags = json!({ "tags": [{ "key": "mlflow.prompt.is_prompt", "value": "true" }] });
     let mut prompt = tags;
     prompt["name"] = json!("wine");
@@ -186,7 +186,7 @@ fn a_tracking_server_gives_files_parameters_and_metrics() {
             assert!(record.contains(part), "{part}: {record}");
         }
     }
-    // A reference is given what its run measured at once.
+    // A reference gets the measurements of its run at once.
     let made = create(&server, "s3://bucket/model", &json!({ "run_id": RUN_ID }));
     assert!(shown(&world, made["version"].as_str().expect("a number")).contains("C = \"0.1\""));
     let everything = world.alice().git(["log", "-p", "HEAD"]).success().stdout().to_owned() + &server.log();
@@ -299,7 +299,7 @@ fn a_copy_within_the_registry_shares_the_files() {
     for part in ["uri = \"models:/wine/1\"", "C = \"0.1\"", "[artifacts]", "sklearn = \"1.9.1\""] {
         assert!(record.stdout().contains(part), "{part}: {}", record.stdout());
     }
-    // It stays when what it was copied from goes.
+    // The copy stays after its original is deleted.
     let gone = json!({ "name": "wine" });
     server.send("DELETE", &format!("{MLFLOW}/registered-models/delete"), &gone).json(200);
     let into = world.sandbox.path("copied");
@@ -368,7 +368,7 @@ fn what_failed_is_not_latest_takes_no_alias_and_enters_no_stage_in_use() {
         assert_eq!(refused["error_code"], "INVALID_PARAMETER_VALUE");
         assert!(refused["message"].as_str().is_some_and(|m| m.contains("FAILED_REGISTRATION, not READY")), "{refused}");
     }
-    // The registry may take MLflow's own rule; what is the latest follows at once.
+    // The registry may follow MLflow's own rule; the latest version follows at once.
     world.alice().greenroom(["settings", "set", "--unready", "allow"]).success();
     assert_eq!(latest(), ["2", "2", "2"]);
     server.post("registered-models/alias", &alias).json(200);

@@ -1,4 +1,4 @@
-//! Starting, keeping up with git, and stopping.
+//! Starting, following changes in git, and stopping.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -95,7 +95,7 @@ fn an_unchanged_answer_need_not_be_sent_again() {
 fn told_to_stop_it_answers_what_is_open_and_ends() {
     let world = World::new(&[]);
     let server = world.serve(&[]);
-    // A request whose body is still on its way when the signal comes.
+    // A request whose body is still in transit when the signal comes.
     let body = r#"{"name": "late"}"#;
     let mut open = TcpStream::connect(server.address()).expect("it listens");
     let head = format!(
@@ -166,7 +166,7 @@ fn nobody_asks_and_it_ends() {
     let world = World::new(&[]);
     let server = world.serve(&["--idle-exit", "2"]);
     let begun = Instant::now();
-    // A request that is under way is no idleness, and each that ends begins the time anew.
+    // A running request does not count as idle, and each finished request restarts the time.
     let mut open = TcpStream::connect(server.address()).expect("it listens");
     let head = format!(
         "POST {MLFLOW}/registered-models/create HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n",

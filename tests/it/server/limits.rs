@@ -1,4 +1,4 @@
-//! What comes from outside has limits, and nothing that is asked makes the server fail.
+//! External input has limits, and no request makes the server fail.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ fn a_body_is_at_most_a_mebibyte() {
     let of = |size: usize| json!({ "name": "wine", "description": "x".repeat(size) });
     let refused = server.post("registered-models/create", &of(1 << 20)).json(413);
     assert_eq!(said(&refused), ("BAD_REQUEST", "The body is larger than 1048576 bytes."));
-    // The server is well afterwards.
+    // The server still works afterwards.
     server.post("registered-models/create", &named("wine")).json(200);
 }
 
@@ -104,7 +104,7 @@ fn no_argument_makes_the_server_fail() {
                 }
                 let mut body = good.clone();
                 body[key.as_str()] = value.clone();
-                // What must not succeed, so that the model stays: the rest is asked for what is not there.
+                // Requests that must fail, so that the model stays; all others name things that do not exist.
                 if matches!(path, "registered-models/rename" | "model-versions/delete") && key != "name" {
                     body["name"] = json!("none");
                 }

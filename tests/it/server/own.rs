@@ -1,4 +1,4 @@
-//! Greenroom's own API: comments and activities read back, requests across models, the past, and the feed of events.
+//! Greenroom's own API: comments and activities, requests across models, as-of queries, and the feed of events.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,8 +17,8 @@ use crate::support::server::Server;
 
 const OWN: &str = "/api/greenroom";
 
-/// Alice's registry with `wine` of two versions, which Bob may read, and `hidden` of one, which he may not. Carol reads and
-/// moves everything.
+/// Alice's registry with `wine` of two versions, which Bob may read, and `hidden` of one version, which Bob may not read.
+/// Carol reads and moves all versions.
 fn world() -> World {
     let world = World::new(&[("bob", ""), ("carol", "CAN_MANAGE_PRODUCTION_VERSIONS")]);
     let alice = world.alice();
@@ -100,7 +100,7 @@ fn answers_are_made_of_the_objects_that_commands_print() {
     for path in ["notifications", "notifications?name=wine", "notifications?name=wine&version=1"] {
         answer(path);
     }
-    // The same thing is the same by command and by HTTP, but for what only the caller's rights give.
+    // Commands and HTTP show the same object, except for fields that depend on the caller's permissions.
     let shown = world.alice().greenroom(["comment", "list", "wine", "1", "-o", "json"]).success().json();
     let mut told = answer("comments/list?name=wine&version=1")["comments"].clone();
     told[0].as_object_mut().expect("a comment").remove("available_actions");
@@ -191,7 +191,7 @@ fn requests_of_all_models_are_listed_by_whose_turn_it_is() {
         }
     }
     assert_eq!(seen.len(), 4);
-    // What was decided, by whatever way, is no longer listed; and a renamed model has its requests still.
+    // A decided request is no longer listed, however it was decided; a renamed model still has its requests.
     let approve = json!({ "name": "wine", "version": "1", "stage": "Production" });
     server.post("transition-requests/approve", &approve).by(world.token("carol")).json(200);
     world.alice().greenroom(["model", "rename", "hidden", "unseen"]).success();
@@ -234,7 +234,7 @@ fn the_past_is_read_by_time_and_by_commit() {
         rows(&answer, "models", "name").iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names("carol", ""), ["wine"]);
-    // What is gone is for those who may read any model.
+    // Deleted models are visible only to people who may read every model.
     assert_eq!(names("carol", &format!("as_of={before}")), ["hidden", "wine"]);
     assert_eq!(names("bob", &format!("as_of={before}")), ["wine"]);
 
@@ -266,7 +266,7 @@ fn the_past_does_not_show_what_a_branch_holds_that_nobody_merged_nor_what_is_hid
     assert_eq!(said(&server.get(&path(&draft)).by(world.token("alice")).json(400)).0, "INVALID_PARAMETER_VALUE");
     server.get(&path(&then)).by(world.token("alice")).json(200);
     server.get(&path(&then)).by(world.token("bob")).json(404);
-    // Another model that takes the name later opens nothing of what bore it before.
+    // Another model that takes the name later gives no access to the earlier model.
     alice.greenroom(["model", "rename", "hidden", "secret"]).success();
     alice.greenroom(["model", "create", "hidden"]).success();
     alice.greenroom(["access", "grant", "--model", "hidden", "bob", "CAN_READ"]).success();
@@ -370,7 +370,7 @@ fn who_waits_hears_what_others_do_by_whatever_way() {
     let cursor = nothing["next"].as_str().expect("a cursor").to_owned();
     thread::scope(|threads| {
         let waiting = threads.spawn(|| wait(&cursor, 30));
-        // What Bob may not see does not end his waiting.
+        // An event that Bob may not see does not end Bob's long poll.
         world.alice().greenroom(["tag", "set", "hidden", "a=b"]).success();
         thread::sleep(Duration::from_millis(600));
         assert!(!waiting.is_finished());
@@ -382,7 +382,7 @@ fn who_waits_hears_what_others_do_by_whatever_way() {
     assert!(began.elapsed() < Duration::from_secs(25));
 }
 
-/// A stream of events as it comes.
+/// A stream of events.
 struct Listening(TcpStream, String);
 
 impl Listening {
@@ -396,7 +396,8 @@ impl Listening {
         Self(stream, String::new())
     }
 
-    /// Reads until a text has come, and gives all up to it; what follows is kept. Without it at the end of the stream none.
+    /// Reads until a text arrives, and returns everything up to it; the rest stays buffered. `None` if the stream ends
+    /// first.
     fn until(&mut self, text: &str) -> Option<String> {
         let mut buffer = [0; 4096];
         loop {
@@ -428,7 +429,7 @@ fn the_feed_is_a_stream_for_those_who_listen() {
     stream.until("event: version.tag_set\ndata: {").expect("what just happened");
     let data = stream.until("\n\n").expect("its end");
     assert!(data.contains("line\\nbreak"), "{data}");
-    // A browser that comes back goes on where it was, whatever the address says.
+    // A browser that reconnects continues at its last event, whatever the URL says.
     let resumed = format!("Last-Event-ID: {cursor}\r\n");
     let mut again = Listening::open(&server, world.token("bob"), "event=version.*&after=", &resumed);
     let first = again.until("event: ").and_then(|_| again.until("\n")).expect("an event");
@@ -451,7 +452,7 @@ fn a_stream_ends_with_the_right_to_listen_and_with_the_server() {
     assert!(!end.contains("model.tag_set"), "{end}");
     assert!(revoked.until("no such text").is_none(), "it has ended");
     other.until("event: model.tag_set\n").and_then(|_| other.until("\n\n")).expect("others go on");
-    // What is withdrawn is told no more.
+    // After the grant is revoked, no further event is sent.
     world.alice().greenroom(["access", "revoke", "--model", "wine", "bob"]).success();
     world.alice().greenroom(["tag", "set", "wine", "c=d"]).success();
     server.post("registered-models/create", &named("bobs")).by(world.token("bob")).json(200);
@@ -464,7 +465,7 @@ fn a_stream_ends_with_the_right_to_listen_and_with_the_server() {
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
-/// Who may ask, as the page says it.
+/// The needed permission, in the words of the page.
 fn word(needs: Needs) -> String {
     match needs {
         Needs::Nothing => "anybody".to_owned(),

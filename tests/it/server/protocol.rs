@@ -1,4 +1,4 @@
-//! HTTP is read in one way only, and nobody holds a connection by being slow.
+//! HTTP is parsed in one way only, and a slow client cannot hold a connection.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -10,12 +10,12 @@ use serde_json::json;
 use super::{World, named, said};
 use crate::support::server::{MLFLOW, Server};
 
-/// Sends bytes on a connection of their own and reads all that comes back.
+/// Sends bytes on a connection of their own and reads the whole answer.
 fn raw(server: &Server, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.address()).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
     let _ = stream.write_all(bytes);
-    // Whose last request ends the connection waits for that; who ends it himself asks for nothing more.
+    // If the last request closes the connection, the client waits for that; otherwise it closes its side itself.
     if !bytes.windows(17).any(|w| w == b"Connection: close") {
         let _ = stream.shutdown(Shutdown::Write);
     }
@@ -217,7 +217,7 @@ fn a_page_token_is_the_servers_own_and_belongs_to_its_search() {
     let other = search(&format!("&filter=name%20LIKE%20%27m%25%27&page_token={token}")).json(400);
     assert!(said(&other).1.starts_with("Invalid page token"), "{other}");
     drop(server);
-    // The key is of one run: a token of another server is none of ours.
+    // The key belongs to one run: a token of another server is invalid here.
     let again = world.serve(&[]);
     again.get(&format!("{MLFLOW}/registered-models/search?max_results=2&page_token={token}")).json(400);
 }
@@ -243,7 +243,7 @@ fn no_filter_takes_long() {
     ];
     for filter in hostile {
         let begun = Instant::now();
-        // A head has 16 KiB: what does not fit even before it is read is refused as such.
+        // A head may have 16 KiB: a larger one is refused even before it is read.
         let query: String =
             if filter.len() * 3 > 15_000 { filter.replace(' ', "+").replace('%', "%25") } else { percent(&filter) };
         let answer = server.get(&format!("{MLFLOW}/registered-models/search?filter={query}")).answer();
@@ -291,7 +291,7 @@ fn an_error_tells_nothing_of_the_inside() {
     let world = World::new(&[]);
     let server = world.serve(&[]);
     server.post("registered-models/create", &named("wine")).json(200);
-    // Somebody breaks the repository under the server.
+    // The repository is damaged while the server runs.
     world.sandbox.write("r/.git/refs/heads/main", "0123456789012345678901234567890123456789\n");
     let answer = server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).answer();
     let text = String::from_utf8_lossy(&answer.body).into_owned();

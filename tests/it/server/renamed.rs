@@ -1,4 +1,4 @@
-//! The branch is renamed, deleted or left, or the registry's files go elsewhere, while the server runs.
+//! The branch is renamed, deleted or left, or the registry's files move elsewhere, while the server runs.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn served() -> (World, Server) {
     (world, server)
 }
 
-/// Demands that reads see `wine` and that a write lands, as the newest commit of a branch.
+/// Demands that reads see `wine` and that a write succeeds, as the newest commit of a branch.
 #[track_caller]
 fn is_well(world: &World, server: &Server, branch: &str, tag: &str) {
     server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(200);
@@ -23,11 +23,11 @@ fn is_well(world: &World, server: &Server, branch: &str, tag: &str) {
     server.post("registered-models/set-tag", &body).json(200);
     let log = world.alice().git(["log", "-1", "--format=%s", branch]).success();
     assert!(log.stdout().contains(tag), "{}", log.stdout());
-    // What is read by a thread with the repository open knows the place, too.
+    // Reader threads with an open repository know the new place, too.
     server.get("/api/greenroom/activities/list?name=wine&max_results=5").answer();
 }
 
-/// Demands that everything is answered with why there is no answer.
+/// Demands that every answer is an error with the reason.
 #[track_caller]
 fn is_lost(server: &Server, why: &str) {
     for path in ["registered-models/search", "registered-models/get?name=wine", "model-versions/search"] {
@@ -44,7 +44,7 @@ fn a_branch_that_is_renamed_is_followed() {
     let (world, server) = served();
     world.alice().git(["branch", "-m", "main", "trunk"]).success();
     is_well(&world, &server, "trunk", "first");
-    // Again, with a commit in between, and packed.
+    // Again, with a commit in between, and with packed references.
     world.alice().git(["branch", "-m", "trunk", "main"]).success();
     world.alice().greenroom(["tag", "set", "wine", "between=1"]).success();
     world.alice().git(["pack-refs", "--all"]).success();
@@ -60,13 +60,13 @@ fn a_branch_that_is_deleted_is_an_error_until_it_is_back() {
     let tip = world.alice().git(["rev-parse", "HEAD"]).success().stdout().trim().to_owned();
     world.alice().git(["switch", "--quiet", "--orphan", "other"]).success();
     world.alice().git(["commit", "--quiet", "--allow-empty", "-m", "Something else"]).success();
-    // HEAD is elsewhere, and the branch is still there.
+    // HEAD is on another branch, and the served branch still exists.
     server.get(&format!("{MLFLOW}/registered-models/get?name=wine")).json(200);
     world.alice().git(["branch", "-D", "main"]).success();
     is_lost(&server, "the branch main is gone");
     world.alice().git(["branch", "main", &tip]).success();
     is_well(&world, &server, "main", "back");
-    // The same where HEAD is on no branch.
+    // The same with a detached HEAD.
     world.alice().git(["switch", "--quiet", "--detach", "main"]).success();
     is_well(&world, &server, "main", "detached");
     let tip = world.alice().git(["rev-parse", "main"]).success().stdout().trim().to_owned();

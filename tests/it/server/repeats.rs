@@ -1,4 +1,4 @@
-//! A client whose connection broke repeats its request; that makes nothing twice.
+//! A client repeats its request after a broken connection; nothing is created twice.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ fn a_version_whose_answer_was_lost_is_not_made_again() {
     let head = format!("POST {MLFLOW}/model-versions/create HTTP/1.1\r\nHost: {}\r\n", server.address());
     let length = body.to_string().len();
     let request = format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
-    // While somebody else writes, the request waits, and its client gives up.
+    // During another write the request waits, and its client gives up.
     let repo = Repo::open(&world.sandbox.path("r/.git")).expect("the repository opens");
     let lock = repo.lock(Duration::from_secs(10)).expect("nobody else writes");
     let mut stream = TcpStream::connect(server.address()).expect("it listens");

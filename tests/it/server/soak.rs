@@ -1,6 +1,7 @@
-//! Under load for long, the server takes no more memory, descriptors or threads than after a while (REL-22).
+//! Under long load, the server needs no more memory, descriptors or threads than after its warm-up (REL-22 in
+//! `tests/security.toml`).
 //!
-//! It is seconds by default; `GREENROOM_SOAK=60` makes it that many minutes.
+//! The test takes seconds by default; `GREENROOM_SOAK=60` makes it that many minutes.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,10 +14,10 @@ use super::World;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::server::Server;
 
-/// How many descriptors and threads more there may be: of connections that are just open.
+/// The allowed growth of descriptors and threads, for connections that are just open.
 const SPARE: usize = 12;
 
-/// What a process takes.
+/// The resources of a process.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     memory: u64,
@@ -35,7 +36,7 @@ impl Taken {
     }
 }
 
-/// Asks all kinds of things, again and again, of a registry that stays as large as it is.
+/// Sends all kinds of requests, again and again, to a registry of constant size.
 fn load(server: &Server, who: u64, done: &AtomicBool, asked: &AtomicU64) {
     for n in 0_u64.. {
         if done.load(Ordering::Relaxed) {
@@ -78,7 +79,7 @@ fn load(server: &Server, who: u64, done: &AtomicBool, asked: &AtomicU64) {
 #[test]
 fn under_load_for_long_it_takes_no_more_than_after_a_while() {
     let minutes = std::env::var("GREENROOM_SOAK").ok().and_then(|m| m.parse::<u64>().ok());
-    // By how much memory may grow, in KiB: in the first seconds what is remembered of what was read still fills.
+    // The allowed growth of memory, in KiB: in the first seconds the caches are still filling.
     let (warm, length, growth) = match minutes {
         Some(minutes) => (Duration::from_secs(60), Duration::from_secs(minutes * 60), 24 * 1024),
         None => (Duration::from_secs(4), Duration::from_secs(6), 96 * 1024),

@@ -1,4 +1,4 @@
-//! The router is the table: what the table has is routed, and needs what it says; what it has not is not there.
+//! The router matches the table: each row is routed and needs its listed permission; nothing else is routed.
 
 use std::collections::BTreeSet;
 
@@ -34,11 +34,11 @@ fn every_row_but_the_open_ones_wants_credentials_and_no_other_address_answers() 
             let known = asked.clone().by(world.token("alice")).answer();
             let code = || serde_json::from_slice::<serde_json::Value>(&known.body).expect("JSON")["error_code"].clone();
             match row {
-                // A row is routed: what it says of no arguments is its own matter, but it is not "no such address".
+                // A routed row may refuse empty arguments in its own way, but not as "no such URL".
                 Some(_) => assert!(known.status == 200 || code() != "ENDPOINT_NOT_FOUND", "{method} {path}"),
                 None => assert_eq!((known.status, code()), (404, json!("ENDPOINT_NOT_FOUND")), "{method} {path}"),
             }
-            // Where a token in the address is the authority, nothing is done without one.
+            // If a token in the URL is the authority, the request needs that token.
             let is = |needs| rows.iter().any(|r| r.path == path && r.needs == needs);
             match row {
                 Some(_) if is(Needs::Token) => assert_eq!(asked.answer().status, 403, "{method} {path}"),

@@ -1,4 +1,4 @@
-//! Webhooks over the APIs: by the wire, by the real clients, and that their secrets stay secret.
+//! Webhooks over the APIs: by the wire, by the real clients, and the secrecy of their secrets.
 
 mod clients;
 mod rest;

@@ -1,4 +1,4 @@
-//! A channel that keeps what it is given and answers on cue, and a watcher in this process that serves it.
+//! A channel that records its deliveries and answers as scripted, and a watcher in this process that uses it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -9,32 +9,32 @@ use greenroom::watch::{Home, Level, Message, Options, Source, Watcher};
 
 use super::Shell;
 
-/// What the channel was given in an attempt.
+/// One attempt to deliver, as the channel got it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// The channel.
+    /// The name of the channel.
     pub channel: String,
-    /// The delivery.
+    /// The id of the delivery.
     pub id: String,
-    /// The happening's own id.
+    /// The id of the event.
     pub happening: String,
-    /// The event's name.
+    /// The name of the event.
     pub event: String,
-    /// The model, or `registry`.
+    /// The queue: the model, or `registry`.
     pub lane: String,
-    /// What happened, printed.
+    /// The event as text.
     pub text: String,
-    /// How often it was tried before.
+    /// The number of earlier attempts.
     pub attempt: u32,
-    /// When.
+    /// The time of the attempt.
     pub at: Instant,
-    /// Whether it was taken.
+    /// Whether the channel accepted it.
     pub taken: bool,
 }
 
 type Act = dyn Fn(&Told) -> Outcome + Send + Sync;
 
-/// What all channels of a test were given.
+/// The attempts of all channels of a test.
 #[derive(Default)]
 pub struct Book {
     told: Mutex<Vec<Told>>,
@@ -52,7 +52,7 @@ impl Book {
         self.told.lock().expect("no thread failed")
     }
 
-    /// What was taken, in order.
+    /// The accepted attempts, in order.
     pub fn taken(&self) -> Vec<Told> {
         self.lock().iter().filter(|t| t.taken).cloned().collect()
     }
@@ -71,19 +71,19 @@ impl Book {
         told.clone()
     }
 
-    /// What the watcher said.
+    /// The messages of the watcher.
     pub fn said(&self) -> Vec<String> {
         let said = self.said.lock().expect("no thread failed");
         said.iter().map(|m| format!("{:?} {} {:?}", m.level, m.text, m.details)).collect()
     }
 
-    /// Whether the watcher said something with these words that matters so much.
+    /// Whether the watcher logged a message with these words at this level.
     pub fn has_said(&self, level: Level, words: &str) -> bool {
         let said = self.said.lock().expect("no thread failed");
         said.iter().any(|m| m.level == level && m.text.contains(words))
     }
 
-    /// Waits until the watcher has said something with these words that matters so much.
+    /// Waits until the watcher has logged a message with these words at this level.
     #[track_caller]
     pub fn hear(&self, level: Level, words: &str) {
         let end = Instant::now() + Duration::from_secs(20);
@@ -93,7 +93,7 @@ impl Book {
         }
     }
 
-    /// Options of a watcher that tells this book.
+    /// Options of a watcher that reports to this book.
     pub fn options(self: &Arc<Self>, source: Source) -> Options {
         let book = Arc::clone(self);
         let tell = move |message: &Message| {
@@ -103,13 +103,13 @@ impl Book {
         Options { source, ..Options::new(Arc::new(tell)) }
     }
 
-    /// A channel that writes into this book.
+    /// A channel that records into this book.
     pub fn channel(self: &Arc<Self>, name: &str, act: impl Fn(&Told) -> Outcome + Send + Sync + 'static) -> Fake {
         Fake { name: name.to_owned(), book: Arc::clone(self), act: Arc::new(act), most: 1 }
     }
 }
 
-/// A channel that tells of every event, in lanes by model.
+/// A channel for every event, with a queue for each model.
 #[derive(Clone)]
 pub struct Fake {
     name: String,
@@ -119,7 +119,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// The same, putting as many as this into one message.
+    /// The same channel, with up to `most` events in one message.
     pub fn putting_together(self, most: usize) -> Self {
         Self { most, ..self }
     }
@@ -133,7 +133,7 @@ impl Channel for Fake {
     fn jobs(&self, happening: &Happening, moment: &Moment<'_>) -> Result<Vec<Job>, DeliverError> {
         assert!(moment.tip.settings()?.is_some(), "the newest state is there");
         let key = happening.what.name().to_owned();
-        // What goes together is held back, if only until now.
+        // Events that share a message are held back, if only until now.
         let not_before = (self.most > 1).then_some(happening.at);
         Ok(vec![Job { lane: lane(happening), key, not_before }])
     }
@@ -163,7 +163,7 @@ impl Channel for Fake {
     }
 }
 
-/// The model that a happening is about.
+/// The model of an event.
 fn lane(happening: &Happening) -> String {
     let model = match &happening.what {
         What::Event(event) => event.model().map(ToString::to_string),
@@ -172,22 +172,22 @@ fn lane(happening: &Happening) -> String {
     model.unwrap_or_else(|| "registry".to_owned())
 }
 
-/// An outcome.
+/// The outcome of a successful attempt.
 pub fn delivered() -> Outcome {
     Outcome::Delivered("taken".to_owned())
 }
 
-/// An outcome.
+/// The outcome of an attempt that must be repeated.
 pub fn retry() -> Outcome {
     Outcome::Retry { why: "500".to_owned(), after: None }
 }
 
-/// A source that always gives these channels.
+/// A source that always returns these channels.
 pub fn always(channels: Vec<Fake>) -> Source {
     Arc::new(move |_, _| Ok(channels.iter().cloned().map(|c| Box::new(c) as Box<dyn Channel>).collect()))
 }
 
-/// A source that gives a channel for each webhook that is active.
+/// A source that returns a channel for each active webhook.
 pub fn by_webhook(channel: impl Fn(&str) -> Fake + Send + Sync + 'static) -> Source {
     Arc::new(move |_, tip| {
         let active = |w: &greenroom::entity::Webhook| w.state == greenroom::entity::webhook::WebhookState::Active;
@@ -202,17 +202,17 @@ pub fn home(shell: &Shell<'_>) -> Home {
     Home::of(&Registry::discover(&shell.folder()).expect("a registry"))
 }
 
-/// A watcher that ends with the value, and says why if it failed.
+/// A watcher that ends when its value is dropped, and panics with the reason if it failed.
 pub struct Running(Option<Watcher>);
 
 impl Running {
-    /// Starts one.
+    /// Starts a watcher.
     #[track_caller]
     pub fn start(home: &Home, options: Options) -> Self {
         Self(Some(Watcher::start(home.clone(), options).expect("a thread")))
     }
 
-    /// Ends it and waits for that.
+    /// Stops the watcher and waits for its end.
     #[track_caller]
     pub fn end(mut self) {
         if let Some(watcher) = self.0.take() {

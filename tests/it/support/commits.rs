@@ -1,4 +1,4 @@
-//! Commits that are made in this process, many in a second: for tests of who is told of them.
+//! Commits made in this process, many per second, for tests of deliveries.
 
 use greenroom::action::Action;
 use greenroom::git::Ident;
@@ -6,8 +6,8 @@ use greenroom::registry::{Asker, Options, Registry};
 use greenroom::text::Text;
 use greenroom::time::Timestamp;
 
-/// Makes Alice's commit number so many, with one event: a tag `n` with that number, of one of so many models `m0`, `m1`…
-/// Gives its id. It is not flushed to the disk.
+/// Makes Alice's commit number `n`, with one event: the tag `n` with that number, on one of `models` models `m0`,
+/// `m1`… Returns its id. The commit is not flushed to the disk.
 pub fn tag(registry: &Registry, n: u32, models: u32) -> String {
     let now = Timestamp::from_seconds(1_800_000_000 + i64::from(n));
     let who = Ident::new("Alice", "alice@example.org", now);

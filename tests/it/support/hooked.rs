@@ -1,4 +1,4 @@
-//! A receiver of webhooks: it keeps what it gets and answers as it is told to.
+//! A receiver of webhooks that records its requests and answers as told.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A request as it came in.
+/// A received request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Got {
-    /// The first line without the version: `POST /path`.
+    /// The first line without the HTTP version: `POST /path`.
     pub line: String,
-    /// The headers, their names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -31,10 +31,10 @@ impl Got {
     }
 }
 
-/// What a receiver does with a connection once it has read the request from it.
+/// The reaction of a receiver to a request.
 type Answer = dyn Fn(&Got, &mut TcpStream) + Send + Sync;
 
-/// A receiver that ends with the value.
+/// A receiver that ends when its value is dropped.
 pub struct Hooked {
     address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
@@ -42,21 +42,21 @@ pub struct Hooked {
 }
 
 impl Hooked {
-    /// One that answers with these bytes.
+    /// A receiver that answers with these bytes.
     pub fn saying(answer: &'static str) -> Self {
         Self::with(move |_, stream| {
             let _ = stream.write_all(answer.as_bytes());
         })
     }
 
-    /// One that answers with a status.
+    /// A receiver that answers with a status.
     pub fn with_status(status: u16) -> Self {
         Self::with(move |_, stream| {
             let _ = write!(stream, "HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\nOK");
         })
     }
 
-    /// One that does what it likes.
+    /// A receiver that reacts with a closure.
     pub fn with(answer: impl Fn(&Got, &mut TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it has an address");
@@ -74,17 +74,17 @@ impl Hooked {
         Self { address, got, connections }
     }
 
-    /// Where it listens.
+    /// The address that the receiver listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its URL.
+    /// The URL of the receiver.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    /// Waits until so many requests came, half a minute at most.
+    /// Waits until `count` requests arrived, half a minute at most.
     #[track_caller]
     pub fn wait(&self, count: usize) {
         let end = Instant::now() + Duration::from_secs(30);
@@ -94,17 +94,17 @@ impl Hooked {
         }
     }
 
-    /// What it got so far.
+    /// The requests so far.
     pub fn got(&self) -> Vec<Got> {
         self.got.lock().expect("no thread fails with the lock held").clone()
     }
 
-    /// How many connections were made to it.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// The one request that it got.
+    /// The only request; panics if there is none, or more than one.
     #[track_caller]
     pub fn only(&self) -> Got {
         let got = self.got();
@@ -113,7 +113,7 @@ impl Hooked {
     }
 }
 
-/// Answers the requests of a connection until there is none any more.
+/// Answers the requests of a connection until it ends.
 fn serve(stream: TcpStream, kept: &Mutex<Vec<Got>>, answer: &Answer) {
     let Ok(mut out) = stream.try_clone() else { return };
     let mut reader = BufReader::new(stream);

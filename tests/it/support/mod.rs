@@ -1,4 +1,4 @@
-//! What integration tests share: a sandbox for processes, and the outside tools they compare with.
+//! Shared support of the integration tests: a sandbox for processes, and the external tools that tests compare with.
 //!
 //! ```ignore
 //! let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! Things made once under `target/` and shared by all test processes.
+//! Folders made once under `target/` and shared by all test processes.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ pub fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the temporary folder is in the target folder")
 }
 
-/// The folder `target/<name>`, made by `make` if no test process before this one has completed it.
+/// The folder `target/<name>`, made by `make` unless an earlier test process has completed it.
 ///
-/// Others that ask meanwhile wait. What a killed process left unfinished is removed and made anew.
+/// Concurrent callers wait. A folder that a killed process left unfinished is removed and made again.
 pub fn made_once(target: &Path, name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let folder = target.join(name);
     let complete = folder.join(".complete");
@@ -28,7 +28,7 @@ pub fn made_once(target: &Path, name: &str, make: impl FnOnce(&Path) -> Result<(
     Ok(folder)
 }
 
-/// Runs `act` while no other thread or process is in here with the same name.
+/// Runs `act` while no other thread or process runs an act with the same name.
 pub fn locked<T>(target: &Path, name: &str, act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     let path = target.join(format!("{name}.lock"));
     let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
@@ -38,7 +38,7 @@ pub fn locked<T>(target: &Path, name: &str, act: impl FnOnce() -> Result<T, Stri
     result
 }
 
-/// Runs a command to its end; if it fails, says which and the end of what it printed.
+/// Runs a command to its end. The error names the command and holds the end of its output.
 pub fn run(command: &mut Command) -> Result<String, String> {
     let shown = format!("{command:?}");
     let out = command.output().map_err(|e| format!("{shown}: {e}"))?;

@@ -1,5 +1,5 @@
-//! An HTTP receiver that misbehaves on cue: it fails, stalls, hangs up, dies and comes back on the same port, and keeps
-//! every request that it read.
+//! An HTTP receiver that fails as scripted: it fails, stalls, hangs up, dies and comes back on the same port. It
+//! records every request that it read.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -9,19 +9,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A request as it was read.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// The headers, their names in lower case.
+    /// The headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Vec<u8>,
-    /// What it was answered: 0 where the connection was cut instead.
+    /// The status of the answer; 0 if the connection was cut instead.
     pub status: u16,
 }
 
 impl Received {
-    /// A header.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
@@ -32,22 +32,22 @@ impl Received {
     }
 }
 
-/// What to do with a request.
+/// The reaction to a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// Answer with this status.
     Status(u16),
     /// Answer with this status and a header.
     With(u16, &'static str, String),
-    /// Wait so long, then answer 200.
+    /// Wait this long, then answer 200.
     Late(Duration),
-    /// Hang up without an answer, though it was read.
+    /// Hang up without an answer, although the request was read.
     HangUp,
 }
 
 type Script = dyn Fn(&Received, usize) -> Reply + Send + Sync;
 
-/// A receiver; it stops with the value.
+/// A receiver; it stops when its value is dropped.
 pub struct Receiver {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -62,12 +62,12 @@ struct Shared {
 }
 
 impl Receiver {
-    /// One that answers each request with 200.
+    /// A receiver that answers each request with 200.
     pub fn start() -> Self {
         Self::scripted(|_, _| Reply::Status(200))
     }
 
-    /// One that does with each request what the script says; it is given the request and how many came before.
+    /// A receiver that reacts as the script says. The script gets the request and the number of earlier requests.
     pub fn scripted(script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
@@ -103,20 +103,20 @@ impl Receiver {
         });
     }
 
-    /// Does something else from now on.
+    /// Replaces the script from now on.
     pub fn script(&self, script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) {
         *self.shared.script.lock().expect("no thread failed") = Arc::new(script);
     }
 
-    /// Where it is: `http://127.0.0.1:PORT`.
+    /// The URL of the receiver: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Dies: nobody listens, and open connections are cut.
+    /// Dies: the port is closed, and open connections are cut.
     pub fn die(&self) {
         if self.shared.up.swap(false, Ordering::SeqCst) {
-            // The thread that accepts looks when somebody comes.
+            // The accepting thread checks for the end only when a connection arrives.
             let _ = TcpStream::connect(self.address);
             for stream in self.shared.open.lock().expect("no thread failed").drain(..) {
                 let _ = stream.shutdown(Shutdown::Both);
@@ -138,12 +138,12 @@ impl Receiver {
         self.serve(listener);
     }
 
-    /// What it read so far.
+    /// The requests so far.
     pub fn seen(&self) -> Vec<Received> {
         self.lock().clone()
     }
 
-    /// How much it read so far.
+    /// The number of requests so far.
     pub fn count(&self) -> usize {
         self.lock().len()
     }
@@ -152,7 +152,7 @@ impl Receiver {
         self.shared.seen.lock().expect("no thread failed")
     }
 
-    /// Waits until what it read is as wanted, a minute at most; gives it.
+    /// Waits until the requests are as wanted, a minute at most; returns them.
     #[track_caller]
     pub fn wait(&self, what: &str, wanted: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         let end = Instant::now() + Duration::from_secs(60);
@@ -173,7 +173,7 @@ impl Drop for Receiver {
 }
 
 impl Shared {
-    /// Reads requests and answers them until the other side, or the script, hangs up.
+    /// Reads requests and answers them until the client, or the script, hangs up.
     fn converse(&self, stream: &TcpStream) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream);
         while let Some(mut request) = read(&mut reader)? {
@@ -206,7 +206,7 @@ impl Shared {
     }
 }
 
-/// Reads a request; none where the connection ended before one.
+/// Reads a request; `None` if the connection ended before the next one.
 fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Received>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {

@@ -1,4 +1,4 @@
-//! A folder of its own for a test, and processes that know nothing but it.
+//! A folder for one test, and processes that see nothing of the machine's configuration.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A temporary folder with a home, a place to work in, and git settings of its own; gone when dropped.
+/// A temporary folder with a home, a working folder, and git settings of its own; deleted when dropped.
 #[derive(Debug)]
 pub struct Sandbox {
     _guard: TempDir,
@@ -18,7 +18,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// An empty one: no repository, no git settings but the name of the first branch, `main`.
+    /// An empty sandbox: no repository, no git settings except the name of the first branch, `main`.
     pub fn new() -> Self {
         let guard = TempDir::with_prefix("greenroom-").expect("a temporary folder");
         // git prints paths without symbolic links, and so must tests.
@@ -30,12 +30,12 @@ impl Sandbox {
         Self { _guard: guard, root }
     }
 
-    /// A path within the folder that commands run in; `""` for that folder itself.
+    /// A path within the working folder of commands; `""` is that folder itself.
     pub fn path(&self, inner: impl AsRef<Path>) -> PathBuf {
         self.root.join("work").join(inner)
     }
 
-    /// Writes a file and the folders on the way to it.
+    /// Writes a file, and creates its parent folders.
     #[track_caller]
     pub fn write(&self, inner: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
         let path = self.path(inner);
@@ -51,17 +51,17 @@ impl Sandbox {
         fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
-    /// Commands by Alice, in the folder of [`Self::path`].
+    /// A shell for Alice, in the working folder.
     pub fn alice(&self) -> Shell<'_> {
         self.shell("Alice", "alice@example.org")
     }
 
-    /// Commands by Bob.
+    /// A shell for Bob.
     pub fn bob(&self) -> Shell<'_> {
         self.shell("Bob", "bob@example.org")
     }
 
-    /// Commands by someone, as git's environment names them.
+    /// A shell for a person, whom git's environment variables name.
     pub fn shell(&self, name: &str, email: &str) -> Shell<'_> {
         let shell = Shell { sandbox: self, folder: self.path(""), vars: BTreeMap::new(), input: Vec::new() };
         ["AUTHOR", "COMMITTER"].into_iter().fold(shell, |shell, role| {
@@ -80,7 +80,7 @@ impl Sandbox {
     }
 }
 
-/// How to run commands in a sandbox: by whom, where, when, with what.
+/// The person, folder, time and environment of commands in a sandbox.
 #[derive(Debug, Clone)]
 pub struct Shell<'a> {
     sandbox: &'a Sandbox,
@@ -90,7 +90,7 @@ pub struct Shell<'a> {
 }
 
 impl Shell<'_> {
-    /// In this folder, relative to the present one.
+    /// Changes to a folder, relative to the current one.
     pub fn within(mut self, folder: impl AsRef<Path>) -> Self {
         self.folder.push(folder);
         self
@@ -101,24 +101,24 @@ impl Shell<'_> {
         self.folder.clone()
     }
 
-    /// With git's dates set to a time such as `2026-03-01T12:00:00Z`.
+    /// Sets git's dates to a time such as `2026-03-01T12:00:00Z`.
     pub fn at(self, time: &str) -> Self {
         self.env("GIT_AUTHOR_DATE", time).env("GIT_COMMITTER_DATE", time)
     }
 
-    /// With an environment variable.
+    /// Sets an environment variable.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.vars.insert(name.into(), value.into());
         self
     }
 
-    /// With these bytes as standard input; without this it is empty.
+    /// Sets the standard input, which is empty by default.
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = bytes.into();
         self
     }
 
-    /// The command with nothing in its environment but what the sandbox gives, to be started by the caller.
+    /// A command with only the sandbox's environment, for the caller to start.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let home = self.sandbox.root.join("home");
         let binaries = Path::new(env!("CARGO_BIN_EXE_greenroom")).parent().map(Path::to_owned);
@@ -155,7 +155,7 @@ impl Shell<'_> {
         self.run("git", args)
     }
 
-    /// Runs any program to its end.
+    /// Runs a program to its end.
     #[track_caller]
     pub fn run(&self, program: impl AsRef<OsStr>, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
         let mut command = self.command(&program);
@@ -165,7 +165,7 @@ impl Shell<'_> {
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{shown}: {e}"));
         let mut stdin = child.stdin.take().expect("standard input is a pipe");
         let ended = std::thread::scope(|threads| {
-            // A program may end without reading all of its input, which is its right.
+            // A program may end without reading all of its input.
             threads.spawn(move || stdin.write_all(&self.input).ok());
             child.wait_with_output()
         });
@@ -174,7 +174,7 @@ impl Shell<'_> {
     }
 }
 
-/// What became of a command; its text is to be had by saying which outcome is right.
+/// The result of a command. A test gets its text by naming the expected outcome.
 #[derive(Debug)]
 #[must_use = "say which outcome is right, with .success() or .code(n)"]
 pub struct Output {
@@ -189,14 +189,14 @@ impl Output {
         self.code(0)
     }
 
-    /// Stdout and stderr as text, whatever the exit code; for tests of what is printed in any case.
+    /// Stdout and stderr as text, whatever the exit code; for tests of output in any case.
     #[track_caller]
     pub fn any(self) -> (String, String) {
         assert!(self.code.is_some(), "killed: {}", self.done.shown);
         (self.done.stdout().to_owned(), self.done.stderr().to_owned())
     }
 
-    /// Stdout, stderr and the exit code, none where a signal ended it.
+    /// Stdout, stderr and the exit code; `None` if a signal ended the command.
     pub fn ended(self) -> (String, String, Option<i32>) {
         (self.done.stdout().to_owned(), self.done.stderr().to_owned(), self.code)
     }
@@ -216,7 +216,7 @@ impl Output {
     }
 }
 
-/// What a command printed.
+/// The output of a command.
 #[derive(Debug)]
 pub struct Done {
     shown: String,

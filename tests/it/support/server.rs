@@ -1,4 +1,4 @@
-//! A served registry, and requests to it as they go over the wire.
+//! A served registry, and requests to it as bytes on the wire.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::Shell;
 
-/// The prefix of MLflow's addresses.
+/// The path prefix of MLflow's API.
 pub const MLFLOW: &str = "/api/2.0/mlflow";
 
-/// A `greenroom serve` that ends with the value.
+/// A `greenroom serve` process that ends when its value is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -23,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the registry in the shell's folder at a free port; `log` is the file that its standard error goes to.
+    /// Serves the registry in the shell's folder on a free port; `log` is the file for its standard error.
     #[track_caller]
     pub fn start(shell: &Shell<'_>, log: PathBuf, options: &[&str]) -> Self {
         let mut command = shell.command(env!("CARGO_BIN_EXE_greenroom"));
@@ -41,7 +41,7 @@ impl Server {
         Self { child, address, log }
     }
 
-    /// A connection to it, with some bytes sent.
+    /// Opens a connection to the server and sends some bytes.
     #[track_caller]
     pub fn connect(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address()).expect("it listens");
@@ -49,27 +49,27 @@ impl Server {
         stream
     }
 
-    /// Where it listens: address and port.
+    /// The address and port that the server listens on.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The process.
+    /// The id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it wrote on standard error.
+    /// The standard error of the server so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("the log is there")
     }
 
-    /// A request of `GET`.
+    /// A `GET` request.
     pub fn get(&self, path: &str) -> Request<'_> {
         Request { server: self, method: "GET", path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
-    /// A request of another method without a body.
+    /// A request without a body.
     pub fn request(&self, method: &'static str, path: &str) -> Request<'_> {
         Request { method, ..self.get(path) }
     }
@@ -80,7 +80,7 @@ impl Server {
         request.header("Content-Type", "application/json")
     }
 
-    /// A `POST` to MLflow's API.
+    /// A `POST` request to MLflow's API.
     pub fn post(&self, path: &str, body: &Value) -> Request<'_> {
         self.send("POST", &format!("{MLFLOW}/{path}"), body)
     }
@@ -92,13 +92,13 @@ impl Server {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Ends it as a power failure would.
+    /// Kills the server, as a power failure would.
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it can be waited for");
     }
 
-    /// Waits for its end.
+    /// Waits until the server ends.
     pub fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it can be waited for")
     }
@@ -123,28 +123,28 @@ pub struct Request<'s> {
 }
 
 impl Request<'_> {
-    /// With a header; the same name may come more than once.
+    /// Adds a header; a name can occur several times.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With another method.
+    /// Changes the method.
     pub fn method(self, method: &'static str) -> Self {
         Self { method, ..self }
     }
 
-    /// With these bytes as the body.
+    /// Sets the body.
     pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..self }
     }
 
-    /// As the person of a token.
+    /// Authenticates with a token.
     pub fn by(self, token: &str) -> Self {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
-    /// Sends it and reads the answer; an error where the server went away.
+    /// Sends the request and reads the answer; an error if the server closed the connection.
     pub fn try_answer(&self) -> std::io::Result<Answer> {
         let mut stream = TcpStream::connect(self.server.address())?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -160,20 +160,20 @@ impl Request<'_> {
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes())?;
-        // A body that is refused unread may not be taken to its end.
+        // The server may refuse a body without reading it to its end.
         let _ = stream.write_all(&self.body);
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes);
         Answer::read(&bytes).ok_or_else(|| read.err().unwrap_or_else(|| std::io::ErrorKind::UnexpectedEof.into()))
     }
 
-    /// Sends it and reads the answer.
+    /// Sends the request and reads the answer.
     #[track_caller]
     pub fn answer(&self) -> Answer {
         self.try_answer().unwrap_or_else(|e| panic!("{} {}: {e}\n{}", self.method, self.path, self.server.log()))
     }
 
-    /// Sends it, demands a status, and gives the JSON of the answer.
+    /// Sends the request, demands a status, and returns the JSON of the answer.
     #[track_caller]
     pub fn json(&self, status: u16) -> Value {
         let answer = self.answer();
@@ -183,19 +183,19 @@ impl Request<'_> {
     }
 }
 
-/// An answer.
+/// An HTTP answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The headers, their names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Reads an answer that the connection's end ends.
+    /// Reads an answer that ends with the connection.
     fn read(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
         let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
@@ -205,7 +205,7 @@ impl Answer {
         let headers: Vec<_> = lines.filter_map(header).collect();
         let length = headers.iter().find(|(k, _)| k == "content-length").and_then(|(_, v)| v.parse().ok());
         let body = bytes.get(end + 4..)?;
-        // An answer that is cut off is none.
+        // A truncated answer does not count.
         if length.is_some_and(|length: usize| body.len() < length) {
             return None;
         }

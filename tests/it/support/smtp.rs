@@ -1,4 +1,4 @@
-//! A mail server that does as it is told: `tests/python/smtp_sink.py`.
+//! A scripted mail server: `tests/python/smtp_sink.py`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -19,7 +19,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts one at a free port that keeps what it took in a folder.
+    /// Starts a server on a free port that stores accepted mails in a folder.
     #[track_caller]
     pub fn start(folder: &Path, options: &[&str]) -> Self {
         fs::create_dir_all(folder).expect("the sandbox is writable");
@@ -29,7 +29,7 @@ impl Sink {
         sink
     }
 
-    /// Starts it again at the same port, if it died or was killed.
+    /// Starts the server again on the same port, after it died or was killed.
     #[track_caller]
     pub fn revive(&mut self) {
         self.kill();
@@ -45,7 +45,7 @@ impl Sink {
         self.child = Some(child);
     }
 
-    /// Ends it at once.
+    /// Kills the server.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -53,12 +53,12 @@ impl Sink {
         }
     }
 
-    /// Whether it has ended by itself.
+    /// Whether the server has ended by itself.
     pub fn has_died(&mut self) -> bool {
         self.child.as_mut().is_none_or(|c| matches!(c.try_wait(), Ok(Some(_))))
     }
 
-    /// Waits for its end, which comes when it is told to die.
+    /// Waits until a server that was told to die ends.
     #[track_caller]
     pub fn dies(&mut self) {
         for _ in 0..500 {
@@ -70,22 +70,22 @@ impl Sink {
         panic!("the mail server lives");
     }
 
-    /// Its port.
+    /// The port of the server.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Says how it shall answer.
+    /// Sets the server's answers.
     pub fn answers(&self, answers: &Value) {
         let new = self.folder.join("answers.new");
         fs::write(&new, answers.to_string()).expect("the sandbox is writable");
         fs::rename(new, self.folder.join("answers.json")).expect("the sandbox is writable");
     }
 
-    /// What it took, oldest first.
+    /// The accepted mails, oldest first.
     pub fn mails(&self) -> Vec<Mail> {
         let text = fs::read_to_string(self.folder.join("mails.jsonl")).unwrap_or_default();
-        // A line that was cut off when the server was killed is no mail: nobody was told that it was taken.
+        // A line that was cut off when the server was killed is no mail: its client got no confirmation.
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).map(Mail).collect()
     }
 }
@@ -96,12 +96,12 @@ impl Drop for Sink {
     }
 }
 
-/// A mail as the server took it.
+/// An accepted mail.
 #[derive(Debug, Clone)]
 pub struct Mail(pub Value);
 
 impl Mail {
-    /// Whom it was handed over for.
+    /// The recipient in the SMTP envelope.
     pub fn to(&self) -> &str {
         self.0["to"][0].as_str().expect("a recipient")
     }
@@ -112,17 +112,17 @@ impl Mail {
         all.iter().find(|h| h[0].as_str() == Some(name)).and_then(|h| h[1].as_str())
     }
 
-    /// Its Message-ID.
+    /// The Message-ID.
     pub fn id(&self) -> &str {
         self.header("Message-ID").expect("a mail has an id")
     }
 
-    /// Its subject.
+    /// The subject.
     pub fn subject(&self) -> &str {
         self.header("Subject").expect("a mail has a subject")
     }
 
-    /// Its plain text.
+    /// The plain text.
     pub fn text(&self) -> &str {
         self.0["text"].as_str().expect("a text")
     }

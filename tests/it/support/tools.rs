@@ -1,4 +1,4 @@
-//! The outside tools that tests compare with. Each is installed on first use; a failure says what to do.
+//! The external tools that tests compare with. Each is installed on first use; a failure says what to do.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::provision::{locked, made_once, run, target};
 
-/// Fails a test, or all that ask, with one text: what could not be had and why.
+/// Returns a tool, or fails every test that needs it with the same text: the missing tool and the reason.
 #[track_caller]
 fn had<T: Clone>(what: &str, result: &Result<T, String>) -> T {
     match result {
@@ -30,7 +30,7 @@ pub fn python_script(name: &str) -> PathBuf {
     file("tests/python").join(name)
 }
 
-/// The Python of a virtual environment that holds `tests/python/requirements.txt`: MLflow, scikit-learn and theirs.
+/// The Python of a virtual environment with `tests/python/requirements.txt`: MLflow, scikit-learn and their packages.
 #[track_caller]
 pub fn python() -> PathBuf {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -78,7 +78,7 @@ fn make_mlflow_plugin() -> Result<PathBuf, String> {
     }
     let name = format!("test-mlflow-plugin-{:016x}", hasher.finish());
     made_once(target(), &name, |folder| {
-        // pip builds in the source's folder, which is not to change.
+        // pip builds in the folder of the source, which must not change.
         let copy = folder.with_extension("source");
         run(Command::new("rm").arg("-rf").arg(&copy))?;
         run(Command::new("cp").arg("-r").arg(&source).arg(&copy))?;
@@ -87,35 +87,35 @@ fn make_mlflow_plugin() -> Result<PathBuf, String> {
     })
 }
 
-/// Makes sure that `git lfs` works.
+/// Ensures that `git lfs` works.
 #[track_caller]
 pub fn git_lfs() {
     static GIT_LFS: OnceLock<Result<(), String>> = OnceLock::new();
     had("git-lfs", GIT_LFS.get_or_init(|| installed(&[&["git", "lfs", "version"]])));
 }
 
-/// Makes sure that there are sshd, gitolite, nginx and fcgiwrap.
+/// Ensures that sshd, gitolite, nginx and fcgiwrap are installed.
 #[track_caller]
 pub fn git_hosts() {
     static HOSTS: OnceLock<Result<(), String>> = OnceLock::new();
-    // Servers have no harmless option in common, and lie where not everybody's PATH leads: finding them is enough.
+    // Servers have no harmless option in common, and may lie outside of PATH: checking that they exist is enough.
     let found = "command -v gitolite && command -v openssl && test -x /usr/sbin/sshd && test -x /usr/sbin/nginx && \
                  test -x /usr/sbin/fcgiwrap";
     had("sshd, gitolite3, nginx, fcgiwrap and openssl", HOSTS.get_or_init(|| installed(&[&["sh", "-c", found]])));
 }
 
-/// Makes sure that there is OpenSMTPD.
+/// Ensures that OpenSMTPD is installed.
 #[track_caller]
 pub fn opensmtpd() {
     static SMTPD: OnceLock<Result<(), String>> = OnceLock::new();
     had("opensmtpd, run by root", SMTPD.get_or_init(|| installed(&[&["sh", "-c", "command -v smtpd"]])));
 }
 
-/// Makes sure that git can sign with `ssh-keygen` and `gpg`.
+/// Ensures that git can sign with `ssh-keygen` and `gpg`.
 #[track_caller]
 pub fn signing_tools() {
     static SIGNERS: OnceLock<Result<(), String>> = OnceLock::new();
-    // ssh-keygen has no option that only says its version: finding it is enough.
+    // ssh-keygen has no option that prints only its version: checking that it exists is enough.
     let checks: &[&[&str]] = &[&["gpg", "--version"], &["sh", "-c", "command -v ssh-keygen"]];
     had("ssh-keygen and gpg", SIGNERS.get_or_init(|| installed(checks)));
 }
@@ -132,7 +132,7 @@ fn installed(checks: &[&[&str]]) -> Result<(), String> {
     })
 }
 
-/// The `taplo` program, which checks and completes TOML by JSON Schemas as editors do.
+/// The `taplo` program, which checks TOML by JSON Schemas as editors do.
 #[track_caller]
 pub fn taplo() -> PathBuf {
     static TAPLO: OnceLock<Result<PathBuf, String>> = OnceLock::new();

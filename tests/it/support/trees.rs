@@ -6,7 +6,7 @@ use std::path::Path;
 
 use greenroom::tree::{Entry, Kind, Memory, Oid};
 
-/// Loads a folder with its files, executable bits and symbolic links; an empty folder is none, as in git.
+/// Loads a folder with its files, executable bits and symbolic links; `None` for an empty folder, as in git.
 pub fn load(store: &Memory, folder: &Path) -> Option<Oid> {
     let mut entries = Vec::new();
     for item in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
@@ -27,7 +27,7 @@ pub fn load(store: &Memory, folder: &Path) -> Option<Oid> {
     (!entries.is_empty()).then(|| store.put_tree(entries))
 }
 
-/// All files below a folder, as paths relative to it, sorted.
+/// All files below a folder, as sorted paths relative to it.
 pub fn files(folder: &Path) -> Vec<String> {
     fn walk(root: &Path, folder: &Path, out: &mut Vec<String>) {
         for item in fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {

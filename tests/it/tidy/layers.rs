@@ -1,4 +1,4 @@
-//! Who may know whom: the layers of `src/lib.rs`, the places of outside crates, and what pure code may not touch.
+//! The allowed dependencies of modules: the layers of `src/lib.rs`, the places of external crates, and pure code.
 
 use super::rust::{self, Path};
 use super::{Fault, Source};
@@ -30,18 +30,18 @@ impl Layers {
         (Self(groups), faults)
     }
 
-    /// How high the module's group is, from 0.
+    /// The height of the module's group, from 0.
     fn height(&self, module: &str) -> Option<usize> {
         self.0.iter().position(|group| group.iter().any(|m| m == module))
     }
 
-    /// Whether the module is in a group above `git`, where the outside world begins.
+    /// Whether the module is in a group above `git`, the lowest group with access to the outside world.
     fn is_pure(&self, module: &str) -> bool {
         let outside = self.height("git").unwrap_or(self.0.len());
         self.height(module).is_some_and(|height| height < outside)
     }
 
-    /// Faults of the files that name a module of their own group or of one below it in the list.
+    /// Faults of files that name a module of their own group or of a lower group in the list.
     pub fn judge(&self, sources: &[Source]) -> Vec<Fault> {
         let mut faults = Vec::new();
         for source in sources {
@@ -66,7 +66,7 @@ impl Layers {
         faults
     }
 
-    /// Faults of the pure modules that name the disk, the environment, the clock, processes or the network.
+    /// Faults of pure modules that name the disk, the environment, the clock, processes or the network.
     pub fn judge_purity(&self, sources: &[Source], outside: &[&str]) -> Vec<Fault> {
         let mut faults = Vec::new();
         for source in sources.iter().filter(|s| s.module().is_some_and(|m| self.is_pure(m))) {
@@ -89,7 +89,7 @@ fn module_of(line: &str) -> Option<&str> {
     line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')
 }
 
-/// The top-level module of the crate that a path names, if it names one by way of the crate's root.
+/// The top-level module of the crate that a path names, if the path goes through the crate's root.
 fn crate_module<'a>(path: &Path<'a>, file_depth: usize) -> Option<&'a str> {
     let segments = path.segments.strip_prefix(&["self"]).unwrap_or(&path.segments);
     let steps = match *segments.first()? {
@@ -101,10 +101,10 @@ fn crate_module<'a>(path: &Path<'a>, file_depth: usize) -> Option<&'a str> {
     segments.get(steps).filter(|_| reaches_root).copied()
 }
 
-/// Where an outside crate may be named: in these top-level modules of `src/`, or everywhere.
+/// The top-level modules of `src/` that may name an external crate; `None` allows all.
 pub type Place = (&'static str, Option<&'static [&'static str]>);
 
-/// Faults of the files that name an outside crate in another place than its own.
+/// Faults of files that name an external crate outside of its places.
 pub fn judge_places(sources: &[Source], places: &[Place]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for source in sources {
@@ -122,7 +122,7 @@ pub fn judge_places(sources: &[Source], places: &[Place]) -> Vec<Fault> {
     faults
 }
 
-/// Faults of dependencies in Cargo.toml for which nobody decided where they may be used.
+/// Faults of dependencies in Cargo.toml that have no row in the list of places.
 pub fn judge_dependencies(manifest: &str, places: &[Place]) -> Vec<Fault> {
     let parsed: toml_edit::DocumentMut = manifest.parse().expect("Cargo.toml is TOML");
     let mut faults = Vec::new();

@@ -1,6 +1,6 @@
 //! Rust source text as the tidy checks see it: words without comments and strings, the paths they form, functions.
 
-/// A word, a `::`, or any other single character of the code, with the line (from 1) it stands on.
+/// A word, a `::`, or any other single character of the code, with its line (from 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'a> {
     pub line: usize,
@@ -13,7 +13,7 @@ impl Token<'_> {
     }
 }
 
-/// The tokens of a source text. Comments, strings, characters and lifetimes are left out.
+/// The tokens of a source text, without comments, strings, characters and lifetimes.
 pub fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut lexer = Lexer { source, at: 0, line: 1 };
     let mut found = Vec::new();
@@ -130,20 +130,20 @@ fn prefixed_literal(rest: &str) -> Option<usize> {
     }
 }
 
-/// A path such as `crate::name::Key`; a `use` with braces gives one for each leaf.
+/// A path such as `crate::name::Key`; a `use` with braces gives a path for each leaf.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Path<'a> {
     /// The line of its last segment.
     pub line: usize,
-    /// What stands between the `::`.
+    /// The words between the `::`.
     pub segments: Vec<&'a str>,
-    /// How many modules written in this file surround it.
+    /// The number of modules in this file that surround it.
     pub depth: usize,
     /// Whether a `use` names it.
     pub imported: bool,
 }
 
-/// All paths of a file, those of a single word included.
+/// All paths of a file, including those of a single word.
 pub fn paths<'a>(tokens: &[Token<'a>]) -> Vec<Path<'a>> {
     let text = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |t| t.text);
     let (mut found, mut braces, mut modules) = (Vec::new(), 0_usize, Vec::new());
@@ -180,7 +180,7 @@ pub fn paths<'a>(tokens: &[Token<'a>]) -> Vec<Path<'a>> {
     found
 }
 
-/// Collects the paths that begin with `prefix` and continue at a token; gives the index after them.
+/// Collects the paths that begin with `prefix` and continue at a token; returns the index after them.
 fn expand<'a>(tokens: &[Token<'a>], at: usize, prefix: &[&'a str], leaves: &mut Vec<(usize, Vec<&'a str>)>) -> usize {
     let Some(token) = tokens.get(at) else { return at };
     let segments = [prefix, &[token.text]].concat();
@@ -217,11 +217,11 @@ pub struct Function<'a> {
     pub name: &'a str,
     /// The line of its `fn`.
     pub line: usize,
-    /// How many lines it takes from there to its closing brace.
+    /// The number of lines from there to its closing brace.
     pub length: usize,
 }
 
-/// The functions of a file, those within others included.
+/// The functions of a file, including nested ones.
 pub fn functions<'a>(tokens: &[Token<'a>]) -> Vec<Function<'a>> {
     let mut found = Vec::new();
     for (at, pair) in tokens.windows(2).enumerate() {

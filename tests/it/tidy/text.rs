@@ -1,20 +1,20 @@
-//! What holds for a file as text: its first line, its size, words that do not belong, modules nobody declared.
+//! Checks of a file as text: its first line, its size, forbidden words, undeclared modules.
 
 use super::rust;
 use super::{Fault, Source};
 
-/// Lines a file may have.
+/// The largest number of lines of a file.
 pub const FILE_LINES: usize = 600;
-/// Lines a function may have.
+/// The largest number of lines of a function.
 pub const FUNCTION_LINES: usize = 70;
 
-/// Faults of a file that does not say in its first line what it is.
+/// The fault of a file whose first line does not describe it.
 pub fn judge_header(source: &Source) -> Option<Fault> {
     let says = source.text.starts_with("//! ") || source.text.starts_with("#![doc = include_str!");
     (!says).then(|| Fault::new(&source.path, 1, "the first line says after `//! ` what the file holds"))
 }
 
-/// Faults of a file or function that is too long to read at once.
+/// Faults of files and functions that are too long to read at once.
 pub fn judge_size(source: &Source) -> Vec<Fault> {
     let lines = source.text.lines().count();
     let file = (lines > FILE_LINES).then(|| {
@@ -28,7 +28,7 @@ pub fn judge_size(source: &Source) -> Vec<Fault> {
     file.into_iter().chain(functions).collect()
 }
 
-/// Words that mark unfinished work, in comments and code (written in two halves, or this line would be found).
+/// Words that mark unfinished work, in comments and code (in two halves, so that this line is not found).
 const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 /// Macros that mark unfinished work.
 const UNFINISHED_MACROS: &[&str] = &["dbg", "todo", "unimplemented"];
@@ -54,10 +54,10 @@ pub fn judge_finished(source: &Source) -> Vec<Fault> {
     faults
 }
 
-/// What holds the words of an error or message, by its usual names.
+/// The usual names of variables that hold the text of an error or message.
 const MESSAGES: &[&str] = &["to_string()", "message", "message()", "why", "error", "err", "stderr", "reason"];
 
-/// What is no test of a file.
+/// The part of a file before its tests.
 fn code(source: &Source) -> &str {
     if source.path.ends_with("/tests.rs") || source.path.contains("/tests/") {
         return "";
@@ -65,7 +65,7 @@ fn code(source: &Source) -> &str {
     source.text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
 }
 
-/// Faults of code that decides by the words of an error: they are for people, and change. Errors are told by kind.
+/// Faults of code that decides by the text of an error: the text is for people and may change. Code must use the kind.
 pub fn judge_words(source: &Source) -> Vec<Fault> {
     let code = code(source);
     let questions = [".contains(\"", ".starts_with(\"", ".ends_with(\"", " == \"", " != \""];
@@ -90,11 +90,11 @@ pub fn judge_words(source: &Source) -> Vec<Fault> {
     faults
 }
 
-/// Files that may start threads: what starts those that are supervised, and what ends with its caller.
+/// Files that may start threads: the supervisor, and code whose threads end with their caller.
 const STARTERS: &[&str] =
     &["src/supervisor.rs", "src/hook/alarm.rs", "src/deliver/webhook/post.rs", "src/cli/watch.rs"];
 
-/// Faults of code that starts a thread whose panic nobody would hear of.
+/// Faults of code that starts a thread whose panic would go unnoticed.
 pub fn judge_threads(source: &Source) -> Vec<Fault> {
     if STARTERS.contains(&source.path.as_str()) {
         return Vec::new();
@@ -124,7 +124,7 @@ pub fn judge_host_paths(source: &Source, folders: &[&str]) -> Vec<Fault> {
     faults
 }
 
-/// Faults of the files that no `mod` line reaches, so that nothing compiles or runs them.
+/// Faults of files that no `mod` line reaches, so that they are never compiled.
 pub fn judge_declared(sources: &[Source]) -> Vec<Fault> {
     let declares = |parent: &str, name: &str| {
         let parent = sources.iter().find(|s| s.path == parent);
@@ -141,7 +141,7 @@ pub fn judge_declared(sources: &[Source]) -> Vec<Fault> {
     faults
 }
 
-/// The module's name and the files that may declare it; none for the root of a crate.
+/// The module's name and the files that may declare it; `None` for the root of a crate.
 fn parents(path: &str) -> Option<(&str, Vec<String>)> {
     if ["src/lib.rs", "src/main.rs", "tests/it/main.rs"].contains(&path) {
         return None;

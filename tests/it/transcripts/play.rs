@@ -1,4 +1,4 @@
-//! One transcript: read, played in a sandbox, compared with what it says.
+//! One transcript: parsed, played in a sandbox, and compared.
 
 use std::io::Read as _;
 use std::ops::Range;
@@ -11,20 +11,20 @@ use snapbox::report::{Palette, write_diff};
 
 use crate::support::{Sandbox, tools};
 
-/// Who runs a command.
+/// The person who runs a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Person {
     Alice,
     Bob,
 }
 
-/// A command and what it says it prints.
+/// A command and its expected output.
 #[derive(Debug)]
 struct Step {
     person: Person,
     command: String,
     code: i32,
-    /// The lines of the file that say the exit code and the output.
+    /// The lines of the file with the exit code and the output.
     said: Range<usize>,
     output: String,
 }
@@ -36,14 +36,14 @@ pub struct Transcript {
     steps: Vec<Step>,
 }
 
-/// What became of a transcript: for each command its exit code and what it printed.
+/// The result of a transcript: the exit code and output of each command.
 #[derive(Debug)]
 pub struct Played {
     transcript: Transcript,
     results: Vec<(i32, String)>,
 }
 
-/// Who is asked to run what by a line, if it starts a command.
+/// The person and the command of a line, if it starts a command.
 fn prompt(line: &str) -> Option<(Person, &str)> {
     let alice = line.strip_prefix("$ ").map(|c| (Person::Alice, c));
     alice.or_else(|| line.strip_prefix("bob$ ").map(|c| (Person::Bob, c)))
@@ -110,7 +110,7 @@ impl Transcript {
         }
     }
 
-    /// The command lines, as they stand.
+    /// The command lines, as written.
     pub fn commands(&self) -> Vec<String> {
         self.steps.iter().map(|s| s.command.clone()).collect()
     }
@@ -134,7 +134,7 @@ impl Transcript {
     }
 }
 
-/// Runs a command in a shell, minutes after noon; gives its exit code and what it printed, redacted.
+/// Runs a command in a shell, minutes after noon; returns its exit code and output, redacted.
 fn run(sandbox: &Sandbox, folder: &PathBuf, step: &Step, minute: usize) -> (i32, String) {
     let by = match step.person {
         Person::Alice => sandbox.alice(),
@@ -146,7 +146,7 @@ fn run(sandbox: &Sandbox, folder: &PathBuf, step: &Step, minute: usize) -> (i32,
     command.args(["-c", &step.command]).stdin(Stdio::null());
     command.stdout(writer.try_clone().expect("a pipe has two ends")).stderr(writer);
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", step.command));
-    // The command holds the writing end too: without this the output would never end.
+    // The command holds the writing end, too: otherwise the output would never end.
     drop(command);
     let mut bytes = Vec::new();
     output.read_to_end(&mut bytes).expect("a pipe can be read");
@@ -157,7 +157,8 @@ fn run(sandbox: &Sandbox, folder: &PathBuf, step: &Step, minute: usize) -> (i32,
     (ended.code().unwrap_or(-1), redact(&text, root).trim_end_matches('\n').to_owned())
 }
 
-/// Replaces what differs from run to run: the sandbox's folder, random ids and the object ids that follow from them.
+/// Replaces text that differs from run to run: the sandbox's folder, random ids and the object ids that follow from
+/// them.
 fn redact(text: &str, folder: &str) -> String {
     let text = text.replace(folder, "[DIR]");
     let mut out = String::with_capacity(text.len());
@@ -186,13 +187,13 @@ fn is_uuid(word: &str) -> bool {
     lengths.eq([8, 4, 4, 4, 12]) && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }
 
-/// Whether a word is a SHA-1, in full or as it is abbreviated in transcripts; or an id without its hyphens.
+/// Whether a word is a SHA-1, in full or abbreviated as in transcripts; or an id without its hyphens.
 fn is_object_id(word: &str) -> bool {
     matches!(word.len(), 12 | 32 | 40) && word.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c))
 }
 
 impl Played {
-    /// For each command what it printed; where that is what the transcript says, in the transcript's words.
+    /// The output of each command; if it matches the transcript, in the transcript's own text.
     fn settled(&self) -> impl Iterator<Item = (&Step, i32, String)> {
         self.transcript.steps.iter().zip(&self.results).map(|(step, (code, printed))| {
             let said = step.output.clone().into_data();
@@ -201,7 +202,7 @@ impl Played {
         })
     }
 
-    /// What differs from the transcript; none if nothing does.
+    /// The differences from the transcript; `None` if there are none.
     pub fn differences(&self) -> Option<String> {
         let mut out = String::new();
         for (step, code, printed) in self.settled().filter(|(s, code, p)| s.code != *code || s.output != *p) {
@@ -220,7 +221,7 @@ impl Played {
         Some(out).filter(|o| !o.is_empty())
     }
 
-    /// The transcript with what was printed.
+    /// The transcript with the actual output.
     pub fn text(&self) -> String {
         let mut lines = self.transcript.lines.clone();
         let settled: Vec<_> = self.settled().collect();

@@ -11,12 +11,12 @@ use greenroom::tree::Oid;
 
 use crate::support::{Output, Sandbox, Shell, tools};
 
-/// `r.git` is served; `work` is where everybody works.
+/// `r.git` is served; all people work in `work`.
 pub struct World {
     sandbox: Sandbox,
 }
 
-/// A commit of the line, to be made again.
+/// A commit of the first-parent history, to be made again.
 #[derive(Clone)]
 pub struct Made {
     tree: String,
@@ -29,7 +29,7 @@ pub struct Made {
 }
 
 impl World {
-    /// A registry of Alice's with a model of one version, whose word is the pusher's; Bob may read. Each step was
+    /// A registry of Alice's with a model of one version and the authority `pusher`; Bob may read. Each step was
     /// pushed and recorded.
     pub fn new() -> Self {
         tools::git_lfs();
@@ -37,7 +37,7 @@ impl World {
         sandbox.greenroom(["init", "work"]).success();
         sandbox.greenroom(["init", "--bare", "r.git"]).success();
         let world = Self { sandbox };
-        // The registry of the clone is the one that is served.
+        // The registry of the clone is the served one.
         world.bare().git(["update-ref", "-d", "refs/heads/main"]).success();
         world.push("alice");
         let alice = |args: &[&str]| world.act("alice", args);
@@ -66,7 +66,7 @@ impl World {
         self.sandbox.alice().within("r.git")
     }
 
-    /// Commands by someone in the clone.
+    /// Commands by a person in the clone.
     fn shell(&self, person: &str) -> Shell<'_> {
         let shell = if person == "bob" { self.sandbox.bob() } else { self.sandbox.alice() };
         shell.within("work")
@@ -75,7 +75,7 @@ impl World {
     /// Writes a file of the clone.
     pub fn write(&self, inner: &str, text: &str) {
         let path = self.sandbox.path("work").join(inner);
-        // What the store holds may lie there as a hard link that nobody may write to.
+        // A file of the store may lie there as a read-only hard link.
         let _ = fs::remove_file(&path);
         fs::write(path, text).expect("the clone is writable");
     }
@@ -94,7 +94,7 @@ impl World {
         self.push_unjudged(person);
     }
 
-    /// Pushes what the gate lets pass, and records it.
+    /// Pushes a change that the gate accepts, and records the push.
     #[track_caller]
     fn push(&self, person: &str) {
         let new = Oid::from_hex(&self.id("work", "HEAD"));
@@ -108,7 +108,7 @@ impl World {
         self.push_unjudged(person);
     }
 
-    /// Pushes what was pushed before, and records it.
+    /// Pushes an already pushed state again, and records that.
     #[track_caller]
     pub fn push_again(&self, person: &str) {
         self.push_unjudged(person);
@@ -137,7 +137,7 @@ impl World {
         record(gate.repo(), &[update], &by, person, at, gate.limits()).unwrap();
     }
 
-    /// Someone changes files of the clone and pushes them past every hook, so that nothing judges or records the push.
+    /// A person changes files of the clone and pushes them past every hook: the push is neither judged nor recorded.
     pub fn unguarded(&self, person: &str, change: impl FnOnce(&Shell<'_>)) {
         let shell = self.shell(person);
         change(&shell);
@@ -164,13 +164,13 @@ impl World {
         self.rev("main")
     }
 
-    /// How many steps the branch has.
+    /// The number of steps of the branch.
     pub fn count(&self) -> u64 {
         let count = self.bare().git(["rev-list", "--count", "--first-parent", "main"]).success();
         count.stdout().trim().parse().unwrap()
     }
 
-    /// The path of a file of the version that lies in the content store.
+    /// The path of the version's file that lies in the content store.
     pub fn stored_path(&self) -> String {
         "models/churn/versions/1/artifacts/model.skops".to_owned()
     }
@@ -182,7 +182,7 @@ impl World {
         self.path("r.git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(&oid)
     }
 
-    /// The file of an object of the served repository that is in no pack.
+    /// The file of a loose object of the served repository.
     pub fn loose(&self, rev: &str) -> PathBuf {
         let packs = self.path("r.git/objects/pack");
         let packed = fs::read_dir(packs).map_or(0, Iterator::count);
@@ -191,13 +191,13 @@ impl World {
         self.path("r.git/objects").join(&id[..2]).join(&id[2..])
     }
 
-    /// Replaces the bytes of a file that is write-protected.
+    /// Replaces the bytes of a write-protected file.
     pub fn overwrite(&self, file: &Path, bytes: &[u8]) {
         fs::remove_file(file).unwrap();
         fs::write(file, bytes).unwrap();
     }
 
-    /// Makes the commits of the served branch again, with edits, and puts the branch there.
+    /// Makes the commits of the served branch again, with edits, and moves the branch there.
     pub fn rewrite(&self, edit: impl FnOnce(&mut Vec<Made>)) {
         const FORMAT: &str = "--format=%T%x00%an%x00%ae%x00%cn%x00%ce%x00%aI%x00%cI%x00%B%x01";
         let log = self.bare().git(["log", "--reverse", FORMAT, "main"]).success().stdout().to_owned();

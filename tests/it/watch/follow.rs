@@ -1,4 +1,4 @@
-//! What lands is told: whatever way it came, from the right moment on, across rewrites and restarts.
+//! Every commit is delivered: however it came, from the right moment on, across rewrites and restarts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,7 +108,7 @@ fn a_webhook_begins_right_after_the_commit_that_made_it() {
     let running = world.start(world.options(source.clone()));
     world.model("before");
     running.end();
-    // All of this is found at one look.
+    // The watcher finds all of this at one look.
     world.tags("before", 0..2);
     write_webhook(&world, ONE, "ACTIVE");
     world.tags("before", 2..4);
@@ -168,7 +168,8 @@ fn channels_that_could_not_be_made_are_made_at_the_next_look_and_miss_nothing() 
         made(registry, tip)
     });
     let running = world.start(world.options(source));
-    // The webhook and what comes after it are found at one look, and nothing else follows that would be a reason to look.
+    // The watcher finds the webhook and the commits after it at one look, and no later commit would trigger another
+    // look.
     world.alice().git(["checkout", "--quiet", "-b", "side"]).success();
     write_webhook(&world, ONE, "ACTIVE");
     world.model("m");
@@ -210,7 +211,7 @@ fn a_rewritten_history_is_told_and_bridged() {
     let running = world.start(all(&world));
     world.tags("m", 1..3);
     world.book.wait("two tags", |t| t.len() >= 2);
-    // Back behind what was told, and on by another way, while it watches.
+    // The branch goes back behind the delivered commits, and on by other commits, while the watcher runs.
     let main = "refs/heads/main";
     world.alice().git(["update-ref", main, "HEAD~2"]).success();
     world.book.wait("the rewind", |t| t.iter().any(|t| t.event == "history.rewritten"));
@@ -329,7 +330,7 @@ fn a_branch_that_is_renamed_is_followed_while_somebody_watches_and_while_nobody_
     world.book.wait("two more", |t| t.len() >= 5);
     assert!(world.book.has_said(Level::Info, "at another place"));
     running.end();
-    // Nobody watches: another name, and something lands under it.
+    // No watcher runs: the branch is renamed, and a commit is made on it.
     world.alice().git(["branch", "-m", "trunk", "master"]).success();
     world.tags("m", 4..6);
     let running = world.start(all(&world));
@@ -351,7 +352,7 @@ fn a_registry_that_is_moved_is_followed_while_somebody_watches_and_while_nobody_
     world.tags("m", 2..4);
     world.book.wait("the move and two more", |t| t.len() >= 6);
     running.end();
-    // Nobody watches: another folder, and something lands after it.
+    // No watcher runs: the registry moves to another folder, and a commit follows.
     world.alice().greenroom(["move", "registry"]).success();
     world.tags("m", 4..6);
     let running = world.start(all(&world));

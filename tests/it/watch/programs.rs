@@ -1,4 +1,4 @@
-//! The programs around it: the command, the hook that wakes it, a clone that follows another.
+//! The programs around the watcher: the command, the hook that wakes it, a clone that follows another.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -15,7 +15,7 @@ use super::follow::webhook;
 use crate::support::channel::{Running, always, delivered, home};
 use crate::support::{Sandbox, Shell};
 
-/// Starts `greenroom watch` and waits until it says that it watches.
+/// Starts `greenroom watch` and waits until it reports that it watches.
 fn watching(shell: &Shell<'_>, options: &[&str]) -> Child {
     let mut command = shell.command(env!("CARGO_BIN_EXE_greenroom"));
     command.arg("watch").args(options).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -60,11 +60,11 @@ fn once_says_what_was_done_and_gives_way_to_one_that_runs() {
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     assert!(said.contains("another process delivers for"), "{said}");
-    // The lock of the dead is free.
+    // The lock of the dead process is free.
     world.alice().greenroom(["watch", "--once"]).success();
 }
 
-/// A delivery to a channel that was given up.
+/// Makes a dead letter of a channel.
 fn give_up(outbox: &Outbox, channel: &str, commit: Oid) {
     let lead = outbox.lead().expect("a lock").expect("nobody else has it");
     let origin = Origin { commit, before: None };
@@ -140,14 +140,14 @@ fn a_push_to_a_served_repository_is_told_at_once_and_judged_by_its_record() {
         assert!(at.saturating_duration_since(pushed) < Duration::from_secs(1));
     }
     assert!(world.sandbox.path("served.git/greenroom/outbox/wake").exists(), "the hook woke it");
-    // What came by no push is judged, after a moment.
+    // A commit that came by no push is judged, after a moment.
     land_by_no_push(&world, "served.git", "access.toml", "grants = []\n");
     let told = world.book.wait("the violation", |t| t.iter().any(|t| t.event == "rule.violated"));
     running.end();
     assert_eq!(told.iter().filter(|t| t.event == "rule.violated").count(), 1, "the pushes were judged by the gate");
 }
 
-/// Bob writes a file into a bare repository of Alice's, past all gates.
+/// Bob writes a file into a bare repository of Alice's, without any gate.
 fn land_by_no_push(world: &World, to: &str, path: &str, text: &str) {
     let bob = world.sandbox.bob().within(to).env("GIT_INDEX_FILE", "tmp-index");
     let blob = bob.clone().input(text.to_owned()).git(["hash-object", "-w", "--stdin"]).success();
@@ -201,7 +201,7 @@ fn a_clone_that_follows_upstream_moves_forward_only() {
     assert!(sandbox.path("tree/models/m1/model.toml").exists(), "the files follow");
     let status = sandbox.alice().within("tree").git(["status", "--porcelain"]).success();
     assert_eq!(status.stdout(), "");
-    // Another history is not taken.
+    // An unrelated history is not fetched.
     let mine = head("tree");
     upstream.git(["reset", "--quiet", "--hard", "HEAD~1"]).success();
     upstream.greenroom(["model", "create", "other"]).success();
@@ -210,14 +210,14 @@ fn a_clone_that_follows_upstream_moves_forward_only() {
         assert!(said.stderr().contains("another history of main"), "{}", said.stderr());
         assert_eq!(head(clone), mine, "{clone}");
     }
-    // Files with changes of their own stop it.
+    // Uncommitted changes stop the fetch.
     upstream.git(["reset", "--quiet", "--hard", mine.trim()]).success();
     upstream.greenroom(["model", "describe", "m1", "new"]).success();
     sandbox.write("tree/models/m1/model.toml", "mine\n");
     let said = sandbox.alice().within("tree").greenroom(["watch", "--once", "--fetch", "1m"]).success();
     assert!(said.stderr().contains("could not be had"), "{}", said.stderr());
     assert_eq!(sandbox.read("tree/models/m1/model.toml"), "mine\n");
-    // One that runs fetches by itself.
+    // A watcher that fetches by itself.
     let mut child = watching(&sandbox.alice().within("bare.git"), &["--fetch", "1s"]);
     let end = Instant::now() + Duration::from_secs(20);
     while head("bare.git") != head("r") {

@@ -1,4 +1,4 @@
-//! Receivers that fail, clocks that jump, watchers that go.
+//! Failing receivers, jumping clocks, and watchers that end.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -21,7 +21,7 @@ fn outbox(world: &World) -> Outbox {
     Outbox::of(&Registry::discover(&world.alice().folder()).expect("a registry"))
 }
 
-/// Waits for something that is not told to a channel.
+/// Waits for a condition that is not a delivery.
 #[track_caller]
 fn until(what: &str, world: &World, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
@@ -110,7 +110,7 @@ fn an_endpoint_where_nothing_arrives_for_days_is_switched_off_and_goes_on_when_t
 #[test]
 fn an_endpoint_with_many_lanes_is_switched_off_in_time_though_each_job_was_tried_little_and_it_restarted() {
     let world = World::new();
-    // Three days are five minutes.
+    // Three days become five minutes.
     world.alice().git(["config", "greenroom.retryScale", "0.001"]).success();
     let clock = Arc::new(Jumping { real: System::default(), ahead: AtomicI64::new(0) });
     let source = always(vec![world.book.channel("x", |_| retry())]);
@@ -137,7 +137,7 @@ fn an_endpoint_with_many_lanes_is_switched_off_in_time_though_each_job_was_tried
 #[test]
 fn lanes_that_are_put_off_for_their_own_sake_hold_up_no_other_lane() {
     let world = World::new();
-    // A failed attempt is tried again after hours: a channel that were taken for broken would tell nothing here.
+    // A failed attempt is repeated after hours: a channel taken for broken would deliver nothing here.
     world.alice().git(["config", "greenroom.retryScale", "100"]).success();
     let channel = world.book.channel("mail", |told| {
         if told.lane.starts_with("full") { Outcome::Deferred { why: "451 full".to_owned() } } else { delivered() }
@@ -222,7 +222,7 @@ fn where_several_attempts_find_it_gone_that_is_told_once() {
     assert_eq!(said, 1, "{:#?}", world.book.said());
 }
 
-/// A channel that writes to whoever made a webhook when it is switched off, as mail does.
+/// A channel that writes to the creator of a webhook when it is switched off, as mail does.
 struct Post(Fake);
 
 impl Channel for Post {
@@ -307,7 +307,7 @@ fn who_asks_to_be_left_alone_is() {
     assert!(rest >= Duration::from_millis(1450), "the other model waited, too: {rest:?}");
 }
 
-/// A clock on the wall that is set by the test.
+/// A wall clock that the test sets.
 struct Jumping {
     real: System,
     ahead: AtomicI64,
@@ -345,7 +345,7 @@ fn a_clock_that_jumps_brings_no_retry_sooner_or_later_and_no_busy_loop() {
         assert!(waited >= Duration::from_millis(880) && waited < Duration::from_secs(4), "{jump}: {waited:?}");
         running.end();
 
-        // A restart counts by what is written down, and by no more than what was meant.
+        // After a restart the stored times count, and no wait is longer than intended.
         tries.store(0, Ordering::SeqCst);
         let before = world.book.told().len();
         let running = world.start(options(always(vec![channel.clone()])));
@@ -375,7 +375,7 @@ fn what_cannot_be_noted_is_not_sent_again_as_fast_as_it_can() {
         if !full.swap(true, Ordering::SeqCst) {
             leave(&fill, 0);
         }
-        // What is left of the last page is soon full.
+        // The rest of the last page fills soon.
         Outcome::Delivered("x".repeat(300))
     });
     let source = always(vec![channel]);
@@ -435,7 +435,7 @@ fn it_ends_when_told_and_what_it_was_sending_is_noted() {
     assert_eq!(world.book.told().len(), 2, "the model and its tag, each once: {:#?}", world.book.told());
 }
 
-/// A channel that cannot say for a while what it has to send of one step that breaks rules.
+/// A channel that cannot derive its deliveries of one rule-breaking step for a while.
 struct Stuttering {
     inner: Fake,
     lane: &'static str,

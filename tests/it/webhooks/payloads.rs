@@ -1,4 +1,4 @@
-//! The bodies equal the contracts, byte by byte, and their schemas say no less and no more.
+//! The payloads equal the contracts, byte by byte, and their schemas are exact.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 const AT: i64 = 1_589_859_029_343;
 const HOOK: &str = "c5596721253c4b429368cf6f4341b88a";
 
-/// Tells an event of model `m` by `a@example.com`, and gives what `look` makes of it.
+/// Makes an event of model `m` by `a@example.com`, and returns what `look` makes of it.
 fn told<R>(subject: Subject<'_>, is_prompt: bool, look: impl FnOnce(&Told<'_>) -> R) -> R {
     look(&Told {
         id: "0123456789abcdef0123456789abcdef",
@@ -48,7 +48,7 @@ fn sample(name: &str) -> Sample {
     Sample::of(name, &model("m"), &user(), Timestamp::from_millis(AT)).unwrap_or_else(|| panic!("no sample of {name}"))
 }
 
-/// The body of the sample under its name.
+/// The payload of the named sample.
 fn body(profile: Profile, name: &str) -> String {
     let sample = sample(name);
     let bytes = told(sample.subject(), sample.is_prompt, |told| {

@@ -1,4 +1,4 @@
-//! One attempt at a time, to a real receiver: what arrives, what its answers mean, and where none is made.
+//! One attempt at a time, to a real receiver: the request, the meaning of the answers, and refused targets.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ impl World {
         self.outgoing(&["127.0.0.1"], System, Limits::default())
     }
 
-    /// The jobs of a happening, and the outcome of an attempt for each.
+    /// The jobs of an event, and the outcome of an attempt for each.
     fn tell(&self, out: &Arc<Outgoing>, what: What) -> Vec<(Job, Outcome)> {
         let snapshot = self.registry.snapshot().expect("a state");
         let now = Timestamp::from_millis(NOW);
@@ -240,7 +240,7 @@ fn no_target_but_the_allowed_is_called() {
     assert_eq!(world.outcome(&out), Outcome::Delivered("HTTP 200".to_owned()));
 }
 
-/// A name that resolves to something public when it is looked at, and to something else when it is called.
+/// A name that resolves to a public address when it is checked, and to another address when it is called.
 #[derive(Debug)]
 struct Rebinding {
     asked: AtomicUsize,
@@ -264,7 +264,7 @@ fn a_name_that_resolves_to_another_address_the_second_time_reaches_nothing() {
     let out = world.outgoing(&[], rebinding(), Limits::default());
     let Outcome::Retry { why, .. } = world.outcome(&out) else { panic!("it was refused") };
     assert!(why.starts_with("rebind.example: it is not a public address"), "{why}");
-    // Mixed in among public ones it does not pass either.
+    // A private address among public ones is refused, too.
     #[derive(Debug)]
     struct Mixed(SocketAddr);
     impl Names for Mixed {

@@ -1,4 +1,4 @@
-//! A tracking server as models are copied from, which can be told to behave badly.
+//! A scripted tracking server to copy models from, which can behave badly.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,25 +7,25 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-/// Its model's `MLmodel`.
+/// The `MLmodel` file of its model.
 pub(super) const MLMODEL: &str = "flavors: {}\nmodel_id: m-0123456789abcdef0123456789abcdef\n";
 
-/// How it behaves.
+/// The behaviour of the server.
 #[derive(Debug, Clone)]
 pub(super) struct Behaviour {
-    /// Which token it asks for.
+    /// The token that it requires.
     pub(super) token: Option<&'static str>,
-    /// What it answers everything with.
+    /// The status of every answer.
     pub(super) status: Option<u16>,
-    /// Where it sends those who want a file.
+    /// The redirect target of file requests.
     pub(super) redirect: Option<String>,
     /// The name of the model's other file.
     pub(super) name: &'static str,
-    /// Whether it sends less of that than it says.
+    /// Whether it sends fewer bytes of that file than announced.
     pub(super) short: bool,
-    /// Where it says that the model's files are.
+    /// The artifact URI that it reports for the model.
     pub(super) artifact_uri: Option<&'static str>,
-    /// Whether it answers nothing until it is told to go on.
+    /// Whether it answers nothing until it is told to continue.
     pub(super) stalls: bool,
 }
 
@@ -43,7 +43,7 @@ impl Default for Behaviour {
     }
 }
 
-/// What it was asked, and whether it may answer.
+/// The requests so far, and whether the server may answer.
 #[derive(Debug, Default)]
 struct Seen {
     asked: Mutex<(Vec<String>, bool)>,
@@ -58,7 +58,7 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    /// Starts one at a free port of `localhost`.
+    /// Starts a server on a free port of `localhost`.
     pub(super) fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
@@ -77,18 +77,18 @@ impl Upstream {
         self.port
     }
 
-    /// What it was asked for so far.
+    /// The requests so far.
     pub(super) fn asked(&self) -> Vec<String> {
         self.seen.asked.lock().expect("no thread fails with it").0.clone()
     }
 
-    /// Waits for the first question.
+    /// Waits for the first request.
     pub(super) fn wait_until_asked(&self) {
         let asked = self.seen.asked.lock().expect("no thread fails with it");
         drop(self.seen.changed.wait_while(asked, |(asked, _)| asked.is_empty()).expect("no thread fails with it"));
     }
 
-    /// Lets it answer.
+    /// Lets the server answer.
     pub(super) fn go_on(&self) {
         self.seen.asked.lock().expect("no thread fails with it").1 = true;
         self.seen.changed.notify_all();

@@ -1,4 +1,4 @@
-//! The real clients make, list, change, test and delete webhooks, and the real verifiers accept what is then received.
+//! The real clients create, list, change, test and delete webhooks, and the real verifiers accept the deliveries.
 
 use super::super::World;
 use crate::support::tools;

@@ -1,4 +1,4 @@
-//! Webhooks over both APIs, by the wire: shapes, who may, partial changes, pages, tests.
+//! Webhooks over both APIs, by the wire: shapes, permissions, partial changes, pages, tests.
 
 use std::thread;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn databricks_webhooks_are_made_listed_changed_and_deleted() {
     assert_eq!(changed["job_spec"], json!({"job_id": "7", "workspace_url": "https://jobs.example.org"}));
     assert_eq!(changed.get("http_url_spec"), None);
 
-    // The old client sends the id in a body, the SDK in the query.
+    // The old client sends the id in the body, the SDK in the query.
     server.send("DELETE", &format!("{DATABRICKS}/delete"), &json!({"id": id})).json(200);
     let again = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/z")).json(200);
     let id = again["webhook"]["id"].as_str().expect("an id").to_owned();
@@ -100,7 +100,7 @@ fn changes_at_the_same_time_are_all_made_and_no_secret_in_use_is_lost() {
         for body in &bodies {
             let server = &server;
             threads.spawn(move || server.send("PATCH", &format!("{DATABRICKS}/update"), body).json(200));
-            // All have seen the webhook as it was before any of them changes it, in this order.
+            // All of them read the webhook in its old state before any of them changes it, in this order.
             thread::sleep(Duration::from_millis(300));
         }
         drop(lock);
@@ -267,7 +267,7 @@ fn mlflows_webhooks_are_the_same_webhooks_in_its_words() {
     assert_eq!(server.get(&one).json(200)["webhook"], made);
     let changed = server.send("PATCH", &one, &json!({"status": "DISABLED", "name": "", "events": []})).json(200);
     assert_eq!((&changed["webhook"]["status"], &changed["webhook"]["name"]), (&json!("DISABLED"), &json!("ci")));
-    // The other API sees it, and MLflow's sees what the other makes, as far as its words go.
+    // The other API sees it, and MLflow's API sees webhooks of the other one, as far as its event names allow.
     let other = server.get(&format!("{DATABRICKS}/list")).json(200);
     assert_eq!(other["webhooks"][0]["events"], json!(["model_version.created", "model_version_alias.created"]));
     let theirs = server.send("POST", &format!("{DATABRICKS}/create"), &hook("https://hooks.example.org/y")).json(200);
@@ -327,7 +327,7 @@ fn a_test_sends_what_never_happened_and_shows_the_answer() {
     assert_eq!(test(json!({"id": id, "event": "NONSENSE"})).answer().status, 400);
     server.send("PATCH", &format!("{DATABRICKS}/update"), &json!({"id": id, "status": "DISABLED"})).json(200);
     assert_eq!(said(&test(json!({"id": id})).json(400)).0, "INVALID_STATE");
-    // MLflow's test never fails itself.
+    // MLflow's test request itself never fails.
     let body =
         json!({"name": "n", "url": "http://127.0.0.1:1/x", "events": [{"entity": "PROMPT", "action": "CREATED"}]});
     let made = server.send("POST", MLFLOW, &body).json(200);

@@ -1,4 +1,4 @@
-//! Secrets are nowhere but where they must be: a canary is looked for in everything that is kept, said or answered.
+//! Secrets appear only where they must: a canary is searched in everything that is stored, logged or answered.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn clean(what: &str, bytes: &[u8]) {
     }
 }
 
-/// Every file below a folder, but for the one that holds secrets.
+/// Calls `look` for every file below a folder, except the file of secrets.
 fn each(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) {
     for item in fs::read_dir(folder).expect("a folder") {
         let path = item.expect("an entry").path();
@@ -32,7 +32,7 @@ fn each(folder: &Path, look: &mut impl FnMut(&Path, &[u8])) {
 
 #[test]
 fn no_secret_is_in_a_commit_a_log_an_error_an_answer_or_an_output() {
-    // The worst receiver: it says back all that it was told, and fails.
+    // The worst receiver: it repeats everything that it received, and fails.
     let echo = Hooked::with(|got, stream| {
         let said = format!("{got:?}");
         let head = format!("HTTP/1.1 500 Oops\r\nContent-Length: {}\r\n\r\n{said}", said.len());
@@ -78,7 +78,7 @@ fn no_secret_is_in_a_commit_a_log_an_error_an_answer_or_an_output() {
     ask("POST", mlflow, &json!({"name": "m", "url": echo.url(), "secret": [CANARIES[2]], "events": hook["events"]}));
     ask("GET", &format!("{databricks}/list"), &json!({}));
     ask("GET", mlflow, &json!({}));
-    // What lands is told by the watcher within the server.
+    // The watcher within the server delivers the new events.
     let before = echo.got().len();
     ask("POST", "/api/2.0/mlflow/registered-models/create", &json!({"name": "m"}));
     ask("POST", "/api/2.0/mlflow/model-versions/create", &json!({"name": "m", "source": "s3://bucket/m"}));
@@ -119,7 +119,7 @@ fn no_secret_is_in_a_commit_a_log_an_error_an_answer_or_an_output() {
     assert!(CANARIES[1..].iter().all(|c| held.contains(c)), "the canaries are where they belong");
     each(&world.sandbox.path("r"), &mut |path, bytes| clean(&path.display().to_string(), bytes));
 
-    // With a key they are not even there.
+    // With a key even that file does not show them.
     let key = "ab".repeat(32);
     let sealing = alice.clone().env("GREENROOM_SECRETS_KEY", &key).input(CANARIES[0]);
     sealing.greenroom(["secret", "set", "by-hand"]).success();
