@@ -64,7 +64,14 @@ pub enum Action {
     /// Ask that a version move to a stage.
     CreateRequest { model: ModelName, version: u64, to: Stage, archive_existing: bool, comment: Text },
     /// Approve a request; the transition happens with the approval that completes the quorum.
-    ApproveRequest { model: ModelName, version: u64, which: Which, archive_existing: bool, comment: Text },
+    ApproveRequest {
+        model: ModelName,
+        version: u64,
+        which: Which,
+        archive_existing: bool,
+        comment: Text,
+        hindered: Hindered,
+    },
     /// Reject a request.
     RejectRequest { model: ModelName, version: u64, which: Which, comment: Text },
     /// Withdraw a request.
@@ -148,6 +155,15 @@ impl Action {
             | Self::DeleteWebhook { .. } => false,
         }
     }
+}
+
+/// What becomes of an approval that completes the quorum of a version that may not enter the stage yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindered {
+    /// It is refused with the rule that stands in the way, and nothing is kept.
+    Refuse,
+    /// It is kept as a review, and the request stays open.
+    Keep,
 }
 
 /// Which of a version's open requests is meant.

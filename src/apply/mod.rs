@@ -23,7 +23,7 @@ use crate::tree::{Patch, TreeError};
 pub use crate::apply::stage::target;
 pub use registry::companions;
 pub use relocation::goes_with_any;
-pub use request::open_request;
+pub use request::{completes, open_request};
 
 /// Who acts, when, and where new ids come from: all that is not in the state.
 pub struct Context<'a> {
@@ -35,7 +35,13 @@ pub struct Context<'a> {
     pub random: &'a mut dyn FnMut() -> [u8; 10],
     /// The digest of what a reviewer of the version decides about, for the reviews that are written.
     pub subject: &'a SubjectOf<'a>,
+    /// Whether rules that no approval satisfies let a version enter a stage now.
+    pub may_enter: &'a MayEnter<'a>,
 }
+
+/// Says whether a version may enter a stage at a time, approvals aside; `rules::outlook::may_enter` is the one there is.
+pub type MayEnter<'a> =
+    dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage, Timestamp) -> Result<bool, TreeError> + 'a;
 
 /// Gives the subject of a review of a version for a stage; `rules::subject::subject` is the one there is.
 pub type SubjectOf<'a> =
@@ -194,8 +200,9 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
         Action::CreateRequest { model, version, to, archive_existing, comment } => {
             request::create(d, cx, model, *version, to, *archive_existing, comment)
         }
-        Action::ApproveRequest { model, version, which, archive_existing, comment } => {
-            request::approve(d, cx, model, *version, which, *archive_existing, comment)
+        Action::ApproveRequest { model, version, which, archive_existing, comment, hindered } => {
+            let archive = *archive_existing;
+            request::approve(d, cx, (model, *version, which), (archive, *hindered), comment)
         }
         Action::RejectRequest { model, version, which, comment } => {
             request::reject(d, cx, model, *version, which, comment)

@@ -1,6 +1,7 @@
 //! Who is who by one state of the registry: addresses and logins become people.
 
 use super::Pusher;
+use crate::format::Problem;
 use crate::git::{Ident, Mailmap};
 use crate::name::UserName;
 use crate::snapshot::Snapshot;
@@ -24,6 +25,11 @@ impl<'s, 'o> People<'s, 'o> {
             None => Mailmap::default(),
         };
         Ok(Self { state, mailmap })
+    }
+
+    /// A person's file that cannot be read, with what is wrong: whoever is looked for and not found may be that person.
+    pub fn unread(&self) -> Result<Option<Problem>, TreeError> {
+        unread(self.state)
     }
 
     /// The person with an identity's address.
@@ -69,4 +75,13 @@ impl<'s, 'o> People<'s, 'o> {
             None => Ok(None),
         }
     }
+}
+
+/// The first fault of people's files, if there is one, as the reason why somebody was not found among them.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn unread(state: &Snapshot<'_>) -> Result<Option<Problem>, TreeError> {
+    let faulty = state.people()?.values().find_map(|file| file.problems.first());
+    Ok(faulty.cloned())
 }

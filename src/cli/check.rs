@@ -11,12 +11,14 @@ use super::pull::{self, Summary};
 use super::report::{self, CliError, Exit};
 use super::session::{Session, clock};
 use crate::format::Problem;
+use crate::gate;
 use crate::gate::pull::{Pull, Terms};
-use crate::git::GitError;
+use crate::git::{GitError, Ident};
 use crate::index;
 use crate::name::UserName;
 use crate::registry::{Asker, Lint, Registry};
 use crate::text::one_line;
+use crate::time::Timestamp;
 use crate::view;
 
 /// Check files before they are committed, or a pull request before it is merged: every fault and the way out
@@ -24,6 +26,9 @@ use crate::view;
 /// Without RANGE the files of the work tree are checked. All of them are; what differs from the last commit is judged
 /// besides as if you committed it now: by your permissions, the stage rules, and what may not change. Files that git
 /// ignores are left out. In a bare repository the last commit is checked.
+///
+/// Commits that are not pushed yet, by what was last fetched of the remote's main branch, are judged as if you pushed them
+/// now. Where there is no remote, the newest 100 commits are judged as `greenroom verify` does.
 ///
 /// With BASE..HEAD a pull request is: what merging HEAD into BASE would make happen, by the permissions and rules that
 /// BASE holds. HEAD may be that merge already, as hosts make it for CI. One revision stands for what it changed
@@ -120,7 +125,7 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     };
     let now = asker.as_ref().map_or_else(clock, |a| session.now(&a.committer));
     let mut lint = registry.lint(asker.as_ref(), now)?;
-    committed(&registry, &mut lint)?;
+    committed(&registry, asker.as_ref().map(|a| &a.committer), now, &mut lint)?;
     if let Some(path) = &path {
         let within = within(&registry, path)?;
         let told = |p: &str| p.starts_with(&within) || format!("{p}/") == within;
@@ -136,21 +141,24 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     Ok(report::exit_for(&lint.faults))
 }
 
-/// How many steps back faults are looked for where nothing says what others have already.
-const RECENT: usize = 100;
+/// How many steps back faults are looked for that have landed.
+pub(super) const RECENT: usize = 100;
 
-/// Adds what the steps that are committed and not pushed yet broke, and can land nowhere whoever pushes them: what a
-/// commit did to the past is not seen in the files as they are.
-fn committed(registry: &Registry, lint: &mut Lint) -> Result<(), CliError> {
+/// Adds what the commits broke that are made and not pushed yet, as the gate would find it; and what newer ones that
+/// landed did to the past, which is not seen in the files as they are.
+fn committed(registry: &Registry, committer: Option<&Ident>, now: Timestamp, lint: &mut Lint) -> Result<(), CliError> {
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };
-    for (_, fault) in crate::gate::verify::recent(registry, tip, RECENT)? {
-        let known = lint.faults.iter().any(|f| f.problem == fault.problem);
-        if !known {
+    let ahead = gate::ahead(registry, committer, now)?;
+    lint.warnings.extend(ahead.warnings);
+    for (commit, fault) in gate::verify::recent(registry, tip, RECENT)? {
+        if !ahead.steps.contains(&commit) && !lint.faults.iter().any(|f| f.problem == fault.problem) {
             lint.faults.push(fault);
         }
     }
+    lint.faults.extend(ahead.faults.into_iter().map(|(_, fault)| fault));
     lint.faults.sort();
     lint.faults.dedup();
+    lint.warnings.sort();
     Ok(())
 }
 

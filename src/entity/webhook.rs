@@ -56,6 +56,14 @@ pub struct Webhook {
 /// How the names of secrets begin that are made for one webhook and are its own.
 pub const OWN_SECRET: &str = "webhook-";
 
+/// How the name of a secret ends that takes the place of another one.
+pub const NEXT_SECRET: &str = ".next";
+
+/// The name of the secret that a name is the successor of; of any other, the name itself.
+pub fn base_of(name: &Key) -> &str {
+    name.as_str().strip_suffix(NEXT_SECRET).unwrap_or(name.as_str())
+}
+
 /// The name of the secret that is the mail server's password; no webhook is sent it.
 pub const MAIL_SECRET: &str = "smtp";
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use crate::authority::Contribution;
 use crate::git::{GitError, Repo};
 use crate::rules::{BranchCommit, Proposal};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Finder, Snapshot};
 use crate::tree::Oid;
 
 /// Reads the branch that ends in `tip` and is merged into `onto`; `commits` are those that it brings. The registry is
-/// the one of the state `now`, in whatever folder it lay then; `named` are folders in which it may lie besides the usual.
+/// the one of the state `now`, in whatever folder it lay then.
 ///
 /// None where it is not certain what the branch changed: without a merge base, or with several. Then nothing of the
 /// merge is anybody else's than the merger's.
@@ -18,7 +18,7 @@ use crate::tree::Oid;
 /// [`GitError::Shallow`] where the clone ends before the merge base.
 pub(super) fn read<'r>(
     repo: &'r Repo,
-    (now, named): (&Snapshot<'_>, &[String]),
+    now: &Snapshot<'_>,
     (onto, tip): (Oid, Oid),
     commits: &[Contribution],
 ) -> Result<Option<Proposal<'r>>, GitError> {
@@ -33,7 +33,7 @@ pub(super) fn read<'r>(
         let parents = parents.iter().map(tree).collect::<Result<_, _>>()?;
         branch.push(BranchCommit { author: person.clone(), is_proven: *proven, parents, tree: *root });
     }
-    let id = now.id()?;
-    let state = |commit: &Oid| Ok::<_, GitError>(Snapshot::follow(repo, Some(tree(commit)?), now.at(), (id, named))?);
+    let (id, finder) = (now.id()?, Finder::default());
+    let state = |commit: &Oid| Ok::<_, GitError>(Snapshot::follow(repo, Some(tree(commit)?), now.at(), (id, &finder))?);
     Ok(Some(Proposal::new(state(&base)?, state(&tip)?, branch)))
 }

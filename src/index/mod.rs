@@ -49,15 +49,17 @@ pub use record::Act;
 pub use rows::{Alias, Evidence, MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 
 use crate::git::Repo;
+use crate::name::Id;
 use crate::registry::Registry;
 use crate::shared;
+use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 use error::Fault;
 use head::State;
 use update::Target;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,7 +297,11 @@ fn key_of(repo: &Repo, at: &str, branch: &str) -> String {
     let mailmap = Sha256::digest(repo.mailmap_text());
     let mailmap: String = mailmap.iter().take(8).map(|b| format!("{b:02x}")).collect();
     let version = env!("CARGO_PKG_VERSION");
-    format!("{FORMAT} {version} {mailmap} {branch} {at}")
+    // Another registry may have lain in the folder before. What cannot be read is told where it is asked for.
+    let root = repo.reference(branch).ok().flatten().and_then(|tip| repo.tree_of(&tip).ok());
+    let state = Snapshot::new(repo, root, at).ok();
+    let id = state.as_ref().and_then(|state| state.id().ok().flatten()).map_or("-", Id::as_str);
+    format!("{FORMAT} {version} {mailmap} {branch} {id} {at}")
 }
 
 /// A registry that answers questions about the past with the help of its index.

@@ -154,18 +154,21 @@ impl Registry {
     /// The authors of the commits that a merge brought in; of very many, those of the newest.
     fn askers(&self, after: &Snapshot<'_>, info: &Commit) -> Result<BTreeSet<UserName>, RegistryError> {
         let [first, merged @ ..] = info.parents.as_slice() else { return Ok(BTreeSet::new()) };
-        let mut out = BTreeSet::new();
+        let brought = self.brought(merged, *first)?;
+        brought.iter().map(|id| self.name_of(after, &self.repo().commit(id)?.author)).collect()
+    }
+
+    /// The commits that the merge of some tips brings onto another commit; of very many, the tips.
+    pub(super) fn brought(&self, merged: &[Oid], onto: Oid) -> Result<Vec<Oid>, RegistryError> {
+        let mut out = Vec::new();
         for tip in merged {
-            let brought = self.repo().new_commits(*tip, &[*first], MERGED)?.unwrap_or_else(|| vec![*tip]);
-            for id in brought {
-                out.insert(self.name_of(after, &self.repo().commit(&id)?.author)?);
-            }
+            out.extend(self.repo().new_commits(*tip, &[onto], MERGED)?.unwrap_or_else(|| vec![*tip]));
         }
         Ok(out)
     }
 
     /// The person of an identity; an address that can be nobody's id is shown with what an id may hold.
-    fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
+    pub(super) fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
         let email = self.repo().resolve_ident(who).email;
         if let Some(user) = snapshot.person_by_email(&email)? {
             return Ok(user);

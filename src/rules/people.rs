@@ -12,10 +12,6 @@ use crate::name::{UserName, fold};
 use crate::signature::PublicKey;
 use crate::tree::TreeError;
 
-/// People who come under an id that was a person's before, each with the person's file as it was last; none where that
-/// cannot be read.
-pub type FormerPeople = BTreeMap<UserName, Option<Person>>;
-
 /// The people whom a step adds.
 pub fn added_people(diff: &Diff) -> impl Iterator<Item = &UserName> {
     diff.events.iter().filter_map(|event| match event {
@@ -48,7 +44,7 @@ pub fn taken_over(user: &UserName, file: String) -> Fault {
 
 /// An id stays its person's after the person was removed: what hangs on it would be somebody else's otherwise.
 pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for (user, former) in &step.former {
+    for (user, former) in &step.former.files {
         // A file that could not be read was there all the time.
         if step.before.entry(&path::person(user))?.is_some() {
             continue;
@@ -59,7 +55,7 @@ pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             faults.add(fault.problem.path, fault.problem.message, fault.problem.help);
         }
     }
-    Ok(())
+    super::holders::kept(step, faults)
 }
 
 /// An e-mail address or login belongs to one person: two owners would leave open who acts.

@@ -69,6 +69,9 @@ pub struct SecretChange<'a> {
     /// The secret that was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted: Option<&'a str>,
+    /// The secret that another webhook may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released: Option<&'a str>,
 }
 
 /// A secret without its value.
@@ -82,6 +85,8 @@ pub struct StoredSecret {
     pub encrypted: bool,
     /// Whether the environment holds it.
     pub environment: bool,
+    /// The id of the webhook that it belongs to; null where it is no webhook's own.
+    pub webhook: Option<String>,
 }
 
 /// What is to be delivered, was given up, and arrived last.

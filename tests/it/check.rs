@@ -1,5 +1,7 @@
 //! `greenroom check` and `greenroom doctor` on registries that people have harmed in every way they find.
 
+mod ahead;
+
 use serde_json::Value;
 
 use crate::support::{Sandbox, Shell, tools};

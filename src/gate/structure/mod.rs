@@ -23,7 +23,7 @@ use super::GateLimits;
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
 use crate::rules::{Class, Fault};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Finder, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
@@ -58,6 +58,7 @@ pub struct Structure<'r> {
     deadline: Instant,
     trees: Trees<'r>,
     searched: Searched,
+    finder: Finder,
     known: HashMap<Oid, Parts>,
     /// Commits with a tree that is not what it should be, and those that follow: no state is read by way of them.
     broken: HashSet<Oid>,
@@ -76,6 +77,7 @@ impl<'r> Structure<'r> {
             deadline,
             trees: Trees::new(repo, folders, limits, deadline),
             searched: Searched::default(),
+            finder: Finder::default(),
             known: HashMap::new(),
             broken: HashSet::new(),
         }
@@ -157,8 +159,8 @@ impl<'r> Structure<'r> {
             if place == Place::Side && faults.is_empty() && !follows_broken {
                 let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
                 // A branch may move it; then it is whole where it lies after the commit.
-                let id = before.id()?;
-                let after = Snapshot::follow(self.repo, Some(parts.tree), at, (id, &self.folders))?;
+                let known = (before.id()?, &self.finder);
+                let after = Snapshot::follow(self.repo, Some(parts.tree), at, known)?;
                 faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
             }
         }

@@ -127,8 +127,8 @@ fn shown(event: &Event) -> Value {
 /// What is said of a request whose version came to its stage by another way.
 const OVERTAKEN: &str = "The version entered the stage by another way.";
 
-/// What is said of an approval that is not the last one needed.
-const MORE: &str = "The request stays open: more approvals are needed.";
+/// What is said of an approval after which the version did not move.
+const MORE: &str = "The request stays open: it takes more approvals, or the version may not enter the stage yet.";
 
 /// A commit and what it did to one version.
 struct Told<'e> {
