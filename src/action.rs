@@ -65,8 +65,15 @@ pub enum Action {
     Transition { model: ModelName, version: u64, to: Stage, archive_existing: bool },
     /// Create a transition request for a version.
     CreateRequest { model: ModelName, version: u64, to: Stage, archive_existing: bool, comment: Text },
-    /// Approve a request. The approval that completes the quorum makes the transition.
-    ApproveRequest { model: ModelName, version: u64, which: Which, archive_existing: bool, comment: Text },
+    /// Approve a request; the transition happens with the approval that completes the quorum.
+    ApproveRequest {
+        model: ModelName,
+        version: u64,
+        which: Which,
+        archive_existing: bool,
+        comment: Text,
+        hindered: Hindered,
+    },
     /// Reject a request.
     RejectRequest { model: ModelName, version: u64, which: Which, comment: Text },
     /// Cancel a request.
@@ -156,7 +163,16 @@ impl Action {
     }
 }
 
-/// Which open request of a version is meant.
+/// What becomes of an approval that completes the quorum of a version that may not enter the stage yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindered {
+    /// It is refused with the rule that stands in the way, and nothing is kept.
+    Refuse,
+    /// It is kept as a review, and the request stays open.
+    Keep,
+}
+
+/// Which of a version's open requests is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
     /// The request with this id.

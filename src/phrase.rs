@@ -78,7 +78,7 @@ pub fn act(event: &Event) -> String {
                 crate::entity::Verdict::Approved => "approve",
                 crate::entity::Verdict::Rejected => "reject",
             };
-            format!("{verb} {} for {} (more approvals are needed)", request.to, v(model, *version))
+            format!("{verb} {} for {} (the request stays open)", request.to, v(model, *version))
         }
         Event::RequestApproved { model, version, request } => {
             format!("approve {} for {}", request.to, v(model, *version))

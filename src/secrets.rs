@@ -1,10 +1,13 @@
 //! Secrets: texts that must not be in git, under names that may be. A webhook's file says `secret = "release-channel"`;
 //! the secret that signs its requests is stored here.
 //!
-//! Secrets are in `secrets.toml` in the repository's data folder, readable for its owner only. Environment variables
-//! (`GREENROOM_SECRET_RELEASE_CHANNEL`) take precedence. With a key ([`KEY`], [`KEY_FILE`]) the file holds them
-//! encrypted (AES-256-GCM, bound to their names), so that a copy of the disk reveals nothing. No secret is ever
-//! printed: the debug output of a [`Secret`] is `…`.
+//! They are kept in `secrets.toml` in the repository's folder of state, for its owner alone, or come from the environment
+//! (`GREENROOM_SECRET_RELEASE_CHANNEL`), which counts first. With a key ([`KEY`], [`KEY_FILE`]) the file holds them
+//! encrypted (AES-256-GCM, bound to their names), so that a copy of the disk gives nothing away. No secret is ever
+//! printed: a [`Secret`] shows itself as `…`.
+//!
+//! Names that begin `webhook-` may be named by who manages a model alone. Such a secret belongs to the webhook that used it
+//! first, which is noted beside it, so that nobody has it sent elsewhere by a webhook that takes the place of that one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,8 +20,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::entity::webhook::{NEXT_SECRET, OWN_SECRET, base_of};
 use crate::kept::{Kept, KeptError, Stamp};
-use crate::name::Key;
+use crate::name::{Id, Key};
 use crate::time::Timestamp;
 
 /// The prefix of environment variables with secrets.
@@ -75,7 +79,18 @@ pub enum SecretError {
     /// The text cannot be a secret.
     #[error("a secret has from 1 to {MAX_SECRET} bytes and no control characters")]
     Unfit,
-    /// The system's random number generator failed.
+    /// The secret belongs to another webhook.
+    #[error(
+        "the secret '{name}' belongs to the webhook {webhook}, which used it first: set it anew (`greenroom secret set \
+         {name}`), or let another webhook have it (`greenroom secret release {name}`)"
+    )]
+    Claimed {
+        /// Its name.
+        name: String,
+        /// The webhook's id.
+        webhook: String,
+    },
+    /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
 }
@@ -127,6 +142,8 @@ pub struct Listed {
     pub sealed: bool,
     /// Whether the environment has it, which takes precedence.
     pub environment: bool,
+    /// The webhook that it belongs to, if it is one's own.
+    pub webhook: Option<String>,
 }
 
 /// A secret in the file: in plain text or encrypted.
@@ -146,10 +163,20 @@ struct Entry {
 struct Stored {
     #[serde(default)]
     secret: BTreeMap<String, Entry>,
+    /// The webhook that each secret belongs to which is one's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    webhook: BTreeMap<String, String>,
 }
 
-/// The content of the file when it was last read.
-type Known = Option<(Option<Stamp>, Arc<BTreeMap<String, Entry>>)>;
+impl Stored {
+    fn put(&mut self, name: &Key, secret: &Secret, now: Timestamp) {
+        let entry = Entry { value: Some(secret.reveal().to_owned()), sealed: None, changed: now.as_millis() };
+        self.secret.insert(name.as_str().to_owned(), entry);
+    }
+}
+
+/// What was last read of the file.
+type Known = Option<(Option<Stamp>, Arc<Stored>)>;
 
 /// The secrets of a repository.
 pub struct Secrets {
@@ -201,20 +228,63 @@ impl Secrets {
         if let Some(text) = std::env::var(variable(name)).ok().filter(|text| !text.is_empty()) {
             return Secret::new(&text).map(Some);
         }
-        let entries = self.entries()?;
-        entries.get(name.as_str()).map(|entry| self.open(name.as_str(), entry)).transpose()
+        let stored = self.stored()?;
+        stored.secret.get(name.as_str()).map(|entry| self.open(name.as_str(), entry)).transpose()
     }
 
-    /// Sets a secret. If there is a key, all other secrets in the file are encrypted too.
+    /// A secret for a webhook that names it; none where there is none.
     ///
     /// # Errors
-    /// [`SecretError`] if the file cannot be read or written.
+    /// [`SecretError::Claimed`] for the own secret of another webhook.
+    pub fn get_for(&self, name: &Key, webhook: &Id) -> Result<Option<Secret>, SecretError> {
+        let secret = self.get(name)?;
+        if secret.is_some() {
+            self.claim(name, webhook)?;
+        }
+        Ok(secret)
+    }
+
+    /// Notes that a secret is a webhook's own, if its name says that it is one's and no other webhook used it before.
+    ///
+    /// # Errors
+    /// [`SecretError::Claimed`] where another one did.
+    pub fn claim(&self, name: &Key, webhook: &Id) -> Result<(), SecretError> {
+        let Some(own) = own(name) else { return Ok(()) };
+        let mut owner = self.stored()?.webhook.get(own).cloned();
+        if owner.is_none() {
+            self.change(|stored| {
+                let first = stored.webhook.entry(own.to_owned()).or_insert_with(|| webhook.as_str().to_owned());
+                owner = Some(first.clone());
+            })?;
+        }
+        match owner.filter(|owner| owner != webhook.as_str()) {
+            Some(webhook) => Err(SecretError::Claimed { name: own.to_owned(), webhook }),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets a secret be claimed anew; says whether it was a webhook's.
+    pub fn release(&self, name: &Key) -> Result<bool, SecretError> {
+        let Some(own) = own(name).filter(|own| self.stored().is_ok_and(|s| s.webhook.contains_key(*own))) else {
+            return Ok(false);
+        };
+        self.change(|stored| drop(stored.webhook.remove(own)))?;
+        Ok(true)
+    }
+
+    /// Sets a secret; whose it was counts no longer. Where there is a key, all others of the file are encrypted with it, too.
     pub fn set(&self, name: &Key, secret: &Secret, now: Timestamp) -> Result<(), SecretError> {
-        self.change(|entries| {
-            entries.insert(
-                name.as_str().to_owned(),
-                Entry { value: Some(secret.reveal().to_owned()), sealed: None, changed: now.as_millis() },
-            );
+        self.change(|stored| {
+            stored.webhook.remove(name.as_str());
+            stored.put(name, secret, now);
+        })
+    }
+
+    /// Sets a secret that stays whose it was, and deletes the one that it was moved from.
+    pub fn promote(&self, (from, to): (&Key, &Key), secret: &Secret, now: Timestamp) -> Result<(), SecretError> {
+        self.change(|stored| {
+            stored.put(to, secret, now);
+            stored.secret.remove(from.as_str());
         })
     }
 
@@ -224,7 +294,10 @@ impl Secrets {
     /// [`SecretError`] if the file cannot be read or written.
     pub fn delete(&self, name: &Key) -> Result<bool, SecretError> {
         let mut was_there = false;
-        self.change(|entries| was_there = entries.remove(name.as_str()).is_some())?;
+        self.change(|stored| {
+            stored.webhook.remove(name.as_str());
+            was_there = stored.secret.remove(name.as_str()).is_some();
+        })?;
         Ok(was_there)
     }
 
@@ -238,7 +311,8 @@ impl Secrets {
             .filter(|name| name.starts_with(VARIABLE))
             .collect();
         let mut out: Vec<Listed> = Vec::new();
-        for (name, entry) in self.entries()?.iter() {
+        let stored = self.stored()?;
+        for (name, entry) in &stored.secret {
             let variable = upper(name);
             let environment = variables.contains(&variable);
             variables.retain(|v| *v != variable);
@@ -247,17 +321,19 @@ impl Secrets {
                 changed: Some(Timestamp::from_millis(entry.changed)),
                 sealed: entry.sealed.is_some(),
                 environment,
+                webhook: stored.webhook.get(name).cloned(),
             });
         }
         variables.sort();
-        out.extend(variables.into_iter().map(|name| Listed { name, changed: None, sealed: false, environment: true }));
+        let alone = |name| Listed { name, changed: None, sealed: false, environment: true, webhook: None };
+        out.extend(variables.into_iter().map(alone));
         Ok(out)
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Entry>)) -> Result<(), SecretError> {
+    fn change(&self, change: impl FnOnce(&mut Stored)) -> Result<(), SecretError> {
         self.kept.change(|text| {
             let mut stored = self.parse(text)?;
-            change(&mut stored.secret);
+            change(&mut stored);
             for (name, entry) in &mut stored.secret {
                 self.seal(name, entry)?;
             }
@@ -265,18 +341,18 @@ impl Secrets {
         })
     }
 
-    /// Returns the entries of the file, which is read again if it changed.
-    fn entries(&self) -> Result<Arc<BTreeMap<String, Entry>>, SecretError> {
+    /// What the file says, read anew when it changed.
+    fn stored(&self) -> Result<Arc<Stored>, SecretError> {
         let stamp = self.kept.stamp()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, entries)) = known.as_ref()
+        if let Some((at, stored)) = known.as_ref()
             && *at == stamp
         {
-            return Ok(Arc::clone(entries));
+            return Ok(Arc::clone(stored));
         }
-        let entries = Arc::new(self.parse(self.kept.read()?)?.secret);
-        *known = Some((stamp, Arc::clone(&entries)));
-        Ok(entries)
+        let stored = Arc::new(self.parse(self.kept.read()?)?);
+        *known = Some((stamp, Arc::clone(&stored)));
+        Ok(stored)
     }
 
     fn parse(&self, text: Option<String>) -> Result<Stored, SecretError> {
@@ -309,10 +385,14 @@ impl Secrets {
     }
 }
 
-/// Returns the name of the next secret while receivers switch to it: `NAME.next`. Returns `None` if the name becomes
-/// too long.
+/// The name of a secret that is one webhook's own, as its name says; that of its successor is the same.
+fn own(name: &Key) -> Option<&str> {
+    Some(base_of(name)).filter(|base| base.starts_with(OWN_SECRET))
+}
+
+/// The name under which the next secret lies while receivers are moved to it: `NAME.next`. None where `name` is too long.
 pub fn next_of(name: &Key) -> Option<Key> {
-    Key::new(format!("{name}.next")).ok()
+    Key::new(format!("{name}{NEXT_SECRET}")).ok()
 }
 
 /// Returns the environment variable for a secret: `GREENROOM_SECRET_` and the name in capital letters, with `_` for
@@ -410,6 +490,34 @@ mod tests {
         let file = std::fs::read_to_string(secrets.path()).unwrap().replace("mine", "yours");
         std::fs::write(secrets.path(), file).unwrap();
         assert!(matches!(secrets.get(&name("yours")), Err(SecretError::WrongKey { .. })));
+    }
+
+    #[test]
+    fn an_own_secret_is_the_webhooks_that_used_it_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Secrets::with_key(folder.path(), None);
+        let webhook = |n: u8| Id::from_parts(NOW, [n; 10]);
+        set(&secrets, "webhook-a", "canary");
+        set(&secrets, "webhook-a.next", "second");
+        set(&secrets, "shared", "third");
+        let ask = |of: &str, n: u8| secrets.get_for(&name(of), &webhook(n)).map(|s| s.is_some());
+        assert!(matches!(ask("webhook-none", 1), Ok(false)));
+        assert!(matches!(ask("webhook-a", 1), Ok(true)));
+        for other in ["webhook-a", "webhook-a.next"] {
+            let said = ask(other, 2).unwrap_err().to_string();
+            assert!(said.contains(webhook(1).as_str()) && !said.contains("canary"), "{said}");
+            assert!(matches!(ask(other, 1), Ok(true)));
+        }
+        assert!(matches!((ask("shared", 1), ask("shared", 2)), (Ok(true), Ok(true))));
+        assert_eq!(secrets.list().unwrap()[1].webhook.as_deref(), Some(webhook(1).as_str()));
+        // The successor takes its place; set anew it is anybody's, and so it is where it is released.
+        let next = Secret::new("second").unwrap();
+        secrets.promote((&name("webhook-a.next"), &name("webhook-a")), &next, Timestamp::from_millis(NOW)).unwrap();
+        assert!(ask("webhook-a", 2).is_err());
+        set(&secrets, "webhook-a", "anew");
+        assert!(matches!(ask("webhook-a", 2), Ok(true)));
+        assert!(secrets.release(&name("webhook-a")).unwrap() && !secrets.release(&name("webhook-a")).unwrap());
+        assert!(matches!(ask("webhook-a", 1), Ok(true)));
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::name::{AliasName, GroupName, Id, ModelName, Principal, UserName, fold
 use crate::stage::Stage;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
-pub use moved::{folder_of, folders, is_own_folder, moves_from_root};
-pub use places::{changed_registries, registries};
+pub use moved::{folders, is_own_folder, moves_from_root};
+pub use places::{Finder, changed_registries, registries, where_files_came};
 
 /// A file of the registry, read.
 #[derive(Debug, Clone, PartialEq)]

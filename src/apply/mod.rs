@@ -24,7 +24,7 @@ use crate::tree::{Patch, TreeError};
 pub use crate::apply::stage::target;
 pub use registry::companions;
 pub use relocation::goes_with_any;
-pub use request::open_request;
+pub use request::{completes, open_request};
 
 /// The inputs of an action that are not in the state: the actor, the time, and the source of new ids.
 pub struct Context<'a> {
@@ -36,9 +36,15 @@ pub struct Context<'a> {
     pub random: &'a mut dyn FnMut() -> [u8; 10],
     /// Returns the digest that a review of a version records.
     pub subject: &'a SubjectOf<'a>,
+    /// Whether rules that no approval satisfies let a version enter a stage now.
+    pub may_enter: &'a MayEnter<'a>,
 }
 
-/// A function that returns the subject of a review of a version for a stage; `rules::subject::subject` is the only one.
+/// Says whether a version may enter a stage at a time, approvals aside; `rules::outlook::may_enter` is the one there is.
+pub type MayEnter<'a> =
+    dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage, Timestamp) -> Result<bool, TreeError> + 'a;
+
+/// Gives the subject of a review of a version for a stage; `rules::subject::subject` is the one there is.
 pub type SubjectOf<'a> =
     dyn Fn(&Snapshot<'_>, &ModelView<'_>, u64, &crate::stage::Stage) -> Result<Subject, TreeError> + 'a;
 
@@ -198,8 +204,9 @@ pub fn apply(snapshot: &Snapshot<'_>, action: &Action, cx: &mut Context<'_>) -> 
         Action::CreateRequest { model, version, to, archive_existing, comment } => {
             request::create(d, cx, model, *version, to, *archive_existing, comment)
         }
-        Action::ApproveRequest { model, version, which, archive_existing, comment } => {
-            request::approve(d, cx, model, *version, which, *archive_existing, comment)
+        Action::ApproveRequest { model, version, which, archive_existing, comment, hindered } => {
+            let archive = *archive_existing;
+            request::approve(d, cx, (model, *version, which), (archive, *hindered), comment)
         }
         Action::RejectRequest { model, version, which, comment } => {
             request::reject(d, cx, model, *version, which, comment)

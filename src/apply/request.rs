@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use super::stage::{enter, may_archive, target};
 use super::{Context, Draft, Noun, Refusal};
-use crate::action::Which;
+use crate::action::{Hindered, Which};
+use crate::entity::request::Subject;
+use crate::entity::settings::StageRule;
 use crate::entity::{Comment, Request, RequestState, Review, Verdict};
-use crate::name::{Id, ModelName};
-use crate::snapshot::{File, VersionView};
+use crate::name::{Id, ModelName, UserName};
+use crate::snapshot::{File, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::text::Text;
 
@@ -55,7 +57,7 @@ fn find(
     version: &VersionView<'_>,
     model: &ModelName,
     which: &Which,
-    reviewer: Option<&crate::name::UserName>,
+    reviewer: Option<&UserName>,
 ) -> Result<(File<Request>, Request), Refusal> {
     let mut open: Vec<(File<Request>, Request)> = Vec::new();
     for file in version.requests()?.into_values() {
@@ -103,7 +105,7 @@ pub fn open_request(
     version: &VersionView<'_>,
     model: &ModelName,
     which: &Which,
-    reviewer: &crate::name::UserName,
+    reviewer: &UserName,
 ) -> Result<Request, Refusal> {
     find(version, model, which, Some(reviewer)).map(|(_, request)| request)
 }
@@ -111,10 +113,8 @@ pub fn open_request(
 pub(super) fn approve(
     d: &mut Draft<'_, '_>,
     cx: &Context<'_>,
-    model: &ModelName,
-    number: u64,
-    which: &Which,
-    archive_existing: bool,
+    (model, number, which): (&ModelName, u64, &Which),
+    (archive_existing, hindered): (bool, Hindered),
     comment: &Text,
 ) -> Result<(), Refusal> {
     let (view, version) = d.version(model, number)?;
@@ -122,8 +122,6 @@ pub(super) fn approve(
     let archive = archive_existing || request.archive_existing;
     may_archive(&request.to, archive)?;
     let subject = (cx.subject)(d.snapshot, &view, number, &request.to)?;
-    let settings = d.snapshot.settings()?;
-    let own = settings.is_some_and(|s| s.identity.self_approval);
     let mut after = request.clone();
     after.review.push(Review {
         by: cx.actor.clone(),
@@ -132,32 +130,67 @@ pub(super) fn approve(
         comment: comment.clone(),
         subject: subject.current.clone(),
     });
-    // The rules count in the same way. An approval that does not count is stored, but completes nothing.
-    let from = view.stage_of(number)?;
-    let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, crate::entity::settings::StageRule::needed);
-    let leaving = settings.map_or(0, |s| s.approvals_to_leave(&from));
-    let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
-    for review in after.review.iter().filter(|r| r.verdict == Verdict::Approved && subject.is(&r.subject)) {
-        let own = review.by == request.created_by && !own;
-        if !own && d.snapshot.may_let_in(&review.by, model, &from, &request.to)? {
-            inward.insert(&review.by);
-        }
-        if !own && d.snapshot.may_let_out(&review.by, model, &from, &request.to)? {
-            outward.insert(&review.by);
-        }
-    }
-    let complete = inward.len() as u64 >= needed && outward.len() as u64 >= leaving;
-    if complete {
+    let complete = is_complete(d.snapshot, model, &view.stage_of(number)?, &after, &subject)?;
+    let moves = complete
+        && match hindered {
+            Hindered::Refuse => true,
+            Hindered::Keep => (cx.may_enter)(d.snapshot, &view, number, &request.to, cx.now)?,
+        };
+    if moves {
         after.state = RequestState::Approved;
         after.closed_by = Some(cx.actor.clone());
         after.closed_at = Some(cx.now);
     }
     let to = after.to.clone();
     d.edit_request(&file, |r| *r = after)?;
-    if complete {
+    if moves {
         enter(d, cx, model, number, &to, archive, Some(&request.id))?;
     }
     Ok(())
+}
+
+/// Whether a request has the approvals that it takes. The rules count alike; an approval that does not count is kept and
+/// completes nothing.
+fn is_complete(
+    snapshot: &Snapshot<'_>,
+    model: &ModelName,
+    from: &Stage,
+    request: &Request,
+    subject: &Subject,
+) -> Result<bool, Refusal> {
+    let settings = snapshot.settings()?;
+    let own = settings.is_some_and(|s| s.identity.self_approval);
+    let needed = settings.and_then(|s| s.rule(&request.to)).map_or(0, StageRule::needed);
+    let leaving = settings.map_or(0, |s| s.approvals_to_leave(from));
+    let (mut inward, mut outward) = (BTreeSet::new(), BTreeSet::new());
+    for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved && subject.is(&r.subject)) {
+        let own = review.by == request.created_by && !own;
+        if !own && snapshot.may_let_in(&review.by, model, from, &request.to)? {
+            inward.insert(&review.by);
+        }
+        if !own && snapshot.may_let_out(&review.by, model, from, &request.to)? {
+            outward.insert(&review.by);
+        }
+    }
+    Ok(inward.len() as u64 >= needed && outward.len() as u64 >= leaving)
+}
+
+/// Whether an approval by somebody would complete a request: what `subject` says is what would be approved.
+///
+/// # Errors
+/// A refusal where what it takes cannot be read.
+pub fn completes(
+    snapshot: &Snapshot<'_>,
+    (model, from): (&ModelName, &Stage),
+    request: &Request,
+    reviewer: &UserName,
+    subject: &Subject,
+) -> Result<bool, Refusal> {
+    let (by, at, verdict) = (reviewer.clone(), request.created_at, Verdict::Approved);
+    let review = Review { by, at, verdict, comment: Text::default(), subject: subject.current.clone() };
+    let mut after = request.clone();
+    after.review.push(review);
+    is_complete(snapshot, model, from, &after, subject)
 }
 
 pub(super) fn reject(

@@ -4,27 +4,26 @@ use crate::entity::Person;
 use crate::format::{self, path};
 use crate::git::{GitError, Repo};
 use crate::name::{UserName, fold};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Finder, Snapshot};
 use crate::tree::{Objects as _, Oid};
 
-/// Returns the file of the last person with an id, ignoring case, in the first-parent history of a commit, including
-/// that commit. Returns `None` if no person had the id, or if the file is unreadable. `at` is the folder of the
-/// registry at that commit; earlier, it may have been in another folder, such as one of `named`.
+/// The file of the person who had an id last, in any case, on the first-parent line of a commit, that commit included.
+/// None where nobody had it, or the file cannot be read. `at` is the folder of the registry at that commit; before, it may have
+/// lain in another.
 ///
 /// # Errors
-/// [`GitError`] if the history cannot be read, as in a shallow clone.
-pub fn former_person(
-    repo: &Repo,
-    (at, named): (&str, &[String]),
-    tip: Oid,
-    user: &UserName,
-) -> Result<Option<Person>, GitError> {
+/// When the history cannot be read, as in a shallow clone.
+pub fn former_person(repo: &Repo, at: &str, tip: Oid, user: &UserName) -> Result<Option<Person>, GitError> {
     let wanted = fold(user.as_str());
     let id = Snapshot::new(repo, Some(repo.tree_of(&tip)?), at)?.id()?.cloned();
-    let mut seen = None;
+    let (mut seen, finder) = (None, Finder::default());
     for step in repo.first_parents(tip)? {
         let step = step?;
-        let state = Snapshot::follow(repo, Some(step.tree), at, (id.as_ref(), named))?;
+        let state = Snapshot::follow(repo, Some(step.tree), at, (id.as_ref(), &finder))?;
+        // Another registry that lay here before this one was made.
+        if state.id()?.is_some_and(|found| id.as_ref().is_some_and(|id| id != found)) {
+            return Ok(None);
+        }
         let people = state.entry("people")?.map(|entry| entry.id);
         if people.is_none() || people == seen {
             continue;

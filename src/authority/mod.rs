@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
 pub use former::former_person;
-pub use people::People;
+pub use people::{People, unread};
 pub use proof::Keys;
 use proof::Proof;
 
@@ -200,10 +200,17 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         self.faults.push(Fault { problem, class: Class::Permission });
     }
 
-    /// Returns a commit of a merged branch with its author, and whether the author is proven.
-    ///
-    /// # Errors
-    /// [`AuthorityError`] if the record of pushes or an object cannot be read.
+    /// That an identity is nobody's in `people/`, with a file there that cannot be read and may be that person's.
+    fn nobody(&self) -> Result<String, TreeError> {
+        Ok(match self.people.unread()? {
+            Some(problem) => {
+                format!("nobody who can be read in people/ ({} cannot: {})", problem.path, problem.message)
+            }
+            None => "nobody in people/".to_owned(),
+        })
+    }
+
+    /// A commit of a merged branch: its author, and whether that is proven.
     pub fn contribution(&mut self, commit: &Commit) -> Result<Contribution, AuthorityError> {
         let person = self.people.by_ident(&commit.author)?;
         let proven = match &person {
@@ -312,7 +319,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         let user = match (self.identity.servers.contains(&lander), &author) {
             (true, Some(author)) => author.clone(),
             (true, None) => {
-                let message = format!("{lander} lands it for its author, who is nobody in people/");
+                let message = format!("{lander} lands it for its author, who is {}", self.nobody()?);
                 self.fault("identity", names.commit, message, "greenroom person add ID --email ADDRESS");
                 return Ok(None);
             }
@@ -383,7 +390,10 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         if self.founds {
             return Ok(UserName::new(shown).ok());
         }
-        let message = format!("who pushes ({who}, says the host) is no person of this registry");
+        let message = match self.people.unread()? {
+            None => format!("who pushes ({who}, says the host) is no person of this registry"),
+            Some(_) => format!("who pushes ({who}, says the host) is {}", self.nobody()?),
+        };
         self.fault("identity", names.commit, message, "greenroom person add ID --email ADDRESS --login LOGIN");
         Ok(None)
     }
@@ -397,8 +407,8 @@ impl<'s, 'o> Inquiry<'s, 'o> {
             return self.author(names);
         }
         let shown = crate::text::quoted(&names.committer.email);
-        let message =
-            format!("its committer {shown} is nobody in people/, and the registry's `authority` is the pusher");
+        let who = self.nobody()?;
+        let message = format!("its committer {shown} is {who}, and the registry's `authority` is the pusher");
         let help = format!(
             "set user.email to an address of yours in people/; or let somebody who manages the registry add it \
              (`greenroom person add ID --email ADDRESS`); {PROPOSE}"
@@ -420,7 +430,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         let web = self.is_web(names.committer);
         let committer = self.people.by_ident(names.committer)?;
         if !web && committer.as_ref() != Some(lander) {
-            let named = committer.map_or_else(|| "nobody in people/".to_owned(), |c| c.to_string());
+            let named = committer.map_or_else(|| self.nobody(), |c| Ok(c.to_string()))?;
             let message = format!("{lander} lands it, but its committer is {named}");
             let help = format!(
                 "commit it yourself: set user.email to an address of {lander}; to land another's commits, merge them \
@@ -433,7 +443,7 @@ impl<'s, 'o> Inquiry<'s, 'o> {
         if author == Some(lander) || web || serves || self.before.registry_level(lander)? >= Some(Level::CanManage) {
             return Ok(true);
         }
-        let named = author.map_or_else(|| "nobody in people/".to_owned(), UserName::to_string);
+        let named = author.map_or_else(|| self.nobody(), |author| Ok(author.to_string()))?;
         let message = format!("{lander} lands it, but its author is {named}");
         let help = match names.commit {
             Some(_) => {

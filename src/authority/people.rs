@@ -1,6 +1,7 @@
 //! Resolves addresses, logins and keys to people, as of one snapshot of the registry.
 
 use super::Pusher;
+use crate::format::Problem;
 use crate::git::{Ident, Mailmap};
 use crate::name::UserName;
 use crate::snapshot::Snapshot;
@@ -30,10 +31,12 @@ impl<'s, 'o> People<'s, 'o> {
         Ok(Self { state, mailmap })
     }
 
-    /// Returns the person with an identity's address.
-    ///
-    /// # Errors
-    /// [`TreeError`] if the people cannot be read.
+    /// A person's file that cannot be read, with what is wrong: whoever is looked for and not found may be that person.
+    pub fn unread(&self) -> Result<Option<Problem>, TreeError> {
+        unread(self.state)
+    }
+
+    /// The person with an identity's address.
     pub fn by_ident(&self, who: &Ident) -> Result<Option<UserName>, TreeError> {
         self.state.person_by_email(&self.mailmap.email(who))
     }
@@ -82,4 +85,13 @@ impl<'s, 'o> People<'s, 'o> {
             None => Ok(None),
         }
     }
+}
+
+/// The first fault of people's files, if there is one, as the reason why somebody was not found among them.
+///
+/// # Errors
+/// When an object cannot be read.
+pub fn unread(state: &Snapshot<'_>) -> Result<Option<Problem>, TreeError> {
+    let faulty = state.people()?.values().find_map(|file| file.problems.first());
+    Ok(faulty.cloned())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::action::{Action, NewVersion, NewWebhook, Which};
+use crate::action::{Action, Hindered, NewVersion, NewWebhook, Which};
 use crate::entity::settings::{AliasRule, Authority, Mailing, Removal, StageRule, Unready};
 use crate::entity::version::Source;
 use crate::entity::{Person, Settings};
@@ -244,7 +244,11 @@ fn request(word: &str, f: &mut Fields<'_, '_>) -> Option<Option<What>> {
     let (which, comment) = (which(f), f.default("comment"));
     let archive_existing = word == "request.approve" && f.default("archive_existing");
     let action = model.zip(version).map(|(model, version)| match word {
-        "request.approve" => Action::ApproveRequest { model, version, which, archive_existing, comment },
+        "request.approve" => {
+            // The file lands as a whole or not at all, and so does an approval in it.
+            let hindered = Hindered::Refuse;
+            Action::ApproveRequest { model, version, which, archive_existing, comment, hindered }
+        }
         "request.reject" => Action::RejectRequest { model, version, which, comment },
         _ => Action::CancelRequest { model, version, which, comment },
     });

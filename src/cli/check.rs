@@ -10,12 +10,14 @@ use super::pull::{self, Summary};
 use super::report::{self, CliError, Exit};
 use super::session::{Session, clock};
 use crate::format::Problem;
+use crate::gate;
 use crate::gate::pull::{Pull, Terms};
-use crate::git::GitError;
+use crate::git::{GitError, Ident};
 use crate::index;
 use crate::name::UserName;
 use crate::registry::{Asker, Lint, Registry};
 use crate::text::one_line;
+use crate::time::Timestamp;
 use crate::view;
 
 /// Check files before a commit, or a pull request before its merge, and list every fault with its fix
@@ -23,9 +25,13 @@ use crate::view;
 /// Examples: `greenroom check` for the work tree; `greenroom check origin/main..HEAD --format github` for a pull
 /// request
 ///
-/// Without RANGE, the command checks all files of the work tree. It also judges the changes since the last commit as
-/// if you committed them now: by your permissions, the stage rules, and the rules about immutable fields. Files that
-/// git ignores are left out. In a bare repository, the last commit is checked.
+/// Commits that are not pushed yet, by what was last fetched of the remote's main branch, are judged as if you pushed them
+/// now. Where there is no remote, the newest 100 commits are judged as `greenroom verify` does.
+///
+/// With BASE..HEAD a pull request is: what merging HEAD into BASE would make happen, by the permissions and rules that
+/// BASE holds. HEAD may be that merge already, as hosts make it for CI. One revision stands for what it changed
+/// against its first parent. Who will merge is not known yet, so everyone is tried: the check passes if somebody may
+/// merge, and says who.
 ///
 /// With BASE..HEAD, the command checks a pull request: the events of merging HEAD into BASE, by the permissions and
 /// rules of BASE. HEAD may already be the merge commit that hosts make for CI. A single revision is checked against
@@ -123,7 +129,7 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     };
     let now = asker.as_ref().map_or_else(clock, |a| session.now(&a.committer));
     let mut lint = registry.lint(asker.as_ref(), now)?;
-    committed(&registry, &mut lint)?;
+    committed(&registry, asker.as_ref().map(|a| &a.committer), now, &mut lint)?;
     if let Some(path) = &path {
         let within = within(&registry, path)?;
         let told = |p: &str| p.starts_with(&within) || format!("{p}/") == within;
@@ -139,21 +145,24 @@ fn check_files(args: &CheckArgs, session: &mut Session) -> Result<Exit, CliError
     Ok(report::exit_for(&lint.faults))
 }
 
-/// How many recent steps are searched for faults if no remote branch shows which steps are published.
-const RECENT: usize = 100;
+/// How many steps back faults are looked for that have landed.
+pub(super) const RECENT: usize = 100;
 
-/// Adds the faults of steps that are committed, but not pushed, and that every gate refuses from every person.
-/// Faults of history, such as a rewritten request, do not show in the current files.
-fn committed(registry: &Registry, lint: &mut Lint) -> Result<(), CliError> {
+/// Adds what the commits broke that are made and not pushed yet, as the gate would find it; and what newer ones that
+/// landed did to the past, which is not seen in the files as they are.
+fn committed(registry: &Registry, committer: Option<&Ident>, now: Timestamp, lint: &mut Lint) -> Result<(), CliError> {
     let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else { return Ok(()) };
-    for (_, fault) in crate::gate::verify::recent(registry, tip, RECENT)? {
-        let known = lint.faults.iter().any(|f| f.problem == fault.problem);
-        if !known {
+    let ahead = gate::ahead(registry, committer, now)?;
+    lint.warnings.extend(ahead.warnings);
+    for (commit, fault) in gate::verify::recent(registry, tip, RECENT)? {
+        if !ahead.steps.contains(&commit) && !lint.faults.iter().any(|f| f.problem == fault.problem) {
             lint.faults.push(fault);
         }
     }
+    lint.faults.extend(ahead.faults.into_iter().map(|(_, fault)| fault));
     lint.faults.sort();
     lint.faults.dedup();
+    lint.warnings.sort();
     Ok(())
 }
 

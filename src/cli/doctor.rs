@@ -2,11 +2,13 @@
 
 use clap::Args;
 
+use super::check::RECENT;
 use super::output::{GREEN, RED, YELLOW, styled};
 use super::progress::Progress;
 use super::report::{CliError, Exit};
-use super::session::Session;
+use super::session::{Session, clock};
 use crate::deliver::mail::{self, MailSettings};
+use crate::gate;
 use crate::hook;
 use crate::hook::prepush::{self, Sending};
 use crate::index::{self, Health};
@@ -38,7 +40,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     checks.extend(registry.health(args.verify, &|done, total| progress.seen(done, total))?);
     drop(progress);
     checks.extend(of_operation(&registry));
-    checks.push(of_steps(&registry)?);
+    checks.push(of_steps(session, &registry)?);
     checks.push(of_index(&index::status(&registry)?.health));
     checks.push(of_mail(&registry));
     checks.push(of_sending(&registry));
@@ -70,21 +72,31 @@ fn of_operation(registry: &Registry) -> Option<Check> {
     Some(Check { name: "merge", state: State::Warn, message, help: operation.way_out().to_owned() })
 }
 
-/// How many recent steps are searched for faults if no remote branch shows which steps are published.
-const RECENT: usize = 100;
-
-/// Checks recent steps for faults of history, which the current files do not show.
-fn of_steps(registry: &Registry) -> Result<Check, CliError> {
+/// What commits that are not pushed yet broke, and what recent ones did to the past, which the files as they are do not
+/// show.
+fn of_steps(session: &Session, registry: &Registry) -> Result<Check, CliError> {
     let check = |state, message: String, help: &str| Check { name: "steps", state, message, help: help.to_owned() };
-    let tip = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/"));
-    let found = tip.map(|tip| crate::gate::verify::recent(registry, tip, RECENT)).transpose()?.unwrap_or_default();
-    Ok(match found.first() {
-        None => check(State::Ok, "recent commits keep the rules of history".to_owned(), ""),
-        Some((commit, fault)) => {
-            let message =
-                format!("{} fault(s) of recent commits; the first, of {}: {fault}", found.len(), commit.short());
-            check(State::Fail, one_line(&message).into_owned(), "greenroom check tells them all, with what to do")
+    let Some(tip) = registry.head()?.filter(|_| registry.branch().starts_with("refs/heads/")) else {
+        return Ok(check(State::Ok, "recent commits keep the rules of history".to_owned(), ""));
+    };
+    let committer = session.identity(registry.repo()).ok().map(|(_, committer)| committer);
+    let now = committer.as_ref().map_or_else(clock, |who| session.now(who));
+    let ahead = gate::ahead(registry, committer.as_ref(), now)?;
+    let help = "greenroom check tells them all, with what to do";
+    if let Some((_, first)) = ahead.faults.first() {
+        let message = format!("{} fault(s) of commits that are not pushed yet; the first: {first}", ahead.faults.len());
+        return Ok(check(State::Fail, one_line(&message).into_owned(), help));
+    }
+    let recent = gate::verify::recent(registry, tip, RECENT)?;
+    let mut found = recent.iter().filter(|(commit, _)| !ahead.steps.contains(commit));
+    Ok(match (found.next(), ahead.warnings.first()) {
+        (Some((commit, fault)), _) => {
+            let many = 1 + found.count();
+            let message = format!("{many} fault(s) of recent commits; the first, of {}: {fault}", commit.short());
+            check(State::Fail, one_line(&message).into_owned(), help)
         }
+        (None, Some(first)) => check(State::Warn, one_line(&first.message).into_owned(), &first.help),
+        (None, None) => check(State::Ok, "recent commits keep the rules of history".to_owned(), ""),
     })
 }
 

@@ -1,5 +1,7 @@
 //! `greenroom log`: the history as events: who changed what, when and why, with whose approval.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::complete;
@@ -8,12 +10,13 @@ use super::report::{CliError, Exit};
 use super::session::Session;
 use super::{suggest, target};
 use crate::apply::{Noun, Refusal};
+use crate::git::GitError;
 use crate::index::{Entry, Index, LogFilter, Subject, matches};
 use crate::name::UserName;
 use crate::payload::sample::OWN;
 use crate::pushes::{Push, Pushes};
 use crate::reference::{ModelRef, Pick};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::text::{one_line, quoted};
 use crate::view::LogEntry;
 
@@ -68,21 +71,34 @@ pub(super) fn run(args: LogArgs, session: &mut Session) -> Result<Exit, CliError
         return Ok(Exit::Ok);
     }
     let pushed = pushed(&registry, &entries)?;
-    let entries = entries.iter().zip(pushed);
+    let claims = |e: &Entry| if e.asked_by.is_empty() { Ok(BTreeSet::new()) } else { unproven(&registry, e) };
+    let claims = entries.iter().map(claims).collect::<Result<Vec<_>, _>>()?;
+    let entries = entries.iter().zip(pushed).zip(claims);
     if session.out.is_json() {
-        session.out.json(&entries.map(|(e, push)| LogEntry::new(e, push)).collect::<Vec<_>>())?;
+        session.out.json(&entries.map(|((e, push), claims)| LogEntry::new(e, push, &claims)).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
-    for (number, (entry, push)) in entries.enumerate() {
+    for (number, ((entry, push), claims)) in entries.enumerate() {
         if number > 0 {
             session.out.line("");
         }
-        print(&mut session.out, entry, push.as_ref());
+        print(&mut session.out, entry, push.as_ref(), &claims);
     }
     Ok(Exit::Ok)
 }
 
-/// For each entry the push that put it on the branch, if one is recorded. An unreadable record is a warning.
+/// Those who asked, as a merged branch says, of whom nothing proves it. Where the clone lacks what would tell, that is nobody
+/// or everybody who is named.
+fn unproven(registry: &Registry, entry: &Entry) -> Result<BTreeSet<UserName>, CliError> {
+    match registry.unproven_askers(entry.commit, entry.parent) {
+        Err(RegistryError::Git(GitError::Shallow)) => {
+            Ok(entry.asked_by.iter().filter_map(|name| UserName::new(name).ok()).collect())
+        }
+        found => Ok(found?),
+    }
+}
+
+/// For each entry the push that put it on the branch, where one is recorded. What cannot be read is a warning.
 fn pushed(registry: &Registry, entries: &[Entry]) -> Result<Vec<Option<Push>>, CliError> {
     let pushes = Pushes::open(registry.repo())?;
     let mut damage = None;
@@ -162,9 +178,10 @@ fn refuse_unknown_words(registry: &Registry, index: &mut Index<'_>, filter: &Log
     Ok(())
 }
 
-fn print(out: &mut Output, entry: &Entry, push: Option<&Push>) {
+fn print(out: &mut Output, entry: &Entry, push: Option<&Push>, claims: &BTreeSet<UserName>) {
     let asked_by: Vec<&str> = entry.asked_by.iter().map(String::as_str).collect();
-    let by = By { by: &entry.by, landed_by: entry.landed_by.as_deref(), asked_by: &asked_by, signed: entry.signed };
+    let (by, landed_by) = (entry.by.as_str(), entry.landed_by.as_deref());
+    let by = By { by, landed_by, asked_by: &asked_by, claims, signed: entry.signed };
     head(out, &entry.commit.short(), &local(entry.at), &by);
     if let Some(push) = push {
         out.foreign(&format!("    {}", pushed_by(push)));
@@ -189,15 +206,22 @@ pub(super) struct By<'e> {
     pub(super) landed_by: Option<&'e str>,
     /// The authors of the merged commits.
     pub(super) asked_by: &'e [&'e str],
-    /// Whether the commit has a signature.
+    /// Those of them of whom nothing proves it.
+    pub(super) claims: &'e BTreeSet<UserName>,
+    /// Whether it carries a signature.
     pub(super) signed: bool,
 }
 
 /// Prints the first line of an entry.
 pub(super) fn head(out: &mut Output, commit: &str, at: &str, who: &By<'_>) {
     let landed = who.landed_by.map_or_else(String::new, |l| format!(", landed by {l}"));
-    let others: Vec<&str> = who.asked_by.iter().copied().filter(|a| *a != who.by).collect();
-    let asked = if others.is_empty() { String::new() } else { format!(", asked by {}", others.join(", ")) };
+    let is_claim = |name: &&str| who.claims.iter().any(|claim| claim.as_str() == *name);
+    let others = who.asked_by.iter().copied().filter(|a| *a != who.by);
+    let (claims, proven): (Vec<&str>, Vec<&str>) = others.partition(is_claim);
+    let mut asked = if proven.is_empty() { String::new() } else { format!(", asked by {}", proven.join(", ")) };
+    if !claims.is_empty() {
+        asked.push_str(&format!(", in the name of {} (not proven)", claims.join(", ")));
+    }
     let signed = if who.signed { ", signed" } else { "" };
     let text = format!("{}{asked}{landed}{signed}", who.by);
     out.line(format!("{} {at} {}", styled(YELLOW, commit), one_line(&text)));

@@ -33,7 +33,7 @@ pub(super) struct MoveArgs {
 pub(super) fn run(args: &MoveArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let to = if args.to == "/" { String::new() } else { folder("TO", &args.to)? };
-    check_name(&registry, &to)?;
+    check_name(&to)?;
     check_neighbours(&registry, &to)?;
     if let Some(work) = registry.repo().work_dir().filter(|_| to != registry.at()) {
         check_work_tree(&work, &to)?;
@@ -42,23 +42,12 @@ pub(super) fn run(args: &MoveArgs, session: &mut Session) -> Result<Exit, CliErr
     change::apply(session, &args.change, &[Action::MoveRegistry { to }])
 }
 
-/// Refuses a folder that git or another system cannot hold, or that the gate would not search for a registry.
-fn check_name(registry: &Registry, to: &str) -> Result<(), CliError> {
-    if let Some(why) = Repo::path_fault(&format!("{to}greenroom.toml")) {
-        return Err(CliError::usage(format!("TO: {} cannot be a folder: {why}", quoted(to))));
+/// Refuses a folder that git or another system cannot hold.
+fn check_name(to: &str) -> Result<(), CliError> {
+    match Repo::path_fault(&format!("{to}greenroom.toml")) {
+        Some(why) => Err(CliError::usage(format!("TO: {} cannot be a folder: {why}", quoted(to)))),
+        None => Ok(()),
     }
-    let depth = to.matches('/').count();
-    if depth > 1 && !registry.named().iter().any(|named| named == to) {
-        let message =
-            format!("TO: {} is not at the top of the repository, where gates look for registries", quoted(to));
-        let hint = format!(
-            "name a folder at the top; or tell this repository and each one that is pushed to: git config --add \
-             greenroom.registry {}",
-            to.trim_end_matches('/')
-        );
-        return Err(CliError::usage(message).hint(hint));
-    }
-    Ok(())
 }
 
 /// Refuses a folder within another registry, or around one.

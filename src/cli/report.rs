@@ -261,6 +261,12 @@ impl From<PushesError> for CliError {
     }
 }
 
+impl From<GateError> for CliError {
+    fn from(e: GateError) -> Self {
+        AuditError::Gate(e).into()
+    }
+}
+
 impl From<AuditError> for CliError {
     fn from(e: AuditError) -> Self {
         match e {

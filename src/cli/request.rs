@@ -14,13 +14,14 @@ use super::review;
 use super::session::Session;
 use super::table::Table;
 use super::target::{self, Target};
-use crate::action::{Action, Which};
+use crate::action::{Action, Hindered, Which};
 use crate::apply::{self, Refusal};
 use crate::entity::{Request, RequestState};
 use crate::index::Landers;
 use crate::name::{Id, ModelName};
 use crate::reference::{InvalidRef, ModelRef, Pick};
 use crate::rules::outlook;
+use crate::rules::subject::subject;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 
@@ -166,7 +167,8 @@ pub(super) fn run(command: RequestCommand, session: &mut Session) -> Result<Exit
                 return Ok(Exit::Ok);
             }
             warnings = approval_outlook(session, &a.change, &model, version, &which)?;
-            (Action::ApproveRequest { model, version, which, archive_existing, comment }, a.change)
+            let hindered = Hindered::Keep;
+            (Action::ApproveRequest { model, version, which, archive_existing, comment, hindered }, a.change)
         }
         RequestCommand::Reject(a) => {
             let (model, version, which) = meant(session, &a.which)?;
@@ -218,11 +220,15 @@ fn approval_outlook(
     let Some(found) = view.version(version)? else { return Ok(Vec::new()) };
     let Ok(request) = apply::open_request(&found, model, which, &asker.user) else { return Ok(Vec::new()) };
     let now = session.now(&asker.committer);
-    let missing = outlook::missing(&snapshot, &view, version, &request.to, now)?;
-    let voids = |why: String| format!("{why}; an approval that is given before that changes may not count then");
-    let mut out: Vec<String> = missing.into_iter().map(voids).collect();
+    let obstacles = outlook::obstacles(&snapshot, &view, version, &request.to, now)?;
+    let mut out: Vec<String> = obstacles.iter().map(outlook::Obstacle::to_reviewer).collect();
+    let from = view.stage_of(version)?;
+    let subject = subject(&snapshot, &view, version, &request.to)?;
+    if !out.is_empty() && apply::completes(&snapshot, (model, &from), &request, &asker.user, &subject)? {
+        let message = format!("the request has all approvals that it takes, but version {version} does not move yet");
+        out.insert(0, message);
+    }
     if request.created_by == asker.user {
-        let from = view.stage_of(version)?;
         out.extend(outlook::own_approval(&snapshot, &asker.user, model, &from, &request.to)?);
     }
     Ok(out)

@@ -34,6 +34,8 @@ pub(super) enum SecretCommand {
     ///
     /// Example: `greenroom secret delete ci`
     Delete(NameArgs),
+    /// Let another webhook use a secret whose name begins webhook- than the one that used it first
+    Release(NameArgs),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +61,17 @@ pub(super) fn run(command: &SecretCommand, session: &mut Session) -> Result<Exit
     match command {
         SecretCommand::Set(args) => set(args, &secrets, session),
         SecretCommand::List => list(&secrets, session),
+        SecretCommand::Release(args) => {
+            if !secrets.release(&args.name)? {
+                let message = format!("the secret '{}' is no webhook's own", args.name);
+                return Err(CliError::not_found(message).hint("greenroom secret list"));
+            }
+            said(
+                session,
+                &SecretChange { released: Some(args.name.as_str()), ..SecretChange::default() },
+                &format!("Released the secret {}; it is the webhook's that uses it next.", args.name),
+            )
+        }
         SecretCommand::Promote(args) => promote(&args.name, &secrets, session),
         SecretCommand::Delete(args) => {
             if !secrets.delete(&args.name)? {
@@ -93,7 +106,7 @@ fn set(args: &SetArgs, secrets: &Secrets, session: &mut Session) -> Result<Exit,
     if args.generate {
         // This is the only time the secret is shown: the receiver needs it.
         let (set, secret) = (Some(name.as_str()), secret.reveal());
-        return said(session, &SecretChange { set, secret: Some(secret), deleted: None }, secret);
+        return said(session, &SecretChange { set, secret: Some(secret), ..SecretChange::default() }, secret);
     }
     said(
         session,
@@ -127,11 +140,12 @@ fn list(secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
             updated_at: s.changed,
             encrypted: s.sealed,
             environment: s.environment,
+            webhook: s.webhook.clone(),
         });
         session.out.json(&rows.collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
     }
-    let mut table = Table::new(&["NAME", "CHANGED", "KEPT"]);
+    let mut table = Table::new(&["NAME", "CHANGED", "KEPT", "WEBHOOK"]);
     for secret in &all {
         let kept = match (secret.environment, secret.sealed) {
             (true, _) => "in the environment",
@@ -139,7 +153,7 @@ fn list(secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
             (false, false) => "in plain text",
         };
         let changed = secret.changed.map(crate::time::Timestamp::short).unwrap_or_default();
-        table.row([secret.name.clone(), changed, kept.to_owned()]);
+        table.row([secret.name.clone(), changed, kept.to_owned(), secret.webhook.clone().unwrap_or_default()]);
     }
     table.print(&mut session.out);
     Ok(Exit::Ok)
@@ -148,11 +162,10 @@ fn list(secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
 fn promote(name: &Key, secrets: &Secrets, session: &mut Session) -> Result<Exit, CliError> {
     let next = next_of(name).ok_or_else(|| none(name))?;
     let secret = secrets.get(&next)?.ok_or_else(|| none(&next))?;
-    secrets.set(name, &secret, clock())?;
-    secrets.delete(&next)?;
+    secrets.promote((&next, name), &secret, clock())?;
     said(
         session,
-        &SecretChange { set: Some(name.as_str()), secret: None, deleted: Some(next.as_str()) },
+        &SecretChange { set: Some(name.as_str()), deleted: Some(next.as_str()), ..SecretChange::default() },
         &format!("{next} is now {name}."),
     )
 }
@@ -166,6 +179,7 @@ impl From<SecretError> for CliError {
             | SecretError::KeyFile { .. }
             | SecretError::Sealed { .. }
             | SecretError::WrongKey { .. }
+            | SecretError::Claimed { .. }
             | SecretError::Random(_) => Self::of(Exit::Failed, &e),
         }
     }

@@ -1,5 +1,6 @@
 //! The context of a command: the registry, the identity, the clock, the output.
 
+use std::cell::Cell;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,12 +10,15 @@ use super::progress::Progress;
 use super::report::CliError;
 use super::{Global, report::Exit};
 use crate::apply::Refusal;
+use crate::authority;
+use crate::entity::Person;
 use crate::git::{GitError, Ident, Repo};
 use crate::hook::prepush;
 use crate::index::{self, Index};
 use crate::name::UserName;
 use crate::pushes;
 use crate::registry::{Asker, Registry, RegistryError};
+use crate::snapshot::Snapshot;
 use crate::time::{Calendar, Timestamp};
 use crate::tree::{Oid, TreeError};
 
@@ -25,6 +29,8 @@ const SLOW: u64 = 2000;
 pub(super) struct Session {
     global: Global,
     played: Option<Played>,
+    /// Whether it was said that a file of people cannot be read.
+    warned: Cell<bool>,
     pub(super) out: Output,
 }
 
@@ -36,12 +42,12 @@ pub(super) struct Played {
 
 impl Session {
     pub(super) fn new(global: Global, out: Output) -> Self {
-        Self { global, played: None, out }
+        Self { global, played: None, warned: Cell::new(false), out }
     }
 
     /// A run in the demo by one of its people.
     pub(super) fn played(global: Global, out: Output, played: Played) -> Self {
-        Self { global, played: Some(played), out }
+        Self { global, played: Some(played), warned: Cell::new(false), out }
     }
 
     /// The author and the committer for a commit made now.
@@ -139,11 +145,10 @@ impl Session {
         let snapshot = registry.snapshot()?;
         let Some(user) = named else {
             let user = registry.person_of(&snapshot, &author)?;
+            self.warn_of_unread(&snapshot, &user)?;
             return Ok(Asker { user, author, committer });
         };
-        let person = snapshot.person(user)?.and_then(|f| f.value).ok_or_else(|| {
-            CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"))
-        })?;
+        let person = person(&snapshot, user)?;
         let email = person.emails.iter().next().ok_or_else(|| {
             let hint = format!("greenroom person set {user} --email …");
             CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint)
@@ -153,7 +158,21 @@ impl Session {
         Ok(Asker { user: user.clone(), author, committer })
     }
 
-    /// The current time; or the committer's date if the environment sets it, as in git.
+    /// Says once that a file of people cannot be read where who acts is found in none: it may be theirs.
+    fn warn_of_unread(&self, snapshot: &Snapshot<'_>, user: &UserName) -> Result<(), CliError> {
+        if self.warned.get() || snapshot.person(user)?.is_some_and(|file| file.value.is_some()) {
+            return Ok(());
+        }
+        if let Some(problem) = authority::unread(snapshot)? {
+            self.warned.set(true);
+            let message =
+                format!("{} cannot be read ({}), so who you are is not certain", problem.path, problem.message);
+            super::report::warn(&format!("{message}: you are taken for {user}; `greenroom check` names each fault"));
+        }
+        Ok(())
+    }
+
+    /// Now; or the committer's date where the environment sets it, as git does.
     pub(super) fn now(&self, committer: &Ident) -> Timestamp {
         if self.played.is_some() || std::env::var_os("GIT_COMMITTER_DATE").is_some() {
             return committer.time;
@@ -186,6 +205,19 @@ impl Session {
             Some(_) => Err(CliError::new(Exit::Failed, "not confirmed; nothing was deleted")),
             None => Err(CliError::usage(format!("deleting {what} needs --yes where nobody can be asked"))),
         }
+    }
+}
+
+/// What the file of a person says who is named.
+pub(super) fn person(snapshot: &Snapshot<'_>, user: &UserName) -> Result<Person, CliError> {
+    let none = || CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"));
+    let file = snapshot.person(user)?.ok_or_else(none)?;
+    match (file.value, file.problems.into_iter().next()) {
+        // A file that lost its addresses to a fault is not one without addresses.
+        (Some(person), Some(problem)) if person.emails.is_empty() => Err(Refusal::Faulty { problem }.into()),
+        (Some(person), _) => Ok(person),
+        (None, Some(problem)) => Err(Refusal::Faulty { problem }.into()),
+        (None, None) => Err(none()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `greenroom show`: a version, a model, a commit, or the registry as a whole.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::complete;
@@ -83,14 +85,18 @@ fn show_commit(registry: &Registry, commit: Oid, session: &mut Session) -> Resul
         }
         other => other?,
     };
+    let claims = match entry.asked_by.is_empty() {
+        true => BTreeSet::new(),
+        false => registry.unproven_askers(commit, parent)?,
+    };
     if session.out.is_json() {
-        session.out.json(&LogEntry::of_step(&entry, parent))?;
+        session.out.json(&LogEntry::of_step(&entry, parent, &claims))?;
         return Ok(Exit::Ok);
     }
     let out = &mut session.out;
     let asked_by: Vec<&str> = entry.asked_by.iter().map(|u| u.as_str()).collect();
     let landed_by = entry.landed_by.as_ref().map(|u| u.as_str());
-    let by = log::By { by: entry.by.as_str(), landed_by, asked_by: &asked_by, signed: entry.signed };
+    let by = log::By { by: entry.by.as_str(), landed_by, asked_by: &asked_by, claims: &claims, signed: entry.signed };
     log::head(out, &entry.commit.to_string(), &local(entry.at), &by);
     if !entry.comment.is_empty() {
         out.line("");

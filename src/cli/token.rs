@@ -7,7 +7,6 @@ use super::output::local;
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use super::table::Table;
-use crate::apply::Refusal;
 use crate::index::Index;
 use crate::kept::KeptError;
 use crate::name::UserName;
@@ -62,10 +61,7 @@ pub(super) fn run(command: &TokenCommand, session: &mut Session) -> Result<Exit,
 fn create(args: &CreateArgs, session: &mut Session) -> Result<Exit, CliError> {
     let registry = session.registry()?;
     let user = &args.person;
-    let person = registry.snapshot()?.person(user)?.and_then(|f| f.value);
-    let person = person.ok_or_else(|| {
-        CliError::from(Refusal::no_person(user)).hint(format!("greenroom person add {user} --email …"))
-    })?;
+    let person = super::session::person(&registry.snapshot()?, user)?;
     if person.emails.is_empty() {
         let hint = format!("greenroom person set {user} --email …");
         return Err(CliError::new(Exit::Failed, format!("'{user}' has no e-mail address to commit with")).hint(hint));

@@ -57,7 +57,15 @@ pub struct Webhook {
 /// The prefix of the names of secrets that are generated for a single webhook.
 pub const OWN_SECRET: &str = "webhook-";
 
-/// The name of the secret with the mail server's password, which is never sent to a webhook.
+/// How the name of a secret ends that takes the place of another one.
+pub const NEXT_SECRET: &str = ".next";
+
+/// The name of the secret that a name is the successor of; of any other, the name itself.
+pub fn base_of(name: &Key) -> &str {
+    name.as_str().strip_suffix(NEXT_SECRET).unwrap_or(name.as_str())
+}
+
+/// The name of the secret that is the mail server's password; no webhook is sent it.
 pub const MAIL_SECRET: &str = "smtp";
 
 impl Webhook {

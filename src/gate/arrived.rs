@@ -6,14 +6,17 @@ use std::str::FromStr;
 
 use super::{Gate, GateError, Host, Judged};
 use crate::artifact::recorded::brought;
-use crate::artifact::{FileEntry, Place, Store};
+use crate::artifact::{self, FileEntry, Place, Store};
 use crate::diff::Diff;
+use crate::entity::settings::Evidence;
+use crate::event::Event;
 use crate::format::Problem;
 use crate::git::Repo;
-use crate::name::Digest;
+use crate::name::{Digest, ModelName};
 use crate::rules::{Class, Fault};
 use crate::snapshot::Snapshot;
 use crate::text::quoted;
+use crate::tree::TreeError;
 
 /// The setting of a served repository for pushes whose model files did not arrive.
 const SETTING: &str = "greenroom.missing";
@@ -79,10 +82,11 @@ pub(super) struct Seen {
 }
 
 impl Gate {
-    /// Judges the model files of a step.
+    /// Judges the model files of a step: those that it brings, and those that a rule asks for of a version which enters a
+    /// stage or takes an alias, for a store can lose what was there.
     pub(super) fn judge_files(
         &self,
-        after: &Snapshot<'_>,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
         diff: &Diff,
         seen: &mut Seen,
         judged: &mut Judged,
@@ -98,7 +102,47 @@ impl Gate {
                     away.push(format!("{} ({} bytes): {why}", file.path, file.size));
                 }
             }
-            let Some(fault) = told(&folder, &away) else { continue };
+            let help = "send them first: `git lfs push --all REMOTE`, which `git lfs install` makes part of each push";
+            let Some(fault) = told(&folder, "has not arrived", "have not arrived", &away, help) else { continue };
+            match self.missing {
+                Missing::Refuse => judged.faults.push(fault),
+                Missing::Warn | Missing::Ignore => judged.warnings.push(fault),
+            }
+        }
+        self.judge_promoted((before, after), diff, seen, judged)
+    }
+
+    /// Looks for the stored files of versions that enter a stage, or take an alias, whose rule asks for files. Only whether
+    /// they are there with their sizes: their bytes were compared when they arrived.
+    fn judge_promoted(
+        &self,
+        (before, after): (&Snapshot<'_>, &Snapshot<'_>),
+        diff: &Diff,
+        seen: &mut Seen,
+        judged: &mut Judged,
+    ) -> Result<(), GateError> {
+        if self.missing == Missing::Ignore {
+            return Ok(());
+        }
+        for (model, number) in promoted(before, diff)? {
+            let view = after.model(model)?.map(|m| m.version(number)).transpose()?.flatten();
+            let Some(view) = view else { continue };
+            let Some(tree) = view.artifacts()? else { continue };
+            // What cannot be listed is a fault of the step that brought it.
+            let Ok(files) = artifact::list(&self.repo, &tree, &artifact::Limits::default()) else { continue };
+            let mut away = Vec::new();
+            for file in files.iter().filter(|f| f.place == Place::Stored) {
+                if seen.known.insert((file.sha256.clone(), file.size))
+                    && let Some(why) = self.not_stored(file)
+                {
+                    away.push(format!("{} ({} bytes): {why}", file.path, file.size));
+                }
+            }
+            let help =
+                "bring them back: `git lfs push --all REMOTE` from a clone that has them, or the store from a backup";
+            let (one, many) =
+                ("that the rule asks for is not in the store", "that the rule asks for are not in the store");
+            let Some(fault) = told(&view.path, one, many, &away, help) else { continue };
             match self.missing {
                 Missing::Refuse => judged.faults.push(fault),
                 Missing::Warn | Missing::Ignore => judged.warnings.push(fault),
@@ -107,36 +151,56 @@ impl Gate {
         Ok(())
     }
 
-    /// Returns what is wrong with a file's object; `None` if it is correct or was checked before.
+    /// Why the store has no object of a file and its size; none if it has.
+    fn not_stored(&self, file: &FileEntry<Place>) -> Option<&'static str> {
+        let store = Store::at(self.repo.lfs_dir());
+        if store.has(&file.sha256, file.size) {
+            return None;
+        }
+        let is_there = store.path(&file.sha256).exists();
+        Some(if is_there { "the object has another size" } else { "no such object" })
+    }
+
+    /// Why the object of a file is not what it should be; none if it is.
     fn not_arrived(&self, file: &FileEntry<Place>, seen: &mut Seen) -> Option<&'static str> {
         if !seen.known.insert((file.sha256.clone(), file.size)) {
             return None;
         }
-        let store = Store::at(self.repo.lfs_dir());
-        if !store.has(&file.sha256, file.size) {
-            return Some(if store.path(&file.sha256).exists() {
-                "the object has another size"
-            } else {
-                "no such object"
-            });
+        if let Some(why) = self.not_stored(file) {
+            return Some(why);
         }
         seen.read = seen.read.saturating_add(file.size);
-        let is_damaged = seen.read <= READ && store.verify(&file.sha256, file.size).is_err();
+        let is_damaged = seen.read <= READ && Store::at(self.repo.lfs_dir()).verify(&file.sha256, file.size).is_err();
         is_damaged.then_some("the object does not have its SHA-256")
     }
 }
 
-/// Returns the fault of a version whose files did not arrive.
-fn told(folder: &str, away: &[String]) -> Option<Fault> {
+/// The versions that a step brings into a stage, or under an alias, whose rule (as it was before the step) asks for files.
+fn promoted<'e>(before: &Snapshot<'_>, diff: &'e Diff) -> Result<BTreeSet<(&'e ModelName, u64)>, TreeError> {
+    let Some(settings) = before.settings()? else { return Ok(BTreeSet::new()) };
+    let asks = |require: &Evidence| require.artifacts;
+    let one = |event: &'e Event| match event {
+        Event::Transitioned { model, version, to, .. } => {
+            settings.rule(to).is_some_and(|rule| asks(&rule.require)).then_some((model, *version))
+        }
+        Event::AliasSet { model, alias, version, .. } => {
+            settings.alias_rule(alias).is_some_and(|rule| asks(&rule.require)).then_some((model, *version))
+        }
+        _ => None,
+    };
+    Ok(diff.events.iter().filter_map(one).collect())
+}
+
+/// The fault of a version whose files are not there; `one` and `many` say of one and of several what is wrong with them.
+fn told(folder: &str, one: &str, many: &str, away: &[String], help: &str) -> Option<Fault> {
     let first = away.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
     let more = away.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     let message = match away.len() {
         0 => return None,
-        1 => format!("1 model file has not arrived: {first}"),
-        n => format!("{n} model files have not arrived: {first}{more}"),
+        1 => format!("1 model file {one}: {first}"),
+        n => format!("{n} model files {many}: {first}{more}"),
     };
-    let help = "send them first: `git lfs push --all REMOTE`, which `git lfs install` makes part of each push";
     let problem = Problem::of_file(format!("{folder}/artifacts"), "arrived", message).help(help);
     Some(Fault { problem, class: Class::Link })
 }

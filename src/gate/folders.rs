@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::git::Repo;
-use crate::snapshot::{self, Snapshot};
-use crate::tree::{Entry, Kind, Objects as _, Oid, TreeError};
+use crate::snapshot::{self, Finder, Snapshot};
+use crate::tree::{Oid, TreeError};
 
 /// Returns the folder before and after a step for each registry of the step. A registry that is no longer in its folder
 /// is searched for by its id.
@@ -12,14 +12,13 @@ pub(super) fn pairs(
     repo: &Repo,
     (before, there): (Option<Oid>, &[String]),
     (after, come): (Oid, &[String]),
-    named: &[String],
 ) -> Result<Vec<(String, String)>, TreeError> {
-    let mut out = Vec::new();
+    let (mut out, finder) = (Vec::new(), Finder::default());
     for at in there {
         let mut to = at.clone();
         if !come.contains(at)
             && let Some(id) = Snapshot::new(repo, before, at)?.id()?
-            && let Some(found) = snapshot::folder_of(repo, Some(after), id, named)?
+            && let Some(found) = finder.folder_of(repo, Some(after), id)?
             && !there.contains(&found)
         {
             to = found;
@@ -29,28 +28,15 @@ pub(super) fn pairs(
     Ok(out)
 }
 
-/// Returns the folders (except `places`) in which a step adds files with a registry's file names, each with the first
-/// such file. Only entries that differ at the top of the repository, and the named folders, are searched.
+/// The folders, but those of `places`, to whose top files with a registry's names come in a step, each with the first of
+/// these files. Only what differs is looked at.
 pub(super) fn where_files_came(
     repo: &Repo,
     (before, after): (Oid, Oid),
-    named: &[String],
     places: &BTreeSet<&String>,
 ) -> Result<BTreeMap<String, String>, TreeError> {
-    let (old, new) = (repo.tree(&before)?, repo.tree(&after)?);
-    let mut changed = vec![String::new()];
-    let known: BTreeSet<(&str, Oid)> = old.iter().map(|entry| (entry.name.as_str(), entry.id)).collect();
-    let is_new = |entry: &&Entry| entry.kind == Kind::Tree && !known.contains(&(entry.name.as_str(), entry.id));
-    changed.extend(new.iter().filter(is_new).map(|entry| format!("{}/", entry.name)));
-    changed.extend(named.iter().cloned());
-    let (old, new) = (Snapshot::new(repo, Some(before), "")?, Snapshot::new(repo, Some(after), "")?);
-    let mut out = BTreeMap::new();
-    for at in changed.into_iter().filter(|at| !places.contains(at)) {
-        let known = old.left_at(&at)?;
-        if let Some(path) = new.left_at(&at)?.into_iter().find(|path| !known.contains(path)) {
-            out.insert(at, path);
-        }
-    }
+    let mut out = snapshot::where_files_came(repo, before, after)?;
+    out.retain(|at, _| !places.contains(at));
     Ok(out)
 }
 

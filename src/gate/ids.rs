@@ -10,7 +10,8 @@ use crate::diff::Diff;
 use crate::git::Repo;
 use crate::index;
 use crate::name::{Id, UserName};
-use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by};
+use crate::rules::{FormerPeople, NewId, UsedIds, added_people, brought_by, former_holders, holder_marks};
+use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 
 /// The ids that were used in a sequence of steps, as far as it was judged.
@@ -80,38 +81,44 @@ impl IdLine {
         self.origins.get(at).map_or(at, String::as_str)
     }
 
-    /// Returns the people whom a step adds to the registry in folder `at` under an id that was used before. `parent` is
-    /// the commit before the step.
+    /// What a step gives to people of the registry in folder `at`, and was another's before it: ids, addresses, logins.
+    /// `parent` is the commit before the step, `before` its state.
     pub(super) fn former(
         &self,
         repo: &Repo,
         at: &str,
-        (parent, named): (Option<Oid>, &[String]),
-        diff: &Diff,
+        parent: Option<Oid>,
+        (before, diff): (&Snapshot<'_>, &Diff),
     ) -> Result<FormerPeople, GateError> {
         let (History::Branch(branch, base), Some(parent)) = (&self.history, parent) else {
-            return Ok(FormerPeople::new());
+            return Ok(FormerPeople::default());
         };
         let marks: BTreeMap<Id, &UserName> = added_people(diff).map(|user| (user.arrival_mark(), user)).collect();
-        let ids: BTreeSet<Id> = marks.keys().cloned().collect();
-        let used = match base {
-            Some(base) => index::used(repo, self.origin(at), branch, *base, &ids)?,
-            None => BTreeMap::new(),
+        let origin = self.origin(at);
+        let used = |ids: &BTreeSet<Id>| -> Result<BTreeSet<Id>, GateError> {
+            let known = match base {
+                Some(base) => index::used(repo, origin, branch, *base, ids)?,
+                None => BTreeMap::new(),
+            };
+            let is_brought = |id: &Id| self.brought.contains_key(&(origin.to_owned(), id.clone()));
+            Ok(ids.iter().filter(|id| known.contains_key(*id) || is_brought(id)).cloned().collect())
         };
-        let mut out = FormerPeople::new();
+        let mut out = FormerPeople { holders: former_holders(before, diff, used)?, ..FormerPeople::default() };
+        let found = used(&marks.keys().cloned().collect())?;
         for (mark, user) in marks {
-            if used.contains_key(&mark) || self.brought.contains_key(&(self.origin(at).to_owned(), mark)) {
-                out.insert(user.clone(), former_person(repo, (at, named), parent, user)?);
+            if found.contains(&mark) {
+                out.files.insert(user.clone(), former_person(repo, at, parent, user)?);
             }
         }
         Ok(out)
     }
 
-    /// Records the people whom a step added.
+    /// Notes whom a step added, and what it gave to people.
     pub(super) fn note_people(&mut self, at: &str, diff: &Diff, commit: Oid) {
         let at = self.origin(at).to_owned();
-        for user in added_people(diff) {
-            self.brought.entry((at.clone(), user.arrival_mark())).or_insert(commit);
+        let marks = added_people(diff).map(UserName::arrival_mark).chain(diff.events.iter().flat_map(holder_marks));
+        for mark in marks {
+            self.brought.entry((at.clone(), mark)).or_insert(commit);
         }
     }
 

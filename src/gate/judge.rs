@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Gate, GateError, IdLine, Landing, folders, proposal};
-use crate::authority::{Assumption, Contribution, Inquiry, Lander, Names};
+use crate::authority::{self, Assumption, Contribution, Inquiry, Lander, Names};
 use crate::diff::{self, Diff};
 use crate::entity::Level;
 use crate::entity::settings::Authority;
@@ -14,9 +14,9 @@ use crate::name::UserName;
 use crate::phrase::folder;
 use crate::registry::past_folders;
 use crate::rules::{self, Actor, Class, Fault, FormerPeople, NewId, Proposal, Step, UsedIds};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, Snapshot};
 use crate::time::Timestamp;
-use crate::tree::{Limits, Oid};
+use crate::tree::{Limits, Oid, TreeError};
 
 /// The result for one step.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Gate {
                 self.judge_in((at, at), &info, (parent, root), landing, ids, &mut judged)?;
             }
         }
-        let pairs = folders::pairs(&self.repo, (root, &there), (info.tree, &come), &self.folders)?;
+        let pairs = folders::pairs(&self.repo, (root, &there), (info.tree, &come))?;
         for (from, to) in &pairs {
             self.judge_in((from, to), &info, (parent, root), landing, ids, &mut judged)?;
             if from != to {
@@ -156,14 +156,15 @@ impl Gate {
         (parent, before, after): (Option<Oid>, Oid, Oid),
         judged: &mut Judged,
     ) -> Result<(), GateError> {
-        if pairs.is_empty() {
-            return Ok(());
-        }
         let places: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
-        let candidates = folders::where_files_came(&self.repo, (before, after), &self.folders, &places)?;
+        let candidates = folders::where_files_came(&self.repo, (before, after), &places)?;
         let Some(parent) = parent.filter(|_| !candidates.is_empty()) else { return Ok(()) };
-        for (from, to) in pairs {
-            let past = past_folders(&self.repo, parent, from, &self.folders)?;
+        // A registry that the step does not change may have lain there, at whatever depth it lies now.
+        let others = snapshot::registries(&self.repo, Some(before))?.into_iter();
+        let others = others.filter(|at| pairs.iter().all(|(from, _)| from != at)).map(|at| (at.clone(), at));
+        let others: Vec<(String, String)> = others.collect();
+        for (from, to) in pairs.iter().chain(&others) {
+            let past = past_folders(&self.repo, parent, from)?;
             for (at, left) in candidates.iter().filter(|(at, _)| past.contains(*at)) {
                 let message = format!(
                     "the registry was moved from {} to {}, and this would lie where it was",
@@ -196,9 +197,9 @@ impl Gate {
         let diff = diff::diff(&before, &after, limits)?;
         let new = rules::new_ids(&after, &diff)?;
         let used = ids.used(&self.repo, from, &new)?;
-        let former = ids.former(&self.repo, from, (parent, &self.folders), &diff)?;
+        let former = ids.former(&self.repo, from, parent, (&before, &diff))?;
         let states = (&before, &after, &diff, &(used, former));
-        let found = self.found(info, parent, states, landing, Assumption::None)?;
+        let found = self.found(info, parent, states, landing, landing.assumption)?;
         let Some(mut found) = found else { return Ok(()) };
         if landing.by == Lander::Unknown && !found.faults.is_empty() {
             found = self.pardon(info, parent, states, landing, found)?;
@@ -212,8 +213,8 @@ impl Gate {
         judged.actor = found.actor.or(judged.actor.take());
         judged.on_word = found.on_word.filter(|_| !diff.events.is_empty()).or(judged.on_word);
         if landing.bounded {
-            // The audit compares the files of old steps: it reads each file once.
-            self.judge_files(&after, &diff, &mut ids.seen, judged)?;
+            // What landed long ago is compared by the audit, which reads each file once.
+            self.judge_files((&before, &after), &diff, &mut ids.seen, judged)?;
         }
         judged.events.extend(diff.events);
         Ok(())
@@ -266,6 +267,9 @@ impl Gate {
         step.former.clone_from(&used.1);
         found.faults.extend(rules::judge(&step)?.faults);
         drop(step);
+        if !found.faults.is_empty() && landing.bounded {
+            found.faults.extend(doubtful_person(before, &actor.user)?);
+        }
         found.actor = Some(actor);
         Ok(Some(found))
     }
@@ -345,8 +349,20 @@ impl Gate {
         branch: &[Contribution],
     ) -> Result<Option<Proposal<'g>>, GitError> {
         let (Some(onto), [_, tip]) = (parent, info.parents.as_slice()) else { return Ok(None) };
-        proposal::read(&self.repo, (state, &self.folders), (onto, *tip), branch)
+        proposal::read(&self.repo, state, (onto, *tip), branch)
     }
+}
+
+/// Who is nobody by files of people that cannot all be read may be one of them, and lacks that one's rights.
+fn doubtful_person(before: &Snapshot<'_>, user: &UserName) -> Result<Option<Fault>, TreeError> {
+    if before.person(user)?.is_some_and(|file| file.value.is_some()) {
+        return Ok(None);
+    }
+    let Some(problem) = authority::unread(before)? else { return Ok(None) };
+    let message = format!("it cannot be read, so {user} may be this person: {}", problem.message);
+    let help = "mend the file first: `greenroom check` names each of its faults";
+    let problem = Problem::of_file(problem.path, "identity", message).help(help);
+    Ok(Some(Fault { problem, class: Class::Permission }))
 }
 
 /// The snapshots before and after a step, the difference, and the ids and people of the step that were used before.

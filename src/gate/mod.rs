@@ -4,6 +4,7 @@
 //! use the same code. Each step of the first-parent history is judged by the rules and permissions of the snapshot
 //! before it. The gate fails closed: anything that cannot be read or decided is refused.
 
+mod ahead;
 mod arrived;
 mod error;
 mod folders;
@@ -25,12 +26,13 @@ mod report;
 pub mod structure;
 pub mod verify;
 
-use crate::authority::Keys;
+use crate::authority::{Assumption, Keys};
 use crate::git::Repo;
 use crate::registry::named_folders;
 use crate::time::Timestamp;
 
 pub use crate::authority::{Lander, People, Pusher};
+pub use ahead::{Ahead, ahead};
 pub use arrived::Missing;
 pub use error::GateError;
 pub use host::{Host, NoPusher};
@@ -61,6 +63,8 @@ pub struct Landing {
     pub at: Timestamp,
     /// Whether the limits of a push apply; they do not apply to old steps.
     pub bounded: bool,
+    /// What is taken for proven of the authors of what a merge brings.
+    pub assumption: Assumption,
 }
 
 impl Gate {

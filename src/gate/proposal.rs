@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use crate::authority::Contribution;
 use crate::git::{GitError, Repo};
 use crate::rules::{BranchCommit, Proposal};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Finder, Snapshot};
 use crate::tree::Oid;
 
-/// Reads the branch that ends in `tip` and is merged into `onto`. `commits` are the commits that it adds. The registry
-/// is that of the snapshot `now`, in whatever folder it was at each commit; `named` are further folders in which it may
-/// be.
+/// Reads the branch that ends in `tip` and is merged into `onto`; `commits` are those that it brings. The registry is
+/// the one of the state `now`, in whatever folder it lay then.
 ///
 /// Returns `None` if it is not certain what the branch changed: there is no merge base, or several. Then the whole
 /// merge counts as the merger's.
@@ -20,7 +19,7 @@ use crate::tree::Oid;
 /// [`GitError::Shallow`] if the clone ends before the merge base.
 pub(super) fn read<'r>(
     repo: &'r Repo,
-    (now, named): (&Snapshot<'_>, &[String]),
+    now: &Snapshot<'_>,
     (onto, tip): (Oid, Oid),
     commits: &[Contribution],
 ) -> Result<Option<Proposal<'r>>, GitError> {
@@ -35,7 +34,7 @@ pub(super) fn read<'r>(
         let parents = parents.iter().map(tree).collect::<Result<_, _>>()?;
         branch.push(BranchCommit { author: person.clone(), is_proven: *proven, parents, tree: *root });
     }
-    let id = now.id()?;
-    let state = |commit: &Oid| Ok::<_, GitError>(Snapshot::follow(repo, Some(tree(commit)?), now.at(), (id, named))?);
+    let (id, finder) = (now.id()?, Finder::default());
+    let state = |commit: &Oid| Ok::<_, GitError>(Snapshot::follow(repo, Some(tree(commit)?), now.at(), (id, &finder))?);
     Ok(Some(Proposal::new(state(&base)?, state(&tip)?, branch)))
 }

@@ -140,7 +140,7 @@ impl<'r> Pull<'r> {
             }
         };
         let (ours, theirs) = (repo.tree_of(&base)?, repo.tree_of(&self.head)?);
-        let (old, new) = (self.registry.snapshot_in(Some(ours))?, self.registry.snapshot_in(Some(theirs))?);
+        let (old, new) = (self.registry.snapshot_in(Some(ours))?, self.registry.edited_in(theirs)?);
         let at = old.at().to_owned();
         if at != new.at() {
             let message = format!(
@@ -185,7 +185,7 @@ impl<'r> Pull<'r> {
     /// # Errors
     /// [`RegistryError`] if an object cannot be read.
     pub fn after(&self) -> Result<Snapshot<'r>, RegistryError> {
-        self.registry.snapshot_in(Some(self.result))
+        self.registry.edited_in(self.result)
     }
 
     /// Judges the merge by `terms`.
@@ -376,8 +376,7 @@ impl<'r> Pull<'r> {
     /// clone.
     fn proposal(&self, made: &Made<'_>) -> Result<Option<Proposal<'r>>, RegistryError> {
         let Some(base) = self.base.filter(|_| made.is_whole) else { return Ok(None) };
-        let (after, named) = (self.after()?, self.registry.named());
-        match proposal::read(self.registry.repo(), (&after, named), (base, self.tip), &made.branch) {
+        match proposal::read(self.registry.repo(), &self.after()?, (base, self.tip), &made.branch) {
             Err(GitError::Shallow) => Ok(None),
             found => Ok(found?),
         }

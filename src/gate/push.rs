@@ -8,6 +8,7 @@ use super::fork::Begin;
 use super::judge::Judged;
 use super::structure::{Place, Structure};
 use super::{Gate, GateError, IdLine, Lander, Landing, Pusher, Update, namespace};
+use crate::authority::Assumption;
 use crate::format::Problem;
 use crate::git::GitError;
 use crate::rules::{Class, Fault};
@@ -71,7 +72,7 @@ impl Gate {
     pub fn judge(&self, updates: &[Update], pusher: Option<&Pusher>, now: Timestamp) -> Result<Judgement, GateError> {
         let started = Instant::now();
         let by = pusher.map_or(Lander::Nobody, |p| Lander::Pusher(p.clone()));
-        let landing = Landing { by, at: now, bounded: true };
+        let landing = Landing { by, at: now, bounded: true, assumption: Assumption::None };
         let mut out = Judgement {
             references: namespace::judge(&self.repo, updates, self.reserved(), self.limits)?,
             ..Judgement::default()
@@ -91,24 +92,38 @@ impl Gate {
                 None => self.first_steps(update, new, (&tips, pusher), &mut out)?,
             };
             let Some(steps) = steps else { break };
-            // A commit with structural faults is not read any further.
             let known = update.old.map_or_else(|| tips.clone(), |old| vec![old]);
-            out.commits.extend(self.structure(update, new, (&steps, &known), now)?);
+            let ids = IdLine::after(&update.name, steps.first().and_then(|(_, parent)| *parent));
+            self.judge_line(update, (new, &steps, &known), (&landing, ids), started, &mut out)?;
             if !out.commits.is_empty() {
                 break;
             }
             tips.push(new);
-            let base = steps.first().and_then(|(_, parent)| *parent);
-            let mut ids = IdLine::after(&update.name, base);
-            for (commit, parent) in steps {
-                self.in_time(started)?;
-                out.steps.push(self.judge_step(commit, parent, &landing, &mut ids)?);
-            }
         }
         Ok(out)
     }
 
-    /// Returns the structural faults of the commits that are new to a protected branch, side branches included.
+    /// Judges the steps that a branch takes to `new`. What is not built as it must be is not read any further.
+    pub(super) fn judge_line(
+        &self,
+        update: &Update,
+        (new, steps, known): (Oid, &Line, &[Oid]),
+        (landing, mut ids): (&Landing, IdLine),
+        started: Instant,
+        out: &mut Judgement,
+    ) -> Result<(), GateError> {
+        out.commits.extend(self.structure(update, new, (steps, known), landing.at)?);
+        if !out.commits.is_empty() {
+            return Ok(());
+        }
+        for (commit, parent) in steps {
+            self.in_time(started)?;
+            out.steps.push(self.judge_step(*commit, *parent, landing, &mut ids)?);
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the commits that are new to a protected branch, by themselves, side branches included.
     fn structure(
         &self,
         update: &Update,
@@ -165,9 +180,14 @@ impl Gate {
         if started.elapsed() > limit { Err(GateError::Late { seconds: limit.as_secs() }) } else { Ok(()) }
     }
 
-    /// Returns the steps that a protected branch would get, oldest first. Adds a fault and returns `None` if the old
-    /// tip is not in the first-parent history of the new one.
-    fn steps(&self, update: &Update, (old, new): (Oid, Oid), out: &mut Judgement) -> Result<Option<Line>, GateError> {
+    /// The steps that a protected branch would take, oldest first; none, with a fault, if the old tip is not on the
+    /// first-parent line of the new one.
+    pub(super) fn steps(
+        &self,
+        update: &Update,
+        (old, new): (Oid, Oid),
+        out: &mut Judgement,
+    ) -> Result<Option<Line>, GateError> {
         let max = self.limits.commits;
         let mut steps = Vec::new();
         let mut reached = false;

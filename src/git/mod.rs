@@ -54,7 +54,7 @@ pub use mailmap::Mailmap;
 pub use operation::Operation;
 pub use quarantine::HookEnv;
 pub use raw::{Header, Names, ObjectKind};
-pub use remote::Remote;
+pub use remote::{Remote, Tracked};
 pub use served::HooksDir;
 pub use signed::Signed;
 pub use tip::Tip;

@@ -24,8 +24,53 @@ impl Remote {
     }
 }
 
+/// The branch of a remote that a branch is pushed to, as it was when it was last seen here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// Its name as people write it: `origin/main`.
+    pub name: String,
+    /// Its newest commit.
+    pub commit: Oid,
+    /// The main branch of that remote, in the same way.
+    pub main: String,
+    /// Whether the branch here is that main one: it has its name and is pushed to it.
+    pub is_main: bool,
+}
+
 impl Repo {
-    /// Whether the repository has a remote.
+    /// The branch of a remote that a branch (in full) is pushed to: the one that its settings name, else the one of its
+    /// name; none if it was never seen here.
+    pub fn tracked(&self, branch: &str) -> Result<Option<Tracked>, GitError> {
+        const REMOTES: &str = "refs/remotes/";
+        let Some(short) = branch.strip_prefix("refs/heads/").filter(|_| self.has_remote()) else { return Ok(None) };
+        let full = gix::refs::FullName::try_from(branch).ok();
+        let set = full.and_then(|full| {
+            self.inner.branch_remote_tracking_ref_name(full.as_ref(), gix::remote::Direction::Fetch)?.ok()
+        });
+        let set = set.map(|name| name.as_bstr().to_string()).filter(|name| name.starts_with(REMOTES));
+        let set = match set {
+            Some(name) if self.reference(&name)?.is_some() => Some(name),
+            Some(_) | None => self.push_remote(branch).map(|remote| format!("{REMOTES}{}/{short}", remote.name)),
+        };
+        let Some(name) = set else { return Ok(None) };
+        let Some(remote) = name.strip_prefix(REMOTES).and_then(|n| n.split('/').next()) else { return Ok(None) };
+        let head = format!("{REMOTES}{remote}/HEAD");
+        let what = || format!("read the reference {head}");
+        let head = self.inner.try_find_reference(&head).map_err(|e| GitError::git(what(), e))?;
+        let main = head.and_then(|head| Some(head.target().try_name()?.as_bstr().to_string()));
+        let shown = |name: &str| name.strip_prefix(REMOTES).unwrap_or(name).to_owned();
+        let own = format!("{REMOTES}{remote}/{short}");
+        let is_main = name == own && main.as_ref().is_none_or(|main| *main == name);
+        // A branch that was never pushed begins at the main one.
+        let (seen, name) = match (self.reference(&name)?, &main) {
+            (None, Some(main)) => (self.reference(main)?, main.clone()),
+            (found, _) => (found, name),
+        };
+        let main = shown(main.as_deref().unwrap_or(&name));
+        Ok(seen.map(|commit| Tracked { name: shown(&name), commit, main, is_main }))
+    }
+
+    /// Whether the repository knows another one.
     pub fn has_remote(&self) -> bool {
         self.inner.config_snapshot().plumbing().sections_by_name("remote").into_iter().flatten().next().is_some()
     }

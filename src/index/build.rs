@@ -18,6 +18,7 @@ use crate::git::{Repo, Step};
 use crate::name::Id;
 use crate::name::ModelName;
 use crate::registry::Registry;
+use crate::rules::holder_marks;
 use crate::snapshot::{Snapshot, VersionView};
 use crate::tree::Oid;
 
@@ -96,13 +97,15 @@ pub(super) struct Encoded {
     pub(super) effects: Vec<(usize, Effect)>,
 }
 
-/// Returns the id under which the index records that a person was added or removed.
-fn mark(event: &Event) -> Option<Id> {
+/// Under which ids it is found that a person came or went, or got an address or login.
+fn marks(event: &Event) -> Vec<Id> {
+    let mut out = holder_marks(event);
     match event {
-        Event::PersonAdded { user, .. } => Some(user.arrival_mark()),
-        Event::PersonRemoved { user, .. } => Some(user.removal_mark()),
-        _ => None,
+        Event::PersonAdded { user, .. } => out.push(user.arrival_mark()),
+        Event::PersonRemoved { user, .. } => out.push(user.removal_mark()),
+        _ => {}
     }
+    out
 }
 
 /// Computes the events of each step of a block.
@@ -119,7 +122,7 @@ pub(super) fn encode(registry: &Registry, block: &Block<'_>) -> Result<Encoded, 
         out.records.extend_from_slice(&bytes);
         out.postings.extend(record.postings(number as u64));
         out.ids.extend(entry.events.iter().filter_map(Event::new_id).map(|id| (id.to_bytes(), number as u64)));
-        out.ids.extend(entry.events.iter().filter_map(mark).map(|id| (id.to_bytes(), number as u64)));
+        out.ids.extend(entry.events.iter().flat_map(marks).map(|id| (id.to_bytes(), number as u64)));
         if entry.events.is_empty() {
             continue;
         }

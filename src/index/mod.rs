@@ -50,15 +50,17 @@ pub use record::Act;
 pub use rows::{Alias, Evidence, MAX_DESCRIPTION, ModelRow, Tag, VersionFacts, VersionRow};
 
 use crate::git::Repo;
+use crate::name::Id;
 use crate::registry::Registry;
 use crate::shared;
+use crate::snapshot::Snapshot;
 use crate::tree::Oid;
 use error::Fault;
 use head::State;
 use update::Target;
 
-/// The version of the file format. It increases when the format or the derived content changes.
-const FORMAT: u32 = 7;
+/// The version of what the files hold. It goes up when their form changes, or what is derived.
+const FORMAT: u32 = 8;
 
 /// The progress of building an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,7 +307,11 @@ fn key_of(repo: &Repo, at: &str, branch: &str) -> String {
     let mailmap = Sha256::digest(repo.mailmap_text());
     let mailmap: String = mailmap.iter().take(8).map(|b| format!("{b:02x}")).collect();
     let version = env!("CARGO_PKG_VERSION");
-    format!("{FORMAT} {version} {mailmap} {branch} {at}")
+    // Another registry may have lain in the folder before. What cannot be read is told where it is asked for.
+    let root = repo.reference(branch).ok().flatten().and_then(|tip| repo.tree_of(&tip).ok());
+    let state = Snapshot::new(repo, root, at).ok();
+    let id = state.as_ref().and_then(|state| state.id().ok().flatten()).map_or("-", Id::as_str);
+    format!("{FORMAT} {version} {mailmap} {branch} {id} {at}")
 }
 
 /// Returns the registry with an index for queries about the past.

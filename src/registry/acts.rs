@@ -1,9 +1,10 @@
 //! Determines the actor of a change that is made here: the gate's own check, before the commit exists.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use super::{Asker, Registry, RegistryError};
-use crate::authority::{Assumption, Inquiry, Keys, Lander, Names, People};
+use crate::authority::{self, Assumption, Inquiry, Keys, Lander, Names, People};
 use crate::entity::settings::Authority;
 use crate::format::Problem;
 use crate::git::{Ident, Signed};
@@ -11,6 +12,7 @@ use crate::name::UserName;
 use crate::rules::{Actor, Class, Fault};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
+use crate::tree::Oid;
 
 /// Cached data for determining the actor of later changes.
 #[derive(Default)]
@@ -61,7 +63,8 @@ impl Registry {
         })
     }
 
-    /// Does the same for edits that are not committed yet: if commits are signed, the committer counts as the signer.
+    /// The same for edits that are not committed yet: how a commit of them will be signed nobody knows, so the committer is
+    /// taken for the signer.
     pub(super) fn presumed_actor(
         &self,
         (before, after): (&Snapshot<'_>, &Snapshot<'_>),
@@ -70,8 +73,20 @@ impl Registry {
     ) -> Result<Result<Actor, Vec<Fault>>, RegistryError> {
         self.acting((before, after), asker, now, |inquiry, names| {
             let person = inquiry.people.by_ident(names.committer)?;
-            Ok(person.filter(|_| self.repo.signs()))
+            if person.is_none() && inquiry.identity.authority == Authority::Signature {
+                let shown = crate::text::quoted(&names.committer.email);
+                let message = format!("its committer {shown} is nobody in people/, so whoever signs it is another person");
+                let help = "set user.email to an address of yours in people/; or let somebody who manages the registry add it \
+                            (`greenroom person add ID --email ADDRESS`)";
+                inquiry.fault("committer", None, message, help);
+            }
+            Ok(person)
         })
+    }
+
+    /// Whether the registry takes who signs a commit for who acts.
+    pub(super) fn wants_signatures(&self, before: &Snapshot<'_>, after: &Snapshot<'_>) -> Result<bool, RegistryError> {
+        Ok(authority::identity(before, after)?.is_some_and(|i| i.authority == Authority::Signature))
     }
 
     fn acting(
@@ -95,8 +110,26 @@ impl Registry {
         })
     }
 
-    /// Returns a specimen of the signature that the committer's commits get here; `None` if they are not signed. It is
-    /// made once.
+    /// Of the people who asked for what a merge brings, as its log entry names them: those of whom nothing proves that they
+    /// made it.
+    pub fn unproven_askers(&self, commit: Oid, parent: Option<Oid>) -> Result<BTreeSet<UserName>, RegistryError> {
+        let info = self.repo.commit(&commit)?;
+        let (Some(parent), [_, merged @ ..]) = (parent, info.parents.as_slice()) else { return Ok(BTreeSet::new()) };
+        let (before, after) = (self.snapshot_of(Some(parent))?, self.snapshot_in(Some(info.tree))?);
+        let with = (&self.repo, &self.proofs.keys);
+        let time = info.committer.time;
+        let inquiry = Inquiry::new(with, (&before, &after), Some(commit), time, Assumption::None)?;
+        let (Some(mut inquiry), mut out) = (inquiry, BTreeSet::new()) else { return Ok(BTreeSet::new()) };
+        for id in self.brought(merged, parent)? {
+            let commit = self.repo.commit(&id)?;
+            if !inquiry.contribution(&commit)?.proven {
+                out.insert(self.name_of(&after, &commit.author)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// A signature such as the committer's commits get here; none if they get none. It is made once.
     fn specimen(&self, committer: &Ident) -> Result<Option<Signed>, RegistryError> {
         if let Some((_, known)) = self.proofs.specimen.borrow().as_ref().filter(|(of, _)| *of == committer.email) {
             return Ok(known.clone());

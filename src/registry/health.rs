@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{Registry, RegistryError};
 use crate::artifact::{self, FileEntry, Limits, Place, Progress, Store};
+use crate::authority;
 use crate::entity::settings::Layout;
 use crate::format::codec::known_format;
 use crate::git::program;
@@ -144,9 +145,13 @@ impl Registry {
             Ok(user) => state.person(&user)?.map(|_| user),
             Err(_) => None,
         };
-        Ok(match known {
-            Some(user) => Check::ok(name, format!("{shown} is {user}")),
-            None => {
+        Ok(match (known, authority::unread(state)?) {
+            (Some(user), _) => Check::ok(name, format!("{shown} is {user}")),
+            (None, Some(problem)) => {
+                let message = format!("{} cannot be read, so who {shown} is is not certain", problem.path);
+                Check::fail(name, message, "greenroom check names each fault of the file")
+            }
+            (None, None) => {
                 let help = "greenroom person add ID --email ADDRESS, by somebody who manages the registry";
                 Check::warn(name, format!("{shown} is no person of this registry"), help)
             }

@@ -179,19 +179,21 @@ impl Registry {
     /// Returns the authors of the commits that a merge added; if there are too many, only the author of the newest.
     fn askers(&self, after: &Snapshot<'_>, info: &Commit) -> Result<BTreeSet<UserName>, RegistryError> {
         let [first, merged @ ..] = info.parents.as_slice() else { return Ok(BTreeSet::new()) };
-        let mut out = BTreeSet::new();
+        let brought = self.brought(merged, *first)?;
+        brought.iter().map(|id| self.name_of(after, &self.repo().commit(id)?.author)).collect()
+    }
+
+    /// The commits that the merge of some tips brings onto another commit; of very many, the tips.
+    pub(super) fn brought(&self, merged: &[Oid], onto: Oid) -> Result<Vec<Oid>, RegistryError> {
+        let mut out = Vec::new();
         for tip in merged {
-            let brought = self.repo().new_commits(*tip, &[*first], MERGED)?.unwrap_or_else(|| vec![*tip]);
-            for id in brought {
-                out.insert(self.name_of(after, &self.repo().commit(&id)?.author)?);
-            }
+            out.extend(self.repo().new_commits(*tip, &[onto], MERGED)?.unwrap_or_else(|| vec![*tip]));
         }
         Ok(out)
     }
 
-    /// Returns the person of an identity. An address that cannot be an id is reduced to the characters that an id may
-    /// have.
-    fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
+    /// The person of an identity; an address that can be nobody's id is shown with what an id may hold.
+    pub(super) fn name_of(&self, snapshot: &Snapshot<'_>, who: &Ident) -> Result<UserName, RegistryError> {
         let email = self.repo().resolve_ident(who).email;
         if let Some(user) = snapshot.person_by_email(&email)? {
             return Ok(user);

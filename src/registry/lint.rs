@@ -1,5 +1,6 @@
 //! Checks a whole registry as it is in the work tree, including uncommitted edits, and returns all faults.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -8,10 +9,10 @@ use super::{Asker, Registry, RegistryError};
 use crate::apply;
 use crate::artifact::{self, Pointer, copy, findings};
 use crate::codeowners::{self, Host};
-use crate::diff;
+use crate::diff::{self, Diff};
 use crate::format::{MAX_FILE, Problem, attributes};
 use crate::git::{GitError, Repo, WorkFile};
-use crate::rules::{self, Class, Fault, Step};
+use crate::rules::{self, Actor, Class, Fault, Step};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::time::Timestamp;
 use crate::tree::{Entry, Kind, Limits, Oid, Patch, Stage as _, TreeError};
@@ -58,7 +59,7 @@ impl Registry {
         let head = self.snapshot()?;
         let staged = self.stage_work_tree()?;
         let (after, mut lint) = match staged {
-            Some(s) => (self.snapshot_in(Some(s.tree))?, Lint { files: s.files, faults: s.faults, ..Lint::default() }),
+            Some(s) => (self.edited_in(s.tree)?, Lint { files: s.files, faults: s.faults, ..Lint::default() }),
             None => (self.snapshot()?, Lint::default()),
         };
         lint.faults.extend(rules::lint(&after)?.faults);
@@ -71,15 +72,7 @@ impl Registry {
         }
         // A half-finished merge is not a step.
         if let Some(asker) = asker.filter(|_| !diff.is_empty() && operation.is_none()) {
-            match self.presumed_actor((&head, &after), asker, now)? {
-                Ok(actor) => {
-                    let mut step = Step::new(&head, &after, &diff, &actor, now);
-                    step.used = self.used_before(self.head()?, &diff)?;
-                    step.former = self.former_people(self.head()?, &diff)?;
-                    lint.faults.extend(rules::judge(&step)?.faults);
-                }
-                Err(faults) => lint.faults.extend(faults),
-            }
+            self.lint_edits((&head, &after), &diff, asker, now, &mut lint)?;
         }
         let (faults, silent) = artifact::recorded::all(&after)?;
         lint.faults.extend(faults);
@@ -90,7 +83,7 @@ impl Registry {
             let nothing = Snapshot::new(&self.repo, None, &self.at)?;
             lint.files = diff::diff(&nothing, &after, Limits::default())?.files.len();
         }
-        lint.warnings.extend(warnings(&after)?);
+        lint.warnings.extend(warnings(&after, now)?);
         let is_fault = |p: &Problem| lint.faults.iter().any(|f| f.problem == *p);
         lint.warnings.extend(silent.into_iter().filter(|p| !is_fault(p)));
         lint.warnings.extend(codeowners::stale(&self.codeowners()?, &after)?);
@@ -100,16 +93,55 @@ impl Registry {
         Ok(lint)
     }
 
-    /// Returns the CODEOWNERS files of the work tree, or else of the last commit, by path from the repository's root.
-    ///
-    /// # Errors
-    /// [`RegistryError`] if a file or object cannot be read.
+    /// Judges what differs from the last commit as a step by `asker`. Whether the commit will be signed is not known before
+    /// it is made: what depends on that is said as not checked.
+    fn lint_edits(
+        &self,
+        (head, after): (&Snapshot<'_>, &Snapshot<'_>),
+        diff: &Diff,
+        asker: &Asker,
+        now: Timestamp,
+        lint: &mut Lint,
+    ) -> Result<(), RegistryError> {
+        let mut actor = match self.presumed_actor((head, after), asker, now)? {
+            Ok(actor) => actor,
+            Err(faults) => {
+                lint.faults.extend(faults);
+                return Ok(());
+            }
+        };
+        let (used, former) = (self.used_before(self.head()?, diff)?, self.former_people(self.head()?, diff)?);
+        let judge = |actor: &Actor| {
+            let mut step = Step::new(head, after, diff, actor, now);
+            step.used.clone_from(&used);
+            step.former.clone_from(&former);
+            rules::judge(&step)
+        };
+        actor.signed = true;
+        let faults = judge(&actor)?.faults;
+        actor.signed = false;
+        let wanted = judge(&actor)?.faults.into_iter().filter(|f| !faults.contains(f)).map(|f| f.problem.path);
+        let mut wanted: BTreeSet<String> = wanted.collect();
+        if self.wants_signatures(head, after)? {
+            wanted.insert(String::new());
+        }
+        for path in wanted {
+            let message =
+                "not checked: the signature is judged when you commit, and has to be by a key of yours in people/";
+            let problem = Problem::of_file(path, "signature", message);
+            lint.warnings.push(problem.help("`git commit -S`, or `git config commit.gpgSign true`; then check again"));
+        }
+        lint.faults.extend(faults);
+        Ok(())
+    }
+
+    /// CODEOWNERS of the work tree, else of the last commit, by path from the repository's root.
     pub fn codeowners(&self) -> Result<Vec<(String, String)>, RegistryError> {
         let Some(dir) = self.repo.work_dir() else {
             let root = self.head()?.map(|c| self.repo.tree_of(&c)).transpose()?;
             return Ok(codeowners::files_in(&self.repo, root)?);
         };
-        let places: std::collections::BTreeSet<&str> = Host::ALL.iter().flat_map(|h| h.places()).collect();
+        let places: BTreeSet<&str> = Host::ALL.iter().flat_map(|h| h.places()).collect();
         let mut out = Vec::new();
         for place in places {
             let path = dir.join(place);
@@ -129,7 +161,7 @@ impl Registry {
     /// [`RegistryError`] if files or objects cannot be read, or `look` fails.
     pub fn edited<T>(&self, look: impl FnOnce(&Snapshot<'_>) -> Result<T, RegistryError>) -> Result<T, RegistryError> {
         let seen = match self.stage_work_tree() {
-            Ok(Some(staged)) => self.snapshot_in(Some(staged.tree)).and_then(|s| look(&s)),
+            Ok(Some(staged)) => self.edited_in(staged.tree).and_then(|s| look(&s)),
             Ok(None) => self.snapshot().and_then(|s| look(&s)),
             Err(e) => Err(e),
         };
@@ -272,7 +304,7 @@ fn bytes_to_commit(path: &str, kind: Kind, disk: &Path) -> std::io::Result<Vec<u
 
 /// Returns warnings that break no rule: files for editors from an older greenroom, environments that people should know
 /// about.
-fn warnings(state: &Snapshot<'_>) -> Result<Vec<Problem>, RegistryError> {
+fn warnings(state: &Snapshot<'_>, now: Timestamp) -> Result<Vec<Problem>, RegistryError> {
     let mut out = Vec::new();
     let for_editors = |path: &str| path == ".taplo.toml" || path.starts_with(".greenroom/schema/");
     for (path, content) in apply::companions().into_iter().filter(|(path, _)| for_editors(path)) {
@@ -288,7 +320,7 @@ fn warnings(state: &Snapshot<'_>) -> Result<Vec<Problem>, RegistryError> {
     }
     for model in state.models()? {
         for version in model.versions()? {
-            out.extend(open_though_approved(state, &model, &version)?);
+            out.extend(open_though_approved(state, &model, &version, now)?);
             let Some(file) = version.file()? else { continue };
             let Some(value) = file.value else { continue };
             for finding in findings(value.model.as_ref(), value.environment.as_ref()) {
@@ -305,18 +337,23 @@ fn open_though_approved(
     state: &Snapshot<'_>,
     model: &ModelView<'_>,
     version: &VersionView<'_>,
+    now: Timestamp,
 ) -> Result<Vec<Problem>, RegistryError> {
     let mut out = Vec::new();
     let Some(name) = model.file()?.and_then(|f| f.value).map(|m| m.name) else { return Ok(out) };
     for (_, file) in version.requests()? {
         let Some(request) = file.value else { continue };
         if rules::outlook::is_approved_and_open(state, model, (&name, version.number), &request)? {
-            let message = "the request has all approvals that it takes, and is open: a review that is written by hand \
-                           moves no version";
-            let help = format!(
-                "one of those who approved completes it: greenroom request approve '{name}' {} {}",
-                version.number, request.to
-            );
+            let message = "the request has all approvals that it takes, and is open";
+            let obstacles = rules::outlook::missing(state, model, version.number, &request.to, now)?;
+            let help = match obstacles.first() {
+                Some(first) => format!("the version does not move yet: {first}"),
+                None => format!(
+                    "a review moves no version by itself; one of those who approved completes it: greenroom request \
+                     approve '{name}' {} {}",
+                    version.number, request.to
+                ),
+            };
             out.push(Problem::of_file(file.path, "request", message).help(help));
         }
     }

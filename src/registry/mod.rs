@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::apply::{self, Context};
-use crate::authority::former_person;
+use crate::authority::{self, former_person};
 use crate::diff::{self, Diff};
 use crate::event::Event;
 use crate::git::{Durability, GitError, Ident, PublishError, Repo, stamp};
@@ -167,24 +167,30 @@ impl Registry {
         }
     }
 
-    /// Returns the people whom a step adds under an id that was used before it, in the history up to `tip`. Returns
-    /// none if the history cannot be checked, as in a shallow clone: then the gate checks it.
-    ///
-    /// # Errors
-    /// [`RegistryError`] if the history cannot be read for another reason.
+    /// What a step gives to people and was another's before it, by what is known of the history up to `tip`: ids, addresses,
+    /// logins. Nothing where that cannot be asked, as in a shallow clone: then the gate asks it.
     pub fn former_people(&self, tip: Option<Oid>, diff: &Diff) -> Result<FormerPeople, RegistryError> {
-        let marks: BTreeMap<Id, &UserName> = rules::added_people(diff).map(|u| (u.arrival_mark(), u)).collect();
-        let (Some(tip), Some(used), false) = (tip, self.used, marks.is_empty()) else {
-            return Ok(FormerPeople::new());
+        let (Some(tip), Some(used)) = (tip, self.used) else { return Ok(FormerPeople::default()) };
+        let is_used = |ids: &BTreeSet<Id>| -> Result<BTreeSet<Id>, RegistryError> {
+            match ids.is_empty() {
+                true => Ok(BTreeSet::new()),
+                false => Ok(used(self, tip, ids)?.into_keys().collect()),
+            }
         };
-        let found = match used(self, tip, &marks.keys().cloned().collect()) {
-            Err(RegistryError::Git(GitError::Shallow)) => return Ok(FormerPeople::new()),
-            found => found?,
-        };
-        let known = marks.into_iter().filter(|(mark, _)| found.contains_key(mark));
-        known
-            .map(|(_, user)| Ok((user.clone(), former_person(&self.repo, (&self.at, self.named()), tip, user)?)))
-            .collect()
+        let found = (|| {
+            let mut out = FormerPeople::default();
+            let marks: BTreeMap<Id, &UserName> = rules::added_people(diff).map(|u| (u.arrival_mark(), u)).collect();
+            let found = is_used(&marks.keys().cloned().collect())?;
+            for (_, user) in marks.into_iter().filter(|(mark, _)| found.contains(mark)) {
+                out.files.insert(user.clone(), former_person(&self.repo, &self.at, tip, user)?);
+            }
+            out.holders = rules::former_holders(&self.snapshot_of(Some(tip))?, diff, is_used)?;
+            Ok(out)
+        })();
+        match found {
+            Err(RegistryError::Git(GitError::Shallow)) => Ok(FormerPeople::default()),
+            found => found,
+        }
     }
 
     /// Sets a calendar, so that moments can be written informally: `yesterday`, `7d`, a local time.
@@ -219,9 +225,9 @@ impl Registry {
                 found.push(at);
             }
         }
-        for at in self.named() {
-            if !found.contains(at) && is_registry(at)? {
-                found.push(at.clone());
+        for at in named_folders(&self.repo) {
+            if !found.contains(&at) && is_registry(&at)? {
+                found.push(at);
             }
         }
         if found.is_empty() {
@@ -369,7 +375,8 @@ impl Registry {
             made.insert(Id::from_parts(now.as_millis(), bytes));
             bytes
         };
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::subject::subject };
+        let (subject, may_enter) = (&rules::subject::subject, &rules::outlook::may_enter);
+        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter };
         let mut tree = root;
         for (index, action) in actions.iter().enumerate() {
             let snapshot = self.snapshot_in(tree)?;
@@ -400,6 +407,7 @@ impl Registry {
             Err(faults) => Verdict { faults },
         };
         if !verdict.passes() {
+            readable_people(&before, &asker.user)?;
             readable_grants(&before, &diff)?;
         }
         let message = message(&diff, comment);
@@ -408,8 +416,20 @@ impl Registry {
     }
 }
 
-/// For a refused change: returns an error if the grants that decided it, those of the registry and of the models
-/// concerned, were unreadable. An unreadable file grants nothing, and is then the real reason.
+/// Where a change is refused to somebody who is no person: whether all files of people could be read, for one of them may
+/// be that person's.
+fn readable_people(before: &Snapshot<'_>, user: &UserName) -> Result<(), RegistryError> {
+    if before.person(user)?.is_some_and(|file| file.value.is_some()) {
+        return Ok(());
+    }
+    match authority::unread(before)? {
+        Some(problem) => Err(apply::Refusal::Faulty { problem }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Where a change is refused: whether the grants that decided it could be read, the registry's and those of the models that
+/// it is about. A file that cannot be read grants nothing, and then it is the reason.
 fn readable_grants(before: &Snapshot<'_>, diff: &Diff) -> Result<(), RegistryError> {
     let mut files: Vec<_> = before.access_file()?.cloned().into_iter().collect();
     for name in diff.events.iter().filter_map(Event::model).collect::<BTreeSet<_>>() {

@@ -1,7 +1,7 @@
 //! The folder of a registry in other snapshots than the newest: before or after the registry was moved.
 //!
-//! A registry is identified by its id. If its folder has no registry, the folders that a gate searches for registries
-//! are searched for the id. So the cost arises only for snapshots in which the registry was elsewhere.
+//! A registry is its id. Where its folder holds no registry, or another one, the id is looked for in the whole tree: so the
+//! cost is only paid for states in which the registry lay elsewhere.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ use super::{NAMED_FOLDERS, Registry, RegistryError};
 use crate::codeowners;
 use crate::git::{GitError, Repo};
 use crate::name::Id;
-use crate::snapshot::{self, Snapshot};
-use crate::tree::{Oid, Patch, Stage as _};
+use crate::snapshot::{Finder, Snapshot};
+use crate::tree::{Oid, Patch, Stage as _, TreeError};
 
 /// How many of the newest commits are searched for the registry's id if its folder is empty in the newest one.
 const MAX_BACK: usize = 1_000;
@@ -20,7 +20,9 @@ const MAX_BACK: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Past {
     id: OnceCell<Id>,
-    named: OnceCell<Vec<String>>,
+    /// The ids that it had in its history.
+    ids: OnceCell<BTreeSet<Id>>,
+    finder: Finder,
 }
 
 /// Returns the folders that the settings of a repository name.
@@ -30,23 +32,77 @@ pub fn named_folders(repo: &Repo) -> Vec<String> {
 }
 
 impl Registry {
-    /// Returns the registry in a root tree: in its folder, or wherever it is in that tree.
+    /// The registry in a root tree of its history: in its folder, or where else in that tree it lies. A tree that holds
+    /// another registry in its folder and this one nowhere is from before it was made.
     pub(super) fn follow_in(&self, root: Option<Oid>) -> Result<Snapshot<'_>, RegistryError> {
         let here = Snapshot::new(&self.repo, root, &self.at)?;
-        if root.is_none() || here.entry("greenroom.toml")?.is_some() {
+        if root.is_none() {
             return Ok(here);
         }
-        let Some(id) = self.own_id()? else { return Ok(here) };
-        match snapshot::folder_of(&self.repo, root, id, self.named())? {
+        let Some(own) = self.own_id()? else { return Ok(here) };
+        let found = here.id()?;
+        let is_here = match found {
+            Some(found) => found == own || self.own_ids()?.contains(found),
+            // Settings that cannot be read are those of the registry.
+            None => here.entry("greenroom.toml")?.is_some(),
+        };
+        if is_here {
+            return Ok(here);
+        }
+        match self.folder_in(root, own)? {
             Some(at) => Ok(Snapshot::new(&self.repo, root, &at)?),
+            None if found.is_some() => Ok(Snapshot::new(&self.repo, None, &self.at)?),
             None => Ok(here),
         }
     }
 
-    /// Returns the folders in which this repository's gate searches for registries, besides the root and the top
-    /// folders.
-    pub fn named(&self) -> &[String] {
-        self.past.named.get_or_init(|| named_folders(&self.repo))
+    /// The registry in a root tree that somebody makes from its newest state: whatever its settings say, it is the one in
+    /// its folder, unless there is none.
+    pub fn edited_in(&self, root: Oid) -> Result<Snapshot<'_>, RegistryError> {
+        let here = Snapshot::new(&self.repo, Some(root), &self.at)?;
+        if here.entry("greenroom.toml")?.is_some() { Ok(here) } else { self.follow_in(Some(root)) }
+    }
+
+    /// The folder of the registry with an id in a root tree. In a tree that cannot be searched it is in none.
+    fn folder_in(&self, root: Option<Oid>, id: &Id) -> Result<Option<String>, RegistryError> {
+        match self.past.finder.folder_of(&self.repo, root, id) {
+            Err(TreeError::Vast { .. }) => Ok(None),
+            Err(TreeError::Missing(_)) if self.repo.promisor().is_some() => Ok(None),
+            found => Ok(found?),
+        }
+    }
+
+    /// The ids that the registry had in its history: more than one where the settings were changed so by hand.
+    fn own_ids(&self) -> Result<&BTreeSet<Id>, RegistryError> {
+        if let Some(ids) = self.past.ids.get() {
+            return Ok(ids);
+        }
+        let (mut ids, mut at, mut own) = (BTreeSet::new(), self.at.clone(), None);
+        for step in self.head()?.map(|tip| self.repo.first_parents(tip)).transpose()?.into_iter().flatten() {
+            let step = match step {
+                Ok(step) => step,
+                Err(GitError::Shallow) => break,
+                Err(e) => return Err(e.into()),
+            };
+            let state = Snapshot::new(&self.repo, Some(step.tree), &at)?;
+            let found = state.id()?.cloned();
+            let is_broken = found.is_none() && state.entry("greenroom.toml")?.is_some();
+            if is_broken || found.is_some() && found == own {
+                continue;
+            }
+            let elsewhere = match &own {
+                Some(own) => self.folder_in(Some(step.tree), own)?,
+                None => None,
+            };
+            match (elsewhere, found) {
+                (Some(place), _) => at = place,
+                (None, Some(id)) => own = Some(id),
+                (None, None) if own.is_some() => break,
+                (None, None) => {}
+            }
+            ids.extend(own.clone());
+        }
+        Ok(self.past.ids.get_or_init(|| ids))
     }
 
     /// Returns the id of the registry, from the newest commit that has one in its folder.
@@ -83,12 +139,9 @@ impl Registry {
     }
 }
 
-/// Returns the earlier folders of the registry that is in folder `at` at a commit, as far as the history is available.
-///
-/// # Errors
-/// [`GitError`] if an object cannot be read.
-pub fn past_folders(repo: &Repo, tip: Oid, at: &str, named: &[String]) -> Result<BTreeSet<String>, GitError> {
-    let mut out = BTreeSet::new();
+/// The folders in which the registry that lies in folder `at` at a commit lay before, as far as the history is here.
+pub fn past_folders(repo: &Repo, tip: Oid, at: &str) -> Result<BTreeSet<String>, GitError> {
+    let (mut out, finder) = (BTreeSet::new(), Finder::default());
     let Some(id) = Snapshot::new(repo, Some(repo.tree_of(&tip)?), at)?.id()?.cloned() else { return Ok(out) };
     let mut at = at.to_owned();
     for step in repo.first_parents(tip)? {
@@ -98,10 +151,15 @@ pub fn past_folders(repo: &Repo, tip: Oid, at: &str, named: &[String]) -> Result
             Err(e) => return Err(e),
         };
         let root = Some(repo.tree_of(&commit)?);
-        if Snapshot::new(repo, root, &at)?.entry("greenroom.toml")?.is_some() {
+        let state = Snapshot::new(repo, root, &at)?;
+        let is_here = match state.id()? {
+            Some(found) => *found == id,
+            None => state.entry("greenroom.toml")?.is_some(),
+        };
+        if is_here {
             continue;
         }
-        let Some(found) = snapshot::folder_of(repo, root, &id, named)? else { break };
+        let Some(found) = finder.folder_of(repo, root, &id)? else { break };
         at.clone_from(&found);
         out.insert(found);
     }

@@ -75,17 +75,15 @@ impl Registry {
         let has = |root: Oid, at: &str| -> Result<bool, RegistryError> {
             Ok(Snapshot::new(&self.repo, Some(root), at)?.entry("greenroom.toml")?.is_some())
         };
-        if has(root, &self.at)? {
-            return Ok(self.at.clone());
-        }
-        let before = self.repo.tree_of(&seen)?;
-        // If there was no registry at the last seen commit, none is missing.
-        if !has(before, &self.at)? {
-            return Ok(self.at.clone());
-        }
         let id = |root: Oid, at: &str| -> Result<Option<crate::name::Id>, RegistryError> {
-            Ok(Snapshot::new(&self.repo, Some(root), at)?.settings()?.map(|s| s.id.clone()))
+            Ok(Snapshot::new(&self.repo, Some(root), at)?.id()?.cloned())
         };
+        let before = self.repo.tree_of(&seen)?;
+        let is_there = has(root, &self.at)?;
+        // Where nothing was seen of a registry, there is none to be missed; another one may lie there now.
+        if !has(before, &self.at)? || is_there && id(root, &self.at)? == id(before, &self.at)? {
+            return Ok(self.at.clone());
+        }
         if let Some(own) = id(before, &self.at)? {
             let mut found = Vec::new();
             for at in self.folders(tip)? {
@@ -97,6 +95,9 @@ impl Registry {
             if let [one] = found.as_slice() {
                 return Ok(one.clone());
             }
+        }
+        if is_there {
+            return Ok(self.at.clone());
         }
         Err(RegistryError::RegistryGone { branch: branch.to_owned(), at: self.at.clone() })
     }

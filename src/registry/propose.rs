@@ -84,7 +84,8 @@ impl Registry {
         let root = self.repo.tree_of(&base)?;
         let before = self.snapshot_in(Some(root))?;
         let mut random = random_bytes;
-        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject: &rules::subject::subject };
+        let (subject, may_enter) = (&rules::subject::subject, &rules::outlook::may_enter);
+        let mut cx = Context { actor: asker.user.clone(), now, random: &mut random, subject, may_enter };
         let patch = apply::apply(&before, action, &mut cx)?;
         let tree = self.repo.stage(Some(root), &patch)?;
         let after = self.snapshot_in(Some(tree))?;

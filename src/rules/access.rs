@@ -2,7 +2,7 @@
 
 use super::{Faults, Step};
 use crate::entity::version::Status;
-use crate::entity::webhook::OWN_SECRET;
+use crate::entity::webhook::{OWN_SECRET, base_of};
 use crate::entity::{Access, Level, RequestState, Webhook};
 use crate::event::{Cause, Event};
 use crate::name::{Key, ModelName, Principal, UserName};
@@ -75,8 +75,11 @@ pub(super) fn permission(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
                     );
                     let who = landers(step, None, Level::CanManage)?;
                     faults.add(path, message, {
-                        let own = format!("name a secret that was never named before and begins with `{OWN_SECRET}`");
-                        format!("{own}, and have its value set; or {who}")
+                        let own = format!("name a secret that no webhook ever named and that begins with `{OWN_SECRET}`");
+                        format!(
+                            "{own} (`greenroom webhook create … --secret {OWN_SECRET}NAME`), and have its value set where \
+                             webhooks are sent (`greenroom secret set {OWN_SECRET}NAME`); or {who}"
+                        )
                     });
                 }
             }
@@ -339,8 +342,10 @@ fn borrows(step: &Step<'_>, before: Option<&Webhook>, after: &Webhook) -> Result
         if !step.is_past && before.is_some_and(|before| before.secrets().any(|s| s == name)) {
             return Ok(true);
         }
+        // The successor of another's secret is another's as well.
+        let is_theirs = |one: &Key, other: &Key| one == other || !step.is_past && base_of(one) == base_of(other);
         let others = step.before.webhooks()?.into_iter().filter(|(id, _)| *id != after.id);
-        if others.filter_map(|(_, file)| file.value).any(|other| other.secrets().any(|s| s == name)) {
+        if others.filter_map(|(_, file)| file.value).any(|other| other.secrets().any(|s| is_theirs(s, name))) {
             return Ok(true);
         }
     }

@@ -165,7 +165,7 @@ pub(super) fn numbers(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeEr
             faults.add(
                 model_path(step, model)?,
                 message,
-                format!("write `retired = {highest}` in model.toml, with the deletion or in a step after it"),
+                format!("write `retired = {highest}` in model.toml with the deletion; where that landed already, in a step after it"),
             );
         }
     }

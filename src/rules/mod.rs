@@ -9,6 +9,7 @@ mod alias;
 mod authority;
 mod files;
 mod history;
+mod holders;
 mod ids;
 mod keys;
 mod leaving;
@@ -44,9 +45,10 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 use crate::tree::{FileChange, Limits, Oid, TreeError};
 
+pub use holders::{FormerPeople, former_holders, holder_marks};
 pub use ids::{NewId, new_ids, repeated, reused};
 use line::line_of;
-pub use people::{FormerPeople, added_people, is_same_person, taken_over};
+pub use people::{added_people, is_same_person, taken_over};
 pub use proposal::{BranchCommit, Proposal};
 
 /// One step of the history, to be judged.
@@ -70,7 +72,7 @@ pub struct Step<'a> {
     /// The ids of the step that were used before, with the place of the use; `None` if the history was not searched:
     /// then the rule searches the state before.
     pub used: Option<UsedIds>,
-    /// The people whom the step adds under a user name that the history knows, as far as the history was searched.
+    /// What by the history belonged to others of what the step gives to people, as far as that was asked.
     pub former: FormerPeople,
     moves: OnceCell<Moves>,
     levels: RefCell<BTreeMap<ModelName, Option<Level>>>,
@@ -109,7 +111,7 @@ impl<'a> Step<'a> {
             at,
             since: None,
             used: None,
-            former: FormerPeople::new(),
+            former: FormerPeople::default(),
             proposal: None,
             is_past: false,
             moves: OnceCell::new(),
@@ -510,7 +512,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         name: "person-id",
         class: Class::Link,
-        about: "The id of a person who was removed is given to nobody else; the same person may come back.",
+        about: "The id of a person who was removed is given to nobody else, nor a handle of one who stays where approvals count.",
         check: people::one_holder,
     },
     Rule {

@@ -13,11 +13,40 @@ use crate::stage::Stage;
 use crate::time::Timestamp;
 use crate::tree::TreeError;
 
-/// Returns what a version lacks to enter a stage, apart from approvals; one sentence each. A missing signature is not
-/// listed, because it is unknown before the commit is made.
-///
-/// # Errors
-/// If an object of the tree cannot be read.
+/// Something that stands against a transition, approvals aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    kind: ObstacleKind,
+    /// What it is, as a sentence.
+    pub message: String,
+}
+
+/// What has to change before the version may enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ObstacleKind {
+    /// The stage that it is in.
+    Stage,
+    /// The version itself.
+    Version,
+    /// Nothing: it takes time.
+    Time,
+}
+
+impl Obstacle {
+    /// The same for somebody who approves: what becomes of the approval when the obstacle is removed.
+    pub fn to_reviewer(&self) -> String {
+        let what = match self.kind {
+            ObstacleKind::Stage => "moving it there voids this approval",
+            ObstacleKind::Version => "changing that voids this approval",
+            ObstacleKind::Time => {
+                "the approval counts when that is over, and whoever approved completes the request then"
+            }
+        };
+        format!("{}; {what}", self.message)
+    }
+}
+
+/// What a version lacks to enter a stage, approvals aside; a sentence for each.
 pub fn missing(
     snapshot: &Snapshot<'_>,
     view: &ModelView<'_>,
@@ -25,25 +54,49 @@ pub fn missing(
     to: &Stage,
     now: Timestamp,
 ) -> Result<Vec<String>, TreeError> {
+    Ok(obstacles(snapshot, view, number, to, now)?.into_iter().map(|obstacle| obstacle.message).collect())
+}
+
+/// Whether a version lacks nothing to enter a stage, approvals aside.
+pub fn may_enter(
+    snapshot: &Snapshot<'_>,
+    view: &ModelView<'_>,
+    number: u64,
+    to: &Stage,
+    now: Timestamp,
+) -> Result<bool, TreeError> {
+    Ok(obstacles(snapshot, view, number, to, now)?.is_empty())
+}
+
+/// What stands against a transition, approvals aside. Whether a commit will be signed is not known before it is made.
+pub fn obstacles(
+    snapshot: &Snapshot<'_>,
+    view: &ModelView<'_>,
+    number: u64,
+    to: &Stage,
+    now: Timestamp,
+) -> Result<Vec<Obstacle>, TreeError> {
     let Some(settings) = snapshot.settings()? else { return Ok(Vec::new()) };
     let mut out = Vec::new();
+    let mut add = |kind, message| out.push(Obstacle { kind, message });
     let version = view.version(number)?.map(|v| v.file()).transpose()?.flatten().and_then(|f| f.value);
     let status = version.as_ref().map(|v| v.status).filter(|status| *status != Status::Ready);
     if let Some(status) = status.filter(|_| to.is_active() && settings.wants_ready()) {
-        out.push(format!("version {number} may not enter {to}: it is {}, not READY", status.as_str()));
+        let message = format!("version {number} may not enter {to}: it is {}, not READY", status.as_str());
+        add(ObstacleKind::Version, message);
     }
     let Some(rule) = settings.rule(to) else { return Ok(out) };
     let from = view.stage_of(number)?;
     if let Some(allowed) = rule.from.as_ref().filter(|allowed| !allowed.contains(&from)) {
         let list = allowed.iter().map(Stage::as_str).collect::<Vec<_>>().join(", ");
-        out.push(format!("version {number} may enter {to} only from {list}; it is in {from}"));
+        add(ObstacleKind::Stage, format!("version {number} may enter {to} only from {list}; it is in {from}"));
     }
     if let Some(freeze) = rule.frozen.iter().find(|f| f.holds_at(now)) {
         let reason = if freeze.reason.is_empty() { String::new() } else { format!(" ({})", freeze.reason) };
-        out.push(format!("{to} is frozen now{reason}"));
+        add(ObstacleKind::Time, format!("{to} is frozen now{reason}"));
     }
     for (what, help) in version.iter().flat_map(|v| lacking(v, &rule.require, true)) {
-        out.push(format!("version {number} may not enter {to}: {what}; {help}"));
+        add(ObstacleKind::Version, format!("version {number} may not enter {to}: {what}; {help}"));
     }
     Ok(out)
 }

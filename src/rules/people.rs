@@ -12,11 +12,7 @@ use crate::name::{UserName, fold};
 use crate::signature::PublicKey;
 use crate::tree::TreeError;
 
-/// People who are added under a user name that another or the same person had before, each with the last file of that
-/// person; `None` if that file cannot be read.
-pub type FormerPeople = BTreeMap<UserName, Option<Person>>;
-
-/// Returns the people whom a step adds.
+/// The people whom a step adds.
 pub fn added_people(diff: &Diff) -> impl Iterator<Item = &UserName> {
     diff.events.iter().filter_map(|event| match event {
         Event::PersonAdded { user, .. } => Some(user),
@@ -49,8 +45,8 @@ pub fn taken_over(user: &UserName, file: String) -> Fault {
 /// Checks that a user name stays that of its person after removal: otherwise the person's requests, approvals and
 /// comments would become another person's.
 pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
-    for (user, former) in &step.former {
-        // A file that could not be read was not added by this step.
+    for (user, former) in &step.former.files {
+        // A file that could not be read was there all the time.
         if step.before.entry(&path::person(user))?.is_some() {
             continue;
         }
@@ -60,7 +56,7 @@ pub(super) fn one_holder(step: &Step<'_>, faults: &mut Faults) -> Result<(), Tre
             faults.add(fault.problem.path, fault.problem.message, fault.problem.help);
         }
     }
-    Ok(())
+    super::holders::kept(step, faults)
 }
 
 /// Checks that an e-mail address or login belongs to one person: with two owners it is unclear who acts.

@@ -12,7 +12,7 @@ use crate::diff;
 use crate::entity::{Level, Request, Review};
 use crate::event::Event;
 use crate::name::{Id, Principal, UserName};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Finder, Snapshot};
 use crate::stage::Stage;
 use crate::tree::{self, Limits, Oid, TreeError};
 
@@ -25,6 +25,7 @@ pub struct Proposal<'a> {
     /// The commits of the branch, in any order.
     pub commits: Vec<BranchCommit>,
     changes: OnceCell<Changes>,
+    finder: Finder,
 }
 
 /// A commit of a branch.
@@ -59,7 +60,8 @@ struct CommitChanges {
 impl<'a> Proposal<'a> {
     /// Returns the proposal of the branch from `base` to `state`.
     pub fn new(base: Snapshot<'a>, state: Snapshot<'a>, commits: Vec<BranchCommit>) -> Self {
-        Self { base, state, commits, changes: OnceCell::new() }
+        let finder = Finder::beginning(base.at());
+        Self { base, state, commits, changes: OnceCell::new(), finder }
     }
 
     /// Returns all people whom the commits name as author.
@@ -180,9 +182,8 @@ impl<'a> Proposal<'a> {
 
     fn changes_of(&self, commit: &BranchCommit) -> Result<CommitChanges, TreeError> {
         let objects = self.state.objects();
-        let named = [self.base.at().to_owned()];
-        let id = self.state.id()?;
-        let state = |root: Option<Oid>| Snapshot::follow(objects, root, self.state.at(), (id, &named));
+        let known = (self.state.id()?, &self.finder);
+        let state = |root: Option<Oid>| Snapshot::follow(objects, root, self.state.at(), known);
         let after = state(Some(commit.tree))?;
         if let [] | [_] = commit.parents.as_slice() {
             let diff = diff::diff(&state(commit.parents.first().copied())?, &after, Limits::default())?;

@@ -1,12 +1,13 @@
 //! The folder of a registry in a tree: which folders hold one, and which folder holds the registry with an id.
 
 use super::Snapshot;
-use super::places::OWN;
+use super::places::{Finder, OWN};
 use crate::name::Id;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
-/// The entries of a registry that must move with it to another folder.
-const CORE: [&str; 7] = ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];
+/// The entries of a registry that may not stay behind where it is moved from.
+pub(super) const CORE: [&str; 7] =
+    ["greenroom.toml", "access.toml", "models", "people", "webhooks", ".greenroom", ".taplo.toml"];
 
 /// Returns the folders of a tree that hold a registry: the root, folders at the top, and folders of `named`. A folder
 /// is empty for the root, or ends in a slash.
@@ -37,44 +38,23 @@ pub fn folders(objects: &dyn Objects, root: Option<Oid>, named: &[String]) -> Re
     Ok(out)
 }
 
-/// Returns the folder of the registry with an id, among the folders that hold one. Returns `None` if no folder holds
-/// it, or several do: then it is undefined which of the copies is the registry.
-///
-/// # Errors
-/// If an object of the tree cannot be read.
-pub fn folder_of(
-    objects: &dyn Objects,
-    root: Option<Oid>,
-    id: &Id,
-    named: &[String],
-) -> Result<Option<String>, TreeError> {
-    let mut found = Vec::new();
-    for at in folders(objects, root, named)? {
-        if Snapshot::new(objects, root, &at)?.id()? == Some(id) {
-            found.push(at);
-        }
-    }
-    Ok(if found.len() == 1 { found.pop() } else { None })
-}
-
 impl<'o> Snapshot<'o> {
-    /// Opens the registry in folder `at`. If that folder holds no registry, opens the folder where the registry with
-    /// the id lies in this tree.
-    ///
-    /// # Errors
-    /// If an object of the tree cannot be read.
+    /// The registry with an id, in folder `at` if it lies there, or else in the folder where it lies in this tree; where it
+    /// lies in none, what is in folder `at`.
     pub fn follow(
         objects: &'o dyn Objects,
         root: Option<Oid>,
         at: &str,
-        (id, named): (Option<&Id>, &[String]),
+        (id, finder): (Option<&Id>, &Finder),
     ) -> Result<Self, TreeError> {
         let here = Self::new(objects, root, at)?;
         let Some(id) = id.filter(|_| root.is_some()) else { return Ok(here) };
-        if here.entry("greenroom.toml")?.is_some() {
-            return Ok(here);
-        }
-        match folder_of(objects, root, id, named)? {
+        // Settings that cannot be read are still those of the registry.
+        let is_other = match here.id()? {
+            Some(found) => found != id,
+            None => here.entry("greenroom.toml")?.is_none(),
+        };
+        match finder.folder_of(objects, root.filter(|_| is_other), id)? {
             Some(at) => Self::new(objects, root, &at),
             None => Ok(here),
         }

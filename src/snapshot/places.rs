@@ -3,8 +3,12 @@
 //! A registry is a folder with a file `greenroom.toml`. The registry's own folders are not searched for other
 //! registries.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::Snapshot;
+use super::moved::CORE;
+use crate::name::Id;
 use crate::tree::{Entry, Kind, Objects, Oid, TreeError};
 
 /// Folders that belong to a registry; no other registry is searched in them.
@@ -45,6 +49,66 @@ pub fn changed_registries(
     Ok(out)
 }
 
+/// A search for registries in many trees of one repository: a subtree in which none lies is looked at once.
+#[derive(Debug, Default)]
+pub struct Finder {
+    /// Subtrees in which no registry lies.
+    barren: RefCell<HashSet<Oid>>,
+    /// The folder in which a registry was found last: mostly it lies there in the next tree, too.
+    last: RefCell<Option<String>>,
+}
+
+impl Finder {
+    /// A search that begins in a folder.
+    pub fn beginning(at: &str) -> Self {
+        Self { last: RefCell::new(Some(at.to_owned())), ..Self::default() }
+    }
+
+    /// The folder of the registry with an id, at whatever depth; none where it is in no folder, or in several: then nobody
+    /// can say which of the copies is the registry.
+    ///
+    /// # Errors
+    /// [`TreeError::Vast`] for a tree that is too deep or large to be searched.
+    pub fn folder_of(&self, objects: &dyn Objects, root: Option<Oid>, id: &Id) -> Result<Option<String>, TreeError> {
+        let lies_in = |at: &str| Ok::<_, TreeError>(Snapshot::new(objects, root, at)?.id()? == Some(id));
+        let last = self.last.borrow().clone();
+        if let Some(at) = last
+            && lies_in(&at)?
+        {
+            return Ok(Some(at));
+        }
+        let Some(tree) = root else { return Ok(None) };
+        let mut search = Search { objects, barren: self.barren.take(), seen: 0 };
+        let mut all = BTreeSet::new();
+        let searched = search.all("", tree, 0, &mut all);
+        self.barren.replace(search.barren);
+        searched?;
+        let mut found = Vec::new();
+        for at in all {
+            if lies_in(&at)? {
+                found.push(at);
+            }
+        }
+        let one = if found.len() == 1 { found.pop() } else { None };
+        if one.is_some() {
+            self.last.replace(one.clone());
+        }
+        Ok(one)
+    }
+}
+
+/// The folders to whose top files with a registry's names come from one tree to another, at any depth, each with the first
+/// of these files. Only folders that differ are looked at; folders of a registry's own are not.
+///
+/// # Errors
+/// [`TreeError::Vast`] for a change that is too deep or large to be searched.
+pub fn where_files_came(objects: &dyn Objects, before: Oid, after: Oid) -> Result<BTreeMap<String, String>, TreeError> {
+    let mut search = Search { objects, barren: HashSet::new(), seen: 0 };
+    let mut out = BTreeMap::new();
+    search.came("", (Some(before), after), 0, &mut out)?;
+    Ok(out)
+}
+
 struct Search<'o> {
     objects: &'o dyn Objects,
     /// Subtrees without a registry.
@@ -82,6 +146,30 @@ impl Search<'_> {
             self.barren.insert(tree);
         }
         Ok(any)
+    }
+
+    fn came(
+        &mut self,
+        at: &str,
+        (before, after): (Option<Oid>, Oid),
+        depth: usize,
+        out: &mut BTreeMap<String, String>,
+    ) -> Result<(), TreeError> {
+        let old = before.map(|before| self.objects.tree(&before)).transpose()?;
+        let known = |name: &str| old.as_ref().and_then(|old| old.iter().find(|e| e.name == name));
+        let (_, folders) = self.look(after, depth)?;
+        let entries = self.objects.tree(&after)?;
+        let came = CORE.iter().find(|name| known(name).is_none() && entries.iter().any(|e| e.name == **name));
+        if let Some(name) = came {
+            out.insert(at.to_owned(), format!("{at}{name}"));
+        }
+        for folder in folders {
+            let before = known(&folder.name).filter(|e| e.kind == Kind::Tree).map(|e| e.id);
+            if before != Some(folder.id) {
+                self.came(&format!("{at}{}/", folder.name), (before, folder.id), depth + 1, out)?;
+            }
+        }
+        Ok(())
     }
 
     fn changed(

@@ -1,12 +1,14 @@
 //! Output types for commits with their events, the event feed, the derived index and the registry as a whole.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::event::Event;
 use crate::index::Entry;
-use crate::name::Id;
+use crate::name::{Id, UserName};
 use crate::phrase;
 use crate::pushes::Push;
 use crate::registry;
@@ -33,8 +35,9 @@ pub struct LogEntry {
     pub landed_by: Option<String>,
     /// The authors of the merged commits, if the commit is a merge; otherwise empty.
     pub asked_by: Vec<String>,
-    /// The push of the commit, from the record of pushes. Null if there is no record of it, and in the output of
-    /// `show`.
+    /// Those of `asked_by` of whom nothing proves that they made it: neither a signature nor the record of pushes.
+    pub unproven: Vec<String>,
+    /// The recorded push that landed it, where there is one; `show` does not look for it.
     pub push: Option<Push>,
     /// Whether the commit carries a signature.
     pub signed: bool,
@@ -48,8 +51,8 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
-    /// Makes the output for an entry of the index, with the push of its commit.
-    pub fn new(entry: &Entry, push: Option<Push>) -> Self {
+    /// An entry of the index, with the push that landed it.
+    pub fn new(entry: &Entry, push: Option<Push>, unproven: &BTreeSet<UserName>) -> Self {
         let event = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
         Self {
             commit: entry.commit,
@@ -59,6 +62,7 @@ impl LogEntry {
             author: entry.author.clone(),
             landed_by: entry.landed_by.clone(),
             asked_by: entry.asked_by.clone(),
+            unproven: unproven.iter().map(ToString::to_string).collect(),
             push,
             signed: entry.signed,
             comment: entry.comment.clone(),
@@ -67,8 +71,8 @@ impl LogEntry {
         }
     }
 
-    /// Makes the output for a step: a commit compared with its first parent. `push` is null.
-    pub fn of_step(step: &registry::LogEntry, parent: Option<Oid>) -> Self {
+    /// A commit as compared with its first parent.
+    pub fn of_step(step: &registry::LogEntry, parent: Option<Oid>, unproven: &BTreeSet<UserName>) -> Self {
         Self {
             commit: step.commit,
             parent,
@@ -77,6 +81,7 @@ impl LogEntry {
             author: step.author.clone(),
             landed_by: step.landed_by.as_ref().map(ToString::to_string),
             asked_by: step.asked_by.iter().map(ToString::to_string).collect(),
+            unproven: unproven.iter().map(ToString::to_string).collect(),
             push: None,
             signed: step.signed,
             comment: step.comment.clone(),

@@ -70,6 +70,9 @@ pub struct SecretChange<'a> {
     /// The secret that was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted: Option<&'a str>,
+    /// The secret that another webhook may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub released: Option<&'a str>,
 }
 
 /// A secret without its value.
@@ -83,6 +86,8 @@ pub struct StoredSecret {
     pub encrypted: bool,
     /// Whether the secret is in the environment.
     pub environment: bool,
+    /// The id of the webhook that it belongs to; null where it is no webhook's own.
+    pub webhook: Option<String>,
 }
 
 /// The pending and dead deliveries, and the latest delivered ones.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use super::WatchError;
+use crate::authority::Assumption;
 use crate::deliver::{Channel, DeliverError, Happening, Job, Moment, What};
 use crate::gate::{Gate, IdLine, Lander, Landing};
 use crate::git::Repo;
@@ -100,6 +101,7 @@ impl Reader {
             by: push.as_ref().map_or(unnamed, |p| Lander::Pusher(p.into())),
             at: push.as_ref().map_or(info.committer.time, |p| p.at),
             bounded: false,
+            assumption: Assumption::None,
         };
         let parent = info.parents.first().copied();
         let mut ids = IdLine::after(registry.branch(), parent);

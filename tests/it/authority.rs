@@ -244,5 +244,42 @@ fn check_judges_a_hand_edit_that_would_lock_everybody_out() {
     let text = format!("{}\n[identity]\nauthority = \"signature\"\n", world.sandbox.read(file));
     world.sandbox.write(file, &text);
     let said = world.by("alice").greenroom(["check"]).code(5);
-    assert!(said.stdout().contains("is not signed"), "{}", said.stdout());
+    assert!(said.stdout().contains("it takes a key that signs"), "{}", said.stdout());
+    // Whether the commit will be signed is no fault of the edit.
+    assert!(said.stdout().contains("not checked: the signature is judged when you commit"), "{}", said.stdout());
+    assert!(!said.stdout().contains("is not signed"), "{}", said.stdout());
+}
+
+#[test]
+fn how_a_commit_will_be_signed_is_said_to_be_not_checked() {
+    tools::signing_tools();
+    let world = World::new("signature");
+    world.sandbox.write("r/models/churn/stages/Staging.toml", "versions = [1]\n");
+    let not_checked = "not checked: the signature is judged when you commit";
+    // Whether git signs at once or not, nothing is known before the commit.
+    for bob in [world.by("bob"), world.signing("bob", "bob")] {
+        let said = bob.greenroom(["check"]).success();
+        assert!(said.stdout().contains(not_checked), "{}", said.stdout());
+    }
+    // What no signature mends is a fault.
+    let said = world.by("dave").greenroom(["check"]).code(5).stdout().to_owned();
+    assert!(said.contains("is nobody in people/") && !said.contains("not signed"), "{said}");
+    std::fs::remove_file(world.sandbox.path("r/models/churn/stages/Staging.toml")).expect("a file");
+    let said = world.by("bob").greenroom(["check"]).success();
+    assert!(!said.stdout().contains(not_checked), "nothing is to be signed: {}", said.stdout());
+    // Once it is committed it is judged.
+    world.sandbox.write("r/models/churn/stages/Staging.toml", "versions = [1]\n");
+    world.by("bob").git(["add", "."]).success();
+    world.by("bob").git(["commit", "--quiet", "-m", "unsigned"]).success();
+    let said = world.by("bob").greenroom(["check"]).code(5).stdout().to_owned();
+    assert!(said.contains("it is not signed by a person of this registry"), "{said}");
+}
+
+#[test]
+fn a_signature_that_a_stage_asks_for_is_not_checked_before_the_commit() {
+    let world = World::new("author");
+    world.lands(&world.by("alice"), "stage set Staging --require-signed");
+    world.sandbox.write("r/models/churn/stages/Staging.toml", "versions = [1]\n");
+    let said = world.by("bob").greenroom(["check"]).success().stdout().to_owned();
+    assert!(said.contains("models/churn/stages/Staging.toml: not checked: the signature is judged"), "{said}");
 }

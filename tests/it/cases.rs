@@ -207,7 +207,8 @@ impl Case {
             let email = Text::new(email).expect("an e-mail address");
             Some(Person { emails: BTreeSet::from([email]), ..Person::default() })
         };
-        step.former = self.former.iter().map(|(user, email)| (user.parse().expect("an id"), former(email))).collect();
+        step.former.files =
+            self.former.iter().map(|(user, email)| (user.parse().expect("an id"), former(email))).collect();
         let verdict = judge(&step).expect("the trees are whole");
         let faults = verdict.faults.iter().map(|f| {
             assert!(!f.problem.message.is_empty());

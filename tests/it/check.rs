@@ -1,5 +1,7 @@
 //! `greenroom check` and `greenroom doctor` on registries with every kind of damage.
 
+mod ahead;
+
 use serde_json::Value;
 
 use crate::support::{Sandbox, Shell, tools};

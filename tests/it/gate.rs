@@ -3,6 +3,8 @@
 mod as_checked;
 mod branches;
 mod guard;
+mod identities;
+mod lost;
 mod merges;
 mod moves;
 mod under_fire;

@@ -133,7 +133,8 @@ fn act(store: &dyn Stage, root: Option<Oid>, action: &Action, by: &str, step: us
         bytes
     };
     let (actor, now) = (user(by), moment(step));
-    let mut cx = Context { actor, now, random: &mut random, subject: &rules::subject::subject };
+    let (subject, may_enter) = (&rules::subject::subject, &rules::outlook::may_enter);
+    let mut cx = Context { actor, now, random: &mut random, subject, may_enter };
     let patch = apply(&snapshot, action, &mut cx)?;
     Ok(if patch.is_empty() {
         root.expect("only a registry changes nothing")

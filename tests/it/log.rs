@@ -24,6 +24,34 @@ fn push(sandbox: &Sandbox, person: &str, branch: &str) {
 }
 
 #[test]
+fn who_is_not_proven_to_have_asked_is_named_as_a_claim() {
+    for (first, claimed) in [("alice", false), ("bob", true)] {
+        let sandbox = Sandbox::new();
+        let (alice, bob) = (sandbox.alice().within("work"), sandbox.bob().within("work"));
+        sandbox.greenroom(["init", "work"]).success();
+        alice.greenroom(["person", "add", "bob", "--email", "bob@example.org"]).success();
+        alice.greenroom(["settings", "set", "--authority", "pusher"]).success();
+        sandbox.git(["init", "--quiet", "--bare", "r.git"]).success();
+        push(&sandbox, "alice", "main");
+        alice.git(["switch", "--quiet", "-c", "feature"]).success();
+        alice.greenroom(["model", "create", "churn"]).success();
+        push(&sandbox, first, "feature");
+        alice.git(["switch", "--quiet", "main"]).success();
+        bob.git(["merge", "--quiet", "--no-ff", "feature", "-m", "Merge it"]).success();
+        push(&sandbox, "bob", "main");
+        let served = sandbox.alice().within("r.git");
+        let head = if claimed { " bob, in the name of alice (not proven)\n" } else { " bob, asked by alice\n" };
+        for words in [["log", "churn"], ["show", "main"]] {
+            let text = served.greenroom(words).success();
+            assert!(text.stdout().contains(head), "{first}: {}", text.stdout());
+        }
+        let told = served.greenroom(["log", "churn", "-o", "json"]).success().json();
+        let unproven = if claimed { json!(["alice"]) } else { json!([]) };
+        assert_eq!((&told[0]["asked_by"], &told[0]["unproven"]), (&json!(["alice"]), &unproven));
+    }
+}
+
+#[test]
 fn a_merge_tells_who_asked_who_merged_and_who_pushed() {
     let sandbox = Sandbox::new();
     let (alice, bob) = (sandbox.alice().within("work"), sandbox.bob().within("work"));

@@ -32,6 +32,7 @@ mod pull_request;
 mod pushes;
 mod race;
 mod references;
+mod requests;
 mod schema;
 mod security;
 mod server;

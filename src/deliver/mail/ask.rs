@@ -1,11 +1,15 @@
 //! Everything a reader needs to decide about a transition request: the request, the evidence, the ways to answer.
 
+use std::collections::BTreeSet;
+
 use super::super::{DeliverError, Happening, Moment};
 use super::letter::word;
 use super::topic::{Topic, open_request};
 use crate::entity::settings::{Evidence, StageRule};
 use crate::entity::{Request, Verdict, Version};
 use crate::name::ModelName;
+use crate::rules::stage::objection;
+use crate::rules::subject::subject;
 use crate::stage::Stage;
 use crate::text::one_line;
 
@@ -25,6 +29,29 @@ pub struct Ask {
     pub ways: Vec<String>,
 }
 
+/// How many approvals a request takes and has.
+#[derive(Debug, Clone, Copy)]
+struct Approvals {
+    /// By the rule of the stage that is entered.
+    entering: u64,
+    /// By the rule of the stage that is left.
+    leaving: u64,
+    /// Those that count.
+    given: usize,
+}
+
+impl Approvals {
+    /// In a sentence.
+    fn words(self, from: &Stage) -> String {
+        let needed = self.entering.max(self.leaving).max(1);
+        let why = if self.leaving > self.entering { format!(" to leave {from}") } else { String::new() };
+        match (needed, self.given) {
+            (1, 0) => format!("One approval is needed{why}."),
+            (needed, given) => format!("{needed} approvals are needed{why}, {given} given so far."),
+        }
+    }
+}
+
 impl Ask {
     /// Describes the request that an event created. `None` if the request is no longer open. `url` is the address of
     /// the server.
@@ -39,24 +66,33 @@ impl Ask {
         let from = view.stage_of(topic.version)?;
         let file = view.version(topic.version)?.map_or(Ok(None), |v| v.file())?.and_then(|f| f.value);
         let Some(version) = file else { return Ok(None) };
-        let rule = moment.tip.settings()?.and_then(|s| s.rule(&request.to)).cloned();
-        Ok(Some(Self::new(&topic.name, topic.version, (&from, &request), (&version, rule.as_ref()), url)))
+        let settings = moment.tip.settings()?;
+        let rule = settings.and_then(|s| s.rule(&request.to)).cloned();
+        let subject = subject(moment.tip, &view, topic.version, &request.to)?;
+        let mut by = BTreeSet::new();
+        for review in request.review.iter().filter(|r| r.verdict == Verdict::Approved) {
+            if objection(moment.tip, &topic.name, &from, &request, review, &subject)?.is_none() {
+                by.insert(&review.by);
+            }
+        }
+        let approvals = Approvals {
+            entering: rule.as_ref().map_or(0, StageRule::needed),
+            leaving: settings.map_or(0, |s| s.approvals_to_leave(&from)),
+            given: by.len(),
+        };
+        let about = (&version, rule.as_ref(), approvals);
+        Ok(Some(Self::new(&topic.name, topic.version, (&from, &request), about, url)))
     }
 
     fn new(
         model: &ModelName,
         number: u64,
         (from, request): (&Stage, &Request),
-        (version, rule): (&Version, Option<&StageRule>),
+        (version, rule, approvals): (&Version, Option<&StageRule>, Approvals),
         url: Option<&str>,
     ) -> Self {
         let to = &request.to;
-        let needed = rule.map_or(0, StageRule::needed).max(1);
-        let there = request.review.iter().filter(|r| r.verdict == Verdict::Approved).count();
-        let approvals = match (needed, there) {
-            (1, 0) => "One approval is needed.".to_owned(),
-            (needed, there) => format!("{needed} approvals are needed, {there} given so far."),
-        };
+        let approvals = approvals.words(from);
         let asked = rule.map(|r| r.require.clone()).unwrap_or_default();
         let lacks = crate::rules::stage::lacking(version, &asked, true).into_iter().map(|(what, _)| what);
         Self {

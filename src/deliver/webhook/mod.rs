@@ -91,32 +91,32 @@ impl Outgoing {
         };
         let body = started.as_deref().unwrap_or(&parcel.body.bytes);
         let keys = match &webhook.secret {
-            Some(name) => Some(Keys { current: self.secret(name)?, next: self.next(name)? }),
+            Some(name) => Some(Keys { current: self.secret(name, webhook)?, next: self.next(name, webhook)? }),
             None => None,
         };
         let mut headers = vec![("content-type", media_type.to_owned())];
         headers.extend(sign::headers(parcel.id, parcel.seconds, body, keys.as_ref()));
         headers.extend_from_slice(extra);
         if let Some(name) = &webhook.authorization {
-            let secret = self.secret(name)?;
-            // A job needs a bearer token; a URL gets the header value as it is.
+            let secret = self.secret(name, webhook)?;
+            // A job takes a token, an address whatever it asks for.
             let value = if started.is_some() { bearer(&secret) } else { secret.reveal().to_owned() };
             headers.push(("authorization", value));
         }
         Ok(self.client.post(&url, &headers, body, webhook.insecure)?)
     }
 
-    fn secret(&self, name: &Key) -> Result<Secret, AttemptError> {
-        // The rules refuse this name, but it may have come by a push that no gate judged.
+    fn secret(&self, name: &Key, webhook: &Webhook) -> Result<Secret, AttemptError> {
+        // What the rules refuse may have come by a push that no gate saw.
         if name.as_str() == MAIL_SECRET {
             return Err(AttemptError::NotForWebhooks(name.clone()));
         }
-        self.secrets.get(name)?.ok_or_else(|| AttemptError::NoSecret(name.clone()))
+        self.secrets.get_for(name, &webhook.id)?.ok_or_else(|| AttemptError::NoSecret(name.clone()))
     }
 
-    fn next(&self, name: &Key) -> Result<Option<Secret>, AttemptError> {
+    fn next(&self, name: &Key, webhook: &Webhook) -> Result<Option<Secret>, AttemptError> {
         let Some(next) = next_of(name) else { return Ok(None) };
-        Ok(self.secrets.get(&next)?)
+        Ok(self.secrets.get_for(&next, &webhook.id)?)
     }
 }
 
@@ -165,7 +165,13 @@ struct Hook {
 /// [`TreeError`] when the folder of webhooks cannot be read.
 pub fn channels(snapshot: &Snapshot<'_>, out: &Arc<Outgoing>) -> Result<Vec<Box<dyn Channel>>, TreeError> {
     let webhooks = snapshot.webhooks()?.into_values().filter_map(|file| file.value);
-    let active = webhooks.filter(|w| w.state == WebhookState::Active);
+    let active: Vec<Webhook> = webhooks.filter(|w| w.state == WebhookState::Active).collect();
+    for webhook in &active {
+        // What is used by another one is told when something is to be sent, and so is a file that cannot be written.
+        let own = |name: &&Key| matches!(out.secrets.get(name), Ok(Some(_)));
+        webhook.secrets().filter(own).for_each(|name| drop(out.secrets.claim(name, &webhook.id)));
+    }
+    let active = active.into_iter();
     Ok(active.map(|webhook| Box::new(Hook { webhook, out: Arc::clone(out) }) as Box<dyn Channel>).collect())
 }
 

@@ -23,7 +23,7 @@ use super::GateLimits;
 use crate::format::Problem;
 use crate::git::{GitError, ObjectKind, Repo};
 use crate::rules::{Class, Fault};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Finder, Snapshot};
 use crate::time::Timestamp;
 use crate::tree::{Oid, TreeError};
 
@@ -59,6 +59,7 @@ pub struct Structure<'r> {
     deadline: Instant,
     trees: Trees<'r>,
     searched: Searched,
+    finder: Finder,
     known: HashMap<Oid, Parts>,
     /// Commits with an invalid tree, and their descendants: no snapshot is read through them.
     broken: HashSet<Oid>,
@@ -77,6 +78,7 @@ impl<'r> Structure<'r> {
             deadline,
             trees: Trees::new(repo, folders, limits, deadline),
             searched: Searched::default(),
+            finder: Finder::default(),
             known: HashMap::new(),
             broken: HashSet::new(),
         }
@@ -157,9 +159,9 @@ impl<'r> Structure<'r> {
             faults.extend(self.searched.judge(&after, files, self.limits, self.deadline)?);
             if place == Place::Side && faults.is_empty() && !follows_broken {
                 let before = Snapshot::new(self.repo, trees.first().copied(), at)?;
-                // A branch may move the registry; then it is complete in its folder after the commit.
-                let id = before.id()?;
-                let after = Snapshot::follow(self.repo, Some(parts.tree), at, (id, &self.folders))?;
+                // A branch may move it; then it is whole where it lies after the commit.
+                let known = (before.id()?, &self.finder);
+                let after = Snapshot::follow(self.repo, Some(parts.tree), at, known)?;
                 faults.extend(content::judge_state(&before, &after, self.limits.depth)?);
             }
         }

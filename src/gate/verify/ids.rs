@@ -72,7 +72,7 @@ pub(super) fn check(
 pub(super) fn check_people(
     repo: &Repo,
     line: &Line,
-    (branch, before, named): (&str, Option<Oid>, &[String]),
+    (branch, before): (&str, Option<Oid>),
     added: &[(usize, String, UserName)],
     notes: &mut Notes,
 ) -> Result<(), AuditError> {
@@ -90,7 +90,7 @@ pub(super) fn check_people(
     for (number, at, user) in added {
         let Some(step) = line.steps.get(*number) else { continue };
         let Some(parent) = step.parent.filter(|_| !known.insert((at, user.arrival_mark()))) else { continue };
-        let former = match former_person(repo, (at, named), parent, user) {
+        let former = match former_person(repo, at, parent, user) {
             Err(GitError::Shallow) => continue,
             found => found.map_err(GateError::from)?,
         };

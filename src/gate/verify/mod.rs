@@ -20,10 +20,11 @@ use serde::Serialize;
 use super::judge::Judged;
 use super::{Gate, GateError, IdLine, Lander, Landing};
 use crate::artifact::{self, Store};
+use crate::authority::Assumption;
 use crate::format::Problem;
 use crate::git::{GitError, Repo};
 use crate::name::UserName;
-use crate::registry::{Registry, named_folders};
+use crate::registry::Registry;
 use crate::rules::{self, Class, Fault, NewId};
 use crate::snapshot::{self, Snapshot};
 use crate::text::with_causes;
@@ -191,7 +192,7 @@ pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progre
     }
     ids::follow(&mut new_ids, &moved);
     ids::check(&repo, &line, (&scope.branch, before), &new_ids, &mut notes)?;
-    ids::check_people(&repo, &line, (&scope.branch, before, &named_folders(&repo)), &people, &mut notes)?;
+    ids::check_people(&repo, &line, (&scope.branch, before), &people, &mut notes)?;
     if let Some(tip) = audit.to {
         whole(&repo, tip, &mut notes)?;
     }
@@ -201,15 +202,14 @@ pub fn verify(git_dir: &Path, scope: &Scope, stepped: Progress<'_>, read: Progre
     Ok(audit)
 }
 
-/// Returns the faults of a branch's newest steps that the current files do not show: broken rules of history.
-/// Permissions and policies depend on the committer and the time, and format faults are visible in the files. The steps
-/// are those that `origin` does not have; without `origin`, the newest `max`. Acknowledged faults are left out.
+/// What the newest `max` steps of a branch broke and the files as they are do not show: rules of history, for a fault of
+/// form is seen in the file. Where the repository knows no other one, so that nothing is pushed to a gate, permissions
+/// and policies are told as well. What the registry acknowledges is left out.
 ///
 /// # Errors
 /// The same as [`verify`]. A shallow clone is checked as far as it goes.
 pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fault)>, AuditError> {
     let repo = registry.repo();
-    let upstream = registry.upstream().ok().flatten().filter(|known| *known != tip);
     let mut from = None;
     for (number, step) in repo.first_parents_checked(tip)?.enumerate() {
         let step = match step {
@@ -217,20 +217,26 @@ pub fn recent(registry: &Registry, tip: Oid, max: usize) -> Result<Vec<(Oid, Fau
             Err(GitError::Shallow) => break,
             Err(e) => return Err(e.into()),
         };
-        if Some(step.commit) == upstream || number == max {
+        if number == max {
             from = Some(step.commit);
             break;
         }
     }
     let scope = Scope { branch: registry.branch().to_owned(), from, to: Some(tip), ..Scope::default() };
     let audit = verify(repo.git_dir(), &scope, &|_, _| {}, &|_, _| {})?;
-    // Other checks report damaged or missing objects.
-    let of_history = |fault: &Fault| {
+    let alone = !repo.has_remote();
+    // What is damaged or missing is told by other checks.
+    let is_told = |fault: &Fault| {
         let rule = rules::RULES.iter().find(|rule| rule.name == fault.problem.rule);
-        let of_history = rule.is_some_and(|rule| rule.class == Class::History);
-        of_history || matches!(fault.problem.rule, "digest" | "id")
+        let by_class = match fault.class {
+            Class::Permission => alone,
+            Class::Policy => alone && rule.is_some(),
+            Class::History => rule.is_some(),
+            Class::Format | Class::Link => false,
+        };
+        by_class || matches!(fault.problem.rule, "digest" | "id")
     };
-    let told = audit.findings.into_iter().filter(|f| f.at.is_some() && of_history(&f.fault));
+    let told = audit.findings.into_iter().filter(|f| f.at.is_some() && is_told(&f.fault));
     Ok(told.filter_map(|f| Some((f.commit?, f.fault))).collect())
 }
 
@@ -357,7 +363,7 @@ fn judge_one(gate: &Gate, line: &Line, number: usize, part: &mut Part) -> Result
     let push = line.push_of(number);
     let unnamed = if line.has_record { Lander::Unrecorded } else { Lander::Unknown };
     let by = push.map_or(unnamed, |p| Lander::Pusher(p.into()));
-    let landing = Landing { by, at: push.map_or(step.time, |p| p.at), bounded: false };
+    let landing = Landing { by, at: push.map_or(step.time, |p| p.at), bounded: false, assumption: Assumption::None };
     let judged = gate.judge_step(step.commit, step.parent, &landing, &mut IdLine::elsewhere());
     let told = judged.and_then(|mut judged| {
         part.people.extend(std::mem::take(&mut judged.people).into_iter().map(|(at, user)| (number, at, user)));

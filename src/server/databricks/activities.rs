@@ -137,8 +137,8 @@ fn shown(event: &Event) -> Value {
 /// The text about a request whose version entered the stage by another way.
 const OVERTAKEN: &str = "The version entered the stage by another way.";
 
-/// The text about an approval that is not the last one needed.
-const MORE: &str = "The request stays open: more approvals are needed.";
+/// What is said of an approval after which the version did not move.
+const MORE: &str = "The request stays open: it takes more approvals, or the version may not enter the stage yet.";
 
 /// A commit and its events of one version.
 struct Told<'e> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::activities::of_decision;
 use super::shapes::{Activity, Viewer};
-use crate::action::{Action, Which};
+use crate::action::{Action, Hindered, Which};
 use crate::apply::{Noun, Refusal};
 use crate::entity::RequestState;
 use crate::event::Event;
@@ -120,9 +120,24 @@ async fn approve_now(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let (to, comment) = (super::stage(&call)?, text(&call.args, "comment")?);
     let archive_existing = call.args.flag("archive_existing_versions")?;
-    let which = Which::Stage(to, None);
-    let action = Action::ApproveRequest { model, version, which, archive_existing, comment };
-    decided(&call, call.write(vec![action]).await?, version)
+    let which = Which::Stage(to.clone(), None);
+    let (name, stage) = (model.clone(), to);
+    // Who calls expects the version in the stage: an answer without it would be taken for that.
+    let hindered = Hindered::Refuse;
+    let action = Action::ApproveRequest { model, version, which, archive_existing, comment, hindered };
+    let landed = call.write(vec![action]).await?;
+    let is_open = !landed.events.iter().any(|event| matches!(event, Event::RequestApproved { .. }));
+    let look = move |snapshot: &Snapshot<'_>| match snapshot.model(&name)? {
+        Some(view) if is_open => Ok(outlook::obstacles(snapshot, &view, version, &stage, clock())?),
+        Some(_) | None => Ok(Vec::new()),
+    };
+    let obstacles = call.look(&landed.catalog, look).await?;
+    let warnings: Vec<String> = obstacles.iter().map(outlook::Obstacle::to_reviewer).collect();
+    let activity = of_decision(&landed, version, call.caller.user.as_str());
+    if warnings.is_empty() {
+        return Reply::json(&json!({ "activity": activity }));
+    }
+    Reply::json(&json!({ "activity": activity, "warnings": warnings }))
 }
 
 /// Handles POST `transition-requests/reject`.

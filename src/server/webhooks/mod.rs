@@ -260,7 +260,10 @@ async fn land(
     match call.write(vec![action]).await {
         Ok(landed) => {
             forget(call, before.iter().flat_map(secrets).collect()).await;
-            after(&landed, id, before)
+            let webhook = after(&landed, id, before)?;
+            let (out, id) = (Arc::clone(&call.state.hooks.out), webhook.id.clone());
+            blocking(move || written.iter().try_for_each(|name| out.secrets().claim(name, &id))).await?;
+            Ok(webhook)
         }
         Err(e) => {
             forget(call, written).await;

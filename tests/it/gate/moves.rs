@@ -123,13 +123,50 @@ fn a_registry_that_is_gone_was_not_moved() {
 }
 
 #[test]
-fn a_folder_where_no_gate_looks_is_refused_until_it_is_named() {
+fn a_registry_is_followed_into_a_deep_folder_and_out_of_it() {
     let world = World::new();
-    world.git(CAROL, &["config", "greenroom.registry", "teams/risk"]);
-    world.act(CAROL, &["move", "teams/risk"]);
-    let judged = world.push(CAROL);
-    assert!(judged.render().contains("the registry's settings are gone"), "{}", judged.render());
-    world.limit("registry", "teams/risk");
+    world.act(CAROL, &["move", "teams/eu/risk"]);
+    lands(&world.push(CAROL));
+    world.landed();
+    // What a branch from before brings to where it was is refused there, too.
+    world.act(CAROL, &["comment", "add", "churn", "1", "deep"]);
+    world.act(CAROL, &["move", "teams/us/risk"]);
+    lands(&world.push(CAROL));
+    world.landed();
+    world.edit(ALICE, "teams/eu/risk/models/README.md", "Models lie here\n");
+    refused(&world.push(ALICE), &["move"]);
+    world.git(ALICE, &["reset", "-q", "--hard", "HEAD~1"]);
+    world.edit(ALICE, "teams/us/risk/models/churn/stages/Staging.toml", "versions = [1]\n");
+    refused(&world.push(ALICE), &["permission"]);
+    world.git(ALICE, &["reset", "-q", "--hard", "HEAD~1"]);
+    for told in world.verified() {
+        assert_eq!(told["ok"], true, "{told:#}");
+    }
+    let log = world.said(CAROL, &["log", "--oneline"]);
+    assert!(log.contains("register the model churn") && log.contains("move the registry"), "{log}");
+    let then = world.said(CAROL, &["version", "show", "churn", "1", "--at", "HEAD~3"]);
+    assert!(then.contains("s3://models/churn/1"), "{then}");
+}
+
+#[test]
+fn a_registry_in_a_folder_that_another_one_left_shows_its_own_past() {
+    let world = World::within("a");
+    let said = |args: &[&str]| world.said(CAROL, args);
+    said(&["init", ".", "--at", "other"]);
+    said(&["-C", "other", "model", "create", "theirs"]);
+    said(&["-C", "a", "move", "b"]);
+    said(&["-C", "other", "move", "a"]);
+    let log = said(&["-C", "a", "log", "--oneline"]);
+    assert!(log.contains("theirs") && !log.contains("churn"), "{log}");
+    let first = said(&["-C", "a", "log", "-o", "json"]);
+    let first: serde_json::Value = serde_json::from_str(&first).expect("JSON");
+    let made =
+        first.as_array().and_then(|all| all.last()).expect("an entry")["commit"].as_str().expect("a commit").to_owned();
+    // Before it was made there was nothing of it, though another one lay in its folder.
+    let said = said(&["-C", "a", "model", "list", "--at", &format!("{made}~1")]);
+    assert!(!said.contains("churn"), "{said}");
+    let log = world.said(CAROL, &["-C", "b", "log", "--oneline"]);
+    assert!(log.contains("churn") && !log.contains("theirs"), "{log}");
     lands(&world.push(CAROL));
 }
 

@@ -231,11 +231,32 @@ impl World {
         objects.push((sha256.to_owned(), bytes.to_vec()));
     }
 
+    /// The store has no such object any more.
+    pub fn lose(&self, sha256: &str) {
+        self.objects.borrow_mut().retain(|(known, _)| known != sha256);
+    }
+
+    /// What someone's command prints.
+    #[track_caller]
+    pub fn said(&self, person: Person, args: &[&str]) -> String {
+        self.shell(person).greenroom(args).success().stdout().to_owned()
+    }
+
+    /// What someone is told whose command fails.
+    #[track_caller]
+    pub fn failed(&self, person: Person, args: &[&str]) -> String {
+        let (_, said, code) = self.shell(person).greenroom(args).ended();
+        assert_ne!(code, Some(0), "{args:?}");
+        said
+    }
+
     pub fn protect(&self, pattern: &str) {
         self.settings.borrow_mut().push(("greenroom.protected".to_owned(), pattern.to_owned()));
     }
 
     pub fn limit(&self, name: &str, value: &str) {
+        let key = format!("greenroom.{name}");
+        self.settings.borrow_mut().retain(|(known, _)| *known != key || name != "missing");
         self.settings.borrow_mut().push((format!("greenroom.{name}"), value.to_owned()));
     }
 

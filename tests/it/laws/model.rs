@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenroom::action::{Action, Arrived, NewVersion, NewWebhook, Which};
+use greenroom::action::{Action, Arrived, Hindered, NewVersion, NewWebhook, Which};
 use greenroom::entity::settings::{Layout, Settings, StageRule};
 use greenroom::entity::version::{Artifacts, ModelInfo, Status};
 use greenroom::entity::{
@@ -504,7 +504,10 @@ pub fn action(state: &State, [what, a, b, c]: [u8; 4]) -> Action {
         15 => Action::DeleteAlias { model, alias: alias(c) },
         16 | 17 => Action::Transition { model, version, to, archive_existing },
         18 | 19 => Action::CreateRequest { model, version, to, archive_existing, comment: words(b) },
-        20 => Action::ApproveRequest { model, version, which, archive_existing: false, comment: words(c) },
+        20 => {
+            let (comment, hindered) = (words(c), Hindered::Refuse);
+            Action::ApproveRequest { model, version, which, archive_existing: false, comment, hindered }
+        }
         21 => Action::RejectRequest { model, version, which, comment: words(c) },
         22 => Action::CancelRequest { model, version, which, comment: words(c) },
         23 => Action::AddComment { model, version, text: text("What of it?") },

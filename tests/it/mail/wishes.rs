@@ -216,3 +216,22 @@ fn who_may_approve_hears_of_a_request_with_the_evidence_and_the_ways_to_decide()
     post.run();
     assert_eq!(world.recipients()[who.len()..], ["alice"]);
 }
+
+#[test]
+fn who_may_approve_that_a_version_leaves_a_stage_is_told_how_many_approvals_that_takes() {
+    let world = World::new();
+    world.alice().greenroom(["transition", "churn", "1", "Production"]).success();
+    let rule = ["stage", "set", "Production", "--approvals-to-leave", "2", "--approver", "carol", "--approver", "dave"];
+    world.alice().greenroom(rule).success();
+    let mut post = Post::begin(&world.folder());
+    world.as_("bob").greenroom(["request", "create", "churn", "1", "Archived"]).success();
+    post.run();
+    let mails = world.sink.mails();
+    for name in ["carol", "dave"] {
+        let at = world.recipients().iter().position(|p| p == name).expect("both are told");
+        let text = mails[at].text().replace("\r\n", "\n");
+        let wanted =
+            "shall move from Production to Archived. 2 approvals are needed to leave Production, 0 given so far.";
+        assert!(text.contains(wanted), "{text}");
+    }
+}

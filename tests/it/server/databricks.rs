@@ -197,6 +197,25 @@ fn a_request_says_at_once_what_it_lacks_and_that_ones_own_approval_does_not_coun
 }
 
 #[test]
+fn the_approval_that_would_complete_a_request_is_refused_while_the_version_may_not_enter() {
+    let world = with_wine();
+    world.alice().greenroom(["stage", "set", "Canary", "--from", "Staging"]).success();
+    let server = world.serve(&["--require-token"]);
+    let [bob, carol, erin] = ["bob", "carol", "erin"].map(|p| by(&world, &server, p));
+    bob.post("transition-requests/create", &to("Canary", "1")).json(200);
+    let first = carol.post("transition-requests/approve", &to("Canary", "1")).json(200);
+    assert_eq!(first["activity"]["activity_type"], "APPROVED_REQUEST");
+    let why = first["warnings"][0].as_str().expect("a warning");
+    assert!(why.contains("only from Staging; it is in None; moving it there voids this approval"), "{why}");
+    let refused = erin.post("transition-requests/approve", &to("Canary", "1")).json(400);
+    assert!(refused["message"].as_str().is_some_and(|m| m.contains("may enter Canary only from Staging")), "{refused}");
+    // An error keeps nothing: the same call does it once the version may enter.
+    let open = world.alice().greenroom(["request", "list", "-o", "json"]).success().json();
+    assert_eq!(open[0]["approvals"]["by"], json!(["carol"]));
+    world.is_sound();
+}
+
+#[test]
 fn a_version_shows_its_open_requests_and_the_callers_level() {
     let world = with_wine();
     let server = world.serve(&["--require-token"]);

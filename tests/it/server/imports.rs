@@ -281,6 +281,31 @@ fn what_a_stopped_server_left_pending_is_copied_by_the_next() {
 }
 
 #[test]
+fn a_copy_that_a_rule_refuses_says_which_on_the_version() {
+    let world = World::new(&[("bob", "CAN_MANAGE")]);
+    let folder = model(&world, "models/one");
+    let source = format!("file://{}", folder.display());
+    let alice = world.alice();
+    alice.greenroom(["settings", "set", "--unready", "allow"]).success();
+    alice.greenroom(["register", "wine", "--source", &source]).success();
+    alice.greenroom(["version", "describe", "wine", "1", "pending"]).success();
+    let file = world.sandbox.path("r/models/wine/versions/1/version.toml");
+    let text = fs::read_to_string(&file).expect("a file");
+    let (top, rest) = text.split_once("\n[").expect("a table");
+    fs::write(&file, format!("{top}\nstatus = \"PENDING_REGISTRATION\"\n[{rest}")).expect("writable");
+    alice.git(["commit", "--quiet", "--all", "-m", "It is to be copied"]).success();
+    alice.greenroom(["stage", "set", "Staging", "--require-description"]).success();
+    alice.greenroom(["transition", "wine", "1", "Staging"]).success();
+    let prefix = format!("file://{}", world.sandbox.path("models").display());
+    let server = world.serve(&["--import-from", &prefix]);
+    let failed = settled(&server, &json!({ "version": "1" }));
+    assert_eq!(failed["status"], "FAILED_REGISTRATION");
+    let message = failed["status_message"].as_str().expect("a message");
+    assert!(message.contains("files") && message.contains("Staging"), "{message}");
+    assert!(server.log().contains("a model could not be copied"), "{}", server.log());
+}
+
+#[test]
 fn a_copy_within_the_registry_shares_the_files() {
     let world = World::new(&[("bob", "CAN_READ"), ("carol", "")]);
     let folder = model(&world, "models/one");

@@ -120,6 +120,18 @@ pub fn signing_tools() {
     had("ssh-keygen and gpg", SIGNERS.get_or_init(|| installed(checks)));
 }
 
+/// The option with which `unshare` gives a command mounts of its own: as an ordinary user, or as root.
+#[track_caller]
+pub fn own_mounts() -> &'static str {
+    static MOUNTS: OnceLock<Result<&str, String>> = OnceLock::new();
+    let tried = |option: &str| run(Command::new("unshare").args([option, "sh", "-c", "mount --bind /tmp /tmp"]));
+    let found = MOUNTS.get_or_init(|| match tried("-rm") {
+        Ok(_) => Ok("-rm"),
+        Err(why) => tried("-m").map(|_| "-m").map_err(|as_root| format!("{why}\n{as_root}")),
+    });
+    had("mounts of their own (`unshare` in a user namespace, or as root)", found)
+}
+
 /// Runs `tests/setup-debian.sh` if one of the commands does not work.
 fn installed(checks: &[&[&str]]) -> Result<(), String> {
     let work = || checks.iter().try_for_each(|check| run(Command::new(check[0]).args(&check[1..])).map(drop));

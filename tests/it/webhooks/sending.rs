@@ -26,7 +26,7 @@ const NOW: i64 = 1_795_364_836_000;
 
 /// A registry with one model, `churn`, and one webhook.
 struct World {
-    _sandbox: Sandbox,
+    sandbox: Sandbox,
     registry: Registry,
 }
 
@@ -38,7 +38,7 @@ impl World {
         alice.greenroom(["model", "create", "churn"]).success();
         alice.greenroom(["webhook", "create"].iter().chain(options)).success();
         let registry = Registry::discover(&sandbox.path("r")).expect("a registry");
-        Self { _sandbox: sandbox, registry }
+        Self { sandbox, registry }
     }
 
     fn secrets(&self) -> Secrets {
@@ -126,6 +126,40 @@ fn a_delivery_carries_the_headers_of_all_three_contracts_over_the_bytes_that_wer
     assert!(got.header("x-mlflow-signature").expect("signed").starts_with("v1,"));
     assert_eq!(got.header("x-databricks-signature").map(str::len), Some(64));
     assert_eq!(got.header("accept-encoding"), None, "an answer is not unpacked");
+}
+
+#[test]
+fn an_own_secret_is_sent_for_the_webhook_that_used_it_first_and_for_no_other() {
+    let (first, second) = (Hooked::with_status(200), Hooked::with_status(200));
+    let options = |url: &str| ["--event", MOVED, "--url", url, "--authorization", "webhook-mine"].map(str::to_owned);
+    let world = World::new(&options(&first.url()).each_ref().map(String::as_str));
+    world.set("webhook-mine", "canary");
+    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    // Another webhook takes its place, and names the same secret for another target.
+    let alice = world.sandbox.alice().within("r");
+    let hooks = alice.greenroom(["webhook", "list", "-o", "json"]).success().json();
+    let id = hooks[0]["id"].as_str().expect("an id").to_owned();
+    alice.greenroom(["webhook", "delete", &id, "--yes"]).success();
+    alice.greenroom(["webhook", "create"].map(str::to_owned).into_iter().chain(options(&second.url()))).success();
+    let Outcome::Retry { why, after: None } = world.outcome(&world.local()) else { panic!("it was sent") };
+    let way = "greenroom secret release webhook-mine";
+    assert!(why.contains(&id) && why.contains(way) && !why.contains("canary"), "{why}");
+    assert_eq!(second.got().len(), 0);
+    let listed = alice.greenroom(["secret", "list", "-o", "json"]).success().json();
+    assert_eq!(listed[0]["webhook"], json!(id));
+    alice.greenroom(way.split(' ').skip(1)).success();
+    assert_eq!(world.outcome(&world.local()), Outcome::Delivered("HTTP 200".to_owned()));
+    assert_eq!(second.only().header("authorization"), Some("canary"));
+}
+
+#[test]
+fn an_own_secret_is_the_webhooks_that_stands_there_before_anything_is_sent() {
+    let receiver = Hooked::with_status(200);
+    let world = World::new(&["--event", MOVED, "--url", &receiver.url(), "--secret", "webhook-mine"]);
+    world.set("webhook-mine", "canary");
+    let (out, snapshot) = (world.local(), world.registry.snapshot().expect("a state"));
+    channels(&snapshot, &out).expect("the webhooks");
+    assert!(world.secrets().list().expect("a list")[0].webhook.is_some());
 }
 
 #[test]

@@ -1,0 +1,219 @@
+//! What is committed here and not pushed yet: judged as the gate would judge it if whoever works here pushed it now.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::judge::Judged;
+use super::push::{Judgement, Line};
+use super::{Gate, GateError, IdLine, Landing, Missing, Update};
+use crate::authority::{Assumption, Lander, People};
+use crate::format::Problem;
+use crate::git::{GitError, Ident, Repo, Tracked};
+use crate::index::IndexError;
+use crate::pushes::{FETCH, Pushes};
+use crate::registry::{Registry, RegistryError};
+use crate::rules::{Class, Fault};
+use crate::time::Timestamp;
+use crate::tree::{Oid, TreeError};
+
+/// What is said of the steps that are not pushed yet.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    /// The steps that were judged, oldest first.
+    pub steps: Vec<Oid>,
+    /// Why the gate would not take them, each fault with the commit that it is of; none where it is the branch's.
+    pub faults: Vec<(Option<Oid>, Fault)>,
+    /// What was not judged, and why.
+    pub warnings: Vec<Problem>,
+}
+
+/// Judges the steps of the registry's branch that the remote's branch did not have when it was last seen here.
+///
+/// `committer` is who would push; without one the committer of each commit is taken. Where the branch is pushed to no main
+/// branch of a remote nothing is judged: others will merge it, and the merge is judged then.
+///
+/// # Errors
+/// When an object cannot be read; not where a shallow or partial clone lacks it.
+pub fn ahead(registry: &Registry, committer: Option<&Ident>, now: Timestamp) -> Result<Ahead, GateError> {
+    let repo = registry.repo();
+    let (Some(tip), Some(tracked)) = (repo.reference(registry.branch())?, repo.tracked(registry.branch())?) else {
+        return Ok(Ahead::default());
+    };
+    match judged(registry, (tip, &tracked), committer, now) {
+        Err(e) => match cut(repo, &e) {
+            Some(why) => {
+                let message = format!("the commits that {} has not were not judged: {why}", tracked.name);
+                let problem = Problem::of_file("", "unpushed", message);
+                Ok(Ahead {
+                    warnings: vec![problem.help("fetch the whole history: `git fetch --unshallow`")],
+                    ..Ahead::default()
+                })
+            }
+            None => Err(e),
+        },
+        found => found,
+    }
+}
+
+/// Why a clone lacks what the judgement needs; none where an error has another cause.
+fn cut(repo: &Repo, e: &GateError) -> Option<&'static str> {
+    let tree = match e {
+        GateError::Git(GitError::Shallow) => return Some("the clone is shallow"),
+        GateError::Tree(e) | GateError::Git(GitError::Object(e)) => e,
+        GateError::Ids(_)
+        | GateError::Setting { .. }
+        | GateError::Late { .. }
+        | GateError::Pushes(_)
+        | GateError::Git(_) => {
+            return None;
+        }
+    };
+    (matches!(tree, TreeError::Missing(_)) && repo.promisor().is_some()).then_some("the clone is partial")
+}
+
+fn judged(
+    registry: &Registry,
+    (tip, tracked): (Oid, &Tracked),
+    committer: Option<&Ident>,
+    now: Timestamp,
+) -> Result<Ahead, GateError> {
+    let gate = Gate::open(Repo::open_beside(registry.repo().git_dir())?)?.of_a_clone();
+    let mut out = Ahead::default();
+    let Some(base) = gate.base(tip, tracked, &mut out)? else { return Ok(out) };
+    if !tracked.is_main {
+        let message = format!(
+            "the commits that {} has not were not judged: the branch is not the main one, so others will merge it",
+            tracked.name
+        );
+        let help = format!("`greenroom check {}..` judges what that merge would make happen", tracked.main);
+        out.warnings.push(Problem::of_file("", "unpushed", message).help(help));
+        return Ok(out);
+    }
+    let people = registry.snapshot_of(Some(base)).map_err(of_registry)?;
+    let person = committer.map(|who| People::of(&people)?.by_ident(who)).transpose()?.flatten();
+    let by = person.map_or(Lander::Committer, Lander::Person);
+    let update = Update { name: registry.branch().to_owned(), old: Some(base), new: Some(tip) };
+    let landing = Landing { by, at: now, bounded: true, assumption: Assumption::None };
+    let judgement = gate.judge_ahead(&update, (base, tip), &landing, &mut out)?;
+    let has_record = Pushes::open(gate.repo())?.tip().is_some();
+    let brings =
+        |step: &Judged| !step.faults.is_empty() && gate.repo().commit(&step.commit).is_ok_and(|c| c.parents.len() > 1);
+    let lenient = match !has_record && judgement.steps.iter().any(brings) {
+        true => {
+            let landing = Landing { assumption: Assumption::Records, ..landing };
+            Some(gate.judge_ahead(&update, (base, tip), &landing, &mut Ahead::default())?)
+        }
+        false => None,
+    };
+    tell(&judgement, lenient.as_ref(), tip, &mut out);
+    Ok(out)
+}
+
+fn of_registry(e: RegistryError) -> GateError {
+    GateError::Ids(IndexError::Registry(e))
+}
+
+/// Takes over what stands in the way, with what can be done about a commit that is made and not pushed. What only a
+/// record of pushes could dispel that is not here is a warning.
+fn tell(judgement: &Judgement, lenient: Option<&Judgement>, tip: Oid, out: &mut Ahead) {
+    out.steps.extend(judgement.steps.iter().map(|step| step.commit));
+    let stays = |commit: Option<Oid>, fault: &Fault| {
+        lenient.is_none_or(|lenient| lenient.faults().any(|other| other.commit == commit && other.fault == fault))
+    };
+    for one in judgement.faults() {
+        if stays(one.commit, one.fault) {
+            out.faults.push((one.commit, mended(one.fault, one.commit, tip)));
+        } else {
+            let message = format!("only the record of pushes, which is not here, can tell: {}", one.fault);
+            out.warnings.push(Problem::of_file("", "push-record", message).help(format!("fetch it: `{FETCH}`")));
+        }
+    }
+}
+
+/// A fault of a commit with advice for a commit that is made: each is judged by itself, so that a later one mends nothing.
+fn mended(fault: &Fault, commit: Option<Oid>, tip: Oid) -> Fault {
+    let Some(commit) = commit else { return fault.clone() };
+    let short = commit.short();
+    let way = match fault.class {
+        Class::Permission | Class::Policy => format!(
+            "the commit is not pushed, so it can be taken back with all after it: `git reset --keep {short}~1`, or with \
+             `--soft` instead to keep its changes as edits"
+        ),
+        Class::Format | Class::History | Class::Link if commit == tip => {
+            "put that into the commit itself (`git commit --amend`): each commit is judged by itself".to_owned()
+        }
+        Class::Format | Class::History | Class::Link => format!(
+            "put that into the commit itself (`git rebase -i {short}~1`, with `edit`): each commit is judged by itself"
+        ),
+    };
+    let mut fault = fault.clone();
+    fault.problem.help = if fault.problem.help.is_empty() { way } else { format!("{}; {way}", fault.problem.help) };
+    fault.problem.message = format!("commit {short}: {}", fault.problem.message);
+    fault
+}
+
+impl Gate {
+    /// The gate that would judge a push from a clone: the files of models are sent with the push, and who waits is who asked.
+    fn of_a_clone(mut self) -> Self {
+        self.missing = Missing::Ignore;
+        self.limits.time = Duration::from_secs(24 * 60 * 60);
+        self
+    }
+
+    /// The commit after which the steps of `tip` are new to the remote's branch; none where there are none.
+    fn base(&self, tip: Oid, tracked: &Tracked, out: &mut Ahead) -> Result<Option<Oid>, GateError> {
+        let max = self.limits.commits;
+        let Some(new) = self.repo.new_commits(tip, &[tracked.commit], max)? else { return Ok(Some(tracked.commit)) };
+        if new.is_empty() {
+            return Ok(None);
+        }
+        if self.repo.new_commits(tracked.commit, &[tip], max)?.is_some_and(|c| c.is_empty()) {
+            return Ok(Some(tracked.commit));
+        }
+        let new: BTreeSet<Oid> = new.into_iter().collect();
+        for step in self.repo.first_parents(tip)? {
+            let step = step?;
+            if !new.contains(&step.commit) {
+                let message = format!("{} has commits that are not here, which may change the verdict", tracked.name);
+                let help = "`git pull --rebase`, then check again";
+                out.warnings.push(Problem::of_file("", "unpushed", message).help(help));
+                return Ok(Some(step.commit));
+            }
+        }
+        Ok(Some(tracked.commit))
+    }
+
+    /// Judges the steps from `old` to `new` as a push of them.
+    fn judge_ahead(
+        &self,
+        update: &Update,
+        (old, new): (Oid, Oid),
+        landing: &Landing,
+        told: &mut Ahead,
+    ) -> Result<Judgement, GateError> {
+        let mut out = Judgement::default();
+        let Some(steps) = self.steps(update, (old, new), &mut out)? else { return Ok(out) };
+        let judge = |ids: IdLine| self.judge_new(update, (old, new), &steps, (landing, ids));
+        match judge(IdLine::after(&update.name, Some(old))) {
+            Err(GateError::Ids(IndexError::Registry(RegistryError::Git(GitError::Shallow)))) => {
+                let message = "whether new ids were used in the past was not checked: the clone is shallow";
+                let help = "fetch the whole history: `git fetch --unshallow`";
+                told.warnings.push(Problem::of_file("", "shallow", message).help(help));
+                judge(IdLine::elsewhere())
+            }
+            found => found,
+        }
+    }
+
+    fn judge_new(
+        &self,
+        update: &Update,
+        (old, new): (Oid, Oid),
+        steps: &Line,
+        (landing, ids): (&Landing, IdLine),
+    ) -> Result<Judgement, GateError> {
+        let mut out = Judgement::default();
+        self.judge_line(update, (new, steps, &[old]), (landing, ids), Instant::now(), &mut out)?;
+        Ok(out)
+    }
+}
