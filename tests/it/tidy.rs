@@ -1,5 +1,6 @@
 //! The rules of the source tree that a compiler does not check: layers, places of crates, sizes, leftovers.
 
+mod architecture;
 mod layers;
 mod rust;
 mod text;
