@@ -57,7 +57,7 @@ use head::State;
 use update::Target;
 
 /// The version of what the files hold. It goes up when their form changes, or what is derived.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 /// How far the building of an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct Index<'r> {
     folder: PathBuf,
     key: String,
     state: State,
+    /// The commit that it stays at, of an index of the past.
+    past: Option<Oid>,
     unstored: Option<String>,
 }
 
@@ -93,6 +95,23 @@ impl<'r> Index<'r> {
     /// When the history cannot be read, as in a shallow clone. An index that is damaged or cannot be stored is no error.
     pub fn open(registry: &'r Registry, progress: &mut dyn FnMut(Progress)) -> Result<Self, IndexError> {
         let mut index = Self::unread(registry);
+        index.bring_up(false, progress)?;
+        Ok(index)
+    }
+
+    /// The index as it was at a commit. One of the past is built in memory, from all steps up to there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_at(
+        registry: &'r Registry,
+        commit: Oid,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, IndexError> {
+        if registry.head()? == Some(commit) {
+            return Self::open(registry, progress);
+        }
+        let mut index = Self { past: Some(commit), ..Self::unread(registry) };
         index.bring_up(false, progress)?;
         Ok(index)
     }
@@ -119,7 +138,7 @@ impl<'r> Index<'r> {
     fn unread(registry: &'r Registry) -> Self {
         let folder = folder(registry);
         let state = State::empty(&folder);
-        Self { registry, key: key(registry), state, folder, unstored: None }
+        Self { registry, key: key(registry), state, folder, past: None, unstored: None }
     }
 
     /// Brings the index up to the newest commit: for a process that stays. Costs next to nothing if nothing happened.
@@ -143,6 +162,9 @@ impl<'r> Index<'r> {
     }
 
     fn bring_up(&mut self, anew: bool, progress: &mut dyn FnMut(Progress)) -> Result<(), IndexError> {
+        if let Some(commit) = self.past {
+            return self.catch_up(commit, false, progress);
+        }
         let Some(tip) = self.registry.head()? else {
             self.state = State::empty(&self.folder);
             return Ok(());

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::call::{Call, Visit};
 use super::error::ApiError;
 use crate::entity::Level;
+use crate::view::Output;
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,11 @@ impl Reply {
     /// A value as JSON.
     pub fn json(value: &impl Serialize) -> Result<Self, ApiError> {
         serde_json::to_vec(value).map(Self::Json).map_err(|e| ApiError::internal(&e))
+    }
+
+    /// An answer of Greenroom's own API, which has a JSON Schema.
+    pub fn output(value: &impl Output) -> Result<Self, ApiError> {
+        Self::json(value)
     }
 
     /// `{}`
