@@ -39,6 +39,9 @@ pub(super) struct SearchArgs {
     /// How many at most
     #[arg(long, value_name = "NUMBER")]
     max_results: Option<String>,
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
     /// Go on where an earlier answer ended
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
@@ -85,7 +88,7 @@ impl<'a, T: Target> Asked<'a, T> {
         let token = next.map(|offset| self.query.token(offset, &commit, &self.key));
         if !session.out.is_json() {
             if table.is_empty() {
-                session.out.line("Nothing matches.");
+                report::note("Nothing matches.");
             }
             table.print(&mut session.out);
         } else {
@@ -110,7 +113,7 @@ fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     let query = Query::models(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
     let asked = Asked::new(query, PageLimits::MODELS, args, &registry)?;
-    let mut index = session.index(&registry)?;
+    let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_models(&asked.query, asked.start.offset, asked.size)?;
     index.expect(asked.start.commit.as_deref())?;
     let snapshot = registry.snapshot_of(index.tip())?;
@@ -138,7 +141,7 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
     let query = Query::versions(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
     let asked = Asked::new(query, PageLimits::VERSIONS, args, &registry)?;
-    let mut index = session.index(&registry)?;
+    let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_versions(&asked.query, asked.start.offset, asked.size)?;
     index.expect(asked.start.commit.as_deref())?;
     let snapshot = registry.snapshot_of(index.tip())?;
