@@ -14,6 +14,7 @@ use crate::entity::Level;
 use crate::entity::settings::AliasRule;
 use crate::name::{AliasName, Principal};
 use crate::stage::Stage;
+use crate::time::Calendar;
 use crate::view;
 
 /// List the guarded aliases with their rules
@@ -57,10 +58,12 @@ pub(super) struct UnguardArgs {
 }
 
 pub(super) fn set(args: GuardArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let mut settings = current(&session.registry()?, None)?;
+    let registry = session.registry()?;
+    let mut settings = current(&registry, None)?;
     let seen = Some(Box::new(settings.clone()));
     let change = args.change.clone();
-    merge(settings.aliases.entry(args.alias.clone()).or_default(), args)?;
+    let calendar = session.calendar(registry.repo());
+    merge(settings.aliases.entry(args.alias.clone()).or_default(), args, &calendar)?;
     change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
 }
 
@@ -74,7 +77,7 @@ pub(super) fn unset(args: &UnguardArgs, session: &mut Session) -> Result<Exit, C
 }
 
 /// Changes a rule by what is given.
-fn merge(rule: &mut AliasRule, args: GuardArgs) -> Result<(), CliError> {
+fn merge(rule: &mut AliasRule, args: GuardArgs, calendar: &Calendar) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.level = args.level.or(rule.level);
     if !args.approvers.is_empty() {
@@ -83,7 +86,7 @@ fn merge(rule: &mut AliasRule, args: GuardArgs) -> Result<(), CliError> {
     if !args.from.is_empty() {
         rule.from = Some(args.from);
     }
-    args.conditions.merge(&mut rule.require, &mut rule.frozen)
+    args.conditions.merge(&mut rule.require, &mut rule.frozen, calendar)
 }
 
 /// Who may move an alias, in few words.

@@ -50,7 +50,9 @@ pub(super) struct MuteArgs {
 pub(super) enum NotifyCommand {
     Show(ShowArgs),
     Model(ModelArgs),
+    /// Turn the mail of this registry on again for you, as you had chosen it
     On(SwitchArgs),
+    /// Turn all mail of this registry off for you; what you chose for models stays for when it is on again
     Off(SwitchArgs),
     Digest(DigestArgs),
     Approvals(ApprovalsArgs),
@@ -79,7 +81,6 @@ pub(super) struct ModelArgs {
     change: ChangeArgs,
 }
 
-/// Turn all mail of this registry on or off, for you
 #[derive(Debug, Args)]
 pub(super) struct SwitchArgs {
     #[command(flatten)]
