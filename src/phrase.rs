@@ -225,7 +225,11 @@ fn settings(before: &Settings, after: &Settings) -> String {
     if changed.is_empty() || rest != *after {
         return "change the registry's settings".to_owned();
     }
-    format!("change the stage rule of {}", changed.join(", "))
+    let known = before.known_stages();
+    let (new, old): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(|s| !known.iter().any(|k| k.as_str() == *s));
+    let told = [("declare the stage", new), ("change the stage rule of", old)];
+    let told = told.into_iter().filter(|(_, stages)| !stages.is_empty());
+    told.map(|(what, stages)| format!("{what} {}", stages.join(", "))).collect::<Vec<_>>().join(", ")
 }
 
 fn v(model: &ModelName, version: u64) -> String {

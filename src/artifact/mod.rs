@@ -42,7 +42,7 @@ pub use fetch::fetch;
 pub use findings::{Finding, findings};
 pub use guarded::Guarded;
 pub use ingest::{Ingested, Keep, add_to_patch, attributes, ingest, ingest_selected};
-pub use manifest::{list, list_all, missing, read_file, summary, verify};
+pub use manifest::{Listed, list, list_all, missing, read_file, summary, verify};
 pub use path::FilePath;
 pub use pointer::Pointer;
 pub use register::record;
@@ -146,7 +146,10 @@ pub enum ArtifactError {
     /// A path is not allowed in a model folder.
     #[error("a file cannot be part of a model")]
     Path(#[from] path::InvalidPath),
-    /// An entry is not a file or folder.
+    /// Several things in a folder that are not allowed there: [`Self::Path`] or [`Self::NotAFile`].
+    #[error("{}", several_text(.0))]
+    Several(Vec<Self>),
+    /// Not a file or folder.
     #[error("{} is a {kind}; a model folder may hold files and folders only: {}", path.display(), instead(kind))]
     NotAFile {
         /// The path of the entry.
@@ -303,7 +306,23 @@ fn instead(kind: &str) -> &'static str {
     }
 }
 
-/// Lists the pointers, at most ten of them, and says what to do.
+/// Says what is wrong with the files of a folder, in full of a few of them.
+fn several_text(all: &[ArtifactError]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = format!("{} files cannot be part of a model:", all.len());
+    for e in all.iter().take(SHOWN) {
+        let _ = match e {
+            ArtifactError::Path(e) => write!(text, "\n  {e}"),
+            other => write!(text, "\n  {other}"),
+        };
+    }
+    if all.len() > SHOWN {
+        let _ = write!(text, "\n  and {} more", all.len() - SHOWN);
+    }
+    text
+}
+
+/// Names the pointers, a few of them in full, and what to do.
 fn pointers_text(folder: &Path, files: &[(FilePath, u64)]) -> String {
     const SHOWN: usize = 10;
     let mut text = match files {

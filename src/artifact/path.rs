@@ -15,7 +15,13 @@ pub const MAX_PATH: usize = 1024;
 /// The largest depth of a path, in segments.
 pub const MAX_DEPTH: usize = 32;
 
-/// The path of a file in a model folder: segments joined by `/`, relative, without `.` and `..`, in UTF-8.
+/// Schemes after which Python writes two slashes when it puts an address together again.
+const HIERARCHICAL: [&str; 24] = [
+    "ftp", "http", "gopher", "nntp", "telnet", "imap", "wais", "file", "mms", "https", "shttp", "snews", "prospero",
+    "rtsp", "rtspu", "rsync", "svn", "svn+ssh", "sftp", "nfs", "git", "git+ssh", "ws", "wss",
+];
+
+/// Where a file lies in a model folder: its true path, segments joined by `/`, relative, without `.` and `..`, in UTF-8.
 ///
 /// In the registry's tree the file may have another name, see [`model_file`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,7 +123,28 @@ impl FilePath {
         self.stored() == self.0
     }
 
-    /// Returns the path as text.
+    /// Whether MLflow's client can load the file by its name from a plain server. It decodes names until nothing changes and
+    /// takes them for addresses: it loses a query, a fragment, empty parameters, spaces at the front and the case of a scheme.
+    pub fn is_loadable_by_mlflow(&self) -> bool {
+        self.segments().all(|name| {
+            let is_escape = |(at, _): (usize, &str)| {
+                let digits = name.as_bytes().get(at + 1..at + 3);
+                digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            };
+            let scheme = name.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
+                scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+            });
+            let keeps_scheme = |s: &str| !HIERARCHICAL.contains(&s) && !s.contains(|c: char| c.is_ascii_uppercase());
+            !name.contains(['?', '#'])
+                && !name.match_indices('%').any(is_escape)
+                && !name.starts_with(' ')
+                && name.find(';') != Some(name.len() - 1)
+                && scheme.is_none_or(keeps_scheme)
+        })
+    }
+
+    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -178,6 +205,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn names_that_mlflow_reads_as_addresses_are_known() {
+        // The same names are sent through the real client in tests/it/server/artifacts.rs.
+        for (names, wanted) in [
+            (include_str!("../../tests/data/names/loadable.txt"), true),
+            (include_str!("../../tests/data/names/unloadable.txt"), false),
+        ] {
+            for name in names.lines() {
+                let path = FilePath::new(name).unwrap();
+                assert_eq!(path.is_loadable_by_mlflow(), wanted, "{name}");
+                let below = FilePath::new(&format!("{name}/x")).unwrap();
+                assert_eq!(below.is_loadable_by_mlflow(), wanted, "{name}/x");
+            }
+        }
+    }
 
     #[test]
     fn names_of_real_model_folders_pass() {

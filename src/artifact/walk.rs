@@ -179,9 +179,18 @@ impl Root {
             links: &selection.links,
             budget: Budget::new(limits),
             open: Vec::new(),
+            refused: Vec::new(),
             out: Walked::default(),
         };
         walk.folder(&self.handle, None, None)?;
+        match walk.refused.len() {
+            0 => {}
+            1 => return Err(walk.refused.remove(0)),
+            _ => {
+                walk.refused.sort_by_cached_key(ToString::to_string);
+                return Err(ArtifactError::Several(walk.refused));
+            }
+        }
         let mut out = walk.out;
         out.files.sort_by(|a, b| a.path.cmp(&b.path));
         out.empty_folders.sort();
@@ -200,6 +209,8 @@ struct Walk<'w> {
     budget: Budget,
     /// The folders on the path to the current one, to detect links that lead back.
     open: Vec<(u64, u64)>,
+    /// What may not be in a model folder: all of it is told at once.
+    refused: Vec<ArtifactError>,
     out: Walked,
 }
 
@@ -225,7 +236,10 @@ impl Walk<'_> {
             }
             is_empty = false;
             self.budget.take()?;
-            self.entry(folder, at, real, name, &here.join(name))?;
+            match self.entry(folder, at, real, name, &here.join(name)) {
+                Err(e @ (ArtifactError::Path(_) | ArtifactError::NotAFile { .. })) => self.refused.push(e),
+                other => other?,
+            }
         }
         if let Some(at) = at.filter(|_| is_empty) {
             self.out.empty_folders.push(at.clone());

@@ -14,6 +14,7 @@ use crate::entity::Level;
 use crate::entity::settings::AliasRule;
 use crate::name::{AliasName, Principal};
 use crate::stage::Stage;
+use crate::time::Calendar;
 use crate::view;
 
 /// List the guarded aliases with their rules
@@ -65,10 +66,12 @@ pub(super) struct UnguardArgs {
 }
 
 pub(super) fn set(args: GuardArgs, session: &mut Session) -> Result<Exit, CliError> {
-    let mut settings = current(&session.registry()?, None)?;
+    let registry = session.registry()?;
+    let mut settings = current(&registry, None)?;
     let seen = Some(Box::new(settings.clone()));
     let change = args.change.clone();
-    merge(settings.aliases.entry(args.alias.clone()).or_default(), args)?;
+    let calendar = session.calendar(registry.repo());
+    merge(settings.aliases.entry(args.alias.clone()).or_default(), args, &calendar)?;
     change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
 }
 
@@ -81,8 +84,8 @@ pub(super) fn unset(args: &UnguardArgs, session: &mut Session) -> Result<Exit, C
     change::apply(session, &args.change, &[Action::ChangeSettings { settings, seen }])
 }
 
-/// Changes a rule by the options of the command.
-fn merge(rule: &mut AliasRule, args: GuardArgs) -> Result<(), CliError> {
+/// Changes a rule by what is given.
+fn merge(rule: &mut AliasRule, args: GuardArgs, calendar: &Calendar) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.level = args.level.or(rule.level);
     if !args.approvers.is_empty() {
@@ -91,7 +94,7 @@ fn merge(rule: &mut AliasRule, args: GuardArgs) -> Result<(), CliError> {
     if !args.from.is_empty() {
         rule.from = Some(args.from);
     }
-    args.conditions.merge(&mut rule.require, &mut rule.frozen)
+    args.conditions.merge(&mut rule.require, &mut rule.frozen, calendar)
 }
 
 /// The people or the level that may move an alias, as a short text.

@@ -11,6 +11,7 @@ use super::change::{self, ChangeArgs};
 use super::report::{CliError, Exit};
 use super::session::Session;
 use super::settings::current;
+use super::unique_json::UniqueJson;
 use crate::action::Action;
 use crate::format::Problem;
 use crate::format::read::read;
@@ -142,8 +143,8 @@ fn json_as_toml(text: &str) -> Result<String, String> {
         out.push_str(",\n");
         Ok::<_, String>(())
     };
-    for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        match value.map_err(|e| e.to_string())? {
+    for value in serde_json::Deserializer::from_str(text).into_iter::<UniqueJson>() {
+        match value.map_err(|e| e.to_string())?.0 {
             Value::Array(entries) => entries.iter().try_for_each(&mut line)?,
             Value::Object(entry) => match entry.get("action") {
                 Some(Value::Array(entries)) if entry.len() == 1 => entries.iter().try_for_each(&mut line)?,

@@ -10,6 +10,7 @@ use super::pull::{self, Summary};
 use super::report::{self, CliError, Exit};
 use super::session::{Session, clock};
 use crate::format::Problem;
+use crate::format::problem::folded;
 use crate::gate;
 use crate::gate::pull::{Pull, Terms};
 use crate::git::{GitError, Ident};
@@ -216,14 +217,20 @@ pub(super) fn within(registry: &Registry, path: &Path) -> Result<String, CliErro
 }
 
 fn as_text(lint: &Lint, out: &mut Output) {
-    let mut tell = |style, what: &str, problem: &Problem| {
-        out.line(format!("{} {problem}", styled(style, what)));
-        if !problem.help.is_empty() {
-            out.line(format!("    {}", one_line(&problem.help)));
+    let faults: Vec<&Problem> = lint.faults.iter().map(|f| &f.problem).collect();
+    let warnings: Vec<&Problem> = lint.warnings.iter().collect();
+    for (problems, style, what) in [(faults, RED, "fault:"), (warnings, YELLOW, "warning:")] {
+        for (index, more) in folded(problems.iter().map(|p| ((), *p))) {
+            let Some(problem) = problems.get(index) else { continue };
+            out.line(format!("{} {problem}", styled(style, what)));
+            if !problem.help.is_empty() {
+                out.line(format!("    {}", one_line(&problem.help)));
+            }
+            if more > 0 {
+                out.line(format!("    and {more} more like it; `-o json` lists all"));
+            }
         }
-    };
-    lint.faults.iter().for_each(|f| tell(RED, "fault:", &f.problem));
-    lint.warnings.iter().for_each(|w| tell(YELLOW, "warning:", w));
+    }
     out.line(told(lint));
     if lint.faults.is_empty() && lint.changed.is_empty() {
         out.line("Nothing differs from the last commit.");

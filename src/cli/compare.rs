@@ -27,8 +27,8 @@ use crate::view::{Compared, Comparison, ModelVersion, Number};
 /// Example: `greenroom compare churn 1 Production --only-differences`
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The model, then two or more of its versions: numbers, stages, @ALIAS or latest (churn 1 Production). Or only
-    /// references (churn/1 churn/Production). Each version may have @{MOMENT} for an earlier state
+    /// The model, then two or more of its versions: numbers, stages, @ALIAS or latest (churn 1 Production); or versions
+    /// by references (churn/1 churn/Production); each with @{MOMENT} for the past
     #[arg(value_name = "NAME|VERSION", required = true, num_args = 2.., add = complete::version())]
     words: Vec<String>,
     /// Leave out values that are equal in all versions
@@ -148,33 +148,44 @@ struct Operand {
     moment: Option<String>,
 }
 
-/// Parses the words into the model and its versions.
+/// The model and the versions that the words name: references, or the name and then versions, each of which may be a
+/// reference to the same model, too.
 fn compared(words: &[String]) -> Result<(ModelName, Vec<Operand>), CliError> {
     let wrong = |e: InvalidRef| CliError::usage(e.to_string());
-    let first: ModelRef = words.first().map(String::as_str).unwrap_or_default().parse().map_err(wrong)?;
-    let rest = words.get(1..).unwrap_or_default();
-    // A name may hold `@`; if a word is no reference, the first word is a name.
-    let references: Result<Vec<ModelRef>, InvalidRef> = words.iter().map(|w| w.parse()).collect();
-    let references = references.ok().filter(|all| all.iter().all(|r| r.pick != Pick::Model));
-    let Some(all) = references.filter(|_| first.pick != Pick::Model) else {
-        let name: ModelName =
-            words.first().map(String::as_str).unwrap_or_default().parse().map_err(|e: InvalidName| wrong(e.into()))?;
-        let one = |word: &String| {
-            let (version, moment) = target::moment_of(word, None)?;
-            let pick = target::pick(version).map_err(|e| CliError::usage(format!("{}: {e}", quoted(word))))?;
-            Ok(Operand { pick, moment })
-        };
-        let picks = rest.iter().map(one).collect::<Result<Vec<Operand>, CliError>>()?;
-        if picks.len() < 2 {
-            return Err(CliError::usage("two versions at least are compared: NAME VERSION VERSION"));
+    let first = words.first().map(String::as_str).unwrap_or_default();
+    let begins: ModelRef = first.parse().map_err(wrong)?;
+    let name: Result<ModelName, InvalidName> = first.parse();
+    let is_version = |word: &String| word.parse::<ModelRef>().is_ok_and(|r| r.pick != Pick::Model);
+    // A name may hold `@`; words that are no references then tell that the first is a name.
+    let (name, versions) = match name {
+        Ok(name) if begins.pick == Pick::Model || !words.iter().all(is_version) => {
+            (name, words.get(1..).unwrap_or_default())
         }
-        return Ok((name, picks));
+        Ok(_) => (begins.model, words),
+        Err(_) if begins.pick != Pick::Model => (begins.model, words),
+        Err(e) => return Err(wrong(e.into())),
     };
-    if let Some(other) = all.iter().find(|r| r.model != first.model) {
-        let message = format!("versions of one model are compared, not of {} and {}", first.model, other.model);
-        return Err(CliError::usage(message));
+    let picks = versions.iter().map(|word| operand(&name, word)).collect::<Result<Vec<Operand>, CliError>>()?;
+    if picks.len() < 2 {
+        return Err(CliError::usage("two versions at least are compared: NAME VERSION VERSION"));
     }
-    Ok((first.model, all.into_iter().map(|r| Operand { pick: r.pick, moment: r.moment }).collect()))
+    Ok((name, picks))
+}
+
+/// Reads a version of a model: as it is named beside the model, or a reference to that model.
+fn operand(name: &ModelName, word: &str) -> Result<Operand, CliError> {
+    let (version, moment) = target::moment_of(word, None)?;
+    match (target::pick(version), word.parse::<ModelRef>()) {
+        (Ok(pick), _) => Ok(Operand { pick, moment }),
+        (Err(e), Ok(ModelRef { pick: Pick::Model, .. }) | Err(_)) => {
+            Err(CliError::usage(format!("{}: {e}", quoted(word))))
+        }
+        (Err(_), Ok(found)) if found.model == *name => Ok(Operand { pick: found.pick, moment: found.moment }),
+        (Err(_), Ok(found)) => {
+            let message = format!("versions of one model are compared, not of {name} and {}", found.model);
+            Err(CliError::usage(message))
+        }
+    }
 }
 
 impl Side {
@@ -290,4 +301,39 @@ fn rows(sides: &[Side], cells: impl Fn(&Side) -> BTreeMap<String, Cell>) -> Vec<
         json: all.iter().map(|m| m.get(key).map_or(Value::Null, |(_, json)| json.clone())).collect(),
     };
     keys.into_iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The model and its versions as references, or the exit code.
+    fn read(words: &str) -> Result<String, Exit> {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let (model, operands) = compared(&words).map_err(|e| e.exit)?;
+        let shown = operands.into_iter().map(|Operand { pick, moment }| {
+            ModelRef { model: model.clone(), pick, moment }.to_string().replace("models:/", "")
+        });
+        Ok(shown.collect::<Vec<String>>().join(" "))
+    }
+
+    #[test]
+    fn versions_are_named_beside_their_model_or_by_references_in_any_mixture() {
+        for (words, want) in [
+            ("churn 1 Production", "churn/1 churn/Production"),
+            ("churn 3 Production@{2026-03-01}", "churn/3 churn/Production@{2026-03-01}"),
+            ("churn/1@{2026-03-01} churn/3", "churn/1@{2026-03-01} churn/3"),
+            ("churn/1@{2026-03-01} 3 @champion", "churn/1@{2026-03-01} churn/3 churn@champion"),
+            ("churn 3 churn/1@{2026-03-01}", "churn/3 churn/1@{2026-03-01}"),
+            ("churn models:/churn/1 latest", "churn/1 churn/latest"),
+            ("churn@a churn@b", "churn@a churn@b"),
+            ("a@b 1 2", "a@b/1 a@b/2"),
+            ("a@b 1 a@b/2", "a@b/1 a@b/2"),
+        ] {
+            assert_eq!(read(words).as_deref(), Ok(want), "{words}");
+        }
+        for wrong in ["churn 1", "churn/1", "churn/1 wine/2", "churn 1 wine/2", "a:b 1 2", "churn/1 @{x}"] {
+            assert_eq!(read(wrong), Err(Exit::Usage), "{wrong}");
+        }
+    }
 }

@@ -8,8 +8,8 @@ use super::report::CliError;
 use crate::entity::settings::{Day, Evidence, Freeze, Moment};
 use crate::entity::version::Threshold;
 use crate::name::Key;
-use crate::text::Text;
-use crate::time::Timestamp;
+use crate::text::{Text, quoted};
+use crate::time::{Calendar, Timestamp};
 
 /// The options that change the conditions of a rule; a condition without an option stays as it is.
 #[derive(Debug, Args)]
@@ -35,11 +35,11 @@ pub(super) struct ConditionArgs {
     /// Drop the requirement of this metric; can be repeated
     #[arg(long, value_name = "METRIC")]
     drop_metric: Vec<Key>,
-    /// Freeze: no version enters the stage, or the alias does not move, in this window (UTC), such as
-    /// `2026-12-20..2027-01-03`; both days are part of the window; can be repeated
-    #[arg(long, value_name = "FROM..TO", value_parser = window)]
-    freeze: Vec<(Moment, Moment)>,
-    /// The reason of the freeze
+    /// A window in which nothing enters the stage or moves the alias, such as `2026-12-20..2027-01-03`, `today..2027-01` or
+    /// '2026-12-24 12:00..2w'; days are whole days, and all of it is in UTC
+    #[arg(long, value_name = "FROM..TO")]
+    freeze: Vec<String>,
+    /// Why it is frozen in the window
     #[arg(long, value_name = "TEXT", requires = "freeze", value_parser = text)]
     reason: Option<Text>,
     /// Delete all freeze windows
@@ -51,8 +51,13 @@ impl ConditionArgs {
     /// Changes the evidence and the freeze windows of a rule by the options.
     ///
     /// # Errors
-    /// One tag or metric has two conditions, or a condition to drop does not exist.
-    pub(super) fn merge(self, evidence: &mut Evidence, frozen: &mut Vec<Freeze>) -> Result<(), CliError> {
+    /// Where one tag or metric has two conditions, one that is to go is not asked for, or a window is none.
+    pub(super) fn merge(
+        self,
+        evidence: &mut Evidence,
+        frozen: &mut Vec<Freeze>,
+        calendar: &Calendar,
+    ) -> Result<(), CliError> {
         evidence.description = self.require_description.unwrap_or(evidence.description);
         evidence.artifacts = self.require_artifacts.unwrap_or(evidence.artifacts);
         evidence.signed = self.require_signed.unwrap_or(evidence.signed);
@@ -68,7 +73,11 @@ impl ConditionArgs {
             frozen.clear();
         }
         let reason = self.reason.unwrap_or_default();
-        frozen.extend(self.freeze.into_iter().map(|(from, to)| Freeze { from, to, reason: reason.clone() }));
+        for text in &self.freeze {
+            let (from, to) = window(text, &calendar.in_utc())
+                .map_err(|e| CliError::usage(format!("--freeze {}: {e}", quoted(text))))?;
+            frozen.push(Freeze { from, to, reason: reason.clone() });
+        }
         Ok(())
     }
 }
@@ -86,22 +95,42 @@ pub(super) fn metric(s: &str) -> Result<(Key, Threshold), String> {
     Ok((key, threshold.parse().map_err(|e: crate::entity::version::InvalidThreshold| e.to_string())?))
 }
 
-/// Parses `2026-12-20..2027-01-03`; each end is a day or a point in time.
-pub(super) fn window(s: &str) -> Result<(Moment, Moment), String> {
+/// Reads `2026-12-20..2027-01-03`, of days or points in time.
+pub(super) fn window(s: &str, calendar: &Calendar) -> Result<(Moment, Moment), String> {
     let (from, to) = s.split_once("..").ok_or("write FROM..TO, such as 2026-12-20..2027-01-03")?;
-    let moment = |s: &str| {
-        let time: Timestamp = s.parse().map_err(|e: crate::time::InvalidTime| e.to_string())?;
-        Ok::<_, String>(if s.contains(':') { Moment::At(time) } else { Moment::Day(Day(time)) })
-    };
-    let (from, to) = (moment(from)?, moment(to)?);
-    let window = Freeze { from, to, reason: Text::default() };
+    let window = Freeze { from: moment(from, calendar)?, to: end(to, calendar)?, reason: Text::default() };
     if window.is_backwards() {
         return Err(format!("the window ends before it begins; write {}..{}", window.to, window.from));
     }
     Ok((window.from, window.to))
 }
 
-/// The conditions of a rule, each as a short text.
+/// A day, where a text names one; else a point in time. A length of time counts on from now.
+fn moment(text: &str, calendar: &Calendar) -> Result<Moment, String> {
+    const DAY: i64 = 86_400_000;
+    let time = calendar.read_ahead(text).map_err(|e| e.to_string())?;
+    let midnight = Timestamp::from_millis(time.as_millis() - time.as_millis().rem_euclid(DAY));
+    let word = text.trim();
+    let names_day = ["yesterday", "today", "tomorrow"].iter().any(|day| word.eq_ignore_ascii_case(day));
+    let is_day = names_day || (time == midnight && !word.contains(':') && !word.starts_with('@'));
+    Ok(if is_day { Moment::Day(Day(midnight)) } else { Moment::At(time) })
+}
+
+/// The same of the end of a window: a month ends with its last day.
+fn end(text: &str, calendar: &Calendar) -> Result<Moment, String> {
+    let month = text.trim().split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2);
+    let month = month.and_then(|(year, month)| Some((year.parse::<i64>().ok()?, month.parse::<i64>().ok()?)));
+    match (moment(text, calendar)?, month) {
+        (Moment::Day(_), Some((year, month))) => {
+            let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+            let next = calendar.read(&format!("{year:04}-{month:02}-01")).map_err(|e| e.to_string())?;
+            Ok(Moment::Day(Day(Timestamp::from_millis(next.as_millis() - 86_400_000))))
+        }
+        (other, _) => Ok(other),
+    }
+}
+
+/// The conditions of a rule, each in few words.
 pub(super) fn in_words(evidence: &Evidence, frozen: &[Freeze]) -> Vec<String> {
     evidence_in_words(evidence).into_iter().chain(frozen.iter().map(freeze_in_words)).collect()
 }
@@ -134,8 +163,34 @@ mod tests {
         for bad in ["auc", "auc>=x", ">=1", "auc>="] {
             assert!(metric(bad).is_err(), "{bad}");
         }
-        for bad in ["2026-12-20", "2026-12-20..soon", "..", "2026-12-20...", "2026-12-05..2026-12-01"] {
-            assert!(window(bad).is_err(), "{bad}");
+        for bad in
+            ["2026-12-20", "2026-12-20..soon", "..", "2026-12-20...", "2026-12-05..2026-12-01", "tomorrow..yesterday"]
+        {
+            assert!(window(bad, &calendar()).is_err(), "{bad}");
+        }
+    }
+
+    /// Sunday, 1 March 2026, 12:30 UTC.
+    fn calendar() -> Calendar {
+        Calendar::utc("2026-03-01T12:30:00Z".parse().expect("a time"))
+    }
+
+    #[test]
+    fn a_window_is_of_days_or_of_points_in_time() {
+        let read = |text: &str| {
+            let (from, to) = window(text, &calendar()).expect("a window");
+            format!("{from}..{to}")
+        };
+        for (text, want) in [
+            ("2026-12-20..2027-01-03", "2026-12-20..2027-01-03"),
+            ("yesterday..tomorrow", "2026-02-28..2026-03-02"),
+            ("today..2026-12", "2026-03-01..2026-12-31"),
+            ("2026-12..2027-02", "2026-12-01..2027-02-28"),
+            ("now..2w", "2026-03-01T12:30:00.000Z..2026-03-15T12:30:00.000Z"),
+            ("2026-12-24 12:00..2026-12-26", "2026-12-24T12:00:00.000Z..2026-12-26"),
+            ("2026-12-24T00:00:00Z..2026-12-26", "2026-12-24T00:00:00.000Z..2026-12-26"),
+        ] {
+            assert_eq!(read(text), want, "{text}");
         }
     }
 }

@@ -8,6 +8,7 @@ use super::progress::Progress;
 use super::report::{CliError, Exit};
 use super::session::{Session, clock};
 use crate::deliver::mail::{self, MailSettings};
+use crate::entity::settings::Authority;
 use crate::gate;
 use crate::hook;
 use crate::hook::prepush::{self, Sending};
@@ -44,6 +45,7 @@ pub(super) fn run(args: &DoctorArgs, session: &mut Session) -> Result<Exit, CliE
     checks.push(of_index(&index::status(&registry)?.health));
     checks.push(of_mail(&registry));
     checks.push(of_sending(&registry));
+    checks.extend(of_pulling(&registry)?);
     checks.push(of_clones(&registry));
     checks.push(of_gate(&registry));
     let failed = checks.iter().any(|c| c.state == State::Fail);
@@ -140,7 +142,22 @@ fn of_sending(registry: &Registry) -> Check {
     }
 }
 
-/// Up to `most` names, and how many more there are.
+/// Whether `git pull` merges where a gate judges pushes, which takes no merge that puts what landed before on a side branch;
+/// nothing where it does not, where no remote is, or where the settings say that nothing proves who pushes.
+fn of_pulling(registry: &Registry) -> Result<Option<Check>, CliError> {
+    let settings = registry.snapshot()?.settings()?.cloned();
+    let is_gated = settings.is_some_and(|s| s.identity.authority != Authority::Author);
+    let repo = registry.repo();
+    if !is_gated || !repo.is_own_clone() || repo.rebases_on_pull(registry.branch()) {
+        return Ok(None);
+    }
+    let message =
+        "a plain `git pull` merges here, and the gate refuses that merge where somebody else pushed meanwhile";
+    let help = "git config pull.rebase true".to_owned();
+    Ok(Some(Check { name: "pull", state: State::Warn, message: message.to_owned(), help }))
+}
+
+/// Names, and how many more there are.
 fn list(names: &[String], most: usize) -> String {
     let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(most) {

@@ -55,6 +55,7 @@ mod tag;
 mod target;
 mod token;
 mod transition;
+mod unique_json;
 mod verify;
 mod version;
 mod watch;

@@ -56,9 +56,9 @@ pub(super) struct MuteArgs {
 pub(super) enum NotifyCommand {
     Show(ShowArgs),
     Model(ModelArgs),
-    /// Turn all mail of this registry on, for you
+    /// Turn the mail of this registry on again for you, as you had chosen it
     On(SwitchArgs),
-    /// Turn all mail of this registry off, for you
+    /// Turn all mail of this registry off for you; what you chose for models stays for when it is on again
     Off(SwitchArgs),
     Digest(DigestArgs),
     Approvals(ApprovalsArgs),
@@ -91,7 +91,6 @@ pub(super) struct ModelArgs {
     change: ChangeArgs,
 }
 
-/// The options of `notify on` and `notify off`.
 #[derive(Debug, Args)]
 pub(super) struct SwitchArgs {
     #[command(flatten)]

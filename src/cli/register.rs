@@ -1,5 +1,6 @@
 //! `greenroom register`: registers a model folder, or a URI, as a version.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -19,7 +20,7 @@ use crate::entity::version::{Metric, Source};
 use crate::git::Repo;
 use crate::name::{AliasName, Key, ModelName};
 use crate::registry::{Options, Registry, RegistryError};
-use crate::text::{Text, with_causes};
+use crate::text::{Text, one_line, quoted, with_causes};
 
 /// Register a version of a model: a folder that MLflow wrote, any files, or a URI
 ///
@@ -148,6 +149,8 @@ pub(super) fn run(args: RegisterArgs, session: &mut Session) -> Result<Exit, Cli
         }
         stored = taken.files.iter().filter(|f| f.place == Content::Stored).count();
         warnings = notes;
+        warnings.extend(unloadable(&taken));
+        warnings.extend(same_files(&registry, &args.name, &taken)?);
         warnings.extend(artifact::record(taken, &mut new));
     }
     let comment = args.change.text()?.as_str().to_owned();
@@ -197,6 +200,9 @@ fn take(
     selected: &SelectionArgs,
     dry_run: bool,
 ) -> Result<Ingested, CliError> {
+    if let Some(e) = no_model_folder(path, &session.path(path), selected) {
+        return Err(e);
+    }
     let store = Store::at(registry.repo().lfs_dir());
     let keep = if dry_run { Keep::Nothing } else { Keep::In(&store) };
     let path = session.path(path);
@@ -213,7 +219,45 @@ fn take(
     Ok(artifact::ingest_selected(&path, &selection, keep, &Limits::default(), &seen)?)
 }
 
-/// The folders of a registry, whose files are never registered; also those in the work tree that the model lies in.
+/// How much is read of the file that names the newest snapshot in a cache, in bytes.
+const LONGEST_REVISION: u64 = 128;
+
+/// Why PATH is no model folder, where that is told by its name or by what lies in it: an address, or the cache of a model of
+/// the Hugging Face hub.
+fn no_model_folder(given: &Path, path: &Path, selected: &SelectionArgs) -> Option<CliError> {
+    let text = given.to_string_lossy();
+    let is_scheme = |s: &str| {
+        s.len() > 1
+            && s.starts_with(|c: char| c.is_ascii_alphabetic())
+            && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    let scheme = text.split_once(":/").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+    if let Some(scheme) = scheme.filter(|_| !path.exists()) {
+        let e = CliError::usage(format!("{} is an address, and files are read from a folder", quoted(&text)));
+        return Some(match text.strip_prefix("file://") {
+            Some(folder) => e.hint(format!("give the folder alone: {}", one_line(folder))),
+            None => e
+                .hint("--source records the address alone: greenroom register NAME --source URI")
+                .hint(format!("to have its files in the registry, copy them from {scheme} into a folder first")),
+        });
+    }
+    let has = |folder: &str| path.join(folder).is_dir();
+    if selected.follow_links || !(has("snapshots") && has("blobs") && has("refs")) {
+        return None;
+    }
+    let newest = std::fs::File::open(path.join("refs/main")).ok().and_then(|file| {
+        let mut name = String::new();
+        file.take(LONGEST_REVISION).read_to_string(&mut name).ok()?;
+        Some(name.trim().to_owned())
+    });
+    let newest = newest.filter(|name| !name.is_empty() && !name.contains('/') && has(&format!("snapshots/{name}")));
+    let snapshot = Path::new("snapshots").join(newest.as_deref().unwrap_or("REVISION"));
+    let message =
+        format!("{} is the cache of a model of the Hugging Face hub, and holds its snapshots", path.display());
+    Some(CliError::usage(message).hint(format!("give one of them: {}", given.join(snapshot).display())))
+}
+
+/// The folders of a registry, of which nothing is registered; also in the work tree of the registry in which a model lies.
 fn guarded(registry: &Registry, own: Option<&Repo>) -> Guarded {
     let other = own.filter(|repo| repo.common_dir() == registry.repo().common_dir()).and_then(Repo::work_dir);
     Guarded::new(registry.own_folders().into_iter().chain(other.map(|dir| dir.join(registry.at()))))
@@ -232,6 +276,13 @@ fn fetch(
         let hint = "name it with --tracking-uri URL, or set MLFLOW_TRACKING_URI";
         return Err(CliError::usage(format!("{uri} is fetched from a tracking server, and none is named")).hint(hint));
     };
+    if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
+        let message =
+            format!("{} is no address of a tracking server, which is reached by http or https", quoted(server));
+        return Err(CliError::usage(message)
+            .hint("of a local store (sqlite:, file:, mlruns) register the folder of the model's artifacts: it holds MLmodel")
+            .hint("or start a server on it, `mlflow server --backend-store-uri URI`, and name that with --tracking-uri"));
+    }
     let wrong = |e: InvalidPlace| CliError::usage(format!("the tracking server cannot be used: {e}"));
     let credentials = super::serve::tracking_credentials();
     let sources = Sources::new(&tracking.import_from, Some(server), credentials).map_err(wrong)?;
@@ -272,7 +323,43 @@ fn fetch(
     Ok((taken, notes))
 }
 
-/// One line that sums up the files taken in.
+/// What people should know of files whose names MLflow's client reads as something else.
+fn unloadable(taken: &Ingested) -> Option<String> {
+    const SHOWN: usize = 3;
+    let odd = taken.files.iter().filter(|f| !f.path.is_loadable_by_mlflow());
+    let odd: Vec<String> = odd.map(|f| quoted(f.path.as_str())).collect();
+    let some = odd.get(..SHOWN).unwrap_or(odd.as_slice()).join(", ");
+    let (files, names) = match odd.len() {
+        0 => return None,
+        1 => ("a file".to_owned(), some),
+        n if n <= SHOWN => (format!("{n} files"), some),
+        n => (format!("{n} files"), format!("{some} and {} more", n - SHOWN)),
+    };
+    Some(format!(
+        "MLflow's client cannot load this version from the address of a server, for it reads the names of {files} as parts of \
+         an address: {names}; `greenroom fetch` and the plugin (greenroom+http://…) load it; else rename them"
+    ))
+}
+
+/// Among how many of the newest versions the same files are looked for.
+const COMPARED: u64 = 200;
+
+/// Tells the newest version of the model that has the same files, if one of the last ones has.
+fn same_files(registry: &Registry, model: &ModelName, taken: &Ingested) -> Result<Option<String>, CliError> {
+    let snapshot = registry.snapshot()?;
+    let Some(view) = snapshot.model(model)? else { return Ok(None) };
+    let highest = view.highest()?;
+    for number in (highest.saturating_sub(COMPARED).max(1)..=highest).rev() {
+        let Some(version) = view.version(number)? else { continue };
+        let artifacts = version.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
+        if artifacts.is_some_and(|a| a.digest == taken.artifacts.digest) {
+            return Ok(Some(format!("these are the same files as those of version {number}")));
+        }
+    }
+    Ok(None)
+}
+
+/// One line on what was taken in.
 fn summary(taken: &Ingested) -> String {
     let stored: Vec<u64> = taken.files.iter().filter(|f| f.place == Content::Stored).map(|f| f.size).collect();
     let all = &taken.artifacts;

@@ -7,6 +7,7 @@ use super::{Format, Global};
 use crate::apply::{Noun, Refusal};
 use crate::artifact::ArtifactError;
 use crate::artifact::import::ImportError;
+use crate::format::problem::folded;
 use crate::gate::GateError;
 use crate::gate::verify::AuditError;
 use crate::git::{GitError, PublishError};
@@ -199,6 +200,7 @@ impl From<ArtifactError> for CliError {
             ArtifactError::Changed(_) | ArtifactError::Removed(_) => Exit::Conflict,
             ArtifactError::Io { .. }
             | ArtifactError::Path(_)
+            | ArtifactError::Several(_)
             | ArtifactError::NotAFile { .. }
             | ArtifactError::Registry { .. }
             | ArtifactError::Empty(_)
@@ -283,7 +285,15 @@ impl From<AuditError> for CliError {
 
 impl From<SearchError> for CliError {
     fn from(e: SearchError) -> Self {
-        Self::of(Exit::Usage, &e)
+        let error = Self::of(Exit::Usage, &e);
+        // The message is MLflow's own, which does not know the keys that are ours.
+        if matches!(e, SearchError::Attribute { .. }) {
+            return error.hint(
+                "also alias, stage, description, creation_timestamp, last_updated_timestamp and tags.KEY, and of versions \
+                 params.KEY and metrics.KEY",
+            );
+        }
+        error
     }
 }
 
@@ -319,6 +329,13 @@ impl From<RegistryError> for CliError {
             | RegistryError::Publish(_) => Self::of(Exit::Failed, &e),
         }
     }
+}
+
+/// Prints to stderr what is no result, so that programs that read the results do not take it for one.
+pub(super) fn note(message: &str) {
+    use std::io::Write as _;
+    // There is nobody left to tell that telling failed.
+    let _ = writeln!(anstream::stderr().lock(), "{}", one_line(message));
 }
 
 /// Prints a warning to stderr.
@@ -365,10 +382,15 @@ pub(super) fn as_text(e: &CliError) -> String {
     for cause in &e.causes {
         out.push_str(&format!("  because: {}\n", one_line(cause)));
     }
-    for fault in e.denied.iter().flat_map(|o| &o.verdict.faults) {
+    let faults: Vec<_> = e.denied.iter().flat_map(|o| &o.verdict.faults).collect();
+    for (index, more) in folded(faults.iter().map(|f| ((), &f.problem))) {
+        let Some(fault) = faults.get(index) else { continue };
         out.push_str(&format!("  {fault}\n"));
         if !fault.problem.help.is_empty() {
             out.push_str(&format!("    {}\n", one_line(&fault.problem.help)));
+        }
+        if more > 0 {
+            out.push_str(&format!("    and {more} more like it\n"));
         }
     }
     for hint in &e.hints {

@@ -47,7 +47,10 @@ pub(super) struct SearchArgs {
     /// Show at most this many results
     #[arg(long, value_name = "NUMBER")]
     max_results: Option<String>,
-    /// Continue after an earlier answer with its page token
+    /// As of a time or git revision
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<String>,
+    /// Go on where an earlier answer ended
     #[arg(long, value_name = "TOKEN", default_value = "")]
     page_token: String,
     /// With `-o json`, print an object with the list and `next_page_token` instead of the list alone
@@ -93,7 +96,7 @@ impl<'a, T: Target> Asked<'a, T> {
         let token = next.map(|offset| self.query.token(offset, &commit, &self.key));
         if !session.out.is_json() {
             if table.is_empty() {
-                session.out.line("Nothing matches.");
+                report::note("Nothing matches.");
             }
             table.print(&mut session.out);
         } else {
@@ -118,7 +121,7 @@ fn models(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> {
     let query = Query::models(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
     let asked = Asked::new(query, PageLimits::MODELS, args, &registry)?;
-    let mut index = session.index(&registry)?;
+    let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_models(&asked.query, asked.start.offset, asked.size)?;
     index.expect(asked.start.commit.as_deref())?;
     let snapshot = registry.snapshot_of(index.tip())?;
@@ -146,7 +149,7 @@ fn versions(args: &SearchArgs, session: &mut Session) -> Result<Exit, CliError> 
     let query = Query::versions(&args.filter, &args.order_by)?;
     let registry = session.registry()?;
     let asked = Asked::new(query, PageLimits::VERSIONS, args, &registry)?;
-    let mut index = session.index(&registry)?;
+    let mut index = session.index_at(&registry, args.at.as_deref())?;
     let page = index.search_versions(&asked.query, asked.start.offset, asked.size)?;
     index.expect(asked.start.commit.as_deref())?;
     let snapshot = registry.snapshot_of(index.tip())?;

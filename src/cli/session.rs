@@ -66,12 +66,22 @@ impl Session {
     /// Opens the index of a registry and updates it, with a progress bar. If the index cannot be stored, the warning
     /// comes only for histories that are slow to index each time.
     pub(super) fn index<'r>(&self, registry: &'r Registry) -> Result<Index<'r>, CliError> {
+        self.index_at(registry, None)
+    }
+
+    /// Opens the index of a registry as of a moment, or up to date without one.
+    pub(super) fn index_at<'r>(&self, registry: &'r Registry, at: Option<&str>) -> Result<Index<'r>, CliError> {
+        let commit = at.map(|moment| registry.moment(moment)).transpose()?;
         let progress = Progress::counting("Indexing");
         let mut much = false;
-        let index = Index::open(registry, &mut |p| {
+        let mut seen = |p: crate::index::Progress| {
             much |= p.total > SLOW;
             progress.seen(p.done, p.total);
-        })?;
+        };
+        let index = match commit {
+            Some(commit) => Index::open_at(registry, commit, &mut seen)?,
+            None => Index::open(registry, &mut seen)?,
+        };
         if let Some(why) = index.unstored().filter(|_| much) {
             super::report::warn(&format!("the index could not be stored, so it is built anew each time: {why}"));
         }

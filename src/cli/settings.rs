@@ -69,7 +69,7 @@ pub(super) struct ShowArgs {
 ])]
 pub(super) struct SetArgs {
     /// The registry's name
-    #[arg(long = "name", value_name = "TEXT", value_parser = text)]
+    #[arg(long = "name", value_name = "TEXT", value_parser = shown)]
     shown: Option<Text>,
     /// The proof of the committer's identity: `author` (the commit's author, for local registries), `pusher` (the git
     /// host's record of the push) or `signature` (the signature of each commit)
@@ -112,6 +112,11 @@ pub(super) struct SetArgs {
     daily_cap: Option<u64>,
     #[command(flatten)]
     change: ChangeArgs,
+}
+
+/// Reads the registry's name.
+fn shown(s: &str) -> Result<Text, String> {
+    if s.trim().is_empty() { Err("a registry has a name".to_owned()) } else { text(s) }
 }
 
 fn on_or_off(s: &str) -> Result<bool, String> {

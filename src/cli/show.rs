@@ -53,21 +53,23 @@ pub(super) fn run(args: &ShowArgs, session: &mut Session) -> Result<Exit, CliErr
                 }
             };
         }
-        // A name may hold `@`, which was parsed as the mark of an alias first.
-        let (name, moment) = target::model_at(what, args.at.as_deref())?;
-        if state.model(&name)?.is_some() {
+        // A name may hold `@`, which is read as the mark of an alias first.
+        if let Ok((name, moment)) = target::model_at(what, args.at.as_deref())
+            && state.model(&name)?.is_some()
+        {
             return model::page(&name, moment.as_deref(), session);
         }
     }
+    let absent = wanted.ok().map(|wanted| Box::new((Noun::Model, wanted.model.to_string())));
     if args.at.is_some() {
-        return Err(CliError::not_found(format!("{} was no model or version then", quoted(what))));
+        let e = CliError::not_found(format!("{} was no model or version then", quoted(what)));
+        return Err(CliError { absent, ..e });
     }
     match registry.repo().resolve(what) {
         Ok(commit) => show_commit(&registry, commit, session),
         Err(GitError::UnknownRevision { .. }) => {
             let message = format!("{} is no model, version or commit of this registry", quoted(what));
             let hint = "greenroom search models, or greenroom log, show what there is";
-            let absent = wanted.ok().map(|wanted| Box::new((Noun::Model, wanted.model.to_string())));
             Err(CliError { absent, ..CliError::not_found(message).hint(hint) })
         }
         Err(e) => Err(e.into()),

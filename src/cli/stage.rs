@@ -6,14 +6,16 @@ use super::access::level;
 use super::change::{self, ChangeArgs};
 use super::conditions::{self, ConditionArgs};
 use super::output::{BOLD, styled};
-use super::report::{CliError, Exit};
+use super::report::{self, CliError, Exit};
 use super::session::Session;
 use super::settings::current;
+use super::suggest;
 use crate::action::Action;
 use crate::entity::Level;
 use crate::entity::settings::StageRule;
 use crate::name::Principal;
 use crate::stage::Stage;
+use crate::time::Calendar;
 use crate::view;
 
 /// Manage stages and their rules; you can also edit greenroom.toml by hand
@@ -85,9 +87,16 @@ pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, 
         StageCommand::Set(a) => {
             let mut settings = current(&registry, None)?;
             let seen = Some(Box::new(settings.clone()));
-            let stage = Stage::among(a.stage.as_str(), &settings.known_stages()).unwrap_or_else(|_| a.stage.clone());
+            let known = settings.known_stages();
+            let stage = Stage::among(a.stage.as_str(), &known).unwrap_or_else(|_| {
+                if let Some(other) = suggest::nearest(a.stage.as_str(), known.iter().map(Stage::as_str)) {
+                    report::warn(&format!("{} is a new stage; if {other} was meant, name that", a.stage));
+                }
+                a.stage.clone()
+            });
             let change = a.change.clone();
-            merge(settings.stages.entry(stage).or_default(), *a)?;
+            let calendar = session.calendar(registry.repo());
+            merge(settings.stages.entry(stage).or_default(), *a, &calendar)?;
             change::apply(session, &change, &[Action::ChangeSettings { settings, seen }])
         }
         StageCommand::Unset(a) => {
@@ -103,8 +112,8 @@ pub(super) fn run(command: StageCommand, session: &mut Session) -> Result<Exit, 
     }
 }
 
-/// Changes a rule by the options of the command.
-fn merge(rule: &mut StageRule, args: SetArgs) -> Result<(), CliError> {
+/// Changes a rule by what is given.
+fn merge(rule: &mut StageRule, args: SetArgs, calendar: &Calendar) -> Result<(), CliError> {
     rule.approvals = args.approvals.unwrap_or(rule.approvals);
     rule.approvals_to_leave = args.approvals_to_leave.unwrap_or(rule.approvals_to_leave);
     rule.level = args.level.or(rule.level);
@@ -115,7 +124,7 @@ fn merge(rule: &mut StageRule, args: SetArgs) -> Result<(), CliError> {
     if !args.from.is_empty() {
         rule.from = Some(args.from);
     }
-    args.conditions.merge(&mut rule.require, &mut rule.frozen)
+    args.conditions.merge(&mut rule.require, &mut rule.frozen, calendar)
 }
 
 /// A rule as short texts, one for each condition.
@@ -172,7 +181,8 @@ mod tests {
         let mut rule = StageRule { approvals: 2, exclusive: true, ..StageRule::default() };
         let (key, threshold) = metric("auc >= 0.85").expect("a comparison");
         rule.require.metrics.insert(key, threshold);
-        let (from, to) = window("2026-12-20..2027-01-03").expect("a window");
+        let calendar = Calendar::utc(crate::time::Timestamp::from_millis(0));
+        let (from, to) = window("2026-12-20..2027-01-03", &calendar).expect("a window");
         rule.frozen.push(Freeze { from, to, reason: Text::default() });
         assert_eq!(
             in_words(&rule),

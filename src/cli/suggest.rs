@@ -4,8 +4,8 @@ use super::report::CliError;
 use super::session::Session;
 use crate::apply::Noun;
 use crate::entity::Settings;
-use crate::name::{GroupName, Principal};
-use crate::registry::RegistryError;
+use crate::name::{GroupName, ModelName, Principal};
+use crate::registry::{Registry, RegistryError};
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
 use crate::text::quoted;
@@ -22,15 +22,30 @@ pub(super) fn hint(e: CliError, session: &Session) -> CliError {
     // The error itself matters more; other commands report a registry that cannot be read.
     let found = session.registry().ok().and_then(|registry| {
         let names = names(&registry.snapshot().ok()?, *noun).ok()?;
-        nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
+        if *noun == Noun::Model && names.contains(name) {
+            return before(session, &registry, &name.parse().ok()?);
+        }
+        let nearest = nearest(name, names.iter().map(String::as_str))?;
+        Some(format!("did you mean {}?", quoted(nearest)))
     });
     match found {
-        Some(name) => e.hint(format!("did you mean {}?", quoted(&name))),
+        Some(hint) => e.hint(hint),
         None => e,
     }
 }
 
-/// Adds a hint with a similar person or group, if the given one does not exist.
+/// What is said of a model that is there now and was not then: what it was called before.
+fn before(session: &Session, registry: &Registry, name: &ModelName) -> Option<String> {
+    let names = session.index(registry).ok()?.names_of(name).ok()?;
+    let former: Vec<String> = names.iter().filter(|n| *n != name).map(|n| quoted(n.as_str())).collect();
+    Some(match former.as_slice() {
+        [] => format!("`greenroom log {name}` tells since when there is a model of that name"),
+        [one] => format!("the model {name} was called {one} before; ask for that name"),
+        several => format!("the model {name} had other names before; ask for one of {}", several.join(", ")),
+    })
+}
+
+/// Adds a hint with the person or group that was probably meant, if the given one is not there and there is one like it.
 pub(super) fn principal(e: CliError, given: &Principal, session: &Session) -> CliError {
     let names = || principals(&session.registry().ok()?.snapshot().ok()?).ok();
     let given = given.to_string();

@@ -222,7 +222,12 @@ fn nothing(snapshot: &Snapshot<'_>, model: &ModelView<'_>, wanted: &ModelRef) ->
             let stages: Vec<String> = suggest::stages(snapshot)?.iter().map(ToString::to_string).collect();
             let known = stages.iter().any(|known| known == stage.as_str());
             let e = CliError::not_found(format!("no version of {name} is in {stage}"));
-            if known { e } else { meant(e, stage.as_str(), &stages) }
+            let e = if known { e } else { meant(e, stage.as_str(), &stages) };
+            let aliases = model.aliases()?;
+            match aliases.iter().find(|(alias, _)| alias.as_str().eq_ignore_ascii_case(stage.as_str())) {
+                Some((alias, _)) => e.hint(format!("{alias} is an alias: write {name}@{alias}, or {name} @{alias}")),
+                None => e,
+            }
         }
         Pick::Latest => CliError::not_found(format!("{name} has no version that is READY yet")),
         Pick::Model => CliError::new(Exit::Usage, format!("which version of {name} is meant?")),

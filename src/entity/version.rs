@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 use super::Tags;
 use crate::name::{Digest, Id, Key, UserName};
@@ -142,17 +142,59 @@ pub struct Artifacts {
 #[serde(untagged)]
 #[schemars(untagged)]
 pub enum Metric {
-    /// Only the number: `auc = 0.91`.
-    Value(f64),
-    /// The number with step and time: `auc = { value = 0.91, step = 3, timestamp = 2026-03-01T12:00:00Z }`.
+    /// The number alone: `auc = 0.91`.
+    Value(
+        #[serde(serialize_with = "in_json")]
+        #[schemars(schema_with = "number_schema")]
+        f64,
+    ),
+    /// With step and time: `auc = { value = 0.91, step = 3, timestamp = 2026-03-01T12:00:00Z }`.
     At {
         /// The number.
+        #[serde(serialize_with = "in_json")]
+        #[schemars(schema_with = "number_schema")]
         value: f64,
         /// The training step.
         step: Option<i64>,
         /// The time of logging.
         timestamp: Option<Timestamp>,
     },
+}
+
+/// A number; NaN and the infinities, for which JSON has no number, are texts as in the JSON form of protocol buffers.
+#[derive(Debug, Clone, Copy)]
+pub struct Number(pub f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            value if value.is_finite() => s.serialize_f64(value),
+            value if value.is_nan() => s.serialize_str("NaN"),
+            value => s.serialize_str(if value > 0.0 { "Infinity" } else { "-Infinity" }),
+        }
+    }
+}
+
+impl JsonSchema for Number {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A number; NaN and the infinities are texts.",
+            "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }]
+        })
+    }
+}
+
+fn in_json<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
+    Number(*value).serialize(s)
+}
+
+/// The schema of a number: of what is printed as JSON a [`Number`], of a TOML file, which knows NaN, a number.
+fn number_schema(generator: &mut SchemaGenerator) -> schemars::Schema {
+    if generator.contract().is_serialize() { Number::json_schema(generator) } else { f64::json_schema(generator) }
 }
 
 impl Metric {

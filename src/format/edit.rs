@@ -2,21 +2,33 @@
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
+use super::canonical::canonical;
 use super::write::{ToTable, arrange};
 use super::{Record, parse, print};
 
 /// Returns `text` with the difference between `before` and `after` applied. `before` is the value that `text` holds.
 ///
-/// If the text cannot be edited in place so that it holds `after`, the canonical form of `after` is returned.
+/// A text in canonical form stays in it: a new key goes to its place in the order. In another text every other byte stays,
+/// and a new key goes to the end of its table. If the text cannot be edited in place so that it then says `after`, the
+/// canonical form is given instead.
 pub fn edit<T: Record>(text: &str, before: &T, after: &T) -> String {
+    if text == print(before) {
+        return print(after);
+    }
     let Ok(mut doc) = text.parse::<DocumentMut>() else { return print(after) };
-    merge(doc.as_table_mut(), &canonical(before), &canonical(after));
+    merge(doc.as_table_mut(), &table_of(before), &table_of(after));
     let edited = doc.to_string();
     let (value, _) = parse::<T>("", edited.as_bytes());
-    if value.as_ref() == Some(after) { edited } else { print(after) }
+    if value.as_ref() != Some(after) {
+        return print(after);
+    }
+    match canonical::<T>("", text) {
+        Ok(form) if form == text => canonical::<T>("", &edited).unwrap_or(edited),
+        Ok(_) | Err(_) => edited,
+    }
 }
 
-fn canonical<T: ToTable>(value: &T) -> Table {
+fn table_of<T: ToTable>(value: &T) -> Table {
     let mut out = Table::new();
     value.to_table(&mut out);
     out

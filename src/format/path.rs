@@ -332,25 +332,30 @@ fn is_shard(s: &str) -> bool {
     s.len() == 2 && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Returns whether a file may lie beside the registry's own files. Administrators of the registry may write these.
+/// Folders that may lie beside the registry's own, with anything in them.
+pub const COMPANION_FOLDERS: [&str; 7] =
+    ["docs", ".greenroom", ".github", ".gitlab", ".gitea", ".forgejo", "inference"];
+
+/// Files that may lie beside the registry's own.
+pub const COMPANIONS: [&str; 11] = [
+    "README.md",
+    "README",
+    "LICENSE",
+    "CODEOWNERS",
+    ".gitattributes",
+    ".gitignore",
+    ".gitlab-ci.yml",
+    ".editorconfig",
+    ".lfsconfig",
+    ".mailmap",
+    ".taplo.toml",
+];
+
+/// Files that may lie beside the registry's own; whoever manages the registry may write them.
 fn is_companion(parts: &[&str]) -> bool {
-    const DIRS: [&str; 7] = [".greenroom", ".github", ".gitlab", ".gitea", ".forgejo", "docs", "inference"];
-    const FILES: [&str; 11] = [
-        ".gitattributes",
-        ".gitignore",
-        ".mailmap",
-        ".taplo.toml",
-        ".gitlab-ci.yml",
-        ".lfsconfig",
-        ".editorconfig",
-        "CODEOWNERS",
-        "README.md",
-        "README",
-        "LICENSE",
-    ];
     match parts {
-        [file] => FILES.contains(file),
-        [dir, ..] => DIRS.contains(dir),
+        [file] => COMPANIONS.contains(file),
+        [dir, ..] => COMPANION_FOLDERS.contains(dir),
         [] => false,
     }
 }

@@ -1,5 +1,6 @@
 //! A fault in a file: where it is, what is wrong, and what to do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -50,11 +51,73 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Returns the line and column of a byte offset, both counted from 1.
+/// How many problems that are alike are told, where there are many.
+const TOLD: usize = 3;
+
+/// Which of several problems are told to people, and how many more are like each: of many alike, the last that is told
+/// stands for the rest. Problems are alike if they are of one group and one rule and say the same, whatever file they are in and
+/// whatever stands in quotation marks.
+pub fn folded<'p, G: Ord + Copy>(problems: impl IntoIterator<Item = (G, &'p Problem)>) -> Vec<(usize, usize)> {
+    let alike =
+        |(group, p): (G, &Problem)| (group, p.rule, unquoted(&p.message.replace(&p.path, "")), unquoted(&p.help));
+    let kinds: Vec<_> = problems.into_iter().map(alike).collect();
+    let mut counts = BTreeMap::new();
+    kinds.iter().for_each(|kind| *counts.entry(kind).or_insert(0_usize) += 1);
+    let mut told: BTreeMap<_, usize> = BTreeMap::new();
+    let mut out = Vec::new();
+    for (index, kind) in kinds.iter().enumerate() {
+        let count = counts.get(kind).copied().unwrap_or(1);
+        let before = told.entry(kind).or_default();
+        *before += 1;
+        match *before {
+            // A line that says that there is one more would be no shorter than that one.
+            _ if count <= TOLD + 1 => out.push((index, 0)),
+            TOLD => out.push((index, count - TOLD)),
+            n if n < TOLD => out.push((index, 0)),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// A sentence without what stands in quotation marks in it; an apostrophe stays.
+fn unquoted(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once('\'') {
+        out.push_str(before);
+        let end = from.find('\'').filter(|_| !out.ends_with(char::is_alphanumeric));
+        out.push('\'');
+        rest = end.and_then(|end| from.get(end..)).map_or(from, |quote| quote.trim_start_matches('\''));
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Turns a byte offset into line and column, both counted from 1.
 pub fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |i| i + 1);
     let column = before.get(start..).map_or(0, |l| l.chars().count()) + 1;
     (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_problems_of_a_kind_are_told_by_three() {
+        let gone = |path: &str| Problem::of_file(path, "file", format!("'{path}' is gone")).help("bring it back");
+        let mut all: Vec<Problem> = (0..17).map(|n| gone(&format!("people/{n}.toml"))).collect();
+        all.insert(1, Problem::of_file("greenroom.toml", "file", "the settings are gone"));
+        let told = |all: &[Problem]| folded(all.iter().map(|p| ((), p)));
+        assert_eq!(told(&all), [(0, 0), (1, 0), (2, 0), (3, 14)]);
+        assert_eq!(told(&all[2..6]), [(0, 0), (1, 0), (2, 0), (3, 0)]);
+        assert_eq!(unquoted("the registry's 'a b' is not 'c', but carol's"), "the registry's ' is not ', but carol's");
+        let other = |message: &str| Problem::of_file("access.toml", "grant", message);
+        let different: Vec<Problem> = ["a", "b", "c", "d", "e", "f"].iter().map(|m| other(m)).collect();
+        assert_eq!(told(&different).len(), 6);
+    }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use super::push::{Judgement, Refused};
+use crate::format::problem::folded;
 
 /// The longest message, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -22,8 +23,12 @@ impl Judgement {
             n => format!("greenroom: the push is refused, for it breaks {n} rules\n"),
         };
         let mut last = None;
-        for (index, one) in all.iter().enumerate() {
-            let text = told(one, last);
+        for (index, more) in folded(all.iter().map(|one| (one.commit, &one.fault.problem))) {
+            let Some(one) = all.get(index) else { continue };
+            let mut text = told(one, last);
+            if more > 0 {
+                let _ = writeln!(text, "    ... and {more} more like it");
+            }
             if out.len() + text.len() > MAX_TEXT - 80 {
                 let _ = writeln!(out, "\n  ... and {} more", all.len() - index);
                 break;

@@ -110,7 +110,19 @@ impl Repo {
         Some(Remote { name, url })
     }
 
-    /// Returns the key under which the pre-push hook notes a remote: a hash of the URL that git passes to hooks.
+    /// Whether `git pull` on a branch (in full) puts commits of this repository on top of what it fetches, and makes no merge.
+    pub fn rebases_on_pull(&self, branch: &str) -> bool {
+        let short = branch.strip_prefix("refs/heads/").unwrap_or(branch);
+        let settings = self.inner.config_snapshot();
+        let key = format!("branch.{short}.rebase");
+        let set = settings.string(key.as_str()).or_else(|| settings.string("pull.rebase"));
+        // A key without a value is read as true.
+        set.is_some_and(|value| {
+            !["false", "no", "off", "0"].iter().any(|off| value.eq_ignore_ascii_case(off.as_bytes()))
+        })
+    }
+
+    /// By what the pre-push hook notes a remote: a hash of its URL as git hands it to hooks.
     pub fn remote_key(&self, remote: &Remote) -> Option<Oid> {
         let folder = self.work_dir().unwrap_or_else(|| self.git_dir.clone());
         let said = program::ask(&folder, ["remote", "get-url", "--push", "--", &remote.name]).ok()?;

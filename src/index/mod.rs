@@ -79,6 +79,8 @@ pub struct Index<'r> {
     folder: PathBuf,
     key: String,
     state: State,
+    /// The commit that it stays at, of an index of the past.
+    past: Option<Oid>,
     unstored: Option<String>,
 }
 
@@ -101,7 +103,24 @@ impl<'r> Index<'r> {
         Ok(index)
     }
 
-    /// Builds the index from scratch and stores it.
+    /// The index as it was at a commit. One of the past is built in memory, from all steps up to there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_at(
+        registry: &'r Registry,
+        commit: Oid,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, IndexError> {
+        if registry.head()? == Some(commit) {
+            return Self::open(registry, progress);
+        }
+        let mut index = Self { past: Some(commit), ..Self::unread(registry) };
+        index.bring_up(false, progress)?;
+        Ok(index)
+    }
+
+    /// Builds the index from nothing and stores it.
     ///
     /// # Errors
     /// [`IndexError::Busy`] if another process writes the index; [`IndexError::Unwritable`] if it cannot be stored;
@@ -124,7 +143,7 @@ impl<'r> Index<'r> {
     fn unread(registry: &'r Registry) -> Self {
         let folder = folder(registry);
         let state = State::empty(&folder);
-        Self { registry, key: key(registry), state, folder, unstored: None }
+        Self { registry, key: key(registry), state, folder, past: None, unstored: None }
     }
 
     /// Updates the index to the newest commit, for a long-running process. The cost is minimal if nothing changed.
@@ -152,6 +171,9 @@ impl<'r> Index<'r> {
     }
 
     fn bring_up(&mut self, anew: bool, progress: &mut dyn FnMut(Progress)) -> Result<(), IndexError> {
+        if let Some(commit) = self.past {
+            return self.catch_up(commit, false, progress);
+        }
         let Some(tip) = self.registry.head()? else {
             self.state = State::empty(&self.folder);
             return Ok(());

@@ -168,7 +168,8 @@ fn data() -> Value {
 
 /// Returns the schema of the events as data, and the definitions that it refers to.
 fn event() -> (Value, Value) {
-    let mut root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Event>().to_value();
+    let mut root =
+        SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Event>().to_value();
     let mut defs = root.get_mut("$defs").map(Value::take).unwrap_or_else(|| json!({}));
     // A file leaves out a field that an event writes as null.
     if let Some(webhook) = defs.get_mut("Webhook").and_then(Value::as_object_mut) {

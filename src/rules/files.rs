@@ -5,13 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Faults, Step};
 use crate::entity::{Access, AliasPointer, Comment, Model, Person, Request, Settings, StagePointer, Version, Webhook};
 use crate::format::codec::known_format;
-use crate::format::path::{Location, ModelDir};
+use crate::format::path::{self, Location, ModelDir};
 use crate::format::{MAX_FILE, Problem, Record, attributes, model_file, parse_strict};
 use crate::tree::{self, Entry, FileChange, Kind, Limits, TreeError};
 
 /// Returns the files that exist after the step and differ from before.
 fn written<'s>(step: &'s Step<'_>) -> impl Iterator<Item = (&'s FileChange, &'s Entry)> {
     step.diff.files.iter().filter_map(|f| Some((f, f.after.as_ref()?)))
+}
+
+/// What to do about a file that is none of a registry's: which others may lie beside those.
+fn beside() -> String {
+    let folders: Vec<String> = path::COMPANION_FOLDERS.iter().map(|folder| format!("{folder}/")).collect();
+    format!(
+        "take the file out, or put the registry into a folder of its own (`greenroom move FOLDER`); beside a registry's files \
+         there may be {}, and anything in {}",
+        path::COMPANIONS.join(", "),
+        folders.join(", ")
+    )
 }
 
 pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeError> {
@@ -27,7 +38,7 @@ pub(super) fn paths(step: &Step<'_>, faults: &mut Faults) -> Result<(), TreeErro
     for (file, entry) in files.iter().filter_map(|f| Some((f, f.after.as_ref()?))) {
         let path = step.after.full_path(&file.path);
         match Location::parse(&file.path, layout) {
-            Err(why) => faults.add(path, why, "take the file out, or move it out of the registry's folder"),
+            Err(why) => faults.add(path, why, beside()),
             Ok(_) if entry.kind == Kind::File => {}
             Ok(Location::Artifact(..)) if entry.kind == Kind::Executable => {}
             Ok(_) => {

@@ -5,7 +5,7 @@ mod unsubscribe;
 use std::sync::Arc;
 
 use axum::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::args::wrong_type;
 use super::call::Call;
@@ -19,6 +19,7 @@ use crate::entity::Person;
 use crate::entity::person::{Cadence, Notify};
 use crate::index::Index;
 use crate::name::{ModelName, UserName};
+use crate::view::{MailPreferences, ModelChoice, ModelMailPreferences, VersionFollowing};
 
 /// The path of the settings.
 const PATH: &str = "/api/greenroom/notifications";
@@ -58,7 +59,7 @@ async fn show(call: Call) -> Answer {
         Some(_) => Some(Arc::clone(call.named_model()?)),
         None => None,
     };
-    let Some(model) = model else { return Reply::json(&of_person(&call, person(&call)?)?) };
+    let Some(model) = model else { return Reply::output(&of_person(&call, person(&call)?)) };
     let version = match call.args.number("version")? {
         Some(_) => Some(version(&call, &model)?),
         None => None,
@@ -71,7 +72,7 @@ async fn show(call: Call) -> Answer {
             Ok((index.names_of(&name)?, tie.and_then(|ties| ties.get(&user).copied())))
         })
         .await?;
-    Reply::json(&of_model(person(&call)?, &call.caller.user, &model, &names, version.map(|v| (v, tie))))
+    Reply::output(&of_model(person(&call)?, &call.caller.user, &model, &names, version.map(|v| (v, tie))))
 }
 
 /// Returns the version that the argument names; it must exist.
@@ -81,23 +82,22 @@ fn version(call: &Call, model: &ModelCard) -> Result<u64, ApiError> {
     there.ok_or_else(|| crate::apply::Refusal::no_version(&model.name, number.unwrap_or(0)).into())
 }
 
-/// Returns the settings for all models, and the settings of models that the caller may read.
-fn of_person(call: &Call, person: &Person) -> Result<Value, ApiError> {
+/// What holds for all models, and what was said about those that the caller may read.
+fn of_person(call: &Call, person: &Person) -> MailPreferences {
     let wishes = &person.notifications;
     let mailing = call.catalog.settings().map(|s| s.notifications.clone()).unwrap_or_default();
     let readable = |name: &ModelName| call.model(name).is_ok();
     let said = wishes.models.iter().filter(|(name, _)| readable(name));
-    let models: Vec<Value> = said.map(|(name, said)| json!({ "model": name, "said": said })).collect();
-    Ok(json!({
-        "person": call.caller.user,
-        "address": person.emails.first(),
-        "off": wishes.off,
-        "registry_off": mailing.off,
-        "digest": wishes.digest,
-        "mute_approvals": wishes.mute_approvals,
-        "daily_cap": mailing.cap(),
-        "models": models,
-    }))
+    MailPreferences {
+        person: call.caller.user.clone(),
+        address: person.emails.first().cloned(),
+        off: wishes.off,
+        registry_off: mailing.off,
+        digest: wishes.digest,
+        mute_approvals: wishes.mute_approvals,
+        daily_cap: mailing.cap(),
+        models: said.map(|(name, said)| ModelChoice { model: name.clone(), said: said.clone() }).collect(),
+    }
 }
 
 /// Returns a person's settings for a model, and for one version of it.
@@ -107,26 +107,24 @@ fn of_model(
     model: &ModelCard,
     names: &[ModelName],
     version: Option<(u64, Option<Tie>)>,
-) -> Value {
+) -> ModelMailPreferences {
     let said = audience::said(person, names);
     let registered = model.created_by == *user;
     let (notify, chosen) = audience::preference(said, registered);
-    let status = |version, tie| Subscription::of(person, names, registered, version, tie).as_str();
-    let mut out = Map::new();
-    let mut put = |key: &str, value: Value| drop(out.insert(key.to_owned(), value));
-    put("model", json!(model.name));
-    put("notify", json!(notify));
-    put("chosen", json!(chosen));
-    put("follow", json!(said.map(|s| s.follow.clone()).unwrap_or_default()));
-    put("unfollow", json!(said.map(|s| s.unfollow.clone()).unwrap_or_default()));
-    put("email_subscription_status", json!(status(version.map(|(v, _)| v), version.and_then(|(_, tie)| tie))));
-    if let Some((number, tie)) = version {
-        let follows = audience::follows(said, number, tie);
-        put("version", json!(number));
-        put("follows", json!(follows.is_some()));
-        put("because", json!(follows.map(|reason| reason.to_string())));
+    let (number, tie) = (version.map(|(v, _)| v), version.and_then(|(_, tie)| tie));
+    let following = |(version, tie)| {
+        let reason = audience::follows(said, version, tie);
+        VersionFollowing { version, follows: reason.is_some(), because: reason.map(|reason| reason.to_string()) }
+    };
+    ModelMailPreferences {
+        model: model.name.clone(),
+        notify,
+        chosen,
+        follow: said.map(|s| s.follow.clone()).unwrap_or_default(),
+        unfollow: said.map(|s| s.unfollow.clone()).unwrap_or_default(),
+        email_subscription_status: Subscription::of(person, names, registered, number, tie).as_str(),
+        version: version.map(following),
     }
-    Value::Object(out)
 }
 
 /// The requested change.
@@ -158,8 +156,8 @@ async fn change(call: Call) -> Answer {
     }
     let now = landed.catalog.people().get(&call.caller.user).cloned().unwrap_or_default();
     match wanted.model.as_ref().and_then(|name| landed.catalog.model(name.as_str())) {
-        Some(model) => Reply::json(&of_model(&now, &call.caller.user, model, &names, None)),
-        None => Reply::json(&of_person(&call, &now)?),
+        Some(model) => Reply::output(&of_model(&now, &call.caller.user, model, &names, None)),
+        None => Reply::output(&of_person(&call, &now)),
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::call::{Call, Visit};
 use super::error::ApiError;
 use crate::entity::Level;
+use crate::view::Output;
 
 /// The permission that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,12 @@ impl Reply {
         serde_json::to_vec(value).map(Self::Json).map_err(|e| ApiError::internal(&e))
     }
 
-    /// Returns the response `{}`.
+    /// An answer of Greenroom's own API, which has a JSON Schema.
+    pub fn output(value: &impl Output) -> Result<Self, ApiError> {
+        Self::json(value)
+    }
+
+    /// `{}`
     pub fn done() -> Self {
         Self::Json(b"{}".to_vec())
     }

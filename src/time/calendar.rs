@@ -40,9 +40,15 @@ impl Calendar {
         Self::new(now, TimeZone::UTC)
     }
 
-    /// Parses a point in time: RFC 3339 and RFC 2822, a date or a date and time in this time zone, `@SECONDS` since the
-    /// epoch, `now`, `today` (its first moment), `yesterday` and `tomorrow`, a weekday, and a duration (`7d`,
-    /// `2 hours`) with or without `ago`.
+    /// The same moment in UTC.
+    #[must_use]
+    pub const fn in_utc(&self) -> Self {
+        Self::utc(self.now)
+    }
+
+    /// Reads a point in time: RFC 3339 and RFC 2822, a date or a date and time of this time zone, `@SECONDS` since the
+    /// epoch, `now`, `today` (its first moment), `yesterday` and `tomorrow`, a weekday, a length of time (`7d`,
+    /// `2 hours`), with or without `ago`.
     ///
     /// # Errors
     /// Returns [`InvalidDate`] if the text has none of these forms.

@@ -10,6 +10,7 @@
 //! MLflow's and Databricks' APIs have their own types in `server`, because their contracts are fixed by MLflow and
 //! Databricks.
 
+mod answer;
 mod change;
 mod history;
 mod judgement;
@@ -22,13 +23,18 @@ mod settings;
 
 use serde::Serialize;
 
+pub use crate::entity::version::Number;
+pub use answer::{
+    ActivityPage, CommentList, Dated, FoundModel, FoundVersion, MailPreferences, ModelChoice, ModelMailPreferences,
+    ModelPage, RequestPage, VersionFollowing,
+};
 pub use change::{Change, CodeownersFile, Failure, FailureDetails, FormattedFiles, HookReport, HookState, HookStatus};
 pub use change::{InstalledSchemas, Proposal, SchemaKind};
 pub use history::{AsOf, Difference, Events, FeedEvent, IndexRebuild, IndexStatus, LogEntry, Overview};
 pub use judgement::{Approvers, Checks, Condition, FileReport, PullReport, ReviewBlock, StageConditions, Verification};
 pub use model::{
-    Alias, Compared, Comparison, Fetched, FetchedFile, Finding, Metric, ModelSearch, ModelVersion, Number,
-    RegisteredModel, StageOccupant, VersionPage, VersionSearch, VersionSummary,
+    Alias, Compared, Comparison, Fetched, FetchedFile, Finding, Metric, ModelSearch, ModelVersion, RegisteredModel,
+    StageOccupant, VersionPage, VersionSearch, VersionSummary,
 };
 pub use people::{Followed, Grant, Group, MailTest, MailWishes, ModelMail, Person, PersonPage, Signers, SigningKey};
 pub use request::{Activity, Approvals, AvailableAction, Comment, Review, TransitionRequest};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::request::{Comment, TransitionRequest};
 use crate::artifact;
-use crate::entity::version::{self, Artifacts, Environment, ModelInfo, Schema, Source};
+use crate::entity::version::{self, Artifacts, Environment, ModelInfo, Number, Schema, Source};
 use crate::entity::{Model, Tags, Version};
 use crate::index::VersionRow;
 use crate::name::{AliasName, Digest, Id, Key, ModelName, UserName};
@@ -256,34 +256,7 @@ impl From<version::Metric> for Metric {
     }
 }
 
-/// A number in JSON output. NaN and the infinities, which JSON lacks, are strings, as in the JSON form of protocol
-/// buffers.
-#[derive(Debug, Clone, Copy)]
-pub struct Number(pub f64);
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            value if value.is_finite() => s.serialize_f64(value),
-            value if value.is_nan() => s.serialize_str("NaN"),
-            value => s.serialize_str(if value > 0.0 { "Infinity" } else { "-Infinity" }),
-        }
-    }
-}
-
-impl JsonSchema for Number {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Number".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "description": "A number; NaN and the infinities are texts.",
-            "anyOf": [{ "type": "number" }, { "enum": ["NaN", "Infinity", "-Infinity"] }]
-        })
-    }
-}
-
-/// A note about a version that matters before its use.
+/// What people should know about a version before they use it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Finding {
     /// The kind of finding, as a fixed word.

@@ -38,7 +38,7 @@ macro_rules! outputs {
     ($($name:literal, $printed_by:literal, $type:ty;)*) => {
         $(impl Output for $type { const NAME: &'static str = $name; })*
 
-        /// All outputs of commands, by name.
+        /// All outputs of commands and of the HTTP API, by name. Those of the API begin with `api-`.
         pub const ALL: &[Kind] = &[$(Kind { name: $name, printed_by: $printed_by, make: || of::<$type>() }),*];
     };
 }
@@ -48,6 +48,16 @@ outputs! {
     "access-list", "`access list`", Vec<Grant<'_>>;
     "alias-list", "`alias list`", Vec<Alias>;
     "alias-rules", "`alias rules`", Vec<GuardedAlias<'_>>;
+    "api-activities", "`GET /api/greenroom/activities/list`", ActivityPage;
+    "api-comments", "`GET /api/greenroom/comments/list`", CommentList;
+    "api-event", "an event of `GET /api/greenroom/events` as a stream", FeedEvent;
+    "api-events", "`GET /api/greenroom/events`", Events;
+    "api-model", "`GET /api/greenroom/models/get`", Dated<FoundModel>;
+    "api-models", "`GET /api/greenroom/models/list`", Dated<ModelPage>;
+    "api-notifications", "`GET` and `POST /api/greenroom/notifications`", MailPreferences;
+    "api-notifications-model", "`GET` and `POST /api/greenroom/notifications` with `name`", ModelMailPreferences;
+    "api-requests", "`GET /api/greenroom/requests/list`", RequestPage;
+    "api-version", "`GET /api/greenroom/versions/get`", Dated<FoundVersion>;
     "change", "every command that changes the registry", Change<'_>;
     "check", "`check` of the work tree", FileReport<'_>;
     "check-range", "`check BASE..HEAD`", PullReport<'_>;

@@ -12,9 +12,12 @@ use std::rc::Rc;
 use greenroom::action::Action;
 use greenroom::apply::{Context, Refusal, apply};
 use greenroom::diff::{Diff, diff};
-use greenroom::entity::Level;
 use greenroom::entity::settings::Layout;
+use greenroom::entity::{
+    Access, AliasPointer, Comment, Level, Model, Person, Request, Settings, StagePointer, Version, Webhook,
+};
 use greenroom::event::Event;
+use greenroom::format::path::Location;
 use greenroom::format::{Record, canonical::canonical, edit::edit, parse, parse_strict, print};
 use greenroom::name::UserName;
 use greenroom::rules::{self, Actor, Step, Verdict, judge};
@@ -80,12 +83,24 @@ fn in_order<T: Record + Debug>(value: &T) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What was put in order, with comments, stays so when it is edited.
+fn stays_in_order<T: Record + Debug>(a: &T, b: &T) -> Result<(), TestCaseError> {
+    let failed = |e: Vec<greenroom::format::Problem>| TestCaseError::fail(format!("{e:?}"));
+    let text = canonical::<T>("x", &format!("# The first line.\n{}# The last line.\n", print(a))).map_err(failed)?;
+    let edited = edit(&text, a, b);
+    prop_assert_eq!(canonical::<T>("x", &edited), Ok(edited.clone()), "{}\n->\n{}", text, edited);
+    prop_assert_eq!(parse_strict::<T>("x", edited.as_bytes()), (Some(b.clone()), vec![]), "{}", edited);
+    Ok(())
+}
+
 fn round_trip<T: Record + Debug>(pair: impl Strategy<Value = T> + Clone) {
     check(200, (pair.clone(), pair), |(a, b)| {
         let text = print(&a);
         prop_assert_eq!(parse_strict::<T>("x", text.as_bytes()), (Some(a.clone()), vec![]), "{}", text);
         prop_assert_eq!(&edit(&text, &a, &a), &text);
+        prop_assert_eq!(edit(&text, &a, &b), print(&b), "what greenroom wrote stays in its order");
         in_order(&a)?;
+        stays_in_order(&a, &b)?;
         let written = by_hand(&text);
         let edited = edit(&written, &a, &b);
         let (value, problems) = parse::<T>("x", edited.as_bytes());
@@ -175,6 +190,37 @@ fn shown(events: &[Event]) -> Vec<String> {
     out
 }
 
+/// Demands that `greenroom fmt` would leave all files of a tree as they are.
+fn in_canonical_form(store: &Memory, tree: Oid, at: &str) -> Result<(), TestCaseError> {
+    fn form<T: Record>(path: &str, text: &str) -> Result<String, Vec<greenroom::format::Problem>> {
+        canonical::<T>(path, text)
+    }
+    for entry in store.tree(&tree).expect("a tree in memory").iter() {
+        let path = format!("{at}{}", entry.name);
+        if entry.kind == greenroom::tree::Kind::Tree {
+            in_canonical_form(store, entry.id, &format!("{path}/"))?;
+            continue;
+        }
+        let form = match Location::parse(&path, Layout::Flat) {
+            Ok(Location::Settings) => form::<Settings>,
+            Ok(Location::Access | Location::ModelAccess(_)) => form::<Access>,
+            Ok(Location::Person(_)) => form::<Person>,
+            Ok(Location::Webhook(_)) => form::<Webhook>,
+            Ok(Location::Model(_)) => form::<Model>,
+            Ok(Location::Stage(..)) => form::<StagePointer>,
+            Ok(Location::Alias(..)) => form::<AliasPointer>,
+            Ok(Location::Version(..)) => form::<Version>,
+            Ok(Location::Request(..)) => form::<Request>,
+            Ok(Location::Comment(..)) => form::<Comment>,
+            Ok(Location::Artifact(..) | Location::Attributes(..) | Location::Companion(_)) | Err(_) => continue,
+        };
+        let bytes = store.blob(&entry.id, u64::MAX).expect("a file in memory");
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        prop_assert_eq!(form(&path, &text), Ok(text.clone()), "{}", path);
+    }
+    Ok(())
+}
+
 #[test]
 fn laws_2_and_3_what_is_asked_is_what_happens_and_events_tell_all_of_it() {
     check(400, proptest::collection::vec(any::<[u8; 4]>(), 1..60), |dice| {
@@ -208,6 +254,7 @@ fn laws_2_and_3_what_is_asked_is_what_happens_and_events_tell_all_of_it() {
             root = Some(after);
             now = state(&store, root);
         }
+        in_canonical_form(&store, root.expect("a registry"), "")?;
         let (nothing, _) = seen(&store, root, root, "alice", 99);
         prop_assert_eq!(nothing.events, vec![]);
         let (all, verdict) = seen(&store, None, root, "alice", 99);

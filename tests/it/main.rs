@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test says on standard error what it is waiting for")]
 
+mod advice;
 mod artifacts_cli;
 mod authority;
 mod backlog;

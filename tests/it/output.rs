@@ -101,7 +101,9 @@ fn every_command_prints_what_its_schema_says() {
     secrets(&world);
     deliveries(&world);
     let seen = world.seen.into_inner();
-    let missed: Vec<&str> = ALL.iter().map(|k| k.name).filter(|name| !seen.contains(name)).collect();
+    // The HTTP API is held against its schemas in tests/it/server/own.rs.
+    let of_commands = ALL.iter().map(|k| k.name).filter(|name| !name.starts_with("api-"));
+    let missed: Vec<&str> = of_commands.filter(|name| !seen.contains(name)).collect();
     assert_eq!(missed, [""; 0], "outputs that no command of this test printed");
 }
 

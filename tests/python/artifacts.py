@@ -3,6 +3,7 @@
     python artifacts.py send MODEL_DIR      with the URL of the server and a token in the environment
     python artifacts.py load                the same, with another's token, in another working folder
     python artifacts.py load-databricks     through Databricks' client
+    python artifacts.py names GOOD BAD      which names of two files come through MLflow's own client as they are
     python artifacts.py refused             who may not read the model is answered as if it were not there
 
 The server's URL is in GREENROOM_URL, the token where each client looks for it. `send` prints `sent`; the others print
@@ -104,6 +105,32 @@ def load_databricks():
     print(json.dumps(found[0]))
 
 
+def names(good, bad):
+    """Version 1 of `good` has the names of one file and an empty folder, version 1 of `bad` those of the other."""
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    mlflow.set_registry_uri(URL)
+    lines = [open(path, encoding="utf-8").read().splitlines() for path in (good, bad)]
+    folder = mlflow.artifacts.download_artifacts(artifact_uri="models:/good/1", dst_path="good")
+    found = {os.path.relpath(os.path.join(at, name), folder) for at, _, files in os.walk(folder) for name in files}
+    same(found - {"registered_model_meta"}, {os.path.join(str(i), name) for i, name in enumerate(lines[0])})
+    for i, name in enumerate(lines[0]):
+        same(open(os.path.join(folder, str(i), name), encoding="utf-8").read(), name)
+    same([os.listdir(os.path.join(folder, name)) for name in ["none", os.path.join("deep", "none")]], [[], []])
+    # Each of the others stands alone in a folder, since one is enough to break the list of a folder.
+    uri = MlflowClient().get_model_version_download_uri("bad", "1")
+    loaded = []
+    for i, name in enumerate(lines[1]):
+        try:
+            path = HttpArtifactRepository(uri).download_artifacts(str(i), os.path.abspath("."))
+            kept = os.path.join(path, name)
+            if os.path.exists(kept) and open(kept, encoding="utf-8").read() == name:
+                loaded.append(name)
+        except Exception:
+            pass
+    same(loaded, [])
+    print("names")
+
+
 def refused():
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
     mlflow.set_registry_uri(URL)
@@ -119,4 +146,4 @@ def refused():
     print("refused")
 
 
-{"send": send, "load": load, "load-databricks": load_databricks, "refused": refused}[sys.argv[1]](*sys.argv[2:])
+{"send": send, "load": load, "load-databricks": load_databricks, "names": names, "refused": refused}[sys.argv[1]](*sys.argv[2:])

@@ -1,12 +1,15 @@
 """The ways in which people bring a model into a registry with MLflow, and load it.
 
     python flows.py register REGISTRY_URI TRACKING_URI   trains a model and registers it in every way
+    python flows.py log TRACKING_URI                     logs a model, for `greenroom register` to fetch
     python flows.py load REGISTRY_URI                    loads what `register` registered, as another person elsewhere
 
-Both print a JSON object: `register` with what the model predicts, `load` with what each address predicts. Whoever loads
+Each prints a JSON object: `register` with what the model predicts, `log` with the run, the logged model and the SHA-256 of
+each file, `load` with what each address predicts. Whoever loads
 has no tracking store. It runs with MLflow 3 and with MLflow 2, which has no logged models.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -92,6 +95,26 @@ def register(registry, tracking):
     return {"predicted": list(model.predict(ROWS)), "run": run.info.run_id, "model": model_id}
 
 
+def log(tracking):
+    from sklearn.linear_model import LinearRegression
+
+    mlflow.set_tracking_uri(tracking)
+    with mlflow.start_run() as run:
+        mlflow.log_params({"C": 0.1, "solver": "linear"})
+        mlflow.log_metric("auc", 0.5, step=1)
+        mlflow.log_metric("auc", 0.91, step=3)
+        mlflow.log_metric("loss", float("nan"))
+        place = {"artifact_path": "model"} if IS_2 else {"name": "model"}
+        model = LinearRegression().fit(ROWS, [1.0, 2.0, 3.0])
+        # What it needs is named, so that nothing is tried out to find it.
+        logged = mlflow.sklearn.log_model(model, pip_requirements=["scikit-learn"], **place)
+    folder = pathlib.Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/model", dst_path="logged"))
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "registered_model_meta"]
+    hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    model_id = None if IS_2 else logged.model_id
+    return {"run": run.info.run_id, "model": model_id, "mlflow": mlflow.__version__, "files": hashes}
+
+
 def nothing_is_left_of_a_failure(client):
     """A source that cannot be read registers nothing, not even an empty model; a model made before stays."""
     client.create_registered_model("before")
@@ -119,4 +142,4 @@ def load(registry):
     return {address: list(mlflow.pyfunc.load_model(address).predict(ROWS)) for address in ADDRESSES}
 
 
-print(json.dumps({"register": register, "load": load}[sys.argv[1]](*sys.argv[2:])))
+print(json.dumps({"register": register, "log": log, "load": load}[sys.argv[1]](*sys.argv[2:])))

@@ -24,12 +24,7 @@ use crate::server::route::{Answer, Reply};
 use crate::server::state::State;
 use crate::server::writer::clock;
 
-/// Returns the files of a version, checked against the registered summary.
-///
-/// # Errors
-///
-/// `RESOURCE_DOES_NOT_EXIST` when the version's files are not in the registry, and an internal error when the files
-/// differ from what was registered.
+/// The files and empty folders of a version, held against what was registered.
 pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Files, ApiError> {
     let (commit, shelf) = (call.catalog.commit(), Arc::clone(&call.state.shelf));
     let (name, shown) = (model.clone(), model.clone());
@@ -39,9 +34,9 @@ pub async fn files_of(call: &Call, model: &ModelName, version: u64) -> Result<Fi
         let expected = view.file()?.and_then(|f| f.value).and_then(|v| v.artifacts);
         let (Some(tree), Some(expected)) = (view.artifacts()?, expected) else { return Ok(None) };
         let files = shelf.listed(tree, || {
-            let files = artifact::list(registry.repo(), &tree, &Limits::default())?;
-            let found = artifact::summary(&files);
-            if found == expected { Ok(files) } else { Err(ArtifactError::Mismatch { expected, found }) }
+            let listed = artifact::list_all(registry.repo(), &tree, &Limits::default())?;
+            let found = artifact::summary(&listed.files);
+            if found == expected { Ok(listed) } else { Err(ArtifactError::Mismatch { expected, found }) }
         })?;
         Ok(Some(files))
     });
@@ -102,16 +97,19 @@ pub async fn of_upload(call: Call) -> Answer {
     send(head, reader(file, &entry, wanted)?, wanted, entry.size).await
 }
 
-/// Returns the file of a path.
-fn find(files: &Files, path: &str) -> Result<FileEntry<Place>, ApiError> {
+/// The file of a path.
+fn find(listed: &Files, path: &str) -> Result<FileEntry<Place>, ApiError> {
     let path = FilePath::new(path)?;
+    let files = &listed.files;
     if let Ok(at) = files.binary_search_by(|f| f.path.cmp(&path))
         && let Some(file) = files.get(at)
     {
         return Ok(file.clone());
     }
     let folder = format!("{path}/");
-    let what = if files.iter().any(|f| f.path.as_str().starts_with(&folder)) { "a folder" } else { "no file" };
+    let mut paths = files.iter().map(|f| &f.path).chain(&listed.empty_folders);
+    let is_folder = paths.any(|p| *p == path || p.as_str().starts_with(&folder));
+    let what = if is_folder { "a folder" } else { "no file" };
     Err(ApiError::not_found(format!("'{path}' is {what} of this version.")))
 }
 

@@ -26,9 +26,13 @@ struct Listed<'f> {
     file_size: Option<u64>,
 }
 
-/// Returns the entries of a folder (`None`: the root), sorted. Their paths start at the root of the model. `files` are
-/// sorted.
-fn entries<'f, P>(files: &'f [FileEntry<P>], folder: Option<&FilePath>) -> Vec<Listed<'f>> {
+/// The entries of a folder (none: the root), sorted; their paths are from the root of the model. `files` are sorted. An
+/// empty folder is an entry, for a client makes the folders that it finds, and has no entries itself.
+fn entries<'f, P>(
+    files: &'f [FileEntry<P>],
+    empty_folders: &'f [FilePath],
+    folder: Option<&FilePath>,
+) -> Vec<Listed<'f>> {
     let prefix = folder.map(|f| format!("{f}/")).unwrap_or_default();
     let mut out: Vec<Listed<'f>> = Vec::new();
     for file in files {
@@ -45,7 +49,14 @@ fn entries<'f, P>(files: &'f [FileEntry<P>], folder: Option<&FilePath>) -> Vec<L
             }
         }
     }
+    for path in empty_folders.iter().map(FilePath::as_str) {
+        let Some(rest) = path.strip_prefix(prefix.as_str()) else { continue };
+        let end = rest.find('/').unwrap_or(rest.len());
+        out.push(Listed { path: path.get(..prefix.len() + end).unwrap_or(path), is_dir: true, file_size: None });
+    }
     out.sort_by(|a, b| a.path.cmp(b.path));
+    // A folder may hold files and folders without any.
+    out.dedup_by(|a, b| a.path == b.path);
     out
 }
 
@@ -59,14 +70,15 @@ pub async fn by_path(call: Call) -> Answer {
             let mut next = || parts.next().unwrap_or_default();
             let (model, version) = version_by_id(&call, next(), next())?;
             let folder = folder(next())?;
-            listing(&files_of(&call, &model, version).await?, folder.as_ref())
+            let listed = files_of(&call, &model, version).await?;
+            listing(entries(&listed.files, &listed.empty_folders, folder.as_ref()))
         }
         ("uploads", Some(rest)) => {
             let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
             let (id, folder) = (upload_id(id)?, folder(below)?);
             let (uploads, user) = (Arc::clone(&call.state.shelf.uploads), call.caller.user.clone());
             let files = blocking(move || uploads.files(&id, &user)).await?;
-            listing(&files, folder.as_ref())
+            listing(entries(&files, &[], folder.as_ref()))
         }
         _ => {
             Err(ApiError::not_found("Files are listed below models/<model id>/<version> and uploads/<upload id> only."))
@@ -74,8 +86,7 @@ pub async fn by_path(call: Call) -> Answer {
     }
 }
 
-fn listing<P>(files: &[FileEntry<P>], folder: Option<&FilePath>) -> Answer {
-    let mut files = entries(files, folder);
+fn listing(mut files: Vec<Listed<'_>>) -> Answer {
     for entry in &mut files {
         entry.path = entry.path.rsplit('/').next().unwrap_or(entry.path);
     }
@@ -88,8 +99,9 @@ pub async fn by_name(call: Call) -> Answer {
     let (model, version) = named(&call)?;
     let path = folder(call.args.text("path")?.unwrap_or_default().trim_end_matches('/'))?;
     let from = call.args.text("page_token")?.unwrap_or_default().to_owned();
-    let files = files_of(&call, &model, version).await?;
-    let mut listed = entries(&files, path.as_ref());
+    let all = files_of(&call, &model, version).await?;
+    let files = &all.files;
+    let mut listed = entries(files, &all.empty_folders, path.as_ref());
     if let Some(path) = &path
         && let Ok(at) = files.binary_search_by(|f| f.path.cmp(path))
         && let Some(file) = files.get(at)
@@ -121,7 +133,7 @@ mod tests {
     #[test]
     fn a_folder_is_listed_once_whatever_names_sort_beside_it() {
         let files = files(&["a/b", "code-x", "code.py", "code/a", "code/b/c", "code0/x"]);
-        let listed: Vec<&str> = entries(&files, None).iter().map(|e| e.path).collect();
+        let listed: Vec<&str> = entries(&files, &[], None).iter().map(|e| e.path).collect();
         assert_eq!(listed, ["a", "code", "code-x", "code.py", "code0"]);
     }
 
@@ -130,7 +142,7 @@ mod tests {
         let files = files(&["MLmodel", "code-x", "code/a.py", "code/b/c.py", "code/b/d.py", "code1"]);
         let shown = |folder: Option<&str>| -> Vec<(String, bool)> {
             let folder = folder.map(|f| FilePath::new(f).unwrap());
-            entries(&files, folder.as_ref()).iter().map(|e| (e.path.to_owned(), e.is_dir)).collect()
+            entries(&files, &[], folder.as_ref()).iter().map(|e| (e.path.to_owned(), e.is_dir)).collect()
         };
         let name = |n: &str, dir: bool| (n.to_owned(), dir);
         assert_eq!(
@@ -141,5 +153,21 @@ mod tests {
         assert_eq!(shown(Some("code/b")), [name("code/b/c.py", false), name("code/b/d.py", false)]);
         assert_eq!(shown(Some("MLmodel")), []);
         assert_eq!(shown(Some("none")), []);
+    }
+
+    #[test]
+    fn empty_folders_are_listed_beside_files() {
+        let files = files(&["MLmodel", "code/a.py"]);
+        let empty: Vec<FilePath> =
+            ["code/none", "deep/er/none", "none"].iter().map(|p| FilePath::new(p).unwrap()).collect();
+        let shown = |folder: Option<&str>| -> Vec<String> {
+            let folder = folder.map(|f| FilePath::new(f).unwrap());
+            let mark = |e: &Listed<'_>| format!("{}{}", e.path, if e.is_dir { "/" } else { "" });
+            entries(&files, &empty, folder.as_ref()).iter().map(mark).collect()
+        };
+        assert_eq!(shown(None), ["MLmodel", "code/", "deep/", "none/"]);
+        assert_eq!(shown(Some("code")), ["code/a.py", "code/none/"]);
+        assert_eq!(shown(Some("deep")), ["deep/er/"]);
+        assert_eq!(shown(Some("none")), Vec::<String>::new());
     }
 }

@@ -130,6 +130,7 @@ impl From<ArtifactError> for ApiError {
             | ArtifactError::TooMuch { .. }
             | ArtifactError::Patterns { .. }
             | ArtifactError::Registry { .. }
+            | ArtifactError::Several(_)
             | ArtifactError::Pointers(..) => Self::invalid(e.to_string()),
             ArtifactError::Removed(_) => Self::new(Code::ResourceConflict, e.to_string()),
             ArtifactError::Damaged { .. } | ArtifactError::Mismatch { .. } => {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::grant::Grants;
 use crate::artifact::walk::Stamp;
-use crate::artifact::{ArtifactError, FileEntry, Limits, Place, Store, Uploads};
+use crate::artifact::{ArtifactError, Limits, Listed, Store, Uploads};
 use crate::name::Digest;
 use crate::server::share::Shares;
 use crate::tree::Oid;
@@ -26,8 +26,8 @@ const CHECKED: usize = 10_000;
 /// The interval at which unused uploads are removed.
 const TIDY: Duration = Duration::from_hours(1);
 
-/// The files of a version.
-pub type Files = Arc<[FileEntry<Place>]>;
+/// The files and empty folders of a version.
+pub type Files = Arc<Listed>;
 
 /// The server's file cache.
 #[derive(Debug)]
@@ -62,28 +62,24 @@ impl Shelf {
         }
     }
 
-    /// Returns the files of a tree, from the cache or from `list`. A tree never changes.
-    ///
-    /// # Errors
-    ///
-    /// The error of `list`.
+    /// The files and empty folders of a tree: from memory, or as `list` gives them. A tree never changes.
     pub fn listed(
         &self,
         tree: Oid,
-        list: impl FnOnce() -> Result<Vec<FileEntry<Place>>, ArtifactError>,
+        list: impl FnOnce() -> Result<Listed, ArtifactError>,
     ) -> Result<Files, ArtifactError> {
         let known = || self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, files)) = known().iter().find(|(t, _)| *t == tree) {
             return Ok(Arc::clone(files));
         }
-        let files: Files = list()?.into();
+        let files: Files = Arc::new(list()?);
         let mut lists = known();
         // Another request may have been faster.
         lists.retain(|(t, _)| *t != tree);
         lists.push_front((tree, Arc::clone(&files)));
         let mut all = 0_usize;
         let fit = lists.iter().take(LISTS).take_while(|(_, files)| {
-            all = all.saturating_add(files.len());
+            all = all.saturating_add(files.files.len()).saturating_add(files.empty_folders.len());
             all <= LISTED
         });
         let kept = fit.count().max(1);
@@ -118,7 +114,7 @@ pub async fn keep_tidy(shelf: Arc<Shelf>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::{FilePath, copy};
+    use crate::artifact::{FileEntry, FilePath, Place, copy};
 
     #[test]
     fn the_newest_list_is_kept_however_long_and_older_ones_while_there_is_room() {
@@ -131,9 +127,9 @@ mod tests {
             let mut asked = false;
             let list = || {
                 asked = true;
-                Ok(vec![file.clone(); len])
+                Ok(Listed { files: vec![file.clone(); len], empty_folders: Vec::new() })
             };
-            assert_eq!(shelf.listed(tree(n), list).unwrap().len(), len);
+            assert_eq!(shelf.listed(tree(n), list).unwrap().files.len(), len);
             !asked
         };
         assert!(!is_kept(1, LISTED / 2) && !is_kept(2, LISTED / 2));
@@ -141,7 +137,7 @@ mod tests {
         assert!(!is_kept(3, LISTED + 1));
         assert!(is_kept(3, LISTED + 1), "alone it is too long, and is kept all the same");
         assert!(!is_kept(1, LISTED / 2), "there was no room for it");
-        let sum: usize = shelf.lists.lock().unwrap().iter().map(|(_, files)| files.len()).sum();
+        let sum: usize = shelf.lists.lock().unwrap().iter().map(|(_, files)| files.files.len()).sum();
         assert_eq!(sum, LISTED / 2);
     }
 }

@@ -193,7 +193,7 @@ pub async fn events(call: Call) -> Answer {
         catalog = call.state.newer(catalog.commit(), until).await?;
         page = feed.page(&call.state, &catalog).await?;
     }
-    Reply::json(&Events { events: page.events, next: page.next, more: !page.is_end })
+    Reply::output(&Events { events: page.events, next: page.next, more: !page.is_end })
 }
 
 fn too_many() -> ApiError {

@@ -4,8 +4,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::{moment, size};
 use crate::apply::Refusal;
 use crate::entity::{Model, Version};
@@ -21,7 +19,9 @@ use crate::server::route::{Answer, Reply};
 use crate::snapshot::{ModelView, Snapshot, VersionView};
 use crate::stage::Stage;
 use crate::tree::Oid;
-use crate::view::{AsOf, ModelVersion, RegisteredModel, StageOccupant};
+use crate::view::{
+    AsOf, Dated, FoundModel, FoundVersion, ModelPage, ModelVersion, Output, RegisteredModel, StageOccupant,
+};
 
 /// The models that the caller may read now.
 enum Readable {
@@ -58,40 +58,14 @@ impl Past<'_, '_> {
     }
 }
 
-/// A response, and the commit that it is of.
-#[derive(Serialize)]
-struct Found<T> {
-    #[serde(flatten)]
-    found: T,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    as_of: Option<AsOf>,
-}
-
-/// A registered model.
-#[derive(Serialize)]
-struct OneModel {
-    model: RegisteredModel,
-}
-
-/// A page of registered models.
-#[derive(Serialize)]
-struct Models {
-    models: Vec<RegisteredModel>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_page_token: Option<ModelName>,
-}
-
-/// A model version.
-#[derive(Serialize)]
-struct OneVersion {
-    version: ModelVersion,
-}
-
-/// Reads the registry as of the requested moment, or the current one.
-async fn look<T: Serialize + Send + 'static>(
+/// Looks at the registry as of the moment that is asked for, or of now.
+async fn look<T: Send + 'static>(
     call: &Call,
     look: impl FnOnce(&Snapshot<'_>, &Readable, &mut Past<'_, '_>) -> Result<T, ApiError> + Send + 'static,
-) -> Answer {
+) -> Answer
+where
+    Dated<T>: Output,
+{
     let given = call.args.text("as_of")?.filter(|t| !t.is_empty()).map(str::to_owned);
     let (catalog, standing) = (Arc::clone(&call.catalog), call.standing.clone());
     let read = move |registry: &Registry, index: &mut Index<'_>| {
@@ -104,9 +78,9 @@ async fn look<T: Serialize + Send + 'static>(
             None => Readable::These(catalog.models().filter(|m| standing.reads(m)).map(|m| m.id.clone()).collect()),
         };
         let found = look(&registry.snapshot_of(commit)?, &readable, &mut Past { index, commit })?;
-        Ok(Found { found, as_of: commit.map(|c| as_of(registry, c)).transpose()? })
+        Ok(Dated { found, as_of: commit.map(|c| as_of(registry, c)).transpose()? })
     };
-    Reply::json(&call.look_up(read).await?)
+    Reply::output(&call.look_up(read).await?)
 }
 
 /// Returns the commit that a response is of, with its time.
@@ -131,7 +105,7 @@ pub async fn model(call: Call) -> Answer {
     let name = ModelName::new(call.args.required("name")?)?;
     look(&call, move |snapshot, readable, _| {
         let (view, model) = find(snapshot, readable, &name)?;
-        Ok(OneModel { model: show_model(snapshot, &view, model)? })
+        Ok(FoundModel { model: show_model(snapshot, &view, model)? })
     })
     .await
 }
@@ -152,7 +126,7 @@ pub async fn models(call: Call) -> Answer {
         let next_page_token = found.last().filter(|_| is_more).map(|(name, ..)| name.clone());
         let models =
             found.into_iter().map(|(_, view, model)| show_model(snapshot, &view, model)).collect::<Result<_, _>>()?;
-        Ok(Models { models, next_page_token })
+        Ok(ModelPage { models, next_page_token })
     })
     .await
 }
@@ -225,7 +199,7 @@ pub async fn version(call: Call) -> Answer {
         let aliases: Vec<AliasName> = aliases.map(|(alias, _)| alias).collect();
         let landed_by = past.lander(&model.name, number, &file)?;
         let shown = ModelVersion::new(&model.name, number, &file, &stage, &aliases);
-        Ok(OneVersion { version: ModelVersion { landed_by, ..shown } })
+        Ok(FoundVersion { version: ModelVersion { landed_by, ..shown } })
     })
     .await
 }

@@ -1,7 +1,5 @@
 //! Open requests across models: the ones that wait for the caller, the caller's own, or all.
 
-use serde::Serialize;
-
 use super::size;
 use crate::entity::{Request, RequestState};
 use crate::index::Landers;
@@ -17,7 +15,7 @@ use crate::server::route::{Answer, Reply};
 use crate::server::writer::clock;
 use crate::snapshot::Snapshot;
 use crate::stage::Stage;
-use crate::view::{Approvals, AvailableAction, TransitionRequest};
+use crate::view::{Approvals, AvailableAction, RequestPage, TransitionRequest};
 
 /// A filter by the caller's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,22 +73,14 @@ pub async fn list(call: Call) -> Answer {
             let Some(shown) = open(&snapshot, &viewer, &card.name, &place, id, &wanted)? else { continue };
             if found.len() == wanted.size {
                 let last = found.last().map(|row: &TransitionRequest| row.id.clone());
-                return Ok(Requests { requests: found, next_page_token: last });
+                return Ok(RequestPage { requests: found, next_page_token: last });
             }
             let landed_by = places.lander(id).map(str::to_owned);
             found.push(TransitionRequest { landed_by, ..shown });
         }
-        Ok(Requests { requests: found, next_page_token: None })
+        Ok(RequestPage { requests: found, next_page_token: None })
     };
-    Reply::json(&call.find(look).await?)
-}
-
-/// A page of open requests.
-#[derive(Serialize)]
-struct Requests {
-    requests: Vec<TransitionRequest>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_page_token: Option<Id>,
+    Reply::output(&call.find(look).await?)
 }
 
 /// Returns a request if it is open and passes the filter.

@@ -1,7 +1,5 @@
 //! Lists of the comments and activities of a version.
 
-use serde::Serialize;
-
 use super::size;
 use crate::entity;
 use crate::index::{Index, IndexError};
@@ -14,7 +12,7 @@ use crate::server::mlflow::named;
 use crate::server::route::{Answer, Reply};
 use crate::time::Timestamp;
 use crate::tree::Oid;
-use crate::view::{Activity, Comment};
+use crate::view::{Activity, ActivityPage, Comment, CommentList};
 
 /// Handles GET `comments/list`: all comments of a version, oldest first.
 pub async fn comments(call: Call) -> Answer {
@@ -32,21 +30,7 @@ pub async fn comments(call: Call) -> Answer {
         };
         Ok(found.iter().map(shown).collect::<Vec<_>>())
     };
-    Reply::json(&Comments { comments: call.find(look).await? })
-}
-
-/// The comments on a version.
-#[derive(Serialize)]
-struct Comments {
-    comments: Vec<Comment>,
-}
-
-/// A page of activities.
-#[derive(Serialize)]
-struct Activities {
-    activities: Vec<Activity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_page_token: Option<String>,
+    Reply::output(&CommentList { comments: call.find(look).await? })
 }
 
 /// Converts an activity of Databricks' API to the keys of this API.
@@ -81,7 +65,7 @@ pub async fn activities(call: Call) -> Answer {
         None => None,
     };
     let activities = page.found.iter().map(|a| shown(&model, version, a)).collect();
-    Reply::json(&Activities { activities, next_page_token: next.map(|c| c.to_string()) })
+    Reply::output(&ActivityPage { activities, next_page_token: next.map(|c| c.to_string()) })
 }
 
 /// Returns the number of the commit that a page token names.

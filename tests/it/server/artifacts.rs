@@ -256,6 +256,43 @@ fn odd_names_come_back_as_they_were() {
 }
 
 #[test]
+fn mlflows_client_loads_the_names_that_are_not_warned_of_and_empty_folders() {
+    let world = world();
+    let alice = world.alice();
+    let data = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/names").join(name);
+    for (model, list) in [("good", "loadable.txt"), ("bad", "unloadable.txt")] {
+        let names = fs::read_to_string(data(list)).expect("names");
+        for (number, name) in names.lines().enumerate() {
+            world.sandbox.write(format!("{model}/{number}/{name}"), name);
+        }
+        for folder in ["none", "deep/none"] {
+            fs::create_dir_all(world.sandbox.path(format!("{model}/{folder}"))).expect("a folder");
+        }
+        let said = alice.greenroom(["register", model, &format!("../{model}")]).success().stderr().to_owned();
+        let warned = format!(
+            "MLflow's client cannot load this version from the address of a server, for it reads the names of {}",
+            names.lines().count()
+        );
+        assert_eq!(said.contains(&warned), model == "bad", "{said}");
+    }
+    let server = world.serve(&[]);
+    let url = format!("http://{}", server.address());
+    let script = tools::python_script("artifacts.py");
+    let (good, bad) = (data("loadable.txt"), data("unloadable.txt"));
+    thread::scope(|threads| {
+        for (folder, python) in [("newest", tools::python()), ("oldest", tools::python_of_mlflow_2())] {
+            let (world, url, script) = (&world, &url, &script);
+            let arguments = [script.as_os_str(), "names".as_ref(), good.as_os_str(), bad.as_os_str()];
+            threads.spawn(move || {
+                fs::create_dir_all(world.sandbox.path(folder)).expect("a folder");
+                let shell = world.sandbox.alice().within(folder).env("GREENROOM_URL", url);
+                assert_eq!(shell.run(python, arguments).success().stdout(), "names\n", "{folder}");
+            });
+        }
+    });
+}
+
+#[test]
 fn no_path_leaves_its_folder() {
     let world = world();
     let server = world.serve(&[]);

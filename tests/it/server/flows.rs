@@ -78,12 +78,18 @@ struct Tracking {
 }
 
 impl Tracking {
-    /// Starts a tracking server in a folder.
+    /// Starts one of the newest MLflow in a folder.
     fn start(shell: &Shell<'_>, folder: &Path) -> Self {
+        Self::start_with(&tools::python(), shell, folder)
+    }
+
+    /// Starts one of the MLflow of a Python in a folder.
+    fn start_with(python: &Path, shell: &Shell<'_>, folder: &Path) -> Self {
         fs::create_dir_all(folder).expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let log = fs::File::create(folder.join("log")).expect("a log");
-        let mut command = shell.command(tools::python().with_file_name("mlflow"));
+        let mut command = shell.command(python);
+        command.args(["-m", "mlflow"]);
         command.args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()]);
         command.args(["--backend-store-uri", &format!("sqlite:///{}/mlflow.db", folder.display())]);
         command.args(["--artifacts-destination", &format!("{}/artifacts", folder.display())]);
@@ -179,6 +185,49 @@ fn models_of_a_tracking_server_are_copied_by_the_plugin_and_by_the_server() {
     });
     let uploads = by_plugin.sandbox.path("r/.git/lfs/uploads");
     assert_eq!(fs::read_dir(uploads).map_or(0, Iterator::count), 0, "no upload is left behind");
+}
+
+#[test]
+fn the_cli_fetches_from_the_oldest_tracking_server() {
+    fetched_by_the_cli(&tools::python_of_mlflow_2());
+}
+
+#[test]
+fn the_cli_fetches_from_the_newest_tracking_server() {
+    fetched_by_the_cli(&tools::python());
+}
+
+/// Registers what a run logged to a real tracking server, with the MLflow of a Python: by its run and, where that MLflow has
+/// logged models, by its id.
+fn fetched_by_the_cli(python: &Path) {
+    let world = World::new(&[]);
+    fs::create_dir(world.sandbox.path("maker")).expect("a folder");
+    let maker = world.sandbox.alice().within("maker");
+    let tracking = Tracking::start_with(python, &world.sandbox.alice(), &world.sandbox.path("tracking"));
+    let logged = flows_with(python.into(), &maker, &["log", &tracking.url]);
+    let word = |key: &str| logged[key].as_str().map(str::to_owned);
+    let run = word("run").expect("a run");
+    let mut sources = vec![format!("runs:/{run}/model")];
+    sources.extend(word("model").map(|id| format!("models:/{id}")));
+    for (number, source) in (1..).zip(&sources) {
+        let alice = world.alice().env("MLFLOW_TRACKING_URI", &tracking.url);
+        alice.greenroom(["register", "flow", source]).success();
+        let shown = world.alice().greenroom(["version", "show", "flow", &format!("{number}"), "-o", "json"]).success();
+        let version = shown.json();
+        assert_eq!((&version["source"]["uri"], &version["source"]["run_id"]), (&json!(source), &json!(run)));
+        assert_eq!(version["params"], json!({ "C": "0.1", "solver": "linear" }), "{source}");
+        let metric = &version["metrics"]["auc"];
+        assert_eq!((&metric["value"], &metric["step"]), (&json!(0.91), &json!(3)), "{source}");
+        assert_eq!(version["metrics"]["loss"]["value"], "NaN", "{source}");
+        assert_eq!(version["model_info"]["mlflow_version"], logged["mlflow"], "{source}");
+        let out = world.sandbox.path(format!("out-{number}"));
+        world.alice().greenroom(["fetch", &format!("flow/{number}"), out.to_str().expect("UTF-8")]).success();
+        for (path, sha256) in logged["files"].as_object().expect("files") {
+            let bytes = fs::read(out.join(path)).unwrap_or_else(|e| panic!("{source}: {path}: {e}"));
+            assert_eq!(sha256.as_str(), Some(greenroom::artifact::copy::sha256(&bytes).as_str()), "{source}: {path}");
+        }
+    }
+    world.is_sound();
 }
 
 #[test]

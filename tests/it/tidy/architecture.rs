@@ -61,9 +61,9 @@ fn the_architecture_page_names_what_exists() {
 #[test]
 fn a_name_that_does_not_exist_is_found() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    assert_eq!(faults("see `src/none.rs` and `src/main.rs` `begin`, then `main`", root), [
-        "src/none.rs does not exist",
-        "src/main.rs has no function begin",
-    ]);
+    assert_eq!(
+        faults("see `src/none.rs` and `src/main.rs` `begin`, then `main`", root),
+        ["src/none.rs does not exist", "src/main.rs has no function begin",]
+    );
     assert!(faults("`src/main.rs` `main`", root).is_empty());
 }
